@@ -1,0 +1,62 @@
+"""The libraries compared, one module each, all with the same four names.
+
+``VERSION``
+    What ran, in words.
+``ISA``
+    The instruction set the library chose, or "" where it does not tell.
+``threads(n)``
+    Context manager that lets the library use n threads.
+``PREPARE``
+    ``PREPARE[kernel](inputs)`` takes the arrays of ``Case.inputs`` (it may keep and change them),
+    allocates the outputs and returns a function without arguments: one call of it does the work
+    once and returns the results that ``Operation.reference`` lists. A kernel the library does not
+    have is absent.
+
+A module imports its library, so ``load`` it only where ``available`` names it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+LIBRARIES = ("fastnn", "numpy", "scipy", "torch")
+Call = Callable[[], tuple[Any, ...]]
+
+
+def available() -> list[str]:
+    """The libraries that this interpreter can import."""
+    return [name for name in LIBRARIES if importlib.util.find_spec(name) is not None]
+
+
+def load(name: str) -> ModuleType:
+    """Import the library of that name and its module of implementations."""
+    return importlib.import_module(f".with_{name}", __package__)
+
+
+@contextmanager
+def blas_threads(n: int) -> Iterator[None]:
+    """Let the BLAS behind NumPy and SciPy use n threads.
+
+    Raises
+    ------
+    RuntimeError
+        When threadpoolctl is missing and the environment has not set n threads either.
+    """
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        if os.environ.get("OMP_NUM_THREADS") != str(n):
+            raise RuntimeError(
+                "the threads of NumPy's BLAS are set through threadpoolctl: "
+                "pip install 'fastnn[bench]'"
+            ) from None
+        yield
+    else:
+        with threadpool_limits(n, user_api="blas"):
+            yield

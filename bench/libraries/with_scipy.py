@@ -1,0 +1,48 @@
+"""SciPy: its BLAS called directly, ``scipy.linalg.norm`` and ``scipy.special.softmax``."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy
+import scipy.linalg
+import scipy.special
+
+from ..operations import Arrays
+from . import Call, blas_threads
+
+VERSION = f"scipy {scipy.__version__}"
+ISA = ""
+threads = blas_threads
+
+
+def _matmul(inputs: Arrays) -> Call:
+    """y = a b as the transposed product y' = b' a', which suits BLAS's Fortran order uncopied."""
+    a, b = inputs["a"], inputs["b"]
+    gemm = scipy.linalg.get_blas_funcs("gemm", (a, b))
+    y = np.empty((a.shape[0], b.shape[1]), a.dtype)
+
+    def operand(x: np.ndarray) -> tuple[np.ndarray, bool]:
+        """A Fortran-ordered array and whether BLAS has to transpose it to have x'."""
+        return (x.T, False) if x.flags.c_contiguous else (x, True)
+
+    (left, trans_left), (right, trans_right) = operand(b), operand(a)
+    options = {"trans_a": trans_left, "trans_b": trans_right, "c": y.T, "overwrite_c": True}
+    return lambda: (gemm(1.0, left, right, beta=0.0, **options).T,)
+
+
+def _frobenius_norm(inputs: Arrays) -> Call:
+    x = inputs["x"]
+    return lambda: (scipy.linalg.norm(x, check_finite=False),)
+
+
+def _softmax(inputs: Arrays) -> Call:
+    x = inputs["x"]
+    return lambda: (scipy.special.softmax(x, axis=1),)
+
+
+PREPARE = {
+    "matmul": _matmul,
+    "frobenius_norm": _frobenius_norm,
+    "softmax": _softmax,
+    "call_matmul": _matmul,
+}

@@ -1,0 +1,267 @@
+"""What is compared: every kernel's random inputs, float64 reference, work and limit.
+
+NumPy alone is needed here, so that a library's own interpreter can check its results without
+fastnn. Arrays are named as in fastnn's API: ``x y dx dy``, weights (in, out), rows are examples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Arrays = dict[str, np.ndarray]
+Shape = tuple[int, ...]
+
+# One setting for every library. Adam's eps is above the usual 1e-8, so that a gradient that is all
+# rounding moves no weight by a visible part of lr; momentum makes SGD read and write its buffer.
+ADAM: dict[str, Any] = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-6}
+ADAMW_DECAY = 1e-2
+SGD: dict[str, Any] = {"lr": 1e-3, "momentum": 0.9, "weight_decay": 1e-4}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One computation, whoever does it.
+
+    Attributes
+    ----------
+    inputs : callable
+        ``inputs(shape, real, rng)``: fresh random arrays, never zeros.
+    reference : callable
+        ``reference(**inputs)``: the results in float64, in the order the libraries return them.
+    flops, numbers, held : callable
+        Of the shape: floating-point operations (an exponential counts as one), numbers read plus
+        numbers written at the least, and numbers in the arrays, where updating in place makes
+        these fewer.
+    tolerance : callable
+        Of the shape: the largest error allowed of each result, in units of the type's epsilon
+        times the result's largest magnitude.
+    limit : str or None
+        The machine's limit it is held against: "fma", "read", "copy", or None.
+    """
+
+    inputs: Callable[[Shape, Any, np.random.Generator], Arrays]
+    reference: Callable[..., tuple[np.ndarray, ...]]
+    flops: Callable[[Shape], int]
+    numbers: Callable[[Shape], int]
+    held: Callable[[Shape], int]
+    tolerance: Callable[[Shape], float]
+    limit: str | None
+
+
+def _normal(*names: str) -> Callable[[Shape, Any, np.random.Generator], Arrays]:
+    """Inputs of the case's shape, standard normal."""
+
+    def inputs(shape: Shape, real: Any, rng: np.random.Generator) -> Arrays:
+        return {name: rng.standard_normal(shape, real) for name in names}
+
+    return inputs
+
+
+def _size(shape: Shape) -> int:
+    return int(np.prod(shape))
+
+
+# Matrix products; shape = (m, k, n).
+
+
+def _product_inputs(shape: Shape, real: Any, rng: np.random.Generator) -> Arrays:
+    m, k, n = shape
+    return {"a": rng.standard_normal((m, k), real), "b": rng.standard_normal((k, n), real)}
+
+
+def _dense_inputs(shape: Shape, real: Any, rng: np.random.Generator) -> Arrays:
+    return {**_product_inputs(shape, real, rng), "bias": rng.standard_normal(shape[2], real)}
+
+
+def _product(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, ...]:
+    return (a @ b,)
+
+
+def _dense(a: np.ndarray, b: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, ...]:
+    return (np.maximum(a @ b + bias, 0),)
+
+
+def _product_flops(shape: Shape) -> int:
+    m, k, n = shape
+    return 2 * m * k * n
+
+
+def _product_numbers(shape: Shape) -> int:
+    m, k, n = shape
+    return m * k + k * n + m * n
+
+
+def _product_tolerance(shape: Shape) -> float:
+    """Rounding errors of k terms add up like a random walk: so many epsilons of one term."""
+    return 4 * float(np.sqrt(shape[1]))
+
+
+# Rows and elements; shape = (rows, columns).
+
+
+def _norm(x: np.ndarray) -> tuple[np.ndarray, ...]:
+    return (np.sqrt(np.sum(x * x)),)
+
+
+def _relu(x: np.ndarray) -> tuple[np.ndarray, ...]:
+    return (np.maximum(x, 0),)
+
+
+def _relu_backward(dy: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, ...]:
+    return (np.where(y > 0, dy, 0),)
+
+
+def _softmax(x: np.ndarray) -> tuple[np.ndarray, ...]:
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    return (e / e.sum(axis=1, keepdims=True),)
+
+
+def _softmax_backward_inputs(shape: Shape, real: Any, rng: np.random.Generator) -> Arrays:
+    x, dy = rng.standard_normal((2, *shape))
+    return {"dy": dy.astype(real), "y": _softmax(x)[0].astype(real)}
+
+
+def _softmax_backward(dy: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, ...]:
+    return (y * (dy - (dy * y).sum(axis=1, keepdims=True)),)
+
+
+def _cross_entropy_inputs(shape: Shape, real: Any, rng: np.random.Generator) -> Arrays:
+    rows, classes = shape
+    return {
+        "logits": rng.standard_normal(shape, real),
+        "targets": rng.integers(0, classes, rows),
+    }
+
+
+def _cross_entropy(logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, ...]:
+    rows = np.arange(len(logits))
+    (y,) = _softmax(logits)
+    loss = -np.log(y[rows, targets]).mean()
+    y[rows, targets] -= 1
+    return loss, y / len(logits)
+
+
+# Optimizers; shape = (parameters,). The first step, from a state of zeros.
+
+
+def _adam_step(p: np.ndarray, g: np.ndarray, decay: float = 0.0) -> tuple[np.ndarray, ...]:
+    beta1, beta2 = ADAM["betas"]
+    m, v = (1 - beta1) * g, (1 - beta2) * g * g
+    m_hat, v_hat = m / (1 - beta1), v / (1 - beta2)
+    p = p * (1 - ADAM["lr"] * decay) - ADAM["lr"] * m_hat / (np.sqrt(v_hat) + ADAM["eps"])
+    return p, m, v
+
+
+def _adamw(p: np.ndarray, g: np.ndarray) -> tuple[np.ndarray, ...]:
+    return _adam_step(p, g, ADAMW_DECAY)
+
+
+def _sgd(p: np.ndarray, g: np.ndarray) -> tuple[np.ndarray, ...]:
+    m = g + SGD["weight_decay"] * p
+    return p - SGD["lr"] * m, m
+
+
+# One training step of an MLP with one hidden layer: forward, cross entropy, backward, Adam;
+# shape = (batch, in, hidden, out).
+
+
+def _mlp_inputs(shape: Shape, real: Any, rng: np.random.Generator) -> Arrays:
+    """A batch, its labels and the parameters.
+
+    Pixels are sixteenths, first-layer weights 1/256ths and its biases odd 1/8192ths: the hidden
+    pre-activations are exact in float32 and never zero, so that rounding puts no unit on the other
+    side of ReLU's kink in one library and not in another.
+    """
+    batch, n_in, hidden, n_out = shape
+    return {
+        "x": (rng.integers(0, 17, (batch, n_in)) / 16).astype(real),
+        "targets": rng.integers(0, n_out, batch),
+        "w1": (rng.integers(-24, 25, (n_in, hidden)) / 256).astype(real),
+        "b1": ((2 * rng.integers(-200, 200, hidden) + 1) / 8192).astype(real),
+        "w2": (0.1 * rng.standard_normal((hidden, n_out))).astype(real),
+        "b2": (0.1 * rng.standard_normal(n_out)).astype(real),
+    }
+
+
+def _mlp_step(
+    x: np.ndarray,
+    targets: np.ndarray,
+    w1: np.ndarray,
+    b1: np.ndarray,
+    w2: np.ndarray,
+    b2: np.ndarray,
+) -> tuple[np.ndarray, ...]:
+    """The loss, the gradients and the parameters after the step."""
+    h = np.maximum(x @ w1 + b1, 0)
+    loss, dy = _cross_entropy(h @ w2 + b2, targets)
+    dz = np.where(h > 0, dy @ w2.T, 0)
+    grads = x.T @ dz, dz.sum(axis=0), h.T @ dy, dy.sum(axis=0)
+    stepped = [_adam_step(p, g)[0] for p, g in zip((w1, b1, w2, b2), grads, strict=True)]
+    return loss, *grads, *stepped
+
+
+def _mlp_flops(shape: Shape) -> int:
+    """Products only: forward and weight gradients of both layers, input gradient of the second."""
+    batch, n_in, hidden, n_out = shape
+    return 2 * batch * (2 * n_in * hidden + 3 * hidden * n_out)
+
+
+def _mlp_numbers(shape: Shape) -> int:
+    """The batch, and each parameter with its gradient and two moments, read and written."""
+    return 2 * _mlp_held(shape) - shape[0] * shape[1]
+
+
+def _mlp_held(shape: Shape) -> int:
+    batch, n_in, hidden, n_out = shape
+    return batch * n_in + 4 * ((n_in + 1) * hidden + (hidden + 1) * n_out)
+
+
+def _rows(
+    names: tuple[str, ...],
+    reference: Callable[..., tuple[np.ndarray, ...]],
+    flops: int,
+    numbers: int,
+    tolerance: float,
+    limit: str | None = "copy",
+    inputs: Callable[[Shape, Any, np.random.Generator], Arrays] | None = None,
+    held: int | None = None,
+) -> Operation:
+    """An operation whose work is so many flops and numbers for each element of its shape."""
+    arrays = numbers if held is None else held
+    return Operation(
+        inputs=inputs or _normal(*names),
+        reference=reference,
+        flops=lambda shape: flops * _size(shape),
+        numbers=lambda shape: numbers * _size(shape),
+        held=lambda shape: arrays * _size(shape),
+        tolerance=lambda shape: tolerance,
+        limit=limit,
+    )
+
+
+_MATMUL = (_product_flops, _product_numbers, _product_numbers, _product_tolerance)
+# Largest errors seen, in the tolerance's unit: softmax and cross entropy 1.3, optimizers 1,
+# products 12; PyTorch's float32 norm of 4096 x 4096 numbers 5,400 (NumPy's 680), as it sums in
+# float32. In the training step 344, of a weight whose gradient is near Adam's eps: 0.4 % of lr.
+# ReLU selects, so it is exact.
+OPERATIONS = {
+    "matmul": Operation(_product_inputs, _product, *_MATMUL, "fma"),
+    "matmul_bias_relu": Operation(_dense_inputs, _dense, *_MATMUL, "fma"),
+    "frobenius_norm": _rows(("x",), _norm, 2, 1, 10_000, "read"),
+    "relu": _rows(("x",), _relu, 1, 2, 0),
+    "relu_backward": _rows(("dy", "y"), _relu_backward, 1, 3, 0),
+    "softmax": _rows((), _softmax, 5, 2, 20, inputs=_normal("x")),
+    "softmax_backward": _rows((), _softmax_backward, 4, 3, 20, inputs=_softmax_backward_inputs),
+    "cross_entropy": _rows((), _cross_entropy, 6, 2, 20, inputs=_cross_entropy_inputs),
+    "adamw": _rows(("p", "g"), _adamw, 14, 7, 10, held=4),
+    "sgd": _rows(("p", "g"), _sgd, 6, 5, 10, held=3),
+    "train_step": Operation(
+        _mlp_inputs, _mlp_step, _mlp_flops, _mlp_numbers, _mlp_held, lambda shape: 1000, "fma"
+    ),
+    "call_relu": _rows(("x",), _relu, 1, 2, 0, limit=None),
+    "call_matmul": Operation(_product_inputs, _product, *_MATMUL, None),
+}

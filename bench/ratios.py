@@ -1,0 +1,155 @@
+"""The ratio table: fastnn against the fastest peer, each library in a process of its own, in turns.
+
+``python -m bench.ratios`` measures and prints; ``--help`` lists the options and ``bench/README.md``
+says why it measures this way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from .cases import Case, select
+from .machine import Machine, all_threads, cpu_name
+from .report import Run, as_json, format_report, summarize
+
+ROOT = Path(__file__).resolve().parents[1]
+# Every pool of threads that one of the libraries may bring along.
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "FASTNN_NUM_THREADS",
+)
+
+
+class WorkerError(RuntimeError):
+    """A worker process failed; the message is the end of what it wrote."""
+
+
+def run_worker(python: str, *arguments: str, threads: int = 1) -> Any:
+    """Run ``bench.worker`` with that interpreter and thread count; return its JSON answer."""
+    environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
+    done = subprocess.run(
+        [python, "-m", "bench.worker", *arguments],
+        check=False,
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise WorkerError("\n".join(done.stderr.splitlines()[-3:]))
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def find_libraries(python_peers: str | None) -> dict[str, str]:
+    """Interpreter to run each importable library with: the peers', where it has the library."""
+    interpreters = dict.fromkeys(run_worker(sys.executable, "--available"), sys.executable)
+    if python_peers:
+        peers = run_worker(python_peers, "--available")
+        interpreters.update({name: python_peers for name in peers if name != "fastnn"})
+    return interpreters
+
+
+def measure(options: argparse.Namespace, interpreters: dict[str, str]) -> Run:
+    """Take the turns: for each thread count and round, the machine's limits, then each library."""
+    run = Run(Machine(cpu_name(), "", {}, {}, {}), {}, [])
+    common = ["--quick"] if options.quick else []
+    kernels = ["--kernel", *options.kernel] if options.kernel else []
+    total = len(options.threads) * options.rounds * (1 + len(interpreters))
+    done = 0
+
+    def turn(name: str, python: str, n: int, *arguments: str) -> Any:
+        nonlocal done
+        done += 1
+        clear, end = ("\r\033[K", "") if sys.stderr.isatty() else ("", "\n")
+        print(f"{clear}[{done}/{total}] {name}, {n} threads", end=end, file=sys.stderr, flush=True)
+        try:
+            return run_worker(python, name, "--threads", str(n), *common, *arguments, threads=n)
+        except WorkerError as error:
+            run.fail(f"{name}, {n} threads: {error}")
+            return None
+
+    for n in options.threads:
+        for seed in range(options.rounds):
+            limits = turn("machine", sys.executable, n)
+            if limits:
+                run.machine.isa = limits["isa"]
+                run.machine.raise_to(Machine(**limits))
+            for name, python in interpreters.items():
+                answer = turn(name, python, n, "--seed", str(seed), *kernels)
+                if answer:
+                    run.add(name, n, answer)
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr)
+    return run
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write the figures; a file that is there already is replaced whole or not at all."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, suffix=".json") as file:
+        json.dump(content, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(file.name, path)
+
+
+def parse(argv: list[str] | None) -> tuple[argparse.Namespace, list[Case]]:
+    """The options, checked, and the cases they select."""
+    parser = argparse.ArgumentParser(prog="python -m bench.ratios", description=__doc__)
+    parser.add_argument("--kernel", nargs="+", help="kernels, or parts of case names")
+    parser.add_argument(
+        "--threads",
+        nargs="+",
+        type=int,
+        default=sorted({1, all_threads()}),
+        help="thread counts (default: 1 and all CPUs)",
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each library (default: 5)")
+    parser.add_argument("--quick", action="store_true", help="short samples, 2 rounds at most")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures there")
+    parser.add_argument(
+        "--python-peers", metavar="PYTHON", help="interpreter that has PyTorch and other peers"
+    )
+    options = parser.parse_args(argv)
+    if min(options.threads) < 1 or options.rounds < 1:
+        parser.error("--threads and --rounds are positive")
+    if options.json and not options.json.parent.is_dir():
+        parser.error(f"--json: there is no directory {options.json.parent}")
+    if options.quick:
+        options.rounds = min(options.rounds, 2)
+    try:
+        return options, select(options.kernel)
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure, print the table; the exit code is 1 when a case or a worker failed."""
+    options, cases = parse(argv)
+    try:
+        interpreters = find_libraries(options.python_peers)
+        run = measure(options, interpreters)
+    except (WorkerError, OSError) as error:
+        print(f"bench: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    rows = summarize(run, cases, options.threads)
+    print(format_report(run, rows, list(interpreters)))
+    if options.json:
+        write_json(options.json, as_json(run, rows))
+    return 1 if run.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,232 @@
+"""What the workers measured, put together: a row per case and thread count; the table in text."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from .cases import Case
+from .machine import Machine
+
+OURS = "fastnn"
+FAIRNESS = """\
+How it was measured: every library in a process of its own, in turns over all rounds; the same
+number of threads for each, set by its environment and its own call; the same fresh random data;
+out= given wherever a library has it; results checked against float64 before the clock starts;
+caches warm; nothing pinned. Times are medians over the rounds of each round's median call.
+ratio = time of the fastest peer / time of fastnn: above 1, fastnn is faster; (min) is the same of
+the least times. The limit is what this machine did in the same run: the FMA peak for products, the
+bandwidth at the case's own working set for the rest; a copy counts bytes read and written."""
+
+
+@dataclass
+class Run:
+    """All answers of all workers.
+
+    Attributes
+    ----------
+    machine : Machine
+        Best of its limits over all rounds.
+    versions : dict
+        What each library said it is.
+    failures : list of str
+        Cases and workers that failed, and why.
+    times : dict
+        ``times[group, threads][library]``: one dict of "min", "median" and "error" a round.
+    empty : dict
+        ``empty[library]``: least seconds of an empty call, wherever it ran.
+    """
+
+    machine: Machine
+    versions: dict[str, str]
+    failures: list[str]
+    times: dict[tuple[str, int], dict[str, list[dict[str, float]]]] = field(default_factory=dict)
+    empty: dict[str, float] = field(default_factory=dict)
+
+    def fail(self, what: str) -> None:
+        """Note a failure; the same in every round is one."""
+        if what not in self.failures:
+            self.failures.append(what)
+
+    def add(self, library: str, threads: int, answer: dict[str, Any]) -> None:
+        """Take in what a library's worker answered."""
+        isa = f" ({answer['isa']})" if answer["isa"] else ""
+        self.versions[library] = answer["version"] + isa
+        self.empty[library] = min(answer["empty"], self.empty.get(library, math.inf))
+        for group, figures in answer["results"].items():
+            if "failed" in figures:
+                self.fail(f"{library}, {threads} threads, {group}: {figures['failed']}")
+            else:
+                at = self.times.setdefault((group, threads), {})
+                at.setdefault(library, []).append(figures)
+
+
+@dataclass
+class Row:
+    """One case with one number of threads; seconds a call, by library.
+
+    ``rate`` is fastnn's GFLOP/s or GB/s (``unit``), the fastest peer's where fastnn is absent, and
+    ``fraction`` that part of the machine's limit; ``over_empty`` is what a call costs above an
+    empty Python function, in seconds.
+    """
+
+    case: Case
+    threads: int
+    median: dict[str, float]
+    least: dict[str, float]
+    error: dict[str, float]
+    best_peer: str | None
+    ratio: float | None
+    ratio_of_least: float | None
+    rate: float | None
+    unit: str
+    fraction: float | None
+    over_empty: float | None
+
+
+def summarize(run: Run, cases: Iterable[Case], threads: Iterable[int]) -> list[Row]:
+    """One row for each case and thread count that some library finished."""
+    keys = [(case, n) for case in cases for n in threads if (case.group, n) in run.times]
+    return [_row(run, case, n) for case, n in keys]
+
+
+def _row(run: Run, case: Case, threads: int) -> Row:
+    rounds = run.times[case.group, threads]
+    median = {name: statistics.median(f["median"] for f in found) for name, found in rounds.items()}
+    least = {name: min(f["min"] for f in found) for name, found in rounds.items()}
+    error = {name: max(f["error"] for f in found) for name, found in rounds.items()}
+    peers = [name for name in median if name != OURS]
+    best = min(peers, key=median.__getitem__) if peers else None
+    ratio = ratio_of_least = None
+    if OURS in median and best is not None:
+        ratio = median[best] / median[OURS]
+        ratio_of_least = min(least[peer] for peer in peers) / least[OURS]
+    shown = OURS if best is None or OURS in median else best
+    seconds = median[shown]
+    limit = case.operation.limit
+    work, unit = (case.flops, "GFLOP/s") if limit == "fma" else (case.bytes, "GB/s")
+    rate = fraction = None
+    if limit:
+        rate = work / seconds / 1e9
+    if rate and limit and str(threads) in run.machine.fma.get(case.dtype, ()):
+        fraction = rate / run.machine.limit(limit, case.dtype, case.working_set, threads)
+    return Row(
+        case=case,
+        threads=threads,
+        median=median,
+        least=least,
+        error=error,
+        best_peer=best,
+        ratio=ratio,
+        ratio_of_least=ratio_of_least,
+        rate=rate,
+        unit=unit if limit else "",
+        fraction=fraction,
+        over_empty=None if limit else least[shown] - run.empty[shown],
+    )
+
+
+def geometric_mean(values: list[float]) -> float:
+    return math.exp(statistics.fmean(map(math.log, values)))
+
+
+def _time(seconds: float | None) -> str:
+    """Seconds in words of at most eight characters: "235 ns", "1.07 ms"."""
+    if seconds is None:
+        return "-"
+    for unit, scale in (("ns", 1e9), ("us", 1e6), ("ms", 1e3)):
+        if seconds * scale < 999.5:
+            return f"{seconds * scale:.3g} {unit}"
+    return f"{seconds:.3g} s"
+
+
+def _of_limit(row: Row) -> str:
+    if row.over_empty is not None:
+        return f"{row.over_empty * 1e9:.0f} ns over an empty call"
+    part = "" if row.fraction is None else f" {row.fraction:4.0%} of {row.case.operation.limit}"
+    return f"{row.rate:6.1f} {row.unit:7}{part}"
+
+
+def _ratio(row: Row) -> str:
+    if row.ratio is None or row.ratio_of_least is None:
+        return "-"
+    return f"{row.ratio:.2f} ({row.ratio_of_least:.2f})"
+
+
+def _table(cells: list[list[str]]) -> list[str]:
+    """Columns as wide as their widest cell; the first and the last to the left."""
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    last = len(widths) - 1
+    return [
+        "  ".join(
+            cell.ljust(width) if i in (0, last) else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in cells
+    ]
+
+
+def _means(rows: list[Row]) -> list[str]:
+    """Geometric means of the ratios: by kernel, with each number of threads, and of all."""
+    threads = list(dict.fromkeys(row.threads for row in rows))
+    kernels = list(dict.fromkeys(row.case.kernel for row in rows))
+
+    def mean(kernel: str | None, n: int | None) -> str:
+        ratios = [
+            row.ratio
+            for row in rows
+            if row.ratio and kernel in (None, row.case.kernel) and n in (None, row.threads)
+        ]
+        return f"{geometric_mean(ratios):.2f}" if ratios else "-"
+
+    columns: list[int | None] = [*threads, None]
+    header = ["geometric mean of ratio", *[f"{n} thr" for n in threads], "all", ""]
+    lines = [[k or "all", *[mean(k, n) for n in columns], ""] for k in (*kernels, None)]
+    return _table([header, *lines])
+
+
+def format_report(run: Run, rows: list[Row], libraries: list[str]) -> str:
+    """The table of rows, the means, the rules, what failed, and the machine in the last lines."""
+    if OURS not in libraries:
+        libraries = [OURS, *libraries]
+    header = ["case", "thr", *libraries, "best peer", "ratio (min)", "rate and part of the limit"]
+    cells = [
+        [
+            row.case.group,
+            str(row.threads),
+            *[_time(row.median.get(name)) for name in libraries],
+            row.best_peer or "-",
+            _ratio(row),
+            _of_limit(row),
+        ]
+        for row in rows
+    ]
+    parts = [*_table([header, *cells]), "", *_means(rows), "", FAIRNESS, ""]
+    if run.failures:
+        parts += ["FAILED:", *run.failures, ""]
+    parts.append("libraries: " + ", ".join(run.versions.values()))
+    parts += run.machine.lines()
+    return "\n".join(parts)
+
+
+def as_json(run: Run, rows: list[Row]) -> dict[str, Any]:
+    """Everything measured, each round of it, and everything that follows from it."""
+    return {
+        "machine": asdict(run.machine),
+        "versions": run.versions,
+        "empty_call": run.empty,
+        "failures": run.failures,
+        "rows": [
+            {
+                **asdict(row),
+                "case": row.case.group,
+                "flops": row.case.flops,
+                "bytes": row.case.bytes,
+                "rounds": run.times[row.case.group, row.threads],
+            }
+            for row in rows
+        ],
+    }

@@ -1,0 +1,127 @@
+"""Build the extensions. All metadata is in pyproject.toml.
+
+The C leaves (src/fastnn/kernels/csrc/leaves.c) are compiled once for each instruction set and real type, in parallel, into objects that the `dispatch`
+extension links; every other extension is one Cython file compiled for the baseline. Environment:
+
+FASTNN_NO_OPENMP=1   build without OpenMP (also what happens, with a warning, where the compiler has none)
+FASTNN_BUILD_JOBS=N  compile N files at a time (default: the CPUs this process may use)
+FASTNN_DEBUG=1       keep debug symbols
+"""
+
+import os
+import platform
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+KERNELS = "src/fastnn/kernels"
+CSRC = f"{KERNELS}/csrc"
+MODULES = sorted(path.stem for path in Path(KERNELS).glob("*.pyx"))
+HEADERS = sorted(map(str, Path(CSRC).glob("*.h")))
+
+DEBUG = os.environ.get("FASTNN_DEBUG") == "1"
+# Nothing of fast-math: linking with it flushes subnormals in the whole process. Contraction to FMA is wanted and is what the error bounds assume.
+FLAGS = ["-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-fvisibility=hidden"]
+FLAGS += ["-g"] if DEBUG else ["-g0"]
+X86 = platform.machine().lower() in ("x86_64", "amd64")
+ISA_FLAGS = {"baseline": []}
+if X86:
+    ISA_FLAGS["avx2"] = ["-mavx2", "-mfma"]
+    ISA_FLAGS["avx512"] = ["-mavx2", "-mfma", "-mavx512f", "-mavx512vl", "-mavx512bw", "-mavx512dq", "-mprefer-vector-width=512"]
+
+
+def jobs():
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, int(os.environ.get("FASTNN_BUILD_JOBS") or cpus))
+
+
+class BuildExt(build_ext):
+    """Compiles the leaves, and asks the compiler what it can do before it builds anything."""
+
+    def finalize_options(self):
+        super().finalize_options()
+        self.parallel = self.parallel or jobs()
+
+    def build_extensions(self):
+        openmp = self.openmp_flags()
+        isas = {isa: flags for isa, flags in ISA_FLAGS.items() if self.compiles("int x;", flags)}
+        if missing := set(ISA_FLAGS) - set(isas):
+            print(f"warning: this compiler does not know {', '.join(sorted(missing))}; fastnn will run without", file=sys.stderr)
+        for ext in self.extensions:
+            ext.extra_compile_args = [*FLAGS, *openmp]
+            ext.extra_link_args = [*openmp, *([] if DEBUG or sys.platform == "darwin" else ["-Wl,-s"])]
+            if ext.name.endswith(".dispatch"):
+                ext.define_macros += [(f"FASTNN_HAVE_{isa.upper()}", "1") for isa in isas]
+                ext.define_macros.append(("FASTNN_CFLAGS", f'"{" ".join(ext.extra_compile_args)}"'))
+                ext.extra_objects = self.compile_leaves(isas)
+        super().build_extensions()
+
+    def compile_leaves(self, isas):
+        """One object for each instruction set and real type."""
+
+        def compile_one(isa, bits):
+            folder = Path(self.build_temp) / "leaves" / f"{isa}_f{bits}"
+            macros = [("FASTNN_ISA", isa), ("FASTNN_REAL", str(bits))]
+            flags = [*FLAGS, "-fPIC", "-Wall", "-Wextra", "-Wdouble-promotion", "-Wno-psabi", *isas[isa]]
+            return self.compiler.compile(
+                [f"{CSRC}/leaves.c"], output_dir=str(folder), macros=macros, extra_postargs=flags, depends=HEADERS
+            )
+
+        with ThreadPoolExecutor(jobs()) as pool:
+            pending = [pool.submit(compile_one, isa, bits) for isa in isas for bits in (32, 64)]
+            return [obj for job in pending for obj in job.result()]
+
+    def openmp_flags(self):
+        if os.environ.get("FASTNN_NO_OPENMP") == "1":
+            return []
+        program = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }"
+        if self.compiles(program, ["-fopenmp"], link=True):
+            return ["-fopenmp"]
+        print("warning: this compiler has no OpenMP; fastnn will run on one thread", file=sys.stderr)
+        return []
+
+    def compiles(self, program, flags, link=False):
+        """Whether the compiler accepts the flags."""
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder) / "probe.c"
+            source.write_text(program)
+            try:
+                objects = self.compiler.compile([str(source)], output_dir=folder, extra_postargs=flags)
+                if link:
+                    self.compiler.link_executable(objects, str(Path(folder) / "probe"), extra_postargs=flags)
+            except Exception:  # each compiler class raises its own; any failure means no
+                return False
+        return True
+
+
+extensions = [
+    Extension(
+        f"fastnn.kernels.{name}",
+        [f"{KERNELS}/{name}.pyx"],
+        include_dirs=[CSRC, numpy.get_include()],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_25_API_VERSION")],
+        depends=HEADERS,
+    )
+    for name in MODULES
+]
+
+setup(
+    ext_modules=cythonize(
+        extensions,
+        include_path=["src"],
+        nthreads=jobs() if jobs() > 1 and sys.platform != "darwin" else 0,
+        compiler_directives={
+            "language_level": 3,
+            "cdivision": True,
+            "binding": True,
+            "freethreading_compatible": True,
+        },
+    ),
+    cmdclass={"build_ext": BuildExt},
+)

@@ -1,0 +1,59 @@
+"""fastnn: a small, fast numerics core for neural networks on CPUs.
+
+The kernels (`matmul`, `softmax`, `cross_entropy`, ...) are functions on NumPy arrays; `fastnn.nn` has layers with hand-written backward passes,
+`fastnn.optim` optimizers, `fastnn.fit` a training loop, `fastnn.data` a data set to begin with.
+"""
+
+import importlib
+
+from . import kernels
+from ._version import __version__
+from .kernels import (
+    build_info,
+    cross_entropy,
+    frobenius_norm,
+    gemm,
+    get_num_threads,
+    matmul,
+    num_threads,
+    relu,
+    relu_backward,
+    set_num_threads,
+    softmax,
+    softmax_backward,
+)
+
+# Loaded when they are first used, so that `import fastnn` costs little more than NumPy.
+_MODULES = ("data", "nn", "optim", "plot", "train")
+_FUNCTIONS = {"fit": "train", "evaluate": "train", "load": "train", "save": "train"}
+
+__all__ = [
+    "__version__",
+    "build_info",
+    "cross_entropy",
+    "frobenius_norm",
+    "gemm",
+    "get_num_threads",
+    "kernels",
+    "matmul",
+    "num_threads",
+    "relu",
+    "relu_backward",
+    "set_num_threads",
+    "softmax",
+    "softmax_backward",
+    *_MODULES,
+    *_FUNCTIONS,
+]
+
+
+def __getattr__(name):
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name in _FUNCTIONS:
+        return getattr(importlib.import_module(f"{__name__}.{_FUNCTIONS[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(__all__)

@@ -1,0 +1,47 @@
+"""`fastnn info`: what was built, what was chosen for this computer, and why."""
+
+from __future__ import annotations
+
+import json
+import platform
+from typing import Any
+
+import numpy as np
+
+from ..kernels.dispatch import build_info
+from ..kernels.threads import thread_info
+
+
+def collect() -> dict[str, Any]:
+    """All facts: those of `build_info()`, threads, and the versions of Python and NumPy."""
+    return {
+        **build_info(),
+        "threads": thread_info(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+    }
+
+
+def info(*, as_json: bool) -> None:
+    """Print the facts, one per line or as one JSON object."""
+    facts = collect()
+    if as_json:
+        print(json.dumps(facts, indent=2, default=str))
+        return
+    threads = facts.pop("threads")
+    rows = {name.replace("_", " "): value for name, value in facts.items()}
+    rows |= {f"threads: {name.replace('_', ' ')}": value for name, value in threads.items()}
+    width = max(map(len, rows))
+    for name, value in rows.items():
+        print(f"{name:{width}}  {_text(value)}")
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value))
+    return str(value)

@@ -1,0 +1,71 @@
+"""`fastnn predict`: a digit as a picture, and what a model takes it for."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import kernels, nn
+from ..data import load_digits
+from ..data.digits import HELD_OUT_EVERY
+from ..train import ModelFileError, load
+from .errors import UsageError
+
+# From paper to ink; the second row is for terminals without the block characters.
+SHADES = (" ░▒▓█", " .+*#")
+BAR = ("█", "#")
+BAR_WIDTH = 40
+
+
+def predict(path: str, index: int) -> None:
+    """Print digit `index`, the model's probabilities for it, and the true label."""
+    x, y = load_digits(dtype=np.float64)
+    if not 0 <= index < len(x):
+        raise UsageError(f"argument --digit: must be 0 to {len(x) - 1}, got {index}")
+    try:
+        model = load(path)
+    except ModelFileError as error:
+        raise UsageError(str(error)) from error
+    p = _probabilities(model, path, x[index])
+    shades, bar = (row[_plain_terminal()] for row in (SHADES, BAR))
+    part = "test" if index % HELD_OUT_EVERY == 0 else "training"
+    print(f"digit {index} ({part} image)\n")
+    print(_picture(x[index].reshape(8, 8), shades), end="\n\n")
+    best = int(p.argmax())
+    for label, share in enumerate(p):
+        length = round(BAR_WIDTH * float(share))
+        print(f"{label:3d}  {100 * share:5.1f} %  {bar * length}".rstrip())
+    verdict = "right" if best == y[index] else "wrong"
+    print(f"\nprediction {best} ({100 * p[best]:.1f} %), label {y[index]}: {verdict}")
+
+
+def _probabilities(model: nn.Module, path: str, pixels: NDArray[Any]) -> NDArray[Any]:
+    """(10,) for the pixels (64,) of one image."""
+    x = pixels.astype(model.parameters().dtype)[np.newaxis]
+    try:
+        logits = model(x)
+    except ValueError as error:
+        raise UsageError(f"{path} does not take the {x.size} pixels of a digit: {error}") from error
+    if logits.shape != (1, 10):
+        raise UsageError(f"{path} gives {logits.shape[-1]} outputs, but there are 10 digits")
+    p = kernels.softmax(logits)[0]
+    if not np.isfinite(p).all():
+        raise UsageError(f"{path} gives no probabilities but {p}: its training went wrong")
+    return p
+
+
+def _picture(image: NDArray[Any], shades: str) -> str:
+    """Two characters per pixel, which is about square; `image` is 0 (paper) to 1 (ink)."""
+    levels = np.rint(image * (len(shades) - 1)).astype(int)
+    return "\n".join("  " + "".join(2 * shades[level] for level in row) for row in levels)
+
+
+def _plain_terminal() -> bool:
+    try:
+        (SHADES[0] + BAR[0]).encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return True
+    return False

@@ -1,0 +1,64 @@
+"""The handwritten digits that come with the package; DIGITS.md has their licence and citation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from ..nn.parameters import check_dtype
+
+# Every fifth image, from the first on, is held out.
+HELD_OUT_EVERY = 5
+
+# Ink per element of an image: 4 x 4 black or white pixels.
+FULL_INK = 16
+
+
+def load_digits(
+    *, split: Literal["train", "test"] | None = None, dtype: DTypeLike = np.float32
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """1,797 handwritten digits of 8 x 8 pixels.
+
+    Parameters
+    ----------
+    split : {None, "train", "test"}
+        All images, or the 1,437 to learn from, or the 360 held out. Held out is every fifth image
+        (0, 5, ..., 1795): the split needs no random generator, so it is the same for everybody and
+        in every library that a result is compared with. Both parts have digits by the same
+        people, so the test is on new digits, not on new writers.
+    dtype : float32 or float64
+
+    Returns
+    -------
+    x : ndarray (n, 64)
+        0 (paper) to 1 (ink), row by row; `x.reshape(-1, 8, 8)` are the images.
+    y : ndarray (n,) of int64
+        The digit, 0 to 9.
+
+    Raises
+    ------
+    ValueError
+        Another split.
+    TypeError
+        Another dtype.
+
+    References
+    ----------
+    E. Alpaydin and C. Kaynak (1998). Optical Recognition of Handwritten Digits. UCI Machine
+    Learning Repository, doi 10.24432/C50P49, CC BY 4.0.
+    """
+    if split not in (None, "train", "test"):
+        raise ValueError(f'split must be None, "train" or "test", got {split!r}')
+    dtype = check_dtype(dtype)
+    with np.load(Path(__file__).with_name("digits.npz"), allow_pickle=False) as arrays:
+        images, labels = arrays["images"], arrays["labels"]
+    x = images.reshape(len(images), -1).astype(dtype) / dtype.type(FULL_INK)
+    y = labels.astype(np.int64)
+    if split is None:
+        return x, y
+    held_out = np.arange(len(y)) % HELD_OUT_EVERY == 0
+    chosen = held_out if split == "test" else ~held_out
+    return x[chosen], y[chosen]

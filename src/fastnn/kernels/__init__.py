@@ -1,0 +1,33 @@
+"""The core: functions on arrays, each with a pointer face in its ``.pxd`` that other extensions call without the GIL."""
+
+from .activation import relu, relu_backward
+from .dispatch import build_info
+from .linear import linear_backward
+from .loss import cross_entropy, mse
+from .matmul import gemm, matmul
+from .norm import frobenius_norm
+from .softmax import softmax, softmax_backward
+from .threads import get_num_threads, num_threads, set_num_threads, thread_info
+from .update import adam_update, adamw_update, scale, sgd_update
+
+__all__ = [
+    "adam_update",
+    "adamw_update",
+    "build_info",
+    "cross_entropy",
+    "frobenius_norm",
+    "gemm",
+    "get_num_threads",
+    "linear_backward",
+    "matmul",
+    "mse",
+    "num_threads",
+    "relu",
+    "relu_backward",
+    "scale",
+    "set_num_threads",
+    "sgd_update",
+    "softmax",
+    "softmax_backward",
+    "thread_info",
+]

@@ -1,0 +1,87 @@
+"""ndarray -> pointer, shape, strides; the one place that words a shape, dtype or layout error.
+
+Kernels take any object, check it here and work on pointers. The checks that pass are inline; the errors are worded in arrays.pyx.
+"""
+cimport numpy as cnp
+from libc.stdint cimport int64_t
+
+# What the nogil faces return.
+cdef enum:
+    OK = 0
+    NO_MEMORY = 1
+    BAD_ARGUMENT = 2
+
+
+cdef struct Rows:
+    # `rows` runs of `cols` contiguous elements along the last axis, starting `ld` elements apart.
+    int64_t rows
+    int64_t cols
+    int64_t ld
+
+
+cdef int refuse(object x, str op, str name) except -1
+cdef int refuse_dtype(cnp.ndarray x, int typenum, str op, str name, str as_name) except -1
+cdef int refuse_shape(cnp.ndarray x, cnp.ndarray like, str op, str name, str like_name) except -1
+cdef int refuse_output(cnp.ndarray out, str op, str name) except -1
+cdef int check_overlap(cnp.ndarray out, cnp.ndarray x, str op, str name, str x_name) except -1
+cdef int check_in_place(cnp.ndarray out, cnp.ndarray x, str op, str name, str x_name) except -1
+cdef int check_status(int status, str op) except -1
+cdef cnp.ndarray with_rows(cnp.ndarray x, Rows *rows)
+cdef cnp.ndarray output_rows(object out, cnp.ndarray like, str op, str name, str like_name, Rows *rows)
+cdef object finish_output(object out, cnp.ndarray y)
+
+
+cdef inline int real_type(object x, str op, str name) except -1:
+    """NPY_FLOAT or NPY_DOUBLE; TypeError unless x is an aligned, native float32 or float64 array."""
+    cdef int typenum
+    if cnp.PyArray_Check(x):
+        typenum = cnp.PyArray_TYPE(<cnp.ndarray>x)
+        if (typenum == cnp.NPY_FLOAT or typenum == cnp.NPY_DOUBLE) and cnp.PyArray_ISBEHAVED_RO(<cnp.ndarray>x):
+            return typenum
+    return refuse(x, op, name)
+
+
+cdef inline cnp.ndarray real_like(object x, int typenum, str op, str name, str as_name):
+    """x as an array of the same real type as the array called as_name."""
+    if real_type(x, op, name) != typenum:
+        refuse_dtype(<cnp.ndarray>x, typenum, op, name, as_name)
+    return <cnp.ndarray>x
+
+
+cdef inline bint same_shape(cnp.ndarray a, cnp.ndarray b) noexcept:
+    cdef int i, ndim = cnp.PyArray_NDIM(a)
+    if cnp.PyArray_NDIM(b) != ndim:
+        return False
+    for i in range(ndim):
+        if cnp.PyArray_DIM(a, i) != cnp.PyArray_DIM(b, i):
+            return False
+    return True
+
+
+cdef inline cnp.ndarray shaped_like(object x, cnp.ndarray like, str op, str name, str like_name):
+    """x as an array of the same real type and shape as like."""
+    real_like(x, cnp.PyArray_TYPE(like), op, name, like_name)
+    if not same_shape(<cnp.ndarray>x, like):
+        refuse_shape(<cnp.ndarray>x, like, op, name, like_name)
+    return <cnp.ndarray>x
+
+
+cdef inline cnp.ndarray output_like(object out, cnp.ndarray like, str op, str name, str like_name):
+    """out as a writable array of the same real type and shape as like."""
+    shaped_like(out, like, op, name, like_name)
+    if not cnp.PyArray_ISWRITEABLE(<cnp.ndarray>out):
+        refuse_output(<cnp.ndarray>out, op, name)
+    return <cnp.ndarray>out
+
+
+cdef inline int64_t stride(cnp.ndarray x, int axis) noexcept:
+    """In elements."""
+    return cnp.PyArray_STRIDE(x, axis) // cnp.PyArray_ITEMSIZE(x)
+
+
+cdef inline void flatten(Rows *x, Rows *y) noexcept nogil:
+    """Make one long row of both where neither has gaps between its rows: an elementwise kernel then splits it as it likes."""
+    if (x.ld == x.cols or x.rows <= 1) and (y.ld == y.cols or y.rows <= 1):
+        x.cols *= x.rows
+        x.ld = y.ld = y.cols = x.cols
+        x.rows = y.rows = 1

@@ -1,0 +1,105 @@
+"""How many CPUs this process may use: affinity, cgroup quota and physical cores.
+
+OpenMP runtimes know nothing of a container's CPU quota, and a team larger than the quota is throttled many times over
+(xgboost issue 7653: 90x in a container with one CPU on a host of sixteen).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+CGROUP_ROOT = Path("/sys/fs/cgroup")
+CPU_ROOT = Path("/sys/devices/system/cpu")
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text()
+    except OSError:
+        return None
+
+
+def _ratio(quota: str, period: str) -> float | None:
+    """CPUs that quota microseconds in every period come to; None where there is no limit."""
+    try:
+        limit, every = float(quota), float(period)
+    except ValueError:  # cgroup v2 says "max"
+        return None
+    return limit / every if limit > 0 and every > 0 else None
+
+
+def _own_groups(proc_cgroup: Path) -> tuple[str, str]:
+    """The process's group in the v2 hierarchy and in v1's cpu hierarchy ("/" where unknown)."""
+    v2 = v1 = "/"
+    for line in (_read(proc_cgroup) or "").splitlines():
+        _, controllers, group = line.split(":", 2)
+        if not controllers:
+            v2 = group
+        elif "cpu" in controllers.split(","):
+            v1 = group
+    return v2, v1
+
+
+def _upwards(group: str) -> list[str]:
+    """The group and all above it, each relative to the root: a quota anywhere on the way binds."""
+    parts = [p for p in group.split("/") if p and p != ".."]
+    return ["/".join(parts[:n]) for n in range(len(parts), -1, -1)]
+
+
+def cgroup_quota(root: Path | None = None, proc_cgroup: Path = Path("/proc/self/cgroup")) -> float | None:
+    """CPUs the cgroup quota (v2 `cpu.max`, v1 `cpu.cfs_quota_us`) grants; None if unlimited or unknown."""
+    root = CGROUP_ROOT if root is None else root
+    if not root.is_dir():
+        return None
+    v2, v1 = _own_groups(proc_cgroup)
+    quotas = []
+    for group in _upwards(v2):
+        words = (_read(root / group / "cpu.max") or "").split()
+        if len(words) == 2:
+            quotas.append(_ratio(words[0], words[1]))
+    for group in _upwards(v1):
+        folder = root / "cpu" / group
+        quota, period = _read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")
+        if quota is not None and period is not None:
+            quotas.append(_ratio(quota, period))
+    return min((q for q in quotas if q is not None), default=None)
+
+
+def affinity() -> set[int]:
+    """The CPUs that the scheduler may run this process on."""
+    try:
+        return os.sched_getaffinity(0)
+    except AttributeError:  # not Linux
+        return set(range(os.cpu_count() or 1))
+
+
+def physical_cores(cpus: set[int], root: Path | None = None) -> int:
+    """Cores behind these CPUs: the sibling hyper-threads of a core share its FMA units, so they count once."""
+    root = CPU_ROOT if root is None else root
+    return len({_read(root / f"cpu{c}" / "topology" / "thread_siblings_list") or f"{c}" for c in cpus})
+
+
+def _from_environment(name: str) -> int | None:
+    """The count an environment variable asks for; OMP_NUM_THREADS may be a list, of which the first is the outer level."""
+    word = os.environ.get(name, "").split(",")[0].strip()
+    return int(word) if word.isdecimal() and int(word) > 0 else None
+
+
+def default_threads(omp_max_threads: int) -> dict[str, object]:
+    """The default number of threads, where it comes from, and the counts behind it.
+
+    FASTNN_NUM_THREADS, else OMP_NUM_THREADS (both may exceed the cores), else the smallest of the physical cores among the CPUs of the
+    process's affinity mask, the cgroup quota rounded up, and the OpenMP maximum (1 in a build without OpenMP).
+    """
+    cpus = affinity()
+    quota = cgroup_quota()
+    cores = physical_cores(cpus)
+    counts = {"affinity": len(cpus), "cgroup_quota": quota, "physical_cores": cores}
+    for name in ("FASTNN_NUM_THREADS", "OMP_NUM_THREADS"):
+        asked = _from_environment(name)
+        if asked is not None:
+            return {"num_threads": asked, "source": name, **counts}
+    allowed = max(1, math.ceil(quota)) if quota is not None else len(cpus)
+    return {"num_threads": max(1, min(cores, allowed, omp_max_threads)), "source": "cpus", **counts}

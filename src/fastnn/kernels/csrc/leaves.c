@@ -1,0 +1,40 @@
+/* leaves.c: compiled once for each instruction set and real type; the object exports its table of leaves and nothing else. */
+#include "leaves.h"
+
+#include "vec.h"
+
+#include "elementwise.h"
+#include "gemm.h"
+#include "reduce.h"
+#include "softmax.h"
+#include "update.h"
+
+#define STRING_(x) #x
+#define STRING(x) STRING_(x)
+#define TABLE_(isa, suffix) fastnn_leaves_##isa##_##suffix
+#define TABLE(isa, suffix) TABLE_(isa, suffix)
+
+extern const struct JOIN(fastnn_leaves_, SUFFIX) TABLE(FASTNN_ISA, SUFFIX);
+
+const struct JOIN(fastnn_leaves_, SUFFIX) TABLE(FASTNN_ISA, SUFFIX) = {
+    .isa = STRING(FASTNN_ISA),
+    .lanes = LANES,
+    .mr = MR,
+    .nr = NR,
+    .pack_a = pack_a,
+    .pack_b = pack_b,
+    .gemm_tile = gemm_tile,
+    .relu = relu,
+    .relu_backward = relu_backward,
+    .scale = scale,
+    .add = add,
+    .mse = mse,
+    .sum_squares = sum_squares,
+    .max_abs = max_abs,
+    .column_sum = column_sum,
+    .softmax = softmax,
+    .softmax_backward = softmax_backward,
+    .cross_entropy = cross_entropy,
+    .sgd = sgd,
+    .adam = adam,
+};

@@ -1,0 +1,53 @@
+/* The table of leaf functions: what floor 0 offers to the kernels above it.
+ *
+ * Every C file here is compiled once for each instruction set and real type; each such object exports one of these tables and nothing else
+ * (see leaves.c). A leaf works on one tile, one row or one flat run; it does not know of threads, allocation or Python.
+ * Sizes and strides are int64_t and count elements. Pointers need only the alignment of their element.
+ */
+#ifndef FASTNN_LEAVES_H
+#define FASTNN_LEAVES_H
+
+#include <stdint.h>
+
+enum { FASTNN_ACT_NONE = 0, FASTNN_ACT_RELU = 1 };
+
+/* Scalars of one Adam or AdamW step, computed once per step in double (see update.pyx). */
+#define FASTNN_ADAM_STEP(R, S)                                                                                                                       \
+    struct fastnn_adam_##S {                                                                                                                         \
+        R grad_scale, l2, keep, beta1, beta2, one_minus_beta1, one_minus_beta2, step_size, inv_sqrt_correction2, eps;                                 \
+    };
+
+#define FASTNN_LEAVES(R, S)                                                                                                                          \
+    struct fastnn_leaves_##S {                                                                                                                       \
+        const char *isa;                                                                                                                             \
+        int64_t lanes, mr, nr; /* reals in a vector, rows and columns of a GEMM tile */                                                              \
+        /* gemm.h */                                                                                                                                 \
+        void (*pack_a)(int64_t m, int64_t k, const R *a, int64_t rsa, int64_t csa, R *out);                                                           \
+        void (*pack_b)(int64_t k, int64_t n, const R *b, int64_t rsb, int64_t csb, R *out);                                                           \
+        void (*gemm_tile)(int64_t m, int64_t n, int64_t k, R alpha, const R *a, const R *b, R beta, R *c, int64_t rsc, int64_t csc, const R *bias,     \
+                          int activation);                                                                                                           \
+        /* elementwise.h */                                                                                                                          \
+        void (*relu)(int64_t n, const R *x, R *y);                                                                                                   \
+        void (*relu_backward)(int64_t n, const R *dy, const R *y, R *dx);                                                                             \
+        void (*scale)(int64_t n, R factor, R *x);                                                                                                    \
+        void (*add)(int64_t n, const R *x, R *y);                                                                                                    \
+        double (*mse)(int64_t n, const R *pred, const R *target, double scale, R *dpred);                                                            \
+        /* reduce.h */                                                                                                                               \
+        void (*sum_squares)(int64_t n, const R *x, double scale, double *hi, double *lo);                                                            \
+        R (*max_abs)(int64_t n, const R *x);                                                                                                         \
+        void (*column_sum)(int64_t m, int64_t n, const R *x, int64_t ldx, R *out);                                                                    \
+        /* softmax.h */                                                                                                                              \
+        void (*softmax)(int64_t n, const R *x, R *y);                                                                                                \
+        void (*softmax_backward)(int64_t n, const R *dy, const R *y, R *dx);                                                                          \
+        double (*cross_entropy)(int64_t n, const R *logits, int64_t target, double scale, R *dlogits);                                               \
+        /* update.h */                                                                                                                               \
+        void (*sgd)(int64_t n, R *p, const R *g, R *m, R lr, R momentum, int nesterov, R weight_decay, R grad_scale);                                  \
+        void (*adam)(int64_t n, R *p, const R *g, R *m, R *v, const struct fastnn_adam_##S *step);                                                    \
+    };
+
+FASTNN_ADAM_STEP(float, f32)
+FASTNN_ADAM_STEP(double, f64)
+FASTNN_LEAVES(float, f32)
+FASTNN_LEAVES(double, f64)
+
+#endif

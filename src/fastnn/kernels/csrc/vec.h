@@ -1,0 +1,91 @@
+/* vec.h: the real type, the vector type and what a leaf needs to move between memory and registers.
+ *
+ * FASTNN_REAL is 32 or 64 and FASTNN_ISA names the instruction set; both come from the build. Vectors are GCC/Clang vector extensions: the operators
+ * are the language's own, and the width follows from the instruction set that the compiler was told to use.
+ */
+#ifndef FASTNN_VEC_H
+#define FASTNN_VEC_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#if FASTNN_REAL == 32
+typedef float real;
+typedef int32_t bits;
+#define SUFFIX f32
+#define REAL_MAX_EXP 127
+#define MANTISSA_BITS 23
+#elif FASTNN_REAL == 64
+typedef double real;
+typedef int64_t bits;
+#define SUFFIX f64
+#define REAL_MAX_EXP 1023
+#define MANTISSA_BITS 52
+#else
+#error "FASTNN_REAL must be 32 or 64"
+#endif
+
+#if defined(__AVX512F__)
+#define VBYTES 64
+#elif defined(__AVX2__)
+#define VBYTES 32
+#else
+#define VBYTES 16 /* SSE2, NEON */
+#endif
+
+typedef real vec __attribute__((vector_size(VBYTES)));
+typedef bits ivec __attribute__((vector_size(VBYTES)));
+#define LANES ((int)(VBYTES / sizeof(real)))
+
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 32")
+
+INLINE vec load(const real *p) {
+    vec v;
+    memcpy(&v, p, sizeof v); /* one unaligned move */
+    return v;
+}
+
+INLINE void store(real *p, vec v) { memcpy(p, &v, sizeof v); }
+
+/* The first n < LANES reals at p, the other lanes set to fill. */
+INLINE vec load_part(const real *p, int64_t n, real fill) {
+    real lanes[LANES];
+    for (int i = 0; i < LANES; i++) lanes[i] = i < n ? p[i] : fill;
+    return load(lanes);
+}
+
+INLINE void store_part(real *p, int64_t n, vec v) {
+    real lanes[LANES];
+    store(lanes, v);
+    for (int64_t i = 0; i < n; i++) p[i] = lanes[i];
+}
+
+/* s - 0 and not 0 + s: the sign of a zero survives. */
+INLINE vec splat(real s) { return s - (vec){0}; }
+
+/* mask ? a : b, lane by lane; a comparison of vectors gives such a mask. */
+INLINE vec choose(ivec mask, vec a, vec b) { return (vec)(((ivec)a & mask) | ((ivec)b & ~mask)); }
+
+/* max(x, 0) that hands NaN on, as NumPy's maximum and PyTorch's relu do. */
+INLINE vec relu_vec(vec x) { return choose(x <= 0, (vec){0}, x); }
+
+/* Sums and maxima over the lanes, in an order fixed by the instruction set. */
+INLINE real sum_lanes(vec v) {
+    real lanes[LANES];
+    store(lanes, v);
+    for (int half = LANES / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];
+    return lanes[0];
+}
+
+INLINE real max_lanes(vec v) {
+    real lanes[LANES];
+    store(lanes, v);
+    for (int half = LANES / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++) lanes[i] = lanes[i] > lanes[i + half] ? lanes[i] : lanes[i + half];
+    return lanes[0];
+}
+
+#endif

@@ -1,0 +1,179 @@
+"""The tables of C leaves, and one wrapper for each leaf that picks the table of the real type at compile time.
+
+`leaves_f32` and `leaves_f64` are set once, when `dispatch` is imported, to the widest instruction set that the CPU has and FASTNN_ISA allows.
+"""
+from libc.stdint cimport int64_t
+
+ctypedef fused real:
+    float
+    double
+
+cdef extern from "leaves.h" nogil:
+    enum:
+        FASTNN_ACT_NONE
+        FASTNN_ACT_RELU
+
+    struct fastnn_adam_f32:
+        float grad_scale, l2, keep, beta1, beta2, one_minus_beta1, one_minus_beta2, step_size, inv_sqrt_correction2, eps
+
+    struct fastnn_adam_f64:
+        double grad_scale, l2, keep, beta1, beta2, one_minus_beta1, one_minus_beta2, step_size, inv_sqrt_correction2, eps
+
+    struct fastnn_leaves_f32:
+        int64_t lanes, mr, nr
+        void (*pack_a)(int64_t, int64_t, const float*, int64_t, int64_t, float*) noexcept nogil
+        void (*pack_b)(int64_t, int64_t, const float*, int64_t, int64_t, float*) noexcept nogil
+        void (*gemm_tile)(int64_t, int64_t, int64_t, float, const float*, const float*, float, float*, int64_t, int64_t,
+                          const float*, int) noexcept nogil
+        void (*relu)(int64_t, const float*, float*) noexcept nogil
+        void (*relu_backward)(int64_t, const float*, const float*, float*) noexcept nogil
+        void (*scale)(int64_t, float, float*) noexcept nogil
+        void (*add)(int64_t, const float*, float*) noexcept nogil
+        double (*mse)(int64_t, const float*, const float*, double, float*) noexcept nogil
+        void (*sum_squares)(int64_t, const float*, double, double*, double*) noexcept nogil
+        float (*max_abs)(int64_t, const float*) noexcept nogil
+        void (*column_sum)(int64_t, int64_t, const float*, int64_t, float*) noexcept nogil
+        void (*softmax)(int64_t, const float*, float*) noexcept nogil
+        void (*softmax_backward)(int64_t, const float*, const float*, float*) noexcept nogil
+        double (*cross_entropy)(int64_t, const float*, int64_t, double, float*) noexcept nogil
+        void (*sgd)(int64_t, float*, const float*, float*, float, float, int, float, float) noexcept nogil
+        void (*adam)(int64_t, float*, const float*, float*, float*, const fastnn_adam_f32*) noexcept nogil
+
+    struct fastnn_leaves_f64:
+        int64_t lanes, mr, nr
+        void (*pack_a)(int64_t, int64_t, const double*, int64_t, int64_t, double*) noexcept nogil
+        void (*pack_b)(int64_t, int64_t, const double*, int64_t, int64_t, double*) noexcept nogil
+        void (*gemm_tile)(int64_t, int64_t, int64_t, double, const double*, const double*, double, double*, int64_t, int64_t,
+                          const double*, int) noexcept nogil
+        void (*relu)(int64_t, const double*, double*) noexcept nogil
+        void (*relu_backward)(int64_t, const double*, const double*, double*) noexcept nogil
+        void (*scale)(int64_t, double, double*) noexcept nogil
+        void (*add)(int64_t, const double*, double*) noexcept nogil
+        double (*mse)(int64_t, const double*, const double*, double, double*) noexcept nogil
+        void (*sum_squares)(int64_t, const double*, double, double*, double*) noexcept nogil
+        double (*max_abs)(int64_t, const double*) noexcept nogil
+        void (*column_sum)(int64_t, int64_t, const double*, int64_t, double*) noexcept nogil
+        void (*softmax)(int64_t, const double*, double*) noexcept nogil
+        void (*softmax_backward)(int64_t, const double*, const double*, double*) noexcept nogil
+        double (*cross_entropy)(int64_t, const double*, int64_t, double, double*) noexcept nogil
+        void (*sgd)(int64_t, double*, const double*, double*, double, double, int, double, double) noexcept nogil
+        void (*adam)(int64_t, double*, const double*, double*, double*, const fastnn_adam_f64*) noexcept nogil
+
+cdef const fastnn_leaves_f32 *leaves_f32
+cdef const fastnn_leaves_f64 *leaves_f64
+
+
+# gemm.h
+
+cdef inline int64_t tile_rows(const real *_) noexcept nogil:
+    return leaves_f32.mr if real is float else leaves_f64.mr
+
+cdef inline int64_t tile_columns(const real *_) noexcept nogil:
+    return leaves_f32.nr if real is float else leaves_f64.nr
+
+cdef inline int64_t vector_lanes(const real *_) noexcept nogil:
+    return leaves_f32.lanes if real is float else leaves_f64.lanes
+
+cdef inline void pack_a(int64_t m, int64_t k, const real *a, int64_t rsa, int64_t csa, real *out) noexcept nogil:
+    if real is float:
+        leaves_f32.pack_a(m, k, a, rsa, csa, out)
+    else:
+        leaves_f64.pack_a(m, k, a, rsa, csa, out)
+
+cdef inline void pack_b(int64_t k, int64_t n, const real *b, int64_t rsb, int64_t csb, real *out) noexcept nogil:
+    if real is float:
+        leaves_f32.pack_b(k, n, b, rsb, csb, out)
+    else:
+        leaves_f64.pack_b(k, n, b, rsb, csb, out)
+
+cdef inline void gemm_tile(int64_t m, int64_t n, int64_t k, real alpha, const real *a, const real *b, real beta, real *c,
+                           int64_t rsc, int64_t csc, const real *bias, int activation) noexcept nogil:
+    if real is float:
+        leaves_f32.gemm_tile(m, n, k, alpha, a, b, beta, c, rsc, csc, bias, activation)
+    else:
+        leaves_f64.gemm_tile(m, n, k, alpha, a, b, beta, c, rsc, csc, bias, activation)
+
+
+# elementwise.h
+
+cdef inline void relu_run(int64_t n, const real *x, real *y) noexcept nogil:
+    if real is float:
+        leaves_f32.relu(n, x, y)
+    else:
+        leaves_f64.relu(n, x, y)
+
+cdef inline void relu_backward_run(int64_t n, const real *dy, const real *y, real *dx) noexcept nogil:
+    if real is float:
+        leaves_f32.relu_backward(n, dy, y, dx)
+    else:
+        leaves_f64.relu_backward(n, dy, y, dx)
+
+cdef inline void scale_run(int64_t n, real factor, real *x) noexcept nogil:
+    if real is float:
+        leaves_f32.scale(n, factor, x)
+    else:
+        leaves_f64.scale(n, factor, x)
+
+cdef inline void add_run(int64_t n, const real *x, real *y) noexcept nogil:
+    if real is float:
+        leaves_f32.add(n, x, y)
+    else:
+        leaves_f64.add(n, x, y)
+
+cdef inline double mse_run(int64_t n, const real *pred, const real *target, double factor, real *dpred) noexcept nogil:
+    if real is float:
+        return leaves_f32.mse(n, pred, target, factor, dpred)
+    else:
+        return leaves_f64.mse(n, pred, target, factor, dpred)
+
+
+# reduce.h
+
+cdef inline void sum_squares_run(int64_t n, const real *x, double factor, double *hi, double *lo) noexcept nogil:
+    if real is float:
+        leaves_f32.sum_squares(n, x, factor, hi, lo)
+    else:
+        leaves_f64.sum_squares(n, x, factor, hi, lo)
+
+cdef inline real max_abs_run(int64_t n, const real *x) noexcept nogil:
+    if real is float:
+        return leaves_f32.max_abs(n, x)
+    else:
+        return leaves_f64.max_abs(n, x)
+
+cdef inline void column_sum_block(int64_t m, int64_t n, const real *x, int64_t ldx, real *out) noexcept nogil:
+    if real is float:
+        leaves_f32.column_sum(m, n, x, ldx, out)
+    else:
+        leaves_f64.column_sum(m, n, x, ldx, out)
+
+
+# softmax.h
+
+cdef inline void softmax_row(int64_t n, const real *x, real *y) noexcept nogil:
+    if real is float:
+        leaves_f32.softmax(n, x, y)
+    else:
+        leaves_f64.softmax(n, x, y)
+
+cdef inline void softmax_backward_row(int64_t n, const real *dy, const real *y, real *dx) noexcept nogil:
+    if real is float:
+        leaves_f32.softmax_backward(n, dy, y, dx)
+    else:
+        leaves_f64.softmax_backward(n, dy, y, dx)
+
+cdef inline double cross_entropy_row(int64_t n, const real *logits, int64_t target, double factor, real *dlogits) noexcept nogil:
+    if real is float:
+        return leaves_f32.cross_entropy(n, logits, target, factor, dlogits)
+    else:
+        return leaves_f64.cross_entropy(n, logits, target, factor, dlogits)
+
+
+# update.h
+
+cdef inline void sgd_run(int64_t n, real *p, const real *g, real *m, real lr, real momentum, int nesterov, real weight_decay,
+                         real grad_scale) noexcept nogil:
+    if real is float:
+        leaves_f32.sgd(n, p, g, m, lr, momentum, nesterov, weight_decay, grad_scale)
+    else:
+        leaves_f64.sgd(n, p, g, m, lr, momentum, nesterov, weight_decay, grad_scale)

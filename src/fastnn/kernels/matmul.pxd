@@ -1,0 +1,1 @@
+cdef int activation_code(object activation, str op) except -1

@@ -1,0 +1,3 @@
+from ._types import AnyArray
+
+def frobenius_norm(x: AnyArray) -> float: ...

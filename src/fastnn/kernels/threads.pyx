@@ -1,0 +1,136 @@
+"""The one place that decides how many threads run.
+
+The count is the smallest of: the limit (`num_threads` in this thread, else `set_num_threads`, else the default of `cpus.default_threads`),
+the OpenMP maximum where somebody has lowered it since import (threadpoolctl, joblib, `omp_set_num_threads`), and OMP_THREAD_LIMIT. It is 1
+inside another parallel region and in a forked child, where libgomp's pool holds threads that no longer exist. `omp_set_num_threads` is never called.
+"""
+import warnings
+
+from .cpus import default_threads
+
+cdef extern from "team.h" nogil:
+    int in_parallel "fastnn_in_parallel"() noexcept
+    int omp_max_threads "fastnn_omp_max_threads"() noexcept
+    int omp_thread_limit "fastnn_omp_thread_limit"() noexcept
+
+cdef extern from *:
+    """
+    /* The limits, and the mark that a fork leaves. Plain ints written whole: a reader sees the old or the new one. */
+    static int fastnn_limit = 1;              /* of the process */
+    static __thread int fastnn_own_limit = 0; /* of this thread; 0: none */
+    static int fastnn_forked = 0;
+
+    #if defined(__unix__) || defined(__APPLE__)
+    #include <pthread.h>
+    static void fastnn_after_fork(void) { fastnn_forked = 1; }
+    static int fastnn_watch_forks(void) { return pthread_atfork(0, 0, fastnn_after_fork); }
+    #else
+    static int fastnn_watch_forks(void) { return 0; }
+    #endif
+    """
+    int _limit "fastnn_limit"
+    int _own_limit "fastnn_own_limit"
+    int _forked "fastnn_forked"
+    int watch_forks "fastnn_watch_forks"()
+
+cdef enum:
+    MOST_THREADS = 1024  # larger requests are clamped
+
+cdef int _omp_max_at_import = omp_max_threads()
+_default = default_threads(_omp_max_at_import)
+_limit = min(_default["num_threads"], MOST_THREADS)
+_source = _default["source"]
+if watch_forks() != 0:
+    raise ImportError("fastnn: pthread_atfork failed, so a forked child could hang")
+
+
+cdef int max_threads() noexcept nogil:
+    if _forked or in_parallel():
+        return 1
+    cdef int n = _own_limit if _own_limit > 0 else _limit
+    cdef int omp_max = omp_max_threads()
+    if omp_max < _omp_max_at_import and omp_max < n:
+        n = omp_max
+    return min(n, omp_thread_limit())
+
+
+cdef int _checked(n) except -1:
+    """The count as an int, -1 meaning the default; warns in a forked child, which stays on one thread whatever is asked."""
+    if isinstance(n, bool) or not hasattr(n, "__index__"):
+        raise TypeError(f"the number of threads must be an int, not {type(n).__name__}")
+    n = n.__index__()
+    if n == -1:
+        return min(_default["num_threads"], MOST_THREADS)
+    if n < 1:
+        raise ValueError(f"the number of threads must be at least 1 (or -1 for the default), not {n}")
+    if _forked and n > 1:
+        warnings.warn("this process was forked: fastnn runs on one thread here (use spawn or forkserver for more)", RuntimeWarning, 3)
+    return min(n, MOST_THREADS)
+
+
+def set_num_threads(n):
+    """Set how many threads the kernels of this process use.
+
+    Parameters
+    ----------
+    n : int
+        At least 1; more than the machine's cores is allowed; -1 restores the default.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If n is not an int, or is 0 or below -1.
+    """
+    global _limit, _source
+    _limit = _checked(n)
+    _source = _default["source"] if n == -1 else "set_num_threads"
+
+
+def get_num_threads():
+    """The number of threads that a large enough kernel called now, from this thread, would use."""
+    return max_threads()
+
+
+class num_threads:
+    """Context manager: kernels called by this thread use at most n threads inside the block.
+
+    Parameters
+    ----------
+    n : int
+        As for `set_num_threads`. Blocks nest; other threads are not affected.
+    """
+
+    def __init__(self, n):
+        self.n = n
+
+    def __enter__(self):
+        global _own_limit
+        cdef int n = _checked(self.n)
+        self._outer = _own_limit
+        _own_limit = n
+        return self
+
+    def __exit__(self, exc_type, exc, tb):
+        global _own_limit
+        _own_limit = self._outer
+
+
+def thread_info():
+    """How many threads run here and why.
+
+    Returns
+    -------
+    dict
+        ``num_threads`` (as `get_num_threads`), ``limit``, ``source`` of the limit (an environment variable, "cpus" or
+        "set_num_threads"), ``forked``, ``omp_max_threads``, ``omp_thread_limit``, and what the default was made of:
+        ``affinity``, ``cgroup_quota`` (CPUs, or None), ``physical_cores``.
+    """
+    return {
+        "num_threads": max_threads(),
+        "limit": _own_limit if _own_limit > 0 else _limit,
+        "source": "num_threads" if _own_limit > 0 else _source,
+        "forked": bool(_forked),
+        "omp_max_threads": omp_max_threads(),
+        "omp_thread_limit": omp_thread_limit(),
+        **{key: _default[key] for key in ("affinity", "cgroup_quota", "physical_cores")},
+    }

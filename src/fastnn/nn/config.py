@@ -1,0 +1,117 @@
+"""From a config back to a model: the reverse of `Module.config()`.
+
+A config comes from a file that anybody may have written, so nothing in it is believed: every field
+is checked, and `parameter_shapes` tells what a model would hold before any memory is taken for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from types import NoneType
+from typing import Any
+
+from .activation import ReLU, Softmax
+from .container import MLP, Sequential
+from .linear import Linear
+from .module import Module
+
+# type -> field -> the type(s) a value may have
+_FIELDS: dict[str, dict[str, Any]] = {
+    "Linear": {
+        "in_features": int,
+        "out_features": int,
+        "bias": bool,
+        "activation": (str, NoneType),
+        "dtype": str,
+    },
+    "ReLU": {},
+    "Softmax": {},
+    "MLP": {"sizes": list, "activation": (str, NoneType), "dtype": str},
+    "Sequential": {"layers": list},
+    "Repeat": {"of": int},
+}
+
+
+def build(config: Mapping[str, Any]) -> Module:
+    """A new model of the architecture that `config` describes, with fixed first weights.
+
+    Parameters
+    ----------
+    config : mapping
+        As returned by `Module.config()`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        The config names an unknown type, has missing or unexpected fields, or a value no layer
+        accepts.
+    """
+    kind, fields = _checked(config)
+    if kind == "Linear":
+        return Linear(**fields, rng=0)
+    if kind == "ReLU":
+        return ReLU()
+    if kind == "Softmax":
+        return Softmax()
+    if kind == "MLP":
+        return MLP(**fields, rng=0)
+    if kind == "Sequential":
+        layers: list[Module] = []
+        for layer in fields["layers"]:
+            of = _repeated(layer, len(layers))
+            layers.append(build(layer) if of is None else layers[of])
+        return Sequential(*layers)
+    raise ValueError("a Repeat stands only inside a Sequential")
+
+
+def parameter_shapes(config: Mapping[str, Any]) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Name -> (shape, dtype) of every parameter that `build(config)` would make, without making it.
+
+    Raises as `build` for a malformed config.
+    """
+    kind, fields = _checked(config)
+    if kind == "Linear":
+        n, m, dtype = fields["in_features"], fields["out_features"], fields["dtype"]
+        bias = {"bias": ((m,), dtype)} if fields["bias"] else {}
+        return {"weight": ((n, m), dtype), **bias}
+    shapes = {}
+    if kind == "MLP":
+        for i, (n, m) in enumerate(pairwise(fields["sizes"])):
+            shapes[f"{i}.weight"] = ((n, m), fields["dtype"])
+            shapes[f"{i}.bias"] = ((m,), fields["dtype"])
+    elif kind == "Sequential":
+        for i, layer in enumerate(fields["layers"]):
+            if _repeated(layer, i) is None:
+                inner = parameter_shapes(layer)
+                shapes.update({f"{i}.{name}": value for name, value in inner.items()})
+    return shapes
+
+
+def _checked(config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The type and the other fields of a config, all there and of the right types."""
+    if not isinstance(config, Mapping):
+        raise ValueError(f"a layer must be described by an object, got {config!r:.80}")
+    kind = config.get("type")
+    if not isinstance(kind, str) or kind not in _FIELDS:
+        raise ValueError(f"unknown type of layer {kind!r:.80}; known are {', '.join(_FIELDS)}")
+    fields = {key: value for key, value in config.items() if key != "type"}
+    expected = _FIELDS[kind]
+    if fields.keys() != expected.keys():
+        raise ValueError(f"{kind} needs the fields {sorted(expected)}, got {sorted(fields)!r:.200}")
+    for key, value in fields.items():
+        # bool is a kind of int in Python, but True is no number of features
+        is_wrong_bool = isinstance(value, bool) and expected[key] is not bool
+        if is_wrong_bool or not isinstance(value, expected[key]):
+            raise ValueError(f"{kind}: {key} cannot be {value!r:.80}")
+    return kind, fields
+
+
+def _repeated(layer: Mapping[str, Any], position: int) -> int | None:
+    """The earlier position that a Repeat names, or None for any other layer."""
+    kind, fields = _checked(layer)
+    if kind != "Repeat":
+        return None
+    if not 0 <= fields["of"] < position:
+        raise ValueError(f"layer {position} cannot repeat layer {fields['of']}")
+    return int(fields["of"])

@@ -1,0 +1,137 @@
+"""Models made of layers in a row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from operator import index as as_index
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from .linear import Linear, Seed, check_activation, check_count
+from .module import Module
+from .parameters import check_dtype
+
+
+class Sequential(Module):
+    """Layers one after the other: the output of each is the input of the next.
+
+    Parameters
+    ----------
+    *layers : Module
+        At least one. Their parameters move into the flat arrays of this model and are called
+        "0.weight", "0.bias", "1.weight" and so on. A layer that occurs twice has its parameters
+        once, under its first position, and its gradients add up.
+
+    Raises
+    ------
+    TypeError
+        Something is not a layer, or layers have different dtypes.
+    ValueError
+        There are no layers.
+    """
+
+    def __init__(self, *layers: Module) -> None:
+        if not layers:
+            raise ValueError(f"{type(self).__name__} needs at least one layer")
+        for i, layer in enumerate(layers):
+            if not isinstance(layer, Module):
+                raise TypeError(f"layer {i} is no fastnn layer but {type(layer).__name__}")
+        self.layers = layers
+        super().__init__({str(i): layer for i, layer in enumerate(layers)})
+
+    def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
+        """The output for x. Each layer's output is released once the next is computed."""
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+    def forward(self, x: NDArray[Any]) -> tuple[NDArray[Any], Any]:
+        """The output of the last layer; the context is the list of the layers' contexts."""
+        contexts = []
+        for layer in self.layers:
+            x, ctx = layer.forward(x)
+            contexts.append(ctx)
+        return x, contexts
+
+    def backward(self, dy: NDArray[Any], ctx: Any, need_dx: bool = True) -> NDArray[Any] | None:
+        """The layers' backward passes from last to first."""
+        grad: NDArray[Any] | None = dy
+        for i in reversed(range(len(self.layers))):
+            assert grad is not None  # only the first layer may be told that dx is not needed
+            grad = self.layers[i].backward(grad, ctx[i], need_dx=need_dx or i > 0)
+        return grad
+
+    def config(self) -> dict[str, Any]:
+        """The layers' configs; the second occurrence of a layer names the position of its first."""
+        first: dict[int, int] = {}
+        layers: list[dict[str, Any]] = []
+        for i, layer in enumerate(self.layers):
+            position = first.setdefault(id(layer), i)
+            layers.append(layer.config() if position == i else {"type": "Repeat", "of": position})
+        return {"type": "Sequential", "layers": layers}
+
+    def __getitem__(self, index: int) -> Module:
+        return self.layers[as_index(index)]
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self.layers)
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self.layers))})"
+
+
+class MLP(Sequential):
+    """Multilayer perceptron: `Linear` layers with an activation after each but the last.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        (in, hidden..., out), at least two.
+    activation : {"relu", None}
+        After every layer but the last. None leaves the model linear.
+    dtype : float32 or float64
+    rng : None, int or numpy.random.Generator
+        Source of the first weights.
+
+    Examples
+    --------
+    >>> model = MLP((64, 128, 10), rng=0)
+    >>> model(np.zeros((5, 64), np.float32)).shape
+    (5, 10)
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        activation: str | None = "relu",
+        *,
+        dtype: DTypeLike = np.float32,
+        rng: Seed = None,
+    ) -> None:
+        self.sizes = tuple(check_count(f"sizes[{i}]", size) for i, size in enumerate(sizes))
+        if len(self.sizes) < 2:
+            raise ValueError(f"sizes must be (in, hidden..., out), at least two, got {self.sizes}")
+        self.activation = check_activation(activation)
+        dtype = check_dtype(dtype)
+        rng = np.random.default_rng(rng)
+        last = len(self.sizes) - 2
+        layers = [
+            Linear(n, m, activation=None if i == last else activation, dtype=dtype, rng=rng)
+            for i, (n, m) in enumerate(pairwise(self.sizes))
+        ]
+        super().__init__(*layers)
+
+    def config(self) -> dict[str, Any]:
+        """Sizes, activation and dtype."""
+        return {
+            "type": "MLP",
+            "sizes": list(self.sizes),
+            "activation": self.activation,
+            "dtype": self.parameters().dtype.name,
+        }

@@ -1,0 +1,148 @@
+"""The dense layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from .. import kernels
+from .module import Module, check_gradient
+from .parameters import Parameter, check_dtype
+
+Seed = int | np.random.Generator | None
+ACTIVATIONS = (None, "relu")
+
+
+def check_count(name: str, value: int) -> int:
+    """`value` as an int of at least 1; TypeError or ValueError naming it otherwise."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}")
+    return int(value)
+
+
+def xavier_uniform(
+    fan_in: int, fan_out: int, dtype: DTypeLike, rng: np.random.Generator
+) -> NDArray[Any]:
+    """Weights (fan_in, fan_out), uniform in +-sqrt(6 / (fan_in + fan_out)).
+
+    Keeps the variance of activations and of gradients about the same from layer to layer: Glorot
+    and Bengio, "Understanding the difficulty of training deep feedforward neural networks", AISTATS
+    2010, eq. 16.
+    """
+    limit = float(np.sqrt(6.0 / (fan_in + fan_out)))
+    # Drawn in float64 for every dtype, so a float32 model and its float64 twin start at the same
+    # place.
+    return rng.uniform(-limit, limit, (fan_in, fan_out)).astype(dtype)
+
+
+class Linear(Module):
+    """y = act(x W + b), the dense (fully connected) layer.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        At least 1.
+    bias : bool
+        Whether there is a b; it starts at zero.
+    activation : {None, "relu"}
+        Applied in the same pass over y as the bias.
+    dtype : float32 or float64
+    rng : None, int or numpy.random.Generator
+        Source of the first weights, see `xavier_uniform`. None takes fresh entropy from the system.
+
+    Attributes
+    ----------
+    weight : Parameter
+        Shape (in_features, out_features).
+    bias : Parameter or None
+        Shape (out_features,).
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        activation: str | None = None,
+        *,
+        dtype: DTypeLike = np.float32,
+        rng: Seed = None,
+    ) -> None:
+        self.in_features = check_count("in_features", in_features)
+        self.out_features = check_count("out_features", out_features)
+        self.activation = check_activation(activation)
+        dtype = check_dtype(dtype)
+        weight = xavier_uniform(in_features, out_features, dtype, np.random.default_rng(rng))
+        self.weight = Parameter(weight)
+        self.bias = Parameter(np.zeros(out_features, dtype)) if bias else None
+        parts: dict[str, Parameter | Module] = {"weight": self.weight}
+        if self.bias is not None:
+            parts["bias"] = self.bias
+        super().__init__(parts)
+
+    def forward(self, x: NDArray[Any]) -> tuple[NDArray[Any], Any]:
+        """Output (..., out_features) for x (..., in_features).
+
+        Raises
+        ------
+        TypeError
+            x is no array of the dtype of the weights.
+        ValueError
+            The last axis of x has not in_features elements.
+        """
+        self._check_input(x)
+        rows = x.reshape(-1, self.in_features)
+        b = None if self.bias is None else self.bias.data
+        y = kernels.matmul(rows, self.weight.data, bias=b, activation=self.activation)
+        # The derivative of the activation is read off y: ReLU passes dy where y > 0.
+        ctx = (x.shape, rows, None if self.activation is None else y)
+        return y.reshape(*x.shape[:-1], self.out_features), ctx
+
+    def backward(self, dy: NDArray[Any], ctx: Any, need_dx: bool = True) -> NDArray[Any] | None:
+        """dW += x^T dz, db += sum over rows of dz; dx = dz W^T, where dz = dy * act'(y)."""
+        shape, rows, y = ctx
+        check_gradient("Linear", dy, (*shape[:-1], self.out_features))
+        dx = kernels.linear_backward(
+            dy.reshape(-1, self.out_features),
+            rows,
+            self.weight.data,
+            dw=self.weight.grad,
+            db=None if self.bias is None else self.bias.grad,
+            y=y,
+            activation=self.activation,
+            need_dx=need_dx,
+        )
+        return None if dx is None else dx.reshape(shape)
+
+    def config(self) -> dict[str, Any]:
+        """Sizes, bias, activation and dtype."""
+        return {
+            "type": "Linear",
+            "in_features": self.in_features,
+            "out_features": self.out_features,
+            "bias": self.bias is not None,
+            "activation": self.activation,
+            "dtype": self.weight.data.dtype.name,
+        }
+
+    def _check_input(self, x: NDArray[Any]) -> None:
+        if not isinstance(x, np.ndarray):
+            raise TypeError(f"Linear: x must be a NumPy array, got {type(x).__name__}")
+        if x.dtype != self.weight.data.dtype:
+            raise TypeError(f"Linear: x is {x.dtype}, but the weights are {self.weight.data.dtype}")
+        if x.ndim == 0 or x.shape[-1] != self.in_features:
+            raise ValueError(
+                f"Linear: x has shape {x.shape}, but weight {self.weight.data.shape} "
+                f"needs (..., {self.in_features})"
+            )
+
+
+def check_activation(activation: str | None) -> str | None:
+    """`activation` itself; ValueError naming the known ones if it is none of them."""
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"activation must be one of {ACTIVATIONS}, got {activation!r}")
+    return activation

@@ -1,0 +1,255 @@
+"""Parameters: every value of a model in one flat array, every gradient in another.
+
+One kernel call then does the optimizer's step, one Frobenius norm does the global clip, and one
+write makes a checkpoint. A layer holds `Parameter` objects, whose arrays are views into the flat
+ones. Putting layers into a larger model moves their parameters into the larger model's arrays; the
+`Parameter` objects stay the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+
+# Every parameter starts at a multiple of a cache line, which is also the widest vector register
+# (AVX-512).
+ALIGNMENT = 64
+
+
+def check_dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    """float32 or float64 as a dtype; TypeError for any other."""
+    found = np.dtype(dtype)
+    if found not in DTYPES:
+        raise TypeError(f"dtype must be float32 or float64, got {found}")
+    return found
+
+
+def _aligned_zeros(size: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Zeros (size,) whose first byte lies on a multiple of ALIGNMENT."""
+    n_bytes = size * dtype.itemsize
+    raw = np.zeros(n_bytes + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + n_bytes].view(dtype)
+
+
+def _padded(size: int, dtype: np.dtype[Any]) -> int:
+    """`size` rounded up, so that the next parameter starts on a boundary."""
+    unit = ALIGNMENT // dtype.itemsize
+    return -(-size // unit) * unit
+
+
+class _Block:
+    """The two flat arrays of one model; `moved` once any of its parameters lives elsewhere."""
+
+    __slots__ = ("data", "grad", "moved")
+
+    def __init__(self, size: int, dtype: np.dtype[Any]) -> None:
+        self.data = _aligned_zeros(size, dtype)
+        self.grad = _aligned_zeros(size, dtype)
+        self.moved = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore_block, (self.data, self.grad, self.moved)
+
+
+def _restore_block(data: NDArray[Any], grad: NDArray[Any], moved: bool) -> _Block:
+    block = _Block(data.size, data.dtype)
+    block.data[:] = data
+    block.grad[:] = grad
+    block.moved = moved
+    return block
+
+
+class Parameter:
+    """One array that is learnt, and its gradient.
+
+    Parameters
+    ----------
+    value : ndarray of float32 or float64
+        Copied.
+
+    Attributes
+    ----------
+    name : str
+        The name in the model that owns the memory, such as "0.weight"; "" before there is one.
+    data, grad : ndarray
+        Views of one shape into the flat arrays. Write into them (`p.data[...] = value`), never
+        replace them.
+    """
+
+    __slots__ = ("_block", "_start", "data", "grad", "name")
+
+    def __init__(self, value: NDArray[Any]) -> None:
+        value = np.asarray(value)
+        dtype = check_dtype(value.dtype)
+        self.name = ""
+        self._settle(_Block(_padded(value.size, dtype), dtype), 0, value.shape)
+        self.data[...] = value
+
+    def _settle(self, block: _Block, start: int, shape: tuple[int, ...]) -> None:
+        """Make data and grad views into `block`, leaving the values there as they are."""
+        stop = start + int(np.prod(shape, dtype=np.int64))
+        self.data = block.data[start:stop].reshape(shape)
+        self.grad = block.grad[start:stop].reshape(shape)
+        self._block, self._start = block, start
+
+    def _move(self, block: _Block, start: int) -> None:
+        """Copy values and gradient to `start` of `block` and live there from now on."""
+        data, grad, old = self.data, self.grad, self._block
+        self._settle(block, start, data.shape)
+        self.data[...] = data
+        self.grad[...] = grad
+        old.moved = True
+
+    @property
+    def _stop(self) -> int:
+        """Where the next parameter of the block starts."""
+        return self._start + _padded(self.data.size, self.data.dtype)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A copied parameter has to be a view into the copied block: copying the views one by one
+        # would cut them off from the flat arrays that the optimizer updates.
+        return _restore_parameter, (self.name, self._block, self._start, self.data.shape)
+
+    def __repr__(self) -> str:
+        return f"Parameter({self.name!r}, shape={self.data.shape}, dtype={self.data.dtype})"
+
+
+def _restore_parameter(name: str, block: _Block, start: int, shape: tuple[int, ...]) -> Parameter:
+    parameter = Parameter.__new__(Parameter)
+    parameter.name = name
+    parameter._settle(block, start, shape)
+    return parameter
+
+
+class Parameters:
+    """The parameters of a model, in order and by name, over two flat arrays.
+
+    Making one moves every parameter into new flat arrays (values and gradients are copied) and sets
+    its name. A parameter that occurs under two names is one parameter, under the first of them.
+
+    Parameters
+    ----------
+    named : mapping of str to Parameter
+
+    Raises
+    ------
+    TypeError
+        Not every parameter has the same dtype. Nothing is moved.
+
+    Notes
+    -----
+    Every parameter starts at a 64-byte boundary. The gaps hold zeros in both arrays and stay zero
+    under every optimizer, so norms and updates over the flat arrays need not know of them.
+    """
+
+    __slots__ = ("_block", "_named", "_start", "_stop")
+
+    def __init__(self, named: Mapping[str, Parameter]) -> None:
+        self._named = _unique(named)
+        dtype = _common_dtype(self._named)
+        starts, size = [], 0
+        for parameter in self._named.values():
+            starts.append(size)
+            size += _padded(parameter.data.size, dtype)
+        self._block, self._start, self._stop = _Block(size, dtype), 0, size
+        for (name, parameter), start in zip(self._named.items(), starts, strict=True):
+            parameter._move(self._block, start)
+            parameter.name = name
+
+    @classmethod
+    def _where_they_are(cls, named: Mapping[str, Parameter]) -> Parameters:
+        """The parameters of a part of a model: the stretch of the model's flat arrays they lie in.
+
+        Raises RuntimeError when they do not lie side by side.
+        """
+        self = cls.__new__(cls)
+        self._named = _unique(named)
+        parameters = list(self._named.values())
+        for before, after in pairwise(parameters):
+            if before._block is not after._block or before._stop != after._start:
+                raise RuntimeError(
+                    f"the parameters {before.name!r} and {after.name!r} do not lie side by side, "
+                    "because models share one of them; use parameters() of the whole model"
+                )
+        self._block = parameters[0]._block
+        self._start, self._stop = parameters[0]._start, parameters[-1]._stop
+        return self
+
+    @property
+    def moved(self) -> bool:
+        """True once some were moved into another model; `data` and `grad` then raise."""
+        return self._block.moved
+
+    def _current_block(self) -> _Block:
+        if self._block.moved:
+            raise RuntimeError(
+                "these parameters were moved into another model after this collection was made; "
+                "call parameters() again, and create optimizers once the model is complete"
+            )
+        return self._block
+
+    @property
+    def data(self) -> NDArray[Any]:
+        """All values, flat (at least `size` long, see Notes). RuntimeError once they were moved."""
+        return self._current_block().data[self._start : self._stop]
+
+    @property
+    def grad(self) -> NDArray[Any]:
+        """All gradients, laid out as `data`. RuntimeError once they were moved."""
+        return self._current_block().grad[self._start : self._stop]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32 or float64."""
+        return self._block.data.dtype
+
+    @property
+    def size(self) -> int:
+        """How many numbers are learnt; the gaps between parameters do not count."""
+        return sum(parameter.data.size for parameter in self)
+
+    def zero_grad(self) -> None:
+        """Set every gradient to zero."""
+        self.grad.fill(0)
+
+    def named(self) -> Iterator[tuple[str, Parameter]]:
+        """Pairs of name and parameter, in order."""
+        return iter(self._named.items())
+
+    def __iter__(self) -> Iterator[Parameter]:
+        return iter(self._named.values())
+
+    def __len__(self) -> int:
+        return len(self._named)
+
+    def __repr__(self) -> str:
+        return f"Parameters({len(self)} arrays, {self.size:,} numbers, dtype={self.dtype})"
+
+
+def _unique(named: Mapping[str, Parameter]) -> dict[str, Parameter]:
+    """Each parameter once, under its first name."""
+    first = {}
+    for name, parameter in named.items():
+        first.setdefault(id(parameter), (name, parameter))
+    return dict(first.values())
+
+
+def _common_dtype(named: Mapping[str, Parameter]) -> np.dtype[Any]:
+    """The one dtype of all parameters; float32 where there are none."""
+    dtype = None
+    for name, parameter in named.items():
+        if dtype is None:
+            first, dtype = name, parameter.data.dtype
+        elif parameter.data.dtype != dtype:
+            raise TypeError(
+                "all parameters of a model must have one dtype: "
+                f"{first!r} is {dtype}, {name!r} is {parameter.data.dtype}"
+            )
+    return dtype or DTYPES[0]

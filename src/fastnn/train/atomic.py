@@ -1,0 +1,61 @@
+"""Writing a file so that a reader sees the old content or the new, never half of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+from pathlib import Path
+
+PathLike = str | os.PathLike[str]
+
+
+def write_atomically(path: PathLike, content: bytes) -> None:
+    """Write `content` to `path`; if anything fails, an older file stays as it was.
+
+    The bytes go to a temporary file in the same directory, onto the disk, and then take the place
+    of `path` in one step. A symbolic link stays, and the file it points to is replaced. Permissions
+    are those that a plain `open(path, "wb")` would leave.
+
+    Raises
+    ------
+    OSError
+        The directory is missing or not writable, the disk is full, or `path` is no regular file.
+    """
+    target, temporary, descriptor = _open_temporary(path)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileNotFoundError):
+            os.chmod(temporary, stat.S_IMODE(target.stat().st_mode))
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink()
+        raise
+
+
+def check_writable(path: PathLike) -> None:
+    """Raise the OSError that `write_atomically` would meet on opening, leaving nothing behind."""
+    _, temporary, descriptor = _open_temporary(path)
+    os.close(descriptor)
+    temporary.unlink()
+
+
+def _open_temporary(path: PathLike) -> tuple[Path, Path, int]:
+    """The file that `path` means, a new empty file beside it, and that one's descriptor."""
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise IsADirectoryError(f"{os.fspath(path)} is a directory")
+    if target.exists() and not target.is_file():
+        raise OSError(f"{os.fspath(path)} is not a regular file")
+    temporary = target.with_name(f".fastnn-{secrets.token_hex(8)}.tmp")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    try:
+        # 0o666 less the umask: the mode of any new file
+        descriptor = os.open(temporary, flags, 0o666)
+    except OSError as error:
+        raise type(error)(f"cannot write {os.fspath(path)}: {error.strerror}") from error
+    return target, temporary, descriptor

@@ -1,0 +1,212 @@
+"""Layers and models: results, states, first weights, and the answers to bad input."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from fastnn import nn
+
+
+def test_linear_against_numpy(real):
+    layer = nn.Linear(6, 4, activation="relu", dtype=real, rng=0)
+    layer.bias.data[...] = [0.1, -0.2, 0.3, -0.4]
+    x = np.random.default_rng(0).normal(size=(2, 3, 6)).astype(real)
+    expected = np.maximum(x @ layer.weight.data + layer.bias.data, 0)
+    np.testing.assert_allclose(layer(x), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(layer.forward(x)[0], layer(x))
+    assert layer(x[:0]).shape == (0, 3, 4)
+    assert layer(x[0, 0]).shape == (4,)
+
+
+def test_an_empty_batch_leaves_no_gradient():
+    layer = nn.Linear(3, 2, rng=0)
+    y, ctx = layer.forward(np.zeros((0, 3), np.float32))
+    assert layer.backward(y, ctx).shape == (0, 3)
+    assert not layer.parameters().grad.any()
+
+
+def test_softmax_rows_are_probabilities():
+    y = nn.Softmax()(np.array([[1.0, 2.0, 3.0], [1000.0, 1000.0, -1000.0]]))
+    np.testing.assert_allclose(y.sum(axis=-1), 1, rtol=1e-12)
+    np.testing.assert_allclose(y[1], [0.5, 0.5, 0], atol=1e-12)
+
+
+def test_xavier_uniform_fills_its_range():
+    layer = nn.Linear(300, 200, rng=0)
+    limit = np.sqrt(6 / 500)
+    assert np.abs(layer.weight.data).max() == pytest.approx(limit, rel=1e-3)
+    assert layer.weight.data.std() == pytest.approx(limit / np.sqrt(3), rel=1e-2)
+    assert not layer.bias.data.any()
+
+
+def test_seeds():
+    assert np.array_equal(nn.MLP((4, 3, 2), rng=1)[0].weight.data, nn.Linear(4, 3, rng=1).weight.data)
+    rng = np.random.default_rng(1)
+    again = nn.MLP((4, 3, 2), rng=rng), nn.MLP((4, 3, 2), rng=rng)
+    np.testing.assert_array_equal(again[0].parameters().data, nn.MLP((4, 3, 2), rng=1).parameters().data)
+    assert not np.array_equal(again[0].parameters().data, again[1].parameters().data)
+    assert not np.array_equal(nn.Linear(4, 3).weight.data, nn.Linear(4, 3).weight.data)
+    single, double = nn.Linear(4, 3, rng=2), nn.Linear(4, 3, dtype=np.float64, rng=2)
+    np.testing.assert_array_equal(single.weight.data, double.weight.data.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("x", "error", "message"),
+    [
+        (np.zeros((2, 4), np.float32), ValueError, r"\(2, 4\).*\(3, 2\)"),
+        (np.zeros((), np.float32), ValueError, r"\(\)"),
+        (np.zeros((2, 3)), TypeError, "x is float64, but the weights are float32"),
+        (np.zeros((2, 3), np.int32), TypeError, "int32"),
+        (np.zeros((2, 3), np.float16), TypeError, "float16"),
+        (np.zeros((2, 3), np.dtype(np.float32).newbyteorder()), TypeError, "float32"),
+        ([[1.0, 2.0, 3.0]], TypeError, "NumPy array, got list"),
+    ],
+)
+def test_linear_names_what_is_wrong_with_its_input(x, error, message):
+    layer = nn.Linear(3, 2, rng=0)
+    for call in (layer, layer.forward):
+        with pytest.raises(error, match=message):
+            call(x)
+
+
+@pytest.mark.parametrize("layer", [nn.Linear(3, 3, rng=0), nn.ReLU(), nn.Softmax()])
+def test_a_gradient_of_another_shape_is_refused(layer):
+    y, ctx = layer.forward(np.ones((2, 3), np.float32))
+    with pytest.raises(ValueError, match=r"\(3, 2\).*\(2, 3\)"):
+        layer.backward(y.T.copy(), ctx)
+    with pytest.raises(TypeError):
+        layer.backward(y.astype(np.float64), ctx)
+    assert not layer.parameters().grad.any()
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: nn.Linear(0, 2), ValueError, "in_features must be at least 1, got 0"),
+        (lambda: nn.Linear(2, 2.5), TypeError, "out_features must be an integer, got 2.5"),
+        (lambda: nn.Linear(2, True), TypeError, "out_features"),
+        (lambda: nn.Linear(2, 2, activation="gelu"), ValueError, "'gelu'"),
+        (lambda: nn.Linear(2, 2, dtype=np.float16), TypeError, "float16"),
+        (lambda: nn.MLP((3,)), ValueError, "at least two"),
+        (lambda: nn.MLP((3, 0, 2)), ValueError, r"sizes\[1\]"),
+        (lambda: nn.MLP((3, 2), activation="tanh"), ValueError, "'tanh'"),
+        (lambda: nn.Sequential(), ValueError, "at least one layer"),
+        (lambda: nn.Sequential(nn.ReLU(), np.tanh), TypeError, "layer 1 .* ufunc"),
+    ],
+)
+def test_what_cannot_be_made(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_a_sequential_is_a_sequence():
+    layers = nn.Linear(2, 3, rng=0), nn.ReLU(), nn.Linear(3, 1, rng=1)
+    model = nn.Sequential(*layers)
+    assert len(model) == 3 and tuple(model) == layers
+    assert model[0] is layers[0] and model[-1] is layers[2]
+    with pytest.raises(IndexError):
+        model[3]
+    assert repr(model).startswith("Sequential(Linear(in_features=2, out_features=3, bias=True")
+
+
+def test_mlp_is_linear_layers_with_activations_between():
+    model = nn.MLP((5, 4, 3), rng=0)
+    assert [layer.activation for layer in model] == ["relu", None]
+    x = np.random.default_rng(0).normal(size=(2, 5)).astype(np.float32)
+    np.testing.assert_array_equal(model(x), model[1](model[0](x)))
+    np.testing.assert_array_equal(model.forward(x)[0], model(x))
+
+
+def test_state_is_a_copy_that_can_be_loaded(real):
+    model, other = nn.MLP((3, 4, 2), dtype=real, rng=0), nn.MLP((3, 4, 2), dtype=real, rng=1)
+    state = model.state()
+    assert list(state) == ["0.weight", "0.bias", "1.weight", "1.bias"]
+    other.load_state(state)
+    np.testing.assert_array_equal(other.parameters().data, model.parameters().data)
+    state["0.weight"].fill(9)
+    assert not (model[0].weight.data == 9).any()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"1.bias": None}, ValueError, r"missing \['1\.bias'\]"),
+        ({"2.bias": np.zeros(2, np.float32)}, ValueError, r"unexpected \['2\.bias'\]"),
+        ({"1.bias": np.zeros(3, np.float32)}, ValueError, r"'1\.bias' .*\(3,\).*\(2,\)"),
+        ({"1.bias": np.zeros(2)}, TypeError, r"'1\.bias' is float64 .* float32"),
+    ],
+)
+def test_a_state_that_does_not_fit_changes_nothing(change, error, message):
+    model = nn.MLP((3, 4, 2), rng=0)
+    before = model.parameters().data.copy()
+    state = {name: np.zeros_like(array) for name, array in model.state().items()} | change
+    state = {name: array for name, array in state.items() if array is not None}
+    with pytest.raises(error, match=message):
+        model.load_state(state)
+    np.testing.assert_array_equal(model.parameters().data, before)
+
+
+def test_several_python_threads_share_a_model():
+    model = nn.MLP((16, 32, 4), rng=0)
+    batches = [np.full((8, 16), i, np.float32) for i in range(16)]
+    expected = [model(x) for x in batches]
+    with ThreadPoolExecutor(8) as pool:
+        for found, y in zip(pool.map(lambda x: model.forward(x)[0], batches), expected, strict=True):
+            np.testing.assert_array_equal(found, y)
+
+
+def test_nan_and_infinity_come_through():
+    model = nn.MLP((2, 3, 2), rng=0)
+    y = model(np.array([[np.nan, 1], [1, 1]], np.float32))
+    assert np.isnan(y[0]).all() and np.isfinite(y[1]).all()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.Linear(3, 2, bias=False, activation="relu", rng=0),
+        lambda: nn.MLP((3, 4, 2), None, dtype=np.float64, rng=0),
+        lambda: nn.Sequential(nn.Linear(3, 3, rng=0), nn.ReLU(), nn.Softmax()),
+        lambda: nn.Sequential(nn.Sequential(nn.MLP((3, 3), rng=0)), nn.ReLU()),
+    ],
+)
+def test_build_makes_the_architecture_of_a_config_again(make):
+    model = make()
+    again = nn.build(model.config())
+    assert type(again) is type(model) and again.config() == model.config()
+    again.load_state(model.state())
+    x = np.random.default_rng(0).normal(size=(5, 3)).astype(model.parameters().dtype)
+    np.testing.assert_array_equal(again(x), model(x))
+
+
+def test_build_keeps_a_layer_that_occurs_twice_one_layer():
+    shared = nn.Linear(3, 3, rng=0)
+    again = nn.build(nn.Sequential(shared, nn.ReLU(), shared).config())
+    assert again[0] is again[2]
+
+
+LINEAR = nn.Linear(3, 2, rng=0).config()
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ([], "described by an object"),
+        ({"type": "Conv"}, "'Conv'"),
+        ({"type": ["Linear"]}, "unknown type"),
+        ({}, "None"),
+        ({"type": "ReLU", "slope": 1}, "slope"),
+        ({"type": "Linear", "in_features": 3}, "needs the fields"),
+        (LINEAR | {"in_features": True}, "in_features cannot be True"),
+        (LINEAR | {"bias": 1}, "bias cannot be 1"),
+        (LINEAR | {"in_features": -3}, "at least 1, got -3"),
+        (LINEAR | {"activation": "exp"}, "'exp'"),
+        ({"type": "Sequential", "layers": []}, "at least one layer"),
+        ({"type": "Sequential", "layers": [{"type": "Repeat", "of": 0}]}, "cannot repeat layer 0"),
+        ({"type": "Repeat", "of": 0}, "only inside"),
+    ],
+)
+def test_build_refuses_a_malformed_config(config, message):
+    with pytest.raises(ValueError, match=message):
+        nn.build(config)
