@@ -50,14 +50,14 @@ def _train(args: argparse.Namespace) -> bool:
     x_test, y_test = load_digits(split="test")
     rng = np.random.default_rng(args.seed)
     model = nn.MLP((N_PIXELS, *args.hidden, N_CLASSES), rng=rng)
+    report = _report(args.epochs, n_batches=-(-len(x) // args.batch_size))
     sizes = "-".join(map(str, model.sizes))
     print(
-        f"MLP {sizes}, {model.parameters().size:,} parameters; "
-        f"{len(x):,} training and {len(x_test)} test images; threads: {get_num_threads()}"
+        f"MLP {sizes}, {model.parameters().size:,} parameters, threads: {get_num_threads()}\n"
+        f"{len(x):,} training images, {len(x_test)} test images"
     )
     start = time.perf_counter()
-    n_batches = -(-len(x) // args.batch_size)
-    with _report(args.epochs, n_batches) as report:
+    with report:
         # The test images are looked at after each epoch; nothing is learnt from them.
         history = fit(
             model,
@@ -97,7 +97,7 @@ def _line(epoch: int, n_epochs: int, logs: dict[str, float]) -> str:
     return (
         f"epoch {epoch + 1:{width}d}/{n_epochs}"
         f"  loss {logs['loss']:.4f}  accuracy {100 * logs['accuracy']:5.1f} %"
-        f" | test loss {logs['val_loss']:.4f}  accuracy {100 * logs['val_accuracy']:5.1f} %"
+        f"  test loss {logs['val_loss']:.4f}  accuracy {100 * logs['val_accuracy']:5.1f} %"
     )
 
 

@@ -51,9 +51,9 @@ def _probabilities(model: nn.Module, path: str, pixels: NDArray[Any]) -> NDArray
         raise UsageError(f"{path} does not take the {x.size} pixels of a digit: {error}") from error
     if logits.shape != (1, 10):
         raise UsageError(f"{path} gives {logits.shape[-1]} outputs, but there are 10 digits")
-    p = kernels.softmax(logits)[0]
+    p: NDArray[Any] = kernels.softmax(logits)[0]
     if not np.isfinite(p).all():
-        raise UsageError(f"{path} gives no probabilities but {p}: its training went wrong")
+        raise UsageError(f"{path} gives NaN for this digit: its training went wrong")
     return p
 
 

@@ -75,7 +75,7 @@ def parameter_shapes(config: Mapping[str, Any]) -> dict[str, tuple[tuple[int, ..
         n, m, dtype = fields["in_features"], fields["out_features"], fields["dtype"]
         bias = {"bias": ((m,), dtype)} if fields["bias"] else {}
         return {"weight": ((n, m), dtype), **bias}
-    shapes = {}
+    shapes: dict[str, tuple[tuple[int, ...], str]] = {}
     if kind == "MLP":
         for i, (n, m) in enumerate(pairwise(fields["sizes"])):
             shapes[f"{i}.weight"] = ((n, m), fields["dtype"])

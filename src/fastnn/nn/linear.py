@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -12,7 +12,8 @@ from .module import Module, check_gradient
 from .parameters import Parameter, check_dtype
 
 Seed = int | np.random.Generator | None
-ACTIVATIONS = (None, "relu")
+Activation = Literal["relu"] | None
+ACTIVATIONS: tuple[Activation, ...] = (None, "relu")
 
 
 def check_count(name: str, value: int) -> int:
@@ -141,7 +142,7 @@ class Linear(Module):
             )
 
 
-def check_activation(activation: str | None) -> str | None:
+def check_activation(activation: str | None) -> Activation:
     """`activation` itself; ValueError naming the known ones if it is none of them."""
     if activation not in ACTIVATIONS:
         raise ValueError(f"activation must be one of {ACTIVATIONS}, got {activation!r}")

@@ -235,7 +235,7 @@ class Parameters:
 
 def _unique(named: Mapping[str, Parameter]) -> dict[str, Parameter]:
     """Each parameter once, under its first name."""
-    first = {}
+    first: dict[int, tuple[str, Parameter]] = {}
     for name, parameter in named.items():
         first.setdefault(id(parameter), (name, parameter))
     return dict(first.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import stat
@@ -48,14 +49,15 @@ def _open_temporary(path: PathLike) -> tuple[Path, Path, int]:
     """The file that `path` means, a new empty file beside it, and that one's descriptor."""
     target = Path(os.path.realpath(path))
     if target.is_dir():
-        raise IsADirectoryError(f"{os.fspath(path)} is a directory")
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
     if target.exists() and not target.is_file():
-        raise OSError(f"{os.fspath(path)} is not a regular file")
+        raise OSError(errno.EINVAL, "Not a regular file", os.fspath(path))
     temporary = target.with_name(f".fastnn-{secrets.token_hex(8)}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:
         # 0o666 less the umask: the mode of any new file
         descriptor = os.open(temporary, flags, 0o666)
     except OSError as error:
-        raise type(error)(f"cannot write {os.fspath(path)}: {error.strerror}") from error
+        # named after the file that was asked for, not the temporary one
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
     return target, temporary, descriptor

@@ -30,7 +30,7 @@ def _safetensors() -> Any:
         import safetensors.numpy
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "saving and loading models needs safetensors: pip install 'fastnn[cli]'",
+            "saving and loading models needs safetensors: pip install 'fastnn[files]'",
             name="safetensors",
         ) from error
     return safetensors

@@ -41,10 +41,14 @@ def test_xavier_uniform_fills_its_range():
 
 
 def test_seeds():
-    assert np.array_equal(nn.MLP((4, 3, 2), rng=1)[0].weight.data, nn.Linear(4, 3, rng=1).weight.data)
+    assert np.array_equal(
+        nn.MLP((4, 3, 2), rng=1)[0].weight.data, nn.Linear(4, 3, rng=1).weight.data
+    )
     rng = np.random.default_rng(1)
     again = nn.MLP((4, 3, 2), rng=rng), nn.MLP((4, 3, 2), rng=rng)
-    np.testing.assert_array_equal(again[0].parameters().data, nn.MLP((4, 3, 2), rng=1).parameters().data)
+    np.testing.assert_array_equal(
+        again[0].parameters().data, nn.MLP((4, 3, 2), rng=1).parameters().data
+    )
     assert not np.array_equal(again[0].parameters().data, again[1].parameters().data)
     assert not np.array_equal(nn.Linear(4, 3).weight.data, nn.Linear(4, 3).weight.data)
     single, double = nn.Linear(4, 3, rng=2), nn.Linear(4, 3, dtype=np.float64, rng=2)
@@ -152,7 +156,9 @@ def test_several_python_threads_share_a_model():
     batches = [np.full((8, 16), i, np.float32) for i in range(16)]
     expected = [model(x) for x in batches]
     with ThreadPoolExecutor(8) as pool:
-        for found, y in zip(pool.map(lambda x: model.forward(x)[0], batches), expected, strict=True):
+        for found, y in zip(
+            pool.map(lambda x: model.forward(x)[0], batches), expected, strict=True
+        ):
             np.testing.assert_array_equal(found, y)
 
 

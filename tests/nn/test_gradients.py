@@ -164,13 +164,17 @@ def test_a_model_and_its_loss_against_pytorch(loss, real):
     value, dout = getattr(nn, loss)(out, targets)
     dx = model.backward(dout, ctx)
 
-    leaves = {name: torch.tensor(p.data, requires_grad=True) for name, p in model.parameters().named()}
+    leaves = {
+        name: torch.tensor(p.data, requires_grad=True) for name, p in model.parameters().named()
+    }
     torch_x = torch.tensor(x, requires_grad=True)
     hidden = torch.relu(torch_x @ leaves["0.weight"] + leaves["0.bias"])
     torch_out = hidden @ leaves["1.weight"] + leaves["1.bias"]
     torch_value = torch_loss(torch_out, torch.tensor(targets))
     torch_value.backward()
-    tolerance = {"rtol": 1e-4, "atol": 1e-6} if real == np.float32 else {"rtol": 1e-10, "atol": 1e-14}
+    tolerance = (
+        {"rtol": 1e-4, "atol": 1e-6} if real == np.float32 else {"rtol": 1e-10, "atol": 1e-14}
+    )
     np.testing.assert_allclose(value, torch_value.item(), **tolerance)
     np.testing.assert_allclose(dx, torch_x.grad.numpy(), **tolerance)
     for name, parameter in model.parameters().named():

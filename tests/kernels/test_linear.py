@@ -1,0 +1,85 @@
+"""linear_backward against its three formulas in float64."""
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn.kernels import linear_backward
+
+from .variants import layouts
+
+
+def problem(rng, n, n_in, n_out, real):
+    dy, x, w = rng.standard_normal((n, n_out)), rng.standard_normal((n, n_in)), rng.standard_normal((n_in, n_out))
+    y = np.maximum(rng.standard_normal((n, n_out)), 0)
+    return [a.astype(real) for a in (dy, x, w, y)]
+
+
+@pytest.mark.parametrize("activation", [None, "relu"])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (5, 3, 2), (128, 64, 10), (65, 33, 129), (700, 20, 30), (0, 4, 3), (4, 0, 3), (4, 3, 0)])
+def test_adds_to_the_gradients(shape, activation, real, rng, n_threads):
+    dy, x, w, y = problem(rng, *shape, real)
+    dw, db = rng.standard_normal(w.shape).astype(real), rng.standard_normal(w.shape[1]).astype(real)
+    dw0, db0, dy0 = dw.copy(), db.copy(), dy.copy()
+    dx = linear_backward(dy, x, w, dw=dw, db=db, y=y, activation=activation)
+    dz = np.where(y > 0, dy, 0) if activation else dy
+    dz64 = dz.astype(np.float64)
+    tolerance = 50 * np.finfo(real).eps * (sum(shape) + 1)
+    np.testing.assert_allclose(dw, dw0 + x.T.astype(np.float64) @ dz64, rtol=0, atol=tolerance)
+    np.testing.assert_allclose(db, db0 + dz64.sum(0), rtol=0, atol=tolerance)
+    np.testing.assert_allclose(dx, dz64 @ w.T, rtol=0, atol=tolerance)
+    np.testing.assert_array_equal(dy, dy0)
+
+
+def test_any_layout(real, rng):
+    dy, x, w, y = problem(rng, 30, 40, 20, real)
+    dw, db = np.zeros_like(w), np.zeros(20, real)
+    plain = linear_backward(dy, x, w, dw=dw, db=db, y=y, activation="relu")
+    for views in zip(layouts(dy), layouts(x), layouts(w), layouts(y), strict=True):
+        (name, dy_), (_, x_), (_, w_), (_, y_) = views
+        dw_, db_ = np.zeros_like(w), np.zeros(20, real)
+        dx = linear_backward(dy_, x_, w_, dw=dw_, db=db_, y=y_, activation="relu")
+        assert (dx == plain).all() and (dw_ == dw).all() and (db_ == db).all(), name
+
+
+def test_first_layer_and_no_bias(real, rng):
+    dy, x, w, _ = problem(rng, 8, 5, 3, real)
+    dw = np.zeros_like(w)
+    assert linear_backward(dy, x, w, dw=dw, need_dx=False) is None
+    np.testing.assert_allclose(dw, x.T @ dy, rtol=1e-5, atol=1e-6)
+
+
+def test_same_bits_at_any_thread_count(real, rng):
+    dy, x, w, y = problem(rng, 1000, 130, 70, real)
+    results = set()
+    for n_threads in (1, 2, 3, 8):
+        with fastnn.num_threads(n_threads):
+            dw, db = np.zeros_like(w), np.zeros(70, real)
+            dx = linear_backward(dy, x, w, dw=dw, db=db, y=y, activation="relu")
+            results.add((dx.tobytes(), dw.tobytes(), db.tobytes()))
+    assert len(results) == 1
+
+
+def test_refuses_and_adds_nothing(rng):
+    dy, x, w, y = problem(rng, 8, 5, 3, np.float32)
+    dw, db = np.zeros_like(w), np.zeros(3, np.float32)
+    frozen = np.zeros_like(w)
+    frozen.flags.writeable = False
+    wrong = [
+        (dict(dw=dw, db=db, activation="relu"), ValueError, "needs y"),
+        (dict(dw=dw.T.copy(), db=db), ValueError, "dw must have the shape of w"),
+        (dict(dw=np.asfortranarray(dw), db=db), ValueError, "dw must be C-contiguous"),
+        (dict(dw=frozen, db=db), ValueError, "dw is read-only"),
+        (dict(dw=dw, db=np.zeros(4, np.float32)), ValueError, r"db must have the shape \(3,\)"),
+        (dict(dw=dw.astype(np.float64), db=db), TypeError, "dw is of float64"),
+        (dict(dw=w, db=db), ValueError, "dw overlaps w"),
+        (dict(dw=dw, db=dw[0]), ValueError, "db overlaps dw"),
+        (dict(dw=dw, db=db, y=y[:3], activation="relu"), ValueError, "y must have the shape of dy"),
+        (dict(dw=dw, db=db, activation="tanh"), ValueError, "activation must be"),
+    ]
+    for arguments, error, message in wrong:
+        with pytest.raises(error, match=message):
+            linear_backward(dy, x, w, **arguments)
+    with pytest.raises(ValueError, match=r"dy \(8, 3\), x \(7, 5\) and w \(5, 3\)"):
+        linear_backward(dy, x[:7], w, dw=dw, db=db)
+    assert not dw.any() and not db.any()

@@ -1,0 +1,171 @@
+"""ReLU and softmax, forward and backward: float64 references, central differences, layouts, special values, threads, errors."""
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import relu, relu_backward, softmax, softmax_backward
+
+from .variants import WRONG_TYPES, guarded, layouts, spaced
+
+SHAPES = [(), (0,), (1,), (3,), (5, 0), (0, 5), (1, 1), (2, 3), (4, 16), (7, 17), (3, 5, 33), (2, 1000), (300, 67), (1, 70001)]
+
+
+def softmax_64(x):
+    x = np.atleast_1d(x).astype(np.float64)
+    if x.shape[-1] == 0:
+        return x
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def normal(rng, shape, real):
+    return np.array(3 * rng.standard_normal(shape), real)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_relu(shape, real, rng, n_threads):
+    x, dy = normal(rng, shape, real), normal(rng, shape, real)
+    y = relu(x)
+    np.testing.assert_array_equal(y, np.maximum(x, 0))
+    assert y.dtype == real and not np.signbit(y).any()
+    for sign in (x, y):
+        np.testing.assert_array_equal(relu_backward(dy, sign), np.where(x > 0, dy, 0))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_softmax(shape, real, rng, n_threads):
+    x, dy = normal(rng, shape, real), normal(rng, shape, real)
+    y = softmax(x)
+    eps = float(np.finfo(real).eps)
+    want = softmax_64(x).reshape(shape)
+    assert y.dtype == real and y.shape == x.shape
+    np.testing.assert_allclose(y, want, rtol=16 * eps, atol=0)
+    if y.size:
+        np.testing.assert_allclose(y.sum(-1), 1, rtol=64 * eps)
+        np.testing.assert_allclose(softmax(np.array(x + 8, real)), want, rtol=200 * eps)
+        w64, dy64 = np.atleast_1d(want), np.atleast_1d(dy).astype(np.float64)
+        dx = (w64 * (dy64 - (w64 * dy64).sum(-1, keepdims=True))).reshape(shape)
+        np.testing.assert_allclose(softmax_backward(dy, y), dx, rtol=0, atol=64 * eps)
+
+
+def test_softmax_gradient_by_central_differences(rng):
+    x, dy, h = rng.standard_normal((4, 7)), rng.standard_normal((4, 7)), 1e-6
+    got = softmax_backward(dy, softmax(x))
+    want = np.empty_like(x)
+    for i in np.ndindex(x.shape):
+        up, down = x.copy(), x.copy()
+        up[i] += h
+        down[i] -= h
+        want[i] = ((softmax(up) - softmax(down)) * dy).sum() / (2 * h)
+    assert np.abs(got - want).max() <= 1e-6 * np.abs(want).max()
+
+
+def test_exp_over_its_range(real, rng):
+    """Rows of two, [0, -t]: the second entry is exp(-t) / (1 + exp(-t)), down to subnormals and zero."""
+    deepest = 120 if real is np.float32 else 800
+    t = np.concatenate([np.linspace(0, deepest, 40001), rng.uniform(0, deepest, 40000)]).astype(real)
+    y = softmax(np.stack([np.zeros_like(t), -t], 1))[:, 1]
+    e = np.exp(-t.astype(np.longdouble))
+    want = e / (1 + e)
+    info = np.finfo(real)
+    spacing = np.maximum(want.astype(np.float64) * info.eps, float(info.smallest_subnormal))
+    assert (np.abs(y - want) <= 2.5 * spacing).all()
+    assert (y[t > (104.5 if real is np.float32 else 746)] == 0).all()
+
+
+def test_special_values(real):
+    inf, nan = np.inf, np.nan
+    x = np.array([[0, 1, -inf], [nan, 1, 2], [inf, 1, 2], [-inf, -inf, -inf], [3e4, 3e4, -3e4]], real)
+    y = softmax(x)
+    np.testing.assert_allclose(y[0], [1 / (1 + np.e), np.e / (1 + np.e), 0], rtol=1e-6)
+    assert np.isnan(y[1]).all() and np.isnan(y[2]).all() and np.isnan(y[3]).all()
+    np.testing.assert_array_equal(y[4], np.array([0.5, 0.5, 0], real))
+    tiny = np.finfo(real).smallest_subnormal
+    x = np.array([nan, -inf, -0.0, 0.0, inf, -1, tiny, -tiny], real)
+    np.testing.assert_array_equal(relu(x), np.array([nan, 0, 0, 0, inf, 0, tiny, 0], real))
+    np.testing.assert_array_equal(relu_backward(np.ones(8, real), x), np.array([1, 0, 0, 0, 1, 0, 1, 0], real))
+
+
+BINARY = [relu_backward, softmax_backward]
+
+
+def test_any_layout_in_and_out(real, rng):
+    x, dy = normal(rng, (21, 37), real), normal(rng, (21, 37), real)
+    for function in (relu, softmax):
+        plain = function(x)
+        for name, view in layouts(x):
+            np.testing.assert_array_equal(function(view), plain, err_msg=name)
+        for name, out in layouts(np.full_like(x, np.nan)):
+            assert function(x, out=out) is out
+            np.testing.assert_array_equal(out, plain, err_msg=name)
+    for function in BINARY:
+        plain = function(dy, x)
+        for name, view in layouts(dy):
+            np.testing.assert_array_equal(function(view, x), plain, err_msg=name)
+            np.testing.assert_array_equal(function(view, spaced(x)), plain, err_msg=name)
+        for name, out in layouts(np.full_like(x, np.nan)):
+            assert function(dy, x, out=out) is out
+            np.testing.assert_array_equal(out, plain, err_msg=name)
+
+
+def test_in_place_and_nothing_else_touched(real, rng):
+    x, dy = normal(rng, (9, 19), real), normal(rng, (9, 19), real)
+    for function in (relu, softmax):
+        out, untouched = guarded(x.shape, real)
+        plain = function(x, out=out).copy()
+        untouched()
+        for _, same in layouts(x.copy()):
+            np.testing.assert_array_equal(function(same, out=same), plain)
+    for function in BINARY:
+        out, untouched = guarded(x.shape, real)
+        plain = function(dy, x, out=out).copy()
+        untouched()
+        same = dy.copy()
+        np.testing.assert_array_equal(function(same, x, out=same), plain)
+        same = x.copy()
+        np.testing.assert_array_equal(function(dy, same, out=same), plain)
+
+
+def test_same_bits_at_any_thread_count(real, rng):
+    x, dy = normal(rng, (500, 333), real), normal(rng, (500, 333), real)
+    for call in (lambda: relu(x), lambda: softmax(x), lambda: relu_backward(dy, x), lambda: softmax_backward(dy, x), lambda: relu(x.ravel()[:-1])):
+        results = set()
+        for n_threads in (1, 2, 3, 8):
+            with fastnn.num_threads(n_threads):
+                results.add(call().tobytes())
+        assert len(results) == 1
+
+
+@pytest.mark.parametrize("bad", WRONG_TYPES, ids=str)
+def test_wrong_types(bad):
+    good = np.ones(4, np.float32)
+    for function, name in ((relu, "x"), (softmax, "x")):
+        with pytest.raises(TypeError, match=f"{name} must be a NumPy array"):
+            function(bad)
+    for function in BINARY:
+        with pytest.raises(TypeError, match="dy must be a NumPy array"):
+            function(bad, good)
+        with pytest.raises(TypeError, match="y must be a NumPy array"):
+            function(good, bad)
+
+
+def test_wrong_outputs_and_shapes():
+    x = np.ones((4, 6), np.float32)
+    frozen = np.ones((4, 6), np.float32)
+    frozen.flags.writeable = False
+    memory = np.ones((8, 6), np.float32)
+    calls = [lambda a, out: relu(a, out=out), lambda a, out: softmax(a, out=out)]
+    calls += [lambda a, out: relu_backward(a, x, out=out), lambda a, out: softmax_backward(a, x, out=out)]
+    for call in calls:
+        with pytest.raises(ValueError, match="out is read-only"):
+            call(x, frozen)
+        with pytest.raises(ValueError, match=r"out must have the shape of .*, \(4, 6\), not \(6, 4\)"):
+            call(x, np.ones((6, 4), np.float32))
+        with pytest.raises(TypeError, match="out is of float64"):
+            call(x, np.ones((4, 6)))
+        with pytest.raises(ValueError, match="out overlaps"):
+            call(memory[:4], memory[1:5])
+    for function in BINARY:
+        with pytest.raises(ValueError, match=r"y must have the shape of dy, \(4, 6\), not \(4, 5\)"):
+            function(x, np.ones((4, 5), np.float32))

@@ -1,0 +1,54 @@
+"""Arrays that hold the same numbers in other ways, and outputs that show where they were written."""
+
+import numpy as np
+
+
+def layouts(x):
+    """(name, new array equal to x) with all the strides a caller may come with."""
+    yield "C", np.array(x, order="C")
+    yield "F", np.array(x, order="F")
+    yield "sliced", spaced(x)
+    yield "reversed", np.ascontiguousarray(x[..., ::-1])[..., ::-1]
+    if x.ndim > 1:
+        yield "row stride", np.ascontiguousarray(np.concatenate([x, x], axis=-1))[..., : x.shape[-1]]
+        yield "upside down", np.ascontiguousarray(x[::-1])[::-1]
+
+
+def spaced(x):
+    """x with a gap of one element after each element and one row after each row."""
+    wide = np.full([2 * d for d in x.shape], np.nan, x.dtype)
+    view = wide[tuple(slice(None, None, 2) for _ in x.shape)]
+    view[...] = x
+    return view
+
+
+def guarded(shape, dtype, fill=np.nan):
+    """(array of the shape filled with `fill`, function that checks that nothing around it was touched)."""
+    shape = tuple(shape)
+    size = int(np.prod(shape, dtype=int))
+    memory = np.full(size + 64, 7, dtype)
+    inner = memory[32 : 32 + size].reshape(shape)
+    inner[...] = fill
+
+    def check():
+        assert (memory[:32] == 7).all() and (memory[32 + size :] == 7).all(), "written outside of the output"
+
+    return inner, check
+
+
+WRONG_TYPES = [
+    np.arange(4),
+    np.ones(4, np.float16),
+    np.ones(4, object),
+    np.ones(4, np.complex64),
+    np.ones(4, ">f4"),
+    [1.0, 2.0],
+    None,
+    3.0,
+]
+
+
+def misaligned(n, dtype):
+    """n elements at an address that is no multiple of their size."""
+    raw = np.zeros(n * np.dtype(dtype).itemsize + 1, np.uint8)
+    return raw[1:].view(dtype)

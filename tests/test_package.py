@@ -1,0 +1,88 @@
+"""What importing the package does, and does not do."""
+
+import ctypes
+import importlib.util
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fastnn
+
+
+def run(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True).stdout.split()
+
+
+def test_subnormals_survive_the_import():
+    """Linking with fast-math would set flush-to-zero for the whole process. Run-time values: literals may be folded before the import."""
+    code = """
+import sys, numpy as np
+x, y = np.array([sys.float_info.min]), np.array([np.finfo(np.float32).tiny], np.float32)
+import fastnn, fastnn.nn, fastnn.optim
+fastnn.matmul(np.ones((200, 200), np.float32), np.ones((200, 200), np.float32))
+print(float((x / 2)[0]) != 0.0, float((y / np.float32(2))[0]) != 0.0)
+"""
+    assert run(code) == ["True", "True"]
+
+
+def test_import_needs_numpy_alone():
+    code = """
+import sys
+import fastnn
+heavy = {"scipy", "matplotlib", "rich", "safetensors", "torch", "sklearn", "threadpoolctl", "argparse", "json", "multiprocessing"}
+import numpy
+print(*sorted(heavy & set(sys.modules)))
+"""
+    with_fastnn = set(run(code))
+    with_numpy = set(run(code.replace("import fastnn\n", "")))
+    assert with_fastnn == with_numpy
+
+
+def test_public_names_exist_and_are_documented():
+    for name in fastnn.__all__:
+        if name != "plot" or importlib.util.find_spec("matplotlib"):
+            thing = getattr(fastnn, name)
+            assert name == "__version__" or inspect.getdoc(thing), name
+    for name in fastnn.kernels.__all__:
+        assert inspect.getdoc(getattr(fastnn.kernels, name)), name
+    assert set(fastnn.__all__) <= set(dir(fastnn))
+    with pytest.raises(AttributeError, match="no attribute 'matmull'"):
+        _ = fastnn.matmull
+
+
+def test_stubs_match_the_modules():
+    """Every function of a kernel module is in its stub with the same parameters, and the other way round."""
+    import ast
+
+    folder = Path(fastnn.kernels.__file__).parent
+    for stub in sorted(folder.glob("[!_]*.pyi")):
+        module = importlib.import_module(f"fastnn.kernels.{stub.stem}")
+        functions = {node.name: node for node in ast.parse(stub.read_text()).body if isinstance(node, ast.FunctionDef)}
+        public = {n for n, f in vars(module).items() if callable(f) and not n.startswith("_") and getattr(f, "__module__", "") == module.__name__}
+        classes = {node.name for node in ast.parse(stub.read_text()).body if isinstance(node, ast.ClassDef)}
+        assert public - {"Block"} == set(functions) | classes, stub.name
+        for name, node in functions.items():
+            declared = [a.arg for a in node.args.args + node.args.kwonlyargs]
+            assert declared == list(inspect.signature(getattr(module, name)).parameters), f"{stub.stem}.{name}"
+        assert (folder / f"{stub.stem}.pxd").exists()
+
+
+def test_types_and_pointer_faces_are_shipped():
+    package = Path(fastnn.__file__).parent
+    assert (package / "py.typed").exists()
+    assert (package / "kernels" / "gemm.pxd").exists() and (package / "kernels" / "csrc" / "leaves.h").exists()
+
+
+def test_pointer_faces_have_plain_c_signatures():
+    """Signatures are part of the interface: Cython compares these strings when another extension imports the functions."""
+    def signature(module, name):
+        get_name = ctypes.pythonapi.PyCapsule_GetName
+        get_name.restype, get_name.argtypes = ctypes.c_char_p, [ctypes.py_object]
+        return get_name(importlib.import_module(f"fastnn.kernels.{module}").__pyx_capi__[name]).decode()
+
+    assert signature("norm", "frobenius_norm_f32") == "int (int64_t, float const *, double *)"
+    assert signature("activation", "relu_f64") == "int (int64_t, int64_t, double const *, int64_t, double *, int64_t)"
+    assert "__pyx" not in signature("gemm", "gemm_f32")
