@@ -27,13 +27,28 @@ HEADERS = sorted(map(str, Path(CSRC).glob("*.h")))
 
 DEBUG = os.environ.get("FASTNN_DEBUG") == "1"
 # Nothing of fast-math: linking with it flushes subnormals in the whole process. Contraction to FMA is wanted and is what the error bounds assume.
-FLAGS = ["-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-fvisibility=hidden"]
+FLAGS = [
+    "-std=gnu11",
+    "-O3",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-ffp-contract=fast",
+    "-fvisibility=hidden",
+]
 FLAGS += ["-g"] if DEBUG else ["-g0"]
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 ISA_FLAGS = {"baseline": []}
 if X86:
     ISA_FLAGS["avx2"] = ["-mavx2", "-mfma"]
-    ISA_FLAGS["avx512"] = ["-mavx2", "-mfma", "-mavx512f", "-mavx512vl", "-mavx512bw", "-mavx512dq", "-mprefer-vector-width=512"]
+    ISA_FLAGS["avx512"] = [
+        "-mavx2",
+        "-mfma",
+        "-mavx512f",
+        "-mavx512vl",
+        "-mavx512bw",
+        "-mavx512dq",
+        "-mprefer-vector-width=512",
+    ]
 
 
 def jobs():
@@ -52,10 +67,16 @@ class BuildExt(build_ext):
         openmp = self.openmp_flags()
         isas = {isa: flags for isa, flags in ISA_FLAGS.items() if self.compiles("int x;", flags)}
         if missing := set(ISA_FLAGS) - set(isas):
-            print(f"warning: this compiler does not know {', '.join(sorted(missing))}; fastnn will run without", file=sys.stderr)
+            print(
+                f"warning: this compiler does not know {', '.join(sorted(missing))}; fastnn will run without",
+                file=sys.stderr,
+            )
         for ext in self.extensions:
             ext.extra_compile_args = [*FLAGS, *openmp]
-            ext.extra_link_args = [*openmp, *([] if DEBUG or sys.platform == "darwin" else ["-Wl,-s"])]
+            ext.extra_link_args = [
+                *openmp,
+                *([] if DEBUG or sys.platform == "darwin" else ["-Wl,-s"]),
+            ]
             if ext.name.endswith(".dispatch"):
                 ext.define_macros += [(f"FASTNN_HAVE_{isa.upper()}", "1") for isa in isas]
                 ext.define_macros.append(("FASTNN_CFLAGS", f'"{" ".join(ext.extra_compile_args)}"'))
@@ -68,9 +89,21 @@ class BuildExt(build_ext):
         def compile_one(isa, bits):
             folder = Path(self.build_temp) / "leaves" / f"{isa}_f{bits}"
             macros = [("FASTNN_ISA", isa), ("FASTNN_REAL", str(bits))]
-            flags = [*FLAGS, "-fPIC", "-Wall", "-Wextra", "-Wdouble-promotion", "-Wno-psabi", *isas[isa]]
+            flags = [
+                *FLAGS,
+                "-fPIC",
+                "-Wall",
+                "-Wextra",
+                "-Wdouble-promotion",
+                "-Wno-psabi",
+                *isas[isa],
+            ]
             return self.compiler.compile(
-                [f"{CSRC}/leaves.c"], output_dir=str(folder), macros=macros, extra_postargs=flags, depends=HEADERS
+                [f"{CSRC}/leaves.c"],
+                output_dir=str(folder),
+                macros=macros,
+                extra_postargs=flags,
+                depends=HEADERS,
             )
 
         with ThreadPoolExecutor(jobs()) as pool:
@@ -83,7 +116,9 @@ class BuildExt(build_ext):
         program = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }"
         if self.compiles(program, ["-fopenmp"], link=True):
             return ["-fopenmp"]
-        print("warning: this compiler has no OpenMP; fastnn will run on one thread", file=sys.stderr)
+        print(
+            "warning: this compiler has no OpenMP; fastnn will run on one thread", file=sys.stderr
+        )
         return []
 
     def compiles(self, program, flags, link=False):
@@ -92,9 +127,13 @@ class BuildExt(build_ext):
             source = Path(folder) / "probe.c"
             source.write_text(program)
             try:
-                objects = self.compiler.compile([str(source)], output_dir=folder, extra_postargs=flags)
+                objects = self.compiler.compile(
+                    [str(source)], output_dir=folder, extra_postargs=flags
+                )
                 if link:
-                    self.compiler.link_executable(objects, str(Path(folder) / "probe"), extra_postargs=flags)
+                    self.compiler.link_executable(
+                        objects, str(Path(folder) / "probe"), extra_postargs=flags
+                    )
             except Exception:  # each compiler class raises its own; any failure means no
                 return False
         return True

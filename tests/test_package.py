@@ -13,7 +13,9 @@ import fastnn
 
 
 def run(code):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True).stdout.split()
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    ).stdout.split()
 
 
 def test_subnormals_survive_the_import():
@@ -60,29 +62,51 @@ def test_stubs_match_the_modules():
     folder = Path(fastnn.kernels.__file__).parent
     for stub in sorted(folder.glob("[!_]*.pyi")):
         module = importlib.import_module(f"fastnn.kernels.{stub.stem}")
-        functions = {node.name: node for node in ast.parse(stub.read_text()).body if isinstance(node, ast.FunctionDef)}
-        public = {n for n, f in vars(module).items() if callable(f) and not n.startswith("_") and getattr(f, "__module__", "") == module.__name__}
-        classes = {node.name for node in ast.parse(stub.read_text()).body if isinstance(node, ast.ClassDef)}
+        functions = {
+            node.name: node
+            for node in ast.parse(stub.read_text()).body
+            if isinstance(node, ast.FunctionDef)
+        }
+        public = {
+            n
+            for n, f in vars(module).items()
+            if callable(f)
+            and not n.startswith("_")
+            and getattr(f, "__module__", "") == module.__name__
+        }
+        classes = {
+            node.name for node in ast.parse(stub.read_text()).body if isinstance(node, ast.ClassDef)
+        }
         assert public - {"Block"} == set(functions) | classes, stub.name
         for name, node in functions.items():
             declared = [a.arg for a in node.args.args + node.args.kwonlyargs]
-            assert declared == list(inspect.signature(getattr(module, name)).parameters), f"{stub.stem}.{name}"
+            assert declared == list(inspect.signature(getattr(module, name)).parameters), (
+                f"{stub.stem}.{name}"
+            )
         assert (folder / f"{stub.stem}.pxd").exists()
 
 
 def test_types_and_pointer_faces_are_shipped():
     package = Path(fastnn.__file__).parent
     assert (package / "py.typed").exists()
-    assert (package / "kernels" / "gemm.pxd").exists() and (package / "kernels" / "csrc" / "leaves.h").exists()
+    assert (package / "kernels" / "gemm.pxd").exists() and (
+        package / "kernels" / "csrc" / "leaves.h"
+    ).exists()
 
 
 def test_pointer_faces_have_plain_c_signatures():
     """Signatures are part of the interface: Cython compares these strings when another extension imports the functions."""
+
     def signature(module, name):
         get_name = ctypes.pythonapi.PyCapsule_GetName
         get_name.restype, get_name.argtypes = ctypes.c_char_p, [ctypes.py_object]
-        return get_name(importlib.import_module(f"fastnn.kernels.{module}").__pyx_capi__[name]).decode()
+        return get_name(
+            importlib.import_module(f"fastnn.kernels.{module}").__pyx_capi__[name]
+        ).decode()
 
     assert signature("norm", "frobenius_norm_f32") == "int (int64_t, float const *, double *)"
-    assert signature("activation", "relu_f64") == "int (int64_t, int64_t, double const *, int64_t, double *, int64_t)"
+    assert (
+        signature("activation", "relu_f64")
+        == "int (int64_t, int64_t, double const *, int64_t, double *, int64_t)"
+    )
     assert "__pyx" not in signature("gemm", "gemm_f32")

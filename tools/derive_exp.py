@@ -27,14 +27,21 @@ def derive(name, bits, degree, hi_bits):
     half = mp.log(2) / 2 * mp.mpf("1.0001")  # n comes from a rounded product
     coefficients = mp.chebyfit(q, [-half, half], degree + 1)[::-1]
     worst = max(
-        abs((1 + r + r**2 * mp.polyval(coefficients[::-1], r)) / mp.exp(r) - 1) for r in mp.linspace(-half, half, 4001)
+        abs((1 + r + r**2 * mp.polyval(coefficients[::-1], r)) / mp.exp(r) - 1)
+        for r in mp.linspace(-half, half, 4001)
     )
-    print(f"/* {name}: relative error of the polynomial {mp.nstr(worst * 2**bits, 3)} x 2^-{bits} */")
+    print(
+        f"/* {name}: relative error of the polynomial {mp.nstr(worst * 2**bits, 3)} x 2^-{bits} */"
+    )
     hi = mp.mpf(float.fromhex(hex_float(mp.log(2), hi_bits)))
     print(f"#define LOG2E {hex_float(1 / mp.log(2), bits)}")
     print(f"#define LN2_HI {hex_float(hi, hi_bits)}")
     print(f"#define LN2_LO {hex_float(mp.log(2) - hi, bits)}")
-    print("static const real EXP_Q[] = {" + ", ".join(hex_float(c, bits) for c in coefficients) + "};\n")
+    print(
+        "static const real EXP_Q[] = {"
+        + ", ".join(hex_float(c, bits) for c in coefficients)
+        + "};\n"
+    )
 
 
 derive("float32", 24, 4, 15)  # |n| <= 151: 8 bits and 15 make 23

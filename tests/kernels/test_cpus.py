@@ -11,7 +11,14 @@ def write(path, text):
 
 
 @pytest.mark.parametrize(
-    ("text", "quota"), [("max 100000\n", None), ("150000 100000\n", 1.5), ("50000 100000\n", 0.5), ("", None), ("rubbish\n", None)]
+    ("text", "quota"),
+    [
+        ("max 100000\n", None),
+        ("150000 100000\n", 1.5),
+        ("50000 100000\n", 0.5),
+        ("", None),
+        ("rubbish\n", None),
+    ],
 )
 def test_cgroup_v2(tmp_path, text, quota):
     write(tmp_path / "cpu.max", text)
@@ -55,7 +62,8 @@ def no_environment(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("quota", "cores", "omp", "count"), [(None, 8, 8, 8), (2.5, 8, 8, 3), (0.3, 8, 8, 1), (None, 4, 8, 4), (None, 8, 1, 1)]
+    ("quota", "cores", "omp", "count"),
+    [(None, 8, 8, 8), (2.5, 8, 8, 3), (0.3, 8, 8, 1), (None, 4, 8, 4), (None, 8, 1, 1)],
 )
 def test_default_is_the_smallest_bound(no_environment, quota, cores, omp, count):
     no_environment.setattr(cpus, "affinity", lambda: set(range(8)))

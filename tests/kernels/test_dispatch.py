@@ -14,7 +14,14 @@ INFO = fastnn.build_info()
 def imported(**env):
     clean = {k: v for k, v in os.environ.items() if k != "FASTNN_ISA"}
     code = "import fastnn; print(fastnn.build_info()['isa'])"
-    return subprocess.run([sys.executable, "-c", code], env=clean | env, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env=clean | env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def test_widest_is_chosen():
@@ -36,7 +43,10 @@ def test_each_can_be_forced_or_is_refused(isa):
 def test_unknown_instruction_set():
     done = imported(FASTNN_ISA="avx1024")
     assert done.returncode != 0
-    assert "ImportError: FASTNN_ISA=avx1024 is not an instruction set of this build of fastnn, which has baseline" in done.stderr
+    assert (
+        "ImportError: FASTNN_ISA=avx1024 is not an instruction set of this build of fastnn, which has baseline"
+        in done.stderr
+    )
 
 
 def test_refusal_of_more_than_the_cpu_has(monkeypatch):
@@ -44,7 +54,9 @@ def test_refusal_of_more_than_the_cpu_has(monkeypatch):
 
     monkeypatch.setattr(dispatch, "isa_found", ("baseline",))
     monkeypatch.setattr(dispatch, "isa_compiled", ("baseline", "avx512"))
-    with pytest.raises(ImportError, match="FASTNN_ISA=avx512 asks for more than this CPU has: baseline"):
+    with pytest.raises(
+        ImportError, match="FASTNN_ISA=avx512 asks for more than this CPU has: baseline"
+    ):
         dispatch._choose("avx512")
     assert dispatch._choose("") == 0
 

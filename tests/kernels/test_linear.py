@@ -10,13 +10,29 @@ from .variants import layouts
 
 
 def problem(rng, n, n_in, n_out, real):
-    dy, x, w = rng.standard_normal((n, n_out)), rng.standard_normal((n, n_in)), rng.standard_normal((n_in, n_out))
+    dy, x, w = (
+        rng.standard_normal((n, n_out)),
+        rng.standard_normal((n, n_in)),
+        rng.standard_normal((n_in, n_out)),
+    )
     y = np.maximum(rng.standard_normal((n, n_out)), 0)
     return [a.astype(real) for a in (dy, x, w, y)]
 
 
 @pytest.mark.parametrize("activation", [None, "relu"])
-@pytest.mark.parametrize("shape", [(1, 1, 1), (5, 3, 2), (128, 64, 10), (65, 33, 129), (700, 20, 30), (0, 4, 3), (4, 0, 3), (4, 3, 0)])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (1, 1, 1),
+        (5, 3, 2),
+        (128, 64, 10),
+        (65, 33, 129),
+        (700, 20, 30),
+        (0, 4, 3),
+        (4, 0, 3),
+        (4, 3, 0),
+    ],
+)
 def test_adds_to_the_gradients(shape, activation, real, rng, n_threads):
     dy, x, w, y = problem(rng, *shape, real)
     dw, db = rng.standard_normal(w.shape).astype(real), rng.standard_normal(w.shape[1]).astype(real)

@@ -22,7 +22,9 @@ def assert_product(c, a, b, extra=0.0):
     """|c - (a b + extra)| <= (k + 3) eps (|a| |b| + |extra|), elementwise."""
     k = a.shape[-1]
     want = exact(a, b) + extra
-    bound = (k + 3) * np.finfo(c.dtype).eps * (exact(np.abs(a), np.abs(b)) + np.abs(extra)) + np.finfo(c.dtype).tiny
+    bound = (k + 3) * np.finfo(c.dtype).eps * (
+        exact(np.abs(a), np.abs(b)) + np.abs(extra)
+    ) + np.finfo(c.dtype).tiny
     assert c.shape == want.shape
     assert (np.abs(c - want) <= bound).all()
 
@@ -42,14 +44,23 @@ def test_sizes_around_the_tiles(m, n, real, rng):
         untouched()
 
 
-@pytest.mark.parametrize("shape", [(1, 1000, 1), (150, 385, 50), (145, 769, 97), (300, 10, 3100), (3, 5, 6200), (700, 400, 10)])
+@pytest.mark.parametrize(
+    "shape",
+    [(1, 1000, 1), (150, 385, 50), (145, 769, 97), (300, 10, 3100), (3, 5, 6200), (700, 400, 10)],
+)
 def test_sizes_around_the_blocks(shape, real, rng, n_threads):
     m, k, n = shape
     a, b = normal(rng, (m, k), real), normal(rng, (k, n), real)
     assert_product(matmul(a, b), a, b)
 
 
-@given(m=st.integers(0, 70), k=st.integers(0, 70), n=st.integers(0, 110), seed=st.integers(0, 2**32 - 1), double=st.booleans())
+@given(
+    m=st.integers(0, 70),
+    k=st.integers(0, 70),
+    n=st.integers(0, 110),
+    seed=st.integers(0, 2**32 - 1),
+    double=st.booleans(),
+)
 @settings(max_examples=60, deadline=None)
 def test_any_shape(m, k, n, seed, double):
     rng = np.random.default_rng(seed)
@@ -109,7 +120,9 @@ def test_stacks_of_views_and_broadcasts(real, rng, n_threads):
     q, k = fused[:, :, 0].transpose(0, 2, 1, 3), fused[:, :, 1].transpose(0, 2, 3, 1)
     np.testing.assert_allclose(matmul(q, k), np.matmul(q, k), rtol=1e-4, atol=1e-5)
     big, square = normal(rng, (3, 150, 160), real), normal(rng, (160, 160), real)
-    np.testing.assert_array_equal(matmul(big[:, ::-1], square), matmul(big, square)[:, ::-1])  # each product has work for a team
+    np.testing.assert_array_equal(
+        matmul(big[:, ::-1], square), matmul(big, square)[:, ::-1]
+    )  # each product has work for a team
 
 
 def test_bias_and_activation(real, rng):
@@ -117,9 +130,14 @@ def test_bias_and_activation(real, rng):
     assert_product(matmul(a, b, bias=bias), a, b, bias.astype(np.longdouble))
     both = matmul(a, b, bias=bias, activation="relu")
     np.testing.assert_array_equal(both, np.maximum(matmul(a, b, bias=bias), 0))
-    long_k = normal(rng, (9, 1000), real), normal(rng, (1000, 50), real)  # several blocks of k: bias and activation once, at the end
+    long_k = (
+        normal(rng, (9, 1000), real),
+        normal(rng, (1000, 50), real),
+    )  # several blocks of k: bias and activation once, at the end
     assert_product(matmul(*long_k, bias=bias), *long_k, bias.astype(np.longdouble))
-    np.testing.assert_array_equal(matmul(np.zeros((3, 0), real), np.zeros((0, 50), real), bias=bias), np.tile(bias, (3, 1)))
+    np.testing.assert_array_equal(
+        matmul(np.zeros((3, 0), real), np.zeros((0, 50), real), bias=bias), np.tile(bias, (3, 1))
+    )
 
 
 def test_nan_and_inf_propagate(real):
@@ -154,7 +172,9 @@ def test_gemm(trans_a, trans_b, alpha, beta, real, rng):
             start = c.copy()
             assert gemm(a, b, c, alpha=alpha, beta=beta, trans_a=trans_a, trans_b=trans_b) is c
             want = alpha * exact(x, y) + np.longdouble(beta) * start
-            bound = (k + 4) * np.finfo(real).eps * (abs(alpha) * exact(np.abs(x), np.abs(y)) + abs(beta * start)) + np.finfo(real).tiny
+            bound = (k + 4) * np.finfo(real).eps * (
+                abs(alpha) * exact(np.abs(x), np.abs(y)) + abs(beta * start)
+            ) + np.finfo(real).tiny
             assert (np.abs(c - want) <= bound).all()
         np.testing.assert_array_equal(gemm(a, b, trans_a=trans_a, trans_b=trans_b), matmul(x, y))
 
@@ -171,7 +191,12 @@ def test_beta_zero_never_reads_c(real, rng):
 def test_wrong_types():
     good = np.ones((2, 2), np.float32)
     for bad in WRONG_TYPES:
-        for call in (lambda x: matmul(x, good), lambda x: matmul(good, x), lambda x: gemm(x, good), lambda x: gemm(good, x)):
+        for call in (
+            lambda x: matmul(x, good),
+            lambda x: matmul(good, x),
+            lambda x: gemm(x, good),
+            lambda x: gemm(good, x),
+        ):
             with pytest.raises(TypeError, match=r"(matmul|gemm): [ab] "):
                 call(bad)
     with pytest.raises(TypeError, match="b is of float64 but a of float32"):
@@ -188,7 +213,9 @@ def test_wrong_shapes():
     def a(*shape):
         return np.ones(shape, np.float32)
 
-    with pytest.raises(ValueError, match=r"\(2, 3\) and \(4, 5\) do not fit: 3 columns of a, 4 rows of b"):
+    with pytest.raises(
+        ValueError, match=r"\(2, 3\) and \(4, 5\) do not fit: 3 columns of a, 4 rows of b"
+    ):
         matmul(a(2, 3), a(4, 5))
     with pytest.raises(ValueError, match=r"\(3,\) and \(4, 5\)"):
         matmul(a(3), a(4, 5))

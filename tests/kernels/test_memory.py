@@ -17,7 +17,9 @@ def empty_pool():
     memory.trim()
 
 
-@pytest.mark.parametrize("shape", [(), 0, 5, (3, 4), (100, 100), (0, 7), (2, 3, 4, 5), (5_000_000,)])
+@pytest.mark.parametrize(
+    "shape", [(), 0, 5, (3, 4), (100, 100), (0, 7), (2, 3, 4, 5), (5_000_000,)]
+)
 def test_empty(shape, real):
     x = memory.empty(shape, real)
     want = np.empty(shape, real)

@@ -62,8 +62,13 @@ def test_double_extremes(values):
 
 def test_single_extremes():
     f = np.float32
-    assert ulps(frobenius_norm(np.array([1e30, 1e30], f)), exact_norm(np.array([1e30, 1e30], f))) <= 1
-    assert ulps(frobenius_norm(np.array([1e-45, 3e-42], f)), exact_norm(np.array([1e-45, 3e-42], f))) <= 1
+    assert (
+        ulps(frobenius_norm(np.array([1e30, 1e30], f)), exact_norm(np.array([1e30, 1e30], f))) <= 1
+    )
+    assert (
+        ulps(frobenius_norm(np.array([1e-45, 3e-42], f)), exact_norm(np.array([1e-45, 3e-42], f)))
+        <= 1
+    )
     largest = np.finfo(f).max
     assert frobenius_norm(np.full(4, largest, f)) == 2.0 * float(largest)  # beyond float32 itself
     assert f(frobenius_norm(np.full((2048, 2048), 0.1, f))) == f(204.8)
@@ -106,10 +111,16 @@ elements = st.floats(-1e100, 1e100)
 def test_homogeneous_and_definite(x, factor):
     assert frobenius_norm(x) >= 0
     assert (frobenius_norm(x) == 0) == (not x.any())
-    assert frobenius_norm(factor * x) == pytest.approx(abs(factor) * frobenius_norm(x), rel=1e-14, abs=1e-300)
+    assert frobenius_norm(factor * x) == pytest.approx(
+        abs(factor) * frobenius_norm(x), rel=1e-14, abs=1e-300
+    )
 
 
-@given(st.integers(0, 40).flatmap(lambda n: st.tuples(*[hnp.arrays(np.float64, n, elements=elements)] * 2)))
+@given(
+    st.integers(0, 40).flatmap(
+        lambda n: st.tuples(*[hnp.arrays(np.float64, n, elements=elements)] * 2)
+    )
+)
 @settings(max_examples=100, deadline=None)
 def test_triangle_inequality(pair):
     x, y = pair

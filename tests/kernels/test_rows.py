@@ -8,7 +8,22 @@ from fastnn import relu, relu_backward, softmax, softmax_backward
 
 from .variants import WRONG_TYPES, guarded, layouts, spaced
 
-SHAPES = [(), (0,), (1,), (3,), (5, 0), (0, 5), (1, 1), (2, 3), (4, 16), (7, 17), (3, 5, 33), (2, 1000), (300, 67), (1, 70001)]
+SHAPES = [
+    (),
+    (0,),
+    (1,),
+    (3,),
+    (5, 0),
+    (0, 5),
+    (1, 1),
+    (2, 3),
+    (4, 16),
+    (7, 17),
+    (3, 5, 33),
+    (2, 1000),
+    (300, 67),
+    (1, 70001),
+]
 
 
 def softmax_64(x):
@@ -64,7 +79,9 @@ def test_softmax_gradient_by_central_differences(rng):
 def test_exp_over_its_range(real, rng):
     """Rows of two, [0, -t]: the second entry is exp(-t) / (1 + exp(-t)), down to subnormals and zero."""
     deepest = 120 if real is np.float32 else 800
-    t = np.concatenate([np.linspace(0, deepest, 40001), rng.uniform(0, deepest, 40000)]).astype(real)
+    t = np.concatenate([np.linspace(0, deepest, 40001), rng.uniform(0, deepest, 40000)]).astype(
+        real
+    )
     y = softmax(np.stack([np.zeros_like(t), -t], 1))[:, 1]
     e = np.exp(-t.astype(np.longdouble))
     want = e / (1 + e)
@@ -76,7 +93,9 @@ def test_exp_over_its_range(real, rng):
 
 def test_special_values(real):
     inf, nan = np.inf, np.nan
-    x = np.array([[0, 1, -inf], [nan, 1, 2], [inf, 1, 2], [-inf, -inf, -inf], [3e4, 3e4, -3e4]], real)
+    x = np.array(
+        [[0, 1, -inf], [nan, 1, 2], [inf, 1, 2], [-inf, -inf, -inf], [3e4, 3e4, -3e4]], real
+    )
     y = softmax(x)
     np.testing.assert_allclose(y[0], [1 / (1 + np.e), np.e / (1 + np.e), 0], rtol=1e-6)
     assert np.isnan(y[1]).all() and np.isnan(y[2]).all() and np.isnan(y[3]).all()
@@ -84,7 +103,9 @@ def test_special_values(real):
     tiny = np.finfo(real).smallest_subnormal
     x = np.array([nan, -inf, -0.0, 0.0, inf, -1, tiny, -tiny], real)
     np.testing.assert_array_equal(relu(x), np.array([nan, 0, 0, 0, inf, 0, tiny, 0], real))
-    np.testing.assert_array_equal(relu_backward(np.ones(8, real), x), np.array([1, 0, 0, 0, 1, 0, 1, 0], real))
+    np.testing.assert_array_equal(
+        relu_backward(np.ones(8, real), x), np.array([1, 0, 0, 0, 1, 0, 1, 0], real)
+    )
 
 
 BINARY = [relu_backward, softmax_backward]
@@ -129,7 +150,13 @@ def test_in_place_and_nothing_else_touched(real, rng):
 
 def test_same_bits_at_any_thread_count(real, rng):
     x, dy = normal(rng, (500, 333), real), normal(rng, (500, 333), real)
-    for call in (lambda: relu(x), lambda: softmax(x), lambda: relu_backward(dy, x), lambda: softmax_backward(dy, x), lambda: relu(x.ravel()[:-1])):
+    for call in (
+        lambda: relu(x),
+        lambda: softmax(x),
+        lambda: relu_backward(dy, x),
+        lambda: softmax_backward(dy, x),
+        lambda: relu(x.ravel()[:-1]),
+    ):
         results = set()
         for n_threads in (1, 2, 3, 8):
             with fastnn.num_threads(n_threads):
@@ -156,16 +183,23 @@ def test_wrong_outputs_and_shapes():
     frozen.flags.writeable = False
     memory = np.ones((8, 6), np.float32)
     calls = [lambda a, out: relu(a, out=out), lambda a, out: softmax(a, out=out)]
-    calls += [lambda a, out: relu_backward(a, x, out=out), lambda a, out: softmax_backward(a, x, out=out)]
+    calls += [
+        lambda a, out: relu_backward(a, x, out=out),
+        lambda a, out: softmax_backward(a, x, out=out),
+    ]
     for call in calls:
         with pytest.raises(ValueError, match="out is read-only"):
             call(x, frozen)
-        with pytest.raises(ValueError, match=r"out must have the shape of .*, \(4, 6\), not \(6, 4\)"):
+        with pytest.raises(
+            ValueError, match=r"out must have the shape of .*, \(4, 6\), not \(6, 4\)"
+        ):
             call(x, np.ones((6, 4), np.float32))
         with pytest.raises(TypeError, match="out is of float64"):
             call(x, np.ones((4, 6)))
         with pytest.raises(ValueError, match="out overlaps"):
             call(memory[:4], memory[1:5])
     for function in BINARY:
-        with pytest.raises(ValueError, match=r"y must have the shape of dy, \(4, 6\), not \(4, 5\)"):
+        with pytest.raises(
+            ValueError, match=r"y must have the shape of dy, \(4, 6\), not \(4, 5\)"
+        ):
             function(x, np.ones((4, 5), np.float32))

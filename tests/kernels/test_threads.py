@@ -18,9 +18,18 @@ TIME_LIMIT = 60
 
 def run(code, **env):
     """The output of a fresh interpreter; an error or a hang fails the test."""
-    clean = {k: v for k, v in os.environ.items() if k not in ("FASTNN_NUM_THREADS", "OMP_NUM_THREADS", "OMP_THREAD_LIMIT")}
+    clean = {
+        k: v
+        for k, v in os.environ.items()
+        if k not in ("FASTNN_NUM_THREADS", "OMP_NUM_THREADS", "OMP_THREAD_LIMIT")
+    }
     done = subprocess.run(
-        [sys.executable, "-c", code], env=clean | env, capture_output=True, text=True, timeout=TIME_LIMIT, check=False
+        [sys.executable, "-c", code],
+        env=clean | env,
+        capture_output=True,
+        text=True,
+        timeout=TIME_LIMIT,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -120,12 +129,15 @@ def child(want):
 @pytest.mark.parametrize("first", ["main", "worker", "nobody"])
 def test_forked_child_runs_on_one_thread_and_ends(first):
     """Whoever ran a team in the parent before the fork: libgomp alone would wait forever for the threads that the child lacks."""
-    code = WORK + {
-        "main": "want = work()",
-        "worker": "import threading; got = []; t = threading.Thread(target=lambda: got.append((work(), child(work()))));"
-        " t.start(); t.join(); want, code = got[0]; assert code == 0",
-        "nobody": "with fastnn.num_threads(1): want = work()",
-    }[first]
+    code = (
+        WORK
+        + {
+            "main": "want = work()",
+            "worker": "import threading; got = []; t = threading.Thread(target=lambda: got.append((work(), child(work()))));"
+            " t.start(); t.join(); want, code = got[0]; assert code == 0",
+            "nobody": "with fastnn.num_threads(1): want = work()",
+        }[first]
+    )
     code += """
 assert child(want) == 0
 assert work() == want and fastnn.get_num_threads() == 4
@@ -174,7 +186,11 @@ if __name__ == "__main__":
 """
     )
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", str(script)], capture_output=True, text=True, timeout=TIME_LIMIT, check=True
+        [sys.executable, "-W", "ignore", str(script)],
+        capture_output=True,
+        text=True,
+        timeout=TIME_LIMIT,
+        check=True,
     )
     assert done.stdout.strip() == "[300.0, 1200.0, 2700.0]"
 
@@ -183,13 +199,20 @@ def test_many_python_threads_at_once(rng, real):
     """Eight threads on shared operands, each with teams of its own: the bits of a lone call."""
     import numpy as np
 
-    a, b = rng.standard_normal((150, 400)).astype(real), rng.standard_normal((400, 170)).astype(real)
+    a, b = (
+        rng.standard_normal((150, 400)).astype(real),
+        rng.standard_normal((400, 170)).astype(real),
+    )
     want = fastnn.matmul(a, b).tobytes(), fastnn.softmax(a).tobytes(), fastnn.frobenius_norm(a)
     wrong = []
 
     def work():
         for _ in range(20):
-            got = fastnn.matmul(a, b).tobytes(), fastnn.softmax(a).tobytes(), fastnn.frobenius_norm(a)
+            got = (
+                fastnn.matmul(a, b).tobytes(),
+                fastnn.softmax(a).tobytes(),
+                fastnn.frobenius_norm(a),
+            )
             if got != want:
                 wrong.append(np.asarray(got[0]))
 

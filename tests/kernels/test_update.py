@@ -25,7 +25,16 @@ def test_sgd(n, momentum, nesterov, real, rng, n_threads):
     p, g, m = arrays(rng, n, real, 3)
     p64, g64, m64 = (a.astype(np.float64) for a in (p, g, m))
     g0 = g.copy()
-    sgd_update(p, g, m if momentum else None, lr=0.1, momentum=momentum, nesterov=nesterov, weight_decay=0.01, grad_scale=0.5)
+    sgd_update(
+        p,
+        g,
+        m if momentum else None,
+        lr=0.1,
+        momentum=momentum,
+        nesterov=nesterov,
+        weight_decay=0.01,
+        grad_scale=0.5,
+    )
     d = 0.5 * g64 + 0.01 * p64
     if momentum:
         m64 = momentum * m64 + d
@@ -43,7 +52,19 @@ def test_adam_and_adamw(n, step, decoupled, real, rng, n_threads):
     v = np.abs(v)
     p64, g64, m64, v64 = (a.astype(np.float64) for a in (p, g, m, v))
     update = adamw_update if decoupled else adam_update
-    update(p, g, m, v, step=step, lr=0.01, beta1=0.8, beta2=0.95, eps=1e-6, weight_decay=0.1, grad_scale=2.0)
+    update(
+        p,
+        g,
+        m,
+        v,
+        step=step,
+        lr=0.01,
+        beta1=0.8,
+        beta2=0.95,
+        eps=1e-6,
+        weight_decay=0.1,
+        grad_scale=2.0,
+    )
     d = 2 * g64 + (0 if decoupled else 0.1 * p64)
     m64, v64 = 0.8 * m64 + 0.2 * d, 0.95 * v64 + 0.05 * d * d
     root = np.sqrt(v64 / (1 - 0.95**step)) + 1e-6
@@ -90,11 +111,19 @@ def test_refuses_and_changes_nothing():
         (lambda: sgd_update(p, g[:5], lr=0.1), ValueError, "g must have the shape of p"),
         (lambda: sgd_update(p, g, lr=0.1, momentum=0.9), ValueError, "needs m"),
         (lambda: sgd_update(p, p, lr=0.1), ValueError, "g overlaps p"),
-        (lambda: sgd_update(np.ones(20, np.float32)[::2], g, lr=0.1), ValueError, "p must be C-contiguous"),
+        (
+            lambda: sgd_update(np.ones(20, np.float32)[::2], g, lr=0.1),
+            ValueError,
+            "p must be C-contiguous",
+        ),
         (lambda: adam_update(p, g, m, m, step=1, lr=0.1), ValueError, "v overlaps m"),
         (lambda: adam_update(p, g, m, v, step=0, lr=0.1), ValueError, "step counts from 1, not 0"),
         (lambda: adam_update(p, g, m, v, step=1, lr=0.1, beta2=1.0), ValueError, "beta1 and beta2"),
-        (lambda: adamw_update(p, g, m, v.astype(np.float64), step=1, lr=0.1), TypeError, "v is of float64"),
+        (
+            lambda: adamw_update(p, g, m, v.astype(np.float64), step=1, lr=0.1),
+            TypeError,
+            "v is of float64",
+        ),
         (lambda: scale(frozen, 2.0), ValueError, "x is read-only"),
     ]
     for call, error, message in wrong:

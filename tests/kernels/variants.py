@@ -10,7 +10,10 @@ def layouts(x):
     yield "sliced", spaced(x)
     yield "reversed", np.ascontiguousarray(x[..., ::-1])[..., ::-1]
     if x.ndim > 1:
-        yield "row stride", np.ascontiguousarray(np.concatenate([x, x], axis=-1))[..., : x.shape[-1]]
+        yield (
+            "row stride",
+            np.ascontiguousarray(np.concatenate([x, x], axis=-1))[..., : x.shape[-1]],
+        )
         yield "upside down", np.ascontiguousarray(x[::-1])[::-1]
 
 
@@ -31,7 +34,9 @@ def guarded(shape, dtype, fill=np.nan):
     inner[...] = fill
 
     def check():
-        assert (memory[:32] == 7).all() and (memory[32 + size :] == 7).all(), "written outside of the output"
+        assert (memory[:32] == 7).all() and (memory[32 + size :] == 7).all(), (
+            "written outside of the output"
+        )
 
     return inner, check
 

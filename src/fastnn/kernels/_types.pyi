@@ -1,4 +1,5 @@
 """Names that the stubs of the Cython modules share."""
+
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np

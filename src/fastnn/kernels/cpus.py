@@ -48,7 +48,9 @@ def _upwards(group: str) -> list[str]:
     return ["/".join(parts[:n]) for n in range(len(parts), -1, -1)]
 
 
-def cgroup_quota(root: Path | None = None, proc_cgroup: Path = Path("/proc/self/cgroup")) -> float | None:
+def cgroup_quota(
+    root: Path | None = None, proc_cgroup: Path = Path("/proc/self/cgroup")
+) -> float | None:
     """CPUs the cgroup quota (v2 `cpu.max`, v1 `cpu.cfs_quota_us`) grants; None if unlimited or unknown."""
     root = CGROUP_ROOT if root is None else root
     if not root.is_dir():
@@ -78,7 +80,9 @@ def affinity() -> set[int]:
 def physical_cores(cpus: set[int], root: Path | None = None) -> int:
     """Cores behind these CPUs: the sibling hyper-threads of a core share its FMA units, so they count once."""
     root = CPU_ROOT if root is None else root
-    return len({_read(root / f"cpu{c}" / "topology" / "thread_siblings_list") or f"{c}" for c in cpus})
+    return len(
+        {_read(root / f"cpu{c}" / "topology" / "thread_siblings_list") or f"{c}" for c in cpus}
+    )
 
 
 def _from_environment(name: str) -> int | None:

@@ -111,7 +111,7 @@ def _read_model(file: Any) -> nn.Module:
     config = _read_config(file.metadata() or {})
     expected = parameter_shapes(config)
     found = {}
-    for name in file.keys():  # noqa: SIM118 (no mapping)
+    for name in file.keys():
         header = file.get_slice(name)
         dtype = header.get_dtype()
         found[name] = (tuple(header.get_shape()), _DTYPES.get(dtype, dtype))
