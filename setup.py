@@ -1,9 +1,10 @@
 """Build the extensions. All metadata is in pyproject.toml.
 
-The C leaves (src/fastnn/kernels/csrc/leaves.c) are compiled once for each instruction set and real type, in parallel, into objects that the `dispatch`
-extension links; every other extension is one Cython file compiled for the baseline. Environment:
+The C leaves (src/fastnn/kernels/csrc/leaves.c) are compiled once for each instruction set and real
+type, in parallel, into objects that the `dispatch` extension links; every other extension is one
+Cython file compiled for the baseline. Environment:
 
-FASTNN_NO_OPENMP=1   build without OpenMP (also what happens, with a warning, where the compiler has none)
+FASTNN_NO_OPENMP=1   build without OpenMP (as happens, with a warning, where the compiler has none)
 FASTNN_BUILD_JOBS=N  compile N files at a time (default: the CPUs this process may use)
 FASTNN_DEBUG=1       keep debug symbols
 """
@@ -26,7 +27,8 @@ MODULES = sorted(path.stem for path in Path(KERNELS).glob("*.pyx"))
 HEADERS = sorted(map(str, Path(CSRC).glob("*.h")))
 
 DEBUG = os.environ.get("FASTNN_DEBUG") == "1"
-# Nothing of fast-math: linking with it flushes subnormals in the whole process. Contraction to FMA is wanted and is what the error bounds assume.
+# Nothing of fast-math: linking with it flushes subnormals in the whole process. Contraction to FMA
+# is wanted, and is what the error bounds assume.
 FLAGS = [
     "-std=gnu11",
     "-O3",
@@ -68,7 +70,7 @@ class BuildExt(build_ext):
         isas = {isa: flags for isa, flags in ISA_FLAGS.items() if self.compiles("int x;", flags)}
         if missing := set(ISA_FLAGS) - set(isas):
             print(
-                f"warning: this compiler does not know {', '.join(sorted(missing))}; fastnn will run without",
+                f"warning: this compiler lacks {', '.join(sorted(missing))}; fastnn will too",
                 file=sys.stderr,
             )
         for ext in self.extensions:

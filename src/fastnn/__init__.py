@@ -1,7 +1,8 @@
 """fastnn: a small, fast numerics core for neural networks on CPUs.
 
-The kernels (`matmul`, `softmax`, `cross_entropy`, ...) are functions on NumPy arrays; `fastnn.nn` has layers with hand-written backward passes,
-`fastnn.optim` optimizers, `fastnn.fit` a training loop, `fastnn.data` a data set to begin with.
+The kernels (`matmul`, `softmax`, `cross_entropy`, ...) are functions on NumPy arrays; `fastnn.nn`
+has layers with hand-written backward passes, `fastnn.optim` optimizers, `fastnn.fit` a training
+loop, `fastnn.data` a data set to begin with.
 """
 
 import importlib

@@ -82,16 +82,20 @@ def test_refuses_and_adds_nothing(rng):
     frozen = np.zeros_like(w)
     frozen.flags.writeable = False
     wrong = [
-        (dict(dw=dw, db=db, activation="relu"), ValueError, "needs y"),
-        (dict(dw=dw.T.copy(), db=db), ValueError, "dw must have the shape of w"),
-        (dict(dw=np.asfortranarray(dw), db=db), ValueError, "dw must be C-contiguous"),
-        (dict(dw=frozen, db=db), ValueError, "dw is read-only"),
-        (dict(dw=dw, db=np.zeros(4, np.float32)), ValueError, r"db must have the shape \(3,\)"),
-        (dict(dw=dw.astype(np.float64), db=db), TypeError, "dw is of float64"),
-        (dict(dw=w, db=db), ValueError, "dw overlaps w"),
-        (dict(dw=dw, db=dw[0]), ValueError, "db overlaps dw"),
-        (dict(dw=dw, db=db, y=y[:3], activation="relu"), ValueError, "y must have the shape of dy"),
-        (dict(dw=dw, db=db, activation="tanh"), ValueError, "activation must be"),
+        ({"dw": dw, "db": db, "activation": "relu"}, ValueError, "needs y"),
+        ({"dw": dw.T.copy(), "db": db}, ValueError, "dw must have the shape of w"),
+        ({"dw": np.asfortranarray(dw), "db": db}, ValueError, "dw must be C-contiguous"),
+        ({"dw": frozen, "db": db}, ValueError, "dw is read-only"),
+        ({"dw": dw, "db": np.zeros(4, np.float32)}, ValueError, r"db must have the shape \(3,\)"),
+        ({"dw": dw.astype(np.float64), "db": db}, TypeError, "dw is of float64"),
+        ({"dw": w, "db": db}, ValueError, "dw overlaps w"),
+        ({"dw": dw, "db": dw[0]}, ValueError, "db overlaps dw"),
+        (
+            {"dw": dw, "db": db, "y": y[:3], "activation": "relu"},
+            ValueError,
+            "y must have the shape of dy",
+        ),
+        ({"dw": dw, "db": db, "activation": "tanh"}, ValueError, "activation must be"),
     ]
     for arguments, error, message in wrong:
         with pytest.raises(error, match=message):

@@ -1,4 +1,4 @@
-"""The core: functions on arrays, each with a pointer face in its ``.pxd`` that other extensions call without the GIL."""
+"""The core: functions on arrays, each with a pointer face in its ``.pxd`` for other extensions."""
 
 from .activation import relu, relu_backward
 from .dispatch import build_info

@@ -1,7 +1,8 @@
 """How many CPUs this process may use: affinity, cgroup quota and physical cores.
 
-OpenMP runtimes know nothing of a container's CPU quota, and a team larger than the quota is throttled many times over
-(xgboost issue 7653: 90x in a container with one CPU on a host of sixteen).
+OpenMP runtimes know nothing of a container's CPU quota, and a team larger than the quota is
+throttled many times over (xgboost issue 7653: 90x in a container with one CPU on a host of
+sixteen).
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def _upwards(group: str) -> list[str]:
 def cgroup_quota(
     root: Path | None = None, proc_cgroup: Path = Path("/proc/self/cgroup")
 ) -> float | None:
-    """CPUs the cgroup quota (v2 `cpu.max`, v1 `cpu.cfs_quota_us`) grants; None if unlimited or unknown."""
+    """CPUs that the cgroup quota grants (v2 `cpu.max`, v1 `cpu.cfs_quota_us`); None if no limit."""
     root = CGROUP_ROOT if root is None else root
     if not root.is_dir():
         return None
@@ -78,7 +79,7 @@ def affinity() -> set[int]:
 
 
 def physical_cores(cpus: set[int], root: Path | None = None) -> int:
-    """Cores behind these CPUs: the sibling hyper-threads of a core share its FMA units, so they count once."""
+    """Cores behind these CPUs: sibling hyper-threads share the FMA units, so they count once."""
     root = CPU_ROOT if root is None else root
     return len(
         {_read(root / f"cpu{c}" / "topology" / "thread_siblings_list") or f"{c}" for c in cpus}
@@ -86,7 +87,7 @@ def physical_cores(cpus: set[int], root: Path | None = None) -> int:
 
 
 def _from_environment(name: str) -> int | None:
-    """The count an environment variable asks for; OMP_NUM_THREADS may be a list, of which the first is the outer level."""
+    """The count a variable asks for; of a list (OMP_NUM_THREADS) the first is the outer level."""
     word = os.environ.get(name, "").split(",")[0].strip()
     return int(word) if word.isdecimal() and int(word) > 0 else None
 
@@ -94,8 +95,9 @@ def _from_environment(name: str) -> int | None:
 def default_threads(omp_max_threads: int) -> dict[str, object]:
     """The default number of threads, where it comes from, and the counts behind it.
 
-    FASTNN_NUM_THREADS, else OMP_NUM_THREADS (both may exceed the cores), else the smallest of the physical cores among the CPUs of the
-    process's affinity mask, the cgroup quota rounded up, and the OpenMP maximum (1 in a build without OpenMP).
+    FASTNN_NUM_THREADS, else OMP_NUM_THREADS (both may exceed the cores), else the smallest of the
+    physical cores among the CPUs of the process's affinity mask, the cgroup quota rounded up, and
+    the OpenMP maximum (1 in a build without OpenMP).
     """
     cpus = affinity()
     quota = cgroup_quota()
