@@ -4,7 +4,7 @@ from .activation import relu, relu_backward
 from .dispatch import build_info
 from .linear import linear_backward
 from .loss import cross_entropy, mse
-from .matmul import gemm, matmul
+from .matmul import gemm, matmul, pack
 from .norm import frobenius_norm
 from .softmax import softmax, softmax_backward
 from .threads import get_num_threads, num_threads, set_num_threads, thread_info
@@ -22,6 +22,7 @@ __all__ = [
     "matmul",
     "mse",
     "num_threads",
+    "pack",
     "relu",
     "relu_backward",
     "scale",

@@ -23,8 +23,11 @@ cdef extern from "leaves.h" nogil:
         int64_t lanes, mr, nr
         void (*pack_a)(int64_t, int64_t, const float*, int64_t, int64_t, float*) noexcept nogil
         void (*pack_b)(int64_t, int64_t, const float*, int64_t, int64_t, float*) noexcept nogil
-        void (*gemm_tile)(int64_t, int64_t, int64_t, float, const float*, const float*, float, float*, int64_t, int64_t,
-                          const float*, int) noexcept nogil
+        void (*gemm_tile)(int64_t, int64_t, int64_t, float, int, const float*, int64_t, int64_t, const float*, int64_t, float,
+                          float*, int64_t, int64_t, const float*, int, float*) noexcept nogil
+        void (*gemv_rows)(int64_t, int64_t, const float*, const float*, int64_t, float*) noexcept nogil
+        void (*gemv_columns)(int64_t, int64_t, const float*, const float*, int64_t, float*) noexcept nogil
+        void (*gemv_finish)(int64_t, float, float*, float, float*, int64_t, const float*, int64_t, int, float*) noexcept nogil
         void (*relu)(int64_t, const float*, float*) noexcept nogil
         void (*relu_backward)(int64_t, const float*, const float*, float*) noexcept nogil
         void (*scale)(int64_t, float, float*) noexcept nogil
@@ -43,8 +46,11 @@ cdef extern from "leaves.h" nogil:
         int64_t lanes, mr, nr
         void (*pack_a)(int64_t, int64_t, const double*, int64_t, int64_t, double*) noexcept nogil
         void (*pack_b)(int64_t, int64_t, const double*, int64_t, int64_t, double*) noexcept nogil
-        void (*gemm_tile)(int64_t, int64_t, int64_t, double, const double*, const double*, double, double*, int64_t, int64_t,
-                          const double*, int) noexcept nogil
+        void (*gemm_tile)(int64_t, int64_t, int64_t, double, int, const double*, int64_t, int64_t, const double*, int64_t, double,
+                          double*, int64_t, int64_t, const double*, int, double*) noexcept nogil
+        void (*gemv_rows)(int64_t, int64_t, const double*, const double*, int64_t, double*) noexcept nogil
+        void (*gemv_columns)(int64_t, int64_t, const double*, const double*, int64_t, double*) noexcept nogil
+        void (*gemv_finish)(int64_t, double, double*, double, double*, int64_t, const double*, int64_t, int, double*) noexcept nogil
         void (*relu)(int64_t, const double*, double*) noexcept nogil
         void (*relu_backward)(int64_t, const double*, const double*, double*) noexcept nogil
         void (*scale)(int64_t, double, double*) noexcept nogil
@@ -63,7 +69,7 @@ cdef const fastnn_leaves_f32 *leaves_f32
 cdef const fastnn_leaves_f64 *leaves_f64
 
 
-# gemm.h
+# pack.h, gemm.h, gemv.h
 
 cdef inline int64_t tile_rows(const real *_) noexcept nogil:
     return leaves_f32.mr if real is float else leaves_f64.mr
@@ -80,18 +86,38 @@ cdef inline void pack_a(int64_t m, int64_t k, const real *a, int64_t rsa, int64_
     else:
         leaves_f64.pack_a(m, k, a, rsa, csa, out)
 
-cdef inline void pack_b(int64_t k, int64_t n, const real *b, int64_t rsb, int64_t csb, real *out) noexcept nogil:
+cdef inline void pack_b(int64_t n, int64_t k, const real *b, int64_t rsb, int64_t csb, real *out) noexcept nogil:
     if real is float:
-        leaves_f32.pack_b(k, n, b, rsb, csb, out)
+        leaves_f32.pack_b(n, k, b, rsb, csb, out)
     else:
-        leaves_f64.pack_b(k, n, b, rsb, csb, out)
+        leaves_f64.pack_b(n, k, b, rsb, csb, out)
 
-cdef inline void gemm_tile(int64_t m, int64_t n, int64_t k, real alpha, const real *a, const real *b, real beta, real *c,
-                           int64_t rsc, int64_t csc, const real *bias, int activation) noexcept nogil:
+cdef inline void gemm_tile(int64_t m, int64_t n, int64_t k, real alpha, int packed, const real *a, int64_t rsa, int64_t csa, const real *b,
+                           int64_t ldb, real beta, real *c, int64_t rsc, int64_t csc, const real *bias, int activation,
+                           real *preact) noexcept nogil:
     if real is float:
-        leaves_f32.gemm_tile(m, n, k, alpha, a, b, beta, c, rsc, csc, bias, activation)
+        leaves_f32.gemm_tile(m, n, k, alpha, packed, a, rsa, csa, b, ldb, beta, c, rsc, csc, bias, activation, preact)
     else:
-        leaves_f64.gemm_tile(m, n, k, alpha, a, b, beta, c, rsc, csc, bias, activation)
+        leaves_f64.gemm_tile(m, n, k, alpha, packed, a, rsa, csa, b, ldb, beta, c, rsc, csc, bias, activation, preact)
+
+cdef inline void gemv_rows(int64_t k, int64_t n, const real *x, const real *b, int64_t ldb, real *y) noexcept nogil:
+    if real is float:
+        leaves_f32.gemv_rows(k, n, x, b, ldb, y)
+    else:
+        leaves_f64.gemv_rows(k, n, x, b, ldb, y)
+
+cdef inline void gemv_columns(int64_t k, int64_t n, const real *x, const real *b, int64_t ldb, real *y) noexcept nogil:
+    if real is float:
+        leaves_f32.gemv_columns(k, n, x, b, ldb, y)
+    else:
+        leaves_f64.gemv_columns(k, n, x, b, ldb, y)
+
+cdef inline void gemv_finish(int64_t n, real alpha, real *y, real beta, real *c, int64_t incc, const real *bias, int64_t incbias,
+                             int activation, real *preact) noexcept nogil:
+    if real is float:
+        leaves_f32.gemv_finish(n, alpha, y, beta, c, incc, bias, incbias, activation, preact)
+    else:
+        leaves_f64.gemv_finish(n, alpha, y, beta, c, incc, bias, incbias, activation, preact)
 
 
 # elementwise.h

@@ -1,171 +1,170 @@
-"""Matrix product: the five loops of Goto and van de Geijn (ACM TOMS 34, 2008) around the micro-kernel of csrc/gemm.h.
+"""Matrix product C := act(alpha A B + beta C + bias), C m x n, A m x k, B k x n, each with any row and column stride: which path to take.
 
-C := act(alpha A B + beta C + bias), C m x n, A m x k, B k x n, each with any row and column stride, so a transposed operand costs no copy.
-
-    loop 5   jc over n by NC    B(:, jc) is what the last-level cache holds
-    loop 4   pc over k by KC    pack B(pc, jc), all threads together; the first block applies beta, the last one bias and activation
-    loop 3   ic over m by MC    pack A(ic, pc), each thread its own: it stays in the L2 cache
-    loop 2   jr over NC by NR   a micro-panel of packed B
-    loop 1   ir over MC by MR   a micro-panel of packed A: the micro-kernel
-
-Threads divide the tiles of C in two dimensions. No sum is divided, so the bits do not depend on their number.
-Accuracy: |C - C_exact| <= (k + 2) eps |A| |B|, elementwise, as for any order of summation (Higham 2002, section 3.5).
+`choose_path` decides. One row or one column is a matrix-vector product that reads the matrix once, in place. A small C with a long k is divided over k, into
+parts that the shape fixes. Everything else takes the five loops of gemm_loops.pyx. The bits do not depend on the number of threads.
+Accuracy: |C - C_exact| <= (k + 3) eps (|A| |B| + |bias|), elementwise, as for any order of summation (Higham 2002, section 3.5).
 """
 from cython.parallel cimport parallel
 from libc.stdint cimport int64_t
 
 from .arrays cimport BAD_ARGUMENT, NO_MEMORY, OK
-from .dispatch cimport FASTNN_ACT_NONE, gemm_tile, pack_a, pack_b, real, tile_columns, tile_rows, vector_lanes
+from .dispatch cimport FASTNN_ACT_NONE, add_run, gemv_columns, gemv_finish, gemv_rows, real, tile_rows
+from .gemm_loops cimport Blocks, Product, balanced, ceil_div, choose_blocks, pack_whole, packed_size, panel_count, worker
 from .memory cimport give, take
-from .threads cimport barrier, share, team_size, thread_id, threads_for
+from .threads cimport share, team_size, thread_id, threads_for
 
 cdef enum:
-    MC = 144     # rows of A packed together: MC x KC reals should take a fifth of a 1 MiB L2 cache in float32
-    KC = 384     # products summed in registers before a tile is stored
-    NC = 3072    # columns of B packed together: KC x NC reals, 4.5 MiB in float32
-    GRAIN = 2 * 64 * 64 * 64    # flops a thread should have: below it the start of a team costs more than it gains
+    SPLIT_TILES = 8     # tiles of C below which a long k is divided
+    SPLIT_K = 1024      # products of one part
+    GRAIN = 2 * 64 * 64 * 64    # flops a thread should have: a team of two on 64 cubed takes as long as one thread
+    GEMV_GRAIN = 32768          # elements of the matrix a thread should have in a matrix-vector product: 1 us from the L2 cache
+    GEMV_STRIP = 2048           # columns whose sums stay in the L1 cache meanwhile
+
+cdef enum Path:
+    LOOPS
+    ROW         # a row times B
+    COLUMN      # A times a column
+    OVER_K      # the sum divided over k
 
 
-cdef struct Blocks:
-    int64_t mc, kc, nc, k_blocks, n_blocks, packed_a, packed_b
+cdef Path choose_path(const Product *g, const real *t) noexcept nogil:
+    if g.b_is_packed or g.k == 0:
+        return LOOPS
+    if g.m == 1 and (g.csb == 1 or g.rsb == 1):
+        return ROW
+    if g.n == 1 and (g.rsa == 1 or g.csa == 1):
+        return COLUMN
+    if g.k >= 2 * SPLIT_K and ceil_div(g.m, tile_rows(t)) * panel_count(g.n, t) < SPLIT_TILES:
+        return OVER_K
+    return LOOPS
 
 
-cdef inline int64_t ceil_div(int64_t a, int64_t b) noexcept nogil:
-    return (a + b - 1) // b
+cdef Product transposed(const Product *g) noexcept nogil:
+    """C^T := B^T A^T. The bias goes along the rows then, which only a matrix-vector product allows for."""
+    cdef Product t = g[0]
+    t.m, t.n, t.a, t.b = g.n, g.m, g.b, g.a
+    t.rsa, t.csa, t.rsb, t.csb, t.rsc, t.csc = g.csb, g.rsb, g.csa, g.rsa, g.csc, g.rsc
+    t.incbias = 0
+    return t
 
 
-cdef inline int64_t balanced(int64_t total, int64_t most, int64_t unit) noexcept nogil:
-    """The size of equal blocks of at most `most`, in whole units: 260 by 256 is 130 + 130, not 256 + 4."""
-    cdef int64_t count = max(1, ceil_div(total, most))
-    return max(unit, ceil_div(ceil_div(total, count), unit) * unit)
-
-
-cdef void choose_blocks(int64_t m, int64_t n, int64_t k, int64_t mr, int64_t nr, int64_t lanes, Blocks *s) noexcept nogil:
-    s.mc = balanced(m, MC, mr)
-    s.nc = balanced(n, NC, nr)
-    s.kc = balanced(k, KC, 1)
-    s.k_blocks = max(1, ceil_div(k, s.kc))      # k = 0 still scales C
-    s.n_blocks = ceil_div(n, s.nc)
-    s.packed_a = s.mc * s.kc
-    s.packed_b = ceil_div(min(s.nc, n), lanes) * lanes * s.kc
-
-
-cdef void split_team(int team, int64_t row_tiles, int64_t column_tiles, int *rows, int *columns) noexcept nogil:
-    """Arrange the team as rows x columns over the tiles of C so that the largest part is smallest; rather in rows, which pack A once."""
-    cdef int64_t part, best = -1
-    cdef int r
-    for r in range(1, team + 1):
-        if team % r == 0:
-            part = ceil_div(row_tiles, r) * ceil_div(column_tiles, team // r)
-            if best < 0 or part <= best:
-                best = part
-                rows[0] = r
-                columns[0] = team // r
-
-
-cdef void pack_b_share(int team, int thread, int64_t kb, int64_t nb, int64_t nr, const real *b, int64_t rsb, int64_t csb,
-                       real *packed) noexcept nogil:
-    """This thread's panels of B."""
-    cdef int64_t first, last
-    share(ceil_div(nb, nr), team, thread, &first, &last)
-    if first < last:
-        pack_b(kb, min(last * nr, nb) - first * nr, b + first * nr * csb, rsb, csb, packed + first * nr * kb)
-
-
-cdef void block_times_panels(int64_t mb, int64_t j0, int64_t j1, int64_t kb, int64_t mr, int64_t nr, real alpha, const real *packed_a,
-                             const real *packed_b, real beta, real *c, int64_t rsc, int64_t csc, const real *bias,
-                             int activation) noexcept nogil:
-    """Loops 2 and 1: a packed block of A times the columns j0..j1-1 of packed B (j0 at a panel). c and bias are those of column 0."""
-    cdef int64_t i, j
-    j = j0
-    while j < j1:
-        i = 0
-        while i < mb:
-            gemm_tile(min(mr, mb - i), min(nr, j1 - j), kb, alpha, packed_a + i * kb, packed_b + j * kb, beta,
-                      c + i * rsc + j * csc, rsc, csc, NULL if bias is NULL else bias + j, activation)
-            i += mr
-        j += nr
-
-
-cdef void worker(int team, int thread, const Blocks *s, int64_t m, int64_t n, int64_t k, real alpha, const real *a, int64_t rsa,
-                 int64_t csa, const real *b, int64_t rsb, int64_t csb, real beta, real *c, int64_t rsc, int64_t csc, const real *bias,
-                 int activation, real *packed_a, real *packed_b) noexcept nogil:
-    """What each thread of the team does: loops 5 to 3, its share of packing B, and its rectangle of the tiles of C."""
-    cdef int64_t mr = tile_rows(a), nr = tile_columns(a), jb, jc, nb, pb, pc, kb, ic, i0, i1, j0, j1
-    cdef int64_t row_tiles = ceil_div(m, mr), column_tiles
-    cdef int rows = 1, columns = 1
-    cdef bint last
-    packed_a += thread * s.packed_a
-    for jb in range(s.n_blocks):
-        jc = jb * s.nc
-        nb = min(s.nc, n - jc)
-        column_tiles = ceil_div(nb, nr)
-        split_team(team, row_tiles, column_tiles, &rows, &columns)
-        share(row_tiles, rows, thread // columns, &i0, &i1)
-        share(column_tiles, columns, thread % columns, &j0, &j1)
-        i0, i1, j0, j1 = i0 * mr, min(m, i1 * mr), j0 * nr, min(nb, j1 * nr)
-        for pb in range(s.k_blocks):
-            pc = pb * s.kc
-            kb = min(s.kc, k - pc)
-            last = pb == s.k_blocks - 1
-            pack_b_share(team, thread, kb, nb, nr, b + pc * rsb + jc * csb, rsb, csb, packed_b)
-            barrier(team)
-            ic = i0
-            while ic < i1 and j0 < j1:
-                pack_a(min(s.mc, i1 - ic), kb, a + ic * rsa + pc * csa, rsa, csa, packed_a)
-                block_times_panels(min(s.mc, i1 - ic), j0, j1, kb, mr, nr, alpha, packed_a, packed_b, beta if pb == 0 else <real>1,
-                                   c + ic * rsc + jc * csc, rsc, csc, bias + jc if last and bias is not NULL else NULL,
-                                   activation if last else FASTNN_ACT_NONE)
-                ic += s.mc
-            barrier(team)
-
-
-cdef bint bad(int64_t m, int64_t n, int64_t k, const real *a, const real *b, const real *c) noexcept nogil:
-    """A size is negative, or an operand that would be touched is missing."""
-    if m < 0 or n < 0 or k < 0:
-        return True
-    return m > 0 and n > 0 and (c is NULL or (k > 0 and (a is NULL or b is NULL)))
-
-
-cdef int run(int64_t m, int64_t n, int64_t k, real alpha, const real *a, int64_t rsa, int64_t csa, const real *b, int64_t rsb,
-             int64_t csb, real beta, real *c, int64_t rsc, int64_t csc, const real *bias, int activation) noexcept nogil:
-    """Both pointer faces: check, take scratch, and let one thread or a team work."""
+cdef int run_loops(const Product *g, const real *t) noexcept nogil:
     cdef Blocks s
-    cdef int team
-    cdef real *scratch
-    if bad(m, n, k, a, b, c):
-        return BAD_ARGUMENT
-    if m == 0 or n == 0:
-        return OK
-    if csc != 1 and rsc == 1 and bias is NULL:      # column-major C: C^T := B^T A^T
-        return run(n, m, k, alpha, b, csb, rsb, a, csa, rsa, beta, c, csc, rsc, bias, activation)
-    choose_blocks(m, n, k, tile_rows(a), tile_columns(a), vector_lanes(a), &s)
-    team = threads_for(2.0 * m * n * k, GRAIN)
-    scratch = <real*>take((s.packed_b + team * s.packed_a) * <int64_t>sizeof(real))
-    if scratch is NULL:
-        return NO_MEMORY
+    cdef int team = threads_for(2.0 * g.m * g.n * g.k, GRAIN)
+    cdef real *scratch = NULL
+    choose_blocks(g, &s, t)
+    if s.size_a + s.size_b > 0:
+        scratch = <real*>take((s.size_b + team * s.size_a) * <int64_t>sizeof(real))
+        if scratch is NULL:
+            return NO_MEMORY
     if team == 1:
-        worker(1, 0, &s, m, n, k, alpha, a, rsa, csa, b, rsb, csb, beta, c, rsc, csc, bias, activation,
-               scratch + s.packed_b, scratch)
+        worker(1, 0, g, &s, scratch)
     else:
         with parallel(num_threads=team):
-            worker(team_size(), thread_id(), &s, m, n, k, alpha, a, rsa, csa, b, rsb, csb, beta, c, rsc, csc, bias, activation,
-                   scratch + s.packed_b, scratch)
+            worker(team_size(), thread_id(), g, &s, scratch)
     give(scratch)
     return OK
 
 
-cdef void stack_worker(int team, int thread, const Blocks *s, const Stack *stack, int64_t m, int64_t n, int64_t k, const real *a,
-                       int64_t rsa, int64_t csa, const real *b, int64_t rsb, int64_t csb, real *c, int64_t rsc, int64_t csc,
-                       const real *bias, int activation, real *scratch) noexcept nogil:
-    """This thread's products of a stack, one after the other."""
-    cdef int64_t i, first, last, oa, ob, oc
-    scratch += thread * (s.packed_a + s.packed_b)
-    share(stack.count, team, thread, &first, &last)
+cdef void row_share(int team, int thread, const Product *g, const real *x, real *y) noexcept nogil:
+    """This thread's columns of the row C = x B, in strips whose sums stay in the L1 cache."""
+    cdef const real *b = <const real*>g.b
+    cdef int64_t i, j, width, first, last, strip = balanced(g.n, min(<int64_t>GEMV_STRIP, max(<int64_t>64, g.n // 16)), 16)
+    share(ceil_div(g.n, strip), team, thread, &first, &last)
     for i in range(first, last):
-        stack_offsets(stack, i, &oa, &ob, &oc)
-        worker(1, 0, s, m, n, k, <real>1, a + oa, rsa, csa, b + ob, rsb, csb, <real>0, c + oc, rsc, csc, bias, activation,
-               scratch + s.packed_b, scratch)
+        j = i * strip
+        width = min(strip, g.n - j)
+        if g.csb == 1:
+            gemv_rows(g.k, width, x, b + j, g.rsb, y + j)
+        else:
+            gemv_columns(g.k, width, x, b + j * g.csb, g.csb, y + j)
+        gemv_finish(width, <real>g.alpha, y + j, <real>g.beta, <real*>g.c + j * g.csc, g.csc,
+                    NULL if g.bias is NULL else <const real*>g.bias + j * g.incbias, g.incbias, g.activation,
+                    NULL if g.preact is NULL else <real*>g.preact + j * g.csc)
+
+
+cdef int run_row(const Product *g, const real *t) noexcept nogil:
+    cdef int team = threads_for(<double>g.n * g.k, GEMV_GRAIN)
+    cdef const real *x = <const real*>g.a
+    cdef int64_t p
+    cdef real *y = <real*>take((g.n + g.k) * <int64_t>sizeof(real))
+    if y is NULL:
+        return NO_MEMORY
+    if g.csa != 1:
+        for p in range(g.k):
+            y[g.n + p] = x[p * g.csa]
+        x = y + g.n
+    if team == 1:
+        row_share(1, 0, g, x, y)
+    else:
+        with parallel(num_threads=team):
+            row_share(team_size(), thread_id(), g, x, y)
+    give(y)
+    return OK
+
+
+cdef void over_k_share(int team, int thread, const Product *g, const Blocks *s, int64_t part, real *sums, real *scratch) noexcept nogil:
+    """This thread's parts of k: sums[i] = A(:, part i) B(part i, :), each m x n."""
+    cdef Product g_i = g[0]
+    cdef int64_t i, first, last
+    scratch += thread * (s.size_a + s.size_b)
+    share(ceil_div(g.k, part), team, thread, &first, &last)
+    g_i.alpha, g_i.beta, g_i.bias, g_i.preact, g_i.activation = 1, 0, NULL, NULL, FASTNN_ACT_NONE
+    g_i.rsc, g_i.csc = g.n, 1
+    for i in range(first, last):
+        g_i.k = min(part, g.k - i * part)
+        g_i.a = <const real*>g.a + i * part * g.csa
+        g_i.b = <const real*>g.b + i * part * g.rsb
+        g_i.c = sums + i * g.m * g.n
+        worker(1, 0, &g_i, s, scratch)
+
+
+cdef int run_over_k(const Product *g, const real *t) noexcept nogil:
+    cdef Blocks s
+    cdef Product first = g[0]
+    cdef int team = threads_for(2.0 * g.m * g.n * g.k, GRAIN)
+    cdef int64_t i, part = balanced(g.k, SPLIT_K, 1), parts = ceil_div(g.k, part), size = g.m * g.n
+    cdef real *sums
+    first.k = part
+    choose_blocks(&first, &s, t)
+    sums = <real*>take((parts * size + team * (s.size_a + s.size_b)) * <int64_t>sizeof(real))
+    if sums is NULL:
+        return NO_MEMORY
+    if team == 1:
+        over_k_share(1, 0, g, &s, part, sums, sums + parts * size)
+    else:
+        with parallel(num_threads=team):
+            over_k_share(team_size(), thread_id(), g, &s, part, sums, sums + parts * size)
+    for i in range(1, parts):
+        add_run(size, sums + i * size, sums)
+    for i in range(g.m):
+        gemv_finish(g.n, <real>g.alpha, sums + i * g.n, <real>g.beta, <real*>g.c + i * g.rsc, g.csc, <const real*>g.bias, 1, g.activation,
+                    NULL if g.preact is NULL else <real*>g.preact + i * g.rsc)
+    give(sums)
+    return OK
+
+
+cdef int run(const Product *g, const real *t) noexcept nogil:
+    cdef Product other
+    cdef Path path
+    if g.m < 0 or g.n < 0 or g.k < 0:
+        return BAD_ARGUMENT
+    if g.m == 0 or g.n == 0:
+        return OK
+    if g.c is NULL or (g.k > 0 and (g.a is NULL or g.b is NULL)):
+        return BAD_ARGUMENT
+    path = choose_path(g, t)
+    if path == COLUMN:
+        other = transposed(g)
+        return run_row(&other, t)
+    if path == ROW:
+        return run_row(g, t)
+    if path == OVER_K:
+        return run_over_k(g, t)
+    if g.csc != 1 and g.rsc == 1 and g.bias is NULL and not g.b_is_packed:      # column-major C
+        other = transposed(g)
+        return run_loops(&other, t)
+    return run_loops(g, t)
 
 
 cdef void stack_offsets(const Stack *stack, int64_t i, int64_t *oa, int64_t *ob, int64_t *oc) noexcept nogil:
@@ -180,54 +179,74 @@ cdef void stack_offsets(const Stack *stack, int64_t i, int64_t *oa, int64_t *ob,
         oc[0] += index * stack.c[axis]
 
 
-cdef int run_stack(const Stack *stack, int64_t m, int64_t n, int64_t k, const real *a, int64_t rsa, int64_t csa, const real *b,
-                   int64_t rsb, int64_t csb, real *c, int64_t rsc, int64_t csc, const real *bias, int activation) noexcept nogil:
+cdef Product product_of_stack(const Product *g, const Stack *stack, int64_t i, const real *t) noexcept nogil:
+    cdef int64_t oa, ob, oc
+    cdef Product g_i = g[0]
+    stack_offsets(stack, i, &oa, &ob, &oc)
+    g_i.a, g_i.b, g_i.c = <const real*>g.a + oa, <const real*>g.b + ob, <real*>g.c + oc
+    g_i.preact = NULL if g.preact is NULL else <real*>g.preact + oc
+    return g_i
+
+
+cdef void stack_share(int team, int thread, const Product *g, const Blocks *s, const Stack *stack, real *scratch) noexcept nogil:
+    """This thread's products of a stack, one after the other."""
+    cdef int64_t i, first, last
+    cdef Product g_i
+    scratch += thread * (s.size_a + s.size_b)
+    share(stack.count, team, thread, &first, &last)
+    for i in range(first, last):
+        g_i = product_of_stack(g, stack, i, scratch)
+        worker(1, 0, &g_i, s, scratch)
+
+
+cdef int run_stack(const Product *g, const Stack *stack, const real *t) noexcept nogil:
     cdef Blocks s
+    cdef Product g_i
     cdef int team
-    cdef int64_t i, oa, ob, oc
-    cdef double work = 2.0 * m * n * k
+    cdef int64_t i
+    cdef double work = 2.0 * g.m * g.n * g.k
     cdef real *scratch
-    if stack.count == 0 or m == 0 or n == 0:
+    if stack.count == 0 or g.m == 0 or g.n == 0:
         return OK
     if work >= 2 * GRAIN:       # each product keeps a team busy
         for i in range(stack.count):
-            stack_offsets(stack, i, &oa, &ob, &oc)
-            if run(m, n, k, <real>1, a + oa, rsa, csa, b + ob, rsb, csb, <real>0, c + oc, rsc, csc, bias, activation) != OK:
+            g_i = product_of_stack(g, stack, i, t)
+            if run(&g_i, t) != OK:
                 return NO_MEMORY
         return OK
-    choose_blocks(m, n, k, tile_rows(a), tile_columns(a), vector_lanes(a), &s)
+    choose_blocks(g, &s, t)
     team = threads_for(work * stack.count, GRAIN)
-    scratch = <real*>take(team * (s.packed_a + s.packed_b) * <int64_t>sizeof(real))
+    scratch = <real*>take(team * (s.size_a + s.size_b) * <int64_t>sizeof(real))
     if scratch is NULL:
         return NO_MEMORY
     if team == 1:
-        stack_worker(1, 0, &s, stack, m, n, k, a, rsa, csa, b, rsb, csb, c, rsc, csc, bias, activation, scratch)
+        stack_share(1, 0, g, &s, stack, scratch)
     else:
         with parallel(num_threads=team):
-            stack_worker(team_size(), thread_id(), &s, stack, m, n, k, a, rsa, csa, b, rsb, csb, c, rsc, csc, bias, activation, scratch)
+            stack_share(team_size(), thread_id(), g, &s, stack, scratch)
     give(scratch)
     return OK
 
 
+# The faces.
+
 cdef int gemm_f32(int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t rsa, int64_t csa,
                   const float *b, int64_t rsb, int64_t csb, float beta, float *c, int64_t rsc, int64_t csc,
-                  const float *bias, int activation) noexcept nogil:
-    return run(m, n, k, alpha, a, rsa, csa, b, rsb, csb, beta, c, rsc, csc, bias, activation)
+                  const float *bias, int activation, float *preact) noexcept nogil:
+    cdef Product g = Product(m, n, k, a, rsa, csa, b, rsb, csb, c, rsc, csc, alpha, beta, bias, 1, activation, preact, False)
+    return run(&g, a)
 
 
 cdef int gemm_f64(int64_t m, int64_t n, int64_t k, double alpha, const double *a, int64_t rsa, int64_t csa,
                   const double *b, int64_t rsb, int64_t csb, double beta, double *c, int64_t rsc, int64_t csc,
-                  const double *bias, int activation) noexcept nogil:
-    return run(m, n, k, alpha, a, rsa, csa, b, rsb, csb, beta, c, rsc, csc, bias, activation)
+                  const double *bias, int activation, double *preact) noexcept nogil:
+    cdef Product g = Product(m, n, k, a, rsa, csa, b, rsb, csb, c, rsc, csc, alpha, beta, bias, 1, activation, preact, False)
+    return run(&g, a)
 
 
-cdef int gemm_stack_f32(const Stack *stack, int64_t m, int64_t n, int64_t k, const float *a, int64_t rsa, int64_t csa,
-                        const float *b, int64_t rsb, int64_t csb, float *c, int64_t rsc, int64_t csc, const float *bias,
-                        int activation) noexcept nogil:
-    return run_stack(stack, m, n, k, a, rsa, csa, b, rsb, csb, c, rsc, csc, bias, activation)
+cdef int multiply(const Product *g, const real *t) noexcept nogil:
+    return run(g, t)
 
 
-cdef int gemm_stack_f64(const Stack *stack, int64_t m, int64_t n, int64_t k, const double *a, int64_t rsa, int64_t csa,
-                        const double *b, int64_t rsb, int64_t csb, double *c, int64_t rsc, int64_t csc, const double *bias,
-                        int activation) noexcept nogil:
-    return run_stack(stack, m, n, k, a, rsa, csa, b, rsb, csb, c, rsc, csc, bias, activation)
+cdef int multiply_stack(const Product *g, const Stack *stack, const real *t) noexcept nogil:
+    return run_stack(g, stack, t)

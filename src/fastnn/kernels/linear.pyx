@@ -64,9 +64,9 @@ cdef int run(int64_t n, int64_t n_in, int64_t n_out, const real *dy, const real 
         dz = scratch
     status = OK
     if dx is not NULL:
-        status = gemm(n, n_in, n_out, <real>1, dz, n_out, 1, w, csw, rsw, <real>0, dx, n_in, 1, <const real*>NULL, FASTNN_ACT_NONE)
+        status = gemm(n, n_in, n_out, <real>1, dz, n_out, 1, w, csw, rsw, <real>0, dx, n_in, 1)
     if status == OK:
-        status = gemm(n_in, n_out, n, <real>1, x, csx, rsx, dz, n_out, 1, <real>1, dw, n_out, 1, <const real*>NULL, FASTNN_ACT_NONE)
+        status = gemm(n_in, n_out, n, <real>1, x, csx, rsx, dz, n_out, 1, <real>1, dw, n_out, 1)
     if status == OK and db is not NULL:
         bias_gradient(n, n_out, dz, scratch + for_dz, db)
     give(scratch)

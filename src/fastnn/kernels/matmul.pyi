@@ -1,14 +1,27 @@
+from typing import Any
+
+import numpy as np
 from numpy.typing import NDArray
 
-from ._types import Activation, Real
+from ._types import Activation, AnyArray, Real
+
+class PackedMatrix:
+    nbytes: int
+    @property
+    def shape(self) -> tuple[int, int]: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+
+def pack(b: AnyArray) -> PackedMatrix: ...
 
 def matmul(
     a: NDArray[Real],
-    b: NDArray[Real],
+    b: NDArray[Real] | PackedMatrix,
     *,
     bias: NDArray[Real] | None = None,
     activation: Activation = None,
     out: NDArray[Real] | None = None,
+    preact: NDArray[Real] | None = None,
 ) -> NDArray[Real]: ...
 def gemm(
     a: NDArray[Real],

@@ -1,119 +1,138 @@
-/* gemm.h: packing and the micro-kernel of C := act(alpha A B + beta C + bias).
+/* gemm.h: the micro-kernel of C := act(alpha A B + beta C + bias), one tile of C.
  *
- * Packed A is panels of MR rows, each stored k-major: a[p * MR + i]. Packed B is panels of NR columns: b[p * width + j], where width is NR, and in the last
- * panel of a narrow B as many whole vectors as its columns need. Both are padded with zeros, so the loop over k has no branch.
- *
- * Registers: MR * NV accumulators must outnumber FMA ports x latency (2 x 4) and leave room for NV vectors of B and one broadcast of A:
- *   AVX-512 (32)   MR x NV = 8 x 3: 24 + 3 + 1
- *   AVX2 (16)      6 x 2: 12 + 2 + 1
- *   SSE2 (16)      4 x 2:  8 + 2 + 1 and a product
- *   NEON (32)      8 x 3: 24 + 3 + 1
- * Every element of C is one chain of fused multiply-adds over p = 0..k-1, whatever the tile it falls in, so the bits do not depend on the split of the work.
+ * The element c_ij is a chain of multiply-adds over p = 0..k-1, whatever the tile it falls in (a tile of one row: four chains, p mod 4), so the bits do not
+ * depend on how the tiles are divided among threads.
+ * A is a packed panel (then csa is MR and rsa is not read) or rows in place with any strides; B is a packed panel or rows in place, ldb elements apart, and has whole
+ * vectors: columns past n are computed and dropped. beta == 0 never reads C. bias is n values along the columns, or NULL. preact, with the strides of C, or
+ * NULL, receives the argument of the activation.
  */
 #ifndef FASTNN_GEMM_H
 #define FASTNN_GEMM_H
 
-#include "vec.h"
+#include "tile.h"
 
-#ifndef MR
-#if defined(__AVX512F__) || defined(__aarch64__)
-#define MR 8
-#define NV 3
-#elif defined(__AVX2__)
-#define MR 6
-#define NV 2
-#else
-#define MR 4
-#define NV 2
-#endif
-#endif
-#define NR (NV * LANES)
+/* acc += A B for MR rows given by pointers. csa is a constant where the caller knows it. */
+#define ACCUMULATE(ROW)                                                                                                                              \
+    for (int64_t p = 0; p < k; p++) {                                                                                                                \
+        vec bv[NV];                                                                                                                                  \
+        UNROLL for (int j = 0; j < nv; j++) bv[j] = load(b + j * LANES);                                                                             \
+        UNROLL for (int i = 0; i < MR; i++) {                                                                                                        \
+            const vec av = splat(ROW);                                                                                                               \
+            UNROLL for (int j = 0; j < nv; j++) acc[i][j] += av * bv[j];                                                                             \
+        }                                                                                                                                            \
+        b += ldb;                                                                                                                                    \
+        a += csa;                                                                                                                                    \
+    }
 
-/* One panel: out[p * width + i] = x[i * si + p * sp] for i < w, and 0 for w <= i < width. The strides are constants where a caller knows them. */
-INLINE void pack_panel(int w, int width, int64_t k, const real *x, int64_t si, int64_t sp, real *out) {
-    if (w == width && si == 1) {
-        for (int64_t p = 0; p < k; p++) memcpy(out + p * width, x + p * sp, (size_t)width * sizeof(real));
+/* One vector of C from its accumulator. */
+INLINE vec finished(vec v, real alpha, real beta, vec c, const real *bias, vec bias_values, int relu) {
+    v *= alpha;
+    if (beta != 0) v += beta * c;
+    if (bias) v += bias_values;
+    return relu ? relu_vec(v) : v;
+}
+
+/* The first m rows and n columns of acc -> C, unit column stride. A tile that is whole takes the loop without conditions. */
+INLINE void finish(const int rows, const int nv, vec acc[][NV], int64_t m, int64_t n, real alpha, real beta, real *c, int64_t ldc, const real *bias,
+                   int relu) {
+    if (m == rows && n == nv * LANES) {
+        UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < nv; j++) {
+            real *cij = c + i * ldc + j * LANES;
+            store(cij, finished(acc[i][j], alpha, beta, beta != 0 ? load(cij) : (vec){0}, bias, bias ? load(bias + j * LANES) : (vec){0}, relu));
+        }
         return;
     }
-    if (w < width) memset(out, 0, (size_t)(k * width) * sizeof(real));
-    for (int i = 0; i < w; i++)
-        for (int64_t p = 0; p < k; p++) out[p * width + i] = x[i * si + p * sp];
-}
-
-static void pack_a(int64_t m, int64_t k, const real *a, int64_t rsa, int64_t csa, real *out) {
-    for (int64_t i = 0; i < m; i += MR) {
-        const int w = m - i < MR ? (int)(m - i) : MR;
-        pack_panel(w, MR, k, a + i * rsa, rsa, csa, out + i * k);
+    const int64_t rest = n - (nv - 1) * LANES; /* columns of the last vector, 1..LANES */
+    UNROLL for (int i = 0; i < rows; i++) if (i < m) UNROLL for (int j = 0; j < nv; j++) {
+        real *cij = c + i * ldc + j * LANES;
+        if (j < nv - 1 || rest == LANES)
+            store(cij, finished(acc[i][j], alpha, beta, beta != 0 ? load(cij) : (vec){0}, bias, bias ? load(bias + j * LANES) : (vec){0}, relu));
+        else
+            store_part(cij, rest, finished(acc[i][j], alpha, beta, beta != 0 ? load_part(cij, rest, 0) : (vec){0}, bias,
+                                           bias ? load_part(bias + j * LANES, rest, 0) : (vec){0}, relu));
     }
 }
 
-static void pack_b(int64_t k, int64_t n, const real *b, int64_t rsb, int64_t csb, real *out) {
-    for (int64_t j = 0; j < n; j += NR) {
-        const int w = n - j < NR ? (int)(n - j) : NR;
-        const int width = (w + LANES - 1) / LANES * LANES;
-        pack_panel(w, width, k, b + j * csb, csb, rsb, out + j * k);
-    }
-}
-
-/* The product of one panel of A and nv vectors of one panel of B, then the store. c has unit column stride and room for MR x nv vectors. */
-INLINE void tile(const int nv, int64_t k, real alpha, const real *restrict a, const real *restrict b, real beta, real *c, int64_t ldc, const real *bias,
-                 int activation) {
+INLINE void tile_packed(const int nv, int64_t m, int64_t n, int64_t k, real alpha, const real *restrict a, const real *restrict b, int64_t ldb, real beta, real *c, int64_t ldc,
+                        const real *bias, int relu) {
+    enum { csa = MR };
     vec acc[MR][NV];
     UNROLL for (int i = 0; i < MR; i++) UNROLL for (int j = 0; j < nv; j++) acc[i][j] = (vec){0};
-    for (int64_t p = 0; p < k; p++) {
-        vec bv[NV];
-        UNROLL for (int j = 0; j < nv; j++) bv[j] = load(b + j * LANES);
-        UNROLL for (int i = 0; i < MR; i++) {
-            const vec av = splat(a[i]);
-            UNROLL for (int j = 0; j < nv; j++) acc[i][j] += av * bv[j];
-        }
-        a += MR;
-        b += nv * LANES;
+    ACCUMULATE(a[i])
+    finish(MR, nv, acc, m, n, alpha, beta, c, ldc, bias, relu);
+}
+
+/* Rows of A in place. Rows past m repeat the last one: computed and dropped, no branch and nothing read out of bounds. */
+INLINE void tile_in_place(const int nv, int64_t m, int64_t n, int64_t k, real alpha, const real *restrict a, int64_t rsa, int64_t csa, const real *restrict b,
+                          int64_t ldb, real beta, real *c, int64_t ldc, const real *bias, int relu) {
+    vec acc[MR][NV];
+    int64_t row[MR];
+    UNROLL for (int i = 0; i < MR; i++) row[i] = (i < m ? i : m - 1) * rsa;
+    UNROLL for (int i = 0; i < MR; i++) UNROLL for (int j = 0; j < nv; j++) acc[i][j] = (vec){0};
+    ACCUMULATE(a[row[i]])
+    finish(MR, nv, acc, m, n, alpha, beta, c, ldc, bias, relu);
+}
+
+/* One row: four chains for each vector hide the latency that eight rows would have hidden. */
+INLINE void tile_row(const int nv, int64_t n, int64_t k, real alpha, const real *restrict a, int64_t csa, const real *restrict b, int64_t ldb, real beta, real *c,
+                     const real *bias, int relu) {
+    vec acc[4][NV];
+    UNROLL for (int u = 0; u < 4; u++) UNROLL for (int j = 0; j < nv; j++) acc[u][j] = (vec){0};
+    int64_t p = 0;
+    for (; p + 4 <= k; p += 4) UNROLL for (int u = 0; u < 4; u++) {
+        const vec av = splat(a[(p + u) * csa]);
+        UNROLL for (int j = 0; j < nv; j++) acc[u][j] += av * load(b + (p + u) * ldb + j * LANES);
     }
-    UNROLL for (int i = 0; i < MR; i++) UNROLL for (int j = 0; j < nv; j++) {
-        real *cij = c + i * ldc + j * LANES;
-        vec v = alpha * acc[i][j];
-        if (beta != 0) v += beta * load(cij);
-        if (bias) v += load(bias + j * LANES);
-        if (activation == FASTNN_ACT_RELU) v = relu_vec(v);
-        store(cij, v);
+    for (; p < k; p++) UNROLL for (int j = 0; j < nv; j++) acc[0][j] += a[p * csa] * load(b + p * ldb + j * LANES);
+    UNROLL for (int j = 0; j < nv; j++) acc[0][j] = (acc[0][j] + acc[1][j]) + (acc[2][j] + acc[3][j]);
+    finish(1, nv, acc, 1, n, alpha, beta, c, 0, bias, relu);
+}
+
+INLINE void tile(const int nv, int64_t m, int64_t n, int64_t k, real alpha, int packed, const real *a, int64_t rsa, int64_t csa, const real *b, int64_t ldb, real beta,
+                 real *c, int64_t ldc, const real *bias, int relu) {
+    if (m == 1)
+        tile_row(nv, n, k, alpha, a, csa, b, ldb, beta, c, bias, relu);
+    else if (packed)
+        tile_packed(nv, m, n, k, alpha, a, b, ldb, beta, c, ldc, bias, relu);
+    else
+        tile_in_place(nv, m, n, k, alpha, a, rsa, csa, b, ldb, beta, c, ldc, bias, relu);
+}
+
+static void tile_of_width(int64_t m, int64_t n, int64_t k, real alpha, int packed, const real *a, int64_t rsa, int64_t csa, const real *b, int64_t ldb, real beta, real *c,
+                          int64_t ldc, const real *bias, int relu) {
+    switch ((n + LANES - 1) / LANES) { /* the trip counts of tile() become constants */
+    case 1: tile(1, m, n, k, alpha, packed, a, rsa, csa, b, ldb, beta, c, ldc, bias, relu); break;
+    case 2: tile(2, m, n, k, alpha, packed, a, rsa, csa, b, ldb, beta, c, ldc, bias, relu); break;
+#if NV > 2
+    case 3: tile(3, m, n, k, alpha, packed, a, rsa, csa, b, ldb, beta, c, ldc, bias, relu); break;
+#endif
     }
 }
 
-static void tile_of_width(int nv, int64_t k, real alpha, const real *a, const real *b, real beta, real *c, int64_t ldc, const real *bias, int activation) {
-    switch (nv) { /* the trip counts of tile() become constants */
-    case 1: tile(1, k, alpha, a, b, beta, c, ldc, bias, activation); break;
-#if NV >= 3
-    case 2: tile(2, k, alpha, a, b, beta, c, ldc, bias, activation); break;
-#endif
-#if NV >= 4
-    case 3: tile(3, k, alpha, a, b, beta, c, ldc, bias, activation); break;
-#endif
-    default: tile(NV, k, alpha, a, b, beta, c, ldc, bias, activation);
-    }
+static void copy_tile(int64_t m, int64_t n, const real *x, int64_t rsx, int64_t csx, real *y, int64_t rsy, int64_t csy) {
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < n; j++) y[i * rsy + j * csy] = x[i * rsx + j * csx];
 }
 
-/* C (m x n, m <= MR, n <= NR, any strides) from packed panels. beta == 0 never reads C; bias (n values or NULL) goes along the columns.
- * A tile that is cut by the edge of C goes through a tile on the stack: there is one loop over k and no scalar tail. */
-static void gemm_tile(int64_t m, int64_t n, int64_t k, real alpha, const real *a, const real *b, real beta, real *c, int64_t rsc, int64_t csc,
-                      const real *bias, int activation) {
-    const int nv = (int)((n + LANES - 1) / LANES);
-    const int width = nv * LANES;
-    if (m == MR && n == width && csc == 1) {
-        tile_of_width(nv, k, alpha, a, b, beta, c, rsc, bias, activation);
+/* The tile of C, m <= MR rows and n <= NR columns, any strides. There is one loop over k and no scalar tail; columns of C that are not contiguous go through
+ * a tile on the stack. Activations other than ReLU are a second pass over the tile, which is in the L1 cache then. */
+static void gemm_tile(int64_t m, int64_t n, int64_t k, real alpha, int packed, const real *a, int64_t rsa, int64_t csa, const real *b, int64_t ldb, real beta, real *c,
+                      int64_t rsc, int64_t csc, const real *bias, int activation, real *preact) {
+    const int relu = activation == FASTNN_ACT_RELU && !preact;
+    if (csc == 1) {
+        tile_of_width(m, n, k, alpha, packed, a, rsa, csa, b, ldb, beta, c, rsc, bias, relu);
+        if (preact) copy_tile(m, n, c, rsc, 1, preact, rsc, 1);
+        if (!relu && activation != FASTNN_ACT_NONE) activate_block(activation, m, n, c, rsc);
         return;
     }
-    real edge[MR * NR], edge_bias[NR] = {0};
-    if (beta != 0) {
-        memset(edge, 0, sizeof edge);
-        for (int64_t i = 0; i < m; i++)
-            for (int64_t j = 0; j < n; j++) edge[i * width + j] = c[i * rsc + j * csc];
+    real copy[MR * NR];
+    if (beta != 0) copy_tile(m, n, c, rsc, csc, copy, NR, 1);
+    gemm_tile(m, n, k, alpha, packed, a, rsa, csa, b, ldb, beta, copy, NR, 1, bias, preact ? FASTNN_ACT_NONE : activation, NULL);
+    if (preact) {
+        copy_tile(m, n, copy, NR, 1, preact, rsc, csc);
+        activate_block(activation, m, n, copy, NR);
     }
-    if (bias)
-        memcpy(edge_bias, bias, (size_t)n * sizeof(real));
-    tile_of_width(nv, k, alpha, a, b, beta, edge, width, bias ? edge_bias : NULL, activation);
-    for (int64_t i = 0; i < m; i++)
-        for (int64_t j = 0; j < n; j++) c[i * rsc + j * csc] = edge[i * width + j];
+    copy_tile(m, n, copy, NR, 1, c, rsc, csc);
 }
 
 #endif

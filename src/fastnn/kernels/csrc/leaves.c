@@ -3,8 +3,11 @@
 
 #include "vec.h"
 
+#include "activation.h"
 #include "elementwise.h"
 #include "gemm.h"
+#include "gemv.h"
+#include "pack.h"
 #include "reduce.h"
 #include "softmax.h"
 #include "update.h"
@@ -24,6 +27,9 @@ const struct JOIN(fastnn_leaves_, SUFFIX) TABLE(FASTNN_ISA, SUFFIX) = {
     .pack_a = pack_a,
     .pack_b = pack_b,
     .gemm_tile = gemm_tile,
+    .gemv_rows = gemv_rows,
+    .gemv_columns = gemv_columns,
+    .gemv_finish = gemv_finish,
     .relu = relu,
     .relu_backward = relu_backward,
     .scale = scale,

@@ -9,6 +9,9 @@
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
 
 #if FASTNN_REAL == 32
 typedef float real;
@@ -49,18 +52,42 @@ INLINE vec load(const real *p) {
 
 INLINE void store(real *p, vec v) { memcpy(p, &v, sizeof v); }
 
-/* The first n < LANES reals at p, the other lanes set to fill. */
+/* The first n < LANES reals at p, the other lanes set to fill; nothing else is touched. With AVX masks do it, where the compiler finds only loops. */
+#if defined(__AVX512F__) && FASTNN_REAL == 32
+INLINE vec load_part(const real *p, int64_t n, real fill) { return (vec)_mm512_mask_loadu_ps(_mm512_set1_ps(fill), (__mmask16)((1u << n) - 1), p); }
+INLINE void store_part(real *p, int64_t n, vec v) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v); }
+#elif defined(__AVX512F__)
+INLINE vec load_part(const real *p, int64_t n, real fill) { return (vec)_mm512_mask_loadu_pd(_mm512_set1_pd(fill), (__mmask8)((1u << n) - 1), p); }
+INLINE void store_part(real *p, int64_t n, vec v) { _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v); }
+#else
+INLINE ivec first_lanes(int64_t n) {
+    ivec lane;
+    for (int i = 0; i < LANES; i++) lane[i] = i;
+    return lane < (bits)n;
+}
+#if defined(__AVX2__) && FASTNN_REAL == 32
+INLINE vec load_part(const real *p, int64_t n, real fill) {
+    return (vec)_mm256_blendv_ps(_mm256_set1_ps(fill), _mm256_maskload_ps(p, (__m256i)first_lanes(n)), (__m256)first_lanes(n));
+}
+INLINE void store_part(real *p, int64_t n, vec v) { _mm256_maskstore_ps(p, (__m256i)first_lanes(n), (__m256)v); }
+#elif defined(__AVX2__)
+INLINE vec load_part(const real *p, int64_t n, real fill) {
+    return (vec)_mm256_blendv_pd(_mm256_set1_pd(fill), _mm256_maskload_pd(p, (__m256i)first_lanes(n)), (__m256d)first_lanes(n));
+}
+INLINE void store_part(real *p, int64_t n, vec v) { _mm256_maskstore_pd(p, (__m256i)first_lanes(n), (__m256d)v); }
+#else
 INLINE vec load_part(const real *p, int64_t n, real fill) {
     real lanes[LANES];
     for (int i = 0; i < LANES; i++) lanes[i] = i < n ? p[i] : fill;
     return load(lanes);
 }
-
 INLINE void store_part(real *p, int64_t n, vec v) {
     real lanes[LANES];
     store(lanes, v);
     for (int64_t i = 0; i < n; i++) p[i] = lanes[i];
 }
+#endif
+#endif
 
 /* s - 0 and not 0 + s: the sign of a zero survives. */
 INLINE vec splat(real s) { return s - (vec){0}; }

@@ -1,0 +1,72 @@
+/* gemv.h: one row times a matrix that is read once, in place, at the speed of memory. The order of every sum depends on k alone. */
+#ifndef FASTNN_GEMV_H
+#define FASTNN_GEMV_H
+
+#include "vec.h"
+
+enum { GEMV_ROWS = 8, GEMV_COLUMNS = 4 }; /* streams read side by side: enough for the prefetchers, few enough for their number */
+
+/* y += sum over `rows` <= GEMV_ROWS rows of x_r b_r. */
+INLINE void add_rows(const int rows, int64_t n, const real *x, const real *b, int64_t ldb, real *restrict y) {
+    int64_t j = 0;
+    for (; j + LANES <= n; j += LANES) {
+        vec v = load(y + j);
+        UNROLL for (int r = 0; r < rows; r++) v += x[r] * load(b + r * ldb + j);
+        store(y + j, v);
+    }
+    for (; j < n; j++) {
+        real v = y[j];
+        UNROLL for (int r = 0; r < rows; r++) v += x[r] * b[r * ldb + j];
+        y[j] = v;
+    }
+}
+
+/* y_j = sum_p x_p b_pj, rows of b contiguous. y is n values that stay in the L1 cache while b streams by. */
+static void gemv_rows(int64_t k, int64_t n, const real *x, const real *b, int64_t ldb, real *y) {
+    memset(y, 0, (size_t)n * sizeof(real));
+    int64_t p = 0;
+    for (; p + GEMV_ROWS <= k; p += GEMV_ROWS) add_rows(GEMV_ROWS, n, x + p, b + p * ldb, ldb, y);
+    for (; p < k; p++) add_rows(1, n, x + p, b + p * ldb, ldb, y);
+}
+
+/* `columns` dot products of x with columns of b that are contiguous. */
+INLINE void dot_columns(const int columns, int64_t k, const real *x, const real *b, int64_t ldb, real *y) {
+    vec acc[GEMV_COLUMNS][2];
+    UNROLL for (int c = 0; c < columns; c++) acc[c][0] = acc[c][1] = (vec){0};
+    int64_t p = 0;
+    for (; p + 2 * LANES <= k; p += 2 * LANES) {
+        const vec x0 = load(x + p), x1 = load(x + p + LANES);
+        UNROLL for (int c = 0; c < columns; c++) {
+            acc[c][0] += x0 * load(b + c * ldb + p);
+            acc[c][1] += x1 * load(b + c * ldb + p + LANES);
+        }
+    }
+    for (; p < k; p += LANES) {
+        const int64_t rest = k - p < LANES ? k - p : LANES;
+        const vec x0 = load_part(x + p, rest, 0);
+        UNROLL for (int c = 0; c < columns; c++) acc[c][0] += x0 * load_part(b + c * ldb + p, rest, 0);
+    }
+    UNROLL for (int c = 0; c < columns; c++) y[c] = sum_lanes(acc[c][0] + acc[c][1]);
+}
+
+/* y_j = sum_p x_p b_pj, columns of b contiguous and ldb apart, x contiguous. */
+static void gemv_columns(int64_t k, int64_t n, const real *x, const real *b, int64_t ldb, real *y) {
+    int64_t j = 0;
+    for (; j + GEMV_COLUMNS <= n; j += GEMV_COLUMNS) dot_columns(GEMV_COLUMNS, k, x, b + j * ldb, ldb, y + j);
+    for (; j < n; j++) dot_columns(1, k, x, b + j * ldb, ldb, y + j);
+}
+
+/* c_j = act(alpha y_j + beta c_j + bias_j); y is overwritten. */
+static void gemv_finish(int64_t n, real alpha, real *y, real beta, real *c, int64_t incc, const real *bias, int64_t incbias, int activation, real *preact) {
+    for (int64_t j = 0; j < n; j++) {
+        real v = alpha * y[j];
+        if (beta != 0) v += beta * c[j * incc];
+        if (bias) v += bias[j * incbias];
+        y[j] = v;
+        if (preact) preact[j * incc] = v;
+    }
+    activate_block(activation, 1, n, y, n);
+    for (int64_t j = 0; j < n; j++) c[j * incc] = y[j];
+}
+
+#endif

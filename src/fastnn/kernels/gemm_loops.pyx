@@ -1,0 +1,173 @@
+"""The five loops of Goto and van de Geijn (ACM TOMS 34, 2008) around the micro-kernel of csrc/gemm.h, packing only what pays.
+
+    loop 5   jc over n by NC    B(:, jc) is what the last-level cache holds
+    loop 4   pc over k by KC    where it pays, pack B(pc, jc), all threads together; the first block applies beta, the last one bias and activation
+    loop 3   ic over m by MC    where it pays, pack A(ic, pc), each thread its own; it stays in the L2 cache
+    loop 2   jr over NC by NR   a micro-panel of B
+    loop 1   ir over MC by MR   a micro-panel of A: the micro-kernel
+
+Threads divide the tiles of C in two dimensions; no sum is divided, so the bits do not depend on their number.
+"""
+from libc.stdint cimport int64_t
+
+from .dispatch cimport FASTNN_ACT_NONE, gemm_tile, pack_a, pack_b, real, tile_columns, tile_rows, vector_lanes
+from .threads cimport barrier, share
+
+from .caches import data_caches
+
+cdef enum:
+    NC = 4096       # columns of B at a time: NC x KC reals are 6 MiB in float32
+    PAGE = 4096     # bytes; see strided
+    FEW_TILES = 3   # row tiles of C up to which B is read in place whatever its stride: packing would cost more than it saves
+    FEW_PANELS = 2  # panels of C up to which A is read in place whatever its stride
+
+# KC: a micro-panel of B takes at most 3/2 of the L1 cache, and there are enough products to pay for storing a tile. MC: a block of A takes half of the L2
+# cache. Measured at 2,048 cubed, AVX-512, 48 KiB and 1 MiB: MC 144 214, 240 229, 336 232, 480 229 GFLOP/s with KC 384; KC 256 one to three per cent less.
+cdef int64_t _l1, _l2
+_l1, _l2 = data_caches()
+
+
+cdef int64_t block_k(int64_t k, const real *t) noexcept nogil:
+    cdef int64_t most = 3 * _l1 // 2 // (tile_columns(t) * <int64_t>sizeof(real))
+    return balanced(k, min(<int64_t>512, max(<int64_t>256, most)), 1)
+
+
+# Panels of B: as many vectors as a tile has, but two panels of two rather than one of three and one of one, which would not hide the latency of FMA.
+
+cdef inline int64_t panel_start(int64_t panel, int64_t n, const real *t) noexcept nogil:
+    cdef int64_t nr = tile_columns(t), lanes = vector_lanes(t), vectors = ceil_div(n, lanes), panels = ceil_div(n, nr)
+    if panel >= panels:
+        return n
+    if panel == panels - 1 and panels > 1 and nr == 3 * lanes and vectors % 3 == 1:
+        return (vectors - 2) * lanes
+    return panel * nr
+
+
+cdef inline bint strided(int64_t unit_stride, int64_t k_stride, int64_t size) noexcept nogil:
+    """Whether runs along k are better packed. With a page or more between its elements each step takes another TLB entry and, at powers of two, the same
+    cache set. At 1,024 cubed with AVX2: in place 83 (A^T) and 89 (B), packed 119 GFLOP/s; at 512 in place is 1 to 3 % faster, below up to 25 %."""
+    return unit_stride != 1 or k_stride >= PAGE // size or k_stride <= -PAGE // size
+
+
+cdef void choose_blocks(const Product *g, Blocks *s, const real *t) noexcept nogil:
+    cdef int64_t mr = tile_rows(t), nr = tile_columns(t), lanes = vector_lanes(t), size = sizeof(real)
+    s.kc = block_k(g.k, t)
+    s.mc = balanced(g.m, max(mr, _l2 // 2 // (s.kc * size)), mr)
+    s.nc = balanced(g.n, NC, nr)
+    s.k_blocks = max(1, ceil_div(g.k, s.kc))      # k = 0 still scales C
+    s.n_blocks = ceil_div(g.n, s.nc)
+    # Rows of A in place are runs along k: a step takes no new page.
+    s.pack_a = g.csa != 1 and strided(g.rsa, g.csa, size) and g.n > FEW_PANELS * nr
+    s.size_a = s.mc * s.kc if s.pack_a else 0
+    s.b_in_place = not g.b_is_packed and g.csb == 1 and (not strided(1, g.rsb, size) or g.m <= FEW_TILES * mr)
+    if g.b_is_packed:
+        s.size_b = 0
+    elif s.b_in_place:      # but for a panel whose last vector is not whole, since nothing may be read past the end of a row
+        s.size_b = nr * s.kc if g.n % lanes else 0
+    else:
+        s.size_b = ceil_div(min(s.nc, g.n), lanes) * lanes * s.kc
+
+
+cdef void split_team(int team, int64_t row_tiles, int64_t panels, int *rows, int *columns) noexcept nogil:
+    """Arrange the team as rows x columns over the tiles of C so that the largest part is smallest; rather in rows, which pack A once."""
+    cdef int64_t part, best = -1
+    cdef int r
+    for r in range(1, team + 1):
+        if team % r == 0:
+            part = ceil_div(row_tiles, r) * ceil_div(panels, team // r)
+            if best < 0 or part <= best:
+                best = part
+                rows[0] = r
+                columns[0] = team // r
+
+
+cdef void pack_panels(int team, int thread, int64_t first_packed, int64_t kb, int64_t nb, const real *b, int64_t rsb, int64_t csb,
+                      real *packed) noexcept nogil:
+    """This thread's share of the panels from first_packed on; packed begins with that panel."""
+    cdef int64_t i, first, last, j, origin = panel_start(first_packed, nb, b)
+    share(panel_count(nb, b) - first_packed, team, thread, &first, &last)
+    for i in range(first_packed + first, first_packed + last):
+        j = panel_start(i, nb, b)
+        pack_b(panel_start(i + 1, nb, b) - j, kb, b + j * csb, rsb, csb, packed + (j - origin) * kb)
+
+
+cdef void block_times_panels(const Product *g, int64_t mb, int64_t panel0, int64_t panel1, int64_t first_packed, int64_t nb, int64_t kb,
+                             bint a_packed, const real *a, const real *b, const real *packed_b, double beta, int64_t ic, int64_t jc,
+                             bint last) noexcept nogil:
+    """Loops 2 and 1: rows ic..ic+mb-1 of C (a points to the block of A, in place or packed) times panels panel0..panel1-1 of the columns at jc."""
+    cdef int64_t mr = tile_rows(a), lanes = vector_lanes(a), origin = panel_start(first_packed, nb, a), step = mr * (kb if a_packed else g.rsa)
+    cdef int64_t csa = mr if a_packed else g.csa, panel, i, j, width, ldb, offset
+    cdef const real *panel_b
+    cdef const real *bias
+    for panel in range(panel0, panel1):
+        j = panel_start(panel, nb, a)
+        width = panel_start(panel + 1, nb, a) - j
+        if panel < first_packed:
+            panel_b, ldb = b + j, g.rsb
+        else:
+            panel_b, ldb = packed_b + (j - origin) * kb, ceil_div(width, lanes) * lanes
+        bias = <const real*>g.bias + jc + j if last and g.bias is not NULL else NULL
+        for i in range(ceil_div(mb, mr)):
+            offset = (ic + i * mr) * g.rsc + (jc + j) * g.csc
+            gemm_tile(min(mr, mb - i * mr), width, kb, <real>g.alpha, a_packed, a + i * step, g.rsa, csa, panel_b, ldb, <real>beta,
+                      <real*>g.c + offset, g.rsc, g.csc, bias, g.activation if last else FASTNN_ACT_NONE,
+                      <real*>g.preact + offset if last and g.preact is not NULL else NULL)
+
+
+cdef void worker(int team, int thread, const Product *g, const Blocks *s, real *scratch) noexcept nogil:
+    """What each thread of the team does: loops 5 to 3, its share of packing B, and its rectangle of the tiles of C."""
+    cdef const real *a = <const real*>g.a
+    cdef const real *b = <const real*>g.b
+    cdef real *packed_a = scratch + s.size_b + thread * s.size_a
+    cdef const real *packed_b = scratch
+    cdef int64_t mr = tile_rows(a), lanes = vector_lanes(a), jc, nb, pc, kb, ic, i0, i1, panel0, panel1, first_packed
+    cdef int64_t jb, pb, mb, row_tiles = ceil_div(g.m, mr)
+    cdef int rows = 1, columns = 1
+    cdef bint last
+    cdef double beta
+    for jb in range(s.n_blocks):
+        jc = jb * s.nc
+        nb = min(s.nc, g.n - jc)
+        first_packed = panel_count(nb, a) - (1 if nb % lanes else 0) if s.b_in_place else 0
+        split_team(team, row_tiles, panel_count(nb, a), &rows, &columns)
+        share(row_tiles, rows, thread // columns, &i0, &i1)
+        share(panel_count(nb, a), columns, thread % columns, &panel0, &panel1)
+        i0, i1 = i0 * mr, min(g.m, i1 * mr)
+        for pb in range(s.k_blocks):
+            pc = pb * s.kc
+            kb = min(s.kc, g.k - pc)
+            last = pb == s.k_blocks - 1
+            beta = g.beta if pb == 0 else 1
+            if g.b_is_packed:
+                packed_b = b + jc * g.k + pc * ceil_div(nb, lanes) * lanes
+            elif s.size_b > 0:
+                pack_panels(team, thread, first_packed, kb, nb, b + pc * g.rsb + jc * g.csb, g.rsb, g.csb, scratch)
+                barrier(team)
+            ic = i0
+            while ic < i1 and panel0 < panel1:
+                mb = min(s.mc, i1 - ic)
+                if s.pack_a:
+                    pack_a(mb, kb, a + ic * g.rsa + pc * g.csa, g.rsa, g.csa, packed_a)
+                    block_times_panels(g, mb, panel0, panel1, first_packed, nb, kb, True, <const real*>packed_a, b + pc * g.rsb + jc, packed_b,
+                                       beta, ic, jc, last)
+                else:
+                    block_times_panels(g, mb, panel0, panel1, first_packed, nb, kb, False, a + ic * g.rsa + pc * g.csa, b + pc * g.rsb + jc,
+                                       packed_b, beta, ic, jc, last)
+                ic += s.mc
+            if s.size_b > 0:
+                barrier(team)
+
+
+cdef int64_t packed_size(int64_t k, int64_t n, const real *t) noexcept nogil:
+    return ceil_div(n, vector_lanes(t)) * vector_lanes(t) * k
+
+
+cdef void pack_whole(int64_t k, int64_t n, const real *b, int64_t rsb, int64_t csb, real *packed) noexcept nogil:
+    """All blocks of B as the loops want them, one after the other."""
+    cdef int64_t nc = balanced(n, NC, tile_columns(b)), kc = block_k(k, b), lanes = vector_lanes(b), jb, pb, jc, pc, nb
+    for jb in range(ceil_div(n, nc)):
+        jc = jb * nc
+        nb = min(nc, n - jc)
+        for pb in range(ceil_div(k, kc)):
+            pc = pb * kc
+            pack_panels(1, 0, 0, min(kc, k - pc), nb, b + pc * rsb + jc * csb, rsb, csb, packed + jc * k + pc * ceil_div(nb, lanes) * lanes)
