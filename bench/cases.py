@@ -1,13 +1,15 @@
-"""The one table of cases, which ``pytest bench`` and ``python -m bench.ratios`` share."""
+"""The tables of cases, which ``pytest bench`` and ``python -m bench.ratios`` share."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from .libraries import LIBRARIES
 from .operations import OPERATIONS, Arrays, Operation, Shape
 
 SHORT = {"float32": "f32", "float64": "f64"}
@@ -46,6 +48,16 @@ class Case:
         return name if self.layout == "nn" else f"{name}-{self.layout}"
 
     @property
+    def limit(self) -> str | None:
+        """The machine's limit it is held against; one row of work is held against reading weights.
+
+        A product of one row does two operations with each weight it reads, so the bandwidth at the
+        weight's size bounds it long before the FMA peak does.
+        """
+        limit = self.operation.limit
+        return "read" if limit == "fma" and self.shape[0] == 1 else limit
+
+    @property
     def flops(self) -> int:
         """Floating-point operations of one call."""
         return self.operation.flops(self.shape)
@@ -71,10 +83,7 @@ class Case:
 
     def reference(self, seed: int) -> tuple[np.ndarray, ...]:
         """The exact results for ``inputs(seed)``, as far as float64 goes."""
-        inputs = self.inputs(seed)
-        return self.operation.reference(
-            **{name: x.astype(float) if x.dtype.kind == "f" else x for name, x in inputs.items()}
-        )
+        return _reference(replace(self, layout="nn"), seed)
 
     def check(self, results: Iterable[Any], reference: Iterable[np.ndarray]) -> float:
         """Compare the results with the reference.
@@ -107,6 +116,15 @@ class Case:
         return worst
 
 
+@lru_cache(maxsize=1)
+def _reference(case: Case, seed: int) -> tuple[np.ndarray, ...]:
+    """Kept for the next case, which often is the same product in another layout."""
+    inputs = case.inputs(seed)
+    return case.operation.reference(
+        **{name: x.astype(float) if x.dtype.kind == "f" else x for name, x in inputs.items()}
+    )
+
+
 def _cases(
     kernel: str,
     shapes: Iterable[Shape],
@@ -126,10 +144,11 @@ CUBES = [(n, n, n) for n in (64, 128, 256, 512, 1024, 2048)]
 # A batch of 128 through the layers of 784-256-10, one example, and what is all overhead.
 LAYERS = [(128, 784, 256), (128, 256, 10), (1, 784, 256), (8, 8, 8)]
 
-CASES: list[Case] = [
+DEFAULT = [
     *_cases("matmul", CUBES + LAYERS),
     *_cases("matmul", [(n, n, n) for n in (128, 512)] + LAYERS[:2], layouts=("nt", "tn")),
     *_cases("matmul", [(n, n, n) for n in (64, 256, 1024)], ("float64",)),
+    *_cases("matmul_prepacked", [(1, 784, 256)]),
     *_cases("matmul_bias_relu", [(256, 256, 256), (1024, 1024, 1024), *LAYERS[:3]]),
     *_cases("frobenius_norm", [(512, 512), (4096, 4096)], BOTH),
     *_cases("relu", [(64, 64), (1024, 1024)]),
@@ -141,28 +160,72 @@ CASES: list[Case] = [
     *_cases("cross_entropy", [(128, 10), (4096, 1000)]),
     *_cases("adamw", [(1_000_000,)], BOTH),
     *_cases("sgd", [(1_000_000,)]),
+    *_cases("linear", [(128, 784, 256)]),
+    *_cases("mlp", [(128, 10, 46, 46, 10)]),
     *_cases("train_step", [(128, 784, 256, 10)]),
     *_cases("call_relu", [(8, 8)]),
     *_cases("call_matmul", [(8, 8, 8)]),
 ]
 
 
-def select(patterns: list[str] | None) -> list[Case]:
-    """The cases whose kernel is, or whose group contains, one of the patterns; None means all.
+# What networks multiply: batches through layers, one example through large layers, long and short
+# sums, tall and flat outputs; the last two are weight gradients, x' dy, where they stand as "tn".
+PRODUCTS = [
+    *[(n, n, n) for n in (8, 16, 32, 64, 100, 128, 256, 512, 1024, 2048)],
+    *[(128, 784, 256), (128, 256, 10), (64, 256, 256), (256, 784, 1024), (256, 1024, 1024)],
+    *[(1, 784, 256), (1, 768, 3072), (1, 3072, 768), (16, 768, 768)],
+    *[(768, 128, 512), (768, 512, 128), (2048, 384, 1536), (2048, 1536, 384), (2048, 64, 2048)],
+    *[(333, 777, 555), (4096, 128, 65), (64, 4096, 64)],
+    *[(784, 128, 256), (256, 128, 10)],
+]
+# PyTorch on 16 CPUs takes nine times as long at width 46 as at 45 (pytorch/pytorch#144633).
+WIDTHS = (44, 45, 46, 47, 48)
+GEMM = [
+    *_cases("matmul", PRODUCTS, layouts=("nn", "nt", "tn")),
+    *_cases("matmul_prepacked", [(1, 784, 256), (1, 768, 3072), (16, 768, 768), (128, 784, 256)]),
+    *_cases("linear", [(128, 784, 256), (256, 1024, 1024)]),
+    *_cases("mlp", [(128, 10, width, width, 10) for width in WIDTHS]),
+]
+# Powers of two, and three halves of them in between.
+SQUARES = [8, *[n for power in range(4, 11) for n in (1 << power, 3 << power - 1)], 2048]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A table of cases, and the libraries that are compared over it."""
+
+    cases: list[Case]
+    libraries: tuple[str, ...]
+
+
+PRODUCT_LIBRARIES = ("fastnn", "numpy", "torch")  # SciPy's products are the BLAS of NumPy's
+SUITES = {
+    "default": Suite(DEFAULT, LIBRARIES),
+    "gemm": Suite(GEMM, PRODUCT_LIBRARIES),
+    "squares": Suite(_cases("matmul", [(n, n, n) for n in SQUARES]), PRODUCT_LIBRARIES),
+}
+
+
+def select(suite: str, patterns: list[str] | None = None) -> list[Case]:
+    """The suite's cases whose kernel is, or whose group contains, one of the patterns.
 
     Raises
     ------
     ValueError
-        When a pattern selects nothing; the message lists the kernels.
+        When a pattern selects nothing; the message lists the suite's kernels.
     """
+    cases = SUITES[suite].cases
     if patterns is None:
-        return CASES
-    kernels = list(dict.fromkeys(case.kernel for case in CASES))
+        return cases
+    kernels = list(dict.fromkeys(case.kernel for case in cases))
     chosen: list[Case] = []
     for pattern in patterns:
         exact = pattern in kernels
-        found = [c for c in CASES if (c.kernel == pattern if exact else pattern in c.group)]
+        found = [c for c in cases if (c.kernel == pattern if exact else pattern in c.group)]
         if not found:
-            raise ValueError(f"no case matches {pattern!r}; the kernels are {', '.join(kernels)}")
+            raise ValueError(
+                f"no case of the suite {suite!r} matches {pattern!r}; its kernels are "
+                f"{', '.join(kernels)}"
+            )
         chosen += [case for case in found if case not in chosen]
     return chosen

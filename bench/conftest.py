@@ -35,8 +35,9 @@ def limits(request):
     """The machine's limits, or None where there is no C compiler; shown in the summary."""
     threads = sorted({1, machine.all_threads()})
     quick = request.config.getoption("benchmark_disable")
+    isa = libraries.load("fastnn").ISA if "fastnn" in libraries.available() else None
     try:
-        measured = machine.measure(threads, quick)
+        measured = machine.measure(threads, quick, isa)
     except machine.MachineError as error:
         request.config.stash[LIMITS] = [str(error)]
         return None

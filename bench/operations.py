@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -165,59 +166,118 @@ def _sgd(p: np.ndarray, g: np.ndarray) -> tuple[np.ndarray, ...]:
     return p - SGD["lr"] * m, m
 
 
-# One training step of an MLP with one hidden layer: forward, cross entropy, backward, Adam;
-# shape = (batch, in, hidden, out).
+# Dense layers; shape = (batch, in, hidden..., out), parameters w1, b1, w2, b2, ...
 
 
-def _mlp_inputs(shape: Shape, real: Any, rng: np.random.Generator) -> Arrays:
-    """A batch, its labels and the parameters.
+def _network_inputs(shape: Shape, real: Any, rng: np.random.Generator) -> Arrays:
+    """A batch and the parameters of every layer.
 
-    Pixels are sixteenths, first-layer weights 1/256ths and its biases odd 1/8192ths: the hidden
-    pre-activations are exact in float32 and never zero, so that rounding puts no unit on the other
-    side of ReLU's kink in one library and not in another.
+    Pixels are sixteenths, weights 1/256ths and biases odd multiples of half the step between two
+    sums of products: the pre-activations of the first two layers are exact in float32 and never
+    zero, so that rounding puts no unit on the other side of ReLU's kink in one library and not in
+    another.
     """
-    batch, n_in, hidden, n_out = shape
-    return {
-        "x": (rng.integers(0, 17, (batch, n_in)) / 16).astype(real),
-        "targets": rng.integers(0, n_out, batch),
-        "w1": (rng.integers(-24, 25, (n_in, hidden)) / 256).astype(real),
-        "b1": ((2 * rng.integers(-200, 200, hidden) + 1) / 8192).astype(real),
-        "w2": (0.1 * rng.standard_normal((hidden, n_out))).astype(real),
-        "b2": (0.1 * rng.standard_normal(n_out)).astype(real),
-    }
+    batch, *sizes = shape
+    arrays = {"x": (rng.integers(0, 17, (batch, sizes[0])) / 16).astype(real)}
+    step = 1 / 16
+    for i, (n_in, n_out) in enumerate(pairwise(sizes), start=1):
+        step /= 512
+        odd = 2 * rng.integers(-int(0.025 / step), int(0.025 / step), n_out) + 1
+        arrays[f"w{i}"] = (rng.integers(-24, 25, (n_in, n_out)) / 256).astype(real)
+        arrays[f"b{i}"] = (odd * step).astype(real)
+    return arrays
 
 
-def _mlp_step(
-    x: np.ndarray,
-    targets: np.ndarray,
-    w1: np.ndarray,
-    b1: np.ndarray,
-    w2: np.ndarray,
-    b2: np.ndarray,
-) -> tuple[np.ndarray, ...]:
-    """The loss, the gradients and the parameters after the step."""
-    h = np.maximum(x @ w1 + b1, 0)
-    loss, dy = _cross_entropy(h @ w2 + b2, targets)
-    dz = np.where(h > 0, dy @ w2.T, 0)
-    grads = x.T @ dz, dz.sum(axis=0), h.T @ dy, dy.sum(axis=0)
-    stepped = [_adam_step(p, g)[0] for p, g in zip((w1, b1, w2, b2), grads, strict=True)]
-    return loss, *grads, *stepped
+def _passes_inputs(shape: Shape, real: Any, rng: np.random.Generator) -> Arrays:
+    """The network, and the gradient of its outputs."""
+    dy = rng.standard_normal((shape[0], shape[-1]), real)
+    return {**_network_inputs(shape, real, rng), "dy": dy}
+
+
+def network_layers(inputs: Arrays) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Weights and biases of each layer, from the inputs of a network's case."""
+    n_layers = sum(name.startswith("w") for name in inputs)
+    return [(inputs[f"w{i}"], inputs[f"b{i}"]) for i in range(1, n_layers + 1)]
+
+
+def _linear(x: np.ndarray, dy: np.ndarray, w1: np.ndarray, b1: np.ndarray) -> tuple[Any, ...]:
+    """Forward and backward of relu(x W + b): the outputs and the gradients of x, W and b."""
+    y = np.maximum(x @ w1 + b1, 0)
+    dz = np.where(y > 0, dy, 0)
+    return y, dz @ w1.T, x.T @ dz, dz.sum(axis=0)
+
+
+def _mlp_forward(x: np.ndarray, parameters: Arrays) -> list[np.ndarray]:
+    """The input of each layer, with ReLU between them, and the output of the last."""
+    *hidden, (w, b) = network_layers(parameters)
+    inputs = [x]
+    for w_hidden, b_hidden in hidden:
+        inputs.append(np.maximum(inputs[-1] @ w_hidden + b_hidden, 0))
+    return [*inputs, inputs[-1] @ w + b]
+
+
+def _mlp(x: np.ndarray, dy: np.ndarray, **parameters: np.ndarray) -> tuple[Any, ...]:
+    """Forward and backward: the outputs and the gradients of each layer's weights and biases."""
+    *inputs, y = _mlp_forward(x, parameters)
+    grads: tuple[np.ndarray, ...] = ()
+    dz = dy
+    for h, (w, _) in zip(reversed(inputs), reversed(network_layers(parameters)), strict=True):
+        grads = (h.T @ dz, dz.sum(axis=0), *grads)
+        dz = np.where(h > 0, dz @ w.T, 0)
+    return y, *grads
+
+
+def _linear_flops(shape: Shape) -> int:
+    """Products only: forward, weight gradient, input gradient."""
+    return 6 * _size(shape)
 
 
 def _mlp_flops(shape: Shape) -> int:
-    """Products only: forward and weight gradients of both layers, input gradient of the second."""
-    batch, n_in, hidden, n_out = shape
-    return 2 * batch * (2 * n_in * hidden + 3 * hidden * n_out)
+    """Products only: forward and weight gradient of each layer, input gradient of all but one."""
+    batch, *sizes = shape
+    products = [n_in * n_out for n_in, n_out in pairwise(sizes)]
+    return 2 * batch * (3 * sum(products) - products[0])
 
 
-def _mlp_numbers(shape: Shape) -> int:
+def _parameters(shape: Shape) -> int:
+    return sum((n_in + 1) * n_out for n_in, n_out in pairwise(shape[1:]))
+
+
+def _passes_numbers(shape: Shape) -> int:
+    """The batch and both gradients at its ends, the outputs, each parameter and its gradient."""
+    return 2 * shape[0] * (shape[1] + shape[-1]) + 2 * _parameters(shape)
+
+
+def _sum_tolerance(shape: Shape) -> float:
+    """As `_product_tolerance`, of the longest sum that occurs."""
+    return 4 * float(np.sqrt(max(shape)))
+
+
+# One training step of an MLP: forward, cross entropy, backward, Adam.
+
+
+def _step_inputs(shape: Shape, real: Any, rng: np.random.Generator) -> Arrays:
+    return {
+        **_network_inputs(shape, real, rng),
+        "targets": rng.integers(0, shape[-1], shape[0]),
+    }
+
+
+def _mlp_step(x: np.ndarray, targets: np.ndarray, **parameters: np.ndarray) -> tuple[Any, ...]:
+    """The loss, the gradients and the parameters after the step."""
+    loss, dlogits = _cross_entropy(_mlp_forward(x, parameters)[-1], targets)
+    _, *grads = _mlp(x, dlogits, **parameters)
+    flat = [p for layer in network_layers(parameters) for p in layer]
+    return loss, *grads, *[_adam_step(p, g)[0] for p, g in zip(flat, grads, strict=True)]
+
+
+def _step_held(shape: Shape) -> int:
+    return shape[0] * shape[1] + 4 * _parameters(shape)
+
+
+def _step_numbers(shape: Shape) -> int:
     """The batch, and each parameter with its gradient and two moments, read and written."""
-    return 2 * _mlp_held(shape) - shape[0] * shape[1]
-
-
-def _mlp_held(shape: Shape) -> int:
-    batch, n_in, hidden, n_out = shape
-    return batch * n_in + 4 * ((n_in + 1) * hidden + (hidden + 1) * n_out)
+    return 2 * _step_held(shape) - shape[0] * shape[1]
 
 
 def _rows(
@@ -245,11 +305,12 @@ def _rows(
 
 _MATMUL = (_product_flops, _product_numbers, _product_numbers, _product_tolerance)
 # Largest errors seen, in the tolerance's unit: softmax and cross entropy 1.3, optimizers 1,
-# products 12; PyTorch's float32 norm of 4096 x 4096 numbers 5,400 (NumPy's 680), as it sums in
-# float32. In the training step 344, of a weight whose gradient is near Adam's eps: 0.4 % of lr.
-# ReLU selects, so it is exact.
+# products and layers 12; PyTorch's float32 norm of 4096 x 4096 numbers 5,400 (NumPy's 680), as it
+# sums in float32. In the training step 83 over twelve seeds, of a weight whose gradient is near
+# Adam's eps: 0.1 % of lr. ReLU selects, so it is exact.
 OPERATIONS = {
     "matmul": Operation(_product_inputs, _product, *_MATMUL, "fma"),
+    "matmul_prepacked": Operation(_product_inputs, _product, *_MATMUL, "fma"),
     "matmul_bias_relu": Operation(_dense_inputs, _dense, *_MATMUL, "fma"),
     "frobenius_norm": _rows(("x",), _norm, 2, 1, 10_000, "read"),
     "relu": _rows(("x",), _relu, 1, 2, 0),
@@ -259,8 +320,20 @@ OPERATIONS = {
     "cross_entropy": _rows((), _cross_entropy, 6, 2, 20, inputs=_cross_entropy_inputs),
     "adamw": _rows(("p", "g"), _adamw, 14, 7, 10, held=4),
     "sgd": _rows(("p", "g"), _sgd, 6, 5, 10, held=3),
+    "linear": Operation(
+        _passes_inputs,
+        _linear,
+        _linear_flops,
+        _passes_numbers,
+        _passes_numbers,
+        _sum_tolerance,
+        "fma",
+    ),
+    "mlp": Operation(
+        _passes_inputs, _mlp, _mlp_flops, _passes_numbers, _passes_numbers, _sum_tolerance, "fma"
+    ),
     "train_step": Operation(
-        _mlp_inputs, _mlp_step, _mlp_flops, _mlp_numbers, _mlp_held, lambda shape: 1000, "fma"
+        _step_inputs, _mlp_step, _mlp_flops, _step_numbers, _step_held, lambda shape: 1000, "fma"
     ),
     "call_relu": _rows(("x",), _relu, 1, 2, 0, limit=None),
     "call_matmul": Operation(_product_inputs, _product, *_MATMUL, None),

@@ -11,13 +11,14 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from .cases import Case, select
+from .cases import SUITES, Case, select
+from .libraries import LIBRARIES
 from .machine import Machine, all_threads, cpu_name
-from .report import Run, as_json, format_report, summarize
+from .report import OURS, Run, as_json, format_report, summarize
 
 ROOT = Path(__file__).resolve().parents[1]
 # Every pool of threads that one of the libraries may bring along.
@@ -29,20 +30,45 @@ THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
     "FASTNN_NUM_THREADS",
 )
+# What steers a peer's choice of instruction set and blocks: not passed on, for each is measured as
+# it chooses for itself. Where FASTNN_ISA caps fastnn at AVX2 they are capped with it.
+PEER_TUNING = (
+    "OPENBLAS_CORETYPE",
+    "OPENBLAS_L2_SIZE",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "MKL_CBWR",
+    "ATEN_CPU_CAPABILITY",
+    "ONEDNN_MAX_CPU_ISA",
+    "DNNL_MAX_CPU_ISA",
+)
+PEERS_AT_AVX2 = {
+    "OPENBLAS_CORETYPE": "Haswell",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+}
 
 
 class WorkerError(RuntimeError):
     """A worker process failed; the message is the end of what it wrote."""
 
 
+def worker_environment(threads: int) -> dict[str, str]:
+    """This process's environment with that thread count for all, and without a peer's tuning."""
+    environment = {name: value for name, value in os.environ.items() if name not in PEER_TUNING}
+    environment.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    if environment.get("FASTNN_ISA") == "avx2":
+        environment.update(PEERS_AT_AVX2)
+    return environment
+
+
 def run_worker(python: str, *arguments: str, threads: int = 1) -> Any:
     """Run ``bench.worker`` with that interpreter and thread count; return its JSON answer."""
-    environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
     done = subprocess.run(
         [python, "-m", "bench.worker", *arguments],
         check=False,
         cwd=ROOT,
-        env=environment,
+        env=worker_environment(threads),
         capture_output=True,
         text=True,
     )
@@ -51,20 +77,25 @@ def run_worker(python: str, *arguments: str, threads: int = 1) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def find_libraries(python_peers: str | None) -> dict[str, str]:
+def find_libraries(wanted: Iterable[str], python_peers: str | None) -> dict[str, str]:
     """Interpreter to run each importable library with: the peers', where it has the library."""
-    interpreters = dict.fromkeys(run_worker(sys.executable, "--available"), sys.executable)
+    found = dict.fromkeys(run_worker(sys.executable, "--available"), sys.executable)
     if python_peers:
         peers = run_worker(python_peers, "--available")
-        interpreters.update({name: python_peers for name in peers if name != "fastnn"})
-    return interpreters
+        found.update({name: python_peers for name in peers if name != "fastnn"})
+    return {name: found[name] for name in wanted if name in found}
 
 
 def measure(options: argparse.Namespace, interpreters: dict[str, str]) -> Run:
-    """Take the turns: for each thread count and round, the machine's limits, then each library."""
+    """Take the turns: for each thread count and round, each library, then the machine's limits.
+
+    The limits are those of the instruction set that fastnn chose, which FASTNN_ISA may cap.
+    """
     run = Run(Machine(cpu_name(), "", {}, {}, {}), {}, [])
     common = ["--quick"] if options.quick else []
-    kernels = ["--kernel", *options.kernel] if options.kernel else []
+    cases = ["--suite", options.suite]
+    cases += ["--kernel", *options.kernel] if options.kernel else []
+    isa: list[str] = []
     total = len(options.threads) * options.rounds * (1 + len(interpreters))
     done = 0
 
@@ -81,32 +112,45 @@ def measure(options: argparse.Namespace, interpreters: dict[str, str]) -> Run:
 
     for n in options.threads:
         for seed in range(options.rounds):
-            limits = turn("machine", sys.executable, n)
+            for name, python in interpreters.items():
+                answer = turn(name, python, n, "--seed", str(seed), *cases)
+                if answer:
+                    run.add(name, n, answer)
+                    if name == OURS:
+                        isa = ["--isa", answer["isa"]]
+            limits = turn("machine", sys.executable, n, *isa)
             if limits:
                 run.machine.isa = limits["isa"]
                 run.machine.raise_to(Machine(**limits))
-            for name, python in interpreters.items():
-                answer = turn(name, python, n, "--seed", str(seed), *kernels)
-                if answer:
-                    run.add(name, n, answer)
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr)
     return run
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write the figures; a file that is there already is replaced whole or not at all."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, suffix=".json") as file:
-        json.dump(content, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(file.name, path)
+def write_whole(path: Path, content: bytes) -> None:
+    """Write the file; one that is there already is replaced whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def parse(argv: list[str] | None) -> tuple[argparse.Namespace, list[Case]]:
     """The options, checked, and the cases they select."""
     parser = argparse.ArgumentParser(prog="python -m bench.ratios", description=__doc__)
-    parser.add_argument("--kernel", nargs="+", help="kernels, or parts of case names")
+    parser.add_argument(
+        "--suite", choices=SUITES, default="default", help="table of cases (default: %(default)s)"
+    )
+    parser.add_argument("--kernel", nargs="+", help="of its kernels, or parts of case names")
+    parser.add_argument(
+        "--libraries", nargs="+", choices=LIBRARIES, help="those to compare (default: the suite's)"
+    )
     parser.add_argument(
         "--threads",
         nargs="+",
@@ -127,8 +171,9 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, list[Case]]:
         parser.error(f"--json: there is no directory {options.json.parent}")
     if options.quick:
         options.rounds = min(options.rounds, 2)
+    options.libraries = options.libraries or SUITES[options.suite].libraries
     try:
-        return options, select(options.kernel)
+        return options, select(options.suite, options.kernel)
     except ValueError as error:
         parser.error(str(error))
 
@@ -137,7 +182,7 @@ def main(argv: list[str] | None = None) -> int:
     """Measure, print the table; the exit code is 1 when a case or a worker failed."""
     options, cases = parse(argv)
     try:
-        interpreters = find_libraries(options.python_peers)
+        interpreters = find_libraries(options.libraries, options.python_peers)
         run = measure(options, interpreters)
     except (WorkerError, OSError) as error:
         print(f"bench: error: {error}", file=sys.stderr)
@@ -147,7 +192,7 @@ def main(argv: list[str] | None = None) -> int:
     rows = summarize(run, cases, options.threads)
     print(format_report(run, rows, list(interpreters)))
     if options.json:
-        write_json(options.json, as_json(run, rows))
+        write_whole(options.json, json.dumps(as_json(run, rows), indent=1).encode())
     return 1 if run.failures else 0
 
 

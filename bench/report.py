@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from .cases import Case
@@ -16,10 +17,14 @@ FAIRNESS = """\
 How it was measured: every library in a process of its own, in turns over all rounds; the same
 number of threads for each, set by its environment and its own call; the same fresh random data;
 out= given wherever a library has it; results checked against float64 before the clock starts;
-caches warm; nothing pinned. Times are medians over the rounds of each round's median call.
-ratio = time of the fastest peer / time of fastnn: above 1, fastnn is faster; (min) is the same of
-the least times. The limit is what this machine did in the same run: the FMA peak for products, the
-bandwidth at the case's own working set for the rest; a copy counts bytes read and written."""
+caches warm; nothing pinned; each library with the instruction set it chooses for itself, all with
+AVX2 where FASTNN_ISA=avx2 (in brackets in the line of libraries). Times are medians over the rounds
+of each round's median call. ratio = time of the fastest peer / time of fastnn: above 1, fastnn is
+faster; (min) is the same of the least times. The limit is what this machine did in the same run:
+the FMA peak for products, but the bandwidth of reading for those of one row, the bandwidth at the
+case's own working set for the rest; a copy counts bytes read and written."""
+# A ratio this far below 1 may be noise; WORST rows below 1 are listed at the end.
+NOISE, WORST = 0.97, 10
 
 
 @dataclass
@@ -106,7 +111,7 @@ def _row(run: Run, case: Case, threads: int) -> Row:
         ratio_of_least = min(least[peer] for peer in peers) / least[OURS]
     shown = OURS if best is None or OURS in median else best
     seconds = median[shown]
-    limit = case.operation.limit
+    limit = case.limit
     work, unit = (case.flops, "GFLOP/s") if limit == "fma" else (case.bytes, "GB/s")
     rate = fraction = None
     if limit:
@@ -146,7 +151,7 @@ def _time(seconds: float | None) -> str:
 def _of_limit(row: Row) -> str:
     if row.over_empty is not None:
         return f"{row.over_empty * 1e9:.0f} ns over an empty call"
-    part = "" if row.fraction is None else f" {row.fraction:4.0%} of {row.case.operation.limit}"
+    part = "" if row.fraction is None else f" {row.fraction:4.0%} of {row.case.limit}"
     return f"{row.rate:6.1f} {row.unit:7}{part}"
 
 
@@ -169,23 +174,80 @@ def _table(cells: list[list[str]]) -> list[str]:
     ]
 
 
-def _means(rows: list[Row]) -> list[str]:
-    """Geometric means of the ratios: by kernel, with each number of threads, and of all."""
+def _means(rows: list[Row], what: str, key: Callable[[Row], str]) -> list[str]:
+    """Geometric means of the ratios: of each kind of row, with each number of threads; of all."""
     threads = list(dict.fromkeys(row.threads for row in rows))
-    kernels = list(dict.fromkeys(row.case.kernel for row in rows))
+    kinds = list(dict.fromkeys(map(key, rows)))
 
-    def mean(kernel: str | None, n: int | None) -> str:
+    def mean(kind: str | None, n: int | None) -> str:
         ratios = [
             row.ratio
             for row in rows
-            if row.ratio and kernel in (None, row.case.kernel) and n in (None, row.threads)
+            if row.ratio and kind in (None, key(row)) and n in (None, row.threads)
         ]
         return f"{geometric_mean(ratios):.2f}" if ratios else "-"
 
     columns: list[int | None] = [*threads, None]
-    header = ["geometric mean of ratio", *[f"{n} thr" for n in threads], "all", ""]
-    lines = [[k or "all", *[mean(k, n) for n in columns], ""] for k in (*kernels, None)]
-    return _table([header, *lines])
+    header = [f"geometric mean by {what}", *[f"{n} thr" for n in threads], "all", ""]
+    lines = [[kind or "all", *[mean(kind, n) for n in columns], ""] for kind in (*kinds, None)]
+    return [*_table([header, *lines]), ""]
+
+
+def _kind(row: Row) -> str:
+    """What a product's shape (m, k, n) asks for: peers do well at some kinds and not at others."""
+    m, k, n = row.case.shape
+    if m == 1:
+        return "m = 1"
+    if n == 10:
+        return "n = 10"
+    if not m == k == n:
+        return "others"
+    if n < 64:
+        return "cubes below 64"
+    return "cubes 64 to 256" if n < 512 else "cubes from 512"
+
+
+def _behind(rows: list[Row]) -> list[str]:
+    """How many rows have a ratio below 1, and the worst of them."""
+    compared = [row for row in rows if row.ratio is not None]
+    slower = sorted((row for row in compared if row.ratio < 1), key=lambda row: row.ratio)
+    clearly = sum(row.ratio < NOISE for row in slower)
+    lines = [f"{len(slower)} of {len(compared)} rows below 1.00, {clearly} of them below {NOISE}"]
+    if slower:
+        cells = [
+            [r.case.group, f"{r.threads} thr", _ratio(r), r.best_peer or "-", _of_limit(r)]
+            for r in slower[:WORST]
+        ]
+        lines += ["worst:", *_table(cells)]
+    return [*lines, ""]
+
+
+def _cliffs(rows: list[Row]) -> list[str]:
+    """Of networks of neighbouring widths: how much longer the next one takes, at the worst."""
+    lines = []
+    for n in dict.fromkeys(row.threads for row in rows):
+        times = [row.median for row in rows if row.case.kernel == "mlp" and row.threads == n]
+        worst = {
+            library: max(wider[library] / narrower[library] for narrower, wider in pairwise(times))
+            for library in (times[0] if len(times) > 1 else ())
+            if all(library in medians for medians in times)
+        }
+        if worst:
+            steps = ", ".join(f"{library} x {step:.2f}" for library, step in worst.items())
+            lines.append(f"largest step between neighbouring widths of mlp, {n} thr: {steps}")
+    return [*lines, ""] if lines else []
+
+
+def _summary(rows: list[Row]) -> list[str]:
+    """What the rows say together."""
+    products = [row for row in rows if row.case.kernel == "matmul"]
+    return [
+        *_means(rows, "kernel", lambda row: row.case.kernel),
+        *(_means(products, "layout", lambda row: row.case.layout) if products else []),
+        *(_means(products, "shape of matmul", _kind) if products else []),
+        *_cliffs(rows),
+        *_behind(rows),
+    ]
 
 
 def format_report(run: Run, rows: list[Row], libraries: list[str]) -> str:
@@ -204,7 +266,7 @@ def format_report(run: Run, rows: list[Row], libraries: list[str]) -> str:
         ]
         for row in rows
     ]
-    parts = [*_table([header, *cells]), "", *_means(rows), "", FAIRNESS, ""]
+    parts = [*_table([header, *cells]), "", *_summary(rows), FAIRNESS, ""]
     if run.failures:
         parts += ["FAILED:", *run.failures, ""]
     parts.append("libraries: " + ", ".join(run.versions.values()))
@@ -222,7 +284,9 @@ def as_json(run: Run, rows: list[Row]) -> dict[str, Any]:
         "rows": [
             {
                 **asdict(row),
+                **asdict(row.case),
                 "case": row.case.group,
+                "limit": row.case.limit,
                 "flops": row.case.flops,
                 "bytes": row.case.bytes,
                 "rounds": run.times[row.case.group, row.threads],

@@ -10,7 +10,7 @@ from __future__ import annotations
 import pytest
 
 from . import libraries
-from .cases import CASES
+from .cases import DEFAULT
 from .machine import all_threads
 
 SEED = 0
@@ -23,7 +23,7 @@ def _parameters():
     """A case and a library that has its kernel, in the case's group."""
     for name in libraries.available():
         prepare = libraries.load(name).PREPARE
-        for case in CASES:
+        for case in DEFAULT:
             if case.kernel in prepare:
                 mark = pytest.mark.benchmark(group=case.group, **TIMING)
                 yield pytest.param(case, name, id=f"{case.group}-{name}", marks=mark)
@@ -52,7 +52,7 @@ def test_kernel(benchmark, limits, case, library, threads):
 def _rates(case, threads, limits, seconds):
     """GFLOP/s, GB/s, and the one of them that the machine limits as a part of that limit."""
     rates = {"gflops": case.flops / seconds / 1e9, "gbytes": case.bytes / seconds / 1e9}
-    kind = case.operation.limit
+    kind = case.limit
     if kind and limits:
         rate = rates["gflops" if kind == "fma" else "gbytes"]
         limit = limits.limit(kind, case.dtype, case.working_set, threads)
@@ -64,7 +64,7 @@ def _rates(case, threads, limits, seconds):
     "group",
     [
         pytest.param(case.group, marks=pytest.mark.benchmark(group=case.group, **TIMING))
-        for case in CASES
+        for case in DEFAULT
         if case.kernel.startswith("call_")
     ],
 )

@@ -17,10 +17,10 @@ from dataclasses import asdict
 from typing import Any
 
 from . import libraries, machine
-from .cases import Case, select
+from .cases import SUITES, Case, select
 
 # A sample is far above the clock's resolution and a scheduler's tick or two.
-SAMPLE_SECONDS, QUICK_SAMPLE_SECONDS = 0.02, 0.002
+SAMPLE_SECONDS, QUICK_SAMPLE_SECONDS = 0.01, 0.002
 SAMPLES, QUICK_SAMPLES = 7, 3
 
 
@@ -69,21 +69,23 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.worker", description=__doc__)
     parser.add_argument("library", nargs="?", choices=(*libraries.LIBRARIES, "machine"))
     parser.add_argument("--available", action="store_true", help="print the importable libraries")
+    parser.add_argument("--suite", choices=SUITES, default="default", help="table of cases")
     parser.add_argument("--kernel", nargs="+", help="kernels, or parts of case names")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--isa", help="the machine's limits with this instruction set")
     parser.add_argument("--quick", action="store_true", help="shorter and fewer samples")
     options = parser.parse_args(argv)
     if options.available:
         answer: Any = libraries.available()
     elif options.library == "machine":
         try:
-            answer = asdict(machine.measure([options.threads], options.quick))
+            answer = asdict(machine.measure([options.threads], options.quick, options.isa))
         except machine.MachineError as error:
             print(error, file=sys.stderr)
             return 1
     elif options.library:
-        cases = select(options.kernel)
+        cases = select(options.suite, options.kernel)
         answer = time_library(options.library, cases, options.threads, options.seed, options.quick)
     else:
         parser.error("which library?")

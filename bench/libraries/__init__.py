@@ -60,3 +60,12 @@ def blas_threads(n: int) -> Iterator[None]:
     else:
         with threadpool_limits(n, user_api="blas"):
             yield
+
+
+def blas_architecture() -> str:
+    """The processor that the OpenBLAS behind NumPy and SciPy chose its kernels for, or ""."""
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:
+        return ""
+    return ", ".join(sorted({pool.get("architecture", "") for pool in threadpool_info()} - {""}))

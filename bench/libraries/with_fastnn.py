@@ -10,7 +10,7 @@ import fastnn
 from fastnn import kernels, nn, optim
 from fastnn.kernels import memory
 
-from ..operations import ADAM, ADAMW_DECAY, SGD, Arrays
+from ..operations import ADAM, ADAMW_DECAY, SGD, Arrays, network_layers
 from . import Call
 
 VERSION = f"fastnn {fastnn.__version__}"
@@ -21,6 +21,12 @@ threads = fastnn.num_threads
 def _matmul(inputs: Arrays) -> Call:
     a, b = inputs["a"], inputs["b"]
     y = memory.empty((a.shape[0], b.shape[1]), a.dtype)
+    return lambda: (kernels.matmul(a, b, out=y),)
+
+
+def _matmul_prepacked(inputs: Arrays) -> Call:
+    a, b = inputs["a"], fastnn.pack(inputs["b"])
+    y = memory.empty((len(a), inputs["b"].shape[1]), a.dtype)
     return lambda: (kernels.matmul(a, b, out=y),)
 
 
@@ -90,13 +96,49 @@ def _sgd(inputs: Arrays) -> Call:
     return call
 
 
+def _linear(inputs: Arrays) -> Call:
+    """The layer as a training step uses it, clearing the gradients it adds to included."""
+    x, dy, w, b = (inputs[name] for name in ("x", "dy", "w1", "b1"))
+    layer = nn.Linear(*w.shape, activation="relu", dtype=x.dtype)
+    layer.weight.data[...], layer.bias.data[...] = w, b
+
+    def call():
+        layer.zero_grad()
+        y, ctx = layer.forward(x)
+        dx = layer.backward(dy, ctx)
+        return y, dx, layer.weight.grad, layer.bias.grad
+
+    return call
+
+
+def _model(inputs: Arrays) -> nn.MLP:
+    layers = network_layers(inputs)
+    sizes = (len(layers[0][0]), *[len(b) for _, b in layers])
+    model = nn.MLP(sizes, dtype=inputs["x"].dtype)
+    values = [value for layer in layers for value in layer]
+    for parameter, value in zip(model.parameters(), values, strict=True):
+        parameter.data[...] = value
+    return model
+
+
+def _mlp(inputs: Arrays) -> Call:
+    x, dy = inputs["x"], inputs["dy"]
+    model = _model(inputs)
+    parameters = list(model.parameters())
+
+    def call():
+        model.zero_grad()
+        y, ctx = model.forward(x)
+        model.backward(dy, ctx, need_dx=False)
+        return y, *[p.grad for p in parameters]
+
+    return call
+
+
 def _train_step(inputs: Arrays) -> Call:
     x, targets = inputs["x"], inputs["targets"]
-    start = [inputs[name] for name in ("w1", "b1", "w2", "b2")]
-    model = nn.MLP((x.shape[1], *start[1].shape, *start[3].shape), dtype=x.dtype)
+    model = _model(inputs)
     parameters = list(model.parameters())
-    for parameter, value in zip(parameters, start, strict=True):
-        parameter.data[...] = value
     optimizer = optim.Adam(model.parameters(), **ADAM)
 
     def call():
@@ -132,7 +174,11 @@ PREPARE = {
     "cross_entropy": _cross_entropy,
     "adamw": _adamw,
     "sgd": _sgd,
+    "linear": _linear,
+    "mlp": _mlp,
     "train_step": _train_step,
     "call_relu": _call_relu,
     "call_matmul": _call_matmul,
 }
+if hasattr(fastnn, "pack"):
+    PREPARE["matmul_prepacked"] = _matmul_prepacked

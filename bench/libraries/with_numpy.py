@@ -6,11 +6,11 @@ from itertools import count
 
 import numpy as np
 
-from ..operations import ADAM, ADAMW_DECAY, SGD, Arrays
-from . import Call, blas_threads
+from ..operations import ADAM, ADAMW_DECAY, SGD, Arrays, network_layers
+from . import Call, blas_architecture, blas_threads
 
 VERSION = f"numpy {np.__version__}"
-ISA = ""
+ISA = blas_architecture()
 threads = blas_threads
 
 
@@ -154,38 +154,95 @@ def _sgd(inputs: Arrays) -> Call:
     return call
 
 
-def _train_step(inputs: Arrays) -> Call:
-    x, targets = inputs["x"], inputs["targets"]
-    names = ("w1", "b1", "w2", "b2")
-    # Views of one flat array, so that Adam is one pass over all parameters.
-    shapes = [inputs[name].shape for name in names]
-    ends = np.cumsum([inputs[name].size for name in names])[:-1]
-    flat = np.concatenate([inputs[name].ravel() for name in names])
-    adam = _Adam(flat, np.empty_like(flat))
-    parts = zip(np.split(flat, ends), np.split(adam.g, ends), shapes, strict=True)
-    views = [(p.reshape(shape), g.reshape(shape)) for p, g, shape in parts]
-    (w1, dw1), (b1, db1), (w2, dw2), (b2, db2) = views
-    rows = np.arange(len(x))
-    h, dh = np.empty((2, len(x), len(b1)), x.dtype)
-    logits, dlogits = np.empty((2, len(x), len(b2)), x.dtype)
-    positive = np.empty(h.shape, bool)
+class _Dense:
+    """act(x W + b) forward and backward, every result written into an array of its own."""
+
+    def __init__(self, rows: int, w: np.ndarray, b: np.ndarray, relu: bool) -> None:
+        self.w, self.b, self.relu = w, b, relu
+        self.dw, self.db = np.empty_like(w), np.empty_like(b)
+        self.y, self.dz = np.empty((2, rows, len(b)), w.dtype)
+        self.dx = np.empty((rows, len(w)), w.dtype)
+        self.positive = np.empty(self.y.shape, bool)
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        np.matmul(x, self.w, out=self.y)
+        np.add(self.y, self.b, out=self.y)
+        if self.relu:
+            np.maximum(self.y, 0, out=self.y)
+        return self.y
+
+    def backward(self, dy: np.ndarray, x: np.ndarray, need_dx: bool = True) -> np.ndarray:
+        dz = dy
+        if self.relu:
+            np.greater(self.y, 0, out=self.positive)
+            dz = np.multiply(dy, self.positive, out=self.dz)
+        np.matmul(x.T, dz, out=self.dw)
+        np.sum(dz, axis=0, out=self.db)
+        return np.matmul(dz, self.w.T, out=self.dx) if need_dx else self.dx
+
+
+class _Network:
+    """Dense layers with ReLU between them; the gradient of the input is not computed."""
+
+    def __init__(self, x: np.ndarray, layers: list[tuple[np.ndarray, np.ndarray]]) -> None:
+        last = len(layers) - 1
+        self.x = x
+        self.layers = [_Dense(len(x), w, b, i < last) for i, (w, b) in enumerate(layers)]
+        self.gradients = [g for layer in self.layers for g in (layer.dw, layer.db)]
+
+    def forward(self) -> np.ndarray:
+        y = self.x
+        for layer in self.layers:
+            y = layer.forward(y)
+        return y
+
+    def backward(self, dy: np.ndarray) -> None:
+        for below, layer in zip(self.layers[-2::-1], self.layers[:0:-1], strict=True):
+            dy = layer.backward(dy, below.y)
+        self.layers[0].backward(dy, self.x, need_dx=False)
+
+
+def _linear(inputs: Arrays) -> Call:
+    x, dy = inputs["x"], inputs["dy"]
+    layer = _Dense(len(x), inputs["w1"], inputs["b1"], relu=True)
+    return lambda: (layer.forward(x), layer.backward(dy, x), layer.dw, layer.db)
+
+
+def _mlp(inputs: Arrays) -> Call:
+    dy = inputs["dy"]
+    network = _Network(inputs["x"], network_layers(inputs))
 
     def call():
-        np.matmul(x, w1, out=h)
-        np.add(h, b1, out=h)
-        np.maximum(h, 0, out=h)
-        np.matmul(h, w2, out=logits)
-        np.add(logits, b2, out=logits)
-        loss = _cross_entropy_into(logits, targets, rows, dlogits)
-        np.matmul(h.T, dlogits, out=dw2)
-        np.sum(dlogits, axis=0, out=db2)
-        np.matmul(dlogits, w2.T, out=dh)
-        np.greater(h, 0, out=positive)
-        np.multiply(dh, positive, out=dh)
-        np.matmul(x.T, dh, out=dw1)
-        np.sum(dh, axis=0, out=db1)
+        y = network.forward()
+        network.backward(dy)
+        return y, *network.gradients
+
+    return call
+
+
+def _train_step(inputs: Arrays) -> Call:
+    x, targets = inputs["x"], inputs["targets"]
+    network = _Network(x, network_layers(inputs))
+    # Parameters and gradients become views of two flat arrays, so that Adam is one pass over all.
+    parameters = [p for layer in network.layers for p in (layer.w, layer.b)]
+    flat = np.concatenate([p.ravel() for p in parameters])
+    adam = _Adam(flat, np.empty_like(flat))
+    ends = np.cumsum([p.size for p in parameters])[:-1]
+    shapes = [p.shape for p in parameters]
+    parameters, gradients = (
+        [part.reshape(shape) for part, shape in zip(np.split(whole, ends), shapes, strict=True)]
+        for whole in (flat, adam.g)
+    )
+    for i, layer in enumerate(network.layers):
+        layer.w, layer.b = parameters[2 * i : 2 * i + 2]
+        layer.dw, layer.db = gradients[2 * i : 2 * i + 2]
+    rows, dlogits = np.arange(len(x)), np.empty_like(network.layers[-1].y)
+
+    def call():
+        loss = _cross_entropy_into(network.forward(), targets, rows, dlogits)
+        network.backward(dlogits)
         adam.step()
-        return loss, dw1, db1, dw2, db2, w1, b1, w2, b2
+        return loss, *gradients, *parameters
 
     return call
 
@@ -202,6 +259,7 @@ def _call_matmul(inputs: Arrays) -> Call:
 
 PREPARE = {
     "matmul": _matmul,
+    "matmul_prepacked": _matmul,
     "matmul_bias_relu": _matmul_bias_relu,
     "frobenius_norm": _frobenius_norm,
     "relu": _relu,
@@ -211,6 +269,8 @@ PREPARE = {
     "cross_entropy": _cross_entropy,
     "adamw": _adamw,
     "sgd": _sgd,
+    "linear": _linear,
+    "mlp": _mlp,
     "train_step": _train_step,
     "call_relu": _call_relu,
     "call_matmul": _call_matmul,

@@ -8,10 +8,10 @@ import scipy.linalg
 import scipy.special
 
 from ..operations import Arrays
-from . import Call, blas_threads
+from . import Call, blas_architecture, blas_threads
 
 VERSION = f"scipy {scipy.__version__}"
-ISA = ""
+ISA = blas_architecture()
 threads = blas_threads
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import timeit
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
-from ..operations import ADAM, ADAMW_DECAY, SGD, Arrays
+from ..operations import ADAM, ADAMW_DECAY, SGD, Arrays, network_layers
 from . import Call
 
 VERSION = f"torch {torch.__version__}"
 ISA = torch.backends.cpu.get_cpu_capability()
+# Where PyTorch has several ways, each is tried so often and the fastest is taken.
+TRIALS, TRIAL_CALLS = 5, 3
 
 
 @contextmanager
@@ -26,7 +30,7 @@ def threads(n: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _tensors(inputs: Arrays, *names: str) -> list[torch.Tensor]:
+def _tensors(inputs: Arrays, *names: str) -> list[Tensor]:
     """The inputs of those names, sharing their memory and their strides."""
     return [torch.from_numpy(inputs[name]) for name in names]
 
@@ -34,7 +38,7 @@ def _tensors(inputs: Arrays, *names: str) -> list[torch.Tensor]:
 def _matmul(inputs: Arrays) -> Call:
     a, b = _tensors(inputs, "a", "b")
     y = a.new_empty(a.shape[0], b.shape[1])
-    return lambda: (torch.matmul(a, b, out=y),)
+    return lambda: (torch.mm(a, b, out=y),)
 
 
 def _matmul_bias_relu(inputs: Arrays) -> Call:
@@ -113,16 +117,84 @@ def _sgd(inputs: Arrays) -> Call:
     return call
 
 
+def _linear_by_autograd(x: Tensor, dy: Tensor, w: Tensor, b: Tensor) -> Call:
+    """As a training step does it, with the weight as PyTorch keeps it: (out, in)."""
+    x, w, b = (t.detach().requires_grad_() for t in (x, w.T.contiguous(), b))
+
+    def call():
+        y = functional.relu(functional.linear(x, w, b))
+        dx, dw, db = torch.autograd.grad(y, (x, w, b), dy)
+        return y.detach(), dx, dw.T, db
+
+    return call
+
+
+def _linear_by_hand(x: Tensor, dy: Tensor, w: Tensor, b: Tensor) -> Call:
+    """Operators with ``out=`` and no autograd; ``w`` (in, out) in any memory order."""
+    y, dx, dw, db = (
+        torch.empty_like(dy),
+        torch.empty_like(x),
+        torch.empty_like(w),
+        torch.empty_like(b),
+    )
+    dz = torch.empty_like(dy)
+    backward = torch.ops.aten.threshold_backward.grad_input
+
+    def call():
+        torch.addmm(b, x, w, out=y).relu_()
+        backward(dy, y, 0, grad_input=dz)
+        torch.mm(x.T, dz, out=dw)
+        torch.sum(dz, 0, out=db)
+        torch.mm(dz, w.T, out=dx)
+        return y, dx, dw, db
+
+    return call
+
+
+def _linear(inputs: Arrays) -> Call:
+    """The fastest of autograd and of the operators by hand, with either order of the weight."""
+    x, dy, w, b = _tensors(inputs, "x", "dy", "w1", "b1")
+    ways = (
+        _linear_by_autograd(x, dy, w, b),
+        _linear_by_hand(x, dy, w, b),
+        _linear_by_hand(x, dy, w.T.contiguous().T, b),
+    )
+    return min(ways, key=lambda way: min(timeit.repeat(way, number=TRIAL_CALLS, repeat=TRIALS)))
+
+
+def _model(inputs: Arrays) -> torch.nn.Sequential:
+    layers: list[torch.nn.Module] = []
+    for w, b in network_layers(inputs):
+        dense = torch.nn.Linear(*w.shape, dtype=torch.from_numpy(w).dtype)
+        with torch.no_grad():  # PyTorch keeps weights as (out, in)
+            dense.weight.copy_(torch.from_numpy(w).T)
+            dense.bias.copy_(torch.from_numpy(b))
+        layers += [dense, torch.nn.ReLU()]
+    return torch.nn.Sequential(*layers[:-1])
+
+
+def _as_in_out(parameters: Iterable[Tensor]) -> list[Tensor]:
+    """Weights (out, in) as views (in, out), biases as they are."""
+    return [p.T if p.ndim == 2 else p for p in parameters]
+
+
+def _mlp(inputs: Arrays) -> Call:
+    x, dy = _tensors(inputs, "x", "dy")
+    model = _model(inputs)
+    parameters = list(model.parameters())
+
+    def call():
+        y = model(x)
+        grads = torch.autograd.grad(y, parameters, dy)
+        return y.detach(), *_as_in_out(grads)
+
+    return call
+
+
 def _train_step(inputs: Arrays) -> Call:
     x, targets = _tensors(inputs, "x", "targets")
-    w1, b1, w2, b2 = _tensors(inputs, "w1", "b1", "w2", "b2")
-    model = torch.nn.Sequential(
-        torch.nn.Linear(*w1.shape), torch.nn.ReLU(), torch.nn.Linear(*w2.shape)
-    ).to(x.dtype)
+    model = _model(inputs)
     parameters = list(model.parameters())
-    with torch.no_grad():  # PyTorch keeps weights as (out, in)
-        for parameter, value in zip(parameters, (w1.T, b1, w2.T, b2), strict=True):
-            parameter.copy_(value)
     optimizer = torch.optim.Adam(parameters, **ADAM, fused=True)
 
     def call():
@@ -132,8 +204,8 @@ def _train_step(inputs: Arrays) -> Call:
         optimizer.step()
         return (
             loss.detach(),
-            *[p.grad.T if p.ndim == 2 else p.grad for p in parameters],
-            *[p.detach().T if p.ndim == 2 else p.detach() for p in parameters],
+            *_as_in_out(p.grad for p in parameters),
+            *_as_in_out(p.detach() for p in parameters),
         )
 
     return call
@@ -151,6 +223,7 @@ def _call_matmul(inputs: Arrays) -> Call:
 
 PREPARE = {
     "matmul": _matmul,
+    "matmul_prepacked": _matmul,
     "matmul_bias_relu": _matmul_bias_relu,
     "frobenius_norm": _frobenius_norm,
     "relu": _relu,
@@ -160,6 +233,8 @@ PREPARE = {
     "cross_entropy": _cross_entropy,
     "adamw": _adamw,
     "sgd": _sgd,
+    "linear": _linear,
+    "mlp": _mlp,
     "train_step": _train_step,
     "call_relu": _call_relu,
     "call_matmul": _call_matmul,

@@ -27,10 +27,11 @@ SOURCE = Path(__file__).with_name("peak.c")
 # call of memcpy, whose non-temporal stores no kernel of interest uses.
 FLAGS = ("-O3", "-ffp-contract=fast", "-fno-tree-loop-distribute-patterns", "-shared", "-fPIC")
 
+ISAS = ("baseline", "avx2", "avx512")  # from the narrowest; named as by FASTNN_ISA
 REALS = {"float32": ("f32", ctypes.c_float), "float64": ("f64", ctypes.c_double)}
-# Working sets, all threads together, at which the bandwidths are taken: within L1, L2 and L3 of
-# today's processors, and far outside every cache.
-LEVELS = {"32K": 32 << 10, "256K": 256 << 10, "16M": 16 << 20, "256M": 256 << 20}
+# Working sets, all threads together, at which the bandwidths are taken: within L1, L2, about all of
+# L2, within L3 of today's processors, and far outside every cache.
+LEVELS = {"32K": 32 << 10, "256K": 256 << 10, "1M": 1 << 20, "16M": 16 << 20, "256M": 256 << 20}
 # A factor below one: the chains converge to addend / (1 - factor) = 1 instead of overflowing.
 FACTOR, ADDEND = 0.75, 0.25
 # A few hundred nanoseconds of chains: far above what the loop around them costs.
@@ -43,7 +44,7 @@ SECONDS, QUICK_SECONDS = 0.03, 0.003
 
 
 class MachineError(RuntimeError):
-    """The limits could not be measured: there is no working C compiler."""
+    """The limits could not be measured: no working C compiler, or no such instruction set."""
 
 
 @dataclass
@@ -53,7 +54,7 @@ class Machine:
     Attributes
     ----------
     cpu, isa : str
-        Marketing name, and the widest instruction set, which the loops were compiled for.
+        Marketing name, and the instruction set that the loops were compiled for.
     fma : dict
         ``fma[dtype][threads]``: GFLOP/s of multiply-add chains in registers.
     read, copy : dict
@@ -253,7 +254,20 @@ def _stream_rates(
     )
 
 
-def measure(threads: list[int], quick: bool = False) -> Machine:
+def _choose_isa(loops: ctypes.CDLL, isa: str | None) -> str:
+    """The asked-for instruction set, or the widest that this CPU has."""
+    widest = ISAS.index(loops.widest_isa().decode())
+    if isa is None:
+        return ISAS[widest]
+    if isa not in ISAS[: widest + 1]:
+        raise MachineError(
+            f"no limits for the instruction set {isa!r}: this CPU has "
+            f"{', '.join(ISAS[: widest + 1])}"
+        )
+    return isa
+
+
+def measure(threads: list[int], quick: bool = False, isa: str | None = None) -> Machine:
     """Measure this machine's limits with each number of threads.
 
     Parameters
@@ -262,14 +276,16 @@ def measure(threads: list[int], quick: bool = False) -> Machine:
         Numbers of threads; each a key of the result's rates.
     quick : bool
         Samples of 3 ms instead of 30 ms.
+    isa : str or None
+        One of ``ISAS`` to compute and to stream with; None takes the widest that the CPU has.
 
     Raises
     ------
     MachineError
-        When there is no working C compiler.
+        When there is no working C compiler, or the CPU has no such instruction set.
     """
     loops = compile_loops()
-    isa = loops.widest_isa().decode()
+    isa = _choose_isa(loops, isa)
     seconds = QUICK_SECONDS if quick else SECONDS
     machine = Machine(cpu_name(), isa, {}, {}, {})
     for n in threads:
