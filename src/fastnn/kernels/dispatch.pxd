@@ -20,11 +20,13 @@ cdef extern from "leaves.h" nogil:
         double grad_scale, l2, keep, beta1, beta2, one_minus_beta1, one_minus_beta2, step_size, inv_sqrt_correction2, eps
 
     struct fastnn_leaves_f32:
-        int64_t lanes, mr, nr
+        int64_t lanes, mr, nr, dot_tile, dot_columns
         void (*pack_a)(int64_t, int64_t, const float*, int64_t, int64_t, float*) noexcept nogil
         void (*pack_b)(int64_t, int64_t, const float*, int64_t, int64_t, float*) noexcept nogil
         void (*gemm_tile)(int64_t, int64_t, int64_t, float, int, const float*, int64_t, int64_t, const float*, int64_t, float,
                           float*, int64_t, int64_t, const float*, int, float*) noexcept nogil
+        void (*gemm_dots)(int64_t, int64_t, int64_t, float, const float*, int64_t, const float*, int64_t, float, float*, int64_t, int64_t,
+                          const float*, int, float*) noexcept nogil
         void (*gemv_rows)(int64_t, int64_t, const float*, const float*, int64_t, float*) noexcept nogil
         void (*gemv_columns)(int64_t, int64_t, const float*, const float*, int64_t, float*) noexcept nogil
         void (*gemv_finish)(int64_t, float, float*, float, float*, int64_t, const float*, int64_t, int, float*) noexcept nogil
@@ -43,11 +45,13 @@ cdef extern from "leaves.h" nogil:
         void (*adam)(int64_t, float*, const float*, float*, float*, const fastnn_adam_f32*) noexcept nogil
 
     struct fastnn_leaves_f64:
-        int64_t lanes, mr, nr
+        int64_t lanes, mr, nr, dot_tile, dot_columns
         void (*pack_a)(int64_t, int64_t, const double*, int64_t, int64_t, double*) noexcept nogil
         void (*pack_b)(int64_t, int64_t, const double*, int64_t, int64_t, double*) noexcept nogil
         void (*gemm_tile)(int64_t, int64_t, int64_t, double, int, const double*, int64_t, int64_t, const double*, int64_t, double,
                           double*, int64_t, int64_t, const double*, int, double*) noexcept nogil
+        void (*gemm_dots)(int64_t, int64_t, int64_t, double, const double*, int64_t, const double*, int64_t, double, double*, int64_t, int64_t,
+                          const double*, int, double*) noexcept nogil
         void (*gemv_rows)(int64_t, int64_t, const double*, const double*, int64_t, double*) noexcept nogil
         void (*gemv_columns)(int64_t, int64_t, const double*, const double*, int64_t, double*) noexcept nogil
         void (*gemv_finish)(int64_t, double, double*, double, double*, int64_t, const double*, int64_t, int, double*) noexcept nogil
@@ -69,7 +73,7 @@ cdef const fastnn_leaves_f32 *leaves_f32
 cdef const fastnn_leaves_f64 *leaves_f64
 
 
-# pack.h, gemm.h, gemv.h
+# pack.h, gemm.h, gemv.h, dots.h
 
 cdef inline int64_t tile_rows(const real *_) noexcept nogil:
     return leaves_f32.mr if real is float else leaves_f64.mr
@@ -79,6 +83,12 @@ cdef inline int64_t tile_columns(const real *_) noexcept nogil:
 
 cdef inline int64_t vector_lanes(const real *_) noexcept nogil:
     return leaves_f32.lanes if real is float else leaves_f64.lanes
+
+cdef inline int64_t dot_tile(const real *_) noexcept nogil:
+    return leaves_f32.dot_tile if real is float else leaves_f64.dot_tile
+
+cdef inline int64_t dot_columns(const real *_) noexcept nogil:
+    return leaves_f32.dot_columns if real is float else leaves_f64.dot_columns
 
 cdef inline void pack_a(int64_t m, int64_t k, const real *a, int64_t rsa, int64_t csa, real *out) noexcept nogil:
     if real is float:
@@ -99,6 +109,13 @@ cdef inline void gemm_tile(int64_t m, int64_t n, int64_t k, real alpha, int pack
         leaves_f32.gemm_tile(m, n, k, alpha, packed, a, rsa, csa, b, ldb, beta, c, rsc, csc, bias, activation, preact)
     else:
         leaves_f64.gemm_tile(m, n, k, alpha, packed, a, rsa, csa, b, ldb, beta, c, rsc, csc, bias, activation, preact)
+
+cdef inline void gemm_dots(int64_t m, int64_t n, int64_t k, real alpha, const real *a, int64_t rsa, const real *b, int64_t csb, real beta,
+                           real *c, int64_t rsc, int64_t csc, const real *bias, int activation, real *preact) noexcept nogil:
+    if real is float:
+        leaves_f32.gemm_dots(m, n, k, alpha, a, rsa, b, csb, beta, c, rsc, csc, bias, activation, preact)
+    else:
+        leaves_f64.gemm_dots(m, n, k, alpha, a, rsa, b, csb, beta, c, rsc, csc, bias, activation, preact)
 
 cdef inline void gemv_rows(int64_t k, int64_t n, const real *x, const real *b, int64_t ldb, real *y) noexcept nogil:
     if real is float:

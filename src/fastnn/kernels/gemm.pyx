@@ -1,14 +1,16 @@
 """Matrix product C := act(alpha A B + beta C + bias), C m x n, A m x k, B k x n, each with any row and column stride: which path to take.
 
 `choose_path` decides. One row or one column is a matrix-vector product that reads the matrix once, in place. A small C with a long k is divided over k, into
-parts that the shape fixes. Everything else takes the five loops of gemm_loops.pyx. The bits do not depend on the number of threads.
+parts that the shape fixes. Operands that are contiguous along k take dot products where C is narrow or has few rows. Everything else takes the five loops
+of gemm_loops.pyx. The bits do not depend on the number of threads.
 Accuracy: |C - C_exact| <= (k + 3) eps (|A| |B| + |bias|), elementwise, as for any order of summation (Higham 2002, section 3.5).
 """
 from cython.parallel cimport parallel
 from libc.stdint cimport int64_t
 
 from .arrays cimport BAD_ARGUMENT, NO_MEMORY, OK
-from .dispatch cimport FASTNN_ACT_NONE, add_run, gemv_columns, gemv_finish, gemv_rows, real, tile_rows
+from .dispatch cimport (FASTNN_ACT_NONE, add_run, dot_columns, dot_tile, gemm_dots, gemv_columns, gemv_finish, gemv_rows, real, tile_columns, tile_rows,
+                        vector_lanes)
 from .gemm_loops cimport Blocks, Product, balanced, ceil_div, choose_blocks, pack_whole, packed_size, panel_count, worker
 from .memory cimport give, take
 from .threads cimport share, team_size, thread_id, threads_for
@@ -21,22 +23,37 @@ cdef enum:
     GEMV_STRIP = 4096           # columns whose sums stay in the L1 cache meanwhile
     LINE = 16                   # columns in a cache line: threads do not write to the same one
 
+    DOT_K = 64                  # products below which dot products are not worth their sums over the lanes
+    DOT_BLOCK = 1024            # products at a time: the rows of A of a tile stay in the L1 cache
+
 cdef enum Path:
     LOOPS
+    LOOPS_TRANSPOSED
     ROW         # a row times B
     COLUMN      # A times a column
+    DOTS        # rows of A times columns of B, as dot products
     OVER_K      # the sum divided over k
 
 
 cdef Path choose_path(const Product *g, const real *t) noexcept nogil:
+    cdef int64_t lanes = vector_lanes(t), tiles = ceil_div(g.m, tile_rows(t)) * panel_count(g.n, t)
+    # Columns of C that fill little of their vectors: 10 of 16 lanes, 17 of 32.
+    cdef bint narrow = g.n <= 2 * lanes and 7 * g.n <= 5 * ceil_div(g.n, lanes) * lanes
     if g.b_is_packed or g.k == 0:
         return LOOPS
     if g.m == 1 and (g.csb == 1 or g.rsb == 1):
         return ROW
     if g.n == 1 and (g.rsa == 1 or g.csa == 1):
         return COLUMN
-    if g.k >= 2 * SPLIT_K and ceil_div(g.m, tile_rows(t)) * panel_count(g.n, t) < SPLIT_TILES:
+    if g.k >= 2 * SPLIT_K and tiles < SPLIT_TILES:
         return OVER_K
+    # The sums over the lanes cost 60/k of the multiply-adds; packing B^T costs 16/m of them. Narrow columns are packed as rows, which is little.
+    if g.csa == 1 and g.k >= DOT_K and (narrow or (g.rsb == 1 and g.csb != 1 and 4 * g.m <= g.k)):
+        return DOTS
+    if g.csc != 1 and g.rsc == 1 and g.bias is NULL:        # column-major C
+        return LOOPS_TRANSPOSED
+    if narrow and g.rsa == 1 and g.m >= tile_columns(t) and g.bias is NULL:
+        return LOOPS_TRANSPOSED
     return LOOPS
 
 
@@ -106,6 +123,50 @@ cdef int run_row(const Product *g, const real *t) noexcept nogil:
     return OK
 
 
+cdef void dots_share(int team, int thread, const Product *g, const real *b, int64_t csb) noexcept nogil:
+    """This thread's tiles of C; the longer side of C is walked once, so its operand is read once."""
+    cdef const real *a = <const real*>g.a
+    cdef int64_t wide = balanced(g.n, dot_columns(b), 1), high = balanced(g.m, min(<int64_t>4, dot_tile(b) // wide), 1)
+    cdef int64_t column_tiles = ceil_div(g.n, wide), row_tiles = ceil_div(g.m, high), tile, first, last, i, j, pb, pc, kb, offset
+    cdef int64_t kc = balanced(g.k, DOT_BLOCK, 1), k_blocks = ceil_div(g.k, kc)
+    cdef bint by_rows = g.m >= g.n, end
+    share(row_tiles if by_rows else column_tiles, team, thread, &first, &last)
+    for pb in range(k_blocks):
+        pc = pb * kc
+        kb = min(kc, g.k - pc)
+        end = pb == k_blocks - 1
+        for tile in range(first * column_tiles if by_rows else first * row_tiles, last * column_tiles if by_rows else last * row_tiles):
+            i = (tile // column_tiles if by_rows else tile % row_tiles) * high
+            j = (tile % column_tiles if by_rows else tile // row_tiles) * wide
+            offset = i * g.rsc + j * g.csc
+            gemm_dots(min(high, g.m - i), min(wide, g.n - j), kb, <real>g.alpha, a + i * g.rsa + pc, g.rsa, b + j * csb + pc, csb,
+                      <real>(g.beta if pb == 0 else 1), <real*>g.c + offset, g.rsc, g.csc,
+                      <const real*>g.bias + j if end and g.bias is not NULL else NULL, g.activation if end else FASTNN_ACT_NONE,
+                      <real*>g.preact + offset if end and g.preact is not NULL else NULL)
+
+
+cdef int run_dots(const Product *g, const real *t) noexcept nogil:
+    cdef int team = threads_for(2.0 * g.m * g.n * g.k, GRAIN)
+    cdef const real *b = <const real*>g.b
+    cdef int64_t csb = g.csb, p, j
+    cdef real *columns = NULL
+    if g.rsb != 1:
+        columns = <real*>take(g.n * g.k * <int64_t>sizeof(real))
+        if columns is NULL:
+            return NO_MEMORY
+        for p in range(g.k):
+            for j in range(g.n):
+                columns[j * g.k + p] = b[p * g.rsb + j * g.csb]
+        b, csb = columns, g.k
+    if team == 1:
+        dots_share(1, 0, g, b, csb)
+    else:
+        with parallel(num_threads=team):
+            dots_share(team_size(), thread_id(), g, b, csb)
+    give(columns)
+    return OK
+
+
 cdef void over_k_share(int team, int thread, const Product *g, const Blocks *s, int64_t part, real *sums, real *scratch) noexcept nogil:
     """This thread's parts of k: sums[i] = A(:, part i) B(part i, :), each m x n."""
     cdef Product g_i = g[0]
@@ -157,17 +218,16 @@ cdef int run(const Product *g, const real *t) noexcept nogil:
     if g.c is NULL or (g.k > 0 and (g.a is NULL or g.b is NULL)):
         return BAD_ARGUMENT
     path = choose_path(g, t)
-    if path == COLUMN:
-        other = transposed(g)
-        return run_row(&other, t)
     if path == ROW:
         return run_row(g, t)
+    if path == DOTS:
+        return run_dots(g, t)
     if path == OVER_K:
         return run_over_k(g, t)
-    if g.csc != 1 and g.rsc == 1 and g.bias is NULL and not g.b_is_packed:      # column-major C
-        other = transposed(g)
-        return run_loops(&other, t)
-    return run_loops(g, t)
+    if path == LOOPS:
+        return run_loops(g, t)
+    other = transposed(g)
+    return run_row(&other, t) if path == COLUMN else run_loops(&other, t)
 
 
 cdef void stack_offsets(const Stack *stack, int64_t i, int64_t *oa, int64_t *ob, int64_t *oc) noexcept nogil:

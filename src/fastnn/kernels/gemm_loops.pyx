@@ -68,6 +68,11 @@ cdef void choose_blocks(const Product *g, Blocks *s, const real *t) noexcept nog
         s.size_b = ceil_div(min(s.nc, g.n), lanes) * lanes * s.kc
 
 
+cdef inline int64_t packed_from(const Blocks *s, int64_t nb, const real *t) noexcept nogil:
+    """The first panel of a block of columns that is packed: none but a last one that is not of whole vectors, where B is read in place."""
+    return panel_count(nb, t) - (1 if nb % vector_lanes(t) else 0) if s.b_in_place else 0
+
+
 cdef void split_team(int team, int64_t row_tiles, int64_t panels, int *rows, int *columns) noexcept nogil:
     """Arrange the team as rows x columns over the tiles of C so that the largest part is smallest; rather in rows, which pack A once."""
     cdef int64_t part, best = -1
@@ -91,12 +96,19 @@ cdef void pack_panels(int team, int thread, int64_t first_packed, int64_t kb, in
         pack_b(panel_start(i + 1, nb, b) - j, kb, b + j * csb, rsb, csb, packed + (j - origin) * kb)
 
 
-cdef void block_times_panels(const Product *g, int64_t mb, int64_t panel0, int64_t panel1, int64_t first_packed, int64_t nb, int64_t kb,
-                             bint a_packed, const real *a, const real *b, const real *packed_b, double beta, int64_t ic, int64_t jc,
-                             bint last) noexcept nogil:
-    """Loops 2 and 1: rows ic..ic+mb-1 of C (a points to the block of A, in place or packed) times panels panel0..panel1-1 of the columns at jc."""
-    cdef int64_t mr = tile_rows(a), lanes = vector_lanes(a), origin = panel_start(first_packed, nb, a), step = mr * (kb if a_packed else g.rsa)
-    cdef int64_t csa = mr if a_packed else g.csa, panel, i, j, width, ldb, offset
+cdef inline int64_t row_start(int64_t tile, const Product *g, const Blocks *s, int64_t mr) noexcept nogil:
+    """The first row of a tile of C. In place, tiles are as equal as can be, since there is a kernel for every height; packed panels have mr rows."""
+    cdef int64_t tiles = ceil_div(g.m, mr)
+    return min(g.m, tile * mr) if s.pack_a else g.m * tile // tiles
+
+
+cdef void block_times_panels(const Product *g, const Blocks *s, int64_t tile0, int64_t tile1, int64_t panel0, int64_t panel1, int64_t nb,
+                             int64_t kb, const real *a, const real *b, const real *packed_b, double beta, int64_t jc, bint last) noexcept nogil:
+    """Loops 2 and 1: tiles tile0..tile1-1 of the rows of C times panels panel0..panel1-1 of the columns at jc.
+
+    a points to row 0 of A in place, or to the packed tile tile0."""
+    cdef int64_t mr = tile_rows(a), lanes = vector_lanes(a), first_packed = packed_from(s, nb, a), origin = panel_start(first_packed, nb, a)
+    cdef int64_t csa = mr if s.pack_a else g.csa, panel, tile, i, j, width, ldb, offset
     cdef const real *panel_b
     cdef const real *bias
     for panel in range(panel0, panel1):
@@ -107,9 +119,11 @@ cdef void block_times_panels(const Product *g, int64_t mb, int64_t panel0, int64
         else:
             panel_b, ldb = packed_b + (j - origin) * kb, ceil_div(width, lanes) * lanes
         bias = <const real*>g.bias + jc + j if last and g.bias is not NULL else NULL
-        for i in range(ceil_div(mb, mr)):
-            offset = (ic + i * mr) * g.rsc + (jc + j) * g.csc
-            gemm_tile(min(mr, mb - i * mr), width, kb, <real>g.alpha, a_packed, a + i * step, g.rsa, csa, panel_b, ldb, <real>beta,
+        for tile in range(tile0, tile1):
+            i = row_start(tile, g, s, mr)
+            offset = i * g.rsc + (jc + j) * g.csc
+            gemm_tile(row_start(tile + 1, g, s, mr) - i, width, kb, <real>g.alpha, s.pack_a,
+                      a + ((tile - tile0) * mr * kb if s.pack_a else i * g.rsa), g.rsa, csa, panel_b, ldb, <real>beta,
                       <real*>g.c + offset, g.rsc, g.csc, bias, g.activation if last else FASTNN_ACT_NONE,
                       <real*>g.preact + offset if last and g.preact is not NULL else NULL)
 
@@ -117,43 +131,40 @@ cdef void block_times_panels(const Product *g, int64_t mb, int64_t panel0, int64
 cdef void worker(int team, int thread, const Product *g, const Blocks *s, real *scratch) noexcept nogil:
     """What each thread of the team does: loops 5 to 3, its share of packing B, and its rectangle of the tiles of C."""
     cdef const real *a = <const real*>g.a
-    cdef const real *b = <const real*>g.b
+    cdef const real *b
+    cdef const real *block_a
     cdef real *packed_a = scratch + s.size_b + thread * s.size_a
     cdef const real *packed_b = scratch
-    cdef int64_t mr = tile_rows(a), lanes = vector_lanes(a), jc, nb, pc, kb, ic, i0, i1, panel0, panel1, first_packed
-    cdef int64_t jb, pb, mb, row_tiles = ceil_div(g.m, mr)
+    cdef int64_t mr = tile_rows(a), lanes = vector_lanes(a), jc, nb, pc, kb, tile, tile0, tile1, last_tile, panel0, panel1
+    cdef int64_t jb, pb, i, tiles = ceil_div(g.m, mr)
     cdef int rows = 1, columns = 1
     cdef bint last
-    cdef double beta
     for jb in range(s.n_blocks):
         jc = jb * s.nc
         nb = min(s.nc, g.n - jc)
-        first_packed = panel_count(nb, a) - (1 if nb % lanes else 0) if s.b_in_place else 0
-        split_team(team, row_tiles, panel_count(nb, a), &rows, &columns)
-        share(row_tiles, rows, thread // columns, &i0, &i1)
+        split_team(team, tiles, panel_count(nb, a), &rows, &columns)
+        share(tiles, rows, thread // columns, &tile0, &tile1)
         share(panel_count(nb, a), columns, thread % columns, &panel0, &panel1)
-        i0, i1 = i0 * mr, min(g.m, i1 * mr)
         for pb in range(s.k_blocks):
             pc = pb * s.kc
             kb = min(s.kc, g.k - pc)
             last = pb == s.k_blocks - 1
-            beta = g.beta if pb == 0 else 1
+            b = <const real*>g.b + pc * g.rsb + jc * g.csb
             if g.b_is_packed:
-                packed_b = b + jc * g.k + pc * ceil_div(nb, lanes) * lanes
+                packed_b = <const real*>g.b + jc * g.k + pc * ceil_div(nb, lanes) * lanes
             elif s.size_b > 0:
-                pack_panels(team, thread, first_packed, kb, nb, b + pc * g.rsb + jc * g.csb, g.rsb, g.csb, scratch)
+                pack_panels(team, thread, packed_from(s, nb, a), kb, nb, b, g.rsb, g.csb, scratch)
                 barrier(team)
-            ic = i0
-            while ic < i1 and panel0 < panel1:
-                mb = min(s.mc, i1 - ic)
+            tile = tile0
+            while tile < tile1 and panel0 < panel1:
+                last_tile = min(tile1, tile + s.mc // mr)
+                block_a = a + pc * g.csa
                 if s.pack_a:
-                    pack_a(mb, kb, a + ic * g.rsa + pc * g.csa, g.rsa, g.csa, packed_a)
-                    block_times_panels(g, mb, panel0, panel1, first_packed, nb, kb, True, <const real*>packed_a, b + pc * g.rsb + jc, packed_b,
-                                       beta, ic, jc, last)
-                else:
-                    block_times_panels(g, mb, panel0, panel1, first_packed, nb, kb, False, a + ic * g.rsa + pc * g.csa, b + pc * g.rsb + jc,
-                                       packed_b, beta, ic, jc, last)
-                ic += s.mc
+                    i = row_start(tile, g, s, mr)
+                    pack_a(row_start(last_tile, g, s, mr) - i, kb, block_a + i * g.rsa, g.rsa, g.csa, packed_a)
+                    block_a = packed_a
+                block_times_panels(g, s, tile, last_tile, panel0, panel1, nb, kb, block_a, b, packed_b, g.beta if pb == 0 else 1, jc, last)
+                tile = last_tile
             if s.size_b > 0:
                 barrier(team)
 

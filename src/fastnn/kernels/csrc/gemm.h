@@ -1,7 +1,6 @@
 /* gemm.h: the micro-kernel of C := act(alpha A B + beta C + bias), one tile of C.
  *
- * The element c_ij is a chain of multiply-adds over p = 0..k-1, whatever the tile it falls in (a tile of one row: four chains, p mod 4), so the bits do not
- * depend on how the tiles are divided among threads.
+ * The element c_ij is a chain of multiply-adds over p = 0..k-1, whatever the tile it falls in (in a tile of one row: four chains, p mod 4).
  * A is a packed panel (then csa is MR and rsa is not read) or rows in place with any strides; B is a packed panel or rows in place, ldb elements apart, and has whole
  * vectors: columns past n are computed and dropped. beta == 0 never reads C. bias is n values along the columns, or NULL. preact, with the strides of C, or
  * NULL, receives the argument of the activation.
@@ -11,13 +10,13 @@
 
 #include "tile.h"
 
-/* acc += A B for MR rows given by pointers. csa is a constant where the caller knows it. */
-#define ACCUMULATE(ROW)                                                                                                                              \
+/* acc += A B, A(i, p) being the expression ELEMENT after p steps of csa. */
+#define ACCUMULATE(rows, ELEMENT)                                                                                                                             \
     for (int64_t p = 0; p < k; p++) {                                                                                                                \
         vec bv[NV];                                                                                                                                  \
         UNROLL for (int j = 0; j < nv; j++) bv[j] = load(b + j * LANES);                                                                             \
-        UNROLL for (int i = 0; i < MR; i++) {                                                                                                        \
-            const vec av = splat(ROW);                                                                                                               \
+        UNROLL for (int i = 0; i < rows; i++) {                                                                                                      \
+            const vec av = splat(ELEMENT);                                                                                                             \
             UNROLL for (int j = 0; j < nv; j++) acc[i][j] += av * bv[j];                                                                             \
         }                                                                                                                                            \
         b += ldb;                                                                                                                                    \
@@ -58,19 +57,17 @@ INLINE void tile_packed(const int nv, int64_t m, int64_t n, int64_t k, real alph
     enum { csa = MR };
     vec acc[MR][NV];
     UNROLL for (int i = 0; i < MR; i++) UNROLL for (int j = 0; j < nv; j++) acc[i][j] = (vec){0};
-    ACCUMULATE(a[i])
+    ACCUMULATE(MR, a[i])
     finish(MR, nv, acc, m, n, alpha, beta, c, ldc, bias, relu);
 }
 
-/* Rows of A in place. Rows past m repeat the last one: computed and dropped, no branch and nothing read out of bounds. */
-INLINE void tile_in_place(const int nv, int64_t m, int64_t n, int64_t k, real alpha, const real *restrict a, int64_t rsa, int64_t csa, const real *restrict b,
-                          int64_t ldb, real beta, real *c, int64_t ldc, const real *bias, int relu) {
+/* Rows of A in place, as many as the tile has: nothing is computed to be dropped, and nothing read out of bounds. */
+INLINE void tile_in_place(const int rows, const int nv, int64_t n, int64_t k, real alpha, const real *restrict a, int64_t rsa, int64_t csa,
+                          const real *restrict b, int64_t ldb, real beta, real *c, int64_t ldc, const real *bias, int relu) {
     vec acc[MR][NV];
-    int64_t row[MR];
-    UNROLL for (int i = 0; i < MR; i++) row[i] = (i < m ? i : m - 1) * rsa;
-    UNROLL for (int i = 0; i < MR; i++) UNROLL for (int j = 0; j < nv; j++) acc[i][j] = (vec){0};
-    ACCUMULATE(a[row[i]])
-    finish(MR, nv, acc, m, n, alpha, beta, c, ldc, bias, relu);
+    UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < nv; j++) acc[i][j] = (vec){0};
+    ACCUMULATE(rows, a[i * rsa])
+    finish(rows, nv, acc, rows, n, alpha, beta, c, ldc, bias, relu);
 }
 
 /* One row: four chains for each vector hide the latency that eight rows would have hidden. */
@@ -88,19 +85,35 @@ INLINE void tile_row(const int nv, int64_t n, int64_t k, real alpha, const real 
     finish(1, nv, acc, 1, n, alpha, beta, c, 0, bias, relu);
 }
 
-INLINE void tile(const int nv, int64_t m, int64_t n, int64_t k, real alpha, int packed, const real *a, int64_t rsa, int64_t csa, const real *b, int64_t ldb, real beta,
-                 real *c, int64_t ldc, const real *bias, int relu) {
-    if (m == 1)
-        tile_row(nv, n, k, alpha, a, csa, b, ldb, beta, c, bias, relu);
-    else if (packed)
+INLINE void tile(const int nv, int64_t m, int64_t n, int64_t k, real alpha, int packed, const real *a, int64_t rsa, int64_t csa, const real *b, int64_t ldb,
+                 real beta, real *c, int64_t ldc, const real *bias, int relu) {
+    if (packed) {
         tile_packed(nv, m, n, k, alpha, a, b, ldb, beta, c, ldc, bias, relu);
-    else
-        tile_in_place(nv, m, n, k, alpha, a, rsa, csa, b, ldb, beta, c, ldc, bias, relu);
+        return;
+    }
+#define ROWS(rows)                                                                                                                                   \
+    case rows: tile_in_place(rows, nv, n, k, alpha, a, rsa, csa, b, ldb, beta, c, ldc, bias, relu); break;
+    switch (m) {
+    case 1: tile_row(nv, n, k, alpha, a, csa, b, ldb, beta, c, bias, relu); break;
+        ROWS(2)
+        ROWS(3)
+        ROWS(4)
+#if MR > 4
+        ROWS(5)
+        ROWS(6)
+#endif
+#if MR > 6
+        ROWS(7)
+        ROWS(8)
+#endif
+    }
+#undef ROWS
 }
 
-static void tile_of_width(int64_t m, int64_t n, int64_t k, real alpha, int packed, const real *a, int64_t rsa, int64_t csa, const real *b, int64_t ldb, real beta, real *c,
-                          int64_t ldc, const real *bias, int relu) {
-    switch ((n + LANES - 1) / LANES) { /* the trip counts of tile() become constants */
+/* Trip counts become constants: a tile of every height and width is compiled. */
+static void tile_of_width(int64_t m, int64_t n, int64_t k, real alpha, int packed, const real *a, int64_t rsa, int64_t csa, const real *b, int64_t ldb,
+                          real beta, real *c, int64_t ldc, const real *bias, int relu) {
+    switch ((n + LANES - 1) / LANES) {
     case 1: tile(1, m, n, k, alpha, packed, a, rsa, csa, b, ldb, beta, c, ldc, bias, relu); break;
     case 2: tile(2, m, n, k, alpha, packed, a, rsa, csa, b, ldb, beta, c, ldc, bias, relu); break;
 #if NV > 2

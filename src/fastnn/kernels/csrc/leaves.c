@@ -6,6 +6,7 @@
 #include "activation.h"
 #include "elementwise.h"
 #include "gemm.h"
+#include "dots.h"
 #include "gemv.h"
 #include "pack.h"
 #include "reduce.h"
@@ -24,9 +25,12 @@ const struct JOIN(fastnn_leaves_, SUFFIX) TABLE(FASTNN_ISA, SUFFIX) = {
     .lanes = LANES,
     .mr = MR,
     .nr = NR,
+    .dot_tile = DOT_TILE,
+    .dot_columns = DOT_COLUMNS,
     .pack_a = pack_a,
     .pack_b = pack_b,
     .gemm_tile = gemm_tile,
+    .gemm_dots = gemm_dots,
     .gemv_rows = gemv_rows,
     .gemv_columns = gemv_columns,
     .gemv_finish = gemv_finish,

@@ -21,11 +21,14 @@ enum { FASTNN_ACT_NONE = 0, FASTNN_ACT_RELU = 1 };
     struct fastnn_leaves_##S {                                                                                                                       \
         const char *isa;                                                                                                                             \
         int64_t lanes, mr, nr; /* reals in a vector, rows and columns of a GEMM tile */                                                              \
-        /* pack.h, gemm.h, gemv.h */                                                                                                                 \
+        int64_t dot_tile, dot_columns; /* dot products at once, and columns among them at most */                                                    \
+        /* pack.h, gemm.h, gemv.h, dots.h */                                                                                                         \
         void (*pack_a)(int64_t m, int64_t k, const R *a, int64_t rsa, int64_t csa, R *out);                                                           \
         void (*pack_b)(int64_t n, int64_t k, const R *b, int64_t rsb, int64_t csb, R *out);                                                           \
         void (*gemm_tile)(int64_t m, int64_t n, int64_t k, R alpha, int packed, const R *a, int64_t rsa, int64_t csa, const R *b, int64_t ldb, R beta, \
                           R *c, int64_t rsc, int64_t csc, const R *bias, int activation, R *preact);                                                 \
+        void (*gemm_dots)(int64_t m, int64_t n, int64_t k, R alpha, const R *a, int64_t rsa, const R *b, int64_t csb, R beta, R *c, int64_t rsc,       \
+                          int64_t csc, const R *bias, int activation, R *preact);                                                                    \
         void (*gemv_rows)(int64_t k, int64_t n, const R *x, const R *b, int64_t ldb, R *y);                                                           \
         void (*gemv_columns)(int64_t k, int64_t n, const R *x, const R *b, int64_t ldb, R *y);                                                        \
         void (*gemv_finish)(int64_t n, R alpha, R *y, R beta, R *c, int64_t incc, const R *bias, int64_t incbias, int activation, R *preact);          \

@@ -71,7 +71,10 @@ INLINE void pack_panel(const int width, int w, int64_t k, const real *x, int64_t
 }
 
 static void pack_a(int64_t m, int64_t k, const real *a, int64_t rsa, int64_t csa, real *out) {
-    for (int64_t i = 0; i < m; i += MR) pack_panel(MR, m - i < MR ? (int)(m - i) : MR, k, a + i * rsa, rsa, csa, out + i * k);
+    const int64_t whole = rsa == 1 ? m / MR * MR : 0; /* a row of A^T feeds all panels at once: it is read as one run, page by page */
+    for (int64_t p = 0; p < k && whole > 0; p++)
+        for (int64_t i = 0; i < whole; i += MR) memcpy(out + i * k + p * MR, a + i + p * csa, MR * sizeof(real));
+    for (int64_t i = whole; i < m; i += MR) pack_panel(MR, m - i < MR ? (int)(m - i) : MR, k, a + i * rsa, rsa, csa, out + i * k);
 }
 
 /* A panel of n <= NR columns. */

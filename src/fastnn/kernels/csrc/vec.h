@@ -98,21 +98,35 @@ INLINE vec choose(ivec mask, vec a, vec b) { return (vec)(((ivec)a & mask) | ((i
 /* max(x, 0) that hands NaN on, as NumPy's maximum and PyTorch's relu do. */
 INLINE vec relu_vec(vec x) { return choose(x <= 0, (vec){0}, x); }
 
-/* Sums and maxima over the lanes, in an order fixed by the instruction set. */
+/* The lanes of v in another order. */
+#if defined(__clang__)
+INLINE vec permute(vec v, ivec from) {
+    vec out;
+    for (int l = 0; l < LANES; l++) out[l] = v[from[l]];
+    return out;
+}
+#else
+INLINE vec permute(vec v, ivec from) { return __builtin_shuffle(v, from); }
+#endif
+
+/* Sums and maxima over the lanes, in halves: an order fixed by the instruction set. */
 INLINE real sum_lanes(vec v) {
-    real lanes[LANES];
-    store(lanes, v);
-    for (int half = LANES / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];
-    return lanes[0];
+    UNROLL for (int half = LANES / 2; half > 0; half /= 2) {
+        ivec from;
+        UNROLL for (int l = 0; l < LANES; l++) from[l] = l ^ half;
+        v += permute(v, from);
+    }
+    return v[0];
 }
 
 INLINE real max_lanes(vec v) {
-    real lanes[LANES];
-    store(lanes, v);
-    for (int half = LANES / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; i++) lanes[i] = lanes[i] > lanes[i + half] ? lanes[i] : lanes[i + half];
-    return lanes[0];
+    UNROLL for (int half = LANES / 2; half > 0; half /= 2) {
+        ivec from;
+        UNROLL for (int l = 0; l < LANES; l++) from[l] = l ^ half;
+        const vec w = permute(v, from);
+        v = choose(w > v, w, v);
+    }
+    return v[0];
 }
 
 #endif
