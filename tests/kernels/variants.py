@@ -57,3 +57,22 @@ def misaligned(n, dtype):
     """n elements at an address that is no multiple of their size."""
     raw = np.zeros(n * np.dtype(dtype).itemsize + 1, np.uint8)
     return raw[1:].view(dtype)
+
+
+def exact(a, b):
+    return a.astype(np.longdouble) @ b.astype(np.longdouble)
+
+
+def assert_product(c, a, b, extra=0.0):
+    """|c - (a b + extra)| <= (k + 3) eps (|a| |b| + |extra|), elementwise."""
+    k = a.shape[-1]
+    want = exact(a, b) + extra
+    bound = (k + 3) * np.finfo(c.dtype).eps * (
+        exact(np.abs(a), np.abs(b)) + np.abs(extra)
+    ) + np.finfo(c.dtype).tiny
+    assert c.shape == want.shape
+    assert (np.abs(c - want) <= bound).all()
+
+
+def normal(rng, shape, real):
+    return rng.standard_normal(shape).astype(real)

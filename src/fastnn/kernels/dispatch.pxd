@@ -27,6 +27,7 @@ cdef extern from "leaves.h" nogil:
                           float*, int64_t, int64_t, const float*, int, float*) noexcept nogil
         void (*gemm_dots)(int64_t, int64_t, int64_t, float, const float*, int64_t, const float*, int64_t, float, float*, int64_t, int64_t,
                           const float*, int, float*) noexcept nogil
+        void (*pack_columns)(int64_t, int64_t, const float*, int64_t, float*) noexcept nogil
         void (*gemv_rows)(int64_t, int64_t, const float*, const float*, int64_t, float*) noexcept nogil
         void (*gemv_columns)(int64_t, int64_t, const float*, const float*, int64_t, float*) noexcept nogil
         void (*gemv_finish)(int64_t, float, float*, float, float*, int64_t, const float*, int64_t, int, float*) noexcept nogil
@@ -52,6 +53,7 @@ cdef extern from "leaves.h" nogil:
                           double*, int64_t, int64_t, const double*, int, double*) noexcept nogil
         void (*gemm_dots)(int64_t, int64_t, int64_t, double, const double*, int64_t, const double*, int64_t, double, double*, int64_t, int64_t,
                           const double*, int, double*) noexcept nogil
+        void (*pack_columns)(int64_t, int64_t, const double*, int64_t, double*) noexcept nogil
         void (*gemv_rows)(int64_t, int64_t, const double*, const double*, int64_t, double*) noexcept nogil
         void (*gemv_columns)(int64_t, int64_t, const double*, const double*, int64_t, double*) noexcept nogil
         void (*gemv_finish)(int64_t, double, double*, double, double*, int64_t, const double*, int64_t, int, double*) noexcept nogil
@@ -116,6 +118,12 @@ cdef inline void gemm_dots(int64_t m, int64_t n, int64_t k, real alpha, const re
         leaves_f32.gemm_dots(m, n, k, alpha, a, rsa, b, csb, beta, c, rsc, csc, bias, activation, preact)
     else:
         leaves_f64.gemm_dots(m, n, k, alpha, a, rsa, b, csb, beta, c, rsc, csc, bias, activation, preact)
+
+cdef inline void pack_columns(int64_t k, int64_t n, const real *b, int64_t rsb, real *out) noexcept nogil:
+    if real is float:
+        leaves_f32.pack_columns(k, n, b, rsb, out)
+    else:
+        leaves_f64.pack_columns(k, n, b, rsb, out)
 
 cdef inline void gemv_rows(int64_t k, int64_t n, const real *x, const real *b, int64_t ldb, real *y) noexcept nogil:
     if real is float:

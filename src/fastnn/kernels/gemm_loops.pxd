@@ -21,6 +21,7 @@ cdef struct Product:
 cdef struct Blocks:
     int64_t mc, kc, nc, k_blocks, n_blocks
     bint pack_a, b_in_place
+    int64_t height, taller  # rows of a tile where A is in place; the first `taller` tiles have one more
     int64_t size_a, size_b  # reals of scratch for a block of A (each thread) and of B (all together)
 
 cdef inline int64_t ceil_div(int64_t a, int64_t b) noexcept nogil:

@@ -59,6 +59,8 @@ cdef void choose_blocks(const Product *g, Blocks *s, const real *t) noexcept nog
     # Rows of A in place are runs along k: a step takes no new page.
     s.pack_a = g.csa != 1 and strided(g.rsa, g.csa, size) and g.n > FEW_PANELS * nr
     s.size_a = s.mc * s.kc if s.pack_a else 0
+    s.height = g.m // ceil_div(g.m, mr)
+    s.taller = g.m % ceil_div(g.m, mr)
     s.b_in_place = not g.b_is_packed and g.csb == 1 and (not strided(1, g.rsb, size) or g.m <= FEW_TILES * mr)
     if g.b_is_packed:
         s.size_b = 0
@@ -98,8 +100,7 @@ cdef void pack_panels(int team, int thread, int64_t first_packed, int64_t kb, in
 
 cdef inline int64_t row_start(int64_t tile, const Product *g, const Blocks *s, int64_t mr) noexcept nogil:
     """The first row of a tile of C. In place, tiles are as equal as can be, since there is a kernel for every height; packed panels have mr rows."""
-    cdef int64_t tiles = ceil_div(g.m, mr)
-    return min(g.m, tile * mr) if s.pack_a else g.m * tile // tiles
+    return min(g.m, tile * mr) if s.pack_a else tile * s.height + min(tile, s.taller)
 
 
 cdef void block_times_panels(const Product *g, const Blocks *s, int64_t tile0, int64_t tile1, int64_t panel0, int64_t panel1, int64_t nb,

@@ -1,4 +1,4 @@
-/* dots.h: a tile of C as dot products along k, for rows of A and columns of B that are contiguous: nothing is packed, and no lane is lost where C is narrow.
+/* dots.h: a tile of C as dot products along k, for rows of A and columns of B that are contiguous: no lane is lost where C is narrow.
  *
  * Registers: rows * columns accumulators and the rows of A. Their sums over the lanes are taken LANES at a time, by a tree of exchanges: three instructions
  * for every two accumulators instead of two for every halving of each.
@@ -16,11 +16,16 @@ enum { DOT_TILE = 8, DOT_ROWS = 4, DOT_COLUMNS = 4 };
 #endif
 
 /* Lane l of the result is the sum of the lanes of r[l]. */
-INLINE vec sum_each(vec r[LANES]) {
-    UNROLL for (int s = 1; s < LANES; s *= 2) UNROLL for (int i = 0; i < LANES; i += 2 * s) {
-        EXCHANGE(vec, ivec, LANES, r[i], r[i + s], s);
-        r[i] += r[i + s];
+#define SUM_STAGE(r, s)                                                                                                                              \
+    if (s < LANES) UNROLL for (int i = 0; i < LANES; i++) if (!(i & (2 * s - 1))) {                                                                   \
+        EXCHANGE(vec, ivec, LANES, r[i], r[(i + s) % LANES], s);                                                                                     \
+        r[i] += r[(i + s) % LANES];                                                                                                                  \
     }
+INLINE vec sum_each(vec r[LANES]) {
+    SUM_STAGE(r, 1)
+    SUM_STAGE(r, 2)
+    SUM_STAGE(r, 4)
+    SUM_STAGE(r, 8)
     return r[0];
 }
 
@@ -48,6 +53,19 @@ INLINE void dots(const int rows, const int columns, int64_t k, const real *restr
     UNROLL for (int t = 0; t < ROUNDED; t += LANES) if (t < rows * columns) store(sums + t, sum_each(acc + t));
 }
 
+/* out[j * k + p] = b[p * rsb + j]: rows of B, n <= LANES long, as columns. */
+static void pack_columns(int64_t k, int64_t n, const real *b, int64_t rsb, real *out) {
+    int64_t p = 0;
+    for (; p + LANES <= k; p += LANES) {
+        vec r[LANES];
+        UNROLL for (int i = 0; i < LANES; i++) r[i] = load_part(b + (p + i) * rsb, n, 0);
+        TRANSPOSE(vec, ivec, LANES, r);
+        UNROLL for (int j = 0; j < LANES; j++) if (j < n) store(out + j * k + p, r[j]);
+    }
+    for (; p < k; p++)
+        for (int64_t j = 0; j < n; j++) out[j * k + p] = b[p * rsb + j];
+}
+
 /* C (m x n, m <= DOT_ROWS, n <= DOT_COLUMNS, m n <= DOT_TILE, any strides) := act(alpha A B + beta C + bias). Everything as for gemm_tile, but rows of A and
  * columns of B are contiguous, rsa and csb apart. */
 static void gemm_dots(int64_t m, int64_t n, int64_t k, real alpha, const real *a, int64_t rsa, const real *b, int64_t csb, real beta, real *c, int64_t rsc,
@@ -63,6 +81,15 @@ static void gemm_dots(int64_t m, int64_t n, int64_t k, real alpha, const real *a
     }
 #undef DOTS
     const int last = activation != FASTNN_ACT_NONE || preact;
+    if (!last && csc == 1 && n <= LANES) {
+        for (int64_t i = 0; i < m; i++) {
+            vec v = alpha * load_part(sums + i * n, n, 0);
+            if (beta != 0) v += beta * load_part(c + i * rsc, n, 0);
+            if (bias) v += load_part(bias, n, 0);
+            store_part(c + i * rsc, n, v);
+        }
+        return;
+    }
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++) {
             real v = alpha * sums[i * n + j];

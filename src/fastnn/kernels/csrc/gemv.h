@@ -6,19 +6,25 @@
 
 enum { GEMV_ROWS = 8, GEMV_COLUMNS = 4 }; /* streams read side by side: enough for the prefetchers, few enough for their number */
 
-/* y += sum over `rows` <= GEMV_ROWS rows of x_r b_r. */
+/* The first n columns, n < LANES, of y += sum over rows of x_r b_r. */
+INLINE void add_part(const int rows, int64_t n, const real *x, const real *b, int64_t ldb, real *restrict y) {
+    vec v = load_part(y, n, 0);
+    UNROLL for (int r = 0; r < rows; r++) v += x[r] * load_part(b + r * ldb, n, 0);
+    store_part(y, n, v);
+}
+
+/* y += sum over `rows` <= GEMV_ROWS rows of x_r b_r, loads of b aligned where its rows allow it: a vector across two cache lines costs two loads. A column is
+ * summed alike wherever the vectors begin. */
 INLINE void add_rows(const int rows, int64_t n, const real *x, const real *b, int64_t ldb, real *restrict y) {
-    int64_t j = 0;
+    int64_t j = ldb % LANES ? 0 : -(int64_t)((uintptr_t)b / sizeof(real)) & (LANES - 1);
+    if (j > n) j = n;
+    if (j > 0) add_part(rows, j, x, b, ldb, y);
     for (; j + LANES <= n; j += LANES) {
         vec v = load(y + j);
         UNROLL for (int r = 0; r < rows; r++) v += x[r] * load(b + r * ldb + j);
         store(y + j, v);
     }
-    for (; j < n; j++) {
-        real v = y[j];
-        UNROLL for (int r = 0; r < rows; r++) v += x[r] * b[r * ldb + j];
-        y[j] = v;
-    }
+    if (j < n) add_part(rows, n - j, x, b + j, ldb, y + j);
 }
 
 /* y_j = sum_p x_p b_pj, rows of b contiguous. y is n values that stay in the L1 cache while b streams by. */

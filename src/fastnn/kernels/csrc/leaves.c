@@ -31,6 +31,7 @@ const struct JOIN(fastnn_leaves_, SUFFIX) TABLE(FASTNN_ISA, SUFFIX) = {
     .pack_b = pack_b,
     .gemm_tile = gemm_tile,
     .gemm_dots = gemm_dots,
+    .pack_columns = pack_columns,
     .gemv_rows = gemv_rows,
     .gemv_columns = gemv_columns,
     .gemv_finish = gemv_finish,

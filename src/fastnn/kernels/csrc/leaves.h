@@ -29,6 +29,7 @@ enum { FASTNN_ACT_NONE = 0, FASTNN_ACT_RELU = 1 };
                           R *c, int64_t rsc, int64_t csc, const R *bias, int activation, R *preact);                                                 \
         void (*gemm_dots)(int64_t m, int64_t n, int64_t k, R alpha, const R *a, int64_t rsa, const R *b, int64_t csb, R beta, R *c, int64_t rsc,       \
                           int64_t csc, const R *bias, int activation, R *preact);                                                                    \
+        void (*pack_columns)(int64_t k, int64_t n, const R *b, int64_t rsb, R *out);                                                                  \
         void (*gemv_rows)(int64_t k, int64_t n, const R *x, const R *b, int64_t ldb, R *y);                                                           \
         void (*gemv_columns)(int64_t k, int64_t n, const R *x, const R *b, int64_t ldb, R *y);                                                        \
         void (*gemv_finish)(int64_t n, R alpha, R *y, R beta, R *c, int64_t incc, const R *bias, int64_t incbias, int activation, R *preact);          \

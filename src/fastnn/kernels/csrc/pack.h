@@ -34,8 +34,14 @@ typedef bits isquarevec __attribute__((vector_size(SQUARE * sizeof(real))));
     } while (0)
 #endif
 
+/* One stage for every bit of the numbers of lanes; written out, because the masks are constants only if the loops are gone. */
+#define TRANSPOSE_STAGE(V, I, L, r, s)                                                                                                               \
+    if (s < L) UNROLL for (int i = 0; i < L; i++) if (!(i & s)) EXCHANGE(V, I, L, r[i], r[(i | s) % L], s)
 #define TRANSPOSE(V, I, L, r)                                                                                                                        \
-    UNROLL for (int s = 1; s < L; s *= 2) UNROLL for (int i = 0; i < L; i++) if (!(i & s)) EXCHANGE(V, I, L, r[i], r[i + s], s)
+    TRANSPOSE_STAGE(V, I, L, r, 1);                                                                                                                  \
+    TRANSPOSE_STAGE(V, I, L, r, 2);                                                                                                                  \
+    TRANSPOSE_STAGE(V, I, L, r, 4);                                                                                                                  \
+    TRANSPOSE_STAGE(V, I, L, r, 8)
 
 /* out[p * width + i] = x[i * si + p], i < w <= SQUARE, p < SQUARE; zero for w <= i < SQUARE. */
 INLINE void transpose_square(int w, const real *x, int64_t si, real *out, int64_t width, int lanes) {

@@ -1,0 +1,197 @@
+"""The paths of gemm.pyx one by one: matrix-vector, long k, narrow, strided, prepacked, with the pre-activation kept."""
+
+import ctypes
+import pickle
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import gemm, matmul
+
+from .variants import WRONG_TYPES, assert_product, exact, guarded, layouts, normal
+
+
+@pytest.mark.parametrize("k", [1, 63, 191, 192, 256, 300, 1024, 1500])
+@pytest.mark.parametrize("n", [2, 3, 5, 9, 10, 11, 17, 19, 22, 23])
+def test_narrow(n, k, real, rng):
+    """Dot products from 192 on, tiles below, on their side where A is transposed."""
+    for m in (2, 13, 130):
+        a, b, bias = normal(rng, (m, k), real), normal(rng, (k, n), real), normal(rng, n, real)
+        for x in (a, np.asfortranarray(a)):
+            for y in (b, np.asfortranarray(b), layouts(b)):
+                y = y if isinstance(y, np.ndarray) else dict(y)["sliced"]
+                out, untouched = guarded((m, n), real)
+                matmul(x, y, bias=bias, out=out)
+                assert_product(out, a, b, bias.astype(np.longdouble))
+                untouched()
+        c = normal(rng, (m, n), real)
+        want = 2 * c - exact(a, b)
+        bound = (k + 4) * np.finfo(real).eps * (exact(np.abs(a), np.abs(b)) + 2 * np.abs(c))
+        assert (np.abs(gemm(a, b, c, alpha=-1, beta=2) - want) <= bound).all()
+
+
+ROWS_AND_COLUMNS = [
+    (1, 784, 256),
+    (1, 100, 3000),
+    (1, 3000, 100),
+    (1, 7, 1),
+    (300, 500, 1),
+    (1, 1, 500),
+    (9, 1, 1),
+]
+
+
+@pytest.mark.parametrize("shape", ROWS_AND_COLUMNS, ids=str)
+def test_one_row_or_one_column(shape, real, rng, n_threads):
+    """The paths that read the matrix in place, along its rows and along its columns."""
+    m, k, n = shape
+    a, b, bias = normal(rng, (m, k), real), normal(rng, (k, n), real), normal(rng, n, real)
+    for name, x, y in [(f"{i} {j}", x, y) for i, x in layouts(a) for j, y in layouts(b)]:
+        out, untouched = guarded((m, n), real)
+        matmul(x, y, bias=bias, out=out)
+        assert_product(out, a, b, bias.astype(np.longdouble))
+        untouched()
+        c = normal(rng, (m, n), real)
+        start, got = c.copy(), gemm(x, y, c, alpha=-2, beta=1)
+        bound = (k + 4) * np.finfo(real).eps * (2 * exact(np.abs(a), np.abs(b)) + np.abs(start))
+        assert (np.abs(got - (start - 2 * exact(a, b))) <= bound).all(), name
+    assert (matmul(a, b, bias=bias, activation="relu") >= 0).all()
+
+
+@pytest.mark.parametrize("shape", [(3, 5000, 4), (10, 20000, 10), (8, 2048, 48), (2, 2049, 65)])
+def test_long_sums_over_a_small_product(shape, real, rng):
+    m, k, n = shape
+    a, b, bias = normal(rng, (m, k), real), normal(rng, (k, n), real), normal(rng, n, real)
+    results = set()
+    for n_threads in (1, 2, 3, 8):
+        with fastnn.num_threads(n_threads):
+            c = matmul(a, b, bias=bias)
+            assert_product(c, a, b, bias.astype(np.longdouble))
+            results.add(c.tobytes())
+            c = np.ones((m, n), real)
+            gemm(np.asfortranarray(a), b, c, alpha=0.5, beta=2)
+            np.testing.assert_allclose(c, 0.5 * exact(a, b) + 2, atol=4 * k * np.finfo(real).eps)
+    assert len(results) == 1
+
+
+@pytest.mark.parametrize("wide", [512, 1024, 1027])
+def test_strides_of_a_page_and_more(wide, real, rng):
+    """Transposed A and plain B whose steps along k are a page apart are packed, others read in place."""
+    big = normal(rng, (wide, wide), real)
+    for m, k, n in [(200, 300, 210), (20, wide, 130), (50, 40, wide), (wide, 33, 50)]:
+        a, b = big[:k, :m].T, big[:k, wide - n :]
+        out, untouched = guarded((m, n), real)
+        matmul(a, b, out=out)
+        assert_product(out, a, b)
+        untouched()
+
+
+def test_nothing_is_read_past_the_end(real):
+    """Operands that end at a page that must not be touched."""
+    mmap = pytest.importorskip("mmap")
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "mprotect"):
+        pytest.skip("this system has no mprotect")
+    page = mmap.PAGESIZE
+    memory = mmap.mmap(-1, 3 * page)
+    view = np.frombuffer(memory, np.uint8)
+    start = view.ctypes.data
+    assert libc.mprotect(ctypes.c_void_p(start + 2 * page), ctypes.c_size_t(page), 0) == 0
+
+    def at_the_end(rows, cols):
+        size = np.dtype(real).itemsize * rows * cols
+        x = view[2 * page - size : 2 * page].view(real).reshape(rows, cols)
+        x[...] = 1
+        return x
+
+    ones = np.ones((40, 40), real)
+    for rows, cols in [(1, 1), (1, 37), (7, 10), (3, 33), (13, 16), (39, 17), (9, 1)]:
+        edge = at_the_end(rows, cols)
+        for x, y in [
+            (ones[:, :rows], edge),
+            (edge, ones[:cols]),
+            (edge.T, ones[:rows]),
+            (ones[:, :cols], edge.T),
+        ]:
+            assert (matmul(x, y) == x.shape[1]).all()
+            assert (matmul(x[:1], y) == x.shape[1]).all()
+            assert (matmul(x, fastnn.pack(y)) == x.shape[1]).all()
+        np.testing.assert_allclose(fastnn.softmax(edge), 1 / cols, rtol=1e-5)
+        assert fastnn.frobenius_norm(edge) == pytest.approx(np.sqrt(edge.size))
+        out = at_the_end(rows, cols)
+        matmul(ones[:rows], ones[:, :cols], out=out)
+        assert (out == 40).all()
+    del x, y, edge, out
+    assert libc.mprotect(ctypes.c_void_p(start + 2 * page), ctypes.c_size_t(page), 3) == 0
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(1, 784, 256), (5, 7, 3), (33, 400, 97), (200, 1000, 65), (3, 5, 8200), (4, 0, 3), (4, 3, 0)],
+)
+def test_packed(shape, real, rng, n_threads):
+    m, k, n = shape
+    a, b, bias = normal(rng, (m, k), real), normal(rng, (k, n), real), normal(rng, n, real)
+    for name, y in layouts(b):
+        packed = fastnn.pack(y)
+        y[...] = np.nan  # it is a copy
+        assert packed.shape == (k, n) and packed.dtype == real and packed.nbytes >= b.nbytes
+        out, untouched = guarded((m, n), real)
+        assert matmul(a, packed, bias=bias, out=out) is out
+        if k:
+            assert_product(out, a, b, bias.astype(np.longdouble))
+        untouched()
+        assert (matmul(a.T.copy().T, packed, bias=bias) == out).all(), name
+    packed = fastnn.pack(b)
+    np.testing.assert_array_equal(matmul(a[0], packed), matmul(a[:1], packed)[0])
+    stack = np.stack([a, a + 1])
+    assert matmul(stack, packed).shape == (2, m, n)
+    np.testing.assert_array_equal(matmul(stack[:, ::-1], packed)[:, ::-1], matmul(stack, packed))
+    np.testing.assert_array_equal(
+        matmul(stack, packed, out=np.empty((n, m, 2), real).T[:, :, :]), matmul(stack, packed)
+    )
+
+
+def test_packed_refuses():
+    good = fastnn.pack(np.ones((3, 4), np.float32))
+    assert repr(good) == "PackedMatrix(shape=(3, 4), dtype=float32)"
+    with pytest.raises(ValueError, match=r"\(2, 2\) and \(3, 4\) do not fit"):
+        matmul(np.ones((2, 2), np.float32), good)
+    with pytest.raises(TypeError, match="packed matrix of float32 but a of float64"):
+        matmul(np.ones((2, 3)), good)
+    with pytest.raises(ValueError, match="must be 2-D"):
+        fastnn.pack(np.ones(3, np.float32))
+    with pytest.raises(TypeError):
+        pickle.dumps(good)
+    for bad in WRONG_TYPES:
+        with pytest.raises(TypeError, match="pack: b must be"):
+            fastnn.pack(bad)
+
+
+def test_preact(real, rng, n_threads):
+    for m, k, n in [(1, 50, 33), (30, 400, 65), (4, 5000, 5), (200, 30, 200)]:
+        a, b, bias = normal(rng, (m, k), real), normal(rng, (k, n), real), normal(rng, n, real)
+        z, untouched = guarded((m, n), real)
+        y = matmul(a, b, bias=bias, activation="relu", preact=z)
+        np.testing.assert_array_equal(z, matmul(a, b, bias=bias))
+        np.testing.assert_array_equal(y, np.maximum(z, 0))
+        untouched()
+        np.testing.assert_array_equal(
+            matmul(a, fastnn.pack(b), bias=bias, activation="relu", preact=z), np.maximum(z, 0)
+        )
+        out, z = np.empty((n, m), real).T, np.empty((n, m), real).T
+        np.testing.assert_allclose(
+            matmul(a, b, activation="relu", out=out, preact=z), np.maximum(z, 0)
+        )
+    stack = normal(rng, (3, 4, 5), real)
+    z = np.empty((3, 4, 4), real)
+    np.testing.assert_array_equal(
+        matmul(stack, stack.transpose(0, 2, 1), activation="relu", preact=z), np.maximum(z, 0)
+    )
+    with pytest.raises(ValueError, match="preact must have the strides"):
+        matmul(a, b, preact=np.empty((n, m), real).T)
+    with pytest.raises(ValueError, match=r"preact must have the shape"):
+        matmul(a, b, preact=np.empty((n, m + 1), real))
+    with pytest.raises(ValueError, match="preact overlaps out"):
+        matmul(a, b, out=(same := np.empty((m, n), real)), preact=same)
