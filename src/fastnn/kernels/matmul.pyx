@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t
 
 import numpy as np
 
+from .activation cimport activation_code
 from .arrays cimport check_overlap, check_status, real_like, real_type, refuse_output, stride
 from .dispatch cimport FASTNN_ACT_NONE, FASTNN_ACT_RELU, real
 from .gemm cimport MOST_AXES, Stack, gemm as gemm_real, gemm_stack
@@ -53,14 +54,6 @@ cdef int multiply(int typenum, double alpha, Matrix a, Matrix b, double beta, Ma
             else:
                 status = call(<double*>NULL, alpha, &a, &b, beta, &c, pbias, activation, stack)
     return check_status(status, op)
-
-
-cdef int activation_code(object activation, str op) except -1:
-    if activation is None:
-        return FASTNN_ACT_NONE
-    if activation == "relu":
-        return FASTNN_ACT_RELU
-    raise ValueError(f"{op}: activation must be None or 'relu', not {activation!r}")
 
 
 cdef int refuse_operands(cnp.ndarray a, cnp.ndarray b, int64_t columns, int64_t rows, str op) except -1:
@@ -131,7 +124,9 @@ def matmul(a, b, *, bias=None, activation=None, out=None):
     """
     cdef int typenum = real_type(a, "matmul", "a")
     cdef cnp.ndarray x = <cnp.ndarray>a, y = real_like(b, typenum, "matmul", "b", "a"), c, row
-    cdef int act = FASTNN_ACT_NONE if activation is None else activation_code(activation, "matmul")
+    cdef int act = activation_code(activation, "matmul")
+    if act > FASTNN_ACT_RELU:
+        raise ValueError(f"matmul: activation must be None or 'relu', not {activation!r}")
     cdef cnp.npy_intp shape[2]
     if cnp.PyArray_NDIM(x) != 2 or cnp.PyArray_NDIM(y) != 2:
         return stacked(x, y, bias, act, out)

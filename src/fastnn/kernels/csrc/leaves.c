@@ -3,6 +3,7 @@
 
 #include "vec.h"
 
+#include "activation.h"
 #include "elementwise.h"
 #include "gemm.h"
 #include "reduce.h"
@@ -24,14 +25,13 @@ const struct JOIN(fastnn_leaves_, SUFFIX) TABLE(FASTNN_ISA, SUFFIX) = {
     .pack_a = pack_a,
     .pack_b = pack_b,
     .gemm_tile = gemm_tile,
-    .relu = relu,
-    .relu_backward = relu_backward,
+    .activation = activation,
+    .activation_backward = activation_backward,
     .scale = scale,
     .add = add,
     .mse = mse,
     .sum_squares = sum_squares,
     .max_abs = max_abs,
-    .column_sum = column_sum,
     .softmax = softmax,
     .softmax_backward = softmax_backward,
     .cross_entropy = cross_entropy,
