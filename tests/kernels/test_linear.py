@@ -4,9 +4,25 @@ import numpy as np
 import pytest
 
 import fastnn
+from fastnn import kernels
 from fastnn.kernels import linear_backward
 
 from .variants import layouts
+
+# what each activation's derivative is read off, and how, in float64
+SLOPES = {
+    None: (None, lambda _: 1.0),
+    "relu": ("y", lambda y: y > 0),
+    "tanh": ("y", lambda y: 1 - y * y),
+    "sigmoid": ("y", lambda y: y * (1 - y)),
+    "gelu": ("preact", lambda z: kernels.gelu_backward(np.ones_like(z), z)),
+    "gelu_tanh": (
+        "preact",
+        lambda z: kernels.gelu_backward(np.ones_like(z), z, approximate="tanh"),
+    ),
+    "silu": ("preact", lambda z: kernels.silu_backward(np.ones_like(z), z)),
+}
+ACTIVATIONS = [name for name in SLOPES if name]
 
 
 def problem(rng, n, n_in, n_out, real):
@@ -19,7 +35,7 @@ def problem(rng, n, n_in, n_out, real):
     return [a.astype(real) for a in (dy, x, w, y)]
 
 
-@pytest.mark.parametrize("activation", [None, "relu"])
+@pytest.mark.parametrize("activation", SLOPES)
 @pytest.mark.parametrize(
     "shape",
     [
@@ -37,9 +53,11 @@ def test_adds_to_the_gradients(shape, activation, real, rng, n_threads):
     dy, x, w, y = problem(rng, *shape, real)
     dw, db = rng.standard_normal(w.shape).astype(real), rng.standard_normal(w.shape[1]).astype(real)
     dw0, db0, dy0 = dw.copy(), db.copy(), dy.copy()
-    dx = linear_backward(dy, x, w, dw=dw, db=db, y=y, activation=activation)
-    dz = np.where(y > 0, dy, 0) if activation else dy
-    dz64 = dz.astype(np.float64)
+    saved, slope = SLOPES[activation]
+    dx = linear_backward(
+        dy, x, w, dw=dw, db=db, activation=activation, **({saved: y} if saved else {})
+    )
+    dz64 = dy.astype(np.float64) * slope(y.astype(np.float64))
     tolerance = 50 * np.finfo(real).eps * (sum(shape) + 1)
     np.testing.assert_allclose(dw, dw0 + x.T.astype(np.float64) @ dz64, rtol=0, atol=tolerance)
     np.testing.assert_allclose(db, db0 + dz64.sum(0), rtol=0, atol=tolerance)
@@ -47,14 +65,16 @@ def test_adds_to_the_gradients(shape, activation, real, rng, n_threads):
     np.testing.assert_array_equal(dy, dy0)
 
 
-def test_any_layout(real, rng):
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+def test_any_layout(activation, real, rng):
     dy, x, w, y = problem(rng, 30, 40, 20, real)
     dw, db = np.zeros_like(w), np.zeros(20, real)
-    plain = linear_backward(dy, x, w, dw=dw, db=db, y=y, activation="relu")
+    saved, _ = SLOPES[activation]
+    plain = linear_backward(dy, x, w, dw=dw, db=db, activation=activation, **{saved: y})
     for views in zip(layouts(dy), layouts(x), layouts(w), layouts(y), strict=True):
         (name, dy_), (_, x_), (_, w_), (_, y_) = views
         dw_, db_ = np.zeros_like(w), np.zeros(20, real)
-        dx = linear_backward(dy_, x_, w_, dw=dw_, db=db_, y=y_, activation="relu")
+        dx = linear_backward(dy_, x_, w_, dw=dw_, db=db_, activation=activation, **{saved: y_})
         assert (dx == plain).all() and (dw_ == dw).all() and (db_ == db).all(), name
 
 
@@ -65,13 +85,17 @@ def test_first_layer_and_no_bias(real, rng):
     np.testing.assert_allclose(dw, x.T @ dy, rtol=1e-5, atol=1e-6)
 
 
-def test_same_bits_at_any_thread_count(real, rng):
+@pytest.mark.parametrize("activation", SLOPES)
+def test_same_bits_at_any_thread_count(activation, real, rng):
     dy, x, w, y = problem(rng, 1000, 130, 70, real)
+    saved, _ = SLOPES[activation]
     results = set()
     for n_threads in (1, 2, 3, 8):
         with fastnn.num_threads(n_threads):
             dw, db = np.zeros_like(w), np.zeros(70, real)
-            dx = linear_backward(dy, x, w, dw=dw, db=db, y=y, activation="relu")
+            dx = linear_backward(
+                dy, x, w, dw=dw, db=db, activation=activation, **({saved: y} if saved else {})
+            )
             results.add((dx.tobytes(), dw.tobytes(), db.tobytes()))
     assert len(results) == 1
 
@@ -81,8 +105,17 @@ def test_refuses_and_adds_nothing(rng):
     dw, db = np.zeros_like(w), np.zeros(3, np.float32)
     frozen = np.zeros_like(w)
     frozen.flags.writeable = False
+    wide = np.zeros((8, 3), np.float32)
     wrong = [
-        ({"dw": dw, "db": db, "activation": "relu"}, ValueError, "needs y"),
+        *(
+            (
+                {"dw": dw, "db": db, "activation": name, other: y},
+                ValueError,
+                f"needs {SLOPES[name][0]}",
+            )
+            for name in ACTIVATIONS
+            for other in ({"y", "preact"} - {SLOPES[name][0]})
+        ),
         ({"dw": dw.T.copy(), "db": db}, ValueError, "dw must have the shape of w"),
         ({"dw": np.asfortranarray(dw), "db": db}, ValueError, "dw must be C-contiguous"),
         ({"dw": frozen, "db": db}, ValueError, "dw is read-only"),
@@ -95,7 +128,14 @@ def test_refuses_and_adds_nothing(rng):
             ValueError,
             "y must have the shape of dy",
         ),
-        ({"dw": dw, "db": db, "activation": "tanh"}, ValueError, "activation must be"),
+        (
+            {"dw": dw, "db": db, "preact": y.astype(np.float64), "activation": "silu"},
+            TypeError,
+            "preact is of float64",
+        ),
+        ({"dw": wide[:5], "preact": wide, "activation": "gelu"}, ValueError, "dw overlaps preact"),
+        ({"dw": dw, "db": db, "activation": "swish"}, ValueError, "activation must be one of"),
+        ({"dw": dw, "db": db, "activation": ["relu"]}, ValueError, "activation must be one of"),
     ]
     for arguments, error, message in wrong:
         with pytest.raises(error, match=message):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fastnn import nn
+from fastnn.nn.linear import ACTIVATIONS
 
 STEP = 1e-5  # error of a central difference: about STEP**2 of truncation, 1e-16 / STEP of rounding
 TOLERANCE = 1e-6
@@ -55,7 +56,7 @@ def away_from_zero(rng, shape):
 
 @pytest.mark.parametrize("shape", [(5,), (7, 5), (2, 3, 5), (1, 5)])
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("activation", [None, "relu"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_linear(shape, bias, activation):
     layer = nn.Linear(5, 4, bias, activation, dtype=np.float64, rng=3)
     if bias:
@@ -78,8 +79,11 @@ def test_linear_with_strided_input_and_gradient():
 
 
 @pytest.mark.parametrize("shape", [(5,), (3, 4), (2, 3, 4)])
-def test_relu(shape):
-    check_gradients(nn.ReLU(), away_from_zero(np.random.default_rng(4), shape))
+@pytest.mark.parametrize(
+    "layer", [nn.ReLU(), nn.Tanh(), nn.Sigmoid(), nn.SiLU(), nn.GELU(), nn.GELU("tanh")], ids=repr
+)
+def test_activation_layers(layer, shape):
+    check_gradients(layer, away_from_zero(np.random.default_rng(4), shape))
 
 
 @pytest.mark.parametrize("shape", [(5,), (3, 4), (2, 3, 4)])
@@ -88,8 +92,9 @@ def test_softmax(shape):
 
 
 def test_models():
-    mlp = nn.MLP((5, 8, 6, 3), dtype=np.float64, rng=0)
-    check_gradients(mlp, np.random.default_rng(6).normal(size=(4, 5)))
+    for activation in ACTIVATIONS:
+        mlp = nn.MLP((5, 8, 6, 3), activation, dtype=np.float64, rng=0)
+        check_gradients(mlp, np.random.default_rng(6).normal(size=(4, 5)))
     linear = nn.Linear(5, 4, dtype=np.float64, rng=1)
     model = nn.Sequential(linear, nn.ReLU(), nn.Linear(4, 3, dtype=np.float64, rng=2), nn.Softmax())
     check_gradients(model, np.random.default_rng(7).normal(size=(4, 5)))
@@ -118,7 +123,9 @@ def test_calls_of_one_layer_do_not_disturb_each_other():
     "make",
     [
         lambda: nn.Linear(4, 4, activation="relu", rng=0),
+        lambda: nn.Linear(4, 4, activation="gelu", rng=0),
         nn.ReLU,
+        nn.GELU,
         nn.Softmax,
         lambda: nn.MLP((4, 5, 4), rng=0),
     ],
@@ -148,6 +155,30 @@ def test_mse_loss(shape):
     loss, dpred = nn.mse_loss(pred, target)
     assert loss == pytest.approx(np.mean((pred - target) ** 2), rel=1e-12)
     assert_close(dpred, numeric_gradient(lambda: nn.mse_loss(pred, target)[0], pred))
+
+
+def test_activations_against_pytorch(real):
+    torch = pytest.importorskip("torch", reason="compares with PyTorch where it is installed")
+    f = torch.nn.functional
+    theirs = {
+        "relu": torch.relu,
+        "gelu": f.gelu,
+        "gelu_tanh": lambda x: f.gelu(x, approximate="tanh"),
+        "tanh": torch.tanh,
+        "sigmoid": torch.sigmoid,
+        "silu": f.silu,
+    }
+    x = np.random.default_rng(16).normal(0, 3, (20, 5)).astype(real)
+    tolerance = 1e-6 if real == np.float32 else 1e-13
+    for activation, function in theirs.items():
+        layer = nn.Linear(5, 4, activation=activation, dtype=real, rng=0)
+        y, ctx = layer.forward(x)
+        dx = layer.backward(np.ones_like(y), ctx)
+        torch_x = torch.tensor(x, requires_grad=True)
+        torch_y = function(torch_x @ torch.tensor(layer.weight.data))
+        torch_y.sum().backward()
+        np.testing.assert_allclose(y, torch_y.detach().numpy(), rtol=0, atol=10 * tolerance)
+        np.testing.assert_allclose(dx, torch_x.grad.numpy(), rtol=0, atol=10 * tolerance)
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "mse_loss"])

@@ -26,6 +26,24 @@ def test_an_empty_batch_leaves_no_gradient():
     assert not layer.parameters().grad.any()
 
 
+def test_activations_are_the_same_in_a_linear_layer_and_after_it(real):
+    x = np.random.default_rng(0).normal(size=(5, 6)).astype(real)
+    layers = {
+        "relu": nn.ReLU(),
+        "gelu": nn.GELU(),
+        "gelu_tanh": nn.GELU("tanh"),
+        "tanh": nn.Tanh(),
+        "sigmoid": nn.Sigmoid(),
+        "silu": nn.SiLU(),
+    }
+    for activation, layer in layers.items():
+        fused = nn.Linear(6, 4, activation=activation, dtype=real, rng=0)
+        plain = nn.Sequential(nn.Linear(6, 4, dtype=real, rng=0), layer)
+        tolerance = {"rtol": 16 * np.finfo(real).eps, "atol": 0, "err_msg": activation}
+        np.testing.assert_allclose(fused(x), plain(x), **tolerance)
+        np.testing.assert_allclose(fused.forward(x)[0], plain(x), **tolerance)
+
+
 def test_softmax_rows_are_probabilities():
     y = nn.Softmax()(np.array([[1.0, 2.0, 3.0], [1000.0, 1000.0, -1000.0]]))
     np.testing.assert_allclose(y.sum(axis=-1), 1, rtol=1e-12)
@@ -74,7 +92,7 @@ def test_linear_names_what_is_wrong_with_its_input(x, error, message):
             call(x)
 
 
-@pytest.mark.parametrize("layer", [nn.Linear(3, 3, rng=0), nn.ReLU(), nn.Softmax()])
+@pytest.mark.parametrize("layer", [nn.Linear(3, 3, rng=0), nn.ReLU(), nn.GELU(), nn.Softmax()])
 def test_a_gradient_of_another_shape_is_refused(layer):
     y, ctx = layer.forward(np.ones((2, 3), np.float32))
     with pytest.raises(ValueError, match=r"\(3, 2\).*\(2, 3\)"):
@@ -90,11 +108,12 @@ def test_a_gradient_of_another_shape_is_refused(layer):
         (lambda: nn.Linear(0, 2), ValueError, "in_features must be at least 1, got 0"),
         (lambda: nn.Linear(2, 2.5), TypeError, "out_features must be an integer, got 2.5"),
         (lambda: nn.Linear(2, True), TypeError, "out_features"),
-        (lambda: nn.Linear(2, 2, activation="gelu"), ValueError, "'gelu'"),
+        (lambda: nn.Linear(2, 2, activation="swish"), ValueError, "'swish'"),
+        (lambda: nn.GELU("erf"), ValueError, "approximate must be None or 'tanh', got 'erf'"),
         (lambda: nn.Linear(2, 2, dtype=np.float16), TypeError, "float16"),
         (lambda: nn.MLP((3,)), ValueError, "at least two"),
         (lambda: nn.MLP((3, 0, 2)), ValueError, r"sizes\[1\]"),
-        (lambda: nn.MLP((3, 2), activation="tanh"), ValueError, "'tanh'"),
+        (lambda: nn.MLP((3, 2), activation="exp"), ValueError, "'exp'"),
         (lambda: nn.Sequential(), ValueError, "at least one layer"),
         (lambda: nn.Sequential(nn.ReLU(), np.tanh), TypeError, "layer 1 .* ufunc"),
     ],
@@ -175,6 +194,7 @@ def test_nan_and_infinity_come_through():
         lambda: nn.MLP((3, 4, 2), None, dtype=np.float64, rng=0),
         lambda: nn.Sequential(nn.Linear(3, 3, rng=0), nn.ReLU(), nn.Softmax()),
         lambda: nn.Sequential(nn.Sequential(nn.MLP((3, 3), rng=0)), nn.ReLU()),
+        lambda: nn.Sequential(nn.GELU(), nn.GELU("tanh"), nn.Tanh(), nn.Sigmoid(), nn.SiLU()),
     ],
 )
 def test_build_makes_the_architecture_of_a_config_again(make):
@@ -203,6 +223,8 @@ LINEAR = nn.Linear(3, 2, rng=0).config()
         ({"type": ["Linear"]}, "unknown type"),
         ({}, "None"),
         ({"type": "ReLU", "slope": 1}, "slope"),
+        ({"type": "GELU"}, "approximate"),
+        ({"type": "GELU", "approximate": "erf"}, "'erf'"),
         ({"type": "Linear", "in_features": 3}, "needs the fields"),
         (LINEAR | {"in_features": True}, "in_features cannot be True"),
         (LINEAR | {"bias": 1}, "bias cannot be 1"),

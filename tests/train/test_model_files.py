@@ -21,6 +21,7 @@ from fastnn.train.atomic import check_writable, write_atomically
         lambda real: nn.Linear(5, 3, bias=False, activation="relu", dtype=real, rng=0),
         lambda real: nn.Sequential(nn.MLP((5, 6), dtype=real, rng=0), nn.ReLU(), nn.Softmax()),
         lambda real: nn.Sequential(nn.ReLU()),
+        lambda real: nn.Sequential(nn.MLP((5, 4), "silu", dtype=real, rng=0), nn.GELU("tanh")),
     ],
 )
 def test_round_trip(make, real, tmp_path):

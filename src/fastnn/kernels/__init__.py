@@ -1,6 +1,17 @@
 """The core: functions on arrays, each with a pointer face in its ``.pxd`` for other extensions."""
 
-from .activation import relu, relu_backward
+from .activation import (
+    gelu,
+    gelu_backward,
+    relu,
+    relu_backward,
+    sigmoid,
+    sigmoid_backward,
+    silu,
+    silu_backward,
+    tanh,
+    tanh_backward,
+)
 from .dispatch import build_info
 from .linear import linear_backward
 from .loss import cross_entropy, mse
@@ -16,6 +27,8 @@ __all__ = [
     "build_info",
     "cross_entropy",
     "frobenius_norm",
+    "gelu",
+    "gelu_backward",
     "gemm",
     "get_num_threads",
     "linear_backward",
@@ -28,7 +41,13 @@ __all__ = [
     "scale",
     "set_num_threads",
     "sgd_update",
+    "sigmoid",
+    "sigmoid_backward",
+    "silu",
+    "silu_backward",
     "softmax",
     "softmax_backward",
+    "tanh",
+    "tanh_backward",
     "thread_info",
 ]

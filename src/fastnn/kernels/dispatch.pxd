@@ -12,6 +12,11 @@ cdef extern from "leaves.h" nogil:
     enum:
         FASTNN_ACT_NONE
         FASTNN_ACT_RELU
+        FASTNN_ACT_GELU
+        FASTNN_ACT_GELU_TANH
+        FASTNN_ACT_TANH
+        FASTNN_ACT_SIGMOID
+        FASTNN_ACT_SILU
 
     struct fastnn_adam_f32:
         float grad_scale, l2, keep, beta1, beta2, one_minus_beta1, one_minus_beta2, step_size, inv_sqrt_correction2, eps
@@ -31,14 +36,13 @@ cdef extern from "leaves.h" nogil:
         void (*gemv_rows)(int64_t, int64_t, const float*, const float*, int64_t, float*) noexcept nogil
         void (*gemv_columns)(int64_t, int64_t, const float*, const float*, int64_t, float*) noexcept nogil
         void (*gemv_finish)(int64_t, float, float*, float, float*, int64_t, const float*, int64_t, int, float*) noexcept nogil
-        void (*relu)(int64_t, const float*, float*) noexcept nogil
-        void (*relu_backward)(int64_t, const float*, const float*, float*) noexcept nogil
+        void (*activation)(int, int64_t, int64_t, const float*, int64_t, float*, int64_t) noexcept nogil
+        void (*activation_backward)(int, int64_t, int64_t, const float*, int64_t, const float*, int64_t, float*, int64_t, float*) noexcept nogil
         void (*scale)(int64_t, float, float*) noexcept nogil
         void (*add)(int64_t, const float*, float*) noexcept nogil
         double (*mse)(int64_t, const float*, const float*, double, float*) noexcept nogil
         void (*sum_squares)(int64_t, const float*, double, double*, double*) noexcept nogil
         float (*max_abs)(int64_t, const float*) noexcept nogil
-        void (*column_sum)(int64_t, int64_t, const float*, int64_t, float*) noexcept nogil
         void (*softmax)(int64_t, const float*, float*) noexcept nogil
         void (*softmax_backward)(int64_t, const float*, const float*, float*) noexcept nogil
         double (*cross_entropy)(int64_t, const float*, int64_t, double, float*) noexcept nogil
@@ -57,14 +61,13 @@ cdef extern from "leaves.h" nogil:
         void (*gemv_rows)(int64_t, int64_t, const double*, const double*, int64_t, double*) noexcept nogil
         void (*gemv_columns)(int64_t, int64_t, const double*, const double*, int64_t, double*) noexcept nogil
         void (*gemv_finish)(int64_t, double, double*, double, double*, int64_t, const double*, int64_t, int, double*) noexcept nogil
-        void (*relu)(int64_t, const double*, double*) noexcept nogil
-        void (*relu_backward)(int64_t, const double*, const double*, double*) noexcept nogil
+        void (*activation)(int, int64_t, int64_t, const double*, int64_t, double*, int64_t) noexcept nogil
+        void (*activation_backward)(int, int64_t, int64_t, const double*, int64_t, const double*, int64_t, double*, int64_t, double*) noexcept nogil
         void (*scale)(int64_t, double, double*) noexcept nogil
         void (*add)(int64_t, const double*, double*) noexcept nogil
         double (*mse)(int64_t, const double*, const double*, double, double*) noexcept nogil
         void (*sum_squares)(int64_t, const double*, double, double*, double*) noexcept nogil
         double (*max_abs)(int64_t, const double*) noexcept nogil
-        void (*column_sum)(int64_t, int64_t, const double*, int64_t, double*) noexcept nogil
         void (*softmax)(int64_t, const double*, double*) noexcept nogil
         void (*softmax_backward)(int64_t, const double*, const double*, double*) noexcept nogil
         double (*cross_entropy)(int64_t, const double*, int64_t, double, double*) noexcept nogil
@@ -145,19 +148,23 @@ cdef inline void gemv_finish(int64_t n, real alpha, real *y, real beta, real *c,
         leaves_f64.gemv_finish(n, alpha, y, beta, c, incc, bias, incbias, activation, preact)
 
 
+# activation.h
+
+cdef inline void activation_block(int kind, int64_t m, int64_t n, const real *x, int64_t ldx, real *y, int64_t ldy) noexcept nogil:
+    if real is float:
+        leaves_f32.activation(kind, m, n, x, ldx, y, ldy)
+    else:
+        leaves_f64.activation(kind, m, n, x, ldx, y, ldy)
+
+cdef inline void activation_backward_block(int kind, int64_t m, int64_t n, const real *dy, int64_t lddy, const real *saved, int64_t ldsaved,
+                                           real *dx, int64_t lddx, real *sums) noexcept nogil:
+    if real is float:
+        leaves_f32.activation_backward(kind, m, n, dy, lddy, saved, ldsaved, dx, lddx, sums)
+    else:
+        leaves_f64.activation_backward(kind, m, n, dy, lddy, saved, ldsaved, dx, lddx, sums)
+
+
 # elementwise.h
-
-cdef inline void relu_run(int64_t n, const real *x, real *y) noexcept nogil:
-    if real is float:
-        leaves_f32.relu(n, x, y)
-    else:
-        leaves_f64.relu(n, x, y)
-
-cdef inline void relu_backward_run(int64_t n, const real *dy, const real *y, real *dx) noexcept nogil:
-    if real is float:
-        leaves_f32.relu_backward(n, dy, y, dx)
-    else:
-        leaves_f64.relu_backward(n, dy, y, dx)
 
 cdef inline void scale_run(int64_t n, real factor, real *x) noexcept nogil:
     if real is float:
@@ -191,12 +198,6 @@ cdef inline real max_abs_run(int64_t n, const real *x) noexcept nogil:
         return leaves_f32.max_abs(n, x)
     else:
         return leaves_f64.max_abs(n, x)
-
-cdef inline void column_sum_block(int64_t m, int64_t n, const real *x, int64_t ldx, real *out) noexcept nogil:
-    if real is float:
-        leaves_f32.column_sum(m, n, x, ldx, out)
-    else:
-        leaves_f64.column_sum(m, n, x, ldx, out)
 
 
 # softmax.h

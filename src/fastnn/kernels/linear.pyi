@@ -10,6 +10,7 @@ def linear_backward(
     dw: NDArray[Real],
     db: NDArray[Real] | None = None,
     y: NDArray[Real] | None = None,
+    preact: NDArray[Real] | None = None,
     activation: Activation = None,
     need_dx: bool = True,
 ) -> NDArray[Real] | None: ...

@@ -1,1 +1,1 @@
-cdef int activation_code(object activation, str op) except -1
+"""The array faces of the matrix product; its pointer faces are in gemm.pxd."""

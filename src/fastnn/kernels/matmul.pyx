@@ -4,8 +4,9 @@ from libc.stdint cimport int64_t
 
 import numpy as np
 
+from .activation cimport activation_code
 from .arrays cimport check_overlap, check_status, real_like, real_type, refuse_output, stride
-from .dispatch cimport FASTNN_ACT_NONE, FASTNN_ACT_RELU
+from .dispatch cimport FASTNN_ACT_NONE
 from .gemm cimport MOST_AXES, Stack, multiply, multiply_stack
 from .gemm_loops cimport Product, pack_whole, packed_size
 from .memory cimport give, new_array, take
@@ -53,14 +54,6 @@ cdef int run(int typenum, const Product *g, const Stack *stack, str op) except -
             else:
                 status = multiply(g, <float*>NULL) if typenum == cnp.NPY_FLOAT else multiply(g, <double*>NULL)
     return check_status(status, op)
-
-
-cdef int activation_code(object activation, str op) except -1:
-    if activation is None:
-        return FASTNN_ACT_NONE
-    if activation == "relu":
-        return FASTNN_ACT_RELU
-    raise ValueError(f"{op}: activation must be None or 'relu', not {activation!r}")
 
 
 cdef class PackedMatrix:
@@ -194,7 +187,7 @@ def matmul(a, b, *, bias=None, activation=None, out=None, preact=None):
         stands for one row (a) or one column (b) that the result then lacks. Any strides. See `pack` for a b that is used often.
     bias : ndarray of shape (n,), optional
         Added to every row of the product.
-    activation : None or one of the names in `fastnn.kernels.activation`
+    activation : None, "relu", "gelu", "gelu_tanh", "tanh", "sigmoid" or "silu"
         Applied last.
     out : ndarray, optional
         Where to write; the type and shape of the result, any strides, not overlapping the operands.

@@ -1,6 +1,6 @@
 """Layers and losses, each with its hand-written backward pass."""
 
-from .activation import ReLU, Softmax
+from .activation import GELU, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from .config import build
 from .container import MLP, Sequential
 from .linear import Linear
@@ -9,6 +9,7 @@ from .module import Module
 from .parameters import Parameter, Parameters
 
 __all__ = [
+    "GELU",
     "MLP",
     "Linear",
     "Module",
@@ -16,7 +17,10 @@ __all__ = [
     "Parameters",
     "ReLU",
     "Sequential",
+    "SiLU",
+    "Sigmoid",
     "Softmax",
+    "Tanh",
     "build",
     "cross_entropy",
     "mse_loss",

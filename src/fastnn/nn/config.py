@@ -6,15 +6,20 @@ is checked, and `parameter_shapes` tells what a model would hold before any memo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from types import NoneType
 from typing import Any
 
-from .activation import ReLU, Softmax
+from .activation import GELU, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from .container import MLP, Sequential
 from .linear import Linear
 from .module import Module
+
+# Layers made from their fields alone.
+_PLAIN: dict[str, Callable[..., Module]] = {
+    layer.__name__: layer for layer in (ReLU, Tanh, Sigmoid, SiLU, GELU, Softmax)
+}
 
 # type -> field -> the type(s) a value may have
 _FIELDS: dict[str, dict[str, Any]] = {
@@ -26,6 +31,10 @@ _FIELDS: dict[str, dict[str, Any]] = {
         "dtype": str,
     },
     "ReLU": {},
+    "Tanh": {},
+    "Sigmoid": {},
+    "SiLU": {},
+    "GELU": {"approximate": (str, NoneType)},
     "Softmax": {},
     "MLP": {"sizes": list, "activation": (str, NoneType), "dtype": str},
     "Sequential": {"layers": list},
@@ -50,10 +59,8 @@ def build(config: Mapping[str, Any]) -> Module:
     kind, fields = _checked(config)
     if kind == "Linear":
         return Linear(**fields, rng=0)
-    if kind == "ReLU":
-        return ReLU()
-    if kind == "Softmax":
-        return Softmax()
+    if kind in _PLAIN:
+        return _PLAIN[kind](**fields)
     if kind == "MLP":
         return MLP(**fields, rng=0)
     if kind == "Sequential":

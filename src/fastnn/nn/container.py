@@ -93,7 +93,7 @@ class MLP(Sequential):
     ----------
     sizes : sequence of int
         (in, hidden..., out), at least two.
-    activation : {"relu", None}
+    activation : {"relu", "gelu", "gelu_tanh", "tanh", "sigmoid", "silu", None}
         After every layer but the last. None leaves the model linear.
     dtype : float32 or float64
     rng : None, int or numpy.random.Generator

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
+from ..kernels.memory import empty
+from .activation import FUNCTIONS, Activation
 from .module import Module, check_gradient
 from .parameters import Parameter, check_dtype
 
 Seed = int | np.random.Generator | None
-Activation = Literal["relu"] | None
-ACTIVATIONS: tuple[Activation, ...] = (None, "relu")
+ACTIVATIONS: tuple[Activation | None, ...] = (None, *FUNCTIONS)
 
 
 def check_count(name: str, value: int) -> int:
@@ -40,6 +41,17 @@ def xavier_uniform(
     return rng.uniform(-limit, limit, (fan_in, fan_out)).astype(dtype)
 
 
+def affine(
+    x: NDArray[Any], w: NDArray[Any], b: NDArray[Any] | None, activation: Activation | None
+) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
+    """y = act(x w + b), and what `kernels.linear_backward` reads the derivative off: y or preact."""
+    if activation is None or FUNCTIONS[activation].saves_output:
+        y = kernels.matmul(x, w, bias=b, activation=activation)
+        return y, {} if activation is None else {"y": y}
+    z = empty((len(x), w.shape[1]), x.dtype)
+    return kernels.matmul(x, w, bias=b, activation=activation, preact=z), {"preact": z}
+
+
 class Linear(Module):
     """y = act(x W + b), the dense (fully connected) layer.
 
@@ -49,8 +61,8 @@ class Linear(Module):
         At least 1.
     bias : bool
         Whether there is a b; it starts at zero.
-    activation : {None, "relu"}
-        Applied in the same pass over y as the bias.
+    activation : {None, "relu", "gelu", "gelu_tanh", "tanh", "sigmoid", "silu"}
+        "gelu" is the exact form, "gelu_tanh" the approximation of GPT-2.
     dtype : float32 or float64
     rng : None, int or numpy.random.Generator
         Source of the first weights, see `xavier_uniform`. None takes fresh entropy from the system.
@@ -98,14 +110,13 @@ class Linear(Module):
         self._check_input(x)
         rows = x.reshape(-1, self.in_features)
         b = None if self.bias is None else self.bias.data
-        y = kernels.matmul(rows, self.weight.data, bias=b, activation=self.activation)
-        # The derivative of the activation is read off y: ReLU passes dy where y > 0.
-        ctx = (x.shape, rows, None if self.activation is None else y)
+        y, saved = affine(rows, self.weight.data, b, self.activation)
+        ctx = (x.shape, rows, saved)
         return y.reshape(*x.shape[:-1], self.out_features), ctx
 
     def backward(self, dy: NDArray[Any], ctx: Any, need_dx: bool = True) -> NDArray[Any] | None:
         """dW += x^T dz, db += sum over rows of dz; dx = dz W^T, where dz = dy * act'(y)."""
-        shape, rows, y = ctx
+        shape, rows, saved = ctx
         check_gradient("Linear", dy, (*shape[:-1], self.out_features))
         dx = kernels.linear_backward(
             dy.reshape(-1, self.out_features),
@@ -113,9 +124,9 @@ class Linear(Module):
             self.weight.data,
             dw=self.weight.grad,
             db=None if self.bias is None else self.bias.grad,
-            y=y,
             activation=self.activation,
             need_dx=need_dx,
+            **saved,
         )
         return None if dx is None else dx.reshape(shape)
 
@@ -142,7 +153,7 @@ class Linear(Module):
             )
 
 
-def check_activation(activation: str | None) -> Activation:
+def check_activation(activation: str | None) -> Activation | None:
     """`activation` itself; ValueError naming the known ones if it is none of them."""
     if activation not in ACTIVATIONS:
         raise ValueError(f"activation must be one of {ACTIVATIONS}, got {activation!r}")

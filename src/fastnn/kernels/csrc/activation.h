@@ -1,9 +1,142 @@
+/* activation.h: activations, their derivatives, and the leaves that run them over rows.
+ *
+ * z is the pre-activation, y = act(z). What backward needs ("saved") is y for ReLU, tanh and sigmoid, z for the others.
+ */
 #ifndef FASTNN_ACTIVATION_H
 #define FASTNN_ACTIVATION_H
+
+#include "leaves.h"
 #include "vec.h"
-static void activate_block(int kind, int64_t m, int64_t n, real *c, int64_t ldc) {
-    if (kind == FASTNN_ACT_RELU)
-        for (int64_t i = 0; i < m; i++)
-            for (int64_t j = 0; j < n; j++) c[i * ldc + j] = c[i * ldc + j] <= 0 ? 0 : c[i * ldc + j];
+#include "vecmath.h"
+
+/* gelu_tanh(z) = z sigmoid(z (GELU_A + GELU_B z^2)): 1 + tanh(u) = 2 sigmoid(2u), u = sqrt(2 / pi) (z + 0.044715 z^3). */
+#define GELU_A ((real)1.5957691216057308)
+#define GELU_B ((real)0.07135481627260025)
+#define INV_SQRT_2PI ((real)0.3989422804014327)
+
+/* act(z). GELU and SiLU are z F(z), F the distribution function of the normal or the logistic distribution, computed as max(z, 0) - |z| F(-|z|): that
+ * is accurate wherever it does not underflow, and 0 at -inf. Beyond the bounds put on |z| the tail is 0, but inf would meet it. */
+INLINE vec activate(const int kind, vec z) {
+    const vec size = abs_vec(z), positive = choose(z < 0, (vec){0}, z);
+    switch (kind) {
+    case FASTNN_ACT_RELU: return relu_vec(z);
+    case FASTNN_ACT_GELU: {
+        const vec t = at_most(size, TAIL_LARGEST);
+        return positive - times_normal_tail(t, t);
+    }
+    case FASTNN_ACT_GELU_TANH: {
+        const vec t = at_most(size, -EXP_SMALLEST);
+        return positive - times_logistic_tail(t, t * (GELU_A + GELU_B * (t * t)));
+    }
+    case FASTNN_ACT_SILU: {
+        const vec t = at_most(size, -EXP_SMALLEST);
+        return positive - times_logistic_tail(t, t);
+    }
+    case FASTNN_ACT_TANH: return tanh_vec(z);
+    case FASTNN_ACT_SIGMOID: return sigmoid_vec(z);
+    default: return z;
+    }
 }
+
+/* d/dz of z sigmoid(x) for x of the sign of z, by the sizes of x and of z dx/dz: s (1 + z dx/dz (1 - s)), s = sigmoid(x). */
+INLINE vec gated_slope(vec z, vec x_size, vec zdx_size) {
+    const vec small = times_logistic_tail(splat(1), x_size), large = 1 - small;
+    return choose(z < 0, small * (1 - zdx_size * large), large * (1 + zdx_size * small));
+}
+
+/* act'(z) from what is saved. Beyond the bounds put on z it has reached its limit; inf would meet 0. */
+INLINE vec activation_slope(const int kind, vec saved) {
+    const vec size = abs_vec(saved), one = splat(1);
+    switch (kind) {
+    case FASTNN_ACT_RELU: return choose(saved <= 0, (vec){0}, one);
+    case FASTNN_ACT_GELU: { /* Phi(z) + z phi(z) */
+        const vec t = at_most(size, TAIL_LARGEST);
+        const exponential e = exp_minus_half_square(t);
+        const vec d = scale_by((t * INV_SQRT_2PI - normal_ratio(t)) * (e.u + 1), e.shifted);
+        return choose(saved < 0, -d, 1 + d);
+    }
+    case FASTNN_ACT_GELU_TANH: {
+        const vec t = at_most(size, -EXP_SMALLEST), square = t * t;
+        return gated_slope(saved, t * (GELU_A + GELU_B * square), t * (GELU_A + 3 * GELU_B * square));
+    }
+    case FASTNN_ACT_SILU: {
+        const vec t = at_most(size, -EXP_SMALLEST);
+        return gated_slope(saved, t, t);
+    }
+    case FASTNN_ACT_TANH: return (1 - saved) * (1 + saved);
+    case FASTNN_ACT_SIGMOID: return saved * (1 - saved);
+    default: return one;
+    }
+}
+
+/* dy act'(z). ReLU selects: where its derivative is 0 an infinite or NaN dy does not come through. */
+INLINE vec activation_gradient(const int kind, vec dy, vec saved) {
+    if (kind == FASTNN_ACT_NONE) return dy;
+    if (kind == FASTNN_ACT_RELU) return choose(saved <= 0, (vec){0}, dy);
+    return dy * activation_slope(kind, saved);
+}
+
+INLINE void forward_rows(const int kind, int64_t m, int64_t n, const real *x, int64_t ldx, real *y, int64_t ldy) {
+    for (int64_t i = 0; i < m; i++, x += ldx, y += ldy) {
+        int64_t j = 0;
+        for (; j + LANES <= n; j += LANES) store(y + j, activate(kind, load(x + j)));
+        if (j < n) store_part(y + j, n - j, activate(kind, load_part(x + j, n - j, 0)));
+    }
+}
+
+INLINE void backward_rows(const int kind, int64_t m, int64_t n, const real *dy, int64_t lddy, const real *saved, int64_t ldsaved, real *dx,
+                          int64_t lddx, real *sums) {
+    const int64_t whole = n / LANES * LANES, rest = n - whole;
+    if (sums) memset(sums, 0, (size_t)n * sizeof(real));
+    for (int64_t i = 0; i < m; i++) {
+        for (int64_t j = 0; j < whole; j += LANES) {
+            const vec d = activation_gradient(kind, load(dy + i * lddy + j), kind ? load(saved + i * ldsaved + j) : (vec){0});
+            if (dx) store(dx + i * lddx + j, d);
+            if (sums) store(sums + j, load(sums + j) + d);
+        }
+    }
+    if (rest == 0) return;
+    vec sum = {0};
+    for (int64_t i = 0; i < m; i++) {
+        const vec s = kind ? load_part(saved + i * ldsaved + whole, rest, 0) : (vec){0};
+        const vec d = activation_gradient(kind, load_part(dy + i * lddy + whole, rest, 0), s);
+        if (dx) store_part(dx + i * lddx + whole, rest, d);
+        sum += d;
+    }
+    if (sums) store_part(sums + whole, rest, sum);
+}
+
+/* One loop for each kind, in which the kind is the constant KIND. */
+#define KIND_CASE(code, loop)                                                                                                                        \
+    case code: {                                                                                                                                     \
+        enum { KIND = code };                                                                                                                        \
+        loop;                                                                                                                                        \
+        break;                                                                                                                                       \
+    }
+#define FOR_KIND(kind, loop)                                                                                                                         \
+    switch (kind) {                                                                                                                                  \
+        KIND_CASE(FASTNN_ACT_NONE, loop)                                                                                                             \
+        KIND_CASE(FASTNN_ACT_RELU, loop)                                                                                                             \
+        KIND_CASE(FASTNN_ACT_GELU, loop)                                                                                                             \
+        KIND_CASE(FASTNN_ACT_GELU_TANH, loop)                                                                                                        \
+        KIND_CASE(FASTNN_ACT_TANH, loop)                                                                                                             \
+        KIND_CASE(FASTNN_ACT_SIGMOID, loop)                                                                                                          \
+        KIND_CASE(FASTNN_ACT_SILU, loop)                                                                                                             \
+    }
+
+/* y = act(x) on m rows of n; y may be x. */
+static __attribute__((noinline)) void activation(int kind, int64_t m, int64_t n, const real *x, int64_t ldx, real *y, int64_t ldy) {
+    FOR_KIND(kind, forward_rows(KIND, m, n, x, ldx, y, ldy))
+}
+
+/* c = act(c), for the tile that a matrix product has just stored. */
+static inline void activate_block(int kind, int64_t m, int64_t n, real *c, int64_t ldc) { activation(kind, m, n, c, ldc, c, ldc); }
+
+/* dx = dy act'(saved) on m rows of n, and sums_j = sum over the rows of dx_ij, in their order. dx may be dy or saved; dx or sums may be NULL, and
+ * saved for FASTNN_ACT_NONE. */
+static void activation_backward(int kind, int64_t m, int64_t n, const real *dy, int64_t lddy, const real *saved, int64_t ldsaved, real *dx,
+                                int64_t lddx, real *sums) {
+    FOR_KIND(kind, backward_rows(KIND, m, n, dy, lddy, saved, ldsaved, dx, lddx, sums))
+}
+
 #endif

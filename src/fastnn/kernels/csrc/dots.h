@@ -6,6 +6,7 @@
 #ifndef FASTNN_DOTS_H
 #define FASTNN_DOTS_H
 
+#include "gemm.h"
 #include "pack.h"
 #include "tile.h"
 

@@ -4,16 +4,6 @@
 
 #include "vec.h"
 
-/* y = max(x, 0); NaN stays NaN. */
-static void relu(int64_t n, const real *x, real *y) {
-    for (int64_t i = 0; i < n; i++) y[i] = x[i] <= 0 ? 0 : x[i];
-}
-
-/* dx = dy where y > 0, else 0 (the derivative at 0 is 0 by convention); where y is NaN dy passes, as in PyTorch. */
-static void relu_backward(int64_t n, const real *dy, const real *y, real *dx) {
-    for (int64_t i = 0; i < n; i++) dx[i] = y[i] <= 0 ? 0 : dy[i];
-}
-
 static void scale(int64_t n, real factor, real *x) {
     for (int64_t i = 0; i < n; i++) x[i] *= factor;
 }

@@ -8,6 +8,7 @@
 #ifndef FASTNN_GEMM_H
 #define FASTNN_GEMM_H
 
+#include "activation.h"
 #include "tile.h"
 
 /* acc += A B, A(i, p) being the expression ELEMENT after p steps of csa. */

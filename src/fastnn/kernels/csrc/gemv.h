@@ -2,6 +2,7 @@
 #ifndef FASTNN_GEMV_H
 #define FASTNN_GEMV_H
 
+#include "activation.h"
 #include "vec.h"
 
 enum { GEMV_ROWS = 8, GEMV_COLUMNS = 4 }; /* streams read side by side: enough for the prefetchers, few enough for their number */

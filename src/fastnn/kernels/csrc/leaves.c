@@ -4,9 +4,9 @@
 #include "vec.h"
 
 #include "activation.h"
+#include "dots.h"
 #include "elementwise.h"
 #include "gemm.h"
-#include "dots.h"
 #include "gemv.h"
 #include "pack.h"
 #include "reduce.h"
@@ -35,14 +35,13 @@ const struct JOIN(fastnn_leaves_, SUFFIX) TABLE(FASTNN_ISA, SUFFIX) = {
     .gemv_rows = gemv_rows,
     .gemv_columns = gemv_columns,
     .gemv_finish = gemv_finish,
-    .relu = relu,
-    .relu_backward = relu_backward,
+    .activation = activation,
+    .activation_backward = activation_backward,
     .scale = scale,
     .add = add,
     .mse = mse,
     .sum_squares = sum_squares,
     .max_abs = max_abs,
-    .column_sum = column_sum,
     .softmax = softmax,
     .softmax_backward = softmax_backward,
     .cross_entropy = cross_entropy,

@@ -9,7 +9,16 @@
 
 #include <stdint.h>
 
-enum { FASTNN_ACT_NONE = 0, FASTNN_ACT_RELU = 1 };
+/* Activations. GELU is the exact form with erf, GELU_TANH its approximation. */
+enum {
+    FASTNN_ACT_NONE = 0,
+    FASTNN_ACT_RELU = 1,
+    FASTNN_ACT_GELU = 2,
+    FASTNN_ACT_GELU_TANH = 3,
+    FASTNN_ACT_TANH = 4,
+    FASTNN_ACT_SIGMOID = 5,
+    FASTNN_ACT_SILU = 6
+};
 
 /* Scalars of one Adam or AdamW step, computed once per step in double (see update.pyx). */
 #define FASTNN_ADAM_STEP(R, S)                                                                                                                       \
@@ -33,16 +42,17 @@ enum { FASTNN_ACT_NONE = 0, FASTNN_ACT_RELU = 1 };
         void (*gemv_rows)(int64_t k, int64_t n, const R *x, const R *b, int64_t ldb, R *y);                                                           \
         void (*gemv_columns)(int64_t k, int64_t n, const R *x, const R *b, int64_t ldb, R *y);                                                        \
         void (*gemv_finish)(int64_t n, R alpha, R *y, R beta, R *c, int64_t incc, const R *bias, int64_t incbias, int activation, R *preact);          \
+        /* activation.h */                                                                                                                           \
+        void (*activation)(int kind, int64_t m, int64_t n, const R *x, int64_t ldx, R *y, int64_t ldy);                                              \
+        void (*activation_backward)(int kind, int64_t m, int64_t n, const R *dy, int64_t lddy, const R *saved, int64_t ldsaved, R *dx,               \
+                                    int64_t lddx, R *sums);                                                                                          \
         /* elementwise.h */                                                                                                                          \
-        void (*relu)(int64_t n, const R *x, R *y);                                                                                                   \
-        void (*relu_backward)(int64_t n, const R *dy, const R *y, R *dx);                                                                             \
         void (*scale)(int64_t n, R factor, R *x);                                                                                                    \
         void (*add)(int64_t n, const R *x, R *y);                                                                                                    \
         double (*mse)(int64_t n, const R *pred, const R *target, double scale, R *dpred);                                                            \
         /* reduce.h */                                                                                                                               \
         void (*sum_squares)(int64_t n, const R *x, double scale, double *hi, double *lo);                                                            \
         R (*max_abs)(int64_t n, const R *x);                                                                                                         \
-        void (*column_sum)(int64_t m, int64_t n, const R *x, int64_t ldx, R *out);                                                                    \
         /* softmax.h */                                                                                                                              \
         void (*softmax)(int64_t n, const R *x, R *y);                                                                                                \
         void (*softmax_backward)(int64_t n, const R *dy, const R *y, R *dx);                                                                          \

@@ -1,4 +1,4 @@
-/* reduce.h: sums over a run or over the rows of a block. The order of every sum is fixed by the sizes. */
+/* reduce.h: sums and maxima over a run. The order of every sum is fixed by the sizes. */
 #ifndef FASTNN_REDUCE_H
 #define FASTNN_REDUCE_H
 
@@ -83,13 +83,6 @@ static real max_abs(int64_t n, const real *x) {
     real most = 0;
     for (int l = 0; l < LANES; l++) most = m[l] > most || m[l] != m[l] ? m[l] : most;
     return most;
-}
-
-/* out_j = sum over the m rows of x_ij, in the order of the rows. */
-static void column_sum(int64_t m, int64_t n, const real *x, int64_t ldx, real *restrict out) {
-    memset(out, 0, (size_t)n * sizeof(real));
-    for (int64_t i = 0; i < m; i++)
-        for (int64_t j = 0; j < n; j++) out[j] += x[i * ldx + j];
 }
 
 #endif

@@ -1,45 +1,153 @@
-/* vecmath.h: elementary functions on vectors. Constants by tools/derive_exp.py. */
+/* vecmath.h: elementary functions on vectors: exp, sigmoid, tanh, erf, and the tail of the normal distribution that GELU is made of.
+ *
+ * Branch-free and without libm. NaN goes through; zeros, subnormals and infinities come out as the limits of the function say. No step needs FMA to be
+ * correct: where a square must be exact, its root is cut to half the bits. The constants are printed by tools/derive_vecmath.py.
+ */
 #ifndef FASTNN_VECMATH_H
 #define FASTNN_VECMATH_H
 
 #include "vec.h"
 
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
 #if FASTNN_REAL == 32
 #define LOG2E ((real)0x1.715476p+0)
 #define LN2_HI ((real)0x1.62e4p-1)
 #define LN2_LO ((real)0x1.7f7d1cp-20)
-#define ROUND_MAGIC ((real)0x1.8p+23)
-#define EXP_LARGEST ((real)89)    /* exp is inf from 88.73 */
-#define EXP_SMALLEST ((real)-104) /* exp is 0 below -103.98 */
 static const real EXP_Q[] = {(real)0x1p-1, (real)0x1.5554dcp-3, (real)0x1.55551ap-5, (real)0x1.120b6ep-7, (real)0x1.6d110ap-10};
+static const real TANH_T[] = {(real)-0x1.555556p-2, (real)0x1.1110eap-3, (real)-0x1.ba08c4p-5, (real)0x1.64a976p-6, (real)-0x1.116a16p-7,
+                              (real)0x1.2c83cp-9};
+static const real ERF_E[] = {(real)0x1.06eba8p-3, (real)-0x1.81273ep-2, (real)0x1.ce2d1p-4, (real)-0x1.b7fabap-6, (real)0x1.54127p-8,
+                             (real)-0x1.a45088p-11, (real)0x1.4a569p-14};
+static const real TAIL_P[] = {(real)0x1p+0, (real)0x1.ecd352p-1, (real)0x1.d1c718p-2, (real)0x1.f8816ep-4, (real)0x1.3665bcp-6, (real)0x1.5da9dap-10};
+static const real TAIL_Q[] = {(real)0x1p+1, (real)0x1.c2abd2p+1, (real)0x1.5c072cp+1, (real)0x1.2fefc8p+0, (real)0x1.3f9a52p-2, (real)0x1.85045ap-5,
+                              (real)0x1.b63d94p-9};
+#define ROUND_MAGIC ((real)0x1.8p+23)
+#define SIGN_BIT INT32_MIN
+#define LOWER_HALF 0xfff          /* of a significand */
+#define EXP_LARGEST ((real)89)    /* exp is inf from 88.73 */
+#define EXP_SMALLEST ((real)-110) /* x exp(x) is 0 below -108.7 */
+#define TAIL_LARGEST ((real)14.75) /* t phi(t) is 0 above 14.55 */
 #else
-#define LOG2E 0x1.71547652b82fep+0
-#define LN2_HI 0x1.62e42fefa4000p-1
-#define LN2_LO -0x1.8432a1b0e2634p-43
-#define ROUND_MAGIC 0x1.8p+52
-#define EXP_LARGEST 710.0
-#define EXP_SMALLEST -746.0
-static const real EXP_Q[] = {0x1.0000000000001p-1,  0x1.5555555555556p-3,  0x1.5555555553d63p-5,  0x1.11111111109b3p-7,  0x1.6c16c1788bd90p-10,
+#define LOG2E ((real)0x1.71547652b82fep+0)
+#define LN2_HI ((real)0x1.62e42fefa4p-1)
+#define LN2_LO ((real)-0x1.8432a1b0e2634p-43)
+static const real EXP_Q[] = {0x1.0000000000001p-1, 0x1.5555555555556p-3, 0x1.5555555553d63p-5, 0x1.11111111109b3p-7, 0x1.6c16c1788bd9p-10,
                              0x1.a01a01a7c41d5p-13, 0x1.a019b90d2ae7ap-16, 0x1.71de0dae63bb3p-19, 0x1.289185613a3d6p-22, 0x1.af38a9b0ec855p-26};
+static const real TANH_T[] = {-0x1.5555555555555p-2, 0x1.11111111110a8p-3, -0x1.ba1ba1ba0f126p-5, 0x1.664f487e0a749p-6, -0x1.226e3473dce5cp-7,
+                              0x1.d6d39ae3905e2p-9, -0x1.7d9f6f23e8682p-10, 0x1.3526e9ed54da1p-11, -0x1.f243823c8c981p-13, 0x1.8445870f6fe41p-14,
+                              -0x1.05bbdae896297p-15, 0x1.b33642a122cddp-18};
+static const real ERF_E[] = {0x1.06eba8214db69p-3, -0x1.812746b0379e7p-2, 0x1.ce2f21a042bdep-4, -0x1.b82ce312889bap-6, 0x1.565bcd0e6502dp-8,
+                             -0x1.c02db3feeb579p-11, 0x1.f9a326c233146p-14, -0x1.f4d2561aeafd4p-17, 0x1.b9e6509b9867dp-20, -0x1.5f6d925a0bc7ap-23,
+                             0x1.fc4356498c2d9p-27, -0x1.4e607b41a6416p-30, 0x1.7f072188e194dp-34, -0x1.29b9f1b3df556p-38};
+static const real TAIL_P[] = {0x1p+0, 0x1.a8dee105cdf21p+0, 0x1.5fd16dd61a97dp+0, 0x1.77aa273ad7e9fp-1, 0x1.1c4ac166866b6p-2, 0x1.3e4a0278484fbp-4,
+                              0x1.0c232d5c3af7dp-6, 0x1.538dcd9f2201fp-9, 0x1.3cdc261dd59c9p-12, 0x1.9fd1974612a3bp-16, 0x1.5a891e31be218p-20,
+                              0x1.1769efd9474e1p-25};
+static const real TAIL_Q[] = {0x1p+1, 0x1.3a90855237d25p+2, 0x1.6ae52d8f02369p+2, 0x1.0439b878a7466p+2, 0x1.02c2fceda88bbp+1, 0x1.788d47c68a6b2p-1,
+                              0x1.9bf661bdb081dp-3, 0x1.56366453285e1p-5, 0x1.ada0e7bbe381bp-8, 0x1.8ed2558a4c976p-11, 0x1.04eaefda57181p-14,
+                              0x1.b25167a6a9ab6p-19, 0x1.5e317b2def7fbp-24};
+#define ROUND_MAGIC 0x1.8p+52
+#define SIGN_BIT INT64_MIN
+#define LOWER_HALF 0x7ffffff
+#define EXP_LARGEST 710.0
+#define EXP_SMALLEST -755.0 /* x exp(x) is 0 below -751.8 */
+#define TAIL_LARGEST 38.75  /* t phi(t) is 0 above 38.68 */
 #endif
+#define TANH_SMALL ((real)0.625)
+#define SQRT2 ((real)0x1.6a09e667f3bcdp+0)
 
-/* exp(x) = 2^n (1 + r + r^2 q(r)), n = round(x / ln 2), r = x - n ln 2. Subnormal results are rounded once; +-inf and NaN as IEEE says.
- * Accuracy: within 1 ulp (tests/kernels/test_softmax.py samples it). */
-INLINE vec exp_vec(vec x) {
-    x = choose(x > EXP_LARGEST, splat(EXP_LARGEST), x);
-    x = choose(x < EXP_SMALLEST, splat(EXP_SMALLEST), x);
-    const vec shifted = x * LOG2E + ROUND_MAGIC; /* n sits in the low bits of the sum */
-    const vec n = shifted - ROUND_MAGIC;
-    const vec r = (x - n * LN2_HI) - n * LN2_LO;
-    const int degree = (int)(sizeof EXP_Q / sizeof *EXP_Q) - 1;
-    vec q = splat(EXP_Q[degree]);
-    UNROLL for (int i = degree - 1; i >= 0; i--) q = q * r + EXP_Q[i];
-    const vec p = (q * r) * r + r + 1;
+/* NaN stays NaN in both. */
+INLINE vec at_least(vec x, real low) { return choose(x < low, splat(low), x); }
+INLINE vec at_most(vec x, real high) { return choose(x > high, splat(high), x); }
+
+INLINE vec abs_vec(vec x) { return (vec)((ivec)x & ~SIGN_BIT); }
+INLINE vec copy_sign(vec magnitude, vec x) { return (vec)((ivec)magnitude | ((ivec)x & SIGN_BIT)); }
+
+/* c_0 + c_1 x + c_2 x^2 + ... */
+#define POLYNOMIAL(x, c) polynomial(x, c, (int)(sizeof(c) / sizeof *(c)) - 1)
+INLINE vec polynomial(vec x, const real *c, const int degree) {
+    vec sum = splat(c[degree]);
+    UNROLL for (int i = degree - 1; i >= 0; i--) sum = sum * x + c[i];
+    return sum;
+}
+
+/* f 2^n with n = shifted - ROUND_MAGIC, a whole number that also sits in the low bits of shifted; rounded once where the result is subnormal. */
+INLINE vec scale_by(vec f, vec shifted) {
+#if defined(__AVX512F__) && FASTNN_REAL == 32
+    return (vec)_mm512_scalef_ps((__m512)f, (__m512)(shifted - ROUND_MAGIC));
+#elif defined(__AVX512F__)
+    return (vec)_mm512_scalef_pd((__m512d)f, (__m512d)(shifted - ROUND_MAGIC));
+#else
     /* 2^n in two factors: n runs past the exponents of a normal number at both ends */
-    const ivec whole = (ivec)shifted - (ivec)splat(ROUND_MAGIC);
-    const ivec half = whole >> 1;
-    const vec s1 = (vec)((half + REAL_MAX_EXP) << MANTISSA_BITS), s2 = (vec)((whole - half + REAL_MAX_EXP) << MANTISSA_BITS);
-    return p * s1 * s2;
+    const ivec n = (ivec)shifted - (ivec)splat(ROUND_MAGIC);
+    const ivec half = n >> 1;
+    const vec s1 = (vec)((half + REAL_MAX_EXP) << MANTISSA_BITS), s2 = (vec)((n - half + REAL_MAX_EXP) << MANTISSA_BITS);
+    return f * s1 * s2;
+#endif
+}
+
+/* exp of something: 2^n (1 + u), with n as above. */
+typedef struct {
+    vec u, shifted;
+} exponential;
+
+/* exp(x - low), low a small correction of x: n = round((x - low) / ln 2), r = x - low - n ln 2, u = r + r^2 q(r).
+ * x from EXP_SMALLEST to EXP_LARGEST, or NaN. */
+INLINE exponential exp_parts(vec x, vec low) {
+    const vec shifted = (x - low) * LOG2E + ROUND_MAGIC;
+    const vec n = shifted - ROUND_MAGIC;
+    const vec r = ((x - n * LN2_HI) - n * LN2_LO) - low;
+    return (exponential){(r * POLYNOMIAL(r, EXP_Q)) * r + r, shifted};
+}
+
+INLINE vec exp_vec(vec x) {
+    const exponential e = exp_parts(at_least(at_most(x, EXP_LARGEST), EXP_SMALLEST), (vec){0});
+    return scale_by(e.u + 1, e.shifted);
+}
+
+/* f sigmoid(-x) for x >= 0, f finite. With exp(x) = 2^n (1 + u) it is 2^-n f / (1 + (2^-n + u)): nothing overflows, and e^x
+ * itself is not rounded. */
+INLINE vec times_logistic_tail(vec f, vec x) {
+    const exponential e = exp_parts(at_most(x, -EXP_SMALLEST), (vec){0});
+    const vec minus_n = 2 * ROUND_MAGIC - e.shifted;
+    return scale_by(f / (1 + (scale_by(splat(1), minus_n) + e.u)), minus_n);
+}
+
+INLINE vec sigmoid_vec(vec x) {
+    const vec tail = times_logistic_tail(splat(1), abs_vec(x));
+    return choose(x < 0, tail, 1 - tail);
+}
+
+/* x + x^3 T(x^2) near 0, else 1 - 2 sigmoid(-2|x|) with the sign of x. */
+INLINE vec tanh_vec(vec x) {
+    const vec t = abs_vec(x), s = t * t;
+    const vec small = t + t * (s * POLYNOMIAL(s, TANH_T));
+    const vec large = 1 - times_logistic_tail(splat(2), 2 * t);
+    return copy_sign(choose(t < TANH_SMALL, small, large), x);
+}
+
+/* The tail of the normal distribution, Phi(-t) = exp(-t^2 / 2) P(t) / Q(t), comes in these two parts, for t from 0 to TAIL_LARGEST, or NaN.
+ * The square is taken exactly, as the sum of two: exp would make much of the rounding of a large one. */
+INLINE vec normal_ratio(vec t) { return POLYNOMIAL(t, TAIL_P) / POLYNOMIAL(t, TAIL_Q); }
+INLINE exponential exp_minus_half_square(vec t) {
+    const vec upper = (vec)((ivec)t & ~(bits)LOWER_HALF);
+    return exp_parts((real)-0.5 * upper * upper, (real)0.5 * (t - upper) * (t + upper));
+}
+
+/* f Phi(-t), f finite. */
+INLINE vec times_normal_tail(vec f, vec t) {
+    const exponential e = exp_minus_half_square(t);
+    return scale_by(f * normal_ratio(t) * (e.u + 1), e.shifted);
+}
+
+/* x + x E(x^2) for |x| < 1, else 1 - 2 Phi(-sqrt(2) |x|) with the sign of x. */
+INLINE vec erf_vec(vec x) {
+    const vec t = abs_vec(x), s = t * t;
+    const vec small = t + t * POLYNOMIAL(s, ERF_E);
+    const vec large = 1 - times_normal_tail(splat(2), at_most(SQRT2 * t, TAIL_LARGEST));
+    return copy_sign(choose(t < 1, small, large), x);
 }
 
 #endif

@@ -1,10 +1,10 @@
-"""ReLU and softmax, forward and backward: float64 references, central differences, layouts, special values, threads, errors."""
+"""Softmax, forward and backward: float64 references, central differences, layouts, special values, threads, errors."""
 
 import numpy as np
 import pytest
 
 import fastnn
-from fastnn import relu, relu_backward, softmax, softmax_backward
+from fastnn import softmax, softmax_backward
 
 from .variants import WRONG_TYPES, guarded, layouts, spaced
 
@@ -36,16 +36,6 @@ def softmax_64(x):
 
 def normal(rng, shape, real):
     return np.array(3 * rng.standard_normal(shape), real)
-
-
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_relu(shape, real, rng, n_threads):
-    x, dy = normal(rng, shape, real), normal(rng, shape, real)
-    y = relu(x)
-    np.testing.assert_array_equal(y, np.maximum(x, 0))
-    assert y.dtype == real and not np.signbit(y).any()
-    for sign in (x, y):
-        np.testing.assert_array_equal(relu_backward(dy, sign), np.where(x > 0, dy, 0))
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -100,63 +90,44 @@ def test_special_values(real):
     np.testing.assert_allclose(y[0], [1 / (1 + np.e), np.e / (1 + np.e), 0], rtol=1e-6)
     assert np.isnan(y[1]).all() and np.isnan(y[2]).all() and np.isnan(y[3]).all()
     np.testing.assert_array_equal(y[4], np.array([0.5, 0.5, 0], real))
-    tiny = np.finfo(real).smallest_subnormal
-    x = np.array([nan, -inf, -0.0, 0.0, inf, -1, tiny, -tiny], real)
-    np.testing.assert_array_equal(relu(x), np.array([nan, 0, 0, 0, inf, 0, tiny, 0], real))
-    np.testing.assert_array_equal(
-        relu_backward(np.ones(8, real), x), np.array([1, 0, 0, 0, 1, 0, 1, 0], real)
-    )
-
-
-BINARY = [relu_backward, softmax_backward]
 
 
 def test_any_layout_in_and_out(real, rng):
     x, dy = normal(rng, (21, 37), real), normal(rng, (21, 37), real)
-    for function in (relu, softmax):
-        plain = function(x)
-        for name, view in layouts(x):
-            np.testing.assert_array_equal(function(view), plain, err_msg=name)
-        for name, out in layouts(np.full_like(x, np.nan)):
-            assert function(x, out=out) is out
-            np.testing.assert_array_equal(out, plain, err_msg=name)
-    for function in BINARY:
-        plain = function(dy, x)
-        for name, view in layouts(dy):
-            np.testing.assert_array_equal(function(view, x), plain, err_msg=name)
-            np.testing.assert_array_equal(function(view, spaced(x)), plain, err_msg=name)
-        for name, out in layouts(np.full_like(x, np.nan)):
-            assert function(dy, x, out=out) is out
-            np.testing.assert_array_equal(out, plain, err_msg=name)
+    plain = softmax(x)
+    for name, view in layouts(x):
+        np.testing.assert_array_equal(softmax(view), plain, err_msg=name)
+    for name, out in layouts(np.full_like(x, np.nan)):
+        assert softmax(x, out=out) is out
+        np.testing.assert_array_equal(out, plain, err_msg=name)
+    plain = softmax_backward(dy, x)
+    for name, view in layouts(dy):
+        np.testing.assert_array_equal(softmax_backward(view, x), plain, err_msg=name)
+        np.testing.assert_array_equal(softmax_backward(view, spaced(x)), plain, err_msg=name)
+    for name, out in layouts(np.full_like(x, np.nan)):
+        assert softmax_backward(dy, x, out=out) is out
+        np.testing.assert_array_equal(out, plain, err_msg=name)
 
 
 def test_in_place_and_nothing_else_touched(real, rng):
     x, dy = normal(rng, (9, 19), real), normal(rng, (9, 19), real)
-    for function in (relu, softmax):
-        out, untouched = guarded(x.shape, real)
-        plain = function(x, out=out).copy()
-        untouched()
-        for _, same in layouts(x.copy()):
-            np.testing.assert_array_equal(function(same, out=same), plain)
-    for function in BINARY:
-        out, untouched = guarded(x.shape, real)
-        plain = function(dy, x, out=out).copy()
-        untouched()
-        same = dy.copy()
-        np.testing.assert_array_equal(function(same, x, out=same), plain)
-        same = x.copy()
-        np.testing.assert_array_equal(function(dy, same, out=same), plain)
+    out, untouched = guarded(x.shape, real)
+    plain = softmax(x, out=out).copy()
+    untouched()
+    for _, same in layouts(x.copy()):
+        np.testing.assert_array_equal(softmax(same, out=same), plain)
+    out, untouched = guarded(x.shape, real)
+    plain = softmax_backward(dy, x, out=out).copy()
+    untouched()
+    same = dy.copy()
+    np.testing.assert_array_equal(softmax_backward(same, x, out=same), plain)
+    same = x.copy()
+    np.testing.assert_array_equal(softmax_backward(dy, same, out=same), plain)
 
 
 def test_same_bits_at_any_thread_count(real, rng):
     x, dy = normal(rng, (500, 333), real), normal(rng, (500, 333), real)
-    for call in (
-        lambda: relu(x),
-        lambda: softmax(x),
-        lambda: relu_backward(dy, x),
-        lambda: softmax_backward(dy, x),
-        lambda: relu(x.ravel()[:-1]),
-    ):
+    for call in (lambda: softmax(x), lambda: softmax_backward(dy, x)):
         results = set()
         for n_threads in (1, 2, 3, 8):
             with fastnn.num_threads(n_threads):
@@ -167,14 +138,12 @@ def test_same_bits_at_any_thread_count(real, rng):
 @pytest.mark.parametrize("bad", WRONG_TYPES, ids=str)
 def test_wrong_types(bad):
     good = np.ones(4, np.float32)
-    for function, name in ((relu, "x"), (softmax, "x")):
-        with pytest.raises(TypeError, match=f"{name} must be a NumPy array"):
-            function(bad)
-    for function in BINARY:
-        with pytest.raises(TypeError, match="dy must be a NumPy array"):
-            function(bad, good)
-        with pytest.raises(TypeError, match="y must be a NumPy array"):
-            function(good, bad)
+    with pytest.raises(TypeError, match="x must be a NumPy array"):
+        softmax(bad)
+    with pytest.raises(TypeError, match="dy must be a NumPy array"):
+        softmax_backward(bad, good)
+    with pytest.raises(TypeError, match="y must be a NumPy array"):
+        softmax_backward(good, bad)
 
 
 def test_wrong_outputs_and_shapes():
@@ -182,12 +151,10 @@ def test_wrong_outputs_and_shapes():
     frozen = np.ones((4, 6), np.float32)
     frozen.flags.writeable = False
     memory = np.ones((8, 6), np.float32)
-    calls = [lambda a, out: relu(a, out=out), lambda a, out: softmax(a, out=out)]
-    calls += [
-        lambda a, out: relu_backward(a, x, out=out),
+    for call in (
+        lambda a, out: softmax(a, out=out),
         lambda a, out: softmax_backward(a, x, out=out),
-    ]
-    for call in calls:
+    ):
         with pytest.raises(ValueError, match="out is read-only"):
             call(x, frozen)
         with pytest.raises(
@@ -198,8 +165,5 @@ def test_wrong_outputs_and_shapes():
             call(x, np.ones((4, 6)))
         with pytest.raises(ValueError, match="out overlaps"):
             call(memory[:4], memory[1:5])
-    for function in BINARY:
-        with pytest.raises(
-            ValueError, match=r"y must have the shape of dy, \(4, 6\), not \(4, 5\)"
-        ):
-            function(x, np.ones((4, 5), np.float32))
+    with pytest.raises(ValueError, match=r"y must have the shape of dy, \(4, 6\), not \(4, 5\)"):
+        softmax_backward(x, np.ones((4, 5), np.float32))

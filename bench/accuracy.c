@@ -1,0 +1,99 @@
+/* accuracy.c: how far the elementary functions of vecmath.h and the activations on them are from the truth, in units of the last place.
+ *
+ * Compiled by accuracy.py once for each instruction set and real type. The truth is libm's, one precision up: double for float, long double for double.
+ */
+#include "leaves.h"
+#include "vec.h"
+
+#include "activation.h"
+#include "vecmath.h"
+
+#include <float.h>
+
+#if FASTNN_REAL == 32
+typedef double wide;
+typedef uint32_t pattern;
+#define WIDE(f) f
+#define MANT_DIG FLT_MANT_DIG
+#define MIN_EXP FLT_MIN_EXP
+#else
+typedef long double wide;
+typedef uint64_t pattern;
+#define WIDE(f) f##l
+#define MANT_DIG DBL_MANT_DIG
+#define MIN_EXP DBL_MIN_EXP
+#endif
+
+static wide exact_sigmoid(wide x) { return 1 / (1 + WIDE(exp)(-x)); }
+
+/* z erfc(-z / sqrt 2) / 2. The rounding of the argument a is made up for by the derivative of the log of erfc, about -2 |a| far out, where it matters. */
+static wide exact_gelu(wide z) {
+    const wide a = -z * (wide)0.70710678118654752440L, half_square = z * z / 2;
+    const wide low = WIDE(fma)(z, z / 2, -half_square), d = WIDE(fma)(a, a, -half_square) - low;
+    return z / 2 * WIDE(erfc)(a) * (a > 1 ? 1 + d : 1);
+}
+
+static wide gelu_tanh_argument(wide z) { return (wide)1.59576912160573071176L * (z + (wide)0.044715L * z * z * z); }
+
+enum { EXP, SIGMOID, TANH, ERF, GELU, GELU_TANH, SILU, FUNCTIONS };
+
+static wide exact(int function, wide x) {
+    switch (function) {
+    case EXP: return WIDE(exp)(x);
+    case SIGMOID: return exact_sigmoid(x);
+    case TANH: return WIDE(tanh)(x);
+    case ERF: return WIDE(erf)(x);
+    case GELU: return x == -INFINITY ? 0 : exact_gelu(x);
+    case GELU_TANH: return x == -INFINITY ? 0 : x * exact_sigmoid(gelu_tanh_argument(x));
+    default: return x == -INFINITY ? 0 : x * exact_sigmoid(x);
+    }
+}
+
+static vec ours(int function, vec x) {
+    switch (function) {
+    case EXP: return exp_vec(x);
+    case SIGMOID: return sigmoid_vec(x);
+    case TANH: return tanh_vec(x);
+    case ERF: return erf_vec(x);
+    case GELU: return activate(FASTNN_ACT_GELU, x);
+    case GELU_TANH: return activate(FASTNN_ACT_GELU_TANH, x);
+    default: return activate(FASTNN_ACT_SILU, x);
+    }
+}
+
+/* |got - want| in units of the last place of want; infinite where only one of them is NaN or infinite after rounding. */
+static double error_in_ulp(real got, wide want) {
+    if (isnan(want) || isnan(got)) return isnan(want) && isnan(got) ? 0 : INFINITY;
+    const real rounded = (real)want;
+    if (isinf(got) || isinf(rounded)) return got == rounded ? 0 : INFINITY;
+    int exponent = MIN_EXP;
+    if (want != 0) WIDE(frexp)(want, &exponent);
+    if (exponent < MIN_EXP) exponent = MIN_EXP;
+    return (double)WIDE(ldexp)(WIDE(fabs)((wide)got - want), MANT_DIG - exponent);
+}
+
+/* The worst error over the inputs whose bit patterns are first, first + step, ..., count of them; *where is that input. gelu_tanh is judged in units of
+ * (1 + |argument of its sigmoid|) ulp where z < 0: the argument's rounding, magnified by exp, is in the result by then. */
+double worst_error(int function, pattern first, pattern step, int64_t count, real *where) {
+    double worst = 0;
+    for (int64_t i = 0; i < count; i += LANES) {
+        real x[LANES], y[LANES];
+        for (int l = 0; l < LANES; l++) {
+            const pattern bits_of_x = first + step * (pattern)(i + l < count ? i + l : 0);
+            memcpy(x + l, &bits_of_x, sizeof *x);
+        }
+        store(y, ours(function, load(x)));
+        for (int l = 0; l < LANES; l++) {
+            double error = error_in_ulp(y[l], exact(function, (wide)x[l]));
+            if (function == GELU_TANH && x[l] < 0) error /= 1 + fabs((double)gelu_tanh_argument((wide)x[l]));
+            if (error > worst) {
+                worst = error;
+                *where = x[l];
+            }
+        }
+    }
+    return worst;
+}
+
+/* 0 where long double is no wider than double: then there is no truth to compare doubles with. */
+int truth_is_wider(void) { return sizeof(real) == 4 || LDBL_MANT_DIG > DBL_MANT_DIG; }

@@ -1,0 +1,117 @@
+"""The worst error of exp, sigmoid, tanh, erf and the activations made of them, in units of the last place.
+
+    python -m bench.accuracy                  # all 2^32 float32 inputs and 10^8 float64 ones: half an hour
+    python -m bench.accuracy --inputs 1e6     # so many of each, spread over all bit patterns
+
+``accuracy.c`` compiles the very headers that the kernels are made of, for one instruction set and real
+type at a time, and compares with libm one precision up. Inputs are equally spaced bit patterns, so
+every exponent, subnormals, infinities and NaN are among them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+SOURCE = Path(__file__).with_name("accuracy.c")
+FUNCTIONS = ("exp", "sigmoid", "tanh", "erf", "gelu", "gelu_tanh", "silu")
+ISA_FLAGS = {
+    "baseline": [],
+    "avx2": ["-mavx2", "-mfma"],
+    "avx512": ["-mavx2", "-mfma", "-mavx512f", "-mavx512vl", "-mavx512bw", "-mavx512dq"],
+}
+# Those of setup.py that bear on the numbers.
+FLAGS = ["-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
+
+# ulp, over all inputs. gelu: in the tail exp, P, Q and their quotient each add theirs.
+LIMITS = {
+    "float32": dict.fromkeys(FUNCTIONS, 2.0) | {"silu": 2.5, "gelu": 8.0, "gelu_tanh": 4.0},
+    "float64": dict.fromkeys(FUNCTIONS, 4.0) | {"gelu": 9.0},
+}
+
+
+def compiler() -> list[str] | None:
+    """The command of the C compiler, or None if there is none."""
+    command = (os.environ.get("CC") or "cc").split()
+    return command if shutil.which(command[0]) else None
+
+
+def compile_functions(isa: str, dtype: str) -> ctypes.CDLL:
+    """The functions for one instruction set and "float32" or "float64".
+
+    Raises
+    ------
+    RuntimeError
+        There is no C compiler, or it fails; the message carries its own words.
+    """
+    import fastnn
+
+    command = compiler()
+    if command is None:
+        raise RuntimeError("accuracy is measured by compiled loops, and there is no C compiler")
+    headers = Path(fastnn.kernels.__file__).with_name("csrc")
+    with tempfile.TemporaryDirectory() as folder:
+        library = Path(folder) / "accuracy.so"
+        macros = [f"-DFASTNN_ISA={isa}", f"-DFASTNN_REAL={dtype[-2:]}"]
+        paths = [f"-I{headers}", str(SOURCE), "-o", str(library), "-lm"]
+        flags = [*FLAGS, *ISA_FLAGS[isa], "-Wno-psabi", "-fPIC", "-shared"]
+        done = subprocess.run([*command, *flags, *macros, *paths], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise RuntimeError(f"{command[0]} could not compile {SOURCE.name}:\n{done.stderr}")
+        functions = ctypes.CDLL(str(library))  # stays mapped after the file is gone
+    pattern: Any = ctypes.c_uint32 if dtype == "float32" else ctypes.c_uint64
+    functions.real = ctypes.c_float if dtype == "float32" else ctypes.c_double
+    functions.worst_error.restype = ctypes.c_double
+    functions.worst_error.argtypes = [
+        ctypes.c_int,
+        pattern,
+        pattern,
+        ctypes.c_int64,
+        ctypes.POINTER(functions.real),
+    ]
+    return functions
+
+
+def worst_error(functions: ctypes.CDLL, name: str, dtype: str, inputs: int) -> tuple[float, float]:
+    """(worst error in ulp, the input that has it) over so many equally spaced bit patterns."""
+    step = max(1, 2 ** int(dtype[-2:]) // inputs) | 1  # odd: the low bits differ too
+    where = functions.real(0)
+    number = FUNCTIONS.index(name)
+    error = functions.worst_error(number, 0, step, inputs, ctypes.byref(where))
+    return error, where.value
+
+
+def main() -> int:
+    """Print the table; 1 if a limit is exceeded."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--inputs", type=float, help="so many inputs for each function")
+    parser.add_argument("--isa", choices=ISA_FLAGS, help="this instruction set alone")
+    parser.add_argument("--dtype", choices=LIMITS, help="this real type alone")
+    args = parser.parse_args()
+    import fastnn
+
+    failed = False
+    for dtype in [args.dtype] if args.dtype else LIMITS:
+        for isa in [args.isa] if args.isa else fastnn.build_info()["isa_found"]:
+            functions = compile_functions(isa, dtype)
+            if not functions.truth_is_wider():
+                print(f"{dtype}: long double is no wider than double here, nothing to compare with")
+                continue
+            inputs = int(args.inputs or (2**32 if dtype == "float32" else 1e8))
+            for name in FUNCTIONS:
+                error, where = worst_error(functions, name, dtype, inputs)
+                failed |= error > LIMITS[dtype][name]
+                unit = "(1 + |argument|) ulp" if name == "gelu_tanh" else "ulp"
+                print(f"{dtype} {isa:8} {name:9} {error:7.3f} {unit} at {where!r}", flush=True)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

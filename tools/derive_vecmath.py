@@ -1,0 +1,135 @@
+"""Derive the constants of src/fastnn/kernels/csrc/vecmath.h. Needs mpmath; prints the C that stands there.
+
+exp    exp(x) = 2^n exp(r) with n = round(x / ln 2) and r = x - n ln 2, |r| <= ln 2 / 2, and exp(r) = 1 + r + r^2 q(r).
+       ln 2 is split in two so that n * LN2_HI is exact for every n that occurs.
+tanh   tanh(t) = t + t s T(s) with s = t^2, for t below TANH_SMALL.
+erf    erf(t) = t + t E(s) with s = t^2, for t below 1.
+tail   the upper tail of the normal distribution: Phi(-t) = exp(-t^2 / 2) P(t) / Q(t) for 0 <= t <= TAIL_LARGEST, where t Phi(-t) and t phi(t) round to 0.
+
+Polynomials are Chebyshev interpolants (within a factor of two of the minimax polynomial). P / Q interpolates at Chebyshev nodes of a variable that
+spreads the small t; all its coefficients are positive, so nothing cancels when it is evaluated. Errors are printed in units of 2^-bits, relative to
+the function, of the polynomials as rounded.
+"""
+
+import mpmath as mp
+
+mp.mp.dps = 80
+MOST_COLUMNS = 150
+
+
+def hex_float(x, bits):
+    """x rounded to a binary significand of so many bits, as a C literal (exact: the hex form of a double)."""
+    m, e = mp.frexp(x)
+    text = float(mp.nint(m * 2**bits) * mp.mpf(2) ** (e - bits)).hex()
+    mantissa, exponent = text.split("p")
+    return mantissa.rstrip("0").rstrip(".") + "p" + exponent if "." in mantissa else text
+
+
+def rounded(coefficients, bits):
+    return [mp.mpf(float.fromhex(hex_float(c, bits))) for c in coefficients]
+
+
+def print_array(name, coefficients, bits):
+    lines, line = [], f"static const real {name}[] = {{"
+    indent = " " * len(line)
+    for i, c in enumerate(coefficients):
+        literal = hex_float(c, bits)
+        literal = f"(real){literal}" if bits == 24 else literal
+        literal += ", " if i + 1 < len(coefficients) else "};"
+        if len(line) + len(literal.rstrip()) > MOST_COLUMNS:
+            lines.append(line.rstrip())
+            line = indent
+        line += literal
+    print("\n".join([*lines, line]))
+
+
+def horner(coefficients, x):
+    return mp.polyval(coefficients[::-1], x)
+
+
+def worst(approximation, function, low, high, bits):
+    points = mp.linspace(low, high, 2001)[1:]
+    return mp.nstr(max(abs(approximation(x) / function(x) - 1) for x in points) * 2**bits, 2)
+
+
+def polynomial(function, low, high, degree):
+    """The Chebyshev interpolant, lowest coefficient first."""
+    return mp.chebyfit(function, [low, high], degree + 1)[::-1]
+
+
+def exp_constants(bits, degree, hi_bits):
+    def q(r):
+        return (mp.exp(r) - 1 - r) / r**2 if abs(r) > mp.mpf("1e-20") else mp.mpf(1) / 2 + r / 6
+
+    half = mp.log(2) / 2 * mp.mpf("1.0001")  # n comes from a rounded product
+    c = rounded(polynomial(q, -half, half, degree), bits)
+    hi = mp.mpf(float.fromhex(hex_float(mp.log(2), hi_bits)))
+    error = worst(lambda r: 1 + r + r**2 * horner(c, r), mp.exp, -half, half, bits)
+    print(f"/* exp: {error} */")
+    print(f"#define LOG2E ((real){hex_float(1 / mp.log(2), bits)})")
+    print(f"#define LN2_HI ((real){hex_float(hi, hi_bits)})")
+    print(f"#define LN2_LO ((real){hex_float(mp.log(2) - hi, bits)})")
+    print_array("EXP_Q", c, bits)
+
+
+def tanh_constants(bits, degree, small):
+    def t(s):
+        x = mp.sqrt(s)
+        return (mp.tanh(x) / x - 1) / s if s > mp.mpf("1e-20") else -mp.mpf(1) / 3 + 2 * s / 15
+
+    c = rounded(polynomial(t, 0, mp.mpf(small) ** 2, degree), bits)
+    error = worst(lambda x: x + x**3 * horner(c, x**2), mp.tanh, 0, small, bits)
+    print(f"/* tanh: {error} */")
+    print_array("TANH_T", c, bits)
+
+
+def erf_constants(bits, degree):
+    def e(s):
+        x = mp.sqrt(s)
+        return mp.erf(x) / x - 1 if s > mp.mpf("1e-30") else 2 / mp.sqrt(mp.pi) * (1 - s / 3) - 1
+
+    c = rounded(polynomial(e, 0, 1, degree), bits)
+    error = worst(lambda x: x + x * horner(c, x**2), mp.erf, 0, 1, bits)
+    print(f"/* erf: {error} */")
+    print_array("ERF_E", c, bits)
+
+
+def tail_constants(bits, degree, largest):
+    """P of `degree` and Q of degree + 1, Q(0) = 2 as Phi(0) = 1/2 and P(0) = 1 make it."""
+
+    def ratio(t):
+        return mp.exp(t * t / 2) * mp.erfc(t / mp.sqrt(2)) / 2
+
+    # t = k (1 + u) / (1 - u) for u from -1 to where t is `largest`
+    k = mp.mpf(2)
+    top = (largest - k) / (largest + k)
+    unknowns = 2 * degree + 1
+    nodes = [mp.cos((2 * i + 1) * mp.pi / (2 * unknowns)) for i in range(unknowns)]
+    nodes = [(top + 1) / 2 * (u + 1) - 1 for u in nodes]
+    ts = [k * (1 + u) / (1 - u) for u in nodes]
+    # 1 + sum_i p_i t^i = ratio (2 + sum_j q_j t^j), i = 1..degree, j = 1..degree+1
+    rows = [
+        [t**i for i in range(1, degree + 1)] + [-ratio(t) * t**j for j in range(1, degree + 2)]
+        for t in ts
+    ]
+    solution = list(mp.lu_solve(mp.matrix(rows), mp.matrix([2 * ratio(t) - 1 for t in ts])))
+    p = rounded([mp.mpf(1), *solution[:degree]], bits)
+    q = rounded([mp.mpf(2), *solution[degree:]], bits)
+    assert min(p + q) > 0
+    error = worst(lambda t: horner(p, t) / horner(q, t), ratio, 0, largest, bits)
+    print(f"/* tail: {error} */")
+    print_array("TAIL_P", p, bits)
+    print_array("TAIL_Q", q, bits)
+
+
+def derive(bits, exp_degree, hi_bits, tanh_degree, erf_degree, tail_degree, tail_largest):
+    print(f"/* ---- {bits} bits ---- */")
+    exp_constants(bits, exp_degree, hi_bits)
+    tanh_constants(bits, tanh_degree, "0.625")
+    erf_constants(bits, erf_degree)
+    tail_constants(bits, tail_degree, mp.mpf(tail_largest))
+
+
+if __name__ == "__main__":
+    derive(24, 4, 15, 5, 6, 5, "14.75")  # |n| <= 159: 8 bits and 15 make 23
+    derive(53, 9, 41, 11, 13, 11, "38.75")  # |n| <= 1090: 11 bits and 41 make 52
