@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import gemm, matmul
+from fastnn import gemm, kernels, matmul
 
 from .variants import WRONG_TYPES, assert_product, exact, guarded, layouts, normal
 
@@ -167,6 +167,45 @@ def test_packed_refuses():
     for bad in WRONG_TYPES:
         with pytest.raises(TypeError, match="pack: b must be"):
             fastnn.pack(bad)
+
+
+NAMES = ["relu", "gelu", "gelu_tanh", "tanh", "sigmoid", "silu"]
+
+
+def activation(name, z):
+    """The activation by itself, from its own kernel."""
+    if name == "gelu_tanh":
+        return kernels.gelu(z, approximate="tanh")
+    return getattr(kernels, name)(z)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_epilogue_of_every_path(name, real, rng, n_threads):
+    """matmul(activation=...) has the bits of matmul followed by the kernel of the activation."""
+    for m, k, n in [
+        (1, 50, 33),
+        (30, 400, 65),
+        (4, 5000, 5),
+        (200, 30, 200),
+        (40, 300, 10),
+        (9, 0, 4),
+    ]:
+        a, b, bias = normal(rng, (m, k), real), normal(rng, (k, n), real), normal(rng, n, real)
+        a /= max(1, k) ** 0.5
+        want = matmul(a, b, bias=bias)
+        z, untouched = guarded((m, n), real)
+        out, untouched_out = guarded((m, n), real)
+        matmul(a, b, bias=bias, activation=name, preact=z, out=out)
+        np.testing.assert_array_equal(z, want)
+        np.testing.assert_array_equal(out, activation(name, want))
+        np.testing.assert_array_equal(matmul(a, b, bias=bias, activation=name), out)
+        untouched()
+        untouched_out()
+        packed = matmul(a, fastnn.pack(b), bias=bias, activation=name, preact=z)
+        np.testing.assert_array_equal(packed, activation(name, z))
+        x, y = np.empty((n, m), real).T, np.empty((n, m), real).T
+        matmul(a, b, activation=name, out=x, preact=y)
+        np.testing.assert_array_equal(x, activation(name, np.ascontiguousarray(y)))
 
 
 def test_preact(real, rng, n_threads):

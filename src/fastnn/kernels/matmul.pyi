@@ -13,7 +13,6 @@ class PackedMatrix:
     def dtype(self) -> np.dtype[Any]: ...
 
 def pack(b: AnyArray) -> PackedMatrix: ...
-
 def matmul(
     a: NDArray[Real],
     b: NDArray[Real] | PackedMatrix,
