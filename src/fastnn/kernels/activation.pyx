@@ -294,7 +294,7 @@ def gelu(x, *, approximate=None, out=None):
     Returns
     -------
     ndarray
-        ``out`` if given. -inf gives 0. The error of the exact form is within 9 ulp, 4 ulp where x > 0, down to where it underflows; that of the
+        ``out`` if given. -inf gives 0. The error of the exact form is within 10 ulp, 4 ulp where x > 0, down to where it underflows; that of the
         approximation within 4 ulp, and 4 (1 + 2a) ulp where x < 0, a the size of the argument of tanh.
 
     Raises

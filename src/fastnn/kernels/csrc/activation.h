@@ -17,7 +17,7 @@
 /* act(z). GELU and SiLU are z F(z), F the distribution function of the normal or the logistic distribution, computed as max(z, 0) - |z| F(-|z|): that
  * is accurate wherever it does not underflow, and 0 at -inf. Beyond the bounds put on |z| the tail is 0, but inf would meet it. */
 INLINE vec activate(const int kind, vec z) {
-    const vec size = abs_vec(z), positive = choose(z < 0, (vec){0}, z);
+    const vec size = abs_vec(z), positive = choose(z < 0, (vec){0}, z); /* -0 stays -0 */
     switch (kind) {
     case FASTNN_ACT_RELU: return relu_vec(z);
     case FASTNN_ACT_GELU: {
@@ -26,7 +26,7 @@ INLINE vec activate(const int kind, vec z) {
     }
     case FASTNN_ACT_GELU_TANH: {
         const vec t = at_most(size, -EXP_SMALLEST);
-        return positive - times_logistic_tail(t, t * (GELU_A + GELU_B * (t * t)));
+        return positive - times_logistic_tail(t, at_most(t * (GELU_A + GELU_B * (t * t)), -EXP_SMALLEST));
     }
     case FASTNN_ACT_SILU: {
         const vec t = at_most(size, -EXP_SMALLEST);
@@ -57,7 +57,7 @@ INLINE vec activation_slope(const int kind, vec saved) {
     }
     case FASTNN_ACT_GELU_TANH: {
         const vec t = at_most(size, -EXP_SMALLEST), square = t * t;
-        return gated_slope(saved, t * (GELU_A + GELU_B * square), t * (GELU_A + 3 * GELU_B * square));
+        return gated_slope(saved, at_most(t * (GELU_A + GELU_B * square), -EXP_SMALLEST), t * (GELU_A + 3 * GELU_B * square));
     }
     case FASTNN_ACT_SILU: {
         const vec t = at_most(size, -EXP_SMALLEST);
