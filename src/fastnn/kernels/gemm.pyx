@@ -7,6 +7,7 @@ Accuracy: |C - C_exact| <= (k + 3) eps (|A| |B| + |bias|), elementwise, as for a
 """
 from cython.parallel cimport parallel
 from libc.stdint cimport int64_t
+from libc.string cimport memcpy
 
 from .arrays cimport BAD_ARGUMENT, NO_MEMORY, OK
 from .dispatch cimport (FASTNN_ACT_NONE, add_run, dot_columns, dot_tile, gemm_dots, gemv_columns, gemv_finish, gemv_rows, pack_columns, real, tile_columns, tile_rows,
@@ -122,7 +123,7 @@ cdef int run_row(const Product *g, const real *t) noexcept nogil:
     return OK
 
 
-cdef void dots_share(int team, int thread, const Product *g, const real *b, int64_t csb) noexcept nogil:
+cdef void dots_share(int team, int thread, const Product *g, const real *b) noexcept nogil:
     """This thread's tiles of C; the longer side of C is walked once, so its operand is read once."""
     cdef const real *a = <const real*>g.a
     cdef int64_t wide = balanced(g.n, dot_columns(b), 1), high = balanced(g.m, min(<int64_t>4, dot_tile(b) // wide), 1)
@@ -138,7 +139,7 @@ cdef void dots_share(int team, int thread, const Product *g, const real *b, int6
             i = (tile // column_tiles if by_rows else tile % row_tiles) * high
             j = (tile % column_tiles if by_rows else tile // row_tiles) * wide
             offset = i * g.rsc + j * g.csc
-            gemm_dots(min(high, g.m - i), min(wide, g.n - j), kb, <real>g.alpha, a + i * g.rsa + pc, g.rsa, b + j * csb + pc, csb,
+            gemm_dots(min(high, g.m - i), min(wide, g.n - j), kb, <real>g.alpha, a + i * g.rsa + pc, g.rsa, b + j * g.k + pc, g.k,
                       <real>(g.beta if pb == 0 else 1), <real*>g.c + offset, g.rsc, g.csc,
                       <const real*>g.bias + j if end and g.bias is not NULL else NULL, g.activation if end else FASTNN_ACT_NONE,
                       <real*>g.preact + offset if end and g.preact is not NULL else NULL)
@@ -147,25 +148,25 @@ cdef void dots_share(int team, int thread, const Product *g, const real *b, int6
 cdef int run_dots(const Product *g, const real *t) noexcept nogil:
     cdef int team = threads_for(2.0 * g.m * g.n * g.k, GRAIN)
     cdef const real *b = <const real*>g.b
-    cdef int64_t csb = g.csb, lanes = vector_lanes(t), p, j
-    cdef real *columns = NULL
-    if g.rsb != 1:
-        columns = <real*>take(g.n * g.k * <int64_t>sizeof(real))
-        if columns is NULL:
-            return NO_MEMORY
-        if g.csb == 1:
-            for j in range(ceil_div(g.n, lanes)):
-                pack_columns(g.k, min(lanes, g.n - j * lanes), b + j * lanes, g.rsb, columns + j * lanes * g.k)
-        else:
-            for p in range(g.k):
-                for j in range(g.n):
-                    columns[j * g.k + p] = b[p * g.rsb + j * g.csb]
-        b, csb = columns, g.k
+    cdef int64_t lanes = vector_lanes(t), p, j
+    cdef real *columns = <real*>take(g.n * g.k * <int64_t>sizeof(real))     # few and read often: side by side and aligned
+    if columns is NULL:
+        return NO_MEMORY
+    if g.rsb == 1:
+        for j in range(g.n):
+            memcpy(columns + j * g.k, b + j * g.csb, g.k * sizeof(real))
+    elif g.csb == 1:
+        for j in range(ceil_div(g.n, lanes)):
+            pack_columns(g.k, min(lanes, g.n - j * lanes), b + j * lanes, g.rsb, columns + j * lanes * g.k)
+    else:
+        for p in range(g.k):
+            for j in range(g.n):
+                columns[j * g.k + p] = b[p * g.rsb + j * g.csb]
     if team == 1:
-        dots_share(1, 0, g, b, csb)
+        dots_share(1, 0, g, columns)
     else:
         with parallel(num_threads=team):
-            dots_share(team_size(), thread_id(), g, b, csb)
+            dots_share(team_size(), thread_id(), g, columns)
     give(columns)
     return OK
 

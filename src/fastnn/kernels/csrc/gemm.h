@@ -11,6 +11,8 @@
 #include "activation.h"
 #include "tile.h"
 
+enum { PREFETCH_FROM = 128 }; /* steps of k during which a line can arrive from memory: 12 cycles each */
+
 /* acc += A B, A(i, p) being the expression ELEMENT after p steps of csa. */
 #define ACCUMULATE(rows, ELEMENT)                                                                                                                             \
     for (int64_t p = 0; p < k; p++) {                                                                                                                \
@@ -53,10 +55,20 @@ INLINE void finish(const int rows, const int nv, vec acc[][NV], int64_t m, int64
     }
 }
 
+/* The lines of C that the tile will store to, asked for while k runs. */
+INLINE void prefetch_tile(const int rows, const int nv, int64_t k, const real *c, int64_t ldc) {
+    if (k < PREFETCH_FROM) return;
+    UNROLL for (int i = 0; i < rows; i++) {
+        UNROLL for (int j = 0; j < nv * VBYTES; j += 64) __builtin_prefetch((const char *)(c + i * ldc) + j, 1);
+        __builtin_prefetch((const char *)(c + i * ldc) + nv * VBYTES - 1, 1); /* a row that is not aligned ends one line later */
+    }
+}
+
 INLINE void tile_packed(const int nv, int64_t m, int64_t n, int64_t k, real alpha, const real *restrict a, const real *restrict b, int64_t ldb, real beta, real *c, int64_t ldc,
                         const real *bias, int relu) {
     enum { csa = MR };
     vec acc[MR][NV];
+    prefetch_tile(MR, nv, k, c, ldc);
     UNROLL for (int i = 0; i < MR; i++) UNROLL for (int j = 0; j < nv; j++) acc[i][j] = (vec){0};
     ACCUMULATE(MR, a[i])
     finish(MR, nv, acc, m, n, alpha, beta, c, ldc, bias, relu);
@@ -66,6 +78,7 @@ INLINE void tile_packed(const int nv, int64_t m, int64_t n, int64_t k, real alph
 INLINE void tile_in_place(const int rows, const int nv, int64_t n, int64_t k, real alpha, const real *restrict a, int64_t rsa, int64_t csa,
                           const real *restrict b, int64_t ldb, real beta, real *c, int64_t ldc, const real *bias, int relu) {
     vec acc[MR][NV];
+    prefetch_tile(rows, nv, k, c, ldc);
     UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < nv; j++) acc[i][j] = (vec){0};
     ACCUMULATE(rows, a[i * rsa])
     finish(rows, nv, acc, rows, n, alpha, beta, c, ldc, bias, relu);
