@@ -25,7 +25,7 @@ cdef extern from "leaves.h" nogil:
         double grad_scale, l2, keep, beta1, beta2, one_minus_beta1, one_minus_beta2, step_size, inv_sqrt_correction2, eps
 
     struct fastnn_leaves_f32:
-        int64_t lanes, mr, nr, dot_tile, dot_columns
+        int64_t lanes, mr, nr, dot_tile, dot_rows, dot_columns
         void (*pack_a)(int64_t, int64_t, const float*, int64_t, int64_t, float*) noexcept nogil
         void (*pack_b)(int64_t, int64_t, const float*, int64_t, int64_t, float*) noexcept nogil
         void (*gemm_tile)(int64_t, int64_t, int64_t, float, int, const float*, int64_t, int64_t, const float*, int64_t, float,
@@ -50,7 +50,7 @@ cdef extern from "leaves.h" nogil:
         void (*adam)(int64_t, float*, const float*, float*, float*, const fastnn_adam_f32*) noexcept nogil
 
     struct fastnn_leaves_f64:
-        int64_t lanes, mr, nr, dot_tile, dot_columns
+        int64_t lanes, mr, nr, dot_tile, dot_rows, dot_columns
         void (*pack_a)(int64_t, int64_t, const double*, int64_t, int64_t, double*) noexcept nogil
         void (*pack_b)(int64_t, int64_t, const double*, int64_t, int64_t, double*) noexcept nogil
         void (*gemm_tile)(int64_t, int64_t, int64_t, double, int, const double*, int64_t, int64_t, const double*, int64_t, double,
@@ -91,6 +91,9 @@ cdef inline int64_t vector_lanes(const real *_) noexcept nogil:
 
 cdef inline int64_t dot_tile(const real *_) noexcept nogil:
     return leaves_f32.dot_tile if real is float else leaves_f64.dot_tile
+
+cdef inline int64_t dot_rows(const real *_) noexcept nogil:
+    return leaves_f32.dot_rows if real is float else leaves_f64.dot_rows
 
 cdef inline int64_t dot_columns(const real *_) noexcept nogil:
     return leaves_f32.dot_columns if real is float else leaves_f64.dot_columns

@@ -10,9 +10,9 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
 from .arrays cimport BAD_ARGUMENT, NO_MEMORY, OK
-from .dispatch cimport (FASTNN_ACT_NONE, add_run, dot_columns, dot_tile, gemm_dots, gemv_columns, gemv_finish, gemv_rows, pack_columns, real, tile_columns, tile_rows,
+from .dispatch cimport (FASTNN_ACT_NONE, FASTNN_ACT_SILU, add_run, dot_columns, dot_rows, dot_tile, gemm_dots, gemv_columns, gemv_finish, gemv_rows, pack_columns, real, tile_columns, tile_rows,
                         vector_lanes)
-from .gemm_loops cimport Blocks, Product, balanced, ceil_div, choose_blocks, pack_whole, packed_size, panel_count, worker
+from .gemm_loops cimport Blocks, Product, balanced, ceil_div, choose_blocks, panel_count, worker
 from .memory cimport give, take
 from .threads cimport share, team_size, thread_id, threads_for
 
@@ -126,7 +126,7 @@ cdef int run_row(const Product *g, const real *t) noexcept nogil:
 cdef void dots_share(int team, int thread, const Product *g, const real *b) noexcept nogil:
     """This thread's tiles of C; the longer side of C is walked once, so its operand is read once."""
     cdef const real *a = <const real*>g.a
-    cdef int64_t wide = balanced(g.n, dot_columns(b), 1), high = balanced(g.m, min(<int64_t>4, dot_tile(b) // wide), 1)
+    cdef int64_t wide = balanced(g.n, dot_columns(b), 1), high = balanced(g.m, min(dot_rows(b), dot_tile(b) // wide), 1)
     cdef int64_t column_tiles = ceil_div(g.n, wide), row_tiles = ceil_div(g.m, high), tile, first, last, i, j, pb, pc, kb, offset
     cdef int64_t kc = balanced(g.k, DOT_BLOCK, 1), k_blocks = ceil_div(g.k, kc)
     cdef bint by_rows = g.m >= g.n, end
@@ -174,6 +174,7 @@ cdef int run_dots(const Product *g, const real *t) noexcept nogil:
 cdef void over_k_share(int team, int thread, const Product *g, const Blocks *s, int64_t part, real *sums, real *scratch) noexcept nogil:
     """This thread's parts of k: sums[i] = A(:, part i) B(part i, :), each m x n."""
     cdef Product g_i = g[0]
+    cdef Blocks s_i = s[0]
     cdef int64_t i, first, last
     scratch += thread * (s.size_a + s.size_b)
     share(ceil_div(g.k, part), team, thread, &first, &last)
@@ -184,7 +185,8 @@ cdef void over_k_share(int team, int thread, const Product *g, const Blocks *s, 
         g_i.a = <const real*>g.a + i * part * g.csa
         g_i.b = <const real*>g.b + i * part * g.rsb
         g_i.c = sums + i * g.m * g.n
-        worker(1, 0, &g_i, s, scratch)
+        s_i.k_blocks = ceil_div(g_i.k, s.kc)        # the last part is shorter
+        worker(1, 0, &g_i, &s_i, scratch)
 
 
 cdef int run_over_k(const Product *g, const real *t) noexcept nogil:
@@ -215,10 +217,14 @@ cdef int run_over_k(const Product *g, const real *t) noexcept nogil:
 cdef int run(const Product *g, const real *t) noexcept nogil:
     cdef Product other
     cdef Path path
-    if g.m < 0 or g.n < 0 or g.k < 0:
+    if g.m < 0 or g.n < 0 or g.k < 0 or g.activation < FASTNN_ACT_NONE or g.activation > FASTNN_ACT_SILU:
         return BAD_ARGUMENT
     if g.m == 0 or g.n == 0:
         return OK
+    if g.alpha == 0 and g.k > 0:        # as in BLAS, A and B are not read then
+        other = g[0]
+        other.k = 0
+        return run(&other, t)
     if g.c is NULL or (g.k > 0 and (g.a is NULL or g.b is NULL)):
         return BAD_ARGUMENT
     path = choose_path(g, t)

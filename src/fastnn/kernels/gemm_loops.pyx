@@ -16,13 +16,13 @@ from .threads cimport barrier, share
 from .caches import data_caches
 
 cdef enum:
-    NC = 4096       # columns of B at a time: NC x KC reals are 6 MiB in float32
-    PAGE = 4096     # bytes; see strided
-    FEW_TILES = 3   # row tiles of C up to which B is read in place whatever its stride: packing would cost more than it saves
-    L2_WAYS = 16    # of every x86-64 server core of the last years; fewer would mean smaller blocks
-    MANY_PANELS = 16
-    MANY_TILES = 48
-    FEW_PANELS = 2  # panels of C up to which A is read in place whatever its stride
+    NC = 4096           # columns of B at a time: NC x KC reals are 6 MiB in float32
+    PAGE = 4096         # bytes; see strided
+    L2_WAYS = 16        # 8 or 16 in x86-64 and aarch64 cores; where it is 8 the blocks come out smaller than they could be
+    FEW_TILES = 3       # row tiles of C up to which B is read in place whatever its stride: 16 x 768 x 768 248, packed 162 GFLOP/s
+    MANY_TILES = 48     # row tiles of C from which B is packed all the same: its rows are aligned then, 2 % faster for 1.6 % at 512 cubed
+    FEW_PANELS = 2      # panels of C up to which transposed A is read in place whatever its stride
+    MANY_PANELS = 16    # panels of C from which rows of A that crowd the cache are packed: 2,048 cubed 210, in place 193 GFLOP/s
 
 # KC: a micro-panel of B takes at most 3/2 of the L1 cache, and there are enough products to pay for storing a tile. MC: a block of A takes half of the L2
 # cache. Measured at 2,048 cubed, AVX-512, 48 KiB and 1 MiB: MC 144 214, 240 229, 336 232, 480 229 GFLOP/s with KC 384; KC 256 one to three per cent less.
@@ -52,31 +52,34 @@ cdef inline bint strided(int64_t unit_stride, int64_t k_stride, int64_t size) no
     return unit_stride != 1 or k_stride >= PAGE // size or k_stride <= -PAGE // size
 
 
-cdef int64_t common_factor(int64_t stride_bytes) noexcept nogil:
-    """Rows of A that lie so many bytes apart take as much of the L2 cache as rows of this length: the greatest common divisor with the size of a way."""
+cdef int64_t footprint(int64_t stride) noexcept nogil:
+    """Bytes of the L2 cache that a row takes among rows so many bytes apart: their greatest common factor with the size of a way (a power of two)."""
     cdef int64_t way = _l2 // L2_WAYS, rest
-    while stride_bytes > 0:
-        rest = way % stride_bytes
-        way = stride_bytes
-        stride_bytes = rest
+    stride = -stride if stride < 0 else stride
+    while stride > 0:
+        rest = way % stride
+        way = stride
+        stride = rest
     return way
 
 
 cdef void choose_blocks(const Product *g, Blocks *s, const real *t) noexcept nogil:
-    cdef int64_t mr = tile_rows(t), nr = tile_columns(t), lanes = vector_lanes(t), size = sizeof(real)
+    cdef int64_t mr = tile_rows(t), nr = tile_columns(t), lanes = vector_lanes(t), size = sizeof(real), row, row_in_place
     s.kc = block_k(g.k, t)
-    cdef bint crowded = common_factor((g.rsa if g.rsa > 0 else -g.rsa) * size) > 2*s.kc * size
-    s.mc = balanced(g.m, max(mr, _l2 // 2 // max(s.kc * size, common_factor((g.rsa if g.rsa > 0 else -g.rsa) * size))), mr)
     s.nc = balanced(g.n, NC, nr)
     s.k_blocks = max(1, ceil_div(g.k, s.kc))      # k = 0 still scales C
     s.n_blocks = ceil_div(g.n, s.nc)
-    # Rows of A in place are runs along k: a step takes no new page.
-    s.pack_a = (g.csa != 1 and strided(g.rsa, g.csa, size) and g.n > FEW_PANELS * nr) or (crowded and g.n >= MANY_PANELS * nr)
-    if s.pack_a: s.mc = balanced(g.m, max(mr, _l2 // 2 // (s.kc * size)), mr)
+    row = s.kc * size
+    row_in_place = max(row, footprint(g.rsa * size))
+    if g.csa == 1:
+        s.pack_a = row_in_place > 2 * row and g.n >= MANY_PANELS * nr
+    else:
+        s.pack_a = strided(g.rsa, g.csa, size) and g.n > FEW_PANELS * nr
+    s.mc = balanced(g.m, max(mr, _l2 // 2 // (row_in_place if g.csa == 1 and not s.pack_a else row)), mr)
     s.size_a = s.mc * s.kc if s.pack_a else 0
     s.height = g.m // ceil_div(g.m, mr)
     s.taller = g.m % ceil_div(g.m, mr)
-    s.b_in_place = not g.b_is_packed and g.csb == 1 and ((not strided(1, g.rsb, size) and g.m < MANY_TILES * mr) or g.m <= FEW_TILES * mr)
+    s.b_in_place = not g.b_is_packed and g.csb == 1 and (g.m <= FEW_TILES * mr or (g.m < MANY_TILES * mr and not strided(1, g.rsb, size)))
     if g.b_is_packed:
         s.size_b = 0
     elif s.b_in_place:      # but for a panel whose last vector is not whole, since nothing may be read past the end of a row

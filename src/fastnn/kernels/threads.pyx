@@ -102,17 +102,18 @@ class num_threads:
 
     def __init__(self, n):
         self.n = n
+        self._outer = []
 
     def __enter__(self):
         global _own_limit
         cdef int n = _checked(self.n)
-        self._outer = _own_limit
+        self._outer.append(_own_limit)
         _own_limit = n
         return self
 
     def __exit__(self, exc_type, exc, tb):
         global _own_limit
-        _own_limit = self._outer
+        _own_limit = self._outer.pop()
 
 
 def thread_info():
@@ -121,8 +122,8 @@ def thread_info():
     Returns
     -------
     dict
-        ``num_threads`` (as `get_num_threads`), ``limit``, ``source`` of the limit (an environment variable, "cpus" or
-        "set_num_threads"), ``forked``, ``omp_max_threads``, ``omp_thread_limit``, and what the default was made of:
+        ``num_threads`` (as `get_num_threads`), ``limit``, ``source`` of the limit (an environment variable, "cpus",
+        "set_num_threads" or "num_threads"), ``forked``, ``omp_max_threads``, ``omp_thread_limit``, and what the default was made of:
         ``affinity``, ``cgroup_quota`` (CPUs, or None), ``physical_cores``.
     """
     return {

@@ -12,9 +12,9 @@ from cython.parallel cimport parallel
 from libc.math cimport sqrt
 from libc.stdint cimport int64_t
 
-import numpy as np
 
-from .arrays cimport BAD_ARGUMENT, OK, check_overlap, check_status, output_like, real_type, refuse_output, shaped_like
+
+from .arrays cimport BAD_ARGUMENT, OK, check_overlap, check_status, output_like, real_type, shaped_like
 from .dispatch cimport fastnn_adam_f32, fastnn_adam_f64, leaves_f32, leaves_f64, real, scale_run, sgd_run
 from .threads cimport share, team_size, thread_id, threads_for
 

@@ -79,6 +79,7 @@ static void gemm_dots(int64_t m, int64_t n, int64_t k, real alpha, const real *a
 #if defined(__AVX512F__) || defined(__aarch64__)
         DOTS(1, 5) DOTS(2, 5) DOTS(3, 3) DOTS(3, 4) DOTS(3, 5) DOTS(4, 3) DOTS(4, 4)
 #endif
+    default: return; /* no such tile: see the limits above */
     }
 #undef DOTS
     const int last = activation != FASTNN_ACT_NONE || preact;

@@ -26,6 +26,7 @@ const struct JOIN(fastnn_leaves_, SUFFIX) TABLE(FASTNN_ISA, SUFFIX) = {
     .mr = MR,
     .nr = NR,
     .dot_tile = DOT_TILE,
+    .dot_rows = DOT_ROWS,
     .dot_columns = DOT_COLUMNS,
     .pack_a = pack_a,
     .pack_b = pack_b,

@@ -30,7 +30,7 @@ enum {
     struct fastnn_leaves_##S {                                                                                                                       \
         const char *isa;                                                                                                                             \
         int64_t lanes, mr, nr; /* reals in a vector, rows and columns of a GEMM tile */                                                              \
-        int64_t dot_tile, dot_columns; /* dot products at once, and columns among them at most */                                                    \
+        int64_t dot_tile, dot_rows, dot_columns; /* dot products at once, and rows and columns among them at most */                                 \
         /* pack.h, gemm.h, gemv.h, dots.h */                                                                                                         \
         void (*pack_a)(int64_t m, int64_t k, const R *a, int64_t rsa, int64_t csa, R *out);                                                           \
         void (*pack_b)(int64_t n, int64_t k, const R *b, int64_t rsb, int64_t csb, R *out);                                                           \

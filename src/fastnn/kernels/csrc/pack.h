@@ -62,10 +62,10 @@ INLINE void pack_panel(const int width, int w, int64_t k, const real *x, int64_t
     }
     int64_t done = 0;
     if (sp == 1) {
-        const int lanes = width < SQUARE ? width : SQUARE; /* AVX2: panels of A are 6 wide, squares 8 */
         done = k / SQUARE * SQUARE;
         for (int i = 0; i < width; i += SQUARE) {
-            const int rows = w - i < 0 ? 0 : w - i < SQUARE ? w - i : SQUARE;
+            const int lanes = width - i < SQUARE ? width - i : SQUARE; /* AVX2: panels of A are 6 wide, squares 8 or 4 */
+            const int rows = w - i < 0 ? 0 : w - i < lanes ? w - i : lanes;
             if (rows == SQUARE)
                 for (int64_t p = 0; p < done; p += SQUARE) transpose_square(SQUARE, x + i * si + p, si, out + p * width + i, width, lanes);
             else
@@ -76,11 +76,16 @@ INLINE void pack_panel(const int width, int w, int64_t k, const real *x, int64_t
         for (int i = 0; i < width; i++) out[p * width + i] = i < w ? x[i * si + p * sp] : 0;
 }
 
+/* Panels of a transposed A that are filled side by side: lines of A^T are read whole, and the panels, often a multiple of a page apart, do not push each
+ * other out of a set of the L1 cache. At 2,048 x 1,536 x 384 one panel at a time 189, two 198, eight 204, all at once 184 GFLOP/s. */
+enum { PACK_PANELS = 8 };
+
 static void pack_a(int64_t m, int64_t k, const real *a, int64_t rsa, int64_t csa, real *out) {
-    const int64_t whole = rsa == 1 ? m / MR * MR : 0; /* a row of A^T feeds all panels at once: it is read as one run, page by page */
-    for (int64_t p = 0; p < k && whole > 0; p++)
-        for (int64_t i = 0; i < whole; i += MR) memcpy(out + i * k + p * MR, a + i + p * csa, MR * sizeof(real));
-    for (int64_t i = whole; i < m; i += MR) pack_panel(MR, m - i < MR ? (int)(m - i) : MR, k, a + i * rsa, rsa, csa, out + i * k);
+    int64_t i = 0;
+    for (; rsa == 1 && i + PACK_PANELS * MR <= m; i += PACK_PANELS * MR)
+        for (int64_t p = 0; p < k; p++)
+            UNROLL for (int j = 0; j < PACK_PANELS; j++) memcpy(out + (i + j * MR) * k + p * MR, a + i + j * MR + p * csa, MR * sizeof(real));
+    for (; i < m; i += MR) pack_panel(MR, m - i < MR ? (int)(m - i) : MR, k, a + i * rsa, rsa, csa, out + i * k);
 }
 
 /* A panel of n <= NR columns. */
