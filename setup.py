@@ -20,10 +20,12 @@ import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.modified import newer_group
 
 KERNELS = "src/fastnn/kernels"
 CSRC = f"{KERNELS}/csrc"
 MODULES = sorted(path.stem for path in Path(KERNELS).glob("*.pyx"))
+LEAVES = f"{CSRC}/leaves.c"
 HEADERS = sorted(map(str, Path(CSRC).glob("*.h")))
 
 DEBUG = os.environ.get("FASTNN_DEBUG") == "1"
@@ -90,6 +92,9 @@ class BuildExt(build_ext):
 
         def compile_one(isa, bits):
             folder = Path(self.build_temp) / "leaves" / f"{isa}_f{bits}"
+            built = [str(path) for path in folder.rglob("leaves.o")]
+            if built and not self.force and not newer_group([LEAVES, *HEADERS, __file__], built[0]):
+                return built
             macros = [("FASTNN_ISA", isa), ("FASTNN_REAL", str(bits))]
             flags = [
                 *FLAGS,
@@ -101,11 +106,10 @@ class BuildExt(build_ext):
                 *isas[isa],
             ]
             return self.compiler.compile(
-                [f"{CSRC}/leaves.c"],
+                [LEAVES],
                 output_dir=str(folder),
                 macros=macros,
                 extra_postargs=flags,
-                depends=HEADERS,
             )
 
         with ThreadPoolExecutor(jobs()) as pool:
@@ -147,7 +151,7 @@ extensions = [
         [f"{KERNELS}/{name}.pyx"],
         include_dirs=[CSRC, numpy.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_25_API_VERSION")],
-        depends=HEADERS,
+        depends=[LEAVES, *HEADERS],
     )
     for name in MODULES
 ]

@@ -6,10 +6,12 @@ loop, `fastnn.data` a data set to begin with.
 """
 
 import importlib
+from pathlib import Path
 
 from . import kernels
 from ._version import __version__
 from .kernels import (
+    PackedMatrix,
     build_info,
     cross_entropy,
     frobenius_norm,
@@ -38,6 +40,7 @@ _MODULES = ("data", "nn", "optim", "plot", "train")
 _FUNCTIONS = {"fit": "train", "evaluate": "train", "load": "train", "save": "train"}
 
 __all__ = [
+    "PackedMatrix",
     "__version__",
     "build_info",
     "cross_entropy",
@@ -45,6 +48,7 @@ __all__ = [
     "gelu",
     "gelu_backward",
     "gemm",
+    "get_include",
     "get_num_threads",
     "kernels",
     "matmul",
@@ -64,6 +68,11 @@ __all__ = [
     *_MODULES,
     *_FUNCTIONS,
 ]
+
+
+def get_include() -> str:
+    """The folder of the C headers that a Cython extension which cimports fastnn is compiled with."""
+    return str(Path(__file__).parent / "kernels" / "csrc")
 
 
 def __getattr__(name):

@@ -48,7 +48,8 @@ def _checked(name: str, value: float) -> float:
 
 
 class Optimizer(ABC):
-    """What all optimizers share. `lr` and the other hyper-parameters may be changed between steps.
+    """What all optimizers share. `lr` and the other hyper-parameters may be changed between steps,
+    but whether there is momentum.
 
     Attributes
     ----------
@@ -72,7 +73,7 @@ class Optimizer(ABC):
 
     @abstractmethod
     def _update(self, p: NDArray[Any], g: NDArray[Any], lr: float, grad_scale: float) -> None:
-        """Change p in place by one step; `steps` already counts this one."""
+        """Change p in place by one step; `steps` counts those before it."""
 
     def step(self, lr: float | None = None, grad_scale: float = 1.0) -> None:
         """Change the parameters by one step along their gradients, which are left unchanged.
@@ -91,8 +92,8 @@ class Optimizer(ABC):
         """
         p, g = self.params.data, self.params.grad
         lr = self.lr if lr is None else _checked("lr", lr)
-        self.steps += 1
         self._update(p, g, lr, grad_scale)
+        self.steps += 1
 
     def zero_grad(self) -> None:
         """Set every gradient to zero."""
@@ -121,6 +122,8 @@ class Optimizer(ABC):
             )
         for name in ("steps", *self._numbers):
             _checked(name, state[name])
+        if state["steps"] != int(state["steps"]):
+            raise ValueError(f"steps must be a whole number, got {state['steps']}")
         for name in self._arrays:
             new, old = np.asarray(state[name]), getattr(self, name)
             if new.shape != old.shape:
@@ -250,7 +253,7 @@ class Adam(Optimizer):
             g,
             self.m,
             self.v,
-            step=self.steps,
+            step=self.steps + 1,
             lr=lr,
             beta1=self.beta1,
             beta2=self.beta2,

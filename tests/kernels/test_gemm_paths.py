@@ -87,6 +87,28 @@ def test_strides_of_a_page_and_more(wide, real, rng):
         untouched()
 
 
+@pytest.mark.parametrize(
+    "shape", [(61, 4096, 800), (64, 2048, 770), (13, 8192, 769), (100, 1024, 800)]
+)
+def test_rows_that_crowd_the_cache(shape, real, rng, n_threads):
+    """Rows of A a large power of two apart, many columns: the panels of A are packed."""
+    m, k, n = shape
+    a, b = normal(rng, (m, 2 * k), real)[:, :300], normal(rng, (300, n), real)
+    out, untouched = guarded((m, n), real)
+    matmul(a, b, out=out)
+    assert_product(out, a, b)
+    untouched()
+    np.testing.assert_array_equal(matmul(a[::-1], b)[::-1], out)
+
+
+def test_alpha_zero_reads_nothing(real):
+    a, c = np.full((5, 300), np.nan, real), np.full((5, 7), 3, real)
+    b = np.full((300, 7), np.inf, real)
+    assert (gemm(a, b, c, alpha=0, beta=2) == 6).all()
+    assert (gemm(a, b, alpha=0) == 0).all()
+    assert (gemm(a[:1], b, alpha=0) == 0).all()
+
+
 def test_nothing_is_read_past_the_end(real):
     """Operands that end at a page that must not be touched."""
     mmap = pytest.importorskip("mmap")
@@ -151,6 +173,15 @@ def test_packed(shape, real, rng, n_threads):
     np.testing.assert_array_equal(
         matmul(stack, packed, out=np.empty((n, m, 2), real).T[:, :, :]), matmul(stack, packed)
     )
+
+
+def test_packed_stack_into_any_layout(real, rng):
+    a, b = normal(rng, (2, 4, 5), real), normal(rng, (5, 3), real)
+    want, z = matmul(a, b, activation="gelu"), matmul(a, b)
+    out, preact = np.empty((3, 4, 2), real).T, np.empty((3, 4, 2), real).T
+    assert matmul(a, fastnn.pack(b), activation="gelu", out=out, preact=preact) is out
+    np.testing.assert_allclose(out, want, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(preact, z, rtol=1e-5, atol=1e-6)
 
 
 def test_packed_refuses():

@@ -249,6 +249,11 @@ def test_outputs_that_cannot_be_written():
         matmul(a, memory[:4], out=memory[2:6])
     with pytest.raises(ValueError, match="c overlaps a"):
         gemm(memory[:4], a, memory[1:5])
+    twice = np.lib.stride_tricks.as_strided(np.zeros(4, np.float32), (4, 4), (0, 4))
+    with pytest.raises(ValueError, match="out overlaps itself"):
+        matmul(a, a, out=twice)
+    with pytest.raises(ValueError, match="c overlaps itself"):
+        gemm(a, a, twice)
     interleaved = np.ones((4, 8), np.float32)
     matmul(interleaved[:, ::2], a, out=interleaved[:, 1::2])  # same bytes spanned, none shared
     assert (interleaved[:, 1::2] == 4).all() and (interleaved[:, ::2] == 1).all()

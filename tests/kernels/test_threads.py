@@ -50,6 +50,10 @@ def test_limits_nest_and_are_restored():
             raise ZeroDivisionError
         assert fastnn.get_num_threads() == 3
     assert fastnn.get_num_threads() == before
+    same = fastnn.num_threads(3)
+    with same, same:
+        assert fastnn.get_num_threads() == 3
+    assert fastnn.get_num_threads() == before
     try:
         fastnn.set_num_threads(5)
         assert fastnn.get_num_threads() == 5 and thread_info()["source"] == "set_num_threads"

@@ -15,13 +15,15 @@ from .activation import (
 from .dispatch import build_info
 from .linear import linear_backward
 from .loss import cross_entropy, mse
-from .matmul import gemm, matmul, pack
+from .matmul import gemm, matmul
 from .norm import frobenius_norm
+from .packed import PackedMatrix, pack
 from .softmax import softmax, softmax_backward
 from .threads import get_num_threads, num_threads, set_num_threads, thread_info
 from .update import adam_update, adamw_update, scale, sgd_update
 
 __all__ = [
+    "PackedMatrix",
     "adam_update",
     "adamw_update",
     "build_info",

@@ -66,10 +66,21 @@ cdef inline cnp.ndarray shaped_like(object x, cnp.ndarray like, str op, str name
     return <cnp.ndarray>x
 
 
+cdef inline bint is_output(cnp.ndarray x) noexcept:
+    """Writable, and no two elements in one place by a stride of 0."""
+    cdef int i
+    if not cnp.PyArray_ISWRITEABLE(x):
+        return False
+    for i in range(cnp.PyArray_NDIM(x)):
+        if cnp.PyArray_STRIDE(x, i) == 0 and cnp.PyArray_DIM(x, i) > 1 and cnp.PyArray_SIZE(x) > 0:
+            return False
+    return True
+
+
 cdef inline cnp.ndarray output_like(object out, cnp.ndarray like, str op, str name, str like_name):
     """out as a writable array of the same real type and shape as like."""
     shaped_like(out, like, op, name, like_name)
-    if not cnp.PyArray_ISWRITEABLE(<cnp.ndarray>out):
+    if not is_output(<cnp.ndarray>out):
         refuse_output(<cnp.ndarray>out, op, name)
     return <cnp.ndarray>out
 

@@ -32,7 +32,9 @@ cdef int refuse_shape(cnp.ndarray x, cnp.ndarray like, str op, str name, str lik
 
 
 cdef int refuse_output(cnp.ndarray out, str op, str name) except -1:
-    raise ValueError(f"{op}: {name} is read-only")
+    if not cnp.PyArray_ISWRITEABLE(out):
+        raise ValueError(f"{op}: {name} is read-only")
+    raise ValueError(f"{op}: {name} overlaps itself: a stride is 0")
 
 
 cdef int check_status(int status, str op) except -1:

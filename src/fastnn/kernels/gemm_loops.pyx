@@ -53,7 +53,7 @@ cdef inline bint strided(int64_t unit_stride, int64_t k_stride, int64_t size) no
 
 
 cdef int64_t footprint(int64_t stride) noexcept nogil:
-    """Bytes of the L2 cache that a row takes among rows so many bytes apart: their greatest common factor with the size of a way (a power of two)."""
+    """Bytes of the L2 cache that a row takes among rows so many bytes apart: their greatest common factor with the size of a way."""
     cdef int64_t way = _l2 // L2_WAYS, rest
     stride = -stride if stride < 0 else stride
     while stride > 0:

@@ -1,18 +1,8 @@
-from typing import Any
-
-import numpy as np
 from numpy.typing import NDArray
 
-from ._types import Activation, AnyArray, Real
+from ._types import Activation, Real
+from .packed import PackedMatrix
 
-class PackedMatrix:
-    nbytes: int
-    @property
-    def shape(self) -> tuple[int, int]: ...
-    @property
-    def dtype(self) -> np.dtype[Any]: ...
-
-def pack(b: AnyArray) -> PackedMatrix: ...
 def matmul(
     a: NDArray[Real],
     b: NDArray[Real] | PackedMatrix,

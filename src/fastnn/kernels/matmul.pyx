@@ -1,15 +1,16 @@
-"""The Python faces of the matrix product: `matmul` with NumPy's shape rules, `gemm` with BLAS's, and `pack`. The work is done in gemm.pyx."""
+"""The Python faces of the matrix product: `matmul` with NumPy's shape rules and `gemm` with BLAS's. The work is done in gemm.pyx."""
 cimport numpy as cnp
 from libc.stdint cimport int64_t
 
 import numpy as np
 
 from .activation cimport activation_code
-from .arrays cimport check_overlap, check_status, real_like, real_type, refuse_output, stride
+from .arrays cimport check_overlap, check_status, is_output, real_like, real_type, refuse_output, stride
 from .dispatch cimport FASTNN_ACT_NONE
 from .gemm cimport MOST_AXES, Stack, multiply, multiply_stack
-from .gemm_loops cimport Product, pack_whole, packed_size
-from .memory cimport give, new_array, take
+from .gemm_loops cimport Product
+from .memory cimport new_array
+from .packed cimport PackedMatrix
 
 cnp.import_array()
 
@@ -56,77 +57,6 @@ cdef int run(int typenum, const Product *g, const Stack *stack, str op) except -
     return check_status(status, op)
 
 
-cdef class PackedMatrix:
-    """A matrix (k, n) laid out for products, which `matmul` takes in the place of b. Made by `pack`; it never changes.
-
-    Attributes
-    ----------
-    shape : (int, int)
-    dtype : numpy.dtype
-    nbytes : int
-        What it occupies: a little more than the matrix, whose columns are padded to whole vectors.
-    """
-    cdef void *data
-    cdef int typenum
-    cdef int64_t k, n
-    cdef readonly int64_t nbytes
-
-    def __dealloc__(self):
-        give(self.data)
-
-    @property
-    def shape(self):
-        return self.k, self.n
-
-    @property
-    def dtype(self):
-        return np.dtype(np.float32 if self.typenum == cnp.NPY_FLOAT else np.float64)
-
-    def __repr__(self):
-        return f"PackedMatrix(shape={self.shape}, dtype={self.dtype})"
-
-
-def pack(b):
-    """Lay a matrix out once for many products: ``matmul(a, pack(b))`` has nothing left to pack.
-
-    Parameters
-    ----------
-    b : ndarray of float32 or float64, shape (k, n), any strides
-        Copied; later changes of it do not reach the packed matrix.
-
-    Returns
-    -------
-    PackedMatrix
-        For this process and its instruction set; it cannot be pickled.
-
-    Raises
-    ------
-    TypeError
-        If b is not an array of float32 or float64.
-    ValueError
-        If b is not 2-D.
-    """
-    cdef int typenum = real_type(b, "pack", "b")
-    cdef cnp.ndarray x = <cnp.ndarray>b
-    if cnp.PyArray_NDIM(x) != 2:
-        raise ValueError(f"pack: b must be 2-D, not of shape {np.shape(x)}")
-    cdef PackedMatrix packed = PackedMatrix.__new__(PackedMatrix)
-    cdef int64_t k = cnp.PyArray_DIM(x, 0), n = cnp.PyArray_DIM(x, 1), rs = stride(x, 0), cs = stride(x, 1)
-    cdef void *data = cnp.PyArray_DATA(x)
-    cdef bint f32 = typenum == cnp.NPY_FLOAT
-    packed.typenum, packed.k, packed.n = typenum, k, n
-    packed.nbytes = packed_size(k, n, <float*>NULL) * 4 if f32 else packed_size(k, n, <double*>NULL) * 8
-    packed.data = take(packed.nbytes)
-    if packed.data is NULL:
-        raise MemoryError(f"pack: no memory for {packed.nbytes} bytes")
-    with nogil:
-        if f32:
-            pack_whole(k, n, <float*>data, rs, cs, <float*>packed.data)
-        else:
-            pack_whole(k, n, <double*>data, rs, cs, <double*>packed.data)
-    return packed
-
-
 cdef int refuse_operands(object a, object b, int64_t columns, int64_t rows, str op) except -1:
     raise ValueError(f"{op}: shapes {tuple(a.shape)} and {tuple(b.shape)} do not fit: {columns} columns of a, {rows} rows of b")
 
@@ -153,7 +83,7 @@ cdef cnp.ndarray checked_output(object out, str name, cnp.ndarray a, object b, c
     if not fits:
         raise ValueError(f"matmul: {name} must have the shape {tuple([shape[i] for i in range(ndim)])} of the product of "
                          f"{np.shape(a)} and {tuple(b.shape)}, not {np.shape(c)}")
-    if not cnp.PyArray_ISWRITEABLE(c):
+    if not is_output(c):
         refuse_output(c, "matmul", name)
     check_overlap(c, a, "matmul", name, "a")
     if cnp.PyArray_Check(b):
@@ -252,7 +182,10 @@ cdef cnp.ndarray times_packed(cnp.ndarray x, PackedMatrix b, object bias, int ac
     c = checked_output(out, "out", x, b, row, ndim, shape)
     z = checked_preact(preact, x, b, row, c)
     if ndim != 2 and not cnp.PyArray_IS_C_CONTIGUOUS(c):
-        c[...] = times_packed(x, b, bias, act, None, preact)
+        inner = None if z is None else np.empty_like(z, order="C")
+        c[...] = times_packed(x, b, bias, act, None, inner)
+        if z is not None:
+            z[...] = inner
         return c
     rows = x if ndim == 2 else cnp.PyArray_GETCONTIGUOUS(x).reshape(cnp.PyArray_SIZE(x) // b.k if b.k else cnp.PyArray_SIZE(c) // max(1, b.n), b.k)
     set_a(&g, rows, False)
@@ -361,7 +294,7 @@ def gemm(a, b, c=None, *, alpha=1.0, beta=0.0, trans_a=False, trans_b=False):
         if cnp.PyArray_NDIM(z) != 2 or cnp.PyArray_DIM(z, 0) != shape[0] or cnp.PyArray_DIM(z, 1) != shape[1]:
             raise ValueError(f"gemm: c must have the shape {(shape[0], shape[1])} of the product of op(a) and op(b) "
                              f"({np.shape(x)}, {np.shape(y)}), not {np.shape(z)}")
-        if not cnp.PyArray_ISWRITEABLE(z):
+        if not is_output(z):
             refuse_output(z, "gemm", "c")
         check_overlap(z, x, "gemm", "c", "a")
         check_overlap(z, y, "gemm", "c", "b")

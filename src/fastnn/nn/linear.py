@@ -114,6 +114,12 @@ class Linear(Module):
         ctx = (x.shape, rows, saved)
         return y.reshape(*x.shape[:-1], self.out_features), ctx
 
+    def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
+        """The output for x, keeping nothing: not even the argument of the activation."""
+        self._check_input(x)
+        b = None if self.bias is None else self.bias.data
+        return kernels.matmul(x, self.weight.data, bias=b, activation=self.activation)
+
     def backward(self, dy: NDArray[Any], ctx: Any, need_dx: bool = True) -> NDArray[Any] | None:
         """dW += x^T dz, db += sum over rows of dz; dx = dz W^T, where dz = dy * act'(y)."""
         shape, rows, saved = ctx
