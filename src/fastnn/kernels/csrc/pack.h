@@ -60,6 +60,13 @@ INLINE void pack_panel(const int width, int w, int64_t k, const real *x, int64_t
         for (int64_t p = 0; p < k; p++) memcpy(out + p * width, x + p * sp, (size_t)width * sizeof(real));
         return;
     }
+    if (si == 1 && width % LANES == 0 && width - w < LANES) { /* the last vector is not whole */
+        for (int64_t p = 0; p < k; p++, x += sp, out += width) {
+            UNROLL for (int i = 0; i < width - LANES; i += LANES) store(out + i, load(x + i));
+            store(out + width - LANES, load_part(x + width - LANES, w - (width - LANES), 0));
+        }
+        return;
+    }
     int64_t done = 0;
     if (sp == 1) {
         done = k / SQUARE * SQUARE;
