@@ -30,6 +30,7 @@ THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
     "FASTNN_NUM_THREADS",
 )
+BLAS_OF_NUMPY = ("OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 # What steers a peer's choice of instruction set and blocks: not passed on, for each is measured as
 # it chooses for itself. Where FASTNN_ISA caps fastnn at AVX2 they are capped with it.
 PEER_TUNING = (
@@ -53,22 +54,29 @@ class WorkerError(RuntimeError):
     """A worker process failed; the message is the end of what it wrote."""
 
 
-def worker_environment(threads: int) -> dict[str, str]:
-    """This process's environment with that thread count for all, and without a peer's tuning."""
+def worker_environment(threads: int, library: str) -> dict[str, str]:
+    """This process's environment with that thread count for all, and without a peer's tuning.
+
+    References are computed by NumPy in every worker. Its BLAS gets one thread where another library
+    is measured: a second one would go on spinning after the reference and push a thread of the
+    library from its CPU. Products of fastnn and PyTorch were seen at half their speed and less.
+    """
     environment = {name: value for name, value in os.environ.items() if name not in PEER_TUNING}
     environment.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    if library not in ("numpy", "scipy"):
+        environment.update(dict.fromkeys(BLAS_OF_NUMPY, "1"))
     if environment.get("FASTNN_ISA") == "avx2":
         environment.update(PEERS_AT_AVX2)
     return environment
 
 
-def run_worker(python: str, *arguments: str, threads: int = 1) -> Any:
+def run_worker(python: str, task: str, *arguments: str, threads: int = 1) -> Any:
     """Run ``bench.worker`` with that interpreter and thread count; return its JSON answer."""
     done = subprocess.run(
-        [python, "-m", "bench.worker", *arguments],
+        [python, "-m", "bench.worker", task, *arguments],
         check=False,
         cwd=ROOT,
-        env=worker_environment(threads),
+        env=worker_environment(threads, task),
         capture_output=True,
         text=True,
     )

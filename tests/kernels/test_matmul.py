@@ -19,7 +19,7 @@ from .variants import (
     spaced,
 )
 
-# Around the tiles (4 to 8 rows, 8 to 48 columns) and the blocks (144, 384) of every instruction set.
+# Around the tiles (4 to 8 rows, 8 to 48 columns) of every instruction set.
 SIZES = [1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 33, 47, 48, 49, 64, 97]
 
 

@@ -17,14 +17,14 @@ from .memory cimport give, take
 from .threads cimport share, team_size, thread_id, threads_for
 
 cdef enum:
-    SPLIT_TILES = 8     # tiles of C below which a long k is divided
-    SPLIT_K = 1024      # products of one part
-    GRAIN = 2 * 64 * 64 * 64    # flops a thread should have: a team of two on 64 cubed takes as long as one thread
-    GEMV_GRAIN = 32768          # elements of the matrix a thread should have in a matrix-vector product: 1 us from the L2 cache
+    SPLIT_TILES = 8             # tiles of C below which there are too few to share out, and a long k is divided
+    SPLIT_K = 1024              # products of one part. 10 x 4,096 x 32: 13.1 us by one thread, 8.7 by two
+    GRAIN = 750_000             # flops a thread should have. 81 cubed: 6.0 us by one thread, 9.0 by two; 96 cubed: 8.0 and 6.5
+    GEMV_GRAIN = 100_000        # elements of the matrix likewise. 128 x 512: 2.3 us by one thread, 5.8 by two; 128 x 1,024: 4.6 and 4.9
     GEMV_STRIP = 4096           # columns whose sums stay in the L1 cache meanwhile
     LINE = 16                   # columns in a cache line: threads do not write to the same one
 
-    DOT_K = 192                 # products from which dot products are worth their sums over the lanes: n = 10, k = 256 5.0 for 6.2 us, k = 128 6.2 for 5.9
+    DOT_K = 192                 # products from which dot products are worth their sums over the lanes. n = 10: k = 256 5.0 for 6.2 us, k = 128 6.2 for 5.9
     DOT_BLOCK = 1024            # products at a time: the rows of A of a tile stay in the L1 cache
 
 cdef enum Path:

@@ -15,7 +15,7 @@ from .packed cimport PackedMatrix
 cnp.import_array()
 
 cdef enum:
-    KEEP_GIL = 100_000      # flops below which a call is shorter than handing the GIL over and back
+    KEEP_GIL = 100_000      # flops, 0.6 us, below which the GIL is kept: letting go costs 15 to 40 ns, and a wait where another thread takes it
 
 
 cdef inline void set_a(Product *g, cnp.ndarray x, bint transposed) noexcept:

@@ -20,8 +20,8 @@ cnp.import_array()
 
 cdef enum:
     BLOCK = 16384       # elements summed by themselves
-    GRAIN = 65536       # elements a thread should have: about 4 us from the cache, twice what starting a team costs
-    KEEP_GIL = 8192     # elements below which a call is shorter than handing the GIL over and back
+    GRAIN = 65536       # elements a thread should have. 131,072: 8.0 us by one thread, 4.7 by two
+    KEEP_GIL = 8192     # elements, 0.6 us, below which the GIL is kept: letting go costs 15 ns, and a wait where another thread takes it
 
 cdef double SAFE_LOW = 1e-270      # a sum of squares in here has lost nothing that counts to underflow, and nothing overflowed
 cdef double SAFE_HIGH = 1e300

@@ -12,7 +12,7 @@ static void add(int64_t n, const real *x, real *y) {
     for (int64_t i = 0; i < n; i++) y[i] += x[i];
 }
 
-/* dpred = scale (pred - target); returns the sum of (pred - target)^2, summed in double over eight fixed lanes. */
+/* dpred = factor (pred - target); returns the sum of (pred - target)^2, summed in double over eight fixed lanes. */
 static double mse(int64_t n, const real *pred, const real *target, double factor, real *dpred) {
     double sum[8] = {0};
     int64_t i = 0;

@@ -1,6 +1,6 @@
 /* gemm.h: the micro-kernel of C := act(alpha A B + beta C + bias), one tile of C.
  *
- * The element c_ij is a chain of multiply-adds over p = 0..k-1, whatever the tile it falls in (in a tile of one row: four chains, p mod 4).
+ * The element c_ij is a chain of multiply-adds over p = 0..k-1, whatever the tile it falls in (in a tile of one row: four chains, p mod 4, the rest of k in the first).
  * A is a packed panel (then csa is MR and rsa is not read) or rows in place with any strides; B is a packed panel or rows in place, ldb elements apart, and has whole
  * vectors: columns past n are computed and dropped. beta == 0 never reads C. bias is n values along the columns, or NULL. preact, with the strides of C, or
  * NULL, receives the argument of the activation.
