@@ -66,6 +66,8 @@ class BuildExt(build_ext):
     def finalize_options(self):
         super().finalize_options()
         self.parallel = self.parallel or jobs()
+        # The build directory may hold objects that were compiled with other flags.
+        self.force = self.force or DEBUG or os.environ.get("FASTNN_NO_OPENMP") == "1"
 
     def build_extensions(self):
         openmp = self.openmp_flags()
