@@ -23,7 +23,6 @@ cdef enum:
     GEMV_GRAIN = 100_000        # elements of the matrix likewise. 128 x 512: 2.3 us by one thread, 5.8 by two; 128 x 1,024: 4.6 and 4.9
     GEMV_STRIP = 4096           # columns whose sums stay in the L1 cache meanwhile
     LINE = 16                   # columns in a cache line: threads do not write to the same one
-
     DOT_K = 192                 # products from which dot products are worth their sums over the lanes. n = 10: k = 256 5.0 for 6.2 us, k = 128 6.2 for 5.9
     DOT_BLOCK = 1024            # products at a time: the rows of A of a tile stay in the L1 cache
 

@@ -9,7 +9,7 @@
 #include "tile.h"
 
 #if MR == 8 && VBYTES == 64 && FASTNN_REAL == 32
-#define SQUARE 8 /* rows of a panel of A fill half a vector: squares of half vectors move them with half the shuffles */
+#define SQUARE 8 /* a panel of A is half a vector wide: a square of whole vectors would shuffle as much again for nothing. B takes the same squares */
 #else
 #define SQUARE LANES
 #endif
