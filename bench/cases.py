@@ -9,9 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from .families import FAMILIES
 from .libraries import LIBRARIES
-from .operations import OPERATIONS, Arrays, Operation, Shape
+from .operations import OPERATIONS as BASIC_OPERATIONS
+from .operations import Arrays, Operation, Shape
 
+OPERATIONS = dict(BASIC_OPERATIONS)
+for family in FAMILIES.values():
+    OPERATIONS |= family.OPERATIONS
 SHORT = {"float32": "f32", "float64": "f64"}
 
 
@@ -203,6 +208,10 @@ SUITES = {
     "default": Suite(DEFAULT, LIBRARIES),
     "gemm": Suite(GEMM, PRODUCT_LIBRARIES),
     "squares": Suite(_cases("matmul", [(n, n, n) for n in SQUARES]), PRODUCT_LIBRARIES),
+    **{
+        name: Suite([case for table in family.CASES for case in _cases(*table)], LIBRARIES)
+        for name, family in FAMILIES.items()
+    },
 }
 
 

@@ -53,7 +53,7 @@ class Operation:
     limit: str | None
 
 
-def _normal(*names: str) -> Callable[[Shape, Any, np.random.Generator], Arrays]:
+def normal(*names: str) -> Callable[[Shape, Any, np.random.Generator], Arrays]:
     """Inputs of the case's shape, standard normal."""
 
     def inputs(shape: Shape, real: Any, rng: np.random.Generator) -> Arrays:
@@ -62,7 +62,7 @@ def _normal(*names: str) -> Callable[[Shape, Any, np.random.Generator], Arrays]:
     return inputs
 
 
-def _size(shape: Shape) -> int:
+def size(shape: Shape) -> int:
     return int(np.prod(shape))
 
 
@@ -229,7 +229,7 @@ def _mlp(x: np.ndarray, dy: np.ndarray, **parameters: np.ndarray) -> tuple[Any, 
 
 def _linear_flops(shape: Shape) -> int:
     """Products only: forward, weight gradient, input gradient."""
-    return 6 * _size(shape)
+    return 6 * size(shape)
 
 
 def _mlp_flops(shape: Shape) -> int:
@@ -280,7 +280,7 @@ def _step_numbers(shape: Shape) -> int:
     return 2 * _step_held(shape) - shape[0] * shape[1]
 
 
-def _rows(
+def rows(
     names: tuple[str, ...],
     reference: Callable[..., tuple[np.ndarray, ...]],
     flops: int,
@@ -293,11 +293,11 @@ def _rows(
     """An operation whose work is so many flops and numbers for each element of its shape."""
     arrays = numbers if held is None else held
     return Operation(
-        inputs=inputs or _normal(*names),
+        inputs=inputs or normal(*names),
         reference=reference,
-        flops=lambda shape: flops * _size(shape),
-        numbers=lambda shape: numbers * _size(shape),
-        held=lambda shape: arrays * _size(shape),
+        flops=lambda shape: flops * size(shape),
+        numbers=lambda shape: numbers * size(shape),
+        held=lambda shape: arrays * size(shape),
         tolerance=lambda shape: tolerance,
         limit=limit,
     )
@@ -312,14 +312,14 @@ OPERATIONS = {
     "matmul": Operation(_product_inputs, _product, *_MATMUL, "fma"),
     "matmul_prepacked": Operation(_product_inputs, _product, *_MATMUL, "fma"),
     "matmul_bias_relu": Operation(_dense_inputs, _dense, *_MATMUL, "fma"),
-    "frobenius_norm": _rows(("x",), _norm, 2, 1, 10_000, "read"),
-    "relu": _rows(("x",), _relu, 1, 2, 0),
-    "relu_backward": _rows(("dy", "y"), _relu_backward, 1, 3, 0),
-    "softmax": _rows((), _softmax, 5, 2, 20, inputs=_normal("x")),
-    "softmax_backward": _rows((), _softmax_backward, 4, 3, 20, inputs=_softmax_backward_inputs),
-    "cross_entropy": _rows((), _cross_entropy, 6, 2, 20, inputs=_cross_entropy_inputs),
-    "adamw": _rows(("p", "g"), _adamw, 14, 7, 10, held=4),
-    "sgd": _rows(("p", "g"), _sgd, 6, 5, 10, held=3),
+    "frobenius_norm": rows(("x",), _norm, 2, 1, 10_000, "read"),
+    "relu": rows(("x",), _relu, 1, 2, 0),
+    "relu_backward": rows(("dy", "y"), _relu_backward, 1, 3, 0),
+    "softmax": rows((), _softmax, 5, 2, 20, inputs=normal("x")),
+    "softmax_backward": rows((), _softmax_backward, 4, 3, 20, inputs=_softmax_backward_inputs),
+    "cross_entropy": rows((), _cross_entropy, 6, 2, 20, inputs=_cross_entropy_inputs),
+    "adamw": rows(("p", "g"), _adamw, 14, 7, 10, held=4),
+    "sgd": rows(("p", "g"), _sgd, 6, 5, 10, held=3),
     "linear": Operation(
         _passes_inputs,
         _linear,
@@ -335,6 +335,6 @@ OPERATIONS = {
     "train_step": Operation(
         _step_inputs, _mlp_step, _mlp_flops, _step_numbers, _step_held, lambda shape: 1000, "fma"
     ),
-    "call_relu": _rows(("x",), _relu, 1, 2, 0, limit=None),
+    "call_relu": rows(("x",), _relu, 1, 2, 0, limit=None),
     "call_matmul": Operation(_product_inputs, _product, *_MATMUL, None),
 }

@@ -25,6 +25,8 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
+from ..families import FAMILIES
+
 LIBRARIES = ("fastnn", "numpy", "scipy", "torch")
 Call = Callable[[], tuple[Any, ...]]
 
@@ -35,8 +37,11 @@ def available() -> list[str]:
 
 
 def load(name: str) -> ModuleType:
-    """Import the library of that name and its module of implementations."""
-    return importlib.import_module(f".with_{name}", __package__)
+    """Import the library of that name and its module of implementations, the families' included."""
+    module = importlib.import_module(f".with_{name}", __package__)
+    for family in FAMILIES.values():
+        module.PREPARE.update(family.PREPARE.get(name, {}))
+    return module
 
 
 @contextmanager
