@@ -12,10 +12,10 @@ from fastnn import gemm, kernels, matmul
 from .variants import WRONG_TYPES, assert_product, exact, guarded, layouts, normal
 
 
-@pytest.mark.parametrize("k", [1, 63, 191, 192, 256, 300, 1024, 1500])
+@pytest.mark.parametrize("k", [1, 63, 128, 191, 256, 300, 1024, 1500])
 @pytest.mark.parametrize("n", [2, 3, 5, 9, 10, 11, 17, 19, 22, 23])
 def test_narrow(n, k, real, rng):
-    """Dot products from 192 on, tiles below, on their side where A is transposed."""
+    """Dot products for a long k, taller tiles for a short one, on their side where A is transposed."""
     for m in (2, 13, 130):
         a, b, bias = normal(rng, (m, k), real), normal(rng, (k, n), real), normal(rng, n, real)
         for x in (a, np.asfortranarray(a)):
@@ -25,6 +25,45 @@ def test_narrow(n, k, real, rng):
                 matmul(x, y, bias=bias, out=out)
                 assert_product(out, a, b, bias.astype(np.longdouble))
                 untouched()
+        c = normal(rng, (m, n), real)
+        want = 2 * c - exact(a, b)
+        bound = (k + 4) * np.finfo(real).eps * (exact(np.abs(a), np.abs(b)) + 2 * np.abs(c))
+        assert (np.abs(gemm(a, b, c, alpha=-1, beta=2) - want) <= bound).all()
+
+
+@pytest.mark.parametrize("m", [*range(2, 36), 100, 260])
+def test_tiles_of_one_vector(m, real, rng):
+    """Every height of a tile, which may be twice as high where it is one vector wide."""
+    for k, n in [(7, 16), (40, 8), (33, 4), (130, 10)]:
+        a, b = normal(rng, (m, k), real), normal(rng, (k, n), real)
+        for x in (a, np.asfortranarray(a), dict(layouts(a))["sliced"]):
+            out, untouched = guarded((m, n), real)
+            matmul(x, b, out=out, activation="relu")
+            np.testing.assert_array_equal(out, np.maximum(matmul(x, b), 0))
+            assert_product(matmul(x, b), a, b)
+            untouched()
+
+
+@pytest.mark.parametrize("n", [17, 20, 34, 65, 66, 97, 100, 113])
+def test_tail_of_few_columns(n, real, rng):
+    """A last vector that is hardly filled is dot products, or turned on its side; with the epilogue of the rest, and the same bits in any team."""
+    for m, k in [(3, 40), (50, 100), (61, 230)]:
+        a, b, bias = normal(rng, (m, k), real), normal(rng, (k, n), real), normal(rng, n, real)
+        for x in (a, np.asfortranarray(a)):
+            for y in (b, np.asfortranarray(b)):
+                results = set()
+                for n_threads in (1, 2, 3, 8):
+                    with fastnn.num_threads(n_threads):
+                        out, untouched = guarded((m, n), real)
+                        preact = np.full((m, n), np.nan, real)
+                        matmul(x, y, bias=bias, activation="relu", out=out, preact=preact)
+                        plain = matmul(x, y)
+                    assert_product(preact, a, b, bias.astype(np.longdouble))
+                    assert_product(plain, a, b)
+                    np.testing.assert_array_equal(out, np.maximum(preact, 0))
+                    untouched()
+                    results.add(out.tobytes() + plain.tobytes())
+                assert len(results) == 1
         c = normal(rng, (m, n), real)
         want = 2 * c - exact(a, b)
         bound = (k + 4) * np.finfo(real).eps * (exact(np.abs(a), np.abs(b)) + 2 * np.abs(c))
@@ -57,6 +96,15 @@ def test_one_row_or_one_column(shape, real, rng, n_threads):
         bound = (k + 4) * np.finfo(real).eps * (2 * exact(np.abs(a), np.abs(b)) + np.abs(start))
         assert (np.abs(got - (start - 2 * exact(a, b))) <= bound).all(), name
     assert (matmul(a, b, bias=bias, activation="relu") >= 0).all()
+
+
+def test_one_row_and_more_columns_than_a_cache_holds(real, rng, n_threads):
+    """Columns are read four side by side, where smaller matrices are one stream."""
+    k, n = 1100, 17 * 2**20 // (1100 * np.dtype(real).itemsize) + 3
+    x, b = normal(rng, (1, k), real), normal(rng, (n, k), real).T
+    y = matmul(x, b)
+    assert_product(y, x, b)
+    np.testing.assert_array_equal(matmul(x, b[:, 16:])[:, :64], y[:, 16:80])
 
 
 @pytest.mark.parametrize("shape", [(3, 5000, 4), (10, 20000, 10), (8, 2048, 48), (2, 2049, 65)])

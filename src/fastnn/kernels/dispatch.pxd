@@ -25,7 +25,7 @@ cdef extern from "leaves.h" nogil:
         double grad_scale, l2, keep, beta1, beta2, one_minus_beta1, one_minus_beta2, step_size, inv_sqrt_correction2, eps
 
     struct fastnn_leaves_f32:
-        int64_t lanes, mr, nr, dot_tile, dot_rows, dot_columns
+        int64_t lanes, mr, nr, tall, dot_tile, dot_rows, dot_columns
         void (*pack_a)(int64_t, int64_t, const float*, int64_t, int64_t, float*) noexcept nogil
         void (*pack_b)(int64_t, int64_t, const float*, int64_t, int64_t, float*) noexcept nogil
         void (*gemm_tile)(int64_t, int64_t, int64_t, float, int, const float*, int64_t, int64_t, const float*, int64_t, float,
@@ -34,7 +34,7 @@ cdef extern from "leaves.h" nogil:
                           const float*, int, float*) noexcept nogil
         void (*pack_columns)(int64_t, int64_t, const float*, int64_t, float*) noexcept nogil
         void (*gemv_rows)(int64_t, int64_t, const float*, const float*, int64_t, float*) noexcept nogil
-        void (*gemv_columns)(int64_t, int64_t, const float*, const float*, int64_t, float*) noexcept nogil
+        void (*gemv_columns)(int64_t, int64_t, int, const float*, const float*, int64_t, float*) noexcept nogil
         void (*gemv_finish)(int64_t, float, float*, float, float*, int64_t, const float*, int64_t, int, float*) noexcept nogil
         void (*activation)(int, int64_t, int64_t, const float*, int64_t, float*, int64_t) noexcept nogil
         void (*activation_backward)(int, int64_t, int64_t, const float*, int64_t, const float*, int64_t, float*, int64_t, float*) noexcept nogil
@@ -50,7 +50,7 @@ cdef extern from "leaves.h" nogil:
         void (*adam)(int64_t, float*, const float*, float*, float*, const fastnn_adam_f32*) noexcept nogil
 
     struct fastnn_leaves_f64:
-        int64_t lanes, mr, nr, dot_tile, dot_rows, dot_columns
+        int64_t lanes, mr, nr, tall, dot_tile, dot_rows, dot_columns
         void (*pack_a)(int64_t, int64_t, const double*, int64_t, int64_t, double*) noexcept nogil
         void (*pack_b)(int64_t, int64_t, const double*, int64_t, int64_t, double*) noexcept nogil
         void (*gemm_tile)(int64_t, int64_t, int64_t, double, int, const double*, int64_t, int64_t, const double*, int64_t, double,
@@ -59,7 +59,7 @@ cdef extern from "leaves.h" nogil:
                           const double*, int, double*) noexcept nogil
         void (*pack_columns)(int64_t, int64_t, const double*, int64_t, double*) noexcept nogil
         void (*gemv_rows)(int64_t, int64_t, const double*, const double*, int64_t, double*) noexcept nogil
-        void (*gemv_columns)(int64_t, int64_t, const double*, const double*, int64_t, double*) noexcept nogil
+        void (*gemv_columns)(int64_t, int64_t, int, const double*, const double*, int64_t, double*) noexcept nogil
         void (*gemv_finish)(int64_t, double, double*, double, double*, int64_t, const double*, int64_t, int, double*) noexcept nogil
         void (*activation)(int, int64_t, int64_t, const double*, int64_t, double*, int64_t) noexcept nogil
         void (*activation_backward)(int, int64_t, int64_t, const double*, int64_t, const double*, int64_t, double*, int64_t, double*) noexcept nogil
@@ -82,6 +82,9 @@ cdef const fastnn_leaves_f64 *leaves_f64
 
 cdef inline int64_t tile_rows(const real *_) noexcept nogil:
     return leaves_f32.mr if real is float else leaves_f64.mr
+
+cdef inline int64_t tall_rows(const real *_) noexcept nogil:
+    return leaves_f32.tall if real is float else leaves_f64.tall
 
 cdef inline int64_t tile_columns(const real *_) noexcept nogil:
     return leaves_f32.nr if real is float else leaves_f64.nr
@@ -137,11 +140,11 @@ cdef inline void gemv_rows(int64_t k, int64_t n, const real *x, const real *b, i
     else:
         leaves_f64.gemv_rows(k, n, x, b, ldb, y)
 
-cdef inline void gemv_columns(int64_t k, int64_t n, const real *x, const real *b, int64_t ldb, real *y) noexcept nogil:
+cdef inline void gemv_columns(int64_t k, int64_t n, bint one_stream, const real *x, const real *b, int64_t ldb, real *y) noexcept nogil:
     if real is float:
-        leaves_f32.gemv_columns(k, n, x, b, ldb, y)
+        leaves_f32.gemv_columns(k, n, one_stream, x, b, ldb, y)
     else:
-        leaves_f64.gemv_columns(k, n, x, b, ldb, y)
+        leaves_f64.gemv_columns(k, n, one_stream, x, b, ldb, y)
 
 cdef inline void gemv_finish(int64_t n, real alpha, real *y, real beta, real *c, int64_t incc, const real *bias, int64_t incbias,
                              int activation, real *preact) noexcept nogil:

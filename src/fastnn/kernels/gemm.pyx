@@ -7,11 +7,11 @@ Accuracy: |C - C_exact| <= (k + 3) eps (|A| |B| + |bias|), elementwise, as for a
 """
 from cython.parallel cimport parallel
 from libc.stdint cimport int64_t
-from libc.string cimport memcpy
 
 from .arrays cimport BAD_ARGUMENT, NO_MEMORY, OK
-from .dispatch cimport (FASTNN_ACT_NONE, FASTNN_ACT_SILU, add_run, dot_columns, dot_rows, dot_tile, gemm_dots, gemv_columns, gemv_finish, gemv_rows, pack_columns, real, tile_columns, tile_rows,
-                        vector_lanes)
+from .dispatch cimport (FASTNN_ACT_NONE, FASTNN_ACT_SILU, add_run, gemv_finish, real, tile_columns, tile_rows, vector_lanes)
+from .gemm_dots cimport dots_share, gather_columns
+from .gemm_row cimport run_row
 from .gemm_loops cimport Blocks, Product, balanced, ceil_div, choose_blocks, panel_count, worker
 from .memory cimport give, take
 from .threads cimport share, team_size, thread_id, threads_for
@@ -20,11 +20,11 @@ cdef enum:
     SPLIT_TILES = 8             # tiles of C below which there are too few to share out, and a long k is divided
     SPLIT_K = 1024              # products of one part. 10 x 4,096 x 32: 13.1 us by one thread, 8.7 by two
     GRAIN = 750_000             # flops a thread should have. 81 cubed: 6.0 us by one thread, 9.0 by two; 96 cubed: 8.0 and 6.5
-    GEMV_GRAIN = 100_000        # elements of the matrix likewise. 128 x 512: 2.3 us by one thread, 5.8 by two; 128 x 1,024: 4.6 and 4.9
-    GEMV_STRIP = 4096           # columns whose sums stay in the L1 cache meanwhile
-    LINE = 16                   # columns in a cache line: threads do not write to the same one
-    DOT_K = 192                 # products from which dot products are worth their sums over the lanes. n = 10: k = 256 5.0 for 6.2 us, k = 128 6.2 for 5.9
-    DOT_BLOCK = 1024            # products at a time: the rows of A of a tile stay in the L1 cache
+    # Products for each column from which dot products are worth their sums over the lanes. AVX-512, 64 rows, n = 8: k = 64 0.99 us (the loops 0.93), k = 128
+    # 1.35 (1.59); where more than half a vector is filled, n = 10: k = 256 2.90 (2.89), k = 512 5.32 (5.89). AVX2, n = 4: k = 64 0.86 (0.92).
+    DOT_PRODUCTS = 16
+    DOT_PRODUCTS_FILLED = 48
+    TAIL_COLUMNS = 128          # columns up to which a last vector that is hardly filled is dot products. 100 cubed: 9.3 us, 10.2 without
 
 cdef enum Path:
     LOOPS
@@ -39,6 +39,7 @@ cdef Path choose_path(const Product *g, const real *t) noexcept nogil:
     cdef int64_t lanes = vector_lanes(t), tiles = ceil_div(g.m, tile_rows(t)) * panel_count(g.n, t)
     # Columns of C that fill little of their vectors: 10 of 16 lanes, 17 of 32.
     cdef bint narrow = g.n <= 2 * lanes and 7 * g.n <= 5 * ceil_div(g.n, lanes) * lanes
+    cdef int64_t products = DOT_PRODUCTS if 2 * g.n <= lanes else DOT_PRODUCTS_FILLED
     if g.b_is_packed or g.k == 0:
         return LOOPS
     if g.m == 1 and (g.csb == 1 or g.rsb == 1):
@@ -47,7 +48,7 @@ cdef Path choose_path(const Product *g, const real *t) noexcept nogil:
         return COLUMN
     if g.k >= 2 * SPLIT_K and tiles < SPLIT_TILES:
         return OVER_K
-    if narrow and g.csa == 1 and g.k >= DOT_K:
+    if narrow and g.n < lanes and g.csa == 1 and g.k >= products * g.n:
         return DOTS
     if g.csc != 1 and g.rsc == 1 and g.bias is NULL:        # column-major C
         return LOOPS_TRANSPOSED
@@ -65,10 +66,67 @@ cdef Product transposed(const Product *g) noexcept nogil:
     return t
 
 
+cdef bint cut_tail(const Product *g, Product *head, Product *tail, const real *t) noexcept nogil:
+    """Whether the last vector of columns of C is hardly filled and better taken by itself; head and tail are the two products then."""
+    cdef int64_t lanes = vector_lanes(t), rest = g.n % lanes, cut = g.n - rest
+    if rest == 0 or cut == 0 or 4 * rest > lanes or g.n > TAIL_COLUMNS or g.b_is_packed:
+        return False
+    if not (g.csa == 1 and g.k >= DOT_PRODUCTS * rest) and not (g.rsa == 1 and g.m >= tile_columns(t) and g.bias is NULL):
+        return False
+    head[0] = tail[0] = g[0]
+    head.n, tail.n = cut, rest
+    tail.b = <const real*>g.b + cut * g.csb
+    tail.c = <real*>g.c + cut * g.csc
+    tail.bias = NULL if g.bias is NULL else <const real*>g.bias + cut * g.incbias
+    tail.preact = NULL if g.preact is NULL else <real*>g.preact + cut * g.csc
+    return True
+
+
+cdef void head_and_tail(int team, int thread, const Product *head, const Blocks *s, real *scratch, const Product *tail, bint dots, const Blocks *s_tail,
+                        real *scratch_tail) noexcept nogil:
+    worker(team, thread, head, s, scratch)
+    if dots:
+        dots_share(team, thread, tail, scratch_tail)
+    else:
+        worker(team, thread, tail, s_tail, scratch_tail)
+
+
+cdef int run_with_tail(const Product *head, const Product *tail, const real *t) noexcept nogil:
+    """Both in one parallel region: the tail as dot products where rows of A are contiguous, on its side where columns are."""
+    cdef Blocks s, s_tail
+    cdef bint dots = tail.csa == 1
+    cdef Product other = tail[0] if dots else transposed(tail)
+    cdef int team = threads_for(2.0 * head.m * head.n * head.k, GRAIN)
+    cdef int64_t size, size_tail
+    cdef real *scratch
+    choose_blocks(head, &s, t)
+    size = s.size_b + team * s.size_a
+    if dots:
+        size_tail = tail.n * tail.k
+    else:
+        choose_blocks(&other, &s_tail, t)
+        size_tail = s_tail.size_b + team * s_tail.size_a
+    scratch = <real*>take((size + size_tail) * <int64_t>sizeof(real))
+    if scratch is NULL:
+        return NO_MEMORY
+    if dots:
+        gather_columns(tail, scratch + size)
+    if team == 1:
+        head_and_tail(1, 0, head, &s, scratch, &other, dots, &s_tail, scratch + size)
+    else:
+        with parallel(num_threads=team):
+            head_and_tail(team_size(), thread_id(), head, &s, scratch, &other, dots, &s_tail, scratch + size)
+    give(scratch)
+    return OK
+
+
 cdef int run_loops(const Product *g, const real *t) noexcept nogil:
     cdef Blocks s
+    cdef Product head, tail
     cdef int team = threads_for(2.0 * g.m * g.n * g.k, GRAIN)
     cdef real *scratch = NULL
+    if cut_tail(g, &head, &tail, t):
+        return run_with_tail(&head, &tail, t)
     choose_blocks(g, &s, t)
     if s.size_a + s.size_b > 0:
         scratch = <real*>take((s.size_b + team * s.size_a) * <int64_t>sizeof(real))
@@ -83,84 +141,12 @@ cdef int run_loops(const Product *g, const real *t) noexcept nogil:
     return OK
 
 
-cdef void row_share(int team, int thread, const Product *g, const real *x, real *y) noexcept nogil:
-    """This thread's columns of the row C = x B, in strips whose sums stay in the L1 cache. A column is summed alike wherever it is cut."""
-    cdef const real *b = <const real*>g.b
-    cdef int64_t j, width, first, last
-    share(ceil_div(g.n, LINE), team, thread, &first, &last)
-    j = first * LINE
-    last = min(g.n, last * LINE)
-    while j < last:
-        width = min(<int64_t>GEMV_STRIP, last - j)
-        if g.csb == 1:
-            gemv_rows(g.k, width, x, b + j, g.rsb, y + j)
-        else:
-            gemv_columns(g.k, width, x, b + j * g.csb, g.csb, y + j)
-        gemv_finish(width, <real>g.alpha, y + j, <real>g.beta, <real*>g.c + j * g.csc, g.csc,
-                    NULL if g.bias is NULL else <const real*>g.bias + j * g.incbias, g.incbias, g.activation,
-                    NULL if g.preact is NULL else <real*>g.preact + j * g.csc)
-        j += width
-
-
-cdef int run_row(const Product *g, const real *t) noexcept nogil:
-    cdef int team = threads_for(<double>g.n * g.k, GEMV_GRAIN)
-    cdef const real *x = <const real*>g.a
-    cdef int64_t p
-    cdef real *y = <real*>take((g.n + g.k) * <int64_t>sizeof(real))
-    if y is NULL:
-        return NO_MEMORY
-    if g.csa != 1:
-        for p in range(g.k):
-            y[g.n + p] = x[p * g.csa]
-        x = y + g.n
-    if team == 1:
-        row_share(1, 0, g, x, y)
-    else:
-        with parallel(num_threads=team):
-            row_share(team_size(), thread_id(), g, x, y)
-    give(y)
-    return OK
-
-
-cdef void dots_share(int team, int thread, const Product *g, const real *b) noexcept nogil:
-    """This thread's tiles of C; the longer side of C is walked once, so its operand is read once."""
-    cdef const real *a = <const real*>g.a
-    cdef int64_t wide = balanced(g.n, dot_columns(b), 1), high = balanced(g.m, min(dot_rows(b), dot_tile(b) // wide), 1)
-    cdef int64_t column_tiles = ceil_div(g.n, wide), row_tiles = ceil_div(g.m, high), tile, first, last, i, j, pb, pc, kb, offset
-    cdef int64_t kc = balanced(g.k, DOT_BLOCK, 1), k_blocks = ceil_div(g.k, kc)
-    cdef bint by_rows = g.m >= g.n, end
-    share(row_tiles if by_rows else column_tiles, team, thread, &first, &last)
-    for pb in range(k_blocks):
-        pc = pb * kc
-        kb = min(kc, g.k - pc)
-        end = pb == k_blocks - 1
-        for tile in range(first * column_tiles if by_rows else first * row_tiles, last * column_tiles if by_rows else last * row_tiles):
-            i = (tile // column_tiles if by_rows else tile % row_tiles) * high
-            j = (tile % column_tiles if by_rows else tile // row_tiles) * wide
-            offset = i * g.rsc + j * g.csc
-            gemm_dots(min(high, g.m - i), min(wide, g.n - j), kb, <real>g.alpha, a + i * g.rsa + pc, g.rsa, b + j * g.k + pc, g.k,
-                      <real>(g.beta if pb == 0 else 1), <real*>g.c + offset, g.rsc, g.csc,
-                      <const real*>g.bias + j if end and g.bias is not NULL else NULL, g.activation if end else FASTNN_ACT_NONE,
-                      <real*>g.preact + offset if end and g.preact is not NULL else NULL)
-
-
 cdef int run_dots(const Product *g, const real *t) noexcept nogil:
     cdef int team = threads_for(2.0 * g.m * g.n * g.k, GRAIN)
-    cdef const real *b = <const real*>g.b
-    cdef int64_t lanes = vector_lanes(t), p, j
-    cdef real *columns = <real*>take(g.n * g.k * <int64_t>sizeof(real))     # few and read often: side by side and aligned
+    cdef real *columns = <real*>take(g.n * g.k * <int64_t>sizeof(real))
     if columns is NULL:
         return NO_MEMORY
-    if g.rsb == 1:
-        for j in range(g.n):
-            memcpy(columns + j * g.k, b + j * g.csb, g.k * sizeof(real))
-    elif g.csb == 1:
-        for j in range(ceil_div(g.n, lanes)):
-            pack_columns(g.k, min(lanes, g.n - j * lanes), b + j * lanes, g.rsb, columns + j * lanes * g.k)
-    else:
-        for p in range(g.k):
-            for j in range(g.n):
-                columns[j * g.k + p] = b[p * g.rsb + j * g.csb]
+    gather_columns(g, columns)
     if team == 1:
         dots_share(1, 0, g, columns)
     else:

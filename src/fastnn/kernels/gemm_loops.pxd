@@ -19,6 +19,7 @@ cdef struct Product:
     bint b_is_packed        # b is what pack_whole wrote; its strides mean nothing
 
 cdef struct Blocks:
+    int64_t mr              # rows of a tile at most
     int64_t mc, kc, nc, k_blocks, n_blocks
     bint pack_a, b_in_place
     int64_t height, taller  # rows of a tile where A is in place; the first `taller` tiles have one more

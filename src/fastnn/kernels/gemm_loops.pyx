@@ -10,7 +10,7 @@ Threads divide the tiles of C in two dimensions; no sum is divided, so the bits 
 """
 from libc.stdint cimport int64_t
 
-from .dispatch cimport FASTNN_ACT_NONE, gemm_tile, pack_a, pack_b, real, tile_columns, tile_rows, vector_lanes
+from .dispatch cimport FASTNN_ACT_NONE, gemm_tile, pack_a, pack_b, real, tall_rows, tile_columns, tile_rows, vector_lanes
 from .threads cimport barrier, share
 
 from .caches import data_caches
@@ -64,7 +64,7 @@ cdef int64_t footprint(int64_t stride) noexcept nogil:
 
 
 cdef void choose_blocks(const Product *g, Blocks *s, const real *t) noexcept nogil:
-    cdef int64_t mr = tile_rows(t), nr = tile_columns(t), lanes = vector_lanes(t), size = sizeof(real), row, row_in_place
+    cdef int64_t mr, nr = tile_columns(t), lanes = vector_lanes(t), size = sizeof(real), row, row_in_place
     s.kc = block_k(g.k, t)
     s.nc = balanced(g.n, NC, nr)
     s.k_blocks = max(1, ceil_div(g.k, s.kc))      # k = 0 still scales C
@@ -75,6 +75,7 @@ cdef void choose_blocks(const Product *g, Blocks *s, const real *t) noexcept nog
         s.pack_a = row_in_place > 2 * row and g.n >= MANY_PANELS * nr
     else:
         s.pack_a = strided(g.rsa, g.csa, size) and g.n > FEW_PANELS * nr
+    s.mr = mr = tall_rows(t) if g.n <= lanes and not s.pack_a else tile_rows(t)
     s.mc = balanced(g.m, max(mr, _l2 // 2 // (row_in_place if g.csa == 1 and not s.pack_a else row)), mr)
     s.size_a = s.mc * s.kc if s.pack_a else 0
     s.height = g.m // ceil_div(g.m, mr)
@@ -126,7 +127,7 @@ cdef void block_times_panels(const Product *g, const Blocks *s, int64_t tile0, i
     """Loops 2 and 1: tiles tile0..tile1-1 of the rows of C times panels panel0..panel1-1 of the columns at jc.
 
     a points to row 0 of A in place, or to the packed tile tile0."""
-    cdef int64_t mr = tile_rows(a), lanes = vector_lanes(a), first_packed = packed_from(s, nb, a), origin = panel_start(first_packed, nb, a)
+    cdef int64_t mr = s.mr, lanes = vector_lanes(a), first_packed = packed_from(s, nb, a), origin = panel_start(first_packed, nb, a)
     cdef int64_t csa = mr if s.pack_a else g.csa, panel, tile, i, j, width, ldb, offset
     cdef const real *panel_b
     cdef const real *bias
@@ -154,7 +155,7 @@ cdef void worker(int team, int thread, const Product *g, const Blocks *s, real *
     cdef const real *block_a
     cdef real *packed_a = scratch + s.size_b + thread * s.size_a
     cdef const real *packed_b = scratch
-    cdef int64_t mr = tile_rows(a), lanes = vector_lanes(a), jc, nb, pc, kb, tile, tile0, tile1, last_tile, panel0, panel1
+    cdef int64_t mr = s.mr, lanes = vector_lanes(a), jc, nb, pc, kb, tile, tile0, tile1, last_tile, panel0, panel1
     cdef int64_t jb, pb, i, tiles = ceil_div(g.m, mr)
     cdef int rows = 1, columns = 1
     cdef bint last

@@ -3,6 +3,7 @@
 #define FASTNN_GEMV_H
 
 #include "activation.h"
+#include "dots.h"
 #include "vec.h"
 
 enum { GEMV_ROWS = 8, GEMV_COLUMNS = 4 }; /* streams read side by side: enough for the prefetchers, few enough for their number */
@@ -36,31 +37,43 @@ static void gemv_rows(int64_t k, int64_t n, const real *x, const real *b, int64_
     for (; p < k; p++) add_rows(1, n, x + p, b + p * ldb, ldb, y);
 }
 
-/* `columns` dot products of x with columns of b that are contiguous. */
-INLINE void dot_columns(const int columns, int64_t k, const real *x, const real *b, int64_t ldb, real *y) {
-    vec acc[GEMV_COLUMNS][2];
-    UNROLL for (int c = 0; c < columns; c++) acc[c][0] = acc[c][1] = (vec){0};
+/* The lanes of sums[c] sum to the dot product of x with column c of b, in `chains` chains. */
+INLINE void dot_columns(const int columns, const int chains, int64_t k, const real *x, const real *b, int64_t ldb, vec *sums) {
+    vec acc[GEMV_COLUMNS][4];
+    UNROLL for (int c = 0; c < columns; c++) UNROLL for (int u = 0; u < chains; u++) acc[c][u] = (vec){0};
     int64_t p = 0;
-    for (; p + 2 * LANES <= k; p += 2 * LANES) {
-        const vec x0 = load(x + p), x1 = load(x + p + LANES);
-        UNROLL for (int c = 0; c < columns; c++) {
-            acc[c][0] += x0 * load(b + c * ldb + p);
-            acc[c][1] += x1 * load(b + c * ldb + p + LANES);
-        }
+    for (; p + chains * LANES <= k; p += chains * LANES) UNROLL for (int u = 0; u < chains; u++) {
+        const vec xv = load(x + p + u * LANES);
+        UNROLL for (int c = 0; c < columns; c++) acc[c][u] += xv * load(b + c * ldb + p + u * LANES);
     }
     for (; p < k; p += LANES) {
         const int64_t rest = k - p < LANES ? k - p : LANES;
-        const vec x0 = load_part(x + p, rest, 0);
-        UNROLL for (int c = 0; c < columns; c++) acc[c][0] += x0 * load_part(b + c * ldb + p, rest, 0);
+        const vec xv = load_part(x + p, rest, 0);
+        UNROLL for (int c = 0; c < columns; c++) acc[c][0] += xv * load_part(b + c * ldb + p, rest, 0);
     }
-    UNROLL for (int c = 0; c < columns; c++) y[c] = sum_lanes(acc[c][0] + acc[c][1]);
+    UNROLL for (int c = 0; c < columns; c++) {
+        sums[c] = acc[c][0];
+        UNROLL for (int u = 1; u < chains; u++) sums[c] += acc[c][u];
+    }
 }
 
-/* y_j = sum_p x_p b_pj, columns of b contiguous and ldb apart, x contiguous. */
-static void gemv_columns(int64_t k, int64_t n, const real *x, const real *b, int64_t ldb, real *y) {
-    int64_t j = 0;
-    for (; j + GEMV_COLUMNS <= n; j += GEMV_COLUMNS) dot_columns(GEMV_COLUMNS, k, x, b + j * ldb, ldb, y + j);
-    for (; j < n; j++) dot_columns(1, k, x, b + j * ldb, ldb, y + j);
+/* y_j = sum_p x_p b_pj, columns of b contiguous and ldb apart, x contiguous. One column after the other is a single stream, which caches answer best; memory
+ * behind them answers several better. 768 x 3,072: 102 us in one stream, 112 in four; 4,096 squared, 64 MiB: 2.3 and 1.6 ms. */
+static void gemv_columns(int64_t k, int64_t n, int one_stream, const real *x, const real *b, int64_t ldb, real *y) {
+    for (int64_t j = 0; j < n; j += LANES) {
+        const int64_t columns = n - j < LANES ? n - j : LANES;
+        const real *bj = b + j * ldb;
+        vec sums[LANES];
+        int64_t c = 0;
+        UNROLL for (int l = 0; l < LANES; l++) sums[l] = (vec){0};
+        if (one_stream)
+            for (; c < columns; c++) dot_columns(1, 4, k, x, bj + c * ldb, ldb, sums + c);
+        for (; c + GEMV_COLUMNS <= columns; c += GEMV_COLUMNS) dot_columns(GEMV_COLUMNS, 2, k, x, bj + c * ldb, ldb, sums + c);
+        for (; c < columns; c++) dot_columns(1, 2, k, x, bj + c * ldb, ldb, sums + c);
+        const vec v = sum_each(sums);
+        if (columns == LANES) store(y + j, v);
+        else store_part(y + j, columns, v);
+    }
 }
 
 /* c_j = act(alpha y_j + beta c_j + bias_j); y is overwritten. */

@@ -25,6 +25,7 @@ const struct JOIN(fastnn_leaves_, SUFFIX) TABLE(FASTNN_ISA, SUFFIX) = {
     .lanes = LANES,
     .mr = MR,
     .nr = NR,
+    .tall = TALL,
     .dot_tile = DOT_TILE,
     .dot_rows = DOT_ROWS,
     .dot_columns = DOT_COLUMNS,

@@ -29,7 +29,7 @@ enum {
 #define FASTNN_LEAVES(R, S)                                                                                                                          \
     struct fastnn_leaves_##S {                                                                                                                       \
         const char *isa;                                                                                                                             \
-        int64_t lanes, mr, nr; /* reals in a vector, rows and columns of a GEMM tile */                                                              \
+        int64_t lanes, mr, nr, tall; /* reals in a vector, rows and columns of a GEMM tile, rows of one a vector wide */                                                              \
         int64_t dot_tile, dot_rows, dot_columns; /* dot products at once, and rows and columns among them at most */                                 \
         /* pack.h, gemm.h, gemv.h, dots.h */                                                                                                         \
         void (*pack_a)(int64_t m, int64_t k, const R *a, int64_t rsa, int64_t csa, R *out);                                                           \
@@ -40,7 +40,7 @@ enum {
                           int64_t csc, const R *bias, int activation, R *preact);                                                                    \
         void (*pack_columns)(int64_t k, int64_t n, const R *b, int64_t rsb, R *out);                                                                  \
         void (*gemv_rows)(int64_t k, int64_t n, const R *x, const R *b, int64_t ldb, R *y);                                                           \
-        void (*gemv_columns)(int64_t k, int64_t n, const R *x, const R *b, int64_t ldb, R *y);                                                        \
+        void (*gemv_columns)(int64_t k, int64_t n, int one_stream, const R *x, const R *b, int64_t ldb, R *y);                                                        \
         void (*gemv_finish)(int64_t n, R alpha, R *y, R beta, R *c, int64_t incc, const R *bias, int64_t incbias, int activation, R *preact);          \
         /* activation.h */                                                                                                                           \
         void (*activation)(int kind, int64_t m, int64_t n, const R *x, int64_t ldx, R *y, int64_t ldy);                                              \
