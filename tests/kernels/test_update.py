@@ -170,7 +170,7 @@ def test_lr_zero_changes_no_parameter(update, real, rng):
     np.testing.assert_array_equal(p, before)
 
 
-def test_a_gradient_that_is_always_zero_changes_nothing(update, real):
+def test_a_gradient_that_is_always_zero_changes_nothing(real):
     p, g, m, v, c = np.full(20, 2, real), *np.zeros((4, 20), real)
     for _ in range(3):
         adam_update(p, g, m, v, step=1, lr=0.1)
