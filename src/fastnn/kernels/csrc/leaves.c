@@ -47,6 +47,5 @@ const struct JOIN(fastnn_leaves_, SUFFIX) TABLE(FASTNN_ISA, SUFFIX) = {
     .softmax = softmax,
     .softmax_backward = softmax_backward,
     .cross_entropy = cross_entropy,
-    .sgd = sgd,
-    .adam = adam,
+    .update = update,
 };
