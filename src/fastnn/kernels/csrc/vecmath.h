@@ -224,10 +224,13 @@ INLINE vec log1p_vec(vec x) {
     return choose(x <= -1, edge, choose((x < (real)INFINITY) & (x != 0), log_sum(n, (m - 1) + c * power), x));
 }
 
-/* log(1 + exp(x)) = max(x, 0) + log1p(e) with e = exp(-|x|): no power of two is to be taken out of 1 + e. */
-INLINE vec softplus_vec(vec x) {
-    const vec e = exp_vec(-abs_vec(x)), s = e / (2 + e), z = s * s, half_square = (real)0.5 * e * e;
-    return choose(x < 0, (vec){0}, x) + (e - (half_square - s * (half_square + z * POLYNOMIAL(z, LOG1P_R))));
+/* log(1 + e) for e from 0 to 1, or NaN: no power of two is to be taken out of 1 + e. */
+INLINE vec log1p_fraction(vec e) {
+    const vec s = e / (2 + e), z = s * s, half_square = (real)0.5 * e * e;
+    return e - (half_square - s * (half_square + z * POLYNOMIAL(z, LOG1P_R)));
 }
+
+/* log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|)) */
+INLINE vec softplus_vec(vec x) { return choose(x < 0, (vec){0}, x) + log1p_fraction(exp_vec(-abs_vec(x))); }
 
 #endif
