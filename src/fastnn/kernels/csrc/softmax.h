@@ -36,7 +36,7 @@ enum {
 /* exp(x), x at most 0, or NaN. */
 INLINE vec exp_negative(vec x) {
     const exponential e = exp_parts(at_least(x, EXP_SMALLEST), (vec){0});
-    return scale_by(e.u + 1, e.shifted);
+    return rounded(scale_by(e.u + 1, e.shifted));
 }
 
 /* The maximum of each row, in every lane. NaN is passed over: it comes out of the sum of exponentials. */
@@ -107,11 +107,11 @@ INLINE void group_dot(const int rows, int64_t n, const real *dy, int64_t lddy, c
         vec part[GROUP];
         EACH_ROW part[g] = (vec){0};
         int64_t i = start;
-        for (; i + LANES <= stop; i += LANES) EACH_ROW part[g] += y ? load(dy + g * lddy + i) * load(y + g * ldy + i) : load(dy + g * lddy + i);
+        for (; i + LANES <= stop; i += LANES) EACH_ROW part[g] += y ? rounded(load(dy + g * lddy + i) * load(y + g * ldy + i)) : load(dy + g * lddy + i);
         if (i < stop)
             EACH_ROW {
                 const vec d = load_part(dy + g * lddy + i, stop - i, 0);
-                part[g] += y ? d * load_part(y + g * ldy + i, stop - i, 0) : d;
+                part[g] += y ? rounded(d * load_part(y + g * ldy + i, stop - i, 0)) : d;
             }
         EACH_ROW sum[g] += (double)sum_lanes(part[g]);
     }
@@ -134,11 +134,11 @@ INLINE void log_softmax_backward_group(const int rows, int64_t n, const real *dy
     group_dot(rows, n, dy, lddy, NULL, 0, sum);
     EACH_ROW total[g] = splat((real)sum[g]);
     int64_t i = 0;
-    for (; i + LANES <= n; i += LANES) EACH_ROW store(dx + g * lddx + i, load(dy + g * lddy + i) - exp_negative(load(y + g * ldy + i)) * total[g]);
+    for (; i + LANES <= n; i += LANES) EACH_ROW store(dx + g * lddx + i, load(dy + g * lddy + i) - rounded(exp_negative(load(y + g * ldy + i)) * total[g]));
     if (i < n)
         EACH_ROW {
             const vec p = exp_negative(load_part(y + g * ldy + i, n - i, 0));
-            store_part(dx + g * lddx + i, n - i, load_part(dy + g * lddy + i, n - i, 0) - p * total[g]);
+            store_part(dx + g * lddx + i, n - i, load_part(dy + g * lddy + i, n - i, 0) - rounded(p * total[g]));
         }
 }
 

@@ -95,6 +95,19 @@ INLINE vec splat(real s) { return s - (vec){0}; }
 /* mask ? a : b, lane by lane; a comparison of vectors gives such a mask. */
 INLINE vec choose(ivec mask, vec a, vec b) { return (vec)(((ivec)a & mask) | ((ivec)b & ~mask)); }
 
+/* v, rounded: a product here is not fused into the sum it goes to. The compiler fuses in one copy of a loop and not in another, and then bits depend on
+ * which of them a row went through. */
+INLINE vec rounded(vec v) {
+#if defined(__AVX512F__)
+    __asm__("" : "+v"(v));
+#elif defined(__SSE2__)
+    __asm__("" : "+x"(v));
+#elif defined(__aarch64__)
+    __asm__("" : "+w"(v));
+#endif
+    return v;
+}
+
 /* max(x, 0) that hands NaN on, as NumPy's maximum and PyTorch's relu do. */
 INLINE vec relu_vec(vec x) { return choose(x <= 0, (vec){0}, x); }
 
