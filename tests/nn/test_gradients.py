@@ -1,5 +1,7 @@
 """Every hand-written backward pass against central differences in float64, and against PyTorch."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -155,6 +157,39 @@ def test_mse_loss(shape):
     loss, dpred = nn.mse_loss(pred, target)
     assert loss == pytest.approx(np.mean((pred - target) ** 2), rel=1e-12)
     assert_close(dpred, numeric_gradient(lambda: nn.mse_loss(pred, target)[0], pred))
+
+
+@pytest.mark.parametrize(
+    "name, options",
+    [
+        ("l1_loss", {}),
+        ("huber_loss", {"delta": 0.7}),
+        ("bce_with_logits", {"pos_weight": 2.0}),
+        ("mse_loss", {"sample_weight": np.arange(4.0)}),
+    ],
+)
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_losses_and_their_options(name, options, reduction):
+    rng = np.random.default_rng(17)
+    pred, target = rng.normal(size=(4, 3)), rng.random((4, 3))
+    loss = partial(getattr(nn, name), reduction=reduction, **options)
+    _, dpred = loss(pred, target)
+    assert_close(dpred, numeric_gradient(lambda: np.sum(loss(pred, target)[0]), pred))
+
+
+def test_cross_entropy_options():
+    rng = np.random.default_rng(18)
+    logits, targets = 3 * rng.normal(size=(6, 5)), np.array([0, 3, -1, 4, 2, 1])
+    loss = partial(
+        nn.cross_entropy,
+        ignore_index=-1,
+        weight=rng.random(5),
+        sample_weight=rng.random(6),
+        label_smoothing=0.1,
+    )
+    _, dlogits = loss(logits, targets)
+    assert (dlogits[2] == 0).all()
+    assert_close(dlogits, numeric_gradient(lambda: loss(logits, targets)[0], logits))
 
 
 def test_activations_against_pytorch(real):

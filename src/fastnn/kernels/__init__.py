@@ -12,13 +12,14 @@ from .activation import (
     tanh,
     tanh_backward,
 )
+from .cross_entropy import cross_entropy
 from .dispatch import build_info
 from .linear import linear_backward
-from .loss import cross_entropy, mse
+from .loss import bce_with_logits, huber, l1, mse
 from .matmul import gemm, matmul
 from .norm import frobenius_norm
 from .packed import PackedMatrix, pack
-from .softmax import softmax, softmax_backward
+from .softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 from .threads import get_num_threads, num_threads, set_num_threads, thread_info
 from .update import (
     adagrad_update,
@@ -35,6 +36,7 @@ __all__ = [
     "adagrad_update",
     "adam_update",
     "adamw_update",
+    "bce_with_logits",
     "build_info",
     "cross_entropy",
     "ema_update",
@@ -43,7 +45,11 @@ __all__ = [
     "gelu_backward",
     "gemm",
     "get_num_threads",
+    "huber",
+    "l1",
     "linear_backward",
+    "log_softmax",
+    "log_softmax_backward",
     "matmul",
     "mse",
     "num_threads",

@@ -4,7 +4,7 @@ from .activation import GELU, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from .config import build
 from .container import MLP, Sequential
 from .linear import Linear
-from .loss import cross_entropy, mse_loss
+from .loss import bce_with_logits, cross_entropy, huber_loss, l1_loss, mse_loss
 from .module import Module
 from .parameters import Parameter, Parameters
 
@@ -21,7 +21,10 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "Tanh",
+    "bce_with_logits",
     "build",
     "cross_entropy",
+    "huber_loss",
+    "l1_loss",
     "mse_loss",
 ]
