@@ -16,7 +16,7 @@ from .dispatch import build_info
 from .linear import linear_backward
 from .loss import cross_entropy, mse
 from .matmul import gemm, matmul
-from .norm import frobenius_norm
+from .norm import frobenius_norm, squared_norm
 from .packed import PackedMatrix, pack
 from .softmax import softmax, softmax_backward
 from .threads import get_num_threads, num_threads, set_num_threads, thread_info
@@ -49,6 +49,7 @@ __all__ = [
     "silu_backward",
     "softmax",
     "softmax_backward",
+    "squared_norm",
     "tanh",
     "tanh_backward",
     "thread_info",

@@ -41,8 +41,8 @@ cdef extern from "leaves.h" nogil:
         void (*scale)(int64_t, float, float*) noexcept nogil
         void (*add)(int64_t, const float*, float*) noexcept nogil
         double (*mse)(int64_t, const float*, const float*, double, float*) noexcept nogil
-        void (*sum_squares)(int64_t, const float*, double, double*, double*) noexcept nogil
-        float (*max_abs)(int64_t, const float*) noexcept nogil
+        void (*sum_squares)(int64_t, int64_t, const float*, int64_t, double, double*, double*) noexcept nogil
+        float (*max_abs)(int64_t, int64_t, const float*, int64_t) noexcept nogil
         void (*softmax)(int64_t, const float*, float*) noexcept nogil
         void (*softmax_backward)(int64_t, const float*, const float*, float*) noexcept nogil
         double (*cross_entropy)(int64_t, const float*, int64_t, double, float*) noexcept nogil
@@ -66,8 +66,8 @@ cdef extern from "leaves.h" nogil:
         void (*scale)(int64_t, double, double*) noexcept nogil
         void (*add)(int64_t, const double*, double*) noexcept nogil
         double (*mse)(int64_t, const double*, const double*, double, double*) noexcept nogil
-        void (*sum_squares)(int64_t, const double*, double, double*, double*) noexcept nogil
-        double (*max_abs)(int64_t, const double*) noexcept nogil
+        void (*sum_squares)(int64_t, int64_t, const double*, int64_t, double, double*, double*) noexcept nogil
+        double (*max_abs)(int64_t, int64_t, const double*, int64_t) noexcept nogil
         void (*softmax)(int64_t, const double*, double*) noexcept nogil
         void (*softmax_backward)(int64_t, const double*, const double*, double*) noexcept nogil
         double (*cross_entropy)(int64_t, const double*, int64_t, double, double*) noexcept nogil
@@ -190,17 +190,17 @@ cdef inline double mse_run(int64_t n, const real *pred, const real *target, doub
 
 # reduce.h
 
-cdef inline void sum_squares_run(int64_t n, const real *x, double factor, double *hi, double *lo) noexcept nogil:
+cdef inline void sum_squares_block(int64_t m, int64_t n, const real *x, int64_t ld, double factor, double *hi, double *lo) noexcept nogil:
     if real is float:
-        leaves_f32.sum_squares(n, x, factor, hi, lo)
+        leaves_f32.sum_squares(m, n, x, ld, factor, hi, lo)
     else:
-        leaves_f64.sum_squares(n, x, factor, hi, lo)
+        leaves_f64.sum_squares(m, n, x, ld, factor, hi, lo)
 
-cdef inline real max_abs_run(int64_t n, const real *x) noexcept nogil:
+cdef inline real max_abs_block(int64_t m, int64_t n, const real *x, int64_t ld) noexcept nogil:
     if real is float:
-        return leaves_f32.max_abs(n, x)
+        return leaves_f32.max_abs(m, n, x, ld)
     else:
-        return leaves_f64.max_abs(n, x)
+        return leaves_f64.max_abs(m, n, x, ld)
 
 
 # softmax.h

@@ -51,8 +51,8 @@ enum {
         void (*add)(int64_t n, const R *x, R *y);                                                                                                    \
         double (*mse)(int64_t n, const R *pred, const R *target, double scale, R *dpred);                                                            \
         /* reduce.h */                                                                                                                               \
-        void (*sum_squares)(int64_t n, const R *x, double scale, double *hi, double *lo);                                                            \
-        R (*max_abs)(int64_t n, const R *x);                                                                                                         \
+        void (*sum_squares)(int64_t m, int64_t n, const R *x, int64_t ld, double scale, double *hi, double *lo);                                      \
+        R (*max_abs)(int64_t m, int64_t n, const R *x, int64_t ld);                                                                                  \
         /* softmax.h */                                                                                                                              \
         void (*softmax)(int64_t n, const R *x, R *y);                                                                                                \
         void (*softmax_backward)(int64_t n, const R *dy, const R *y, R *dx);                                                                          \
