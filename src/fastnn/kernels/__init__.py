@@ -9,6 +9,8 @@ from .activation import (
     sigmoid_backward,
     silu,
     silu_backward,
+    softplus,
+    softplus_backward,
     tanh,
     tanh_backward,
 )
@@ -18,6 +20,7 @@ from .loss import cross_entropy, mse
 from .matmul import gemm, matmul
 from .norm import frobenius_norm, squared_norm
 from .packed import PackedMatrix, pack
+from .prelu import leaky_relu, leaky_relu_backward, prelu, prelu_backward
 from .softmax import softmax, softmax_backward
 from .threads import get_num_threads, num_threads, set_num_threads, thread_info
 from .update import adam_update, adamw_update, scale, sgd_update
@@ -33,11 +36,15 @@ __all__ = [
     "gelu_backward",
     "gemm",
     "get_num_threads",
+    "leaky_relu",
+    "leaky_relu_backward",
     "linear_backward",
     "matmul",
     "mse",
     "num_threads",
     "pack",
+    "prelu",
+    "prelu_backward",
     "relu",
     "relu_backward",
     "scale",
@@ -49,6 +56,8 @@ __all__ = [
     "silu_backward",
     "softmax",
     "softmax_backward",
+    "softplus",
+    "softplus_backward",
     "squared_norm",
     "tanh",
     "tanh_backward",

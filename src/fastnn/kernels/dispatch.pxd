@@ -17,6 +17,8 @@ cdef extern from "leaves.h" nogil:
         FASTNN_ACT_TANH
         FASTNN_ACT_SIGMOID
         FASTNN_ACT_SILU
+        FASTNN_ACT_SOFTPLUS
+        FASTNN_ACT_LAST
 
     struct fastnn_adam_f32:
         float grad_scale, l2, keep, beta1, beta2, one_minus_beta1, one_minus_beta2, step_size, inv_sqrt_correction2, eps
@@ -38,6 +40,9 @@ cdef extern from "leaves.h" nogil:
         void (*gemv_finish)(int64_t, float, float*, float, float*, int64_t, const float*, int64_t, int, float*) noexcept nogil
         void (*activation)(int, int64_t, int64_t, const float*, int64_t, float*, int64_t) noexcept nogil
         void (*activation_backward)(int, int64_t, int64_t, const float*, int64_t, const float*, int64_t, float*, int64_t, float*) noexcept nogil
+        void (*prelu)(int, int64_t, int64_t, const float*, int64_t, const float*, float*, int64_t) noexcept nogil
+        double (*prelu_backward)(int, int64_t, int64_t, const float*, int64_t, const float*, int64_t, const float*, float*, int64_t, int,
+                                 float*) noexcept nogil
         void (*scale)(int64_t, float, float*) noexcept nogil
         void (*add)(int64_t, const float*, float*) noexcept nogil
         double (*mse)(int64_t, const float*, const float*, double, float*) noexcept nogil
@@ -63,6 +68,9 @@ cdef extern from "leaves.h" nogil:
         void (*gemv_finish)(int64_t, double, double*, double, double*, int64_t, const double*, int64_t, int, double*) noexcept nogil
         void (*activation)(int, int64_t, int64_t, const double*, int64_t, double*, int64_t) noexcept nogil
         void (*activation_backward)(int, int64_t, int64_t, const double*, int64_t, const double*, int64_t, double*, int64_t, double*) noexcept nogil
+        void (*prelu)(int, int64_t, int64_t, const double*, int64_t, const double*, double*, int64_t) noexcept nogil
+        double (*prelu_backward)(int, int64_t, int64_t, const double*, int64_t, const double*, int64_t, const double*, double*, int64_t, int,
+                                 double*) noexcept nogil
         void (*scale)(int64_t, double, double*) noexcept nogil
         void (*add)(int64_t, const double*, double*) noexcept nogil
         double (*mse)(int64_t, const double*, const double*, double, double*) noexcept nogil
@@ -165,6 +173,19 @@ cdef inline void activation_backward_block(int kind, int64_t m, int64_t n, const
         leaves_f32.activation_backward(kind, m, n, dy, lddy, saved, ldsaved, dx, lddx, sums)
     else:
         leaves_f64.activation_backward(kind, m, n, dy, lddy, saved, ldsaved, dx, lddx, sums)
+
+cdef inline void prelu_block(int shared, int64_t m, int64_t n, const real *x, int64_t ldx, const real *a, real *y, int64_t ldy) noexcept nogil:
+    if real is float:
+        leaves_f32.prelu(shared, m, n, x, ldx, a, y, ldy)
+    else:
+        leaves_f64.prelu(shared, m, n, x, ldx, a, y, ldy)
+
+cdef inline double prelu_backward_block(int shared, int64_t m, int64_t n, const real *dy, int64_t lddy, const real *x, int64_t ldx, const real *a,
+                                        real *dx, int64_t lddx, int summed, real *sums) noexcept nogil:
+    if real is float:
+        return leaves_f32.prelu_backward(shared, m, n, dy, lddy, x, ldx, a, dx, lddx, summed, sums)
+    else:
+        return leaves_f64.prelu_backward(shared, m, n, dy, lddy, x, ldx, a, dx, lddx, summed, sums)
 
 
 # elementwise.h

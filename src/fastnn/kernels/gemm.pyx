@@ -10,7 +10,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
 from .arrays cimport BAD_ARGUMENT, NO_MEMORY, OK
-from .dispatch cimport (FASTNN_ACT_NONE, FASTNN_ACT_SILU, add_run, dot_columns, dot_rows, dot_tile, gemm_dots, gemv_columns, gemv_finish, gemv_rows, pack_columns, real, tile_columns, tile_rows,
+from .dispatch cimport (FASTNN_ACT_NONE, FASTNN_ACT_LAST, add_run, dot_columns, dot_rows, dot_tile, gemm_dots, gemv_columns, gemv_finish, gemv_rows, pack_columns, real, tile_columns, tile_rows,
                         vector_lanes)
 from .gemm_loops cimport Blocks, Product, balanced, ceil_div, choose_blocks, panel_count, worker
 from .memory cimport give, take
@@ -216,7 +216,7 @@ cdef int run_over_k(const Product *g, const real *t) noexcept nogil:
 cdef int run(const Product *g, const real *t) noexcept nogil:
     cdef Product other
     cdef Path path
-    if g.m < 0 or g.n < 0 or g.k < 0 or g.activation < FASTNN_ACT_NONE or g.activation > FASTNN_ACT_SILU:
+    if g.m < 0 or g.n < 0 or g.k < 0 or g.activation < FASTNN_ACT_NONE or g.activation > FASTNN_ACT_LAST:
         return BAD_ARGUMENT
     if g.m == 0 or g.n == 0:
         return OK

@@ -3,6 +3,7 @@
 #define FASTNN_REDUCE_H
 
 #include "vec.h"
+#include "vecmath.h"
 
 /* max |x_ij|; NaN if there is one. */
 static real max_abs(int64_t m, int64_t n, const real *x, int64_t ld) {
@@ -69,9 +70,9 @@ enum { CHAINS = VBYTES == 64 ? 8 : 4 };
  * in two, h with 26 bits: h^2 is exact, and x^2 = h^2 + (x - h) (x + h). */
 INLINE void add_square(vec x, vec *sum, vec *rest) {
     const vec before = *sum;
-#if defined(__FP_FAST_FMA)
+#if defined(HAVE_FUSED)
     *sum = x * x + before;
-    *rest += x * x - (*sum - before);
+    *rest += fused_minus(x, x, *sum - before);
 #else
     const vec h = (vec)((ivec)x & ~(bits)0x7ffffff), square = h * h;
     *sum = before + square;
