@@ -23,6 +23,7 @@ from typing import Any
 SOURCE = Path(__file__).with_name("accuracy.c")
 FUNCTIONS = (
     "exp",
+    "expm1",
     "sigmoid",
     "tanh",
     "erf",

@@ -9,6 +9,8 @@ from .activation import (
     sigmoid_backward,
     silu,
     silu_backward,
+    softplus,
+    softplus_backward,
     tanh,
     tanh_backward,
 )
@@ -17,8 +19,9 @@ from .dispatch import build_info
 from .linear import linear_backward
 from .loss import bce_with_logits, huber, l1, mse
 from .matmul import gemm, matmul
-from .norm import frobenius_norm
+from .norm import frobenius_norm, squared_norm
 from .packed import PackedMatrix, pack
+from .prelu import leaky_relu, leaky_relu_backward, prelu, prelu_backward
 from .softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 from .threads import get_num_threads, num_threads, set_num_threads, thread_info
 from .update import (
@@ -47,6 +50,8 @@ __all__ = [
     "get_num_threads",
     "huber",
     "l1",
+    "leaky_relu",
+    "leaky_relu_backward",
     "linear_backward",
     "log_softmax",
     "log_softmax_backward",
@@ -54,6 +59,8 @@ __all__ = [
     "mse",
     "num_threads",
     "pack",
+    "prelu",
+    "prelu_backward",
     "relu",
     "relu_backward",
     "rmsprop_update",
@@ -66,6 +73,9 @@ __all__ = [
     "silu_backward",
     "softmax",
     "softmax_backward",
+    "softplus",
+    "softplus_backward",
+    "squared_norm",
     "tanh",
     "tanh_backward",
     "thread_info",

@@ -17,6 +17,8 @@ cdef extern from "leaves.h" nogil:
         FASTNN_ACT_TANH
         FASTNN_ACT_SIGMOID
         FASTNN_ACT_SILU
+        FASTNN_ACT_SOFTPLUS
+        FASTNN_ACT_LAST
 
     enum:
         FASTNN_SGD
@@ -51,10 +53,13 @@ cdef extern from "leaves.h" nogil:
         void (*gemv_finish)(int64_t, float, float*, float, float*, int64_t, const float*, int64_t, int, float*) noexcept nogil
         void (*activation)(int, int64_t, int64_t, const float*, int64_t, float*, int64_t) noexcept nogil
         void (*activation_backward)(int, int64_t, int64_t, const float*, int64_t, const float*, int64_t, float*, int64_t, float*) noexcept nogil
+        void (*prelu)(int, int64_t, int64_t, const float*, int64_t, const float*, float*, int64_t) noexcept nogil
+        double (*prelu_backward)(int, int64_t, int64_t, const float*, int64_t, const float*, int64_t, const float*, float*, int64_t, int,
+                                 float*) noexcept nogil
         void (*scale)(int64_t, float, float*) noexcept nogil
         void (*add)(int64_t, const float*, float*) noexcept nogil
-        void (*sum_squares)(int64_t, const float*, double, double*, double*) noexcept nogil
-        float (*max_abs)(int64_t, const float*) noexcept nogil
+        void (*sum_squares)(int64_t, int64_t, const float*, int64_t, double, double*, double*) noexcept nogil
+        float (*max_abs)(int64_t, int64_t, const float*, int64_t) noexcept nogil
         void (*softmax)(int64_t, int64_t, const float*, int64_t, float*, int64_t) noexcept nogil
         void (*softmax_backward)(int64_t, int64_t, const float*, int64_t, const float*, int64_t, float*, int64_t) noexcept nogil
         void (*log_softmax)(int64_t, int64_t, const float*, int64_t, float*, int64_t) noexcept nogil
@@ -78,10 +83,13 @@ cdef extern from "leaves.h" nogil:
         void (*gemv_finish)(int64_t, double, double*, double, double*, int64_t, const double*, int64_t, int, double*) noexcept nogil
         void (*activation)(int, int64_t, int64_t, const double*, int64_t, double*, int64_t) noexcept nogil
         void (*activation_backward)(int, int64_t, int64_t, const double*, int64_t, const double*, int64_t, double*, int64_t, double*) noexcept nogil
+        void (*prelu)(int, int64_t, int64_t, const double*, int64_t, const double*, double*, int64_t) noexcept nogil
+        double (*prelu_backward)(int, int64_t, int64_t, const double*, int64_t, const double*, int64_t, const double*, double*, int64_t, int,
+                                 double*) noexcept nogil
         void (*scale)(int64_t, double, double*) noexcept nogil
         void (*add)(int64_t, const double*, double*) noexcept nogil
-        void (*sum_squares)(int64_t, const double*, double, double*, double*) noexcept nogil
-        double (*max_abs)(int64_t, const double*) noexcept nogil
+        void (*sum_squares)(int64_t, int64_t, const double*, int64_t, double, double*, double*) noexcept nogil
+        double (*max_abs)(int64_t, int64_t, const double*, int64_t) noexcept nogil
         void (*softmax)(int64_t, int64_t, const double*, int64_t, double*, int64_t) noexcept nogil
         void (*softmax_backward)(int64_t, int64_t, const double*, int64_t, const double*, int64_t, double*, int64_t) noexcept nogil
         void (*log_softmax)(int64_t, int64_t, const double*, int64_t, double*, int64_t) noexcept nogil
@@ -186,6 +194,19 @@ cdef inline void activation_backward_block(int kind, int64_t m, int64_t n, const
     else:
         leaves_f64.activation_backward(kind, m, n, dy, lddy, saved, ldsaved, dx, lddx, sums)
 
+cdef inline void prelu_block(int shared, int64_t m, int64_t n, const real *x, int64_t ldx, const real *a, real *y, int64_t ldy) noexcept nogil:
+    if real is float:
+        leaves_f32.prelu(shared, m, n, x, ldx, a, y, ldy)
+    else:
+        leaves_f64.prelu(shared, m, n, x, ldx, a, y, ldy)
+
+cdef inline double prelu_backward_block(int shared, int64_t m, int64_t n, const real *dy, int64_t lddy, const real *x, int64_t ldx, const real *a,
+                                        real *dx, int64_t lddx, int summed, real *sums) noexcept nogil:
+    if real is float:
+        return leaves_f32.prelu_backward(shared, m, n, dy, lddy, x, ldx, a, dx, lddx, summed, sums)
+    else:
+        return leaves_f64.prelu_backward(shared, m, n, dy, lddy, x, ldx, a, dx, lddx, summed, sums)
+
 
 # elementwise.h
 
@@ -204,17 +225,17 @@ cdef inline void add_run(int64_t n, const real *x, real *y) noexcept nogil:
 
 # reduce.h
 
-cdef inline void sum_squares_run(int64_t n, const real *x, double factor, double *hi, double *lo) noexcept nogil:
+cdef inline void sum_squares_block(int64_t m, int64_t n, const real *x, int64_t ld, double factor, double *hi, double *lo) noexcept nogil:
     if real is float:
-        leaves_f32.sum_squares(n, x, factor, hi, lo)
+        leaves_f32.sum_squares(m, n, x, ld, factor, hi, lo)
     else:
-        leaves_f64.sum_squares(n, x, factor, hi, lo)
+        leaves_f64.sum_squares(m, n, x, ld, factor, hi, lo)
 
-cdef inline real max_abs_run(int64_t n, const real *x) noexcept nogil:
+cdef inline real max_abs_block(int64_t m, int64_t n, const real *x, int64_t ld) noexcept nogil:
     if real is float:
-        return leaves_f32.max_abs(n, x)
+        return leaves_f32.max_abs(m, n, x, ld)
     else:
-        return leaves_f64.max_abs(n, x)
+        return leaves_f64.max_abs(m, n, x, ld)
 
 
 # softmax.h

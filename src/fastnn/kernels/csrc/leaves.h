@@ -17,7 +17,9 @@ enum {
     FASTNN_ACT_GELU_TANH = 3,
     FASTNN_ACT_TANH = 4,
     FASTNN_ACT_SIGMOID = 5,
-    FASTNN_ACT_SILU = 6
+    FASTNN_ACT_SILU = 6,
+    FASTNN_ACT_SOFTPLUS = 7,
+    FASTNN_ACT_LAST = FASTNN_ACT_SOFTPLUS
 };
 
 /* Elementwise losses. */
@@ -54,12 +56,15 @@ struct fastnn_step {
         void (*activation)(int kind, int64_t m, int64_t n, const R *x, int64_t ldx, R *y, int64_t ldy);                                              \
         void (*activation_backward)(int kind, int64_t m, int64_t n, const R *dy, int64_t lddy, const R *saved, int64_t ldsaved, R *dx,               \
                                     int64_t lddx, R *sums);                                                                                          \
+        void (*prelu)(int shared, int64_t m, int64_t n, const R *x, int64_t ldx, const R *a, R *y, int64_t ldy);                                     \
+        double (*prelu_backward)(int shared, int64_t m, int64_t n, const R *dy, int64_t lddy, const R *x, int64_t ldx, const R *a, R *dx,            \
+                                 int64_t lddx, int summed, R *sums);                                                                                 \
         /* elementwise.h */                                                                                                                          \
         void (*scale)(int64_t n, R factor, R *x);                                                                                                    \
         void (*add)(int64_t n, const R *x, R *y);                                                                                                    \
         /* reduce.h */                                                                                                                               \
-        void (*sum_squares)(int64_t n, const R *x, double scale, double *hi, double *lo);                                                            \
-        R (*max_abs)(int64_t n, const R *x);                                                                                                         \
+        void (*sum_squares)(int64_t m, int64_t n, const R *x, int64_t ld, double scale, double *hi, double *lo);                                      \
+        R (*max_abs)(int64_t m, int64_t n, const R *x, int64_t ld);                                                                                  \
         /* softmax.h */                                                                                                                              \
         void (*softmax)(int64_t m, int64_t n, const R *x, int64_t ldx, R *y, int64_t ldy);                                                           \
         void (*softmax_backward)(int64_t m, int64_t n, const R *dy, int64_t lddy, const R *y, int64_t ldy, R *dx, int64_t lddx);                     \

@@ -1,8 +1,8 @@
-/* vecmath.h: elementary functions on vectors: exp, sigmoid, tanh, erf, log, log1p, softplus, and the tail of the normal
+/* vecmath.h: elementary functions on vectors: exp, expm1, sigmoid, tanh, erf, log, log1p, softplus, and the tail of the normal
  * distribution that GELU is made of.
  *
- * Branch-free and without libm. NaN goes through; zeros, subnormals and infinities come out as the limits of the function say. No step needs FMA to be
- * correct: where a square must be exact, its root is cut to half the bits. The constants are printed by tools/derive_vecmath.py.
+ * Branch-free and without libm. NaN goes through; zeros, subnormals and infinities come out as the limits of the function say. Where a square must
+ * be exact, FMA gives its rounding error, or its root is cut to half the bits. The constants are printed by tools/derive_vecmath.py.
  *
  * Worst errors, in ulp, with FMA (bench/accuracy.py): float32, over all inputs: exp 1.09, sigmoid 2.00, tanh 1.24, erf 1.48, log 0.74, log1p 1.29,
  * softplus 1.90, and of activation.h gelu 7.0 (in the far tail; its P and Q add theirs), silu 2.00. float64, over 10^8: exp 1.05, sigmoid 2.00,
@@ -104,6 +104,12 @@ INLINE vec at_least(vec x, real low) { return choose(x < low, splat(low), x); }
 INLINE vec at_most(vec x, real high) { return choose(x > high, splat(high), x); }
 #endif
 
+/* a b - c, rounded once whatever the compiler makes of its neighbours: the rounding error of a product needs that. */
+#if defined(X86) && defined(__FMA__)
+#define HAVE_FUSED
+INLINE vec fused_minus(vec a, vec b, vec c) { return X86(fmsub, (x86_vec)a, (x86_vec)b, (x86_vec)c); }
+#endif
+
 INLINE vec abs_vec(vec x) { return (vec)((ivec)x & ~SIGN_BIT); }
 INLINE vec copy_sign(vec magnitude, vec x) { return (vec)((ivec)magnitude | ((ivec)x & SIGN_BIT)); }
 
@@ -133,10 +139,10 @@ typedef struct {
     vec u, shifted;
 } exponential;
 
-/* exp(x - low), low a small correction of x: n = round((x - low) / ln 2), r = x - low - n ln 2, u = r + r^2 q(r).
+/* exp(x - low), low a rounding error of x: n = round(x / ln 2), r = x - low - n ln 2, u = r + r^2 q(r).
  * x from EXP_SMALLEST to EXP_LARGEST, or NaN. */
 INLINE exponential exp_parts(vec x, vec low) {
-    const vec shifted = (x - low) * LOG2E + ROUND_MAGIC;
+    const vec shifted = x * LOG2E + ROUND_MAGIC;
     const vec n = shifted - ROUND_MAGIC;
     const vec r = ((x - n * LN2_HI) - n * LN2_LO) - low;
     return (exponential){(r * POLYNOMIAL(r, EXP_Q)) * r + r, shifted};
@@ -145,6 +151,12 @@ INLINE exponential exp_parts(vec x, vec low) {
 INLINE vec exp_vec(vec x) {
     const exponential e = exp_parts(at_least(at_most(x, EXP_LARGEST), EXP_SMALLEST), (vec){0});
     return scale_by(e.u + 1, e.shifted);
+}
+
+/* exp(x) - 1: 2^n u + (2^n - 1). */
+INLINE vec expm1_vec(vec x) {
+    const exponential e = exp_parts(at_least(at_most(x, EXP_LARGEST), EXP_SMALLEST), (vec){0});
+    return scale_by(e.u, e.shifted) + (scale_by(splat(1), e.shifted) - 1);
 }
 
 /* f sigmoid(-x) for x from 0 to -EXP_SMALLEST, or NaN. With exp(x) = 2^n (1 + u) it is 2^-n f / (1 + (2^-n + u)): nothing overflows, and e^x
@@ -172,8 +184,13 @@ INLINE vec tanh_vec(vec x) {
  * The square is taken exactly, as the sum of two: exp would make much of the rounding of a large one. */
 INLINE vec normal_ratio(vec t) { return POLYNOMIAL(t, TAIL_P) / POLYNOMIAL(t, TAIL_Q); }
 INLINE exponential exp_minus_half_square(vec t) {
+#if defined(HAVE_FUSED)
+    const vec half = (real)0.5 * t, product = half * t;
+    return exp_parts(-product, fused_minus(half, t, product));
+#else
     const vec upper = (vec)((ivec)t & ~(bits)LOWER_HALF);
     return exp_parts((real)-0.5 * upper * upper, (real)0.5 * (t - upper) * (t + upper));
+#endif
 }
 
 /* f Phi(-t), f finite. */
