@@ -35,12 +35,12 @@ static wide exact_gelu(wide z) {
 
 static wide gelu_tanh_argument(wide z) { return (wide)1.59576912160573071176L * (z + (wide)0.044715L * z * z * z); }
 
-enum { EXP, EXPM1, SIGMOID, TANH, ERF, LOG, LOG1P, SOFTPLUS, GELU, GELU_TANH, SILU, FUNCTIONS };
+enum { EXP, ONE_MINUS_EXP, SIGMOID, TANH, ERF, LOG, LOG1P, SOFTPLUS, GELU, GELU_TANH, SILU, FUNCTIONS };
 
 static wide exact(int function, wide x) {
     switch (function) {
     case EXP: return WIDE(exp)(x);
-    case EXPM1: return WIDE(expm1)(x);
+    case ONE_MINUS_EXP: return -WIDE(expm1)(-WIDE(fabs)(x));
     case SIGMOID: return exact_sigmoid(x);
     case TANH: return WIDE(tanh)(x);
     case ERF: return WIDE(erf)(x);
@@ -56,7 +56,7 @@ static wide exact(int function, wide x) {
 static vec ours(int function, vec x) {
     switch (function) {
     case EXP: return exp_vec(x);
-    case EXPM1: return expm1_vec(x);
+    case ONE_MINUS_EXP: return one_minus_exp(abs_vec(x));
     case SIGMOID: return sigmoid_vec(x);
     case TANH: return tanh_vec(x);
     case ERF: return erf_vec(x);

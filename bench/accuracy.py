@@ -23,7 +23,7 @@ from typing import Any
 SOURCE = Path(__file__).with_name("accuracy.c")
 FUNCTIONS = (
     "exp",
-    "expm1",
+    "one_minus_exp",
     "sigmoid",
     "tanh",
     "erf",
@@ -121,7 +121,7 @@ def main() -> int:
                 error, where = worst_error(functions, name, dtype, inputs)
                 failed |= error > LIMITS[dtype][name]
                 unit = "(1 + |argument|) ulp" if name == "gelu_tanh" else "ulp"
-                print(f"{dtype} {isa:8} {name:9} {error:7.3f} {unit} at {where!r}", flush=True)
+                print(f"{dtype} {isa:8} {name:13} {error:7.3f} {unit} at {where!r}", flush=True)
     return int(failed)
 
 

@@ -66,7 +66,7 @@ INLINE vec activation_slope(const int kind, vec saved) {
     }
     case FASTNN_ACT_TANH: return (1 - saved) * (1 + saved);
     case FASTNN_ACT_SIGMOID: return saved * (1 - saved);
-    case FASTNN_ACT_SOFTPLUS: return -expm1_vec(-saved); /* sigmoid(z) = 1 - exp(-softplus(z)) */
+    case FASTNN_ACT_SOFTPLUS: return one_minus_exp(saved); /* sigmoid(z) = 1 - exp(-softplus(z)) */
     default: return one;
     }
 }

@@ -1,12 +1,12 @@
-/* vecmath.h: elementary functions on vectors: exp, expm1, sigmoid, tanh, erf, log, log1p, softplus, and the tail of the normal
+/* vecmath.h: elementary functions on vectors: exp, 1 - exp, sigmoid, tanh, erf, log, log1p, softplus, and the tail of the normal
  * distribution that GELU is made of.
  *
  * Branch-free and without libm. NaN goes through; zeros, subnormals and infinities come out as the limits of the function say. Where a square must
  * be exact, FMA gives its rounding error, or its root is cut to half the bits. The constants are printed by tools/derive_vecmath.py.
  *
- * Worst errors, in ulp, with FMA (bench/accuracy.py): float32, over all inputs: exp 1.09, sigmoid 2.00, tanh 1.24, erf 1.48, log 0.74, log1p 1.29,
- * softplus 1.90, and of activation.h gelu 7.0 (in the far tail; its P and Q add theirs), silu 2.00. float64, over 10^8: exp 1.05, sigmoid 2.00,
- * tanh 1.22, erf 1.49, log 0.74, log1p 1.31, softplus 1.83, gelu 8.4, silu 1.99.
+ * Worst errors, in ulp, with FMA (bench/accuracy.py): float32, over all inputs: exp 1.09, sigmoid 2.00, tanh 1.24, erf 1.48, and of activation.h gelu
+ * 7.0 (in the far tail; its P and Q add theirs), silu 2.00; over 2 10^7: log 0.74, log1p 1.29, softplus 1.90, 1 - exp 0.99. float64, over 10^8: exp
+ * 1.05, sigmoid 2.00, tanh 1.22, erf 1.49, gelu 8.4, silu 1.99; over 2 10^7: log 0.74, log1p 1.31, softplus 1.83, 1 - exp 1.20.
  */
 #ifndef FASTNN_VECMATH_H
 #define FASTNN_VECMATH_H
@@ -153,10 +153,10 @@ INLINE vec exp_vec(vec x) {
     return scale_by(e.u + 1, e.shifted);
 }
 
-/* exp(x) - 1: 2^n u + (2^n - 1). */
-INLINE vec expm1_vec(vec x) {
-    const exponential e = exp_parts(at_least(at_most(x, EXP_LARGEST), EXP_SMALLEST), (vec){0});
-    return scale_by(e.u, e.shifted) + (scale_by(splat(1), e.shifted) - 1);
+/* 1 - exp(-x) for x >= 0, or NaN: with exp(-x) = 2^n (1 + u) it is (1 - 2^n) - 2^n u. */
+INLINE vec one_minus_exp(vec x) {
+    const exponential e = exp_parts(at_least(-x, EXP_SMALLEST), (vec){0});
+    return (1 - scale_by(splat(1), e.shifted)) - scale_by(e.u, e.shifted);
 }
 
 /* f sigmoid(-x) for x from 0 to -EXP_SMALLEST, or NaN. With exp(x) = 2^n (1 + u) it is 2^-n f / (1 + (2^-n + u)): nothing overflows, and e^x
