@@ -4,7 +4,7 @@
     a_ij = w_j ((1 - s) q_ij + s / C)           q_i the target's distribution, s the label smoothing (Szegedy et al. 2016), w_j the weight of class j
 
 Without smoothing and with a label t for q_i only a_it counts. The mean is sum_i v_i L_i / sum_i v_i w_t(i), v_i the weight of example i (w_t is 1 where
-targets are distributions), as PyTorch has it. Accuracy: a loss within 16 eps of max(1, loss), gradients within 16 eps of the largest. Losses are summed
+targets are distributions), as PyTorch has it. Accuracy: a loss within 32 eps of max(1, loss), gradients within 16 eps of the largest. Losses are summed
 in double, row by row in a fixed order, so the bits do not depend on the number of threads.
 """
 cimport numpy as cnp
