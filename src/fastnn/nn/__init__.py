@@ -1,9 +1,10 @@
 """Layers and losses, each with its hand-written backward pass."""
 
+from . import init
 from .activation import GELU, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from .config import build
-from .container import MLP, Sequential
-from .linear import Linear
+from .container import MLP, Residual, Sequential
+from .linear import Linear, collapse
 from .loss import cross_entropy, mse_loss
 from .module import Module
 from .parameters import Parameter, Parameters
@@ -16,12 +17,15 @@ __all__ = [
     "Parameter",
     "Parameters",
     "ReLU",
+    "Residual",
     "Sequential",
     "SiLU",
     "Sigmoid",
     "Softmax",
     "Tanh",
     "build",
+    "collapse",
     "cross_entropy",
+    "init",
     "mse_loss",
 ]
