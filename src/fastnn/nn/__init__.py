@@ -3,18 +3,22 @@
 from .activation import GELU, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from .config import build
 from .container import MLP, Sequential
+from .dropout import Dropout
 from .linear import Linear
 from .loss import cross_entropy, mse_loss
 from .module import Module
 from .parameters import Parameter, Parameters
+from .randomness import RandomStream
 
 __all__ = [
     "GELU",
     "MLP",
+    "Dropout",
     "Linear",
     "Module",
     "Parameter",
     "Parameters",
+    "RandomStream",
     "ReLU",
     "Sequential",
     "SiLU",
