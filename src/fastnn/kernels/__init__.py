@@ -20,10 +20,12 @@ from .matmul import gemm, matmul
 from .norm import frobenius_norm
 from .packed import PackedMatrix, pack
 from .softmax import softmax, softmax_backward
+from .stack import DenseStack
 from .threads import get_num_threads, num_threads, set_num_threads, thread_info
 from .update import adam_update, adamw_update, scale, sgd_update
 
 __all__ = [
+    "DenseStack",
     "PackedMatrix",
     "adam_update",
     "adamw_update",
