@@ -53,6 +53,5 @@ const struct JOIN(fastnn_leaves_, SUFFIX) TABLE(FASTNN_ISA, SUFFIX) = {
     .dropout = dropout,
     .cross_entropy_soft = cross_entropy_soft,
     .loss = loss,
-    .sgd = sgd,
-    .adam = adam,
+    .update = update,
 };
