@@ -143,6 +143,59 @@ def test_best_weights_and_files_survive(tmp_path):
     assert again.wait == 3 and len(log.read_text().splitlines()) == 5
 
 
+def averaged(path=None, *, killed_at=None, **options):
+    """A run with averages of the weights, and a schedule in the optimizer."""
+    model = new_model()
+    rate = optim.schedules.warmup_cosine(0.05, 5, 60)
+    optimizer = optim.AdamW(model.parameters(), lr=rate)
+    average = optim.ExponentialMovingAverage(model.parameters(), decay=0.9)
+    callbacks = [] if path is None else [ModelCheckpoint(path, save_freq=2)]
+    callbacks += [] if killed_at is None else [EndAt(killed_at)]
+    history = fit(
+        model,
+        *blobs(100),
+        optimizer=optimizer,
+        ema=average,
+        validation_data=blobs(30, seed=1),
+        class_weight={0: 2.0},
+        sample_weight=np.linspace(0, 1, 100),
+        **{
+            "epochs": 3,
+            "batch_size": 16,
+            "seed": 0,
+            "verbose": 0,
+            "callbacks": callbacks,
+            **options,
+        },
+    )
+    return model, history, average
+
+
+def test_averages_and_schedules_go_on_too(tmp_path):
+    expected, path = averaged(), tmp_path / "run"
+    with pytest.raises(EndAt.Killed):
+        averaged(path, killed_at=12)
+    found = averaged(path, resume=path)
+    for model, other in ((found[0].parameters().data, expected[0].parameters().data),):
+        np.testing.assert_array_equal(model, other)
+    np.testing.assert_array_equal(found[2].average, expected[2].average)
+    assert found[1] == expected[1]
+
+
+def test_validation_and_files_have_the_averages(tmp_path):
+    path = tmp_path / "best"
+    best = ModelCheckpoint(path, save_weights_only=True)
+    model, history, average = averaged(callbacks=[best], epochs=2)
+    assert not np.array_equal(average.average, model.parameters().data)
+    np.testing.assert_array_equal(load(path).parameters().data, average.average)
+    with average.applied():
+        loss, accuracy = fastnn.evaluate(model, *blobs(30, seed=1), batch_size=16)
+    assert (history.history["val_loss"][-1], history.history["val_accuracy"][-1]) == (
+        loss,
+        accuracy,
+    )
+
+
 KILLED = """
 import os, signal, sys
 from tests.train.test_checkpoint import run
