@@ -1,5 +1,8 @@
 """The training loop: what is learnt, repeated, reported and refused."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -268,3 +271,31 @@ def test_bad_examples_are_named():
     with pytest.raises(ValueError, match="does not hold the parameters of this model"):
         fit(model, x, y, optimizer=optim.SGD(nn.MLP((2, 4, 3)).parameters(), lr=0.1))
     np.testing.assert_array_equal(model.parameters().data, before)
+
+
+MEMORY = """
+import resource
+import subprocess
+import sys
+
+import numpy as np
+unit = 1024 if __import__("sys").platform != "darwin" else 1
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+before = peak()
+from fastnn import nn, optim
+from fastnn.train import fit
+x, y = np.ones((512, 2048), np.float32), np.zeros(512, np.int64)
+model = nn.MLP((2048, 3072, 2048, 10), rng=0)
+fit(model, x, y, optimizer=optim.Adam(model.parameters()), batch_size=128, verbose=0)
+parameters = 4 * model.parameters().size
+activations = 4 * 128 * (2048 + 3072 + 2048 + 10)
+print(peak() - before - x.nbytes - 4 * parameters - activations)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory is read as Linux has it")
+def test_memory_is_that_of_the_parameters_four_times_and_of_one_batch():
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert int(done.stdout) < 64 * 2**20

@@ -47,8 +47,11 @@ class Module(ABC):
                 self._named[name] = part
             else:
                 self._named.update({f"{name}.{inner}": p for inner, p in part._named.items()})
-        self._parameters = Parameters(self._named)
+        self._parameters: Parameters | None = Parameters(self._named)
         self._named = dict(self._parameters.named())
+        for part in self._modules.values():
+            if part._named:
+                part._parameters = None  # which held the memory that its parameters have left
 
     @abstractmethod
     def forward(self, x: NDArray[Any]) -> tuple[NDArray[Any], Any]:
@@ -80,7 +83,7 @@ class Module(ABC):
             Another model took some of the parameters over, so they lie in no one flat array any
             more.
         """
-        if self._parameters.moved:
+        if self._parameters is None or self._parameters.moved:
             self._parameters = Parameters._where_they_are(self._named)
         return self._parameters
 

@@ -93,7 +93,7 @@ def gather(x: NDArray[Any], rows: NDArray[np.intp]) -> NDArray[Any]:
         return x[rows]
     out = empty((len(rows), *x.shape[1:]), x.dtype)
     # "clip" because "raise" would go through a second buffer; the rows are known to be right
-    return np.take(x, rows, axis=0, out=out, mode="clip")
+    return x.take(rows, axis=0, out=out, mode="clip")
 
 
 class ArraySource:
