@@ -16,6 +16,7 @@ from .activation import (
 )
 from .cross_entropy import cross_entropy
 from .dispatch import build_info
+from .dropout import dropout, dropout_backward, philox
 from .linear import linear_backward
 from .loss import bce_with_logits, huber, l1, mse
 from .matmul import gemm, matmul
@@ -23,6 +24,7 @@ from .norm import frobenius_norm, squared_norm
 from .packed import PackedMatrix, pack
 from .prelu import leaky_relu, leaky_relu_backward, prelu, prelu_backward
 from .softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
+from .stack import DenseStack
 from .threads import get_num_threads, num_threads, set_num_threads, thread_info
 from .update import (
     adagrad_update,
@@ -35,6 +37,7 @@ from .update import (
 )
 
 __all__ = [
+    "DenseStack",
     "PackedMatrix",
     "adagrad_update",
     "adam_update",
@@ -42,6 +45,8 @@ __all__ = [
     "bce_with_logits",
     "build_info",
     "cross_entropy",
+    "dropout",
+    "dropout_backward",
     "ema_update",
     "frobenius_norm",
     "gelu",
@@ -59,6 +64,7 @@ __all__ = [
     "mse",
     "num_threads",
     "pack",
+    "philox",
     "prelu",
     "prelu_backward",
     "relu",

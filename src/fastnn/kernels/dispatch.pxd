@@ -2,7 +2,7 @@
 
 `leaves_f32` and `leaves_f64` are set once, when `dispatch` is imported, to the widest instruction set that the CPU has and FASTNN_ISA allows.
 """
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 ctypedef fused real:
     float
@@ -60,6 +60,8 @@ cdef extern from "leaves.h" nogil:
         void (*add)(int64_t, const float*, float*) noexcept nogil
         void (*sum_squares)(int64_t, int64_t, const float*, int64_t, double, double*, double*) noexcept nogil
         float (*max_abs)(int64_t, int64_t, const float*, int64_t) noexcept nogil
+        void (*philox)(int64_t, uint64_t, uint64_t, uint64_t, uint32_t*) noexcept nogil
+        void (*dropout)(int64_t, const float*, const float*, double, uint64_t, uint64_t, uint64_t, float*) noexcept nogil
         void (*softmax)(int64_t, int64_t, const float*, int64_t, float*, int64_t) noexcept nogil
         void (*softmax_backward)(int64_t, int64_t, const float*, int64_t, const float*, int64_t, float*, int64_t) noexcept nogil
         void (*log_softmax)(int64_t, int64_t, const float*, int64_t, float*, int64_t) noexcept nogil
@@ -90,6 +92,8 @@ cdef extern from "leaves.h" nogil:
         void (*add)(int64_t, const double*, double*) noexcept nogil
         void (*sum_squares)(int64_t, int64_t, const double*, int64_t, double, double*, double*) noexcept nogil
         double (*max_abs)(int64_t, int64_t, const double*, int64_t) noexcept nogil
+        void (*philox)(int64_t, uint64_t, uint64_t, uint64_t, uint32_t*) noexcept nogil
+        void (*dropout)(int64_t, const double*, const double*, double, uint64_t, uint64_t, uint64_t, double*) noexcept nogil
         void (*softmax)(int64_t, int64_t, const double*, int64_t, double*, int64_t) noexcept nogil
         void (*softmax_backward)(int64_t, int64_t, const double*, int64_t, const double*, int64_t, double*, int64_t) noexcept nogil
         void (*log_softmax)(int64_t, int64_t, const double*, int64_t, double*, int64_t) noexcept nogil
@@ -289,6 +293,16 @@ cdef inline double loss_run(int kind, int64_t n, const real *x, const real *t, c
         return leaves_f32.loss(kind, n, x, t, weight, positive, delta, factor, dx, losses)
     else:
         return leaves_f64.loss(kind, n, x, t, weight, positive, delta, factor, dx, losses)
+
+
+# dropout.h
+
+cdef inline void dropout_run(int64_t n, const real *x, const real *residual, double p, uint64_t seed, uint64_t step, uint64_t first,
+                             real *y) noexcept nogil:
+    if real is float:
+        leaves_f32.dropout(n, x, residual, p, seed, step, first, y)
+    else:
+        leaves_f64.dropout(n, x, residual, p, seed, step, first, y)
 
 
 # update.h

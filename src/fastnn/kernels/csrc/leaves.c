@@ -5,6 +5,7 @@
 
 #include "activation.h"
 #include "dots.h"
+#include "dropout.h"
 #include "elementwise.h"
 #include "gemm.h"
 #include "gemv.h"
@@ -51,6 +52,8 @@ const struct JOIN(fastnn_leaves_, SUFFIX) TABLE(FASTNN_ISA, SUFFIX) = {
     .log_softmax = log_softmax,
     .log_softmax_backward = log_softmax_backward,
     .cross_entropy = cross_entropy,
+    .philox = philox,
+    .dropout = dropout,
     .cross_entropy_soft = cross_entropy_soft,
     .loss = loss,
     .update = update,

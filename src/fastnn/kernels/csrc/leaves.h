@@ -65,6 +65,9 @@ struct fastnn_step {
         /* reduce.h */                                                                                                                               \
         void (*sum_squares)(int64_t m, int64_t n, const R *x, int64_t ld, double scale, double *hi, double *lo);                                      \
         R (*max_abs)(int64_t m, int64_t n, const R *x, int64_t ld);                                                                                  \
+        /* dropout.h */                                                                                                                              \
+        void (*philox)(int64_t n, uint64_t seed, uint64_t step, uint64_t block, uint32_t *out);                                                      \
+        void (*dropout)(int64_t n, const R *x, const R *residual, double p, uint64_t seed, uint64_t step, uint64_t first, R *y);                     \
         /* softmax.h */                                                                                                                              \
         void (*softmax)(int64_t m, int64_t n, const R *x, int64_t ldx, R *y, int64_t ldy);                                                           \
         void (*softmax_backward)(int64_t m, int64_t n, const R *dy, int64_t lddy, const R *y, int64_t ldy, R *dx, int64_t lddx);                     \
