@@ -66,7 +66,7 @@ def read_idx(path: PathLike) -> NDArray[Any]:
             raise IdxError(f"{name}: damaged gzip stream: {error}") from error
 
 
-def _read(file: IO[bytes]) -> NDArray[Any]:
+def _read(file: IO[bytes] | gzip.GzipFile) -> NDArray[Any]:
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _TYPES:
         raise ValueError(f"no IDX file: it begins with {magic!r}")
@@ -86,7 +86,7 @@ def _read(file: IO[bytes]) -> NDArray[Any]:
     return np.frombuffer(content, dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
 
 
-def _read_at_most(file: IO[bytes], n_bytes: int) -> bytearray:
+def _read_at_most(file: IO[bytes] | gzip.GzipFile, n_bytes: int) -> bytearray:
     """Up to n_bytes, taking no more memory than there are: a header may claim any size."""
     content = bytearray()
     while chunk := file.read(min(_CHUNK, n_bytes - len(content))):

@@ -3,6 +3,7 @@
 from .activation import GELU, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from .config import build
 from .container import MLP, Sequential
+from .gradcheck import GradientError, GradientReport, gradcheck
 from .linear import Linear
 from .loss import cross_entropy, mse_loss
 from .module import Module
@@ -11,6 +12,8 @@ from .parameters import Parameter, Parameters
 __all__ = [
     "GELU",
     "MLP",
+    "GradientError",
+    "GradientReport",
     "Linear",
     "Module",
     "Parameter",
@@ -23,5 +26,6 @@ __all__ = [
     "Tanh",
     "build",
     "cross_entropy",
+    "gradcheck",
     "mse_loss",
 ]
