@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
 from operator import index as as_index
 from typing import Any
 
@@ -38,10 +37,9 @@ class Batches:
         return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        n = len(self.arrays[0])
-        # drawn here, not at the first batch: the order of epochs is that of their `iter` calls
-        order = self.rng.permutation(n) if self.shuffle else None
-        return self._ahead(order) if self.prefetch else map(self._gather, self._rows(order))
+        order = self.rng.permutation(len(self.arrays[0])) if self.shuffle else None
+        batches = map(self._gather, self._rows(order))
+        yield from _ahead(batches, self.prefetch) if self.prefetch else batches
 
     def _rows(self, order: NDArray[np.intp] | None) -> Iterator[slice | NDArray[np.intp]]:
         for i in range(len(self)):
@@ -53,22 +51,6 @@ class Batches:
         if isinstance(rows, slice):
             return tuple(np.array(array[rows]) for array in self.arrays)
         return tuple(np.asarray(array[rows]) for array in self.arrays)
-
-    def _ahead(self, order: NDArray[np.intp] | None) -> Iterator[Batch]:
-        """One thread gathers; `prefetch` batches at most are ready or in the making."""
-        rows = self._rows(order)
-        thread = ThreadPoolExecutor(1, "fastnn-batches")
-        pending: deque[Future[Batch]] = deque()
-        try:
-            for chosen in islice(rows, self.prefetch):
-                pending.append(thread.submit(self._gather, chosen))
-            while pending:
-                batch = pending.popleft().result()
-                for chosen in islice(rows, 1):
-                    pending.append(thread.submit(self._gather, chosen))
-                yield batch
-        finally:  # closed early, or gathering failed: nothing more is begun, and the thread ends
-            thread.shutdown(wait=True, cancel_futures=True)
 
 
 def batches(
@@ -118,6 +100,20 @@ def batches(
     [32, 32, 32, 4]
     """
     return Batches(arrays, batch_size, shuffle, seed, drop_last, prefetch)
+
+
+def _ahead(batches: Iterator[Batch], n: int) -> Iterator[Batch]:
+    """The same batches, made by one thread; at most n of them are ready or in the making."""
+    thread = ThreadPoolExecutor(1, "fastnn-batches")
+    pending: deque[Future[Batch | None]] = deque()
+    try:
+        for _ in range(n):
+            pending.append(thread.submit(next, batches, None))
+        while (batch := pending.popleft().result()) is not None:
+            pending.append(thread.submit(next, batches, None))
+            yield batch
+    finally:  # closed early, or gathering failed: nothing more is begun, and the thread ends
+        thread.shutdown(wait=True, cancel_futures=True)
 
 
 def _checked_arrays(arrays: tuple[NDArray[Any], ...]) -> tuple[NDArray[Any], ...]:
