@@ -1,10 +1,11 @@
 """Layers and losses, each with its hand-written backward pass."""
 
+from . import init
 from .activation import GELU, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from .config import build
-from .container import MLP, Sequential
+from .container import MLP, Residual, Sequential
 from .gradcheck import GradientError, GradientReport, gradcheck
-from .linear import Linear
+from .linear import Linear, collapse
 from .loss import cross_entropy, mse_loss
 from .module import Module
 from .parameters import Parameter, Parameters
@@ -19,13 +20,16 @@ __all__ = [
     "Parameter",
     "Parameters",
     "ReLU",
+    "Residual",
     "Sequential",
     "SiLU",
     "Sigmoid",
     "Softmax",
     "Tanh",
     "build",
+    "collapse",
     "cross_entropy",
     "gradcheck",
+    "init",
     "mse_loss",
 ]
