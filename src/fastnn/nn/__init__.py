@@ -4,21 +4,25 @@ from . import init
 from .activation import GELU, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from .config import build
 from .container import MLP, Residual, Sequential
+from .dropout import Dropout
 from .gradcheck import GradientError, GradientReport, gradcheck
 from .linear import Linear, collapse
 from .loss import cross_entropy, mse_loss
 from .module import Module
 from .parameters import Parameter, Parameters
+from .randomness import RandomStream
 
 __all__ = [
     "GELU",
     "MLP",
+    "Dropout",
     "GradientError",
     "GradientReport",
     "Linear",
     "Module",
     "Parameter",
     "Parameters",
+    "RandomStream",
     "ReLU",
     "Residual",
     "Sequential",

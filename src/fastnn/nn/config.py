@@ -13,12 +13,13 @@ from typing import Any
 
 from .activation import GELU, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from .container import MLP, Residual, Sequential
+from .dropout import Dropout
 from .linear import Linear
 from .module import Module
 
 # Layers made from their fields alone.
 _PLAIN: dict[str, Callable[..., Module]] = {
-    layer.__name__: layer for layer in (ReLU, Tanh, Sigmoid, SiLU, GELU, Softmax)
+    layer.__name__: layer for layer in (ReLU, Tanh, Sigmoid, SiLU, GELU, Softmax, Dropout)
 }
 
 # type -> field -> the type(s) a value may have
@@ -36,6 +37,7 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "SiLU": {},
     "GELU": {"approximate": (str, NoneType)},
     "Softmax": {},
+    "Dropout": {"p": float},
     "MLP": {"sizes": list, "activation": (str, NoneType), "dtype": str},
     "Sequential": {"layers": list},
     "Residual": {"layer": Mapping},
