@@ -130,6 +130,15 @@ def test_float32():
     gradcheck(nn.Tanh(), arguments()[0].astype(np.float32))  # inputs are taken in float64
 
 
+def test_dropout_drops_the_same_each_time():
+    layer = nn.Sequential(nn.Linear(3, 8, dtype=float, rng=0), nn.Dropout(0.5), nn.Tanh())
+    layer.seed(1)
+    state = layer.random_state()
+    report = gradcheck(layer, arguments()[0])
+    assert 0 < report.errors["0.weight"] < 1e-6
+    assert layer.random_state() == state
+
+
 def test_losses():
     pred, target = arguments()
     assert list(gradcheck(nn.mse_loss, pred, target).errors) == ["x"]
