@@ -16,7 +16,8 @@ def classification_scores(y: NDArray[Any], predicted: NDArray[Any]) -> Scores:
     The classes are those that occur in either array, as scikit-learn counts them.
     """
     f1 = [
-        2 * np.count_nonzero((y == c) & (predicted == c))
+        2
+        * np.count_nonzero((y == c) & (predicted == c))
         / (np.count_nonzero(y == c) + np.count_nonzero(predicted == c))
         for c in np.union1d(y, predicted)
     ]
