@@ -123,7 +123,9 @@ class Defaults(NamedTuple):
 # 0.2 s of training on two cores.
 DIGITS = Defaults(30, 32, 3e-3, (256, 128), "digits.safetensors")
 
-TABLE = Defaults(100, 32, 3e-3, (64, 64), "model.safetensors")
+# Of 30 and 100 epochs with 1e-3 and 3e-3 the best on iris, wine, breast cancer, diabetes and digits
+# together (two seeds): more lowers R2 on diabetes from 0.50 to 0.30 and gains 0.1 % on digits.
+TABLE = Defaults(30, 32, 1e-3, (64, 64), "model.safetensors")
 
 
 def _add_training(command: argparse.ArgumentParser, defaults: Defaults) -> None:
