@@ -49,6 +49,5 @@ const struct JOIN(fastnn_leaves_, SUFFIX) TABLE(FASTNN_ISA, SUFFIX) = {
     .cross_entropy = cross_entropy,
     .philox = philox,
     .dropout = dropout,
-    .sgd = sgd,
-    .adam = adam,
+    .update = update,
 };
