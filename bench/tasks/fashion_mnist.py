@@ -100,7 +100,7 @@ def train_best(data: tuple[Array, Array, Array, Array], seed: int) -> dict[str, 
     return {"accuracy": evaluate(model, x_test, y_test)[1] or 0.0, "seconds": seconds}
 
 
-def epochs_fastnn(x: Array, y: Array, threads: int) -> Callable[[], object]:
+def epochs_fastnn(x: Array, y: Array, batch_size: int, threads: int) -> Callable[[], object]:
     """A function that trains for one epoch."""
     import fastnn
     from fastnn import nn, optim
@@ -110,11 +110,11 @@ def epochs_fastnn(x: Array, y: Array, threads: int) -> Callable[[], object]:
     optimizer = optim.Adam(model.parameters(), lr=ADAM_LR)
     rng = np.random.default_rng(0)
     return lambda: fastnn.fit(
-        model, x, y, optimizer=optimizer, batch_size=BATCH_SIZE, seed=rng, verbose=0
+        model, x, y, optimizer=optimizer, batch_size=batch_size, seed=rng, verbose=0
     )
 
 
-def epochs_torch(x: Array, y: Array, threads: int) -> Callable[[], object]:
+def epochs_torch(x: Array, y: Array, batch_size: int, threads: int) -> Callable[[], object]:
     """The usual loop, over rows gathered by a random permutation."""
     import torch
 
@@ -128,7 +128,7 @@ def epochs_torch(x: Array, y: Array, threads: int) -> Callable[[], object]:
     optimizer = torch.optim.Adam(model.parameters(), lr=ADAM_LR, fused=True)
 
     def epoch() -> None:
-        for rows in torch.randperm(len(images)).split(BATCH_SIZE):
+        for rows in torch.randperm(len(images)).split(batch_size):
             optimizer.zero_grad()
             loss = torch.nn.functional.cross_entropy(model(images[rows]), labels[rows])
             loss.backward()
@@ -137,12 +137,12 @@ def epochs_torch(x: Array, y: Array, threads: int) -> Callable[[], object]:
     return epoch
 
 
-def epochs_sklearn(x: Array, y: Array, threads: int) -> Callable[[], object]:
+def epochs_sklearn(x: Array, y: Array, batch_size: int, threads: int) -> Callable[[], object]:
     """`partial_fit` is one epoch. The parent has set the threads of BLAS."""
     from sklearn.neural_network import MLPClassifier
 
     model = MLPClassifier(
-        SIZES[1:-1], batch_size=BATCH_SIZE, alpha=0.0, learning_rate_init=ADAM_LR, random_state=0
+        SIZES[1:-1], batch_size=batch_size, alpha=0.0, learning_rate_init=ADAM_LR, random_state=0
     )
     return lambda: model.partial_fit(x, y, classes=np.arange(SIZES[-1]))
 
@@ -150,14 +150,14 @@ def epochs_sklearn(x: Array, y: Array, threads: int) -> Callable[[], object]:
 LIBRARIES = {"fastnn": epochs_fastnn, "torch": epochs_torch, "scikit-learn": epochs_sklearn}
 
 
-def work(name: str, folder: str | None, threads: int, seeds: list[int]) -> object:
+def work(options: argparse.Namespace) -> object:
     """What a process of its own does; the result is printed as JSON."""
-    data = load(folder)
+    data, name = load(options.data), options.worker
     if name == "book":
-        return [train_book(data, seed) for seed in seeds]
+        return [train_book(data, seed) for seed in options.seeds]
     if name == "best":
-        return [train_best(data, seed) for seed in seeds]
-    epoch = LIBRARIES[name](data[0], data[1], threads)
+        return [train_best(data, seed) for seed in options.seeds]
+    epoch = LIBRARIES[name](*data[:2], options.batch_size, options.threads)
     seconds = []
     for _ in range(TIMED_EPOCHS):
         start = time.perf_counter()
@@ -174,7 +174,7 @@ def ask(name: str, options: argparse.Namespace, python: str) -> Any:
         threads,
     )
     command = [python, "-m", "bench.tasks.fashion_mnist", "--worker", name, "--threads", threads]
-    command += ["--seeds", *map(str, options.seeds)]
+    command += ["--seeds", *map(str, options.seeds), "--batch-size", str(options.batch_size)]
     command += ["--data", options.data] * bool(options.data)
     path = os.pathsep.join(filter(None, [_package_folder(), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
@@ -210,12 +210,13 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--parts", nargs="+", choices=("book", "best", "epoch"), default=None)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--batch-size", type=int, default=BATCH_SIZE, help="of the timed epochs")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--python-peers", default=sys.executable, help="that has torch")
     parser.add_argument("--worker", choices=("book", "best", *LIBRARIES), help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.worker:
-        print(json.dumps(work(options.worker, options.data, options.threads, options.seeds)))
+        print(json.dumps(work(options)))
         return 0
     parts = options.parts or ["book", "best", "epoch"]
     print(f"Fashion-MNIST, {options.threads} threads; test accuracy: mean (of each seed)")
@@ -235,7 +236,7 @@ def main(argv: list[str] | None = None) -> int:
         for name, time_of_epoch in best.items():
             ratio, asked = time_of_epoch / best.get("fastnn", float("nan")), FASTER_THAN.get(name)
             beside = f"  fastnn is {ratio:.2f} times as fast, asked: {asked}" if asked else ""
-            print(f"784-256-10, Adam, an epoch, {name:12}  {time_of_epoch:.3f} s{beside}")
+            print(f"an epoch with Adam, {name:12}  {time_of_epoch:.3f} s{beside}")
     return 0
 
 
