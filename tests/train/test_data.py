@@ -174,6 +174,23 @@ def test_weights_of_classes():
     assert recorded_weights(y, class_weight={}).tolist() == [1] * 7
 
 
+def test_weighted_cross_entropy_repeats_rows():
+    """With the loss of this library: a weight of 2 is a row given twice."""
+    x, y = blobs(30)
+    x = x.astype(np.float64)
+    weight = np.tile([2.0, 1.0, 0.0], 10)
+    rows = np.repeat(np.arange(30), weight.astype(int))
+    options = {"batch_size": 30, "shuffle": False, "epochs": 2}
+
+    def run(x, y, **more):
+        model = nn.MLP((2, 5, 3), "tanh", dtype=np.float64, rng=0)
+        return train(x, y, model=model, **options, **more)
+
+    found, expected = run(x, y, sample_weight=weight), run(x[rows], y[rows])
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-12)
+    np.testing.assert_allclose(found[1]["loss"], expected[1]["loss"], rtol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [

@@ -7,7 +7,7 @@ from .container import MLP, Residual, Sequential
 from .dropout import Dropout
 from .gradcheck import GradientError, GradientReport, gradcheck
 from .linear import Linear, collapse
-from .loss import cross_entropy, mse_loss
+from .loss import bce_with_logits, cross_entropy, huber_loss, l1_loss, mse_loss
 from .module import Module
 from .parameters import Parameter, Parameters
 from .randomness import RandomStream
@@ -30,10 +30,13 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "Tanh",
+    "bce_with_logits",
     "build",
     "collapse",
     "cross_entropy",
     "gradcheck",
+    "huber_loss",
     "init",
+    "l1_loss",
     "mse_loss",
 ]

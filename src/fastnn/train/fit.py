@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import kernels, nn
+from .. import nn
 from ..nn.linear import check_count
 from ..optim import Optimizer
 from .atomic import PathLike
@@ -241,12 +241,7 @@ class Run:
 
     def update(self) -> None:
         """A step of the optimizer along the mean of the gradients that are pending."""
-        scale = 1.0 / self.pending
-        if self.clip_norm is not None:
-            norm = scale * kernels.frobenius_norm(self.optimizer.params.grad)
-            if self.clip_norm < norm < np.inf:
-                scale *= self.clip_norm / norm
-        self.optimizer.step(grad_scale=scale)
+        self.optimizer.step(grad_scale=1 / self.pending, max_norm=self.clip_norm)
         self.pending = 0
         if self.ema is not None:
             self.ema.update()
