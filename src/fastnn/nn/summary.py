@@ -60,7 +60,9 @@ class Summary:
     flops : int
         Of the forward pass, of all layers that say. Backward takes about twice as many.
     activation_bytes : int
-        Kept from forward to backward, the input and the parameters not counted.
+        Kept from forward to backward, the input and the parameters not counted. Measured on the
+        model as it runs: layers that run in one call (see `plan`) keep some more than one by one,
+        the last one's output and arguments of activations.
     """
 
     layers: tuple[LayerSummary, ...]
@@ -106,13 +108,14 @@ class Summary:
 
 
 def summarize(model: Module, input_shape: Shape, dtype: DTypeLike | None = None) -> Summary:
-    """Run a copy of `model` once on zeros and write down what every layer did.
+    """Run a copy of `model` on zeros, and another whose layers tell what they did.
 
     See `Module.summary`.
     """
-    model = copy.deepcopy(model)  # whose layers are made to tell when they run
     x = np.zeros(input_shape, model.parameters().dtype if dtype is None else dtype)
-    kept = _Kept(x, *(p.data for p in model.parameters()), *(p.grad for p in model.parameters()))
+    plain, model = copy.deepcopy(model), copy.deepcopy(model)
+    n_bytes_in_all = _Kept(plain, x).add(plain.forward(x)[1])
+    kept = _Kept(model, x)
     layers: list[LayerSummary] = []
     counted: set[int] = set()
 
@@ -143,15 +146,16 @@ def summarize(model: Module, input_shape: Shape, dtype: DTypeLike | None = None)
         tuple(x.shape),
         model.parameters().size,
         sum(layer.flops or 0 for layer in layers),
-        kept.n_bytes,
+        n_bytes_in_all,
     )
 
 
 class _Kept:
-    """The memory that contexts hold on to, each stretch counted once; `without` is not counted."""
+    """The memory that contexts hold on to, each stretch counted once; model and x not counted."""
 
-    def __init__(self, *without: NDArray[Any]) -> None:
-        self.without = {_owner(array)[0] for array in without}
+    def __init__(self, model: Module, x: NDArray[Any]) -> None:
+        own = [array for p in model.parameters() for array in (p.data, p.grad)]
+        self.without = {_owner(array)[0] for array in (x, *own)}
         self.stretches: dict[int, int] = {}
         self.contexts: list[Any] = []  # alive, so that no address comes back
 
