@@ -41,7 +41,13 @@ from .kernels import (
 
 # Loaded when they are first used, so that `import fastnn` costs little more than NumPy.
 _MODULES = ("data", "nn", "optim", "plot", "train")
-_FUNCTIONS = {"fit": "train", "evaluate": "train", "load": "train", "save": "train"}
+_FUNCTIONS = {
+    "fit": "train",
+    "evaluate": "train",
+    "load": "train",
+    "save": "train",
+    "gradcheck": "nn",
+}
 
 __all__ = [
     "PackedMatrix",

@@ -5,6 +5,7 @@ from .activation import GELU, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from .config import build
 from .container import MLP, Residual, Sequential
 from .dropout import Dropout
+from .gradcheck import GradientError, GradientReport, gradcheck
 from .linear import Linear, collapse
 from .loss import bce_with_logits, cross_entropy, huber_loss, l1_loss, mse_loss
 from .module import Module
@@ -15,6 +16,8 @@ __all__ = [
     "GELU",
     "MLP",
     "Dropout",
+    "GradientError",
+    "GradientReport",
     "Linear",
     "Module",
     "Parameter",
@@ -31,6 +34,7 @@ __all__ = [
     "build",
     "collapse",
     "cross_entropy",
+    "gradcheck",
     "huber_loss",
     "init",
     "l1_loss",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from operator import index as as_index
@@ -142,6 +143,10 @@ class Residual(Module):
         """dx = dy + the gradient through the layer."""
         dx = self.layer.backward(dy, ctx, need_dx=need_dx)
         return None if dx is None else np.add(dy, dx, out=empty(dy.shape, dy.dtype))
+
+    def flops(self, input_shape: tuple[int, ...]) -> int:
+        """The sum: one for each element."""
+        return math.prod(input_shape)
 
     def config(self) -> dict[str, Any]:
         """The layer's config."""

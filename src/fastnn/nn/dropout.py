@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from numbers import Real
 from typing import Any
 
@@ -67,6 +68,10 @@ class Dropout(Module):
         shape, p, seed, step = ctx
         check_gradient("Dropout", dy, shape)
         return kernels.dropout_backward(dy, p, seed=seed, step=step) if need_dx else None
+
+    def flops(self, input_shape: tuple[int, ...]) -> int:
+        """One for each element; the random numbers are none of them."""
+        return math.prod(input_shape)
 
     def config(self) -> dict[str, Any]:
         """The probability."""

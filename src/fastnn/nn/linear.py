@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -125,6 +126,11 @@ class Linear(Module):
             **saved,
         )
         return None if dx is None else dx.reshape(shape)
+
+    def flops(self, input_shape: tuple[int, ...]) -> int:
+        """2 in out for each row, and one for each output's bias and activation."""
+        each = 2 * self.in_features + (self.bias is not None) + (self.activation is not None)
+        return math.prod(input_shape[:-1]) * self.out_features * each
 
     def config(self) -> dict[str, Any]:
         """Sizes, bias, activation and dtype."""

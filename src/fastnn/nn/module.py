@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from .parameters import Parameter, Parameters
 from .randomness import RandomStream, check_word, derived_seed
+
+if TYPE_CHECKING:
+    from .summary import Summary
 
 
 class Module(ABC):
@@ -86,6 +89,52 @@ class Module(ABC):
         if self._parameters is None or self._parameters.moved:
             self._parameters = Parameters._where_they_are(self._named)
         return self._parameters
+
+    def parts(self) -> dict[str, Module]:
+        """The layers that this one is made of, by name; none for a layer of its own."""
+        return dict(self._modules)
+
+    def modules(self, name: str = "") -> Iterator[tuple[str, Module]]:
+        """This module and all that it is made of, each once, with dotted names."""
+        found: dict[int, tuple[str, Module]] = {id(self): (name, self)}
+        for part, module in self._modules.items():
+            for inner in module.modules(f"{name}.{part}" if name else part):
+                found.setdefault(id(inner[1]), inner)
+        return iter(found.values())
+
+    def flops(self, input_shape: tuple[int, ...]) -> int | None:
+        """Operations of a forward pass on an input of that shape, those of `parts()` not counted.
+
+        A multiplication and the addition of its product are two operations, a function of one
+        number (a maximum, an exponential) is one. None from a layer that does not say.
+        """
+        return 0 if self._modules else None
+
+    def summary(self, input_shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Summary:
+        """What the layers are and cost; `print` it for a table.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Of a whole batch: (256, 784), not (784,).
+        dtype : optional
+            Of the input, by default that of the parameters; an integer type for token ids. The
+            model is run on zeros.
+
+        Returns
+        -------
+        Summary
+            `.parameters`, `.flops` (of the forward pass), `.activation_bytes` (kept for the
+            backward pass), and the same of each of `.layers`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            The model does not take such an input.
+        """
+        from .summary import summarize
+
+        return summarize(self, input_shape, dtype)
 
     def zero_grad(self) -> None:
         """Set the gradients of all parameters to zero."""

@@ -84,7 +84,9 @@ def _flat(layers: Sequence[Module]) -> Iterator[Module]:
 
 
 def _is_step(layer: Module) -> bool:
-    return type(layer) is Linear or type(layer) is GELU or type(layer) in _ACTIVATIONS
+    # a layer whose forward was replaced (`summary` does it) wants to be called
+    kinds = (Linear, GELU, *_ACTIVATIONS)
+    return type(layer) in kinds and "forward" not in vars(layer)
 
 
 def _sizes_fit(layers: list[Linear]) -> bool:

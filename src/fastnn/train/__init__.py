@@ -2,7 +2,7 @@
 
 from .callbacks import CSVLogger, EarlyStopping, LRSchedule, ModelCheckpoint
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from .files import load, save
+from .files import load, load_metadata, save
 from .fit import Run, fit
 from .history import History
 from .metrics import evaluate
@@ -21,6 +21,7 @@ __all__ = [
     "fit",
     "load",
     "load_checkpoint",
+    "load_metadata",
     "save",
     "save_checkpoint",
 ]

@@ -7,6 +7,7 @@ from the file, and takes no memory beyond what the file itself holds.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from .. import nn
@@ -22,7 +23,7 @@ FORMAT_VERSION = 1
 RUN_PREFIX = "run/"
 
 
-def save(model: nn.Module, path: PathLike) -> None:
+def save(model: nn.Module, path: PathLike, *, metadata: Mapping[str, str] | None = None) -> None:
     """Write a model to a file that `load` reads.
 
     The file is written beside `path` first and then takes its place in one step, so a failure
@@ -33,6 +34,9 @@ def save(model: nn.Module, path: PathLike) -> None:
     model : nn.Module
     path : path-like
         By custom ending in ".safetensors".
+    metadata : mapping of str to str, optional
+        To go into the file beside the architecture, under keys other than "fastnn"; see
+        `load_metadata`.
 
     Raises
     ------
@@ -42,7 +46,10 @@ def save(model: nn.Module, path: PathLike) -> None:
     OSError
         The file cannot be written.
     """
-    write_tensors(path, parameter_arrays(model), {METADATA_KEY: describe(model)})
+    extra = dict(metadata or {})
+    if METADATA_KEY in extra:
+        raise ValueError(f"the key {METADATA_KEY!r} of the metadata is the architecture's")
+    write_tensors(path, parameter_arrays(model), {METADATA_KEY: describe(model), **extra})
 
 
 def load(path: PathLike) -> nn.Module:
@@ -73,6 +80,20 @@ def load(path: PathLike) -> nn.Module:
         model = nn.build(config)
         read_parameters(file, model)
         return model
+
+
+def load_metadata(path: PathLike) -> dict[str, str]:
+    """All metadata of a file: what was given to `save`, and the architecture.
+
+    Raises
+    ------
+    ModelFileError
+        The file is truncated, or in another format.
+    OSError, ModuleNotFoundError
+        As from `load`.
+    """
+    with open_tensors(path) as file:
+        return dict(file.metadata() or {})
 
 
 def describe(model: nn.Module) -> str:
