@@ -18,6 +18,14 @@ from .linear import linear_backward
 from .loss import cross_entropy, mse
 from .matmul import gemm, matmul
 from .norm import frobenius_norm
+from .normalization import (
+    add_norm,
+    add_norm_backward,
+    layer_norm,
+    layer_norm_backward,
+    rms_norm,
+    rms_norm_backward,
+)
 from .packed import PackedMatrix, pack
 from .softmax import softmax, softmax_backward
 from .threads import get_num_threads, num_threads, set_num_threads, thread_info
@@ -27,6 +35,8 @@ __all__ = [
     "PackedMatrix",
     "adam_update",
     "adamw_update",
+    "add_norm",
+    "add_norm_backward",
     "build_info",
     "cross_entropy",
     "dropout",
@@ -36,6 +46,8 @@ __all__ = [
     "gelu_backward",
     "gemm",
     "get_num_threads",
+    "layer_norm",
+    "layer_norm_backward",
     "linear_backward",
     "matmul",
     "mse",
@@ -44,6 +56,8 @@ __all__ = [
     "philox",
     "relu",
     "relu_backward",
+    "rms_norm",
+    "rms_norm_backward",
     "scale",
     "set_num_threads",
     "sgd_update",

@@ -51,8 +51,8 @@ INLINE uint64_t at_least_bits(u32vec words, uint32_t threshold) {
 static void keep_bits(const dropout_mask *mask, uint64_t first, int64_t n, uint64_t *kept) {
     const uint64_t start = first / 64, count = (first % 64 + (uint64_t)n + 63) / 64;
     for (uint64_t i = 0; i < count; i++) {
-        uint64_t bits = 0;
-        if (mask->threshold <= UINT32_MAX)
+        uint64_t bits = mask->threshold == 0 ? ~(uint64_t)0 : 0;
+        if (mask->threshold > 0 && mask->threshold <= UINT32_MAX)
             UNROLL for (int part = 0; part < 64 / PHILOX_WORDS; part++) {
                 u32vec words[4];
                 philox_words(&mask->key, (start + i) * 16 + (uint64_t)part * (PHILOX_WORDS / 4), words);

@@ -9,6 +9,7 @@
 #include "elementwise.h"
 #include "gemm.h"
 #include "gemv.h"
+#include "layernorm.h"
 #include "pack.h"
 #include "reduce.h"
 #include "softmax.h"
@@ -47,6 +48,8 @@ const struct JOIN(fastnn_leaves_, SUFFIX) TABLE(FASTNN_ISA, SUFFIX) = {
     .softmax = softmax,
     .softmax_backward = softmax_backward,
     .cross_entropy = cross_entropy,
+    .norm = norm,
+    .norm_backward = norm_backward,
     .philox = philox,
     .dropout = dropout,
     .sgd = sgd,
