@@ -47,9 +47,9 @@ cdef extern from "leaves.h" nogil:
         void (*softmax_backward)(int64_t, const float*, const float*, float*) noexcept nogil
         double (*cross_entropy)(int64_t, const float*, int64_t, double, float*) noexcept nogil
         void (*philox)(int64_t, uint64_t, uint64_t, uint64_t, uint32_t*) noexcept nogil
-        void (*norm)(int, int64_t, const float*, double, const float*, const float*, float*, float*) noexcept nogil
-        void (*norm_backward)(int, int64_t, int64_t, const float*, int64_t, const float*, int64_t, const float*, const float*, const float*, int64_t, float*, int64_t,
-                              float*, float*) noexcept nogil
+        void (*norm)(int, int64_t, int64_t, const float*, int64_t, double, const float*, const float*, float*, float*, int64_t, int) noexcept nogil
+        void (*norm_backward)(int, int64_t, int64_t, const float*, int64_t, const float*, int64_t, const float*, const float*, const float*, int64_t,
+                              float*, int64_t, float*, float*, int) noexcept nogil
         void (*dropout)(int64_t, const float*, const float*, double, uint64_t, uint64_t, uint64_t, float*) noexcept nogil
         void (*sgd)(int64_t, float*, const float*, float*, float, float, int, float, float) noexcept nogil
         void (*adam)(int64_t, float*, const float*, float*, float*, const fastnn_adam_f32*) noexcept nogil
@@ -77,9 +77,9 @@ cdef extern from "leaves.h" nogil:
         void (*softmax_backward)(int64_t, const double*, const double*, double*) noexcept nogil
         double (*cross_entropy)(int64_t, const double*, int64_t, double, double*) noexcept nogil
         void (*philox)(int64_t, uint64_t, uint64_t, uint64_t, uint32_t*) noexcept nogil
-        void (*norm)(int, int64_t, const double*, double, const double*, const double*, double*, double*) noexcept nogil
-        void (*norm_backward)(int, int64_t, int64_t, const double*, int64_t, const double*, int64_t, const double*, const double*, const double*, int64_t, double*, int64_t,
-                              double*, double*) noexcept nogil
+        void (*norm)(int, int64_t, int64_t, const double*, int64_t, double, const double*, const double*, double*, double*, int64_t, int) noexcept nogil
+        void (*norm_backward)(int, int64_t, int64_t, const double*, int64_t, const double*, int64_t, const double*, const double*, const double*, int64_t,
+                              double*, int64_t, double*, double*, int) noexcept nogil
         void (*dropout)(int64_t, const double*, const double*, double, uint64_t, uint64_t, uint64_t, double*) noexcept nogil
         void (*sgd)(int64_t, double*, const double*, double*, double, double, int, double, double) noexcept nogil
         void (*adam)(int64_t, double*, const double*, double*, double*, const fastnn_adam_f64*) noexcept nogil
@@ -243,19 +243,20 @@ cdef inline double cross_entropy_row(int64_t n, const real *logits, int64_t targ
 
 # layernorm.h
 
-cdef inline void norm_row(int rms, int64_t n, const real *x, double eps, const real *weight, const real *bias, real *stats, real *y) noexcept nogil:
+cdef inline void norm_block(int rms, int64_t m, int64_t n, const real *x, int64_t ldx, double eps, const real *weight, const real *bias, real *stats,
+                            real *y, int64_t ldy, bint past_caches) noexcept nogil:
     if real is float:
-        leaves_f32.norm(rms, n, x, eps, weight, bias, stats, y)
+        leaves_f32.norm(rms, m, n, x, ldx, eps, weight, bias, stats, y, ldy, past_caches)
     else:
-        leaves_f64.norm(rms, n, x, eps, weight, bias, stats, y)
+        leaves_f64.norm(rms, m, n, x, ldx, eps, weight, bias, stats, y, ldy, past_caches)
 
 cdef inline void norm_backward_block(int rms, int64_t m, int64_t n, const real *dy, int64_t lddy, const real *x, int64_t ldx, const real *stats,
                                      const real *weight, const real *dh, int64_t lddh, real *dx, int64_t lddx, real *dweight,
-                                     real *dbias) noexcept nogil:
+                                     real *dbias, bint past_caches) noexcept nogil:
     if real is float:
-        leaves_f32.norm_backward(rms, m, n, dy, lddy, x, ldx, stats, weight, dh, lddh, dx, lddx, dweight, dbias)
+        leaves_f32.norm_backward(rms, m, n, dy, lddy, x, ldx, stats, weight, dh, lddh, dx, lddx, dweight, dbias, past_caches)
     else:
-        leaves_f64.norm_backward(rms, m, n, dy, lddy, x, ldx, stats, weight, dh, lddh, dx, lddx, dweight, dbias)
+        leaves_f64.norm_backward(rms, m, n, dy, lddy, x, ldx, stats, weight, dh, lddh, dx, lddx, dweight, dbias, past_caches)
 
 
 # dropout.h

@@ -77,8 +77,13 @@ INLINE vec keep_lanes(vec v, uint64_t bits_) {
 #elif VBYTES == 64
     return (vec)_mm512_maskz_mov_pd((__mmask8)bits_, (__m512d)v);
 #else
-    ivec bit;
-    UNROLL for (int l = 0; l < LANES; l++) bit[l] = (bits)1 << l;
+#if VBYTES == 32 && FASTNN_REAL == 32
+    const ivec bit = {1, 2, 4, 8, 16, 32, 64, 128};
+#elif VBYTES * 8 / FASTNN_REAL == 4
+    const ivec bit = {1, 2, 4, 8};
+#else
+    const ivec bit = {1, 2};
+#endif
     return (vec)((ivec)v & ((((ivec){0} + (bits)bits_) & bit) == bit));
 #endif
 }

@@ -7,122 +7,120 @@
 #define FASTNN_LAYERNORM_H
 
 #include "reduce.h"
+#include "stream.h"
 #include "vec.h"
 
 enum {
     NORM_CHUNK = 256, /* vectors summed in the real type before their sum is added in double */
-    NORM_ROWS = 4,    /* rows whose gradients of weight and bias are added in registers */
+    NORM_ROWS = 4,    /* rows at once: their sums, which each wait for the last addition, overlap. Each row is summed as it would be alone. */
 };
 
 INLINE int64_t end_of_chunk(int64_t start, int64_t n) { return n - start < NORM_CHUNK * LANES ? n : start + NORM_CHUNK * LANES; }
 
-/* The mean to a few ulp, which is enough here; it cannot overflow. */
-static real rough_mean(int64_t n, const real *x) {
-    const real weight = (real)(1.0 / (double)n);
-    vec sum[4] = {{0}};
-    int64_t i = 0;
-    for (; i + 4 * LANES <= n; i += 4 * LANES) UNROLL for (int j = 0; j < 4; j++) sum[j] += load(x + i + j * LANES) * weight;
-    for (; i + LANES <= n; i += LANES) sum[0] += load(x + i) * weight;
-    if (i < n) sum[1] += load_part(x + i, n - i, 0) * weight;
-    return sum_lanes((sum[0] + sum[1]) + (sum[2] + sum[3]));
+INLINE vec load_some(const real *p, int64_t n, real fill) { return n < LANES ? load_part(p, n, fill) : load(p); }
+
+INLINE void store_some(real *p, int64_t n, vec v, int past_caches) {
+    if (n < LANES)
+        store_part(p, n, v);
+    else if (past_caches)
+        stream(p, v);
+    else
+        store(p, v);
 }
 
-/* The sums of d_i = scale (x_i - mean) and of d_i^2; scale is a power of two. */
-static void deviations(int64_t n, const real *x, real mean, real scale, double *sum, double *squares) {
-    const real shift = scale * mean;
-    *sum = *squares = 0;
+/* The means to a few ulp, which is enough here; they cannot overflow. */
+INLINE void rough_means(const int m, int64_t n, const real *x, int64_t ldx, real *means) {
+    const real share = (real)(1.0 / (double)n);
+    vec sum[NORM_ROWS] = {{0}};
+    for (int64_t i = 0; i < n; i += LANES) UNROLL for (int r = 0; r < m; r++) sum[r] += load_some(x + r * ldx + i, n - i, 0) * share;
+    UNROLL for (int r = 0; r < m; r++) means[r] = sum_lanes(sum[r]);
+}
+
+/* The sums of d_i = scale (x_i - mean) and of d_i^2 of each row; scale is a power of two. */
+INLINE void deviations(const int m, int64_t n, const real *x, int64_t ldx, const real *means, real scale, double *sums, double *squares) {
+    UNROLL for (int r = 0; r < m; r++) sums[r] = squares[r] = 0;
     for (int64_t i = 0; i < n;) {
         const int64_t stop = end_of_chunk(i, n);
-        vec s[4] = {{0}}, q[4] = {{0}};
-        for (; i + 4 * LANES <= stop; i += 4 * LANES) UNROLL for (int j = 0; j < 4; j++) {
-            const vec d = load(x + i + j * LANES) * scale - shift;
-            s[j] += d;
-            q[j] += d * d;
-        }
-        for (; i < stop; i += LANES) {
-            const vec d = (stop - i < LANES ? load_part(x + i, stop - i, mean) : load(x + i)) * scale - shift;
-            s[0] += d;
-            q[0] += d * d;
+        vec s[NORM_ROWS] = {{0}}, q[NORM_ROWS] = {{0}};
+        for (; i < stop; i += LANES) UNROLL for (int r = 0; r < m; r++) {
+            const vec d = load_some(x + r * ldx + i, stop - i, means[r]) * scale - means[r] * scale;
+            s[r] += d;
+            q[r] += d * d;
         }
         i = stop;
-        *sum += (double)sum_lanes((s[0] + s[1]) + (s[2] + s[3]));
-        *squares += (double)sum_lanes((q[0] + q[1]) + (q[2] + q[3]));
+        UNROLL for (int r = 0; r < m; r++) {
+            sums[r] += (double)sum_lanes(s[r]);
+            squares[r] += (double)sum_lanes(q[r]);
+        }
     }
 }
 
-/* stats = {mean, rest of the mean, 1 / sqrt(variance + eps)}; for RMS norm the mean counts as 0. NaN where the row has NaN or, but for RMS, infinity. */
-static void norm_stats(int rms, int64_t n, const real *x, double eps, real *stats) {
-    const real mean = rms ? 0 : rough_mean(n, x);
-    real scale = 1;
-    double sum, squares;
-    deviations(n, x, mean, scale, &sum, &squares);
-    if (!(squares < (double)INFINITY)) { /* squares beyond the range: again, with max |x| scaled to below 1/2 */
-        const real most = max_abs(n, x);
-        if (most < (real)INFINITY) {
-            scale = (real)ldexp(1, -2 - ilogb((double)most));
-            deviations(n, x, mean, scale, &sum, &squares);
-        }
-    }
-    const double rest = rms ? 0 : sum / (double)n, found = squares / (double)n - rest * rest, scale_ = (double)scale;
-    const double variance = (found < 0 ? 0 : found) + eps * scale_ * scale_;
+/* stats = {mean, rest of the mean, 1 / sqrt(variance + eps)} from the sums of `deviations`; for RMS norm the mean counts as 0. */
+INLINE void finish_stats(int rms, int64_t n, double eps, real mean, double scale, double sum, double squares, real *stats) {
+    const double rest = rms ? 0 : sum / (double)n, found = squares / (double)n - rest * rest;
+    const double variance = (found < 0 ? 0 : found) + eps * scale * scale;
     stats[0] = mean;
-    stats[1] = (real)(rest / scale_);
-    stats[2] = (real)(variance > 0 || variance != variance ? scale_ / sqrt(variance) : 1 / sqrt(eps));
+    stats[1] = (real)(rest / scale);
+    stats[2] = (real)(variance == 0 ? 1 / sqrt(eps) : scale / sqrt(variance)); /* 0: eps times scale^2 went under */
+}
+
+/* A row whose squares leave the range: again, with max |x| scaled to below 1/2. NaN and infinity stay. */
+static __attribute__((noinline)) void stats_of_large(int rms, int64_t n, const real *x, double eps, real *stats) {
+    const real most = max_abs(n, x), mean = stats[0];
+    double sum, squares;
+    if (!(most < (real)INFINITY)) return;
+    const real scale = (real)ldexp(1, -2 - ilogb((double)most));
+    deviations(1, n, x, n, &mean, scale, &sum, &squares);
+    finish_stats(rms, n, eps, mean, (double)scale, sum, squares, stats);
 }
 
 INLINE vec normalized(vec x, const real *stats) { return ((x - stats[0]) - stats[1]) * stats[2]; }
 
-INLINE void normalize(int64_t n, const real *x, const real *stats, const real *weight, const real *bias, real *y, const int has_weight, const int has_bias) {
-    int64_t i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        vec v = normalized(load(x + i), stats);
-        if (has_weight) v *= load(weight + i);
-        if (has_bias) v += load(bias + i);
-        store(y + i, v);
-    }
-    if (i < n) {
-        vec v = normalized(load_part(x + i, n - i, 0), stats);
-        if (has_weight) v *= load_part(weight + i, n - i, 0);
-        if (has_bias) v += load_part(bias + i, n - i, 0);
-        store_part(y + i, n - i, v);
+INLINE void norm_rows(const int m, int rms, int64_t n, const real *x, int64_t ldx, double eps, const real *weight, const real *bias, real *stats_, real *y,
+                      int64_t ldy, int past_caches) {
+    real means[NORM_ROWS] = {0}, stats[3 * NORM_ROWS]; /* a copy that y does not overlap */
+    double sums[NORM_ROWS], squares[NORM_ROWS];
+    if (!rms) rough_means(m, n, x, ldx, means);
+    deviations(m, n, x, ldx, means, 1, sums, squares);
+    UNROLL for (int r = 0; r < m; r++) finish_stats(rms, n, eps, means[r], 1, sums[r], squares[r], stats + 3 * r);
+    for (int r = 0; r < m; r++)
+        if (!(squares[r] < (double)INFINITY)) stats_of_large(rms, n, x + r * ldx, eps, stats + 3 * r);
+    if (stats_) memcpy(stats_, stats, (size_t)(3 * m) * sizeof(real));
+    for (int64_t i = 0; i < n; i += LANES) {
+        const vec w = weight ? load_some(weight + i, n - i, 0) : splat(1), b = bias ? load_some(bias + i, n - i, 0) : (vec){0};
+        UNROLL for (int r = 0; r < m; r++) {
+            const vec v = normalized(load_some(x + r * ldx + i, n - i, 0), stats + 3 * r) * w;
+            store_some(y + r * ldy + i, n - i, bias ? v + b : v, past_caches); /* v + 0 would turn -0 into 0 */
+        }
     }
 }
 
-/* y = (x - mean) / sqrt(variance + eps) * weight + bias for one row of n >= 1; weight and bias may be NULL. stats as above, three reals. */
-static void norm(int rms, int64_t n, const real *x, double eps, const real *weight, const real *bias, real *stats, real *y) {
-    norm_stats(rms, n, x, eps, stats);
-    const real row[3] = {stats[0], stats[1], stats[2]}; /* that y does not overlap */
-    if (weight && bias)
-        normalize(n, x, row, weight, bias, y, 1, 1);
-    else if (weight)
-        normalize(n, x, row, weight, bias, y, 1, 0);
-    else if (bias)
-        normalize(n, x, row, weight, bias, y, 0, 1);
-    else
-        normalize(n, x, row, weight, bias, y, 0, 0);
+/* y = (x - mean) / sqrt(variance + eps) * weight + bias for m rows of n >= 1; weight, bias and stats may be NULL. stats (m, 3) as above. past_caches: y is
+ * large (stream.h); it is obeyed where y is aligned. */
+static void norm(int rms, int64_t m, int64_t n, const real *x, int64_t ldx, double eps, const real *weight, const real *bias, real *stats, real *y,
+                 int64_t ldy, int past_caches) {
+    int64_t r = 0;
+    past_caches = past_caches && can_stream(y, ldy);
+#define ROWS(rows) norm_rows(rows, rms, n, x + r * ldx, ldx, eps, weight, bias, stats ? stats + 3 * r : stats, y + r * ldy, ldy, past_caches)
+    for (; r + NORM_ROWS <= m; r += NORM_ROWS) ROWS(NORM_ROWS);
+    for (; r < m; r++) ROWS(1);
+#undef ROWS
+    if (past_caches) stream_end();
 }
 
-/* The sums over a row of g = dy weight and of g times the normalized x. */
+/* The sums over each row of g = dy weight and of g times the normalized x. */
 INLINE void norm_dots(const int m, int64_t n, const real *dy, int64_t lddy, const real *x, int64_t ldx, const real *stats, const real *weight, double *sums,
                       double *dots) {
     UNROLL for (int r = 0; r < m; r++) sums[r] = dots[r] = 0;
     for (int64_t i = 0; i < n;) {
         const int64_t stop = end_of_chunk(i, n);
         vec s[NORM_ROWS] = {{0}}, d[NORM_ROWS] = {{0}};
-        for (; i + LANES <= stop; i += LANES) {
-            const vec w = weight ? load(weight + i) : splat(1);
+        for (; i < stop; i += LANES) {
+            const vec w = weight ? load_some(weight + i, stop - i, 0) : splat(1);
             UNROLL for (int r = 0; r < m; r++) {
-                const vec g = load(dy + r * lddy + i) * w;
+                const vec g = load_some(dy + r * lddy + i, stop - i, 0) * w;
                 s[r] += g;
-                d[r] += g * normalized(load(x + r * ldx + i), stats + 3 * r);
-            }
-        }
-        if (i < stop) {
-            const vec w = weight ? load_part(weight + i, stop - i, 0) : splat(1);
-            UNROLL for (int r = 0; r < m; r++) {
-                const vec g = load_part(dy + r * lddy + i, stop - i, 0) * w;
-                s[r] += g;
-                d[r] += g * normalized(load_part(x + r * ldx + i, stop - i, stats[3 * r]), stats + 3 * r);
+                d[r] += g * normalized(load_some(x + r * ldx + i, stop - i, stats[3 * r]), stats + 3 * r);
             }
         }
         i = stop;
@@ -133,29 +131,8 @@ INLINE void norm_dots(const int m, int64_t n, const real *dy, int64_t lddy, cons
     }
 }
 
-/* dx = (g - mean g - xhat mean(g xhat)) / sqrt(variance + eps) + dh, and dweight += dy xhat, dbias += dy, in m rows of `count` <= LANES columns. */
-INLINE void norm_backward_columns(const int m, int64_t count, const real *dy, int64_t lddy, const real *x, int64_t ldx, const real *stats, const real *weight,
-                                  const real *dh, int64_t lddh, const real *mean_g, const real *mean_dot, real *dx, int64_t lddx, real *dweight,
-                                  real *dbias, const int whole) {
-#define LOAD(p) (whole ? load(p) : load_part(p, count, 0))
-#define STORE(p, v) (whole ? store(p, v) : store_part(p, count, v))
-    const vec w = weight ? LOAD(weight) : splat(1);
-    vec dw = {0}, db = {0};
-    UNROLL for (int r = 0; r < m; r++) {
-        const vec g = LOAD(dy + r * lddy), xhat = normalized(LOAD(x + r * ldx), stats + 3 * r);
-        const vec v = ((g * w - mean_g[r]) - xhat * mean_dot[r]) * stats[3 * r + 2];
-        STORE(dx + r * lddx, dh ? LOAD(dh + r * lddh) + v : v);
-        dw += g * xhat;
-        db += g;
-    }
-    if (dweight) STORE(dweight, LOAD(dweight) + dw);
-    if (dbias) STORE(dbias, LOAD(dbias) + db);
-#undef LOAD
-#undef STORE
-}
-
 INLINE void norm_backward_rows(const int m, int rms, int64_t n, const real *dy, int64_t lddy, const real *x, int64_t ldx, const real *stats_,
-                               const real *weight, const real *dh, int64_t lddh, real *dx, int64_t lddx, real *dweight, real *dbias) {
+                               const real *weight, const real *dh, int64_t lddh, real *dx, int64_t lddx, real *dweight, real *dbias, int past_caches) {
     double sums[NORM_ROWS], dots[NORM_ROWS];
     real stats[3 * NORM_ROWS], mean_g[NORM_ROWS], mean_dot[NORM_ROWS];
     memcpy(stats, stats_, (size_t)(3 * m) * sizeof(real)); /* that dx does not overlap */
@@ -164,25 +141,38 @@ INLINE void norm_backward_rows(const int m, int rms, int64_t n, const real *dy, 
         mean_g[r] = rms ? 0 : (real)(sums[r] / (double)n);
         mean_dot[r] = (real)(dots[r] / (double)n);
     }
-    int64_t i = 0;
-#define COLUMNS(whole)                                                                                                                                \
-    norm_backward_columns(m, n - i, dy + i, lddy, x + i, ldx, stats, weight ? weight + i : weight, dh ? dh + i : dh, lddh, mean_g, mean_dot, dx + i,  \
-                          lddx, dweight ? dweight + i : dweight, dbias ? dbias + i : dbias, whole)
-    for (; i + LANES <= n; i += LANES) COLUMNS(1);
-    if (i < n) COLUMNS(0);
-#undef COLUMNS
+    for (int64_t i = 0; i < n; i += LANES) {
+        const int64_t k = n - i;
+        const vec w = weight ? load_some(weight + i, k, 0) : splat(1);
+        vec v[NORM_ROWS], dw = {0}, db = {0};
+        UNROLL for (int r = 0; r < m; r++) {
+            const vec g = load_some(dy + r * lddy + i, k, 0), xhat = normalized(load_some(x + r * ldx + i, k, 0), stats + 3 * r);
+            v[r] = ((g * w - mean_g[r]) - xhat * mean_dot[r]) * stats[3 * r + 2];
+            if (dh) v[r] += load_some(dh + r * lddh + i, k, 0);
+            dw += g * xhat;
+            db += g;
+        }
+        /* All loads came first: rows often lie multiples of 4096 bytes apart, and a load from there just after a store waits for it (a third of the time). */
+        UNROLL for (int r = 0; r < m; r++) store_some(dx + r * lddx + i, k, v[r], past_caches);
+        if (dweight) store_some(dweight + i, k, load_some(dweight + i, k, 0) + dw, 0);
+        if (dbias) store_some(dbias + i, k, load_some(dbias + i, k, 0) + db, 0);
+    }
 }
 
-/* The backward of m rows of n >= 1. weight, dh, dweight and dbias may be NULL; dx may be dy or dh. */
+/* The backward of m rows of n >= 1, with xhat = normalized x and g = dy weight:
+ *     dx = (g - mean g - xhat mean(g xhat)) / sqrt(variance + eps) + dh, dweight += sum over rows of dy xhat, dbias += sum over rows of dy.
+ * weight, dh, dweight and dbias may be NULL; dx may be dy, x or dh. */
 static void norm_backward(int rms, int64_t m, int64_t n, const real *dy, int64_t lddy, const real *x, int64_t ldx, const real *stats, const real *weight,
-                          const real *dh, int64_t lddh, real *dx, int64_t lddx, real *dweight, real *dbias) {
+                          const real *dh, int64_t lddh, real *dx, int64_t lddx, real *dweight, real *dbias, int past_caches) {
     int64_t r = 0;
+    past_caches = past_caches && can_stream(dx, lddx);
 #define ROWS(rows)                                                                                                                                    \
     norm_backward_rows(rows, rms, n, dy + r * lddy, lddy, x + r * ldx, ldx, stats + 3 * r, weight, dh ? dh + r * lddh : dh, lddh, dx + r * lddx, lddx,  \
-                       dweight, dbias)
+                       dweight, dbias, past_caches)
     for (; r + NORM_ROWS <= m; r += NORM_ROWS) ROWS(NORM_ROWS);
     for (; r < m; r++) ROWS(1);
 #undef ROWS
+    if (past_caches) stream_end();
 }
 
 #endif
