@@ -79,7 +79,7 @@ cdef int dropout_f64(int64_t rows, int64_t cols, const double *x, int64_t ldx, c
 
 cdef double checked_p(object p, str op) except -1:
     """The probability of dropping."""
-    if isinstance(p, bool) or not isinstance(p, numbers.Real):
+    if type(p) is not float and (isinstance(p, bool) or not isinstance(p, numbers.Real)):
         raise TypeError(f"{op}: p must be a number, not {type(p).__name__}")
     if not 0 <= p <= 1:
         raise ValueError(f"{op}: p must be from 0 to 1, not {p}")
@@ -88,7 +88,7 @@ cdef double checked_p(object p, str op) except -1:
 
 cdef uint64_t checked_word(object value, str op, str name) except? 0:
     """A seed, or the number of a step."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    if type(value) is not int and (isinstance(value, bool) or not hasattr(value, "__index__")):
         raise TypeError(f"{op}: {name} must be an int, not {type(value).__name__}")
     value = operator.index(value)
     if not 0 <= value < 2**64:

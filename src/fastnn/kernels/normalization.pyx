@@ -4,6 +4,7 @@ Forward writes three numbers for each row into `stats` where it is asked to: the
 1 / sqrt(variance + eps). Backward reads them and the input. Gradients of weight and bias are added to the arrays given.
 """
 cimport numpy as cnp
+from libc.math cimport INFINITY
 from libc.stdint cimport int64_t, uint64_t
 
 import numbers
@@ -22,9 +23,9 @@ cdef enum:
 
 
 cdef double checked_eps(object eps, str op) except -1:
-    if isinstance(eps, bool) or not isinstance(eps, numbers.Real):
+    if type(eps) is not float and (isinstance(eps, bool) or not isinstance(eps, numbers.Real)):
         raise TypeError(f"{op}: eps must be a number, not {type(eps).__name__}")
-    if not 0 < eps < np.inf:
+    if not 0 < eps < INFINITY:
         raise ValueError(f"{op}: eps must be above 0, not {eps}")
     return eps
 
@@ -92,6 +93,29 @@ cdef int typed_backward(int typenum, int rms, Rows dy, void *pdy, Rows h, void *
                                    <double*>dbias)
 
 
+cdef int check_apart(object out, str name, str op, bint in_place, object a, str a_name, object b, str b_name, object c, str c_name, object d,
+                     str d_name) except -1:
+    """ValueError if out overlaps one of the inputs; where in_place, it may be a, b or c itself. Any of them may be None."""
+    if out is None:
+        return 0
+    for x, x_name in ((a, a_name), (b, b_name), (c, c_name)):
+        if x is not None:
+            if in_place:
+                check_in_place(<cnp.ndarray>out, <cnp.ndarray>x, op, name, x_name)
+            else:
+                check_overlap(<cnp.ndarray>out, <cnp.ndarray>x, op, name, x_name)
+    if d is not None:
+        check_overlap(<cnp.ndarray>out, <cnp.ndarray>d, op, name, d_name)
+    return 0
+
+
+cdef int check_both(object out, str name, str op, object other, str other_name) except -1:
+    """ValueError if two outputs, or None, overlap."""
+    if out is not None and other is not None:
+        check_overlap(<cnp.ndarray>out, <cnp.ndarray>other, op, name, other_name)
+    return 0
+
+
 cdef object forward(int rms, object x, object residual, object weight, object bias, double eps, double p, uint64_t seed, uint64_t step, object h,
                     object stats, object out, str op):
     cdef int typenum = real_type(x, op, "x"), status
@@ -99,19 +123,23 @@ cdef object forward(int rms, object x, object residual, object weight, object bi
     cdef cnp.ndarray whole = <cnp.ndarray>x, a = with_rows(whole, &rx), r = None, total = None, saved = None
     cdef cnp.ndarray w = per_column(weight, typenum, rx.cols, op, "weight", "x"), b = per_column(bias, typenum, rx.cols, op, "bias", "x")
     cdef cnp.ndarray y = output_rows(out, whole, op, "out", "x", &ry)
-    inputs = [("x", whole)]
     rr.ld = rh.ld = 0
     if residual is not None:
-        inputs.append(("residual", shaped_like(residual, whole, op, "residual", "x")))
-        r = with_rows(<cnp.ndarray>residual, &rr)
+        r = with_rows(shaped_like(residual, whole, op, "residual", "x"), &rr)
     if h is not None:
         total = output_rows(h, whole, op, "h", "x", &rh)
     if stats is not None:
         saved = row_stats(stats, typenum, count_rows(whole), op, "x")
         if not is_output(saved):
             refuse_output(saved, op, "stats")
-    if out is not None or h is not None or stats is not None:
-        check_outputs(op, [("out", out), ("h", h)], [("stats", stats)], inputs, [("weight", w), ("bias", b)])
+    check_apart(out, "out", op, True, whole, "x", residual, "residual", None, "", w, "weight")
+    check_apart(h, "h", op, True, whole, "x", residual, "residual", None, "", w, "weight")
+    check_apart(stats, "stats", op, False, whole, "x", residual, "residual", w, "weight", b, "bias")
+    check_both(out, "out", op, b, "bias")
+    check_both(h, "h", op, b, "bias")
+    check_both(h, "h", op, out, "out")
+    check_both(stats, "stats", op, out, "out")
+    check_both(stats, "stats", op, h, "h")
     w = w if w is None else cnp.PyArray_GETCONTIGUOUS(w)
     b = b if b is None else cnp.PyArray_GETCONTIGUOUS(b)
     cdef void *px = cnp.PyArray_DATA(a)
@@ -132,22 +160,6 @@ cdef object forward(int rms, object x, object residual, object weight, object bi
     return finish_output(out, y)
 
 
-cdef int check_outputs(str op, list in_place, list apart, list same, list others) except -1:
-    """Outputs must not overlap anything, but that those of `in_place` may be an input of `same` itself."""
-    cdef int i
-    outputs = [pair for pair in in_place + apart if pair[1] is not None]
-    for i, (name, out) in enumerate(outputs):
-        for other, x in same:
-            if name in ("out", "h"):
-                check_in_place(out, x, op, name, other)
-            else:
-                check_overlap(out, x, op, name, other)
-        for other, x in others + outputs[:i]:
-            if x is not None:
-                check_overlap(out, x, op, name, other)
-    return 0
-
-
 cdef tuple backward(int rms, object dy, object h, object stats, object weight, object dh_in, double p, uint64_t seed, uint64_t step,
                     object dweight, object dbias, object out, str op, str h_name):
     cdef int typenum = real_type(dy, op, "dy"), status
@@ -157,15 +169,18 @@ cdef tuple backward(int rms, object dy, object h, object stats, object weight, o
     cdef cnp.ndarray saved = row_stats(stats, typenum, count_rows(whole), op, "dy")
     cdef cnp.ndarray dw = gradient(dweight, typenum, rdy.cols, op, "dweight", "dy"), db = gradient(dbias, typenum, rdy.cols, op, "dbias", "dy")
     cdef cnp.ndarray dh = output_rows(out, whole, op, "out", "dy", &rdh)
-    inputs = [("dy", whole), (h_name, hs)]
     rin.ld = rdx.ld = 0
     if dh_in is not None:
-        inputs.append(("dh", shaped_like(dh_in, whole, op, "dh", "dy")))
-        arriving = with_rows(<cnp.ndarray>dh_in, &rin)
+        arriving = with_rows(shaped_like(dh_in, whole, op, "dh", "dy"), &rin)
     if p > 0:
         dx = output_rows(None, whole, op, "dx", "dy", &rdx)
-    if out is not None or dw is not None or db is not None:
-        check_outputs(op, [("out", out)], [("dweight", dw), ("dbias", db)], inputs, [("weight", w), ("stats", saved)])
+    check_apart(out, "out", op, True, whole, "dy", hs, h_name, None, "", w, "weight")
+    check_both(out, "out", op, saved, "stats")
+    for name, sums in (("dweight", dw), ("dbias", db)):
+        check_apart(sums, name, op, False, whole, "dy", hs, h_name, dh_in, "dh", w, "weight")
+        check_both(sums, name, op, saved, "stats")
+        check_both(sums, name, op, out, "out")
+    check_both(db, "dbias", op, dw, "dweight")
     w = w if w is None else cnp.PyArray_GETCONTIGUOUS(w)
     cdef void *pdy = cnp.PyArray_DATA(a)
     cdef void *ph = cnp.PyArray_DATA(b)
