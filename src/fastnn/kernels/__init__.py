@@ -21,6 +21,14 @@ from .linear import linear_backward
 from .loss import bce_with_logits, huber, l1, mse
 from .matmul import gemm, matmul
 from .norm import frobenius_norm, squared_norm
+from .normalization import (
+    add_norm,
+    add_norm_backward,
+    layer_norm,
+    layer_norm_backward,
+    rms_norm,
+    rms_norm_backward,
+)
 from .packed import PackedMatrix, pack
 from .prelu import leaky_relu, leaky_relu_backward, prelu, prelu_backward
 from .softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
@@ -42,6 +50,8 @@ __all__ = [
     "adagrad_update",
     "adam_update",
     "adamw_update",
+    "add_norm",
+    "add_norm_backward",
     "bce_with_logits",
     "build_info",
     "cross_entropy",
@@ -55,6 +65,8 @@ __all__ = [
     "get_num_threads",
     "huber",
     "l1",
+    "layer_norm",
+    "layer_norm_backward",
     "leaky_relu",
     "leaky_relu_backward",
     "linear_backward",
@@ -69,6 +81,8 @@ __all__ = [
     "prelu_backward",
     "relu",
     "relu_backward",
+    "rms_norm",
+    "rms_norm_backward",
     "rmsprop_update",
     "scale",
     "set_num_threads",

@@ -61,6 +61,9 @@ cdef extern from "leaves.h" nogil:
         void (*sum_squares)(int64_t, int64_t, const float*, int64_t, double, double*, double*) noexcept nogil
         float (*max_abs)(int64_t, int64_t, const float*, int64_t) noexcept nogil
         void (*philox)(int64_t, uint64_t, uint64_t, uint64_t, uint32_t*) noexcept nogil
+        void (*norm)(int, int64_t, int64_t, const float*, int64_t, double, const float*, const float*, float*, float*, int64_t, int) noexcept nogil
+        void (*norm_backward)(int, int64_t, int64_t, const float*, int64_t, const float*, int64_t, const float*, const float*, const float*, int64_t,
+                              float*, int64_t, float*, float*, int) noexcept nogil
         void (*dropout)(int64_t, const float*, const float*, double, uint64_t, uint64_t, uint64_t, float*) noexcept nogil
         void (*softmax)(int64_t, int64_t, const float*, int64_t, float*, int64_t) noexcept nogil
         void (*softmax_backward)(int64_t, int64_t, const float*, int64_t, const float*, int64_t, float*, int64_t) noexcept nogil
@@ -93,6 +96,9 @@ cdef extern from "leaves.h" nogil:
         void (*sum_squares)(int64_t, int64_t, const double*, int64_t, double, double*, double*) noexcept nogil
         double (*max_abs)(int64_t, int64_t, const double*, int64_t) noexcept nogil
         void (*philox)(int64_t, uint64_t, uint64_t, uint64_t, uint32_t*) noexcept nogil
+        void (*norm)(int, int64_t, int64_t, const double*, int64_t, double, const double*, const double*, double*, double*, int64_t, int) noexcept nogil
+        void (*norm_backward)(int, int64_t, int64_t, const double*, int64_t, const double*, int64_t, const double*, const double*, const double*, int64_t,
+                              double*, int64_t, double*, double*, int) noexcept nogil
         void (*dropout)(int64_t, const double*, const double*, double, uint64_t, uint64_t, uint64_t, double*) noexcept nogil
         void (*softmax)(int64_t, int64_t, const double*, int64_t, double*, int64_t) noexcept nogil
         void (*softmax_backward)(int64_t, int64_t, const double*, int64_t, const double*, int64_t, double*, int64_t) noexcept nogil
@@ -105,6 +111,13 @@ cdef extern from "leaves.h" nogil:
 
 cdef const fastnn_leaves_f32 *leaves_f32
 cdef const fastnn_leaves_f64 *leaves_f64
+
+
+cdef inline const real *shifted(const real *p, int64_t n) noexcept nogil:
+    """p + n, where there is a p."""
+    if p is NULL:
+        return p
+    return p + n
 
 
 # pack.h, gemm.h, gemv.h, dots.h
@@ -293,6 +306,24 @@ cdef inline double loss_run(int kind, int64_t n, const real *x, const real *t, c
         return leaves_f32.loss(kind, n, x, t, weight, positive, delta, factor, dx, losses)
     else:
         return leaves_f64.loss(kind, n, x, t, weight, positive, delta, factor, dx, losses)
+
+
+# layernorm.h
+
+cdef inline void norm_block(int rms, int64_t m, int64_t n, const real *x, int64_t ldx, double eps, const real *weight, const real *bias, real *stats,
+                            real *y, int64_t ldy, bint past_caches) noexcept nogil:
+    if real is float:
+        leaves_f32.norm(rms, m, n, x, ldx, eps, weight, bias, stats, y, ldy, past_caches)
+    else:
+        leaves_f64.norm(rms, m, n, x, ldx, eps, weight, bias, stats, y, ldy, past_caches)
+
+cdef inline void norm_backward_block(int rms, int64_t m, int64_t n, const real *dy, int64_t lddy, const real *x, int64_t ldx, const real *stats,
+                                     const real *weight, const real *dh, int64_t lddh, real *dx, int64_t lddx, real *dweight,
+                                     real *dbias, bint past_caches) noexcept nogil:
+    if real is float:
+        leaves_f32.norm_backward(rms, m, n, dy, lddy, x, ldx, stats, weight, dh, lddh, dx, lddx, dweight, dbias, past_caches)
+    else:
+        leaves_f64.norm_backward(rms, m, n, dy, lddy, x, ldx, stats, weight, dh, lddh, dx, lddx, dweight, dbias, past_caches)
 
 
 # dropout.h

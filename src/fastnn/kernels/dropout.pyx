@@ -16,7 +16,7 @@ import operator
 import numpy as np
 
 from .arrays cimport BAD_ARGUMENT, OK, Rows, check_in_place, check_status, finish_output, flatten, output_rows, real_type, with_rows
-from .dispatch cimport dropout_run, leaves_f32, real
+from .dispatch cimport dropout_run, leaves_f32, real, shifted
 from .threads cimport share, team_size, thread_id, threads_for
 
 cnp.import_array()
@@ -25,13 +25,6 @@ cdef enum:
     BLOCK = 4096        # elements: threads divide a long row in such blocks
     GRAIN = 8192        # elements a thread should have, about 2 us in AVX-512
     KEEP_GIL = 4096     # elements, 1 us, below which the GIL is kept: letting go costs 15 to 40 ns, and a wait where another thread takes it
-
-
-cdef inline const real *shifted(const real *p, int64_t n) noexcept nogil:
-    """p + n, where there is a p."""
-    if p is NULL:
-        return p
-    return p + n
 
 
 cdef inline void drop(int64_t n, const real *x, const real *residual, double p, uint64_t seed, uint64_t step, uint64_t first, real *y) noexcept nogil:
@@ -86,7 +79,7 @@ cdef int dropout_f64(int64_t rows, int64_t cols, const double *x, int64_t ldx, c
 
 cdef double checked_p(object p, str op) except -1:
     """The probability of dropping."""
-    if isinstance(p, bool) or not isinstance(p, numbers.Real):
+    if type(p) is not float and (isinstance(p, bool) or not isinstance(p, numbers.Real)):
         raise TypeError(f"{op}: p must be a number, not {type(p).__name__}")
     if not 0 <= p <= 1:
         raise ValueError(f"{op}: p must be from 0 to 1, not {p}")
@@ -95,7 +88,7 @@ cdef double checked_p(object p, str op) except -1:
 
 cdef uint64_t checked_word(object value, str op, str name) except? 0:
     """A seed, or the number of a step."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    if type(value) is not int and (isinstance(value, bool) or not hasattr(value, "__index__")):
         raise TypeError(f"{op}: {name} must be an int, not {type(value).__name__}")
     value = operator.index(value)
     if not 0 <= value < 2**64:

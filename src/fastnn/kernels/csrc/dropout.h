@@ -51,8 +51,8 @@ INLINE uint64_t at_least_bits(u32vec words, uint32_t threshold) {
 static void keep_bits(const dropout_mask *mask, uint64_t first, int64_t n, uint64_t *kept) {
     const uint64_t start = first / 64, count = (first % 64 + (uint64_t)n + 63) / 64;
     for (uint64_t i = 0; i < count; i++) {
-        uint64_t bits = 0;
-        if (mask->threshold <= UINT32_MAX)
+        uint64_t bits = mask->threshold == 0 ? ~(uint64_t)0 : 0;
+        if (mask->threshold > 0 && mask->threshold <= UINT32_MAX)
             UNROLL for (int part = 0; part < 64 / PHILOX_WORDS; part++) {
                 u32vec words[4];
                 philox_words(&mask->key, (start + i) * 16 + (uint64_t)part * (PHILOX_WORDS / 4), words);
@@ -77,8 +77,13 @@ INLINE vec keep_lanes(vec v, uint64_t bits_) {
 #elif VBYTES == 64
     return (vec)_mm512_maskz_mov_pd((__mmask8)bits_, (__m512d)v);
 #else
-    ivec bit;
-    UNROLL for (int l = 0; l < LANES; l++) bit[l] = (bits)1 << l;
+#if VBYTES == 32 && FASTNN_REAL == 32
+    const ivec bit = {1, 2, 4, 8, 16, 32, 64, 128};
+#elif VBYTES * 8 / FASTNN_REAL == 4
+    const ivec bit = {1, 2, 4, 8};
+#else
+    const ivec bit = {1, 2};
+#endif
     return (vec)((ivec)v & ((((ivec){0} + (bits)bits_) & bit) == bit));
 #endif
 }

@@ -10,6 +10,7 @@
 #include "gemm.h"
 #include "gemv.h"
 #include "loss.h"
+#include "layernorm.h"
 #include "pack.h"
 #include "reduce.h"
 #include "softmax.h"
@@ -52,6 +53,8 @@ const struct JOIN(fastnn_leaves_, SUFFIX) TABLE(FASTNN_ISA, SUFFIX) = {
     .log_softmax = log_softmax,
     .log_softmax_backward = log_softmax_backward,
     .cross_entropy = cross_entropy,
+    .norm = norm,
+    .norm_backward = norm_backward,
     .philox = philox,
     .dropout = dropout,
     .cross_entropy_soft = cross_entropy_soft,

@@ -65,6 +65,11 @@ struct fastnn_step {
         /* reduce.h */                                                                                                                               \
         void (*sum_squares)(int64_t m, int64_t n, const R *x, int64_t ld, double scale, double *hi, double *lo);                                      \
         R (*max_abs)(int64_t m, int64_t n, const R *x, int64_t ld);                                                                                  \
+        /* layernorm.h */                                                                                                                            \
+        void (*norm)(int rms, int64_t m, int64_t n, const R *x, int64_t ldx, double eps, const R *weight, const R *bias, R *stats, R *y,             \
+                     int64_t ldy, int past_caches);                                                                                                  \
+        void (*norm_backward)(int rms, int64_t m, int64_t n, const R *dy, int64_t lddy, const R *x, int64_t ldx, const R *stats,                     \
+                              const R *weight, const R *dh, int64_t lddh, R *dx, int64_t lddx, R *dweight, R *dbias, int past_caches);               \
         /* dropout.h */                                                                                                                              \
         void (*philox)(int64_t n, uint64_t seed, uint64_t step, uint64_t block, uint32_t *out);                                                      \
         void (*dropout)(int64_t n, const R *x, const R *residual, double p, uint64_t seed, uint64_t step, uint64_t first, R *y);                     \

@@ -19,6 +19,18 @@ enum {
     PHILOX_BLOCKS = VBYTES / 8,       /* in a vector, one a lane */
     PHILOX_WORDS = 8 * PHILOX_BLOCKS, /* made at a time, from two vectors of blocks: their rounds hide each other's latency */
 };
+/* Blocks are dealt to the lanes of a vector so that shuffles within 128 bits, two to a vector, leave the words in order: lane 2l has block l, lane 2l + 1
+ * block PHILOX_BLOCKS / 2 + l. PHILOX_EVEN takes the even lanes of two vectors in turns. */
+#if VBYTES == 64
+#define PHILOX_DEAL {0, 4, 1, 5, 2, 6, 3, 7}
+#define PHILOX_EVEN {0, 8, 2, 10, 4, 12, 6, 14}
+#elif VBYTES == 32
+#define PHILOX_DEAL {0, 2, 1, 3}
+#define PHILOX_EVEN {0, 4, 2, 6}
+#else
+#define PHILOX_DEAL {0, 1}
+#define PHILOX_EVEN {0, 2}
+#endif
 #define PHILOX_M0 0xD2511F53u
 #define PHILOX_M1 0xCD9E8D57u
 
@@ -57,20 +69,12 @@ INLINE u64vec xor_3(u64vec a, u64vec b, uint64_t c) {
 #endif
 }
 
-/* The PHILOX_WORDS words from that block on, in order; block is a multiple of 2 PHILOX_BLOCKS.
- *
- * Blocks are dealt to the lanes so that the last two shuffles, which work within 128 bits, leave the words in order: lane 2l has block l of its
- * vector, lane 2l + 1 block PHILOX_BLOCKS / 2 + l.
- */
+/* The PHILOX_WORDS words from that block on, in order; block is a multiple of 2 PHILOX_BLOCKS. */
 INLINE void philox_words(const philox_key *key, uint64_t block, u32vec words[4]) {
-    u64vec a[2], b[2], c[2], d[2], lane, even, odd;
-    UNROLL for (int l = 0; l < PHILOX_BLOCKS; l++) {
-        lane[l] = (uint64_t)(l / 2 + l % 2 * (PHILOX_BLOCKS / 2));
-        even[l] = (uint64_t)(l / 2 * 2 + l % 2 * PHILOX_BLOCKS);
-        odd[l] = even[l] + 1;
-    }
+    const u64vec deal = PHILOX_DEAL, even = PHILOX_EVEN;
+    u64vec a[2], b[2], c[2], d[2];
     UNROLL for (int v = 0; v < 2; v++) {
-        a[v] = lane + (block + (uint64_t)v * PHILOX_BLOCKS);
+        a[v] = deal + (block + (uint64_t)v * PHILOX_BLOCKS);
         b[v] = (u64vec){0} + (block >> 32);
         c[v] = (u64vec){0} + key->step;
         d[v] = (u64vec){0} + (key->step >> 32);
@@ -89,10 +93,10 @@ INLINE void philox_words(const philox_key *key, uint64_t block, u32vec words[4])
             ((u64vec *)words)[2 * v][l] = l % 2 ? cd[l - 1] : ab[l];
             ((u64vec *)words)[2 * v + 1][l] = l % 2 ? cd[l] : ab[l + 1];
         }
-        (void)even, (void)odd;
+        (void)even;
 #else
         words[2 * v] = (u32vec)__builtin_shuffle(ab, cd, even);
-        words[2 * v + 1] = (u32vec)__builtin_shuffle(ab, cd, odd);
+        words[2 * v + 1] = (u32vec)__builtin_shuffle(ab, cd, even + 1);
 #endif
     }
 }
