@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from enum import Enum
+from itertools import pairwise
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -166,7 +167,7 @@ class BaseMLP(BaseEstimator, ABC):
                 self.loss_curve_: list[float] = []
         else:
             shapes = [np.shape(coef) for coef in self.coefs_]
-            if shapes != list(zip(sizes, sizes[1:], strict=False)):
+            if shapes != list(pairwise(sizes)):
                 raise ValueError(
                     f"the weights that this fit starts from have the shapes {shapes}, but "
                     f"hidden_layer_sizes={self.hidden_layer_sizes} and the data need layers of "

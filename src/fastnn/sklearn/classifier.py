@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
-from scipy.special import log_expit, log_softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
@@ -260,11 +259,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return LINKS[self.out_activation_](np.hstack([-z, z]) if self._is_binary() else z)
 
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
-        """Logarithms of `predict_proba`, exact where a probability underflows."""
-        z = self._raw_outputs(X)
-        if self.out_activation_ == "softmax":
-            return log_softmax(z, axis=1)
-        return log_expit(np.hstack([-z, z]) if self._is_binary() else z)
+        """Logarithms of `predict_proba`: minus infinity where a probability underflows to 0."""
+        p = self.predict_proba(X)
+        with np.errstate(divide="ignore"):
+            return np.log(p, out=p)
 
     def _is_binary(self) -> bool:
         return self.out_activation_ == "logistic" and self.n_outputs_ == 1

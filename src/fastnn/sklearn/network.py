@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ def first_weights(
     weights.
     """
     coefs, intercepts = [], []
-    for fan_in, fan_out in zip(sizes, sizes[1:], strict=False):
+    for fan_in, fan_out in pairwise(sizes):
         limit = np.sqrt((2.0 if activation == "logistic" else 6.0) / (fan_in + fan_out))
         coefs.append(rng.uniform(-limit, limit, (fan_in, fan_out)).astype(dtype, copy=False))
         intercepts.append(rng.uniform(-limit, limit, fan_out).astype(dtype, copy=False))
