@@ -86,6 +86,13 @@ def test_activation_layers(layer, shape):
     check_gradients(layer, away_from_zero(np.random.default_rng(4), shape))
 
 
+@pytest.mark.parametrize("shape", [(4,), (3, 4), (2, 3, 4)])
+def test_residual(shape):
+    inner = nn.Sequential(nn.Linear(4, 6, activation="tanh", dtype=np.float64, rng=0), nn.SiLU())
+    layer = nn.Residual(nn.Sequential(inner, nn.Linear(6, 4, dtype=np.float64, rng=1)))
+    check_gradients(layer, np.random.default_rng(4).normal(size=shape))
+
+
 @pytest.mark.parametrize("shape", [(5,), (3, 4), (2, 3, 4)])
 def test_softmax(shape):
     check_gradients(nn.Softmax(), np.random.default_rng(5).normal(size=shape))

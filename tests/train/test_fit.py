@@ -21,7 +21,9 @@ def train_blobs(**options):
     model = nn.MLP((2, 16, 3), rng=0)
     x, y = blobs()
     optimizer = optim.AdamW(model.parameters(), lr=0.02)
-    history = fit(model, x, y, **({"optimizer": optimizer, "epochs": 3, "seed": 0} | options))
+    history = fit(
+        model, x, y, **({"optimizer": optimizer, "epochs": 3, "seed": 0, "verbose": 0} | options)
+    )
     return model, history
 
 
@@ -121,6 +123,72 @@ def test_clip_norm_limits_every_step():
     optimizer = optim.SGD(model.parameters(), lr=1.0)
     fit(model, 1000 * x, y, optimizer=optimizer, batch_size=32, clip_norm=0.01)
     assert np.linalg.norm(model.parameters().data - before) == pytest.approx(0.01, rel=1e-3)
+
+
+def test_accumulated_batches_make_one_step():
+    x, y = blobs(56)
+    weights = []
+    for options in ({"batch_size": 24}, {"batch_size": 8, "accumulate": 3}):
+        model = nn.MLP((2, 8, 3), "tanh", dtype=np.float64, rng=0)
+        optimizer = optim.Adam(model.parameters(), lr=0.01)
+        fit(
+            model,
+            x[:48].astype(float),
+            y[:48],
+            optimizer=optimizer,
+            shuffle=False,
+            verbose=0,
+            epochs=2,
+            **options,
+        )
+        assert optimizer.steps == 4
+        weights.append(model.parameters().data)
+    np.testing.assert_allclose(weights[0], weights[1], rtol=1e-9, atol=1e-12)
+    # 7 batches by threes: the last one makes a step of its own
+    model = nn.MLP((2, 8, 3), rng=0)
+    optimizer = optim.Adam(model.parameters())
+    fit(model, x, y, optimizer=optimizer, batch_size=8, accumulate=3, verbose=0)
+    assert optimizer.steps == 3
+
+
+def test_epochs_is_where_to_stop():
+    straight, history = train_blobs(epochs=3, shuffle=False)
+    assert history.epoch == [0, 1, 2]
+    model = nn.MLP((2, 16, 3), rng=0)
+    x, y = blobs()
+    optimizer = optim.AdamW(model.parameters(), lr=0.02)
+    for first, last in ((0, 2), (2, 3)):
+        options = {"initial_epoch": first, "epochs": last, "shuffle": False, "verbose": 0}
+        history = fit(model, x, y, optimizer=optimizer, **options)
+    assert history.epoch == [2]
+    np.testing.assert_array_equal(model.parameters().data, straight.parameters().data)
+
+
+def test_a_loss_of_ones_own():
+    def quartic(pred, target):
+        return float(np.mean((pred - target) ** 4)), 4 * (pred - target) ** 3 / pred.size
+
+    x = np.linspace(-1, 1, 64, dtype=np.float64)[:, np.newaxis]
+    model = nn.Linear(1, 1, dtype=np.float64, rng=0)
+    optimizer = optim.Adam(model.parameters(), lr=0.05)
+    history = fit(model, x, 3 * x - 2, optimizer=optimizer, loss=quartic, epochs=60, verbose=0)
+    assert history.history["loss"][-1] < 1e-2 * history.history["loss"][0]
+
+
+def test_ignored_rows_count_neither_in_loss_nor_in_accuracy():
+    def loss(output, targets):
+        kept = targets >= 0
+        value, gradient = nn.cross_entropy(output[kept], targets[kept])
+        full = np.zeros_like(output)
+        full[kept] = gradient
+        return value, full
+
+    x, y = blobs(40)
+    model = nn.MLP((2, 8, 3), rng=0)
+    padded = np.where(np.arange(40) % 4 == 0, -100, y)
+    found = evaluate(model, x, padded, loss=loss, batch_size=7)
+    expected = evaluate(model, x[padded >= 0], y[padded >= 0])
+    assert found == (pytest.approx(expected[0], rel=1e-6), expected[1])
 
 
 def test_a_part_of_a_model_can_be_trained_alone():

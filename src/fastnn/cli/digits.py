@@ -69,6 +69,7 @@ def _train(args: argparse.Namespace) -> bool:
             validation_data=(x_test, y_test),
             seed=rng,
             callbacks=[report],
+            verbose=0,
         )
     seconds = time.perf_counter() - start
     ended = "interrupted after" if history.interrupted else "trained for"

@@ -13,6 +13,7 @@ from .activation import (
     tanh_backward,
 )
 from .dispatch import build_info
+from .dropout import dropout, dropout_backward, philox
 from .linear import linear_backward
 from .loss import cross_entropy, mse
 from .matmul import gemm, matmul
@@ -28,6 +29,8 @@ __all__ = [
     "adamw_update",
     "build_info",
     "cross_entropy",
+    "dropout",
+    "dropout_backward",
     "frobenius_norm",
     "gelu",
     "gelu_backward",
@@ -38,6 +41,7 @@ __all__ = [
     "mse",
     "num_threads",
     "pack",
+    "philox",
     "relu",
     "relu_backward",
     "scale",

@@ -2,7 +2,7 @@
 
 `leaves_f32` and `leaves_f64` are set once, when `dispatch` is imported, to the widest instruction set that the CPU has and FASTNN_ISA allows.
 """
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 ctypedef fused real:
     float
@@ -46,6 +46,8 @@ cdef extern from "leaves.h" nogil:
         void (*softmax)(int64_t, const float*, float*) noexcept nogil
         void (*softmax_backward)(int64_t, const float*, const float*, float*) noexcept nogil
         double (*cross_entropy)(int64_t, const float*, int64_t, double, float*) noexcept nogil
+        void (*philox)(int64_t, uint64_t, uint64_t, uint64_t, uint32_t*) noexcept nogil
+        void (*dropout)(int64_t, const float*, const float*, double, uint64_t, uint64_t, uint64_t, float*) noexcept nogil
         void (*sgd)(int64_t, float*, const float*, float*, float, float, int, float, float) noexcept nogil
         void (*adam)(int64_t, float*, const float*, float*, float*, const fastnn_adam_f32*) noexcept nogil
 
@@ -71,6 +73,8 @@ cdef extern from "leaves.h" nogil:
         void (*softmax)(int64_t, const double*, double*) noexcept nogil
         void (*softmax_backward)(int64_t, const double*, const double*, double*) noexcept nogil
         double (*cross_entropy)(int64_t, const double*, int64_t, double, double*) noexcept nogil
+        void (*philox)(int64_t, uint64_t, uint64_t, uint64_t, uint32_t*) noexcept nogil
+        void (*dropout)(int64_t, const double*, const double*, double, uint64_t, uint64_t, uint64_t, double*) noexcept nogil
         void (*sgd)(int64_t, double*, const double*, double*, double, double, int, double, double) noexcept nogil
         void (*adam)(int64_t, double*, const double*, double*, double*, const fastnn_adam_f64*) noexcept nogil
 
@@ -222,6 +226,16 @@ cdef inline double cross_entropy_row(int64_t n, const real *logits, int64_t targ
         return leaves_f32.cross_entropy(n, logits, target, factor, dlogits)
     else:
         return leaves_f64.cross_entropy(n, logits, target, factor, dlogits)
+
+
+# dropout.h
+
+cdef inline void dropout_run(int64_t n, const real *x, const real *residual, double p, uint64_t seed, uint64_t step, uint64_t first,
+                             real *y) noexcept nogil:
+    if real is float:
+        leaves_f32.dropout(n, x, residual, p, seed, step, first, y)
+    else:
+        leaves_f64.dropout(n, x, residual, p, seed, step, first, y)
 
 
 # update.h

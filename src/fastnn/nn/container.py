@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from ..kernels.memory import empty
+from .init import Initializer
 from .linear import Linear, Seed, check_activation, check_count
 from .module import Module
 from .parameters import check_dtype
@@ -86,6 +88,58 @@ class Sequential(Module):
         return f"{type(self).__name__}({', '.join(map(repr, self.layers))})"
 
 
+class Residual(Module):
+    """y = x + layer(x): He et al., "Deep residual learning for image recognition", CVPR 2016.
+
+    Parameters
+    ----------
+    layer : Module
+        Whose output has the shape of its input. Its parameters are called "layer.weight" and so on.
+
+    Raises
+    ------
+    TypeError
+        `layer` is not a layer.
+    """
+
+    def __init__(self, layer: Module) -> None:
+        if not isinstance(layer, Module):
+            raise TypeError(f"Residual needs a fastnn layer, got {type(layer).__name__}")
+        self.layer = layer
+        super().__init__({"layer": layer})
+
+    def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
+        """The output for x, keeping nothing."""
+        return _sum(x, self.layer(x))
+
+    def forward(self, x: NDArray[Any]) -> tuple[NDArray[Any], Any]:
+        """x plus the layer's output; the context is the layer's.
+
+        Raises
+        ------
+        ValueError
+            The layer's output has another shape than x.
+        """
+        y, ctx = self.layer.forward(x)
+        return _sum(x, y), ctx
+
+    def backward(self, dy: NDArray[Any], ctx: Any, need_dx: bool = True) -> NDArray[Any] | None:
+        """dx = dy + the gradient through the layer."""
+        dx = self.layer.backward(dy, ctx, need_dx=need_dx)
+        return None if dx is None else np.add(dy, dx, out=empty(dy.shape, dy.dtype))
+
+    def config(self) -> dict[str, Any]:
+        """The layer's config."""
+        return {"type": "Residual", "layer": self.layer.config()}
+
+
+def _sum(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
+    """x + y in a new array: the layer may have kept y for its backward."""
+    if x.shape != y.shape:
+        raise ValueError(f"Residual: x has shape {x.shape}, but the layer's output {y.shape}")
+    return np.add(x, y, out=empty(y.shape, y.dtype))
+
+
 class MLP(Sequential):
     """Multilayer perceptron: `Linear` layers with an activation after each but the last.
 
@@ -98,6 +152,8 @@ class MLP(Sequential):
     dtype : float32 or float64
     rng : None, int or numpy.random.Generator
         Source of the first weights.
+    init : str or callable
+        How they are drawn, as in `Linear`.
 
     Examples
     --------
@@ -113,6 +169,7 @@ class MLP(Sequential):
         *,
         dtype: DTypeLike = np.float32,
         rng: Seed = None,
+        init: str | Initializer = "xavier_uniform",
     ) -> None:
         self.sizes = tuple(check_count(f"sizes[{i}]", size) for i, size in enumerate(sizes))
         if len(self.sizes) < 2:
@@ -122,7 +179,9 @@ class MLP(Sequential):
         rng = np.random.default_rng(rng)
         last = len(self.sizes) - 2
         layers = [
-            Linear(n, m, activation=None if i == last else activation, dtype=dtype, rng=rng)
+            Linear(
+                n, m, activation=None if i == last else activation, dtype=dtype, rng=rng, init=init
+            )
             for i, (n, m) in enumerate(pairwise(self.sizes))
         ]
         super().__init__(*layers)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .parameters import Parameter, Parameters
+from .randomness import RandomStream, check_word, derived_seed
 
 
 class Module(ABC):
@@ -26,6 +27,9 @@ class Module(ABC):
     and be called from several threads. Backward passes in several threads at once add to the same
     gradients and need a lock.
 
+    A layer that draws random numbers in training holds a `RandomStream` as its attribute `stream`;
+    its ctx remembers the seed and the step that `stream.next()` gave it.
+
     Parameters
     ----------
     parts : mapping of str to Parameter or Module
@@ -33,7 +37,10 @@ class Module(ABC):
         and so on.
     """
 
+    stream: RandomStream | None = None
+
     def __init__(self, parts: Mapping[str, Parameter | Module]) -> None:
+        self._modules = {name: part for name, part in parts.items() if isinstance(part, Module)}
         self._named: dict[str, Parameter] = {}
         for name, part in parts.items():
             if isinstance(part, Parameter):
@@ -100,12 +107,7 @@ class Module(ABC):
         TypeError
             An array has another dtype than the model.
         """
-        missing = [name for name in self._named if name not in state]
-        unexpected = [name for name in state if name not in self._named]
-        if missing or unexpected:
-            problems = [f"missing {missing}"] * bool(missing)
-            problems += [f"unexpected {unexpected}"] * bool(unexpected)
-            raise ValueError(f"the state does not fit this model: {' and '.join(problems)}")
+        _check_names(self._named, state, "state")
         arrays = {name: np.asarray(state[name]) for name in self._named}
         for name, parameter in self._named.items():
             if arrays[name].shape != parameter.data.shape:
@@ -121,10 +123,79 @@ class Module(ABC):
         for name, parameter in self._named.items():
             parameter.data[...] = arrays[name]
 
+    def seed(self, seed: int) -> None:
+        """Start the random numbers of training anew, from this seed.
+
+        Every layer that draws some (`Dropout`, `AddNorm`) gets a seed of its own, made of `seed`
+        and its dotted name in this model (see `randomness.derived_seed`), and its count of passes
+        is set to zero. First weights are not drawn again.
+
+        Parameters
+        ----------
+        seed : int
+            From 0 to 2^64 - 1.
+        """
+        seed = check_word("seed", seed)
+        for name, stream in self._streams().items():
+            stream.set(derived_seed(seed, name))
+
+    def random_state(self) -> dict[str, dict[str, int]]:
+        """Where the random numbers of training stand: dotted name -> {"seed": ..., "calls": ...}.
+
+        Plain integers, so that a checkpoint can hold them. Empty where no layer draws any. A layer
+        that occurs twice is named after its first place.
+        """
+        return {name: stream.state() for name, stream in self._streams().items()}
+
+    def load_random_state(self, state: Mapping[str, Mapping[str, int]]) -> None:
+        """Go on with the random numbers of training from a `random_state()`, all or (on any error) none.
+
+        Raises
+        ------
+        ValueError
+            Names are missing or unexpected, or a number is out of range; the message names them.
+        TypeError
+            An entry is no mapping, or a number no integer.
+        """
+        streams = self._streams()
+        _check_names(streams, state, "random state")
+        checked = {}
+        for name, entry in state.items():
+            if not isinstance(entry, Mapping):
+                raise TypeError(
+                    f"{name!r} must be a mapping in the random state, got {entry!r:.80}"
+                )
+            _check_names(("seed", "calls"), entry, f"random state of {name!r}")
+            checked[name] = [
+                check_word(f"{key} of {name!r}", entry[key]) for key in ("seed", "calls")
+            ]
+        for name, stream in streams.items():
+            stream.set(*checked[name])
+
+    def _streams(self) -> dict[str, RandomStream]:
+        """The streams of this layer and of its parts by dotted name, each once."""
+        found: dict[int, tuple[str, RandomStream]] = {}
+        if self.stream is not None:
+            found[id(self.stream)] = "", self.stream
+        for name, part in self._modules.items():
+            for inner, stream in part._streams().items():
+                found.setdefault(id(stream), (f"{name}.{inner}" if inner else name, stream))
+        return dict(found.values())
+
     def __repr__(self) -> str:
         config = self.config()
         kind = config.pop("type")
         return f"{kind}({', '.join(f'{key}={value!r}' for key, value in config.items())})"
+
+
+def _check_names(own: Collection[str], given: Collection[str], what: str) -> None:
+    """Raise ValueError, naming the differences, unless both have the same names."""
+    missing = [name for name in own if name not in given]
+    unexpected = [name for name in given if name not in own]
+    if missing or unexpected:
+        problems = [f"missing {missing}"] * bool(missing)
+        problems += [f"unexpected {unexpected}"] * bool(unexpected)
+        raise ValueError(f"the {what} does not fit this model: {' and '.join(problems)}")
 
 
 def check_gradient(layer: str, dy: NDArray[Any], shape: tuple[int, ...]) -> None:

@@ -1,6 +1,26 @@
 """Training, evaluation, and models in files."""
 
-from .files import ModelFileError, load, save
-from .fit import History, evaluate, fit
+from .callbacks import CSVLogger, EarlyStopping, LRSchedule, ModelCheckpoint
+from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from .files import load, save
+from .fit import Run, fit
+from .history import History
+from .metrics import evaluate
+from .tensors import ModelFileError
 
-__all__ = ["History", "ModelFileError", "evaluate", "fit", "load", "save"]
+__all__ = [
+    "CSVLogger",
+    "Checkpoint",
+    "EarlyStopping",
+    "History",
+    "LRSchedule",
+    "ModelCheckpoint",
+    "ModelFileError",
+    "Run",
+    "evaluate",
+    "fit",
+    "load",
+    "load_checkpoint",
+    "save",
+    "save_checkpoint",
+]

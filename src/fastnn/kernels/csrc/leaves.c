@@ -5,6 +5,7 @@
 
 #include "activation.h"
 #include "dots.h"
+#include "dropout.h"
 #include "elementwise.h"
 #include "gemm.h"
 #include "gemv.h"
@@ -46,6 +47,8 @@ const struct JOIN(fastnn_leaves_, SUFFIX) TABLE(FASTNN_ISA, SUFFIX) = {
     .softmax = softmax,
     .softmax_backward = softmax_backward,
     .cross_entropy = cross_entropy,
+    .philox = philox,
+    .dropout = dropout,
     .sgd = sgd,
     .adam = adam,
 };

@@ -57,6 +57,9 @@ enum {
         void (*softmax)(int64_t n, const R *x, R *y);                                                                                                \
         void (*softmax_backward)(int64_t n, const R *dy, const R *y, R *dx);                                                                          \
         double (*cross_entropy)(int64_t n, const R *logits, int64_t target, double scale, R *dlogits);                                               \
+        /* dropout.h */                                                                                                                              \
+        void (*philox)(int64_t n, uint64_t seed, uint64_t step, uint64_t block, uint32_t *out);                                                      \
+        void (*dropout)(int64_t n, const R *x, const R *residual, double p, uint64_t seed, uint64_t step, uint64_t first, R *y);                     \
         /* update.h */                                                                                                                               \
         void (*sgd)(int64_t n, R *p, const R *g, R *m, R lr, R momentum, int nesterov, R weight_decay, R grad_scale);                                  \
         void (*adam)(int64_t n, R *p, const R *g, R *m, R *v, const struct fastnn_adam_##S *step);                                                    \
