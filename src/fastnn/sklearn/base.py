@@ -22,7 +22,7 @@ from .losses import LINKS, Loss
 from .network import ACTIVATIONS, Network, first_weights, raw_outputs
 from .rows import Examples
 from .sharing import learning, quiet_blas, threads
-from .stochastic import SOLVERS, Stepper, Validation, fit_stochastic
+from .stochastic import SOLVERS, Stepper, Validation, fit_stochastic, kind
 
 REALS = (np.float64, np.float32)
 
@@ -237,14 +237,14 @@ class BaseMLP(BaseEstimator, ABC):
     ) -> Stepper:
         """A new network and optimizer, or for `partial_fit` those of the last call."""
         old: Stepper | None = self.__dict__.get("_stepper") if incremental else None
-        if old is not None and old.solver == self.solver and old.network.parameters.dtype == dtype:
+        if old is not None and old.kind == kind(self, dtype):
             old.network.load(self.coefs_, self.intercepts_)
             return old
         network = self._network(loss, dtype)
         network.seed(rng)
         stepper = Stepper(network, self)
         state = self.__dict__.pop("_stepper_state", None) if incremental else None
-        if state is not None and state["solver"] == self.solver and state["dtype"] == dtype.name:
+        if state is not None and state["kind"] == stepper.kind:
             stepper.load_state(state)
         self._stepper = stepper
         return stepper
@@ -327,8 +327,7 @@ class BaseMLP(BaseEstimator, ABC):
         state = dict(super().__getstate__())
         stepper = state.pop("_stepper", None)
         if stepper is not None:
-            dtype = stepper.network.parameters.dtype.name
-            state["_stepper_state"] = {**stepper.state(), "dtype": dtype}
+            state["_stepper_state"] = stepper.state()
         return state
 
     def __sklearn_tags__(self) -> Any:

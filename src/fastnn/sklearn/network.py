@@ -56,6 +56,11 @@ def raw_outputs(X: Any, coefs: Arrays, intercepts: Arrays, activation: str) -> N
     return out
 
 
+def _unset(shape: tuple[int, ...], rng: Any, dtype: Any) -> NDArray[Any]:
+    """The initial values of layers that `Network.load` is about to fill."""
+    return np.zeros(shape, dtype)
+
+
 class Network:
     """The layers of an estimator in training, over flat arrays of parameters and gradients.
 
@@ -86,7 +91,7 @@ class Network:
         for i, coef in enumerate(coefs):
             is_hidden = i < len(coefs) - 1
             name = ACTIVATIONS[activation] if is_hidden else None
-            self.linears.append(nn.Linear(*coef.shape, activation=name, dtype=dtype, rng=0))
+            self.linears.append(nn.Linear(*coef.shape, activation=name, dtype=dtype, init=_unset))
             layers.append(self.linears[i])
             if is_hidden and dropout > 0:
                 layers.append(nn.Dropout(dropout))
@@ -114,17 +119,8 @@ class Network:
 
     def seed(self, rng: np.random.RandomState) -> None:
         """Seed the dropout layers, if there are any; else nothing is drawn from rng."""
-        if len(self.model) > len(self.linears):
+        if self.model.random_state():
             self.model.seed(int(rng.randint(np.iinfo(np.int32).max)))
-
-    def random_state(self) -> dict[str, Any]:
-        """Seeds and counters of the dropout layers."""
-        return self.model.random_state() if len(self.model) > len(self.linears) else {}
-
-    def load_random_state(self, state: dict[str, Any]) -> None:
-        """Go on with the masks where `random_state()` was taken."""
-        if state:
-            self.model.load_random_state(state)
 
     def reported(self, value: float) -> float:
         """A loss as `loss_` tells it."""

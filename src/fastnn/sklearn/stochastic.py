@@ -27,7 +27,7 @@ class Stepper:
     """
 
     def __init__(self, network: Network, est: Any) -> None:
-        self.network, self.solver = network, est.solver
+        self.network, self.solver, self.kind = network, est.solver, kind(est, network.parameters.dtype)
         # AdamW shrinks the weights by itself; the others descend along the penalty's gradient.
         self.alpha = 0.0 if est.solver == "adamw" else est.alpha
         parameters, rate = network.parameters, est.learning_rate_init
@@ -69,17 +69,22 @@ class Stepper:
     def state(self) -> dict[str, Any]:
         """What continues the run beside weights and biases: arrays and plain values."""
         return {
-            "solver": self.solver,
+            "kind": self.kind,
             "epsilon": self.epsilon,
             "optimizer": self.optimizer.state_dict(),
-            "random": self.network.random_state(),
+            "random": self.network.model.random_state(),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on where `state()` was taken."""
+        """Go on where `state()` of a stepper of the same kind was taken."""
         self.epsilon = state["epsilon"]
         self.optimizer.load_state_dict(state["optimizer"])
-        self.network.load_random_state(state["random"])
+        self.network.model.load_random_state(state["random"])
+
+
+def kind(est: Any, dtype: np.dtype[Any]) -> tuple[Any, ...]:
+    """What must stay the same for `partial_fit` to go on with an old stepper."""
+    return (est.solver, est.activation, est.dropout, dtype.name)
 
 
 class Validation(NamedTuple):
