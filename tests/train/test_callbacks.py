@@ -89,7 +89,7 @@ def test_the_best_weights_come_back():
     assert stopping.best_epoch == best < len(history.epoch) - 1
     twin, _ = train_blobs(epochs=best + 1)
     np.testing.assert_array_equal(model.parameters().data, twin.parameters().data)
-    again, _ = train_blobs(epochs=2, callbacks=[stopping], validation_data=(x, y))
+    train_blobs(epochs=2, callbacks=[stopping], validation_data=(x, y))
     assert stopping.best_epoch < 2  # a new run begins anew
 
 

@@ -3,14 +3,9 @@
 from . import init
 from .activation import GELU, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from .config import build
-<<<<<<< HEAD
 from .container import MLP, Residual, Sequential
-from .linear import Linear, collapse
-=======
-from .container import MLP, Sequential
 from .dropout import Dropout
-from .linear import Linear
->>>>>>> 1433c5e1337c3467abe3d727fd992994808b1241
+from .linear import Linear, collapse
 from .loss import cross_entropy, mse_loss
 from .module import Module
 from .parameters import Parameter, Parameters
