@@ -241,11 +241,12 @@ class BaseMLP(BaseEstimator, ABC):
             old.network.load(self.coefs_, self.intercepts_)
             return old
         network = self._network(loss, dtype)
-        network.seed(rng)
         stepper = Stepper(network, self)
         state = self.__dict__.pop("_stepper_state", None) if incremental else None
         if state is not None and state["kind"] == stepper.kind:
             stepper.load_state(state)
+        else:
+            network.seed(rng)
         self._stepper = stepper
         return stepper
 

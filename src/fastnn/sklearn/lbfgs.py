@@ -53,7 +53,7 @@ def fit_lbfgs(est: Any, network: Network, examples: Examples) -> None:
             options={"maxfun": est.max_fun, "maxiter": est.max_iter, "gtol": est.tol},
         )
     except KeyboardInterrupt:
-        warnings.warn("Training interrupted by user.", stacklevel=4)
+        warnings.warn("Training interrupted by user.", stacklevel=5)
         best = done[0]
     else:
         best = result.x
@@ -64,7 +64,7 @@ def fit_lbfgs(est: Any, network: Network, examples: Examples) -> None:
                 f"{result.status}): {result.message}. Increase max_iter to improve the "
                 "convergence, or scale the data.",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
     value = objective(best)[0]
     penalty = decay * network.penalty()

@@ -128,7 +128,8 @@ class Network:
 
     def penalty(self) -> float:
         """||W||^2 / 2 over the weights of all layers; biases are free."""
-        return sum(kernels.frobenius_norm(coef) ** 2 for coef in self.coefs) / 2
+        norms = [kernels.frobenius_norm(coef) for coef in self.coefs]
+        return sum(norm * norm for norm in norms) / 2
 
     def start_gradient(self, decay: float) -> None:
         """Set the gradients to those of decay * penalty(), for backward passes to add to."""

@@ -27,7 +27,11 @@ class Stepper:
     """
 
     def __init__(self, network: Network, est: Any) -> None:
-        self.network, self.solver, self.kind = network, est.solver, kind(est, network.parameters.dtype)
+        self.network, self.solver, self.kind = (
+            network,
+            est.solver,
+            kind(est, network.parameters.dtype),
+        )
         # AdamW shrinks the weights by itself; the others descend along the penalty's gradient.
         self.alpha = 0.0 if est.solver == "adamw" else est.alpha
         parameters, rate = network.parameters, est.learning_rate_init
@@ -141,7 +145,7 @@ def fit_stochastic(
                 score = None if validation is None else est._score(*validation)
             est.n_iter_ += 1
             est.t_ += n
-            if est._note_epoch(score):
+            if est._note_epoch(score) and best is not None:
                 best = parameters.data.copy()
             if stepper.solver == "sgd" and est.learning_rate == "invscaling":
                 stepper.set_rate(est.learning_rate_init / (est.t_ + 1) ** est.power_t)
@@ -154,10 +158,10 @@ def fit_stochastic(
                     f"Stochastic Optimizer: Maximum iterations ({est.max_iter}) reached and the "
                     "optimization hasn't converged yet.",
                     ConvergenceWarning,
-                    stacklevel=4,
+                    stacklevel=5,
                 )
     except KeyboardInterrupt:
-        warnings.warn("Training interrupted by user.", stacklevel=4)
+        warnings.warn("Training interrupted by user.", stacklevel=5)
     if best is not None:
         parameters.data[:] = best
 
@@ -187,7 +191,7 @@ def _batch_size(est: Any, n: int) -> int:
     if est.batch_size > n:
         warnings.warn(
             f"batch_size {est.batch_size} is larger than the number of samples, {n}; it is clipped",
-            stacklevel=5,
+            stacklevel=6,
         )
     return min(int(est.batch_size), n)
 
