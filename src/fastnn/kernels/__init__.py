@@ -12,14 +12,15 @@ from .activation import (
     tanh,
     tanh_backward,
 )
+from .cross_entropy import cross_entropy
 from .dispatch import build_info
 from .dropout import dropout, dropout_backward, philox
 from .linear import linear_backward
-from .loss import cross_entropy, mse
+from .loss import bce_with_logits, huber, l1, mse
 from .matmul import gemm, matmul
 from .norm import frobenius_norm
 from .packed import PackedMatrix, pack
-from .softmax import softmax, softmax_backward
+from .softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 from .threads import get_num_threads, num_threads, set_num_threads, thread_info
 from .update import adam_update, adamw_update, scale, sgd_update
 
@@ -27,6 +28,7 @@ __all__ = [
     "PackedMatrix",
     "adam_update",
     "adamw_update",
+    "bce_with_logits",
     "build_info",
     "cross_entropy",
     "dropout",
@@ -36,7 +38,11 @@ __all__ = [
     "gelu_backward",
     "gemm",
     "get_num_threads",
+    "huber",
+    "l1",
     "linear_backward",
+    "log_softmax",
+    "log_softmax_backward",
     "matmul",
     "mse",
     "num_threads",

@@ -18,6 +18,12 @@ cdef extern from "leaves.h" nogil:
         FASTNN_ACT_SIGMOID
         FASTNN_ACT_SILU
 
+    enum:
+        FASTNN_LOSS_MSE
+        FASTNN_LOSS_L1
+        FASTNN_LOSS_HUBER
+        FASTNN_LOSS_BCE
+
     struct fastnn_adam_f32:
         float grad_scale, l2, keep, beta1, beta2, one_minus_beta1, one_minus_beta2, step_size, inv_sqrt_correction2, eps
 
@@ -40,12 +46,15 @@ cdef extern from "leaves.h" nogil:
         void (*activation_backward)(int, int64_t, int64_t, const float*, int64_t, const float*, int64_t, float*, int64_t, float*) noexcept nogil
         void (*scale)(int64_t, float, float*) noexcept nogil
         void (*add)(int64_t, const float*, float*) noexcept nogil
-        double (*mse)(int64_t, const float*, const float*, double, float*) noexcept nogil
         void (*sum_squares)(int64_t, const float*, double, double*, double*) noexcept nogil
         float (*max_abs)(int64_t, const float*) noexcept nogil
-        void (*softmax)(int64_t, const float*, float*) noexcept nogil
-        void (*softmax_backward)(int64_t, const float*, const float*, float*) noexcept nogil
-        double (*cross_entropy)(int64_t, const float*, int64_t, double, float*) noexcept nogil
+        void (*softmax)(int64_t, int64_t, const float*, int64_t, float*, int64_t) noexcept nogil
+        void (*softmax_backward)(int64_t, int64_t, const float*, int64_t, const float*, int64_t, float*, int64_t) noexcept nogil
+        void (*log_softmax)(int64_t, int64_t, const float*, int64_t, float*, int64_t) noexcept nogil
+        void (*log_softmax_backward)(int64_t, int64_t, const float*, int64_t, const float*, int64_t, float*, int64_t) noexcept nogil
+        void (*cross_entropy)(int64_t, int64_t, const float*, int64_t, const int64_t*, const double*, double, float*, int64_t, double*) noexcept nogil
+        double (*cross_entropy_soft)(int64_t, const float*, const float*, int64_t, const float*, double, double, double, float*) noexcept nogil
+        double (*loss)(int, int64_t, const float*, const float*, const float*, const float*, float, float, float*, float*) noexcept nogil
         void (*philox)(int64_t, uint64_t, uint64_t, uint64_t, uint32_t*) noexcept nogil
         void (*dropout)(int64_t, const float*, const float*, double, uint64_t, uint64_t, uint64_t, float*) noexcept nogil
         void (*sgd)(int64_t, float*, const float*, float*, float, float, int, float, float) noexcept nogil
@@ -67,12 +76,15 @@ cdef extern from "leaves.h" nogil:
         void (*activation_backward)(int, int64_t, int64_t, const double*, int64_t, const double*, int64_t, double*, int64_t, double*) noexcept nogil
         void (*scale)(int64_t, double, double*) noexcept nogil
         void (*add)(int64_t, const double*, double*) noexcept nogil
-        double (*mse)(int64_t, const double*, const double*, double, double*) noexcept nogil
         void (*sum_squares)(int64_t, const double*, double, double*, double*) noexcept nogil
         double (*max_abs)(int64_t, const double*) noexcept nogil
-        void (*softmax)(int64_t, const double*, double*) noexcept nogil
-        void (*softmax_backward)(int64_t, const double*, const double*, double*) noexcept nogil
-        double (*cross_entropy)(int64_t, const double*, int64_t, double, double*) noexcept nogil
+        void (*softmax)(int64_t, int64_t, const double*, int64_t, double*, int64_t) noexcept nogil
+        void (*softmax_backward)(int64_t, int64_t, const double*, int64_t, const double*, int64_t, double*, int64_t) noexcept nogil
+        void (*log_softmax)(int64_t, int64_t, const double*, int64_t, double*, int64_t) noexcept nogil
+        void (*log_softmax_backward)(int64_t, int64_t, const double*, int64_t, const double*, int64_t, double*, int64_t) noexcept nogil
+        void (*cross_entropy)(int64_t, int64_t, const double*, int64_t, const int64_t*, const double*, double, double*, int64_t, double*) noexcept nogil
+        double (*cross_entropy_soft)(int64_t, const double*, const double*, int64_t, const double*, double, double, double, double*) noexcept nogil
+        double (*loss)(int, int64_t, const double*, const double*, const double*, const double*, double, double, double*, double*) noexcept nogil
         void (*philox)(int64_t, uint64_t, uint64_t, uint64_t, uint32_t*) noexcept nogil
         void (*dropout)(int64_t, const double*, const double*, double, uint64_t, uint64_t, uint64_t, double*) noexcept nogil
         void (*sgd)(int64_t, double*, const double*, double*, double, double, int, double, double) noexcept nogil
@@ -185,12 +197,6 @@ cdef inline void add_run(int64_t n, const real *x, real *y) noexcept nogil:
     else:
         leaves_f64.add(n, x, y)
 
-cdef inline double mse_run(int64_t n, const real *pred, const real *target, double factor, real *dpred) noexcept nogil:
-    if real is float:
-        return leaves_f32.mse(n, pred, target, factor, dpred)
-    else:
-        return leaves_f64.mse(n, pred, target, factor, dpred)
-
 
 # reduce.h
 
@@ -209,23 +215,55 @@ cdef inline real max_abs_run(int64_t n, const real *x) noexcept nogil:
 
 # softmax.h
 
-cdef inline void softmax_row(int64_t n, const real *x, real *y) noexcept nogil:
+cdef inline void softmax_block(int64_t m, int64_t n, const real *x, int64_t ldx, real *y, int64_t ldy) noexcept nogil:
     if real is float:
-        leaves_f32.softmax(n, x, y)
+        leaves_f32.softmax(m, n, x, ldx, y, ldy)
     else:
-        leaves_f64.softmax(n, x, y)
+        leaves_f64.softmax(m, n, x, ldx, y, ldy)
 
-cdef inline void softmax_backward_row(int64_t n, const real *dy, const real *y, real *dx) noexcept nogil:
+cdef inline void softmax_backward_block(int64_t m, int64_t n, const real *dy, int64_t lddy, const real *y, int64_t ldy, real *dx,
+                                        int64_t lddx) noexcept nogil:
     if real is float:
-        leaves_f32.softmax_backward(n, dy, y, dx)
+        leaves_f32.softmax_backward(m, n, dy, lddy, y, ldy, dx, lddx)
     else:
-        leaves_f64.softmax_backward(n, dy, y, dx)
+        leaves_f64.softmax_backward(m, n, dy, lddy, y, ldy, dx, lddx)
 
-cdef inline double cross_entropy_row(int64_t n, const real *logits, int64_t target, double factor, real *dlogits) noexcept nogil:
+cdef inline void log_softmax_block(int64_t m, int64_t n, const real *x, int64_t ldx, real *y, int64_t ldy) noexcept nogil:
     if real is float:
-        return leaves_f32.cross_entropy(n, logits, target, factor, dlogits)
+        leaves_f32.log_softmax(m, n, x, ldx, y, ldy)
     else:
-        return leaves_f64.cross_entropy(n, logits, target, factor, dlogits)
+        leaves_f64.log_softmax(m, n, x, ldx, y, ldy)
+
+cdef inline void log_softmax_backward_block(int64_t m, int64_t n, const real *dy, int64_t lddy, const real *y, int64_t ldy, real *dx,
+                                            int64_t lddx) noexcept nogil:
+    if real is float:
+        leaves_f32.log_softmax_backward(m, n, dy, lddy, y, ldy, dx, lddx)
+    else:
+        leaves_f64.log_softmax_backward(m, n, dy, lddy, y, ldy, dx, lddx)
+
+
+# loss.h
+
+cdef inline void cross_entropy_block(int64_t m, int64_t n, const real *logits, int64_t ldlogits, const int64_t *targets, const double *weights,
+                                     double scale, real *dlogits, int64_t lddlogits, double *losses) noexcept nogil:
+    if real is float:
+        leaves_f32.cross_entropy(m, n, logits, ldlogits, targets, weights, scale, dlogits, lddlogits, losses)
+    else:
+        leaves_f64.cross_entropy(m, n, logits, ldlogits, targets, weights, scale, dlogits, lddlogits, losses)
+
+cdef inline double cross_entropy_soft_row(int64_t n, const real *logits, const real *q, int64_t label, const real *weight, double keep, double smooth,
+                                          double scale, real *dlogits) noexcept nogil:
+    if real is float:
+        return leaves_f32.cross_entropy_soft(n, logits, q, label, weight, keep, smooth, scale, dlogits)
+    else:
+        return leaves_f64.cross_entropy_soft(n, logits, q, label, weight, keep, smooth, scale, dlogits)
+
+cdef inline double loss_run(int kind, int64_t n, const real *x, const real *t, const real *weight, const real *positive, real delta, real factor,
+                            real *dx, real *losses) noexcept nogil:
+    if real is float:
+        return leaves_f32.loss(kind, n, x, t, weight, positive, delta, factor, dx, losses)
+    else:
+        return leaves_f64.loss(kind, n, x, t, weight, positive, delta, factor, dx, losses)
 
 
 # dropout.h

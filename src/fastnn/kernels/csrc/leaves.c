@@ -9,6 +9,7 @@
 #include "elementwise.h"
 #include "gemm.h"
 #include "gemv.h"
+#include "loss.h"
 #include "pack.h"
 #include "reduce.h"
 #include "softmax.h"
@@ -41,12 +42,15 @@ const struct JOIN(fastnn_leaves_, SUFFIX) TABLE(FASTNN_ISA, SUFFIX) = {
     .activation_backward = activation_backward,
     .scale = scale,
     .add = add,
-    .mse = mse,
     .sum_squares = sum_squares,
     .max_abs = max_abs,
     .softmax = softmax,
     .softmax_backward = softmax_backward,
+    .log_softmax = log_softmax,
+    .log_softmax_backward = log_softmax_backward,
     .cross_entropy = cross_entropy,
+    .cross_entropy_soft = cross_entropy_soft,
+    .loss = loss,
     .philox = philox,
     .dropout = dropout,
     .sgd = sgd,

@@ -20,6 +20,9 @@ enum {
     FASTNN_ACT_SILU = 6
 };
 
+/* Elementwise losses. */
+enum { FASTNN_LOSS_MSE = 0, FASTNN_LOSS_L1 = 1, FASTNN_LOSS_HUBER = 2, FASTNN_LOSS_BCE = 3 };
+
 /* Scalars of one Adam or AdamW step, computed once per step in double (see update.pyx). */
 #define FASTNN_ADAM_STEP(R, S)                                                                                                                       \
     struct fastnn_adam_##S {                                                                                                                         \
@@ -49,14 +52,20 @@ enum {
         /* elementwise.h */                                                                                                                          \
         void (*scale)(int64_t n, R factor, R *x);                                                                                                    \
         void (*add)(int64_t n, const R *x, R *y);                                                                                                    \
-        double (*mse)(int64_t n, const R *pred, const R *target, double scale, R *dpred);                                                            \
         /* reduce.h */                                                                                                                               \
         void (*sum_squares)(int64_t n, const R *x, double scale, double *hi, double *lo);                                                            \
         R (*max_abs)(int64_t n, const R *x);                                                                                                         \
         /* softmax.h */                                                                                                                              \
-        void (*softmax)(int64_t n, const R *x, R *y);                                                                                                \
-        void (*softmax_backward)(int64_t n, const R *dy, const R *y, R *dx);                                                                          \
-        double (*cross_entropy)(int64_t n, const R *logits, int64_t target, double scale, R *dlogits);                                               \
+        void (*softmax)(int64_t m, int64_t n, const R *x, int64_t ldx, R *y, int64_t ldy);                                                           \
+        void (*softmax_backward)(int64_t m, int64_t n, const R *dy, int64_t lddy, const R *y, int64_t ldy, R *dx, int64_t lddx);                     \
+        void (*log_softmax)(int64_t m, int64_t n, const R *x, int64_t ldx, R *y, int64_t ldy);                                                       \
+        void (*log_softmax_backward)(int64_t m, int64_t n, const R *dy, int64_t lddy, const R *y, int64_t ldy, R *dx, int64_t lddx);                 \
+        /* loss.h */                                                                                                                                 \
+        void (*cross_entropy)(int64_t m, int64_t n, const R *logits, int64_t ldlogits, const int64_t *targets, const double *weights, double scale,  \
+                              R *dlogits, int64_t lddlogits, double *losses);                                                                        \
+        double (*cross_entropy_soft)(int64_t n, const R *logits, const R *q, int64_t label, const R *weight, double keep, double smooth, double scale,\
+                                     R *dlogits);                                                                                                    \
+        double (*loss)(int kind, int64_t n, const R *x, const R *t, const R *weight, const R *positive, R delta, R factor, R *dx, R *losses);        \
         /* dropout.h */                                                                                                                              \
         void (*philox)(int64_t n, uint64_t seed, uint64_t step, uint64_t block, uint32_t *out);                                                      \
         void (*dropout)(int64_t n, const R *x, const R *residual, double p, uint64_t seed, uint64_t step, uint64_t first, R *y);                     \
