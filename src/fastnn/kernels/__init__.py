@@ -22,10 +22,19 @@ from .norm import frobenius_norm
 from .packed import PackedMatrix, pack
 from .softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 from .threads import get_num_threads, num_threads, set_num_threads, thread_info
-from .update import adam_update, adamw_update, scale, sgd_update
+from .update import (
+    adagrad_update,
+    adam_update,
+    adamw_update,
+    ema_update,
+    rmsprop_update,
+    scale,
+    sgd_update,
+)
 
 __all__ = [
     "PackedMatrix",
+    "adagrad_update",
     "adam_update",
     "adamw_update",
     "bce_with_logits",
@@ -33,6 +42,7 @@ __all__ = [
     "cross_entropy",
     "dropout",
     "dropout_backward",
+    "ema_update",
     "frobenius_norm",
     "gelu",
     "gelu_backward",
@@ -50,6 +60,7 @@ __all__ = [
     "philox",
     "relu",
     "relu_backward",
+    "rmsprop_update",
     "scale",
     "set_num_threads",
     "sgd_update",

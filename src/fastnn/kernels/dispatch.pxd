@@ -23,12 +23,17 @@ cdef extern from "leaves.h" nogil:
         FASTNN_LOSS_L1
         FASTNN_LOSS_HUBER
         FASTNN_LOSS_BCE
+        FASTNN_SGD
+        FASTNN_MOMENTUM
+        FASTNN_NESTEROV
+        FASTNN_ADAM
+        FASTNN_RMSPROP
+        FASTNN_ADAGRAD
+        FASTNN_AVERAGE
 
-    struct fastnn_adam_f32:
-        float grad_scale, l2, keep, beta1, beta2, one_minus_beta1, one_minus_beta2, step_size, inv_sqrt_correction2, eps
-
-    struct fastnn_adam_f64:
-        double grad_scale, l2, keep, beta1, beta2, one_minus_beta1, one_minus_beta2, step_size, inv_sqrt_correction2, eps
+    struct fastnn_step:
+        int rule
+        double grad_scale, l2, shrink, lr, keep1, take1, keep2, take2, unbias2, eps
 
     struct fastnn_leaves_f32:
         int64_t lanes, mr, nr, dot_tile, dot_rows, dot_columns
@@ -57,8 +62,7 @@ cdef extern from "leaves.h" nogil:
         double (*loss)(int, int64_t, const float*, const float*, const float*, const float*, float, float, float*, float*) noexcept nogil
         void (*philox)(int64_t, uint64_t, uint64_t, uint64_t, uint32_t*) noexcept nogil
         void (*dropout)(int64_t, const float*, const float*, double, uint64_t, uint64_t, uint64_t, float*) noexcept nogil
-        void (*sgd)(int64_t, float*, const float*, float*, float, float, int, float, float) noexcept nogil
-        void (*adam)(int64_t, float*, const float*, float*, float*, const fastnn_adam_f32*) noexcept nogil
+        void (*update)(int64_t, float*, const float*, float*, float*, float*, const fastnn_step*) noexcept nogil
 
     struct fastnn_leaves_f64:
         int64_t lanes, mr, nr, dot_tile, dot_rows, dot_columns
@@ -87,8 +91,7 @@ cdef extern from "leaves.h" nogil:
         double (*loss)(int, int64_t, const double*, const double*, const double*, const double*, double, double, double*, double*) noexcept nogil
         void (*philox)(int64_t, uint64_t, uint64_t, uint64_t, uint32_t*) noexcept nogil
         void (*dropout)(int64_t, const double*, const double*, double, uint64_t, uint64_t, uint64_t, double*) noexcept nogil
-        void (*sgd)(int64_t, double*, const double*, double*, double, double, int, double, double) noexcept nogil
-        void (*adam)(int64_t, double*, const double*, double*, double*, const fastnn_adam_f64*) noexcept nogil
+        void (*update)(int64_t, double*, const double*, double*, double*, double*, const fastnn_step*) noexcept nogil
 
 cdef const fastnn_leaves_f32 *leaves_f32
 cdef const fastnn_leaves_f64 *leaves_f64
@@ -278,9 +281,8 @@ cdef inline void dropout_run(int64_t n, const real *x, const real *residual, dou
 
 # update.h
 
-cdef inline void sgd_run(int64_t n, real *p, const real *g, real *m, real lr, real momentum, int nesterov, real weight_decay,
-                         real grad_scale) noexcept nogil:
+cdef inline void update_run(int64_t n, real *p, const real *g, real *m, real *v, real *c, const fastnn_step *step) noexcept nogil:
     if real is float:
-        leaves_f32.sgd(n, p, g, m, lr, momentum, nesterov, weight_decay, grad_scale)
+        leaves_f32.update(n, p, g, m, v, c, step)
     else:
-        leaves_f64.sgd(n, p, g, m, lr, momentum, nesterov, weight_decay, grad_scale)
+        leaves_f64.update(n, p, g, m, v, c, step)

@@ -1,156 +1,179 @@
 """Steps of optimizers over flat arrays, in one pass over memory, in place.
 
-    SGD     d = s g + wd p;  m = mu m + d;  p -= lr m                 (Nesterov: p -= lr (d + mu m); without momentum: p -= lr d)
-    Adam    d = s g + wd p;  m = b1 m + (1 - b1) d;  v = b2 v + (1 - b2) d^2;  p -= lr m' / (sqrt(v') + eps)      (Kingma and Ba 2015)
-    AdamW   d = s g;  p *= 1 - lr wd  first                                                                       (Loshchilov and Hutter 2019)
+    d = s g + wd p, then p -= lr u, with u by the rule:
+    SGD      u = d; with momentum m = mu m + d, u = m, or u = d + mu m               (Nesterov, after Sutskever et al. 2013)
+    Adam     m = b1 m + (1 - b1) d;  v = b2 v + (1 - b2) d^2;  u = m' / (sqrt(v') + eps)              (Kingma and Ba 2015)
+    AdamW    the same with d = s g, and p -= lr (wd p + u)                                    (Loshchilov and Hutter 2019)
+    RMSprop  v = a v + (1 - a) d^2;  u = d / (sqrt(v) + eps); centred: v - c^2 under the root, c = a c + (1 - a) d;
+             with momentum m = mu m + u, u = m                                       (Tieleman and Hinton 2012, Graves 2013)
+    Adagrad  v += d^2;  u = d / (sqrt(v) + eps), lr / (1 + (t - 1) lr_decay) for lr      (Duchi, Hazan and Singer 2011)
+    EMA      average += (1 - decay) (p - average)
 
 m' = m / (1 - b1^t) and v' = v / (1 - b2^t) correct the bias; those scalars are computed in double, once per step. s scales the gradient as it is
-read (clipping, accumulation). Accuracy: a few roundings of the real type an element.
+read (clipping, accumulation). The formulas are PyTorch's. Accuracy: a few roundings of the real type an element.
 """
 cimport numpy as cnp
-from cython.parallel cimport parallel
-from libc.math cimport sqrt
+from libc.math cimport pow, sqrt
 from libc.stdint cimport int64_t
 
-
-
-from .arrays cimport BAD_ARGUMENT, OK, check_overlap, check_status, output_like, real_type, shaped_like
-from .dispatch cimport fastnn_adam_f32, fastnn_adam_f64, leaves_f32, leaves_f64, real, scale_run, sgd_run
-from .threads cimport share, team_size, thread_id, threads_for
+from .arrays cimport BAD_ARGUMENT, check_overlap, check_status, output_like, real_type, shaped_like
+from .dispatch cimport (FASTNN_ADAGRAD, FASTNN_ADAM, FASTNN_AVERAGE, FASTNN_MOMENTUM, FASTNN_NESTEROV, FASTNN_RMSPROP, FASTNN_SGD,
+                        fastnn_step)
+from .update_loops cimport scale_flat, update_flat
 
 cnp.import_array()
 
-cdef enum:
-    BLOCK = 4096        # elements: threads divide a run in such blocks
-    GRAIN = 16384       # elements a thread should have. Adam over 32,768: 5.5 us by one thread, 3.9 by two
+
+# The scalars of each rule.
+
+cdef fastnn_step sgd_step(bint has_momentum, double lr, double momentum, bint nesterov, double weight_decay, double grad_scale) noexcept nogil:
+    return fastnn_step(rule=(FASTNN_NESTEROV if nesterov else FASTNN_MOMENTUM) if has_momentum else FASTNN_SGD, grad_scale=grad_scale,
+                       l2=weight_decay, shrink=0, lr=lr, keep1=momentum, take1=1, keep2=0, take2=0, unbias2=1, eps=0)
 
 
-cdef bint my_run(int team, int thread, int64_t n, int64_t *first, int64_t *count) noexcept nogil:
-    """This thread's run of whole blocks of 0..n-1; False if it has none."""
-    cdef int64_t last
-    share((n + BLOCK - 1) // BLOCK, team, thread, first, &last)
-    first[0] *= BLOCK
-    count[0] = min(last * BLOCK, n) - first[0]
-    return count[0] > 0
+cdef fastnn_step adam_step(int64_t step, double lr, double beta1, double beta2, double eps, double weight_decay, bint decoupled,
+                           double grad_scale) noexcept nogil:
+    return fastnn_step(rule=FASTNN_ADAM, grad_scale=grad_scale, l2=0 if decoupled else weight_decay, shrink=lr * weight_decay if decoupled else 0,
+                       lr=lr / (1 - pow(beta1, step)), keep1=beta1, take1=1 - beta1, keep2=beta2, take2=1 - beta2,
+                       unbias2=1 / sqrt(1 - pow(beta2, step)), eps=eps)
 
 
-cdef void sgd_share(int team, int thread, int64_t n, real *p, const real *g, real *m, real lr, real momentum, int nesterov,
-                    real weight_decay, real grad_scale) noexcept nogil:
-    cdef int64_t i, count
-    if my_run(team, thread, n, &i, &count):
-        sgd_run(count, p + i, g + i, NULL if m is NULL else m + i, lr, momentum, nesterov, weight_decay, grad_scale)
+cdef fastnn_step rmsprop_step(double lr, double alpha, double eps, double momentum, double weight_decay, double grad_scale) noexcept nogil:
+    return fastnn_step(rule=FASTNN_RMSPROP, grad_scale=grad_scale, l2=weight_decay, shrink=0, lr=lr, keep1=momentum, take1=1, keep2=alpha,
+                       take2=1 - alpha, unbias2=1, eps=eps)
 
 
-cdef int sgd(int64_t n, real *p, const real *g, real *m, double lr, double momentum, int nesterov, double weight_decay,
-             double grad_scale) noexcept nogil:
-    cdef int team
-    if n < 0 or (n > 0 and (p is NULL or g is NULL)) or (n > 0 and m is NULL and momentum != 0):
-        return BAD_ARGUMENT
-    team = threads_for(n, GRAIN)
-    if team == 1:
-        sgd_share(1, 0, n, p, g, m, <real>lr, <real>momentum, nesterov, <real>weight_decay, <real>grad_scale)
-    else:
-        with parallel(num_threads=team):
-            sgd_share(team_size(), thread_id(), n, p, g, m, <real>lr, <real>momentum, nesterov, <real>weight_decay, <real>grad_scale)
-    return OK
+cdef fastnn_step adagrad_step(int64_t step, double lr, double lr_decay, double eps, double weight_decay, double grad_scale) noexcept nogil:
+    return fastnn_step(rule=FASTNN_ADAGRAD, grad_scale=grad_scale, l2=weight_decay, shrink=0, lr=lr / (1 + (step - 1) * lr_decay), keep1=0,
+                       take1=0, keep2=0, take2=0, unbias2=1, eps=eps)
 
 
-cdef void adam_share(int team, int thread, int64_t n, real *p, const real *g, real *m, real *v, const fastnn_adam_f64 *s) noexcept nogil:
-    cdef int64_t i, count
-    cdef fastnn_adam_f32 narrow
-    if not my_run(team, thread, n, &i, &count):
-        return
-    if real is float:
-        narrow = fastnn_adam_f32(<float>s.grad_scale, <float>s.l2, <float>s.keep, <float>s.beta1, <float>s.beta2, <float>s.one_minus_beta1,
-                                 <float>s.one_minus_beta2, <float>s.step_size, <float>s.inv_sqrt_correction2, <float>s.eps)
-        leaves_f32.adam(count, p + i, g + i, m + i, v + i, &narrow)
-    else:
-        leaves_f64.adam(count, p + i, g + i, m + i, v + i, s)
+cdef fastnn_step ema_step(double decay) noexcept nogil:
+    return fastnn_step(rule=FASTNN_AVERAGE, grad_scale=1, l2=0, shrink=0, lr=0, keep1=0, take1=1 - decay, keep2=0, take2=0, unbias2=1, eps=0)
 
 
-cdef int adam(int64_t n, real *p, const real *g, real *m, real *v, int64_t step, double lr, double beta1, double beta2, double eps,
-              double weight_decay, int decoupled, double grad_scale) noexcept nogil:
-    cdef int team
-    cdef fastnn_adam_f64 s
-    if n < 0 or step < 1 or (n > 0 and (p is NULL or g is NULL or m is NULL or v is NULL)):
-        return BAD_ARGUMENT
-    s.grad_scale = grad_scale
-    s.l2 = 0 if decoupled else weight_decay
-    s.keep = 1 - lr * weight_decay if decoupled else 1
-    s.beta1, s.beta2, s.eps = beta1, beta2, eps
-    s.one_minus_beta1, s.one_minus_beta2 = 1 - beta1, 1 - beta2
-    s.step_size = lr / (1 - beta1 ** <double>step)
-    s.inv_sqrt_correction2 = 1 / sqrt(1 - beta2 ** <double>step)
-    team = threads_for(n, GRAIN)
-    if team == 1:
-        adam_share(1, 0, n, p, g, m, v, &s)
-    else:
-        with parallel(num_threads=team):
-            adam_share(team_size(), thread_id(), n, p, g, m, v, &s)
-    return OK
-
-
-cdef void scale_share(int team, int thread, int64_t n, real factor, real *x) noexcept nogil:
-    cdef int64_t i, count
-    if my_run(team, thread, n, &i, &count):
-        scale_run(count, factor, x + i)
-
-
-cdef int scale_flat(int64_t n, double factor, real *x) noexcept nogil:
-    cdef int team
-    if n < 0 or (n > 0 and x is NULL):
-        return BAD_ARGUMENT
-    team = threads_for(n, 2 * GRAIN)
-    if team == 1:
-        scale_share(1, 0, n, <real>factor, x)
-    else:
-        with parallel(num_threads=team):
-            scale_share(team_size(), thread_id(), n, <real>factor, x)
-    return OK
-
+# Pointer faces.
 
 cdef int sgd_f32(int64_t n, float *p, const float *g, float *m, double lr, double momentum, int nesterov, double weight_decay,
                  double grad_scale) noexcept nogil:
-    return sgd(n, p, g, m, lr, momentum, nesterov, weight_decay, grad_scale)
-
-
-cdef int sgd_f64(int64_t n, double *p, const double *g, double *m, double lr, double momentum, int nesterov, double weight_decay,
-                 double grad_scale) noexcept nogil:
-    return sgd(n, p, g, m, lr, momentum, nesterov, weight_decay, grad_scale)
+    cdef fastnn_step s = sgd_step(m is not NULL or momentum != 0, lr, momentum, nesterov, weight_decay, grad_scale)
+    return update_flat(n, p, g, m, NULL, NULL, &s, 0, NULL)
 
 
 cdef int adam_f32(int64_t n, float *p, const float *g, float *m, float *v, int64_t step, double lr, double beta1, double beta2, double eps,
                   double weight_decay, int decoupled, double grad_scale) noexcept nogil:
-    return adam(n, p, g, m, v, step, lr, beta1, beta2, eps, weight_decay, decoupled, grad_scale)
+    cdef fastnn_step s = adam_step(step, lr, beta1, beta2, eps, weight_decay, decoupled, grad_scale)
+    return update_flat(n, p, g, m, v, NULL, &s, 0, NULL) if step >= 1 else BAD_ARGUMENT
 
 
-cdef int adam_f64(int64_t n, double *p, const double *g, double *m, double *v, int64_t step, double lr, double beta1, double beta2,
-                  double eps, double weight_decay, int decoupled, double grad_scale) noexcept nogil:
-    return adam(n, p, g, m, v, step, lr, beta1, beta2, eps, weight_decay, decoupled, grad_scale)
+cdef int rmsprop_f32(int64_t n, float *p, const float *g, float *v, float *m, float *c, double lr, double alpha, double eps,
+                     double momentum, double weight_decay, double grad_scale) noexcept nogil:
+    cdef fastnn_step s = rmsprop_step(lr, alpha, eps, momentum, weight_decay, grad_scale)
+    return update_flat(n, p, g, m, v, c, &s, 0, NULL) if m is not NULL or n == 0 or momentum == 0 else BAD_ARGUMENT
+
+
+cdef int adagrad_f32(int64_t n, float *p, const float *g, float *v, int64_t step, double lr, double lr_decay, double eps,
+                     double weight_decay, double grad_scale) noexcept nogil:
+    cdef fastnn_step s = adagrad_step(step, lr, lr_decay, eps, weight_decay, grad_scale)
+    return update_flat(n, p, g, NULL, v, NULL, &s, 0, NULL) if step >= 1 else BAD_ARGUMENT
+
+
+cdef int ema_f32(int64_t n, float *average, const float *p, double decay) noexcept nogil:
+    cdef fastnn_step s = ema_step(decay)
+    return update_flat(n, average, p, NULL, NULL, NULL, &s, 0, NULL)
 
 
 cdef int scale_f32(int64_t n, double factor, float *x) noexcept nogil:
     return scale_flat(n, factor, x)
 
 
+cdef int sgd_f64(int64_t n, double *p, const double *g, double *m, double lr, double momentum, int nesterov, double weight_decay,
+                 double grad_scale) noexcept nogil:
+    cdef fastnn_step s = sgd_step(m is not NULL or momentum != 0, lr, momentum, nesterov, weight_decay, grad_scale)
+    return update_flat(n, p, g, m, NULL, NULL, &s, 0, NULL)
+
+
+cdef int adam_f64(int64_t n, double *p, const double *g, double *m, double *v, int64_t step, double lr, double beta1, double beta2, double eps,
+                  double weight_decay, int decoupled, double grad_scale) noexcept nogil:
+    cdef fastnn_step s = adam_step(step, lr, beta1, beta2, eps, weight_decay, decoupled, grad_scale)
+    return update_flat(n, p, g, m, v, NULL, &s, 0, NULL) if step >= 1 else BAD_ARGUMENT
+
+
+cdef int rmsprop_f64(int64_t n, double *p, const double *g, double *v, double *m, double *c, double lr, double alpha, double eps,
+                     double momentum, double weight_decay, double grad_scale) noexcept nogil:
+    cdef fastnn_step s = rmsprop_step(lr, alpha, eps, momentum, weight_decay, grad_scale)
+    return update_flat(n, p, g, m, v, c, &s, 0, NULL) if m is not NULL or n == 0 or momentum == 0 else BAD_ARGUMENT
+
+
+cdef int adagrad_f64(int64_t n, double *p, const double *g, double *v, int64_t step, double lr, double lr_decay, double eps,
+                     double weight_decay, double grad_scale) noexcept nogil:
+    cdef fastnn_step s = adagrad_step(step, lr, lr_decay, eps, weight_decay, grad_scale)
+    return update_flat(n, p, g, NULL, v, NULL, &s, 0, NULL) if step >= 1 else BAD_ARGUMENT
+
+
+cdef int ema_f64(int64_t n, double *average, const double *p, double decay) noexcept nogil:
+    cdef fastnn_step s = ema_step(decay)
+    return update_flat(n, average, p, NULL, NULL, NULL, &s, 0, NULL)
+
+
 cdef int scale_f64(int64_t n, double factor, double *x) noexcept nogil:
     return scale_flat(n, factor, x)
 
 
-cdef int check_flat(tuple arrays, tuple names, str op) except -1:
-    """All are C-contiguous, of the type and shape of the first, apart from each other, and all but the gradient "g" are writable."""
-    cdef cnp.ndarray x, like = <cnp.ndarray>arrays[0]
-    for array, name in zip(arrays, names):
-        x = shaped_like(array, like, op, name, names[0]) if name == "g" else output_like(array, like, op, name, names[0])
+# Faces on arrays.
+
+cdef struct Flat:
+    int typenum
+    int64_t n
+    void *x[5]              # p, g, m, v, c; NULL for None
+
+
+cdef int flat(tuple arrays, tuple names, str op, Flat *f, int optional=0) except -1:
+    """Describe the arrays: C-contiguous, of the type and shape of the first, apart from each other, and all but the second, the gradient,
+    writable. Those whose bit is set in `optional` may be None."""
+    cdef cnp.ndarray x, like
+    cdef int i, j
+    f.typenum = real_type(arrays[0], op, names[0])
+    like = <cnp.ndarray>arrays[0]
+    f.n = cnp.PyArray_SIZE(like)
+    for i in range(5):
+        f.x[i] = NULL
+        if i >= len(arrays) or (arrays[i] is None and optional & 1 << i):
+            continue
+        x = shaped_like(arrays[i], like, op, names[i], names[0]) if i == 1 else output_like(arrays[i], like, op, names[i], names[0])
         if not cnp.PyArray_IS_C_CONTIGUOUS(x):
-            raise ValueError(f"{op}: {name} must be C-contiguous")
-    for i in range(len(arrays)):
+            raise ValueError(f"{op}: {names[i]} must be C-contiguous")
+        f.x[i] = cnp.PyArray_DATA(x)
         for j in range(i):
-            check_overlap(<cnp.ndarray>arrays[i], <cnp.ndarray>arrays[j], op, names[i], names[j])
+            if f.x[j] is not NULL and <char*>f.x[j] < <char*>f.x[i] + cnp.PyArray_NBYTES(x) and <char*>f.x[i] < <char*>f.x[j] + cnp.PyArray_NBYTES(x):
+                check_overlap(x, <cnp.ndarray>arrays[j], op, names[i], names[j])
     return 0
 
 
-def sgd_update(p, g, m=None, *, lr, momentum=0.0, nesterov=False, weight_decay=0.0, grad_scale=1.0):
+cdef int run(const Flat *f, const fastnn_step *s, str op, int64_t n_stops=0, const int64_t *stops=NULL) except -1:
+    cdef int status
+    with nogil:
+        if f.typenum == cnp.NPY_FLOAT:
+            status = update_flat(f.n, <float*>f.x[0], <const float*>f.x[1], <float*>f.x[2], <float*>f.x[3], <float*>f.x[4], s, n_stops, stops)
+        else:
+            status = update_flat(f.n, <double*>f.x[0], <const double*>f.x[1], <double*>f.x[2], <double*>f.x[3], <double*>f.x[4], s, n_stops, stops)
+    return check_status(status, op)
+
+
+cdef int check_mean(double keep, str op, str name) except -1:
+    """keep is the part of a running mean that stays."""
+    if not 0 <= keep < 1:
+        raise ValueError(f"{op}: {name} must be in [0, 1), not {keep}")
+    return 0
+
+
+cdef int check_step(int64_t step, str op) except -1:
+    if step < 1:
+        raise ValueError(f"{op}: step counts from 1, not {step}")
+    return 0
+
+
+def sgd_update(p, g, m=None, *, double lr, double momentum=0.0, bint nesterov=False, double weight_decay=0.0, double grad_scale=1.0):
     """One step of stochastic gradient descent, in place (*Dive into Deep Learning*, sections 12.4 and 12.6).
 
     Parameters
@@ -167,47 +190,32 @@ def sgd_update(p, g, m=None, *, lr, momentum=0.0, nesterov=False, weight_decay=0
     TypeError, ValueError
         If types or shapes differ, an output is read-only, arrays overlap, or m is missing. Nothing has been changed then.
     """
-    cdef int typenum = real_type(p, "sgd_update", "p"), status
     if m is None and (momentum != 0 or nesterov):
         raise ValueError("sgd_update: momentum needs m, an array like p")
-    check_flat((p, g) if m is None else (p, g, m), ("p", "g", "m"), "sgd_update")
-    cdef int64_t n = cnp.PyArray_SIZE(<cnp.ndarray>p)
-    cdef void *pp = cnp.PyArray_DATA(<cnp.ndarray>p)
-    cdef void *pg = cnp.PyArray_DATA(<cnp.ndarray>g)
-    cdef void *pm = NULL if m is None else cnp.PyArray_DATA(<cnp.ndarray>m)
-    cdef double c_lr = lr, c_momentum = momentum, c_decay = weight_decay, c_scale = grad_scale
-    cdef bint c_nesterov = nesterov
-    with nogil:
-        if typenum == cnp.NPY_FLOAT:
-            status = sgd(n, <float*>pp, <float*>pg, <float*>pm, c_lr, c_momentum, c_nesterov, c_decay, c_scale)
-        else:
-            status = sgd(n, <double*>pp, <double*>pg, <double*>pm, c_lr, c_momentum, c_nesterov, c_decay, c_scale)
-    check_status(status, "sgd_update")
+    cdef Flat f
+    flat((p, g, m), ("p", "g", "m"), "sgd_update", &f, 1 << 2)
+    cdef fastnn_step s = sgd_step(m is not None, lr, momentum, nesterov, weight_decay, grad_scale)
+    run(&f, &s, "sgd_update")
 
 
-cdef int any_adam(object p, object g, object m, object v, object step, double lr, double beta1, double beta2, double eps,
-                  double weight_decay, bint decoupled, double grad_scale, str op) except -1:
-    cdef int typenum = real_type(p, op, "p"), status
-    cdef int64_t t = step
-    if t < 1:
-        raise ValueError(f"{op}: step counts from 1, not {step}")
-    if not (0 <= beta1 < 1 and 0 <= beta2 < 1):
-        raise ValueError(f"{op}: beta1 and beta2 must be in [0, 1), not {beta1} and {beta2}")
-    check_flat((p, g, m, v), ("p", "g", "m", "v"), op)
-    cdef int64_t n = cnp.PyArray_SIZE(<cnp.ndarray>p)
-    cdef void *pp = cnp.PyArray_DATA(<cnp.ndarray>p)
-    cdef void *pg = cnp.PyArray_DATA(<cnp.ndarray>g)
-    cdef void *pm = cnp.PyArray_DATA(<cnp.ndarray>m)
-    cdef void *pv = cnp.PyArray_DATA(<cnp.ndarray>v)
-    with nogil:
-        if typenum == cnp.NPY_FLOAT:
-            status = adam(n, <float*>pp, <float*>pg, <float*>pm, <float*>pv, t, lr, beta1, beta2, eps, weight_decay, decoupled, grad_scale)
-        else:
-            status = adam(n, <double*>pp, <double*>pg, <double*>pm, <double*>pv, t, lr, beta1, beta2, eps, weight_decay, decoupled, grad_scale)
-    return check_status(status, op)
+cdef int any_adam(tuple arrays, int64_t step, double lr, double beta1, double beta2, double eps, double weight_decay, bint decoupled,
+                  double grad_scale, str op, object stops=None) except -1:
+    check_step(step, op)
+    check_mean(beta1, op, "beta1")
+    check_mean(beta2, op, "beta2")
+    cdef Flat f
+    flat(arrays, ("p", "g", "m", "v"), op, &f)
+    cdef fastnn_step s = adam_step(step, lr, beta1, beta2, eps, weight_decay, decoupled, grad_scale)
+    if stops is None:
+        return run(&f, &s, op)
+    if not (cnp.PyArray_Check(stops) and cnp.PyArray_TYPE(<cnp.ndarray>stops) == cnp.NPY_INT64 and cnp.PyArray_NDIM(<cnp.ndarray>stops) == 1
+            and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>stops)):
+        raise TypeError(f"{op}: decay_stops must be a contiguous vector of int64")
+    return run(&f, &s, op, cnp.PyArray_SIZE(<cnp.ndarray>stops), <const int64_t*>cnp.PyArray_DATA(<cnp.ndarray>stops))
 
 
-def adam_update(p, g, m, v, *, step, lr, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0, grad_scale=1.0):
+def adam_update(p, g, m, v, *, int64_t step, double lr, double beta1=0.9, double beta2=0.999, double eps=1e-8, double weight_decay=0.0,
+                double grad_scale=1.0):
     """One step of Adam, in place; weight decay is added to the gradient (L2 regularisation).
 
     Parameters
@@ -225,15 +233,103 @@ def adam_update(p, g, m, v, *, step, lr, beta1=0.9, beta2=0.999, eps=1e-8, weigh
     TypeError, ValueError
         If types or shapes differ, an output is read-only, arrays overlap, step < 1 or a beta is outside [0, 1). Nothing has been changed then.
     """
-    any_adam(p, g, m, v, step, lr, beta1, beta2, eps, weight_decay, False, grad_scale, "adam_update")
+    any_adam((p, g, m, v), step, lr, beta1, beta2, eps, weight_decay, False, grad_scale, "adam_update")
 
 
-def adamw_update(p, g, m, v, *, step, lr, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=1e-2, grad_scale=1.0):
-    """One step of AdamW, in place: as `adam_update`, but weight decay shrinks the parameters themselves, p *= 1 - lr * weight_decay."""
-    any_adam(p, g, m, v, step, lr, beta1, beta2, eps, weight_decay, True, grad_scale, "adamw_update")
+def adamw_update(p, g, m, v, *, int64_t step, double lr, double beta1=0.9, double beta2=0.999, double eps=1e-8, double weight_decay=1e-2,
+                 double grad_scale=1.0, decay_stops=None):
+    """One step of AdamW, in place: as `adam_update`, but weight decay shrinks the parameters themselves by lr * weight_decay of them.
+
+    Parameters
+    ----------
+    decay_stops : ndarray of int64 (R,), optional
+        Elements up to the first of these ascending numbers decay, from there to the second they do not, from there to the third they do,
+        and so on. None: all decay.
+    """
+    any_adam((p, g, m, v), step, lr, beta1, beta2, eps, weight_decay, True, grad_scale, "adamw_update", decay_stops)
 
 
-def scale(x, factor):
+def rmsprop_update(p, g, v, m=None, c=None, *, double lr, double alpha=0.99, double eps=1e-8, double momentum=0.0, double weight_decay=0.0,
+                   double grad_scale=1.0):
+    """One step of RMSprop, in place (*Dive into Deep Learning*, section 12.8).
+
+    Parameters
+    ----------
+    p, g : ndarray of float32 or float64, one type and shape, C-contiguous
+        Parameters (updated) and their gradient (read).
+    v : ndarray like p
+        Running mean of the squared gradient (updated), zeros at first.
+    m : ndarray like p
+        The momentum (updated), zeros at first; needed with momentum only.
+    c : ndarray like p
+        Running mean of the gradient (updated), zeros at first. If it is given, the step is divided by the standard deviation of the
+        gradient (centred), not by the root of its mean square.
+    lr, alpha, eps, momentum, weight_decay, grad_scale : float
+
+    Raises
+    ------
+    TypeError, ValueError
+        If types or shapes differ, an output is read-only, arrays overlap, m is missing or alpha is outside [0, 1). Nothing has been changed then.
+    """
+    check_mean(alpha, "rmsprop_update", "alpha")
+    if m is None and momentum != 0:
+        raise ValueError("rmsprop_update: momentum needs m, an array like p")
+    cdef Flat f
+    flat((p, g, m, v, c), ("p", "g", "m", "v", "c"), "rmsprop_update", &f, 1 << 2 | 1 << 4)
+    cdef fastnn_step s = rmsprop_step(lr, alpha, eps, momentum, weight_decay, grad_scale)
+    run(&f, &s, "rmsprop_update")
+
+
+def adagrad_update(p, g, v, *, int64_t step, double lr, double lr_decay=0.0, double eps=1e-10, double weight_decay=0.0, double grad_scale=1.0):
+    """One step of Adagrad, in place (*Dive into Deep Learning*, section 12.7).
+
+    Parameters
+    ----------
+    p, g : ndarray of float32 or float64, one type and shape, C-contiguous
+        Parameters (updated) and their gradient (read).
+    v : ndarray like p
+        Sum of the squared gradients (updated).
+    step : int
+        The number of this step, from 1.
+    lr, lr_decay, eps, weight_decay, grad_scale : float
+        The step is taken with lr / (1 + (step - 1) * lr_decay).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If types or shapes differ, an output is read-only, arrays overlap or step < 1. Nothing has been changed then.
+    """
+    check_step(step, "adagrad_update")
+    cdef Flat f
+    flat((p, g, None, v), ("p", "g", "m", "v"), "adagrad_update", &f, 1 << 2)
+    cdef fastnn_step s = adagrad_step(step, lr, lr_decay, eps, weight_decay, grad_scale)
+    run(&f, &s, "adagrad_update")
+
+
+def ema_update(average, p, double decay):
+    """average += (1 - decay) * (p - average), in place: one step of an exponential moving average.
+
+    Parameters
+    ----------
+    average, p : ndarray of float32 or float64, one type and shape, C-contiguous
+        The average (updated) and what is averaged (read).
+    decay : float
+        In [0, 1]: how much of the average stays.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If types or shapes differ, the average is read-only, the arrays overlap or decay is outside [0, 1]. Nothing has been changed then.
+    """
+    if not 0 <= decay <= 1:
+        raise ValueError(f"ema_update: decay must be in [0, 1], not {decay}")
+    cdef Flat f
+    flat((average, p), ("average", "p"), "ema_update", &f)
+    cdef fastnn_step s = ema_step(decay)
+    run(&f, &s, "ema_update")
+
+
+def scale(x, double factor):
     """x *= factor, in place.
 
     Parameters
@@ -246,11 +342,9 @@ def scale(x, factor):
     TypeError, ValueError
         If x is of another type, read-only or not contiguous.
     """
-    cdef int typenum = real_type(x, "scale", "x"), status
-    check_flat((x,), ("x",), "scale")
-    cdef double c_factor = factor
-    cdef int64_t n = cnp.PyArray_SIZE(<cnp.ndarray>x)
-    cdef void *px = cnp.PyArray_DATA(<cnp.ndarray>x)
+    cdef Flat f
+    flat((x,), ("x",), "scale", &f)
+    cdef int status
     with nogil:
-        status = scale_flat(n, c_factor, <float*>px) if typenum == cnp.NPY_FLOAT else scale_flat(n, c_factor, <double*>px)
+        status = scale_flat(f.n, factor, <float*>f.x[0]) if f.typenum == cnp.NPY_FLOAT else scale_flat(f.n, factor, <double*>f.x[0])
     check_status(status, "scale")

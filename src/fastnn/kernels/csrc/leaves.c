@@ -53,6 +53,5 @@ const struct JOIN(fastnn_leaves_, SUFFIX) TABLE(FASTNN_ISA, SUFFIX) = {
     .loss = loss,
     .philox = philox,
     .dropout = dropout,
-    .sgd = sgd,
-    .adam = adam,
+    .update = update,
 };

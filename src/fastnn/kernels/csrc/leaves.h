@@ -23,11 +23,16 @@ enum {
 /* Elementwise losses. */
 enum { FASTNN_LOSS_MSE = 0, FASTNN_LOSS_L1 = 1, FASTNN_LOSS_HUBER = 2, FASTNN_LOSS_BCE = 3 };
 
-/* Scalars of one Adam or AdamW step, computed once per step in double (see update.pyx). */
-#define FASTNN_ADAM_STEP(R, S)                                                                                                                       \
-    struct fastnn_adam_##S {                                                                                                                         \
-        R grad_scale, l2, keep, beta1, beta2, one_minus_beta1, one_minus_beta2, step_size, inv_sqrt_correction2, eps;                                 \
-    };
+/* Rules of an update, and the scalars of one step by them, computed once per step in double (see update.pyx). A rule reads those of its formula. */
+enum { FASTNN_SGD, FASTNN_MOMENTUM, FASTNN_NESTEROV, FASTNN_ADAM, FASTNN_RMSPROP, FASTNN_ADAGRAD, FASTNN_AVERAGE };
+
+struct fastnn_step {
+    int rule;
+    double grad_scale, l2;             /* d = grad_scale g + l2 p */
+    double shrink, lr;                 /* p -= shrink p + lr change */
+    double keep1, take1, keep2, take2; /* running means: m = keep1 m + take1 d, v = keep2 v + take2 d^2 */
+    double unbias2, eps;               /* Adam: change = m / (unbias2 sqrt(v) + eps) */
+};
 
 #define FASTNN_LEAVES(R, S)                                                                                                                          \
     struct fastnn_leaves_##S {                                                                                                                       \
@@ -70,12 +75,9 @@ enum { FASTNN_LOSS_MSE = 0, FASTNN_LOSS_L1 = 1, FASTNN_LOSS_HUBER = 2, FASTNN_LO
         void (*philox)(int64_t n, uint64_t seed, uint64_t step, uint64_t block, uint32_t *out);                                                      \
         void (*dropout)(int64_t n, const R *x, const R *residual, double p, uint64_t seed, uint64_t step, uint64_t first, R *y);                     \
         /* update.h */                                                                                                                               \
-        void (*sgd)(int64_t n, R *p, const R *g, R *m, R lr, R momentum, int nesterov, R weight_decay, R grad_scale);                                  \
-        void (*adam)(int64_t n, R *p, const R *g, R *m, R *v, const struct fastnn_adam_##S *step);                                                    \
+        void (*update)(int64_t n, R *p, const R *g, R *m, R *v, R *c, const struct fastnn_step *step);                                               \
     };
 
-FASTNN_ADAM_STEP(float, f32)
-FASTNN_ADAM_STEP(double, f64)
 FASTNN_LEAVES(float, f32)
 FASTNN_LEAVES(double, f64)
 

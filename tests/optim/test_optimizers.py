@@ -1,4 +1,4 @@
-"""Optimizers against plain float64 NumPy and against PyTorch; clipping; states; bad arguments."""
+"""Optimizers against plain float64 NumPy and against PyTorch; clipping; bad arguments."""
 
 import numpy as np
 import pytest
@@ -34,6 +34,37 @@ def adamw(p, gradients, *, weight_decay=1e-2, **options):
     return adam(p, gradients, weight_decay=weight_decay, decoupled=True, **options)
 
 
+def rmsprop(
+    p, gradients, *, lr, alpha=0.99, eps=1e-8, weight_decay=0.0, momentum=0.0, centered=False
+):
+    m = v = c = 0.0
+    for g in gradients:
+        g = g + weight_decay * p
+        v = alpha * v + (1 - alpha) * g * g
+        c = alpha * c + (1 - alpha) * g if centered else 0.0
+        m = momentum * m + g / (np.sqrt(v - c * c) + eps)
+        p = p - lr * m
+    return p
+
+
+def adagrad(
+    p,
+    gradients,
+    *,
+    lr,
+    lr_decay=0.0,
+    weight_decay=0.0,
+    initial_accumulator_value=0.0,
+    eps=1e-10,
+):
+    v = initial_accumulator_value
+    for t, g in enumerate(gradients):
+        g = g + weight_decay * p
+        v = v + g * g
+        p = p - lr / (1 + t * lr_decay) * g / (np.sqrt(v) + eps)
+    return p
+
+
 CASES = [
     (optim.SGD, sgd, {"lr": 0.1}),
     (optim.SGD, sgd, {"lr": 0.1, "weight_decay": 0.2}),
@@ -43,6 +74,14 @@ CASES = [
     (optim.Adam, adam, {"lr": 0.02, "betas": (0.8, 0.95), "eps": 1e-3, "weight_decay": 0.1}),
     (optim.AdamW, adamw, {"lr": 0.01}),
     (optim.AdamW, adamw, {"lr": 0.02, "betas": (0.7, 0.9), "eps": 1e-4, "weight_decay": 0.5}),
+    (optim.RMSprop, rmsprop, {"lr": 0.01}),
+    (optim.RMSprop, rmsprop, {"lr": 0.01, "alpha": 0.8, "eps": 1e-3, "weight_decay": 0.1}),
+    (optim.RMSprop, rmsprop, {"lr": 0.01, "momentum": 0.9, "weight_decay": 0.1}),
+    (optim.RMSprop, rmsprop, {"lr": 0.01, "centered": True, "eps": 1e-2}),
+    (optim.RMSprop, rmsprop, {"lr": 0.01, "centered": True, "eps": 1e-2, "momentum": 0.5}),
+    (optim.Adagrad, adagrad, {"lr": 0.1}),
+    (optim.Adagrad, adagrad, {"lr": 0.1, "lr_decay": 0.1, "eps": 1e-3, "weight_decay": 0.1}),
+    (optim.Adagrad, adagrad, {"lr": 0.1, "initial_accumulator_value": 0.3}),
 ]
 NAMES = [f"{make.__name__}-{i}" for i, (make, _, _) in enumerate(CASES)]
 
@@ -90,52 +129,81 @@ def test_scaled_gradients_and_another_lr_for_a_step(make, reference, options):
 
 
 @pytest.mark.parametrize(("make", "reference", "options"), CASES, ids=NAMES)
-def test_a_run_continues_from_its_state(make, reference, options, real):
-    layer = nn.Linear(6, 4, dtype=real, rng=0)
+def test_parts_of_a_batch_add_up_to_the_batch(make, reference, options):
+    x = np.random.default_rng(0).normal(size=(24, 6))
+    y = np.random.default_rng(1).integers(0, 3, 24)
+    whole, parted = nn.MLP((6, 5, 3), dtype="f8", rng=0), nn.MLP((6, 5, 3), dtype="f8", rng=0)
+    for model, n_parts in ((whole, 1), (parted, 4)):
+        optimizer = make(model.parameters(), **options)
+        for _ in range(3):
+            optimizer.zero_grad()
+            for part in np.split(np.arange(24), n_parts):
+                logits, ctx = model.forward(x[part])
+                model.backward(nn.cross_entropy(logits, y[part])[1], ctx, need_dx=False)
+            optimizer.step(grad_scale=1 / n_parts)
+    np.testing.assert_allclose(
+        parted.parameters().data, whole.parameters().data, rtol=1e-9, atol=1e-11
+    )
+
+
+@pytest.mark.parametrize(("make", "reference", "options"), CASES, ids=NAMES)
+def test_a_schedule_is_called_with_the_steps_taken(make, reference, options):
+    seen = []
+
+    def schedule(step):
+        seen.append(step)
+        return options["lr"] * (step + 1)
+
+    by_schedule = run(make, options | {"lr": schedule}, np.float64)[2]
+    layer = nn.Linear(7, 5, bias=False, dtype="f8", rng=0)
     optimizer = make(layer.parameters(), **options)
-    layer.parameters().grad[...] = 0.5
-    for _ in range(3):
+    for step, g in enumerate(run(make, options, np.float64)[1]):
+        layer.weight.grad[...] = g
+        assert optimizer.current_lr == options["lr"]
+        optimizer.step(lr=options["lr"] * (step + 1))
+    np.testing.assert_array_equal(by_schedule, layer.weight.data)
+    assert seen == list(range(N_STEPS))
+
+
+def test_a_schedule_that_leaves_its_range_stops_the_step():
+    layer = nn.Linear(2, 2, rng=0)
+    optimizer = optim.SGD(layer.parameters(), lr=lambda step: 0.1 - 0.2 * step)
+    layer.parameters().grad.fill(1)
+    optimizer.step()
+    before = layer.weight.data.copy()
+    with pytest.raises(ValueError, match=r"lr must be at least 0 and finite, got -0.1 at step 1"):
         optimizer.step()
-    twin = nn.Linear(6, 4, dtype=real, rng=0)
-    twin.load_state(layer.state())
-    twin.parameters().grad[...] = 0.5
-    # made with other numbers, which the state replaces
-    twin_optimizer = make(twin.parameters(), **(options | {"lr": 0.5, "weight_decay": 0.9}))
-    twin_optimizer.load_state_dict(optimizer.state_dict())
-    assert twin_optimizer.steps == 3
-    for each in (optimizer, twin_optimizer):
-        each.step()
-    np.testing.assert_array_equal(twin.weight.data, layer.weight.data)
+    np.testing.assert_array_equal(layer.weight.data, before)
+    assert optimizer.steps == 1
 
 
-def test_a_state_is_a_copy():
-    layer = nn.Linear(2, 2, rng=0)
-    optimizer = optim.Adam(layer.parameters())
-    state = optimizer.state_dict()
-    state["m"].fill(1)
-    assert not optimizer.state_dict()["m"].any()
+def test_adamw_decays_weights_and_not_vectors(real):
+    model = nn.MLP((3, 20, 30, 2), dtype=real, rng=0)
+    model.parameters().data[...] += 1
+    model.parameters().data[...] -= 0.5
+    before = model.state()
+    optimizer = optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.5)
+    optimizer.step()  # without gradients nothing but decay is left
+    for name, value in model.state().items():
+        kept = 0.95 if value.ndim == 2 else 1
+        np.testing.assert_allclose(value, before[name] * kept, rtol=4 * np.finfo(real).eps)
+    optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.5, decay_1d=True).step()
+    np.testing.assert_allclose(model[0].bias.data, before["0.bias"] * 0.95, rtol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("change", "error", "message"),
-    [
-        ({"v": None}, ValueError, r"missing \['v'\]"),
-        ({"momentum": 0.9}, ValueError, r"unexpected \['momentum'\]"),
-        ({"m": np.zeros(3, np.float32)}, ValueError, r"'m' has shape \(3,\)"),
-        ({"m": np.zeros(32)}, TypeError, "'m' is float64, the parameters are float32"),
-        ({"lr": "fast"}, TypeError, "lr must be a number"),
-        ({"beta2": 1.5}, ValueError, "beta2"),
-    ],
-)
-def test_a_state_that_does_not_fit_changes_nothing(change, error, message):
-    layer = nn.Linear(2, 2, rng=0)
-    optimizer = optim.Adam(layer.parameters(), lr=0.1)
-    assert optimizer.m.shape == (32,)  # two parameters, each at a boundary of 16 floats
-    state = optimizer.state_dict() | {"steps": 5, "lr": 0.7} | change
-    state = {name: value for name, value in state.items() if value is not None}
-    with pytest.raises(error, match=message):
-        optimizer.load_state_dict(state)
-    assert optimizer.steps == 0 and optimizer.lr == 0.1
+def test_adamw_finds_what_decays_in_any_order():
+    for shapes in ([(3,), (2, 2)], [(5,)], [(2, 9), (3, 3)], [(2,), (3,), (4, 4, 4), (1,), (2, 1)]):
+        named = {str(i): nn.Parameter(np.ones(shape, "f4")) for i, shape in enumerate(shapes)}
+        params = nn.Parameters(named)
+        optim.AdamW(params, lr=0.1, weight_decay=1.0).step()
+        for parameter in params:
+            want = np.float32(0.9) if parameter.data.ndim >= 2 else 1
+            np.testing.assert_allclose(parameter.data, want, rtol=1e-7)
+    model = nn.MLP((2, 3, 4), rng=0)
+    model.parameters().data[...] = 1
+    optim.AdamW(model[1].parameters(), lr=0.1, weight_decay=1.0).step()  # not at the beginning
+    assert (model[0].weight.data == 1).all() and (model[1].bias.data == 1).all()
+    assert (model[1].weight.data < 1).all()
 
 
 @pytest.mark.parametrize(
@@ -151,6 +219,15 @@ def test_a_state_that_does_not_fit_changes_nothing(change, error, message):
         (lambda p: optim.Adam(p, betas=(0.9, 1.0)), ValueError, "beta2 .* below 1"),
         (lambda p: optim.Adam(p, betas=(-0.1, 0.9)), ValueError, "beta1"),
         (lambda p: optim.Adam(p, eps=0), ValueError, "eps must be above 0"),
+        (lambda p: optim.Adam(p, eps=1e-60), ValueError, "eps must be above 0 in float32"),
+        (lambda p: optim.RMSprop(p, eps=0), ValueError, "eps must be above 0"),
+        (lambda p: optim.RMSprop(p, alpha=1), ValueError, "alpha .* below 1"),
+        (lambda p: optim.RMSprop(p, momentum=1), ValueError, "momentum .* below 1"),
+        (lambda p: optim.Adagrad(p, lr_decay=-1), ValueError, "lr_decay must be at least 0"),
+        (lambda p: optim.Adagrad(p, initial_accumulator_value=-1), ValueError, "initial_acc"),
+        (lambda p: optim.ExponentialMovingAverage(p, decay=1), ValueError, "decay .* below 1"),
+        (lambda p: optim.ExponentialMovingAverage(None), TypeError, "got NoneType"),
+        (lambda p: optim.SGD(p, lr=0.1).step(max_norm=0), ValueError, "max_norm must be above 0"),
         (lambda p: optim.AdamW(list(p)), TypeError, r"model\.parameters\(\), got list"),
         (lambda p: optim.clip_grad_norm(p, 0), ValueError, "max_norm must be above 0"),
     ],
@@ -220,3 +297,27 @@ def test_clipping_leaves_gradients_that_are_not_finite(bad):
     norm = optim.clip_grad_norm(layer.parameters(), 1.0)
     assert np.isnan(norm) if np.isnan(bad) else norm == np.inf
     np.testing.assert_array_equal(layer.weight.grad, np.array([[3], [bad]], np.float32))
+
+
+@pytest.mark.parametrize("grad_scale", [1.0, 0.5])
+@pytest.mark.parametrize("max_norm", [0.1, 100.0])
+def test_clipping_in_the_step(max_norm, grad_scale, real):
+    """The step that `clip_grad_norm` and then `step` take, but that gradients stay as they are."""
+    models = [nn.MLP((3, 4, 2), dtype=real, rng=0) for _ in range(2)]
+    norms = []
+    for model, fused in zip(models, (False, True), strict=True):
+        params = model.parameters()
+        optimizer = optim.SGD(params, lr=0.1, momentum=0.9)
+        params.grad[...] = np.random.default_rng(2).normal(size=params.grad.shape)
+        before = params.grad.copy()
+        if fused:
+            norms.append(optimizer.step(grad_scale=grad_scale, max_norm=max_norm))
+            np.testing.assert_array_equal(params.grad, before)
+        else:
+            params.grad[...] *= real(grad_scale)
+            norms.append(optim.clip_grad_norm(params, max_norm))
+            assert optimizer.step() is None
+    assert norms[0] == pytest.approx(norms[1])
+    np.testing.assert_allclose(
+        models[0].parameters().data, models[1].parameters().data, rtol=8 * np.finfo(real).eps
+    )

@@ -1,0 +1,40 @@
+"""Optimizers: one fused kernel call per step over the flat arrays of a model.
+
+>>> optimizer = AdamW(model.parameters(), lr=schedules.warmup_cosine(1e-3, 100, 5000))
+>>> optimizer.zero_grad()
+>>> model.backward(dlogits, ctx, need_dx=False)
+>>> optimizer.step(max_norm=1.0)  # clipped to a global norm of 1
+
+Backward passes add to the gradients, so a batch may be taken in k parts that fit the memory; each
+loss is the mean of its part, and the step takes the mean of the k gradients:
+
+>>> optimizer.zero_grad()
+>>> for part in parts:
+...     logits, ctx = model.forward(x[part])
+...     loss, dlogits = nn.cross_entropy(logits, y[part])
+...     model.backward(dlogits, ctx, need_dx=False)
+>>> optimizer.step(grad_scale=1 / len(parts))
+"""
+
+from . import schedules
+from .adagrad import Adagrad
+from .adam import Adam, AdamW
+from .average import ExponentialMovingAverage
+from .clip import clip_grad_norm
+from .optimizer import Optimizer
+from .rmsprop import RMSprop
+from .schedules import Schedule
+from .sgd import SGD
+
+__all__ = [
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "ExponentialMovingAverage",
+    "Optimizer",
+    "RMSprop",
+    "Schedule",
+    "clip_grad_norm",
+    "schedules",
+]

@@ -1,0 +1,136 @@
+"""Adam and AdamW."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import kernels
+from ..nn.parameters import Parameters
+from .optimizer import Optimizer
+from .schedules import Schedule
+from .state import checked
+
+
+class Adam(Optimizer):
+    """Adam: steps scaled by running means of the gradient and of its square.
+
+    m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2;
+    p -= lr * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps).
+
+    Parameters
+    ----------
+    params : Parameters
+        `model.parameters()` of the complete model.
+    lr : float or Schedule
+        At least 0.
+    betas : (float, float)
+        Both in [0, 1).
+    eps : float
+        Above 0, so that a parameter that never had a gradient stays where it is.
+    weight_decay : float
+        At least 0; L2, added to the gradient.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A hyper-parameter is no number or out of range; the message names it.
+
+    References
+    ----------
+    Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1.
+    """
+
+    _numbers = ("lr", "beta1", "beta2", "eps", "weight_decay")
+    _arrays = ("m", "v")
+
+    def __init__(
+        self,
+        params: Parameters,
+        lr: float | Schedule = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, lr, weight_decay)
+        beta1, beta2 = betas
+        self.beta1 = checked("beta1", beta1)
+        self.beta2 = checked("beta2", beta2)
+        self.eps = self._checked("eps", eps)
+        self.m = self._new_array()
+        self.v = self._new_array()
+
+    def _update(self, p: NDArray[Any], g: NDArray[Any], lr: float, grad_scale: float) -> None:
+        kernels.adam_update(p, g, self.m, self.v, **self._rates(lr, grad_scale))
+
+    def _rates(self, lr: float, grad_scale: float) -> dict[str, Any]:
+        return {
+            "step": self.steps + 1,
+            "lr": lr,
+            "beta1": self.beta1,
+            "beta2": self.beta2,
+            "eps": self.eps,
+            "weight_decay": self.weight_decay,
+            "grad_scale": grad_scale,
+        }
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay: p -= lr * weight_decay * p beside each step.
+
+    Weights and embeddings decay, arrays of two dimensions or more; biases and the gains of layer
+    norms do not. `decay_1d=True` lets all decay, as PyTorch does where it is told no groups.
+
+    Parameters
+    ----------
+    params, lr, betas, eps
+        As for `Adam`.
+    weight_decay : float
+        At least 0.
+    decay_1d : bool
+        Whether arrays of fewer than two dimensions decay too.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `Adam`.
+
+    References
+    ----------
+    Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019, algorithm 2. What
+    decays is nanoGPT's rule.
+    """
+
+    _choices = ("decay_1d",)
+
+    def __init__(
+        self,
+        params: Parameters,
+        lr: float | Schedule = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        *,
+        decay_1d: bool = False,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay)
+        self.decay_1d = bool(decay_1d)
+        self._decay_stops = None if self.decay_1d else _decay_stops(params)
+
+    def _update(self, p: NDArray[Any], g: NDArray[Any], lr: float, grad_scale: float) -> None:
+        rates = self._rates(lr, grad_scale)
+        kernels.adamw_update(p, g, self.m, self.v, decay_stops=self._decay_stops, **rates)
+
+
+def _decay_stops(params: Parameters) -> NDArray[np.int64]:
+    """Where runs of parameters of two dimensions or more, and those of fewer, end in turns."""
+    stops: list[int] = []
+    for decays, run in groupby(params, key=lambda parameter: parameter.data.ndim >= 2):
+        if not stops and not decays:
+            stops.append(0)  # the first run decays, so it is empty
+        *_, last = run
+        stops.append(last._stop - params._start)
+    return np.array(stops, np.int64)

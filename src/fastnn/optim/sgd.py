@@ -1,0 +1,75 @@
+"""Stochastic gradient descent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from .. import kernels
+from ..nn.parameters import Parameters
+from .optimizer import Optimizer
+from .schedules import Schedule
+from .state import checked
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent, with momentum if wanted.
+
+    g += weight_decay * p; m = momentum * m + g; p -= lr * m, or with Nesterov's momentum
+    p -= lr * (g + momentum * m).
+
+    Parameters
+    ----------
+    params : Parameters
+        `model.parameters()` of the complete model.
+    lr : float or Schedule
+        At least 0.
+    momentum : float
+        In [0, 1).
+    nesterov : bool
+        Needs momentum above 0.
+    weight_decay : float
+        At least 0; L2, added to the gradient.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A hyper-parameter is no number or out of range; the message names it.
+
+    References
+    ----------
+    Sutskever, Martens, Dahl and Hinton, "On the importance of initialization and momentum in deep
+    learning", ICML 2013.
+    """
+
+    _numbers = ("lr", "momentum", "weight_decay")
+    _choices = ("nesterov",)
+
+    def __init__(
+        self,
+        params: Parameters,
+        lr: float | Schedule,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, lr, weight_decay)
+        self.momentum = checked("momentum", momentum)
+        self.nesterov = bool(nesterov)
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov needs momentum above 0")
+        self.m = self._new_array() if self.momentum else None
+        self._arrays = ("m",) if self.momentum else ()
+
+    def _update(self, p: NDArray[Any], g: NDArray[Any], lr: float, grad_scale: float) -> None:
+        kernels.sgd_update(
+            p,
+            g,
+            self.m,
+            lr=lr,
+            momentum=self.momentum,
+            nesterov=self.nesterov,
+            weight_decay=self.weight_decay,
+            grad_scale=grad_scale,
+        )

@@ -1,0 +1,120 @@
+"""Numbers within their limits, and states that are taken over whole or not at all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..kernels import memory
+from ..nn.parameters import Parameters
+
+# The numbers of a state, with their limits beside "finite and at least 0".
+_LIMITS: dict[str, dict[str, Any]] = {
+    "lr": {},
+    "weight_decay": {},
+    "lr_decay": {},
+    "momentum": {"below": 1.0},
+    "beta1": {"below": 1.0},
+    "beta2": {"below": 1.0},
+    "alpha": {"below": 1.0},
+    "decay": {"below": 1.0},
+    # 0 would turn a parameter that never had a gradient into 0 / 0
+    "eps": {"above_0": True},
+    "steps": {"below": 2.0**63},
+}
+
+
+def number(name: str, value: Any, *, below: float = math.inf, above_0: bool = False) -> float:
+    """`value` as a float within its limits; TypeError or ValueError naming it otherwise."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    if not 0 <= value < below or (above_0 and value == 0):  # also refuses NaN
+        low = "above 0" if above_0 else "at least 0"
+        high = "finite" if below == math.inf else f"below {below:g}"
+        raise ValueError(f"{name} must be {low} and {high}, got {value}")
+    return float(value)
+
+
+def checked(name: str, value: Any) -> float:
+    """`number` with the limits that this name has everywhere."""
+    return number(name, value, **_LIMITS[name])
+
+
+class Stateful:
+    """Numbers and flat arrays over the parameters of a model, which can be saved and taken over.
+
+    Subclasses name them in `_numbers` and `_arrays`, and in `_choices` what is decided for good
+    when an object is made and has to be the same where its state is loaded.
+    """
+
+    _numbers: tuple[str, ...] = ()
+    _arrays: tuple[str, ...] = ()
+    _choices: tuple[str, ...] = ()
+
+    def __init__(self, params: Parameters) -> None:
+        if not isinstance(params, Parameters):
+            raise TypeError(f"params must be model.parameters(), got {type(params).__name__}")
+        self.params = params
+
+    def _new_array(self, value: float = 0.0) -> NDArray[Any]:
+        """A flat array like that of the parameters, which begins at a cache line as that does."""
+        array = memory.empty(self.params.data.size, self.params.dtype)
+        array.fill(value)
+        return array
+
+    def _checked(self, name: str, value: Any) -> float:
+        """`checked`, and an eps that is more than 0 in the type of the parameters too."""
+        value = checked(name, value)
+        if name == "eps" and self.params.dtype.type(value) == 0:
+            raise ValueError(f"eps must be above 0 in {self.params.dtype}, got {value}")
+        return value
+
+    def _number_names(self) -> tuple[str, ...]:
+        return self._numbers
+
+    def state_dict(self) -> dict[str, Any]:
+        """Numbers as numbers, running means and sums as copies of flat arrays."""
+        names = (*self._number_names(), *self._choices)
+        state = {name: getattr(self, name) for name in names}
+        return state | {name: getattr(self, name).copy() for name in self._arrays}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over a state that `state_dict()` of such an object returned; all or nothing.
+
+        Raises
+        ------
+        ValueError
+            A key is missing or unexpected, a number is out of range, an array has another shape
+            than the parameters, or the state is of an object made with other choices.
+        TypeError
+            A value has the wrong type, an array another dtype than the parameters.
+        """
+        names = self._number_names()
+        self._check_keys(state, {*names, *self._choices, *self._arrays})
+        numbers = {name: self._checked(name, state[name]) for name in names}
+        if "steps" in numbers and state["steps"] != int(state["steps"]):
+            raise ValueError(f"steps must be a whole number, got {state['steps']}")
+        for name in self._choices:
+            if state[name] != getattr(self, name):
+                raise ValueError(f"the state has {name}={state[name]}, not {getattr(self, name)}")
+        for name in self._arrays:
+            new, old = np.asarray(state[name]), getattr(self, name)
+            if new.shape != old.shape:
+                raise ValueError(f"{name!r} has shape {new.shape}, the parameters {old.shape}")
+            if new.dtype != old.dtype:
+                raise TypeError(f"{name!r} is {new.dtype}, the parameters are {old.dtype}")
+        for name, value in numbers.items():
+            setattr(self, name, int(state[name]) if name == "steps" else value)
+        for name in self._arrays:
+            getattr(self, name)[:] = state[name]
+
+    def _check_keys(self, state: Mapping[str, Any], expected: set[str]) -> None:
+        if state.keys() != expected:
+            raise ValueError(
+                f"the state is not one of {type(self).__name__}: missing "
+                f"{sorted(expected - state.keys())}, unexpected {sorted(state.keys() - expected)}"
+            )
