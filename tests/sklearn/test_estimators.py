@@ -43,7 +43,9 @@ def test_new_activations_and_adamw_learn(activation, solver):
 def test_adamw_shrinks_weights_but_no_biases_by_the_learning_rate_times_alpha():
     X = np.zeros((4, 2))  # no gradient reaches the first layer's weights
     y = np.array([0.0, 0, 0, 0])
-    model = MLPRegressor(hidden_layer_sizes=(3,), solver="adamw", alpha=0.5, learning_rate_init=0.1, max_iter=1)
+    model = MLPRegressor(
+        hidden_layer_sizes=(3,), solver="adamw", alpha=0.5, learning_rate_init=0.1, max_iter=1
+    )
     model.set_params(random_state=0, warm_start=True).fit(X, y)
     weights, output_bias = model.coefs_[0].copy(), model.intercepts_[1].copy()
     model.fit(X, y)
@@ -146,6 +148,23 @@ def test_dropout():
     np.testing.assert_array_equal(dropped.predict_proba(X), dropped.predict_proba(X))
     long = MLPClassifier((32,), dropout=0.2, max_iter=100, random_state=0, learning_rate_init=0.01)
     assert long.fit(X, y).score(X, y) > 0.8
+
+
+def test_absolute_error_and_huber_are_not_led_astray_by_outliers():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, (300, 1))
+    clean = np.stack([X[:, 0], -X[:, 0]], axis=1)
+    spoilt = clean + 100 * (rng.uniform(size=clean.shape) < 0.1)
+    options = SMALL | {"max_iter": 200, "learning_rate_init": 0.01}
+    far = {}
+    for loss in ("squared_error", "absolute_error", "huber"):
+        model = MLPRegressor(loss, **options).fit(X, spoilt)
+        far[loss] = np.abs(model.predict(X) - clean).mean()
+        residual = np.abs(model.predict(X) - spoilt)
+        if loss == "absolute_error":
+            expected = residual.sum(axis=1).mean()
+            assert model.loss_curve_[-1] == pytest.approx(expected, rel=0.1)
+    assert max(far["absolute_error"], far["huber"]) < 0.5 < far["squared_error"]
 
 
 def test_a_loss_of_ones_own():
@@ -262,7 +281,7 @@ def test_bad_parameters_and_data_are_named():
     with pytest.raises(ValueError, match="y >= 0"):
         MLPRegressor(**SMALL, loss="poisson").fit(X, -1.0 - y)
     with pytest.raises(ValueError, match="non-finite parameter weights"):
-        MLPRegressor(**SMALL, solver="sgd", learning_rate_init=1e3).fit(1e3 * X, 1e6 * y)
+        MLPRegressor(**SMALL, solver="sgd", activation="identity", tol=0).fit(1e9 * X, 1e9 * y)
 
 
 def test_what_partial_fit_and_warm_start_refuse():

@@ -30,58 +30,42 @@ class Loss(NamedTuple):
     averaged: bool = False
 
 
-def _mean(rows: Array, weight: Array | None) -> float:
-    """Weighted mean over rows of losses (n, k) summed over k."""
-    if weight is None:
-        return float(rows.sum(dtype=np.float64)) / len(rows)
-    by_row = rows.sum(axis=1, dtype=np.float64)
-    return float(by_row @ weight / weight.sum(dtype=np.float64))
-
-
-def _weighted(dz: Array, weight: Array | None) -> Array:
-    """dz, overwritten by its rows times weight / sum of weights."""
-    if weight is None:
-        dz /= len(dz)
-    else:
-        dz *= (weight / weight.sum(dtype=np.float64)).astype(dz.dtype)[:, None]
-    return dz
-
-
 def softmax_cross_entropy(z: Array, y: Array, weight: Array | None) -> tuple[float, Array]:
     """l = -log softmax(z)[y] for classes y (n,)."""
-    if weight is None:
-        return kernels.cross_entropy(z, y)
-    p = kernels.softmax(z)
-    rows = np.arange(len(z))
-    shifted = z - z.max(axis=1, keepdims=True)
-    losses = np.log(np.exp(shifted).sum(axis=1)) - shifted[rows, y]
-    p[rows, y] -= 1
-    return _mean(losses[:, None], weight), _weighted(p, weight)
+    return kernels.cross_entropy(z, y, sample_weight=weight)
 
 
-def logistic(z: Array, y: Array, weight: Array | None) -> tuple[float, Array]:
-    """l = log(1 + e^z) - y z for y in [0, 1] (n, k)."""
-    losses = np.logaddexp(0, z) - y * z
-    return _mean(losses, weight), _weighted(kernels.sigmoid(z) - y, weight)
+def _summed(kernel: Callable[..., tuple[float, Array]], factor: float = 1.0) -> LossFunction:
+    """factor * kernel, whose mean over all elements becomes a sum over outputs, mean over rows."""
 
+    def loss(z: Array, y: Array, weight: Array | None) -> tuple[float, Array]:
+        value, dz = kernel(z, y, sample_weight=weight)
+        scale = factor * z.shape[1]
+        if scale != 1:
+            dz *= scale
+        return scale * value, dz
 
-def squared_error(z: Array, y: Array, weight: Array | None) -> tuple[float, Array]:
-    """l = (z - y)^2 / 2."""
-    dz = z - y
-    return _mean(np.square(dz), weight) / 2, _weighted(dz, weight)
+    return loss
 
 
 def poisson(z: Array, y: Array, weight: Array | None) -> tuple[float, Array]:
     """Half the Poisson deviance of y >= 0 from exp(z): l = y log y - y z - y + e^z."""
     mu = np.exp(z)
-    losses = xlogy(y, y) - y * z - y + mu
-    return _mean(losses, weight), _weighted(mu - y, weight)
+    losses = (xlogy(y, y) - y * z - y + mu).sum(axis=1, dtype=np.float64)
+    dz = mu - y
+    if weight is None:
+        return float(losses.mean()), dz / z.dtype.type(len(z))
+    total = weight.sum(dtype=np.float64)
+    dz *= (weight / total).astype(z.dtype)[:, None]
+    return float(losses @ weight / total), dz
 
 
 LOSSES = {
     "softmax": Loss(softmax_cross_entropy),
-    "logistic": Loss(logistic),
-    "squared_error": Loss(squared_error, averaged=True),
+    "logistic": Loss(_summed(kernels.bce_with_logits)),
+    "squared_error": Loss(_summed(kernels.mse, 0.5), averaged=True),
+    "absolute_error": Loss(_summed(kernels.l1)),
+    "huber": Loss(_summed(kernels.huber)),
     "poisson": Loss(poisson),
 }
 

@@ -22,9 +22,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     Parameters
     ----------
-    loss : {"squared_error", "poisson"} or callable
+    loss : {"squared_error", "poisson", "absolute_error", "huber"} or callable
         "squared_error" is half the squared error, "poisson" half the Poisson deviance of y >= 0
-        from exp(output). A callable gets `(pred, target)`, both (n, n_outputs) of X's dtype, and
+        from exp(output), "huber" half the squared error up to an error of 1 and the error less
+        1/2 beyond. A callable gets `(pred, target)`, both (n, n_outputs) of X's dtype, and
         returns the mean loss over the n rows and its gradient with respect to pred; it cannot be
         combined with sample weights.
 
@@ -47,7 +48,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseMLP._parameter_constraints,
-        "loss": [StrOptions({"squared_error", "poisson"}), callable],
+        "loss": [StrOptions({"squared_error", "poisson", "absolute_error", "huber"}), callable],
     }
 
     def __init__(

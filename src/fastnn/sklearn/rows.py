@@ -33,13 +33,14 @@ class Examples:
     y : ndarray (n, ...)
     weight : ndarray (n,), optional
     dtype : dtype
-        Of the batches of X.
+        Of the batches of X and of the weights.
     """
 
     def __init__(
         self, X: Any, y: NDArray[Any], weight: NDArray[Any] | None, dtype: np.dtype[Any]
     ) -> None:
-        self.X, self.y, self.weight, self.dtype = X, y, weight, dtype
+        self.X, self.y, self.dtype = X, y, dtype
+        self.weight = None if weight is None else weight.astype(dtype, copy=False)
         self._buffer = np.empty((0, X.shape[1]), dtype)
 
     def __len__(self) -> int:
