@@ -21,6 +21,7 @@ from .matmul import gemm, matmul
 from .norm import frobenius_norm
 from .packed import PackedMatrix, pack
 from .softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
+from .stack import DenseStack
 from .threads import get_num_threads, num_threads, set_num_threads, thread_info
 from .update import (
     adagrad_update,
@@ -33,6 +34,7 @@ from .update import (
 )
 
 __all__ = [
+    "DenseStack",
     "PackedMatrix",
     "adagrad_update",
     "adam_update",

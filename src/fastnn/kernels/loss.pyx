@@ -12,6 +12,7 @@ cimport numpy as cnp
 from cython.parallel cimport parallel
 from libc.math cimport INFINITY
 from libc.stdint cimport int64_t
+from libc.string cimport memcpy
 
 import numpy as np
 
@@ -78,10 +79,12 @@ cdef void repeat(int64_t start, int64_t n, const real *weight, int64_t per_weigh
 
 cdef void cycle(int64_t start, int64_t n, const real *weight, int64_t columns, real *out) noexcept nogil:
     """out[k] = weight[(start + k) % columns]"""
-    cdef int64_t k, j = start % columns
-    for k in range(n):
-        out[k] = weight[j]
-        j = j + 1 if j + 1 < columns else 0
+    cdef int64_t k = 0, size, j = start % columns
+    while k < n:
+        size = min(columns - j, n - k)
+        memcpy(out + k, weight + j, size * sizeof(real))
+        k += size
+        j = 0
 
 
 cdef void loss_share(int kind, int team, int thread, int64_t n, const real *pred, const real *target, const real *weight, int64_t per_weight,
@@ -95,7 +98,9 @@ cdef void loss_share(int kind, int team, int thread, int64_t n, const real *pred
         size = min(<int64_t>BLOCK, n - at)
         if weight is not NULL:
             repeat(at, size, weight, per_weight, &weights[0])
-        if positive is not NULL:
+        if positive is not NULL and columns == 1:
+            repeat(at, size, positive, n, &positives[0])
+        elif positive is not NULL:
             cycle(at, size, positive, columns, &positives[0])
         sums[i] = loss_run(kind, size, pred + at, target + at, NULL if weight is NULL else &weights[0], NULL if positive is NULL else &positives[0],
                            delta, factor, dpred + at, NULL if losses is NULL else losses + at)

@@ -6,7 +6,7 @@ from .config import build
 from .container import MLP, Residual, Sequential
 from .dropout import Dropout
 from .linear import Linear, collapse
-from .loss import cross_entropy, mse_loss
+from .loss import bce_with_logits, cross_entropy, huber_loss, l1_loss, mse_loss
 from .module import Module
 from .parameters import Parameter, Parameters
 from .randomness import RandomStream
@@ -27,9 +27,12 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "Tanh",
+    "bce_with_logits",
     "build",
     "collapse",
     "cross_entropy",
+    "huber_loss",
     "init",
+    "l1_loss",
     "mse_loss",
 ]

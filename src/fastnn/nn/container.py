@@ -15,6 +15,7 @@ from .init import Initializer
 from .linear import Linear, Seed, check_activation, check_count
 from .module import Module
 from .parameters import check_dtype
+from .plan import Plan
 
 
 class Sequential(Module):
@@ -42,16 +43,26 @@ class Sequential(Module):
             if not isinstance(layer, Module):
                 raise TypeError(f"layer {i} is no fastnn layer but {type(layer).__name__}")
         self.layers = layers
+        self._plan = Plan(layers)
         super().__init__({str(i): layer for i, layer in enumerate(layers)})
 
     def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
         """The output for x. Each layer's output is released once the next is computed."""
+        stack = self._plan.stack()
+        if stack is not None and (y := stack.infer(x)) is not None:
+            return y
         for layer in self.layers:
             x = layer(x)
         return x
 
     def forward(self, x: NDArray[Any]) -> tuple[NDArray[Any], Any]:
-        """The output of the last layer; the context is the list of the layers' contexts."""
+        """The output of the last layer; the context is the list of the layers' contexts.
+
+        A tuple, where all layers ran in one call: see `plan`.
+        """
+        stack = self._plan.stack()
+        if stack is not None and (done := stack.forward(x)) is not None:
+            return done
         contexts = []
         for layer in self.layers:
             x, ctx = layer.forward(x)
@@ -60,6 +71,10 @@ class Sequential(Module):
 
     def backward(self, dy: NDArray[Any], ctx: Any, need_dx: bool = True) -> NDArray[Any] | None:
         """The layers' backward passes from last to first."""
+        if isinstance(ctx, tuple):
+            stack = self._plan.stack()
+            assert stack is not None  # it made this context
+            return stack.backward(dy, ctx, need_dx)
         grad: NDArray[Any] | None = dy
         for i in reversed(range(len(self.layers))):
             assert grad is not None  # only the first layer may be told that dx is not needed
