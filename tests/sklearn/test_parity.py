@@ -196,3 +196,47 @@ def test_verbose_prints_what_upstream_prints(capsys):
             estimator.fit(X, y)
             printed.append(capsys.readouterr().out)
         assert printed[-1] == printed[-2] != ""
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_fitted_estimators_turn_into_each_other(solver):
+    X, y = examples()
+    names = np.array(["x", "y", "z"])
+    targets = [names[y], names[np.minimum(y, 1)], np.eye(3, dtype=int)[y], names[0 * y]]
+    for target in targets:
+        ours, theirs = pair(MLPClassifier, solver=solver)
+        theirs.fit(X, target)
+        taken = MLPClassifier.from_sklearn(theirs)
+        assert taken.get_params().items() >= theirs.get_params().items()
+        np.testing.assert_array_equal(taken.predict(X), theirs.predict(X))
+        returned = ours.fit(X, target).to_sklearn()
+        assert type(returned) is upstream.MLPClassifier
+        np.testing.assert_array_equal(returned.predict(X), ours.predict(X))
+        if len(taken.classes_) > 1:
+            np.testing.assert_allclose(taken.predict_proba(X), theirs.predict_proba(X))
+            np.testing.assert_allclose(returned.predict_proba(X), ours.predict_proba(X))
+    for loss in ("squared_error", "poisson"):
+        ours, theirs = pair(MLPRegressor, solver=solver, loss=loss)
+        theirs.fit(X, y)
+        np.testing.assert_allclose(MLPRegressor.from_sklearn(theirs).predict(X), theirs.predict(X))
+        np.testing.assert_allclose(ours.fit(X, y).to_sklearn().predict(X), ours.predict(X))
+
+
+def test_estimators_that_cannot_turn_into_each_other():
+    with pytest.raises(ValueError, match="no activation 'gelu'"):
+        MLPClassifier(activation="gelu").to_sklearn()
+    with pytest.raises(ValueError, match="no loss 'huber'"):
+        MLPRegressor(loss="huber").to_sklearn()
+    with pytest.raises(TypeError, match="takes scikit-learn's MLPRegressor, got MLPClassifier"):
+        MLPRegressor.from_sklearn(upstream.MLPClassifier())
+    unfitted = MLPClassifier.from_sklearn(upstream.MLPClassifier(alpha=0.5))
+    assert unfitted.alpha == 0.5 and not hasattr(unfitted, "coefs_")
+    assert MLPClassifier(solver="adamw", dropout=0.5).to_sklearn().solver == "adam"
+
+
+def test_learning_goes_on_from_weights_of_upstream():
+    X, y = examples()
+    theirs = upstream.MLPClassifier(**SMALL).fit(X, y)
+    ours = MLPClassifier.from_sklearn(theirs).set_params(warm_start=True, max_iter=50)
+    assert ours.fit(X, y).loss_ < theirs.loss_
+    assert ours.loss_curve_[: len(theirs.loss_curve_)] == theirs.loss_curve_

@@ -17,6 +17,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from .convert import convert
 from .lbfgs import fit_lbfgs
 from .losses import LINKS, Loss
 from .network import ACTIVATIONS, Network, first_weights, raw_outputs
@@ -37,6 +38,8 @@ class Targets(Enum):
 
 class BaseMLP(BaseEstimator, ABC):
     """Parameters, fitting and weights; a subclass knows its targets, loss and score."""
+
+    _upstream: ClassVar[type[Any]]  # scikit-learn's estimator of the same name
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
@@ -315,6 +318,40 @@ class BaseMLP(BaseEstimator, ABC):
     def _predictions(self, X: Any, check_input: bool = True) -> NDArray[Any]:
         z = self._raw_outputs(X, check_input)
         return LINKS[self.out_activation_](z)
+
+    @classmethod
+    def from_sklearn(cls, estimator: Any) -> Any:
+        """Our estimator with the parameters of scikit-learn's, and what that has learnt.
+
+        Predictions are the same; `partial_fit` and a warm start go on from its weights, with a new
+        optimizer.
+
+        Raises
+        ------
+        TypeError
+            `estimator` is no such estimator of scikit-learn.
+        """
+        if not isinstance(estimator, cls._upstream):
+            raise TypeError(
+                f"{cls.__name__}.from_sklearn takes scikit-learn's {cls.__name__}, "
+                f"got {type(estimator).__name__}"
+            )
+        return convert(estimator, cls)
+
+    def to_sklearn(self) -> Any:
+        """scikit-learn's estimator with our parameters, as far as it has them, and what we learnt.
+
+        "adamw" becomes "adam". For predictions: to train it further, set `warm_start` to False.
+
+        Raises
+        ------
+        ValueError
+            scikit-learn has no such activation or loss.
+        """
+        if self.activation not in ("identity", "logistic", "tanh", "relu"):
+            raise ValueError(f"scikit-learn has no activation {self.activation!r}")
+        changes = {"solver": "adam"} if self.solver == "adamw" else {}
+        return convert(self, self._upstream, **changes)
 
     def _has_epochs(self) -> bool:
         if self.solver not in SOLVERS:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
+from sklearn import neural_network
 from sklearn.base import ClassifierMixin
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
@@ -20,6 +21,7 @@ from sklearn.utils.multiclass import (
 from sklearn.utils.validation import column_or_1d
 
 from .base import BaseMLP, Targets
+from .convert import label_binarizer
 from .losses import LINKS, LOSSES, Loss
 
 
@@ -117,6 +119,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     >>> bool(MLPClassifier(solver="lbfgs", random_state=0, max_iter=500).fit(X, y).score(X, y) > 0.9)
     True
     """
+
+    _upstream: ClassVar[type[Any]] = neural_network.MLPClassifier
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseMLP._parameter_constraints,
@@ -263,6 +267,22 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         p = self.predict_proba(X)
         with np.errstate(divide="ignore"):
             return np.log(p, out=p)
+
+    @classmethod
+    def from_sklearn(cls, estimator: Any) -> MLPClassifier:
+        """See `MLPRegressor.from_sklearn`."""
+        ours = super().from_sklearn(estimator)
+        if hasattr(ours, "coefs_"):
+            ours._is_multilabel = estimator._label_binarizer.y_type_ == "multilabel-indicator"
+            ours.out_activation_ = ours._output()[0]  # one class: a softmax, which is certain of it
+        return ours
+
+    def to_sklearn(self) -> Any:
+        """See `MLPRegressor.to_sklearn`; class weights are dropped."""
+        theirs = super().to_sklearn()
+        if hasattr(self, "coefs_"):
+            theirs._label_binarizer = label_binarizer(self.classes_, self._is_multilabel)
+        return theirs
 
     def _is_binary(self) -> bool:
         return self.out_activation_ == "logistic" and self.n_outputs_ == 1

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn import neural_network
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils._param_validation import StrOptions
@@ -45,6 +46,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     >>> bool(model.fit(x, x[:, 0] ** 2).score(x, x[:, 0] ** 2) > 0.99)
     True
     """
+
+    _upstream: ClassVar[type[Any]] = neural_network.MLPRegressor
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseMLP._parameter_constraints,
@@ -144,6 +147,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         """
         self._validate_params()
         return self._fit(X, y, sample_weight, incremental=True)
+
+    def to_sklearn(self) -> Any:
+        if self.loss not in ("squared_error", "poisson"):
+            raise ValueError(f"scikit-learn has no loss {self.loss!r}")
+        return super().to_sklearn()
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Predictions (n_samples,) or, with several outputs, (n_samples, n_outputs).

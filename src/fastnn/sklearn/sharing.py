@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import cache
 from typing import Any
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from ..kernels import get_num_threads, num_threads
 
@@ -45,6 +46,12 @@ def threads(n: int | None, shared: bool = False) -> Any:
     return nullcontext()
 
 
+@cache
+def _blas() -> ThreadpoolController:
+    """Looking for the libraries takes a millisecond; those of NumPy and SciPy are loaded by now."""
+    return ThreadpoolController().select(user_api="blas")
+
+
 @contextmanager
 def quiet_blas() -> Iterator[None]:
     """Keeps the BLAS of NumPy and SciPy on one thread.
@@ -56,7 +63,7 @@ def quiet_blas() -> Iterator[None]:
     global _n_quiet, _blas_limits
     with _lock:
         if _n_quiet == 0:
-            _blas_limits = threadpool_limits(1, user_api="blas")
+            _blas_limits = _blas().limit(limits=1)
         _n_quiet += 1
     try:
         yield
