@@ -283,30 +283,6 @@ class BaseMLP(BaseEstimator, ABC):
         weight = self._with_class_weights(None, y)
         return Validation(X, self._check_targets(y, dtype, Targets.AMONG), weight)
 
-    def _note_epoch(self, score: float | None) -> bool:
-        """Enter an epoch's loss and score into the curves; whether the score is the best so far."""
-        self.loss_curve_.append(self.loss_)
-        if self.verbose:
-            print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
-        # A NaN is no improvement worth keeping, but does not count towards stopping either, as in
-        # scikit-learn.
-        is_best = False
-        if score is not None:
-            if self.verbose:
-                print(f"Validation score: {score:f}")
-            self.validation_scores_.append(score)
-            is_best = score > self.best_validation_score_
-            worse = score < self.best_validation_score_ + self.tol
-            if is_best:
-                self.best_validation_score_ = score
-        if not self.early_stopping:
-            best = np.inf if self.best_loss_ is None else self.best_loss_
-            worse = self.loss_ > best - self.tol
-            if self.loss_ < best:
-                self.best_loss_ = self.loss_
-        self._no_improvement_count = self._no_improvement_count + 1 if worse else 0
-        return is_best
-
     def _raw_outputs(self, X: Any, check_input: bool = True) -> NDArray[Any]:
         """Outputs (n, k) before the last activation, of the dtype of the weights."""
         if check_input:

@@ -21,7 +21,7 @@ from sklearn.utils.multiclass import (
 from sklearn.utils.validation import column_or_1d
 
 from .base import BaseMLP, Targets
-from .convert import label_binarizer
+from .labels import balanced, check_labels, label_binarizer
 from .losses import LINKS, LOSSES, Loss
 
 
@@ -48,8 +48,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     learning_rate : {"constant", "invscaling", "adaptive"}
         For "sgd". "invscaling" divides by (samples seen)^power_t after each epoch, "adaptive" by 5
         whenever there was no improvement for n_iter_no_change epochs.
-    learning_rate_init : float
-    power_t : float
+    learning_rate_init, power_t : float
     max_iter : int
         Epochs at most; iterations of "lbfgs".
     shuffle : bool
@@ -60,12 +59,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         that scikit-learn's estimator draws.
     tol : float
         The least improvement, of the loss or (early stopping) the score, that counts.
-    verbose : bool
-    warm_start : bool
-        Whether `fit` starts from the weights that are there.
-    momentum : float
-        For "sgd", in [0, 1).
-    nesterovs_momentum : bool
+    verbose, warm_start : bool
+        Whether to print each epoch, and whether `fit` starts from the weights that are there.
+    momentum, nesterovs_momentum : float in [0, 1), bool
+        For "sgd".
     early_stopping : bool
         Stop by the score of held-out rows, and keep the weights of the best epoch.
     validation_fraction : float
@@ -101,15 +98,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Samples learnt from, repetitions included.
     coefs_, intercepts_ : list of ndarray
         Weights (in, out) and biases (out,) of each layer.
-    n_features_in_ : int
-    feature_names_in_ : ndarray of str
-        Where X had names.
-    n_iter_ : int
-        Epochs of the last `fit`.
-    n_layers_, n_outputs_ : int
-        Layers counted with input and output.
-    out_activation_ : str
-        "logistic" or "softmax".
+    n_features_in_, feature_names_in_ : int, ndarray of str
+        Names only where X had some.
+    n_iter_, n_layers_, n_outputs_ : int
+        Epochs of the last `fit`, layers with input and output, columns of the output.
+    out_activation_ : {"logistic", "softmax"}
 
     Examples
     --------
@@ -231,7 +224,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Raises
         ------
         ValueError
-            As `fit`; or y has labels that are no classes, or class_weight is "balanced".
+            As `fit`; y has labels that are no classes; class_weight is "balanced".
         """
         self._validate_params()
         if isinstance(self.class_weight, str):
@@ -314,22 +307,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             if y.shape[1] != len(self.classes_):
                 raise ValueError(f"y has {y.shape[1]} columns for {len(self.classes_)} classes")
             return (y > 0).astype(dtype)
-        self._check_labels(unique_labels(y), rule)
+        check_labels(unique_labels(y), self.classes_, all_of_them=rule is Targets.SAME)
         if len(self.classes_) == 2:
             return (y == self.classes_[1]).astype(dtype)[:, None]
         return np.searchsorted(self.classes_, y)
-
-    def _check_labels(self, labels: NDArray[Any], rule: Targets) -> None:
-        if rule is Targets.SAME and set(labels) != set(self.classes_):
-            raise ValueError(
-                "warm_start can only be used where `y` has the same classes as in the previous "
-                f"call to fit. Previously got {self.classes_}, `y` has {labels}"
-            )
-        if set(labels) - set(self.classes_):
-            raise ValueError(
-                "`y` has classes not in `self.classes_`. "
-                f"`self.classes_` has {self.classes_}. 'y' has {labels}."
-            )
 
     def _with_class_weights(self, weight: NDArray[Any] | None, y: Any) -> NDArray[Any] | None:
         if self.class_weight is None:
@@ -337,7 +318,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         y = y.toarray() if issparse(y) else y
         if isinstance(self.class_weight, str):
             columns = y.T if y.ndim == 2 else [y]
-            by_class = np.prod([_balanced(column, weight) for column in columns], axis=0)
+            by_class = np.prod([balanced(column, weight) for column in columns], axis=0)
         else:
             by_class = compute_sample_weight(self.class_weight, y)
         return by_class if weight is None else weight * by_class
@@ -363,11 +344,3 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
-
-
-def _balanced(y: NDArray[Any], weight: NDArray[Any] | None) -> NDArray[Any]:
-    """For each row n / (n_classes * size of its class), sizes being sums of weights."""
-    codes = np.unique(y, return_inverse=True)[1]
-    sizes = np.bincount(codes, weight).astype(np.float64)
-    sizes[sizes == 0] = np.inf  # rows of weight 0 count for nothing
-    return sizes[np.isfinite(sizes)].sum() / (np.isfinite(sizes).sum() * sizes[codes])

@@ -5,9 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.preprocessing import LabelBinarizer
 
 # Public attributes that mean the same on both sides.
 LEARNT = (
@@ -38,10 +36,3 @@ def convert(source: BaseEstimator, kind: type[Any], **changes: Any) -> Any:
         if hasattr(source, name):
             setattr(target, name, copy.deepcopy(getattr(source, name)))
     return target
-
-
-def label_binarizer(classes: Any, is_multilabel: bool) -> LabelBinarizer:
-    """What scikit-learn's classifier turns outputs into labels with."""
-    if is_multilabel:
-        return LabelBinarizer().fit(np.eye(len(classes), dtype=int))
-    return LabelBinarizer().fit(classes)

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import kernels, nn
+from ..nn.activation import Activation
 from .losses import Loss
 from .rows import Batch, dense_chunks
 
 Arrays = Sequence[NDArray[Any]]
 
 # scikit-learn's names of the activations -> ours
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Activation | None] = {
     "identity": None,
     "logistic": "sigmoid",
     "tanh": "tanh",
@@ -91,7 +92,8 @@ class Network:
         for i, coef in enumerate(coefs):
             is_hidden = i < len(coefs) - 1
             name = ACTIVATIONS[activation] if is_hidden else None
-            self.linears.append(nn.Linear(*coef.shape, activation=name, dtype=dtype, init=_unset))
+            n_in, n_out = coef.shape
+            self.linears.append(nn.Linear(n_in, n_out, activation=name, dtype=dtype, init=_unset))
             layers.append(self.linears[i])
             if is_hidden and dropout > 0:
                 layers.append(nn.Dropout(dropout))

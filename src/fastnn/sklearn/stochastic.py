@@ -110,21 +110,9 @@ def fit_stochastic(
 ) -> None:
     """Epochs until the loss (or, with early stopping, the score) stands still or `max_iter` is over.
 
-    Sets the estimator's `n_iter_, t_, loss_, loss_curve_, best_loss_, validation_scores_,
-    best_validation_score_`.
-
-    Parameters
-    ----------
-    est : estimator
-    stepper : Stepper
-    examples : Examples
-    rows : ndarray of indices, optional
-        The examples to learn from; None: all.
-    validation : Validation, optional
-    rng : RandomState
-        Of the order of the rows.
-    incremental : bool
-        One epoch, for `partial_fit`.
+    Learns from the `rows` of the examples (None: all), in an order that comes from rng; one epoch
+    if `incremental`. Sets the estimator's `n_iter_, t_, loss_, loss_curve_, best_loss_,
+    validation_scores_, best_validation_score_`.
     """
     n = len(examples) if rows is None else len(rows)
     batch_size = _batch_size(est, n)
@@ -145,7 +133,7 @@ def fit_stochastic(
                 score = None if validation is None else est._score(*validation)
             est.n_iter_ += 1
             est.t_ += n
-            if est._note_epoch(score) and best is not None:
+            if _note_epoch(est, score) and best is not None:
                 best = parameters.data.copy()
             if stepper.solver == "sgd" and est.learning_rate == "invscaling":
                 stepper.set_rate(est.learning_rate_init / (est.t_ + 1) ** est.power_t)
@@ -183,6 +171,31 @@ def _epoch(
             value, penalty = stepper.step(batch)
             loss += (stepper.network.reported(value) + penalty) * (stop - start)
     return loss / n
+
+
+def _note_epoch(est: Any, score: float | None) -> bool:
+    """Enter an epoch's loss and score into the curves; whether the score is the best so far."""
+    est.loss_curve_.append(est.loss_)
+    if est.verbose:
+        print(f"Iteration {est.n_iter_}, loss = {est.loss_:.8f}")
+    # A NaN is no improvement worth keeping, but does not count towards stopping either, as in
+    # scikit-learn.
+    is_best = False
+    if score is not None:
+        if est.verbose:
+            print(f"Validation score: {score:f}")
+        est.validation_scores_.append(score)
+        is_best = score > est.best_validation_score_
+        worse = score < est.best_validation_score_ + est.tol
+        if is_best:
+            est.best_validation_score_ = score
+    if not est.early_stopping:
+        best = np.inf if est.best_loss_ is None else est.best_loss_
+        worse = est.loss_ > best - est.tol
+        if est.loss_ < best:
+            est.best_loss_ = est.loss_
+    est._no_improvement_count = est._no_improvement_count + 1 if worse else 0
+    return is_best
 
 
 def _batch_size(est: Any, n: int) -> int:
