@@ -46,7 +46,7 @@ from .kernels import (
 )
 
 # Loaded when they are first used, so that `import fastnn` costs little more than NumPy.
-_MODULES = ("data", "nn", "optim", "plot", "train")
+_MODULES = ("data", "nn", "optim", "plot", "sklearn", "train")
 _FUNCTIONS = {
     "fit": "train",
     "evaluate": "train",
