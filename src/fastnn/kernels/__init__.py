@@ -14,6 +14,7 @@ from .activation import (
 )
 from .dispatch import build_info
 from .dropout import dropout, dropout_backward, philox
+from .embedding import embedding, embedding_backward
 from .linear import linear_backward
 from .loss import cross_entropy, mse
 from .matmul import gemm, matmul
@@ -41,6 +42,8 @@ __all__ = [
     "cross_entropy",
     "dropout",
     "dropout_backward",
+    "embedding",
+    "embedding_backward",
     "frobenius_norm",
     "gelu",
     "gelu_backward",

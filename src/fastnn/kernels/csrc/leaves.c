@@ -7,6 +7,7 @@
 #include "dots.h"
 #include "dropout.h"
 #include "elementwise.h"
+#include "embedding.h"
 #include "gemm.h"
 #include "gemv.h"
 #include "layernorm.h"
@@ -48,6 +49,9 @@ const struct JOIN(fastnn_leaves_, SUFFIX) TABLE(FASTNN_ISA, SUFFIX) = {
     .softmax = softmax,
     .softmax_backward = softmax_backward,
     .cross_entropy = cross_entropy,
+    .gather = gather,
+    .scatter_add = scatter_add,
+    .first_outside = first_outside,
     .norm = norm,
     .norm_backward = norm_backward,
     .philox = philox,

@@ -57,6 +57,11 @@ enum {
         void (*softmax)(int64_t n, const R *x, R *y);                                                                                                \
         void (*softmax_backward)(int64_t n, const R *dy, const R *y, R *dx);                                                                          \
         double (*cross_entropy)(int64_t n, const R *logits, int64_t target, double scale, R *dlogits);                                               \
+        /* embedding.h */                                                                                                                            \
+        void (*gather)(int64_t m, int64_t n, const int64_t *ids, const R *table, int64_t ldtable, R scale, R *out, int64_t ldout);                   \
+        void (*scatter_add)(int64_t m, int64_t n, const int64_t *ids, int64_t skipped, const R *dy, int64_t lddy, R scale, R *table,                 \
+                            int64_t ldtable);                                                                                                        \
+        int64_t (*first_outside)(int64_t m, const int64_t *ids, int64_t rows);                                                                       \
         /* layernorm.h */                                                                                                                            \
         void (*norm)(int rms, int64_t m, int64_t n, const R *x, int64_t ldx, double eps, const R *weight, const R *bias, R *stats, R *y,             \
                      int64_t ldy, int past_caches);                                                                                                  \
