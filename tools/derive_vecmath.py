@@ -2,6 +2,7 @@
 
 exp    exp(x) = 2^n exp(r) with n = round(x / ln 2) and r = x - n ln 2, |r| <= ln 2 / 2, and exp(r) = 1 + r + r^2 q(r).
        ln 2 is split in two so that n * LN2_HI is exact for every n that occurs.
+exp2   2^x = 2^n 2^r with n = round(x) and r = x - n, exact, and 2^r = 1 + r q(r).
 tanh   tanh(t) = t + t s T(s) with s = t^2, for t below TANH_SMALL.
 erf    erf(t) = t + t E(s) with s = t^2, for t below 1.
 tail   the upper tail of the normal distribution: Phi(-t) = exp(-t^2 / 2) P(t) / Q(t) for 0 <= t <= TAIL_LARGEST, where t Phi(-t) and t phi(t) round to 0.
@@ -72,6 +73,17 @@ def exp_constants(bits, degree, hi_bits):
     print_array("EXP_Q", c, bits)
 
 
+def exp2_constants(bits, degree):
+    def q(r):
+        return mp.expm1(r * mp.log(2)) / r if abs(r) > mp.mpf("1e-30") else mp.log(2)
+
+    half = mp.mpf("0.5")
+    c = rounded(polynomial(q, -half, half, degree), bits)
+    error = worst(lambda r: 1 + r * horner(c, r), lambda r: mp.mpf(2) ** r, -half, half, bits)
+    print(f"/* exp2: {error} */")
+    print_array("EXP2_Q", c, bits)
+
+
 def tanh_constants(bits, degree, small):
     def t(s):
         x = mp.sqrt(s)
@@ -122,14 +134,17 @@ def tail_constants(bits, degree, largest):
     print_array("TAIL_Q", q, bits)
 
 
-def derive(bits, exp_degree, hi_bits, tanh_degree, erf_degree, tail_degree, tail_largest):
+def derive(
+    bits, exp_degree, hi_bits, exp2_degree, tanh_degree, erf_degree, tail_degree, tail_largest
+):
     print(f"/* ---- {bits} bits ---- */")
     exp_constants(bits, exp_degree, hi_bits)
+    exp2_constants(bits, exp2_degree)
     tanh_constants(bits, tanh_degree, "0.625")
     erf_constants(bits, erf_degree)
     tail_constants(bits, tail_degree, mp.mpf(tail_largest))
 
 
 if __name__ == "__main__":
-    derive(24, 4, 15, 5, 6, 5, "14.75")  # |n| <= 159: 8 bits and 15 make 23
-    derive(53, 9, 41, 11, 13, 11, "38.75")  # |n| <= 1090: 11 bits and 41 make 52
+    derive(24, 4, 15, 5, 5, 6, 5, "14.75")  # |n| <= 159: 8 bits and 15 make 23
+    derive(53, 9, 41, 11, 11, 13, 11, "38.75")  # |n| <= 1090: 11 bits and 41 make 52
