@@ -12,6 +12,8 @@ from . import kernels
 from ._version import __version__
 from .kernels import (
     PackedMatrix,
+    attention,
+    attention_backward,
     build_info,
     cross_entropy,
     dropout,
@@ -44,6 +46,8 @@ _FUNCTIONS = {"fit": "train", "evaluate": "train", "load": "train", "save": "tra
 __all__ = [
     "PackedMatrix",
     "__version__",
+    "attention",
+    "attention_backward",
     "build_info",
     "cross_entropy",
     "dropout",

@@ -12,6 +12,8 @@ from .activation import (
     tanh,
     tanh_backward,
 )
+from .additive import additive_scores, additive_scores_backward
+from .attention import attention, attention_backward
 from .dispatch import build_info
 from .dropout import dropout, dropout_backward, philox
 from .linear import linear_backward
@@ -19,6 +21,7 @@ from .loss import cross_entropy, mse
 from .matmul import gemm, matmul
 from .norm import frobenius_norm
 from .packed import PackedMatrix, pack
+from .pooling import attention_pooling, attention_pooling_backward
 from .softmax import softmax, softmax_backward
 from .threads import get_num_threads, num_threads, set_num_threads, thread_info
 from .update import adam_update, adamw_update, scale, sgd_update
@@ -27,6 +30,12 @@ __all__ = [
     "PackedMatrix",
     "adam_update",
     "adamw_update",
+    "additive_scores",
+    "additive_scores_backward",
+    "attention",
+    "attention_backward",
+    "attention_pooling",
+    "attention_pooling_backward",
     "build_info",
     "cross_entropy",
     "dropout",
