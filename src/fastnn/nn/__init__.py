@@ -3,6 +3,7 @@
 from .activation import GELU, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from .config import build
 from .container import MLP, Sequential
+from .kv_cache import KVCache
 from .linear import Linear
 from .loss import cross_entropy, mse_loss
 from .module import Module
@@ -11,6 +12,7 @@ from .parameters import Parameter, Parameters
 __all__ = [
     "GELU",
     "MLP",
+    "KVCache",
     "Linear",
     "Module",
     "Parameter",
