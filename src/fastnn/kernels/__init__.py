@@ -17,6 +17,7 @@ from .activation import (
 from .cross_entropy import cross_entropy
 from .dispatch import build_info
 from .dropout import dropout, dropout_backward, philox
+from .embedding import embedding, embedding_backward
 from .linear import linear_backward
 from .loss import bce_with_logits, huber, l1, mse
 from .matmul import gemm, matmul
@@ -58,6 +59,8 @@ __all__ = [
     "dropout",
     "dropout_backward",
     "ema_update",
+    "embedding",
+    "embedding_backward",
     "frobenius_norm",
     "gelu",
     "gelu_backward",

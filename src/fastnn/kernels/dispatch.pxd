@@ -61,6 +61,9 @@ cdef extern from "leaves.h" nogil:
         void (*sum_squares)(int64_t, int64_t, const float*, int64_t, double, double*, double*) noexcept nogil
         float (*max_abs)(int64_t, int64_t, const float*, int64_t) noexcept nogil
         void (*philox)(int64_t, uint64_t, uint64_t, uint64_t, uint32_t*) noexcept nogil
+        void (*gather)(int64_t, int64_t, const int64_t*, const float*, int64_t, float, float*, int64_t) noexcept nogil
+        void (*scatter_add)(int64_t, int64_t, const int64_t*, int64_t, const float*, int64_t, float, float*, int64_t) noexcept nogil
+        int64_t (*first_outside)(int64_t, const int64_t*, int64_t) noexcept nogil
         void (*norm)(int, int64_t, int64_t, const float*, int64_t, double, const float*, const float*, float*, float*, int64_t, int) noexcept nogil
         void (*norm_backward)(int, int64_t, int64_t, const float*, int64_t, const float*, int64_t, const float*, const float*, const float*, int64_t,
                               float*, int64_t, float*, float*, int) noexcept nogil
@@ -96,6 +99,9 @@ cdef extern from "leaves.h" nogil:
         void (*sum_squares)(int64_t, int64_t, const double*, int64_t, double, double*, double*) noexcept nogil
         double (*max_abs)(int64_t, int64_t, const double*, int64_t) noexcept nogil
         void (*philox)(int64_t, uint64_t, uint64_t, uint64_t, uint32_t*) noexcept nogil
+        void (*gather)(int64_t, int64_t, const int64_t*, const double*, int64_t, double, double*, int64_t) noexcept nogil
+        void (*scatter_add)(int64_t, int64_t, const int64_t*, int64_t, const double*, int64_t, double, double*, int64_t) noexcept nogil
+        int64_t (*first_outside)(int64_t, const int64_t*, int64_t) noexcept nogil
         void (*norm)(int, int64_t, int64_t, const double*, int64_t, double, const double*, const double*, double*, double*, int64_t, int) noexcept nogil
         void (*norm_backward)(int, int64_t, int64_t, const double*, int64_t, const double*, int64_t, const double*, const double*, const double*, int64_t,
                               double*, int64_t, double*, double*, int) noexcept nogil
@@ -306,6 +312,26 @@ cdef inline double loss_run(int kind, int64_t n, const real *x, const real *t, c
         return leaves_f32.loss(kind, n, x, t, weight, positive, delta, factor, dx, losses)
     else:
         return leaves_f64.loss(kind, n, x, t, weight, positive, delta, factor, dx, losses)
+
+
+# embedding.h
+
+cdef inline void gather_rows(int64_t m, int64_t n, const int64_t *ids, const real *table, int64_t ldtable, real scale, real *out,
+                             int64_t ldout) noexcept nogil:
+    if real is float:
+        leaves_f32.gather(m, n, ids, table, ldtable, scale, out, ldout)
+    else:
+        leaves_f64.gather(m, n, ids, table, ldtable, scale, out, ldout)
+
+cdef inline void scatter_add_rows(int64_t m, int64_t n, const int64_t *ids, int64_t skipped, const real *dy, int64_t lddy, real scale, real *table,
+                                  int64_t ldtable) noexcept nogil:
+    if real is float:
+        leaves_f32.scatter_add(m, n, ids, skipped, dy, lddy, scale, table, ldtable)
+    else:
+        leaves_f64.scatter_add(m, n, ids, skipped, dy, lddy, scale, table, ldtable)
+
+cdef inline int64_t first_outside(int64_t m, const int64_t *ids, int64_t rows) noexcept nogil:
+    return leaves_f32.first_outside(m, ids, rows)
 
 
 # layernorm.h

@@ -5,23 +5,29 @@ from .activation import GELU, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from .config import build
 from .container import MLP, Residual, Sequential
 from .dropout import Dropout
+from .embedding import Embedding
 from .gradcheck import GradientError, GradientReport, gradcheck
 from .linear import Linear, collapse
 from .loss import bce_with_logits, cross_entropy, huber_loss, l1_loss, mse_loss
 from .module import Module
+from .normalization import AddNorm, LayerNorm, RMSNorm
 from .parameters import Parameter, Parameters
 from .randomness import RandomStream
 
 __all__ = [
     "GELU",
     "MLP",
+    "AddNorm",
     "Dropout",
+    "Embedding",
     "GradientError",
     "GradientReport",
+    "LayerNorm",
     "Linear",
     "Module",
     "Parameter",
     "Parameters",
+    "RMSNorm",
     "RandomStream",
     "ReLU",
     "Residual",

@@ -7,6 +7,7 @@
 #include "dots.h"
 #include "dropout.h"
 #include "elementwise.h"
+#include "embedding.h"
 #include "gemm.h"
 #include "gemv.h"
 #include "loss.h"
@@ -53,6 +54,9 @@ const struct JOIN(fastnn_leaves_, SUFFIX) TABLE(FASTNN_ISA, SUFFIX) = {
     .log_softmax = log_softmax,
     .log_softmax_backward = log_softmax_backward,
     .cross_entropy = cross_entropy,
+    .gather = gather,
+    .scatter_add = scatter_add,
+    .first_outside = first_outside,
     .norm = norm,
     .norm_backward = norm_backward,
     .philox = philox,
