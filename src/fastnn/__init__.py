@@ -7,6 +7,7 @@ loop, `fastnn.data` a data set to begin with.
 
 import importlib
 from pathlib import Path
+from typing import Any
 
 from . import kernels
 from ._version import __version__
@@ -27,11 +28,16 @@ from .kernels import (
     get_num_threads,
     layer_norm,
     layer_norm_backward,
+    leaky_relu,
+    leaky_relu_backward,
+    linear_backward,
     log_softmax,
     log_softmax_backward,
     matmul,
     num_threads,
     pack,
+    prelu,
+    prelu_backward,
     relu,
     relu_backward,
     rms_norm,
@@ -43,6 +49,9 @@ from .kernels import (
     silu_backward,
     softmax,
     softmax_backward,
+    softplus,
+    softplus_backward,
+    squared_norm,
     tanh,
     tanh_backward,
 )
@@ -79,9 +88,14 @@ __all__ = [
     "log_softmax_backward",
     "layer_norm",
     "layer_norm_backward",
+    "leaky_relu",
+    "leaky_relu_backward",
+    "linear_backward",
     "matmul",
     "num_threads",
     "pack",
+    "prelu",
+    "prelu_backward",
     "relu",
     "relu_backward",
     "rms_norm",
@@ -93,6 +107,9 @@ __all__ = [
     "silu_backward",
     "softmax",
     "softmax_backward",
+    "softplus",
+    "softplus_backward",
+    "squared_norm",
     "tanh",
     "tanh_backward",
     *_MODULES,
@@ -105,7 +122,7 @@ def get_include() -> str:
     return str(Path(__file__).parent / "kernels" / "csrc")
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"{__name__}.{name}")
     if name in _FUNCTIONS:
@@ -113,5 +130,5 @@ def __getattr__(name):
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted(__all__)
