@@ -7,6 +7,7 @@ loop, `fastnn.data` a data set to begin with.
 
 import importlib
 from pathlib import Path
+from typing import Any
 
 from . import kernels
 from ._version import __version__
@@ -29,11 +30,16 @@ from .kernels import (
     get_num_threads,
     layer_norm,
     layer_norm_backward,
+    leaky_relu,
+    leaky_relu_backward,
+    linear_backward,
     log_softmax,
     log_softmax_backward,
     matmul,
     num_threads,
     pack,
+    prelu,
+    prelu_backward,
     relu,
     relu_backward,
     rms_norm,
@@ -45,6 +51,9 @@ from .kernels import (
     silu_backward,
     softmax,
     softmax_backward,
+    softplus,
+    softplus_backward,
+    squared_norm,
     tanh,
     tanh_backward,
 )
@@ -83,9 +92,14 @@ __all__ = [
     "log_softmax_backward",
     "layer_norm",
     "layer_norm_backward",
+    "leaky_relu",
+    "leaky_relu_backward",
+    "linear_backward",
     "matmul",
     "num_threads",
     "pack",
+    "prelu",
+    "prelu_backward",
     "relu",
     "relu_backward",
     "rms_norm",
@@ -97,6 +111,9 @@ __all__ = [
     "silu_backward",
     "softmax",
     "softmax_backward",
+    "softplus",
+    "softplus_backward",
+    "squared_norm",
     "tanh",
     "tanh_backward",
     *_MODULES,
@@ -109,7 +126,7 @@ def get_include() -> str:
     return str(Path(__file__).parent / "kernels" / "csrc")
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"{__name__}.{name}")
     if name in _FUNCTIONS:
@@ -117,5 +134,5 @@ def __getattr__(name):
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted(__all__)

@@ -1,7 +1,17 @@
 """Layers and losses, each with its hand-written backward pass."""
 
 from . import init
-from .activation import GELU, ReLU, Sigmoid, SiLU, Softmax, Tanh
+from .activation import (
+    GELU,
+    LeakyReLU,
+    LogSoftmax,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+)
 from .config import build
 from .container import MLP, Residual, Sequential
 from .dropout import Dropout
@@ -13,6 +23,7 @@ from .loss import bce_with_logits, cross_entropy, huber_loss, l1_loss, mse_loss
 from .module import Module
 from .normalization import AddNorm, LayerNorm, RMSNorm
 from .parameters import Parameter, Parameters
+from .prelu import PReLU
 from .randomness import RandomStream
 
 __all__ = [
@@ -25,8 +36,11 @@ __all__ = [
     "GradientReport",
     "KVCache",
     "LayerNorm",
+    "LeakyReLU",
     "Linear",
+    "LogSoftmax",
     "Module",
+    "PReLU",
     "Parameter",
     "Parameters",
     "RMSNorm",
@@ -37,6 +51,7 @@ __all__ = [
     "SiLU",
     "Sigmoid",
     "Softmax",
+    "Softplus",
     "Tanh",
     "bce_with_logits",
     "build",
