@@ -6,6 +6,7 @@ exp2   2^x = 2^n 2^r with n = round(x) and r = x - n, exact, and 2^r = 1 + r q(r
 tanh   tanh(t) = t + t s T(s) with s = t^2, for t below TANH_SMALL.
 erf    erf(t) = t + t E(s) with s = t^2, for t below 1.
 tail   the upper tail of the normal distribution: Phi(-t) = exp(-t^2 / 2) P(t) / Q(t) for 0 <= t <= TAIL_LARGEST, where t Phi(-t) and t phi(t) round to 0.
+gelu   t Phi(-t) and its derivative for t >= 0, piece by piece: PIECES of width 1/4 around j/4, polynomials of h = 4 t - j.
 log    log(1 + f) = f - f^2 / 2 + s (f^2 / 2 + z R(z)) with s = f / (2 + f), z = s^2: s R(z) = (log((1 + s) / (1 - s)) - 2 s) / z. LOG_R is for
        1 + f from sqrt(1/2) to sqrt(2), which is where a power of two taken out leaves it, LOG1P_R for f from 0 to 1, where none is.
 
@@ -18,6 +19,7 @@ import mpmath as mp
 
 mp.mp.dps = 80
 MOST_COLUMNS = 150
+PIECES = 16
 
 
 def hex_float(x, bits):
@@ -46,13 +48,32 @@ def print_array(name, coefficients, bits):
     print("\n".join([*lines, line]))
 
 
+def print_table(name, table, bits):
+    """One line for so many numbers as fit, each row in braces."""
+    print(f"static const real {name}[{len(table)}][{len(table[0])}] = {{")
+    for row in table:
+        words = [f"(real){hex_float(c, bits)}" for c in row]
+        lines, line = [], "    {"
+        for i, word in enumerate(words):
+            word += ", " if i + 1 < len(words) else "},"
+            if len(line) + len(word.rstrip()) > MOST_COLUMNS:
+                lines.append(line.rstrip())
+                line = "     "
+            line += word
+        print("\n".join([*lines, line]))
+    print("};")
+
+
 def horner(coefficients, x):
     return mp.polyval(coefficients[::-1], x)
 
 
-def worst(approximation, function, low, high, bits):
+def worst(approximation, function, low, high, bits, size=None):
+    """The worst error, relative to the function, or to `size`, where the function has a zero."""
+    size = size or function
     points = [x for x in mp.linspace(low, high, 2001)[1:] if x != 0]
-    return mp.nstr(max(abs(approximation(x) / function(x) - 1) for x in points) * 2**bits, 2)
+    error = max(abs((approximation(x) - function(x)) / size(x)) for x in points)
+    return mp.nstr(error * 2**bits, 2)
 
 
 def polynomial(function, low, high, degree):
@@ -136,6 +157,52 @@ def tail_constants(bits, degree, largest):
     print_array("TAIL_Q", q, bits)
 
 
+def piecewise_constants(bits, name, function, size, degree):
+    """Column j is the polynomial around j/4. Where the function is 0 at 0 so is the first, which keeps it accurate there."""
+    half, columns = mp.mpf(1) / 2, []
+    for j in range(PIECES):
+
+        def piece(h, j=j):
+            return function((j + h) / 4)
+
+        def ratio(h):
+            h = h or mp.mpf("1e-30")
+            return function(h / 4) / h
+
+        if j == 0 and function(0) == 0:
+            c = [mp.mpf(0), *polynomial(ratio, -half, half, degree - 1)]
+        else:
+            c = polynomial(piece, -half, half, degree)
+        columns.append(rounded([x if abs(x) > mp.mpf(2) ** -80 else mp.mpf(0) for x in c], bits))
+
+    def approximation(t):
+        j = int(mp.nint(4 * t))
+        return horner(columns[j], 4 * t - j)
+
+    error = worst(
+        approximation, function, 0, mp.mpf(2 * PIECES - 1) / 8 - mp.mpf("1e-9"), bits, size
+    )
+    print(f"/* {name}: {error} */")
+    print_table(name, list(zip(*columns, strict=True)), bits)
+
+
+def gelu_constants(bits, degree):
+    def cdf(t):  # of -t
+        return mp.erfc(t / mp.sqrt(2)) / 2
+
+    def density(t):
+        return mp.exp(-t * t / 2) / mp.sqrt(2 * mp.pi)
+
+    piecewise_constants(bits, "GELU_TAIL", lambda t: t * cdf(t), None, degree)
+    piecewise_constants(
+        bits,
+        "GELU_TAIL_SLOPE",
+        lambda t: cdf(t) - t * density(t),
+        lambda t: cdf(t) + t * density(t),
+        degree,
+    )
+
+
 def log_constants(bits, name, degree, low, high):
     """For f from low to high, of which one has the largest s."""
 
@@ -154,20 +221,22 @@ def log_constants(bits, name, degree, low, high):
     print_array(name, c, bits)
 
 
-def derive(bits, hi_bits, tail_largest, exp, exp2, tanh, erf, tail, log, log1p):
-    """Print the constants for so many bits; the last seven are the degrees of the polynomials."""
+def derive(bits, hi_bits, tail_largest, exp, exp2, tanh, erf, tail, log, log1p, gelu=0):
+    """Print the constants for so many bits; the last eight are the degrees of the polynomials, 0 for none."""
     print(f"/* ---- {bits} bits ---- */")
     exp_constants(bits, exp, hi_bits)
     exp2_constants(bits, exp2)
     tanh_constants(bits, tanh, "0.625")
     erf_constants(bits, erf)
     tail_constants(bits, tail, mp.mpf(tail_largest))
+    if gelu:
+        gelu_constants(bits, gelu)
     log_constants(bits, "LOG_R", log, mp.sqrt(mp.mpf(1) / 2) - 1, mp.sqrt(2) - 1)
     log_constants(bits, "LOG1P_R", log1p, mp.mpf(0), mp.mpf(1))
 
 
 if __name__ == "__main__":
     # |n| <= 159: 8 bits and 15 make 23
-    derive(24, 15, "14.75", exp=4, exp2=5, tanh=5, erf=6, tail=5, log=3, log1p=4)
+    derive(24, 15, "14.75", exp=4, exp2=5, tanh=5, erf=6, tail=5, log=3, log1p=4, gelu=5)
     # |n| <= 1090: 11 bits and 41 make 52
     derive(53, 41, "38.75", exp=9, exp2=11, tanh=11, erf=13, tail=11, log=6, log1p=9)

@@ -1,6 +1,6 @@
 """The core: functions on arrays, each with a pointer face in its ``.pxd`` for other extensions."""
 
-from .activation import (
+from .activation_arrays import (
     gelu,
     gelu_backward,
     relu,
@@ -35,7 +35,7 @@ from .normalization import (
 from .packed import PackedMatrix, pack
 from .pooling import attention_pooling, attention_pooling_backward
 from .prelu import leaky_relu, leaky_relu_backward, prelu, prelu_backward
-from .softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
+from .softmax_arrays import log_softmax, log_softmax_backward, softmax, softmax_backward
 from .stack import DenseStack
 from .threads import get_num_threads, num_threads, set_num_threads, thread_info
 from .update import (

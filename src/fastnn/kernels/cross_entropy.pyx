@@ -16,7 +16,7 @@ import numpy as np
 
 from .arrays cimport (BAD_ARGUMENT, NO_MEMORY, OK, Rows, check_in_place, check_overlap, check_status, finish_output, int64_array, output_rows,
                       real_type, shaped_like, with_rows)
-from .dispatch cimport cross_entropy_block, cross_entropy_soft_row, real
+from .dispatch cimport cross_entropy_block, cross_entropy_soft_row, past_caches, real
 from .loss cimport is_mean, is_none, sum_in_order, weight_array, wrong_weight
 from .memory cimport give, new_array, take
 from .threads cimport share, team_size, thread_id, threads_for
@@ -84,6 +84,7 @@ cdef void rows_share(int team, int thread, int64_t rows, int64_t cols, const rea
     """Runs of rows that count and of rows that do not, in turns."""
     cdef int64_t i, first, last, stop
     cdef const double *w = NULL
+    cdef bint large = past_caches(rows * cols, dlogits, logits, probs)
     share(rows, team, thread, &first, &last)
     i = first
     while i < last:
@@ -98,7 +99,8 @@ cdef void rows_share(int team, int thread, int64_t rows, int64_t cols, const rea
         elif probs is not NULL or smoothing > 0:
             soft_rows(i, stop, cols, logits, ldlogits, labels, probs, ldprobs, class_weight, weights, smoothing, scale, dlogits, lddlogits, losses)
         else:
-            cross_entropy_block(stop - i, cols, logits + i * ldlogits, ldlogits, labels + i, w, scale, dlogits + i * lddlogits, lddlogits, losses + i)
+            cross_entropy_block(stop - i, cols, logits + i * ldlogits, ldlogits, labels + i, w, scale, dlogits + i * lddlogits, lddlogits, losses + i,
+                                large)
         i = stop
 
 

@@ -59,11 +59,11 @@ cdef extern from "leaves.h" nogil:
         void (*gemv_rows)(int64_t, int64_t, const float*, const float*, int64_t, float*) noexcept nogil
         void (*gemv_columns)(int64_t, int64_t, int, const float*, const float*, int64_t, float*) noexcept nogil
         void (*gemv_finish)(int64_t, float, float*, float, float*, int64_t, const float*, int64_t, int, float*) noexcept nogil
-        void (*activation)(int, int64_t, int64_t, const float*, int64_t, float*, int64_t) noexcept nogil
-        void (*activation_backward)(int, int64_t, int64_t, const float*, int64_t, const float*, int64_t, float*, int64_t, float*) noexcept nogil
-        void (*prelu)(int, int64_t, int64_t, const float*, int64_t, const float*, float*, int64_t) noexcept nogil
+        void (*activation)(int, int64_t, int64_t, const float*, int64_t, float*, int64_t, int) noexcept nogil
+        void (*activation_backward)(int, int64_t, int64_t, const float*, int64_t, const float*, int64_t, float*, int64_t, float*, int) noexcept nogil
+        void (*prelu)(int, int64_t, int64_t, const float*, int64_t, const float*, float*, int64_t, int) noexcept nogil
         double (*prelu_backward)(int, int64_t, int64_t, const float*, int64_t, const float*, int64_t, const float*, float*, int64_t, int,
-                                 float*) noexcept nogil
+                                 float*, int) noexcept nogil
         void (*scale)(int64_t, float, float*) noexcept nogil
         void (*add)(int64_t, const float*, float*) noexcept nogil
         void (*sum_squares)(int64_t, int64_t, const float*, int64_t, double, double*, double*) noexcept nogil
@@ -96,13 +96,13 @@ cdef extern from "leaves.h" nogil:
         void (*norm_backward)(int, int64_t, int64_t, const float*, int64_t, const float*, int64_t, const float*, const float*, const float*, int64_t,
                               float*, int64_t, float*, float*, int) noexcept nogil
         void (*dropout)(int64_t, const float*, const float*, double, uint64_t, uint64_t, uint64_t, float*) noexcept nogil
-        void (*softmax)(int64_t, int64_t, const float*, int64_t, float*, int64_t) noexcept nogil
-        void (*softmax_backward)(int64_t, int64_t, const float*, int64_t, const float*, int64_t, float*, int64_t) noexcept nogil
-        void (*log_softmax)(int64_t, int64_t, const float*, int64_t, float*, int64_t) noexcept nogil
-        void (*log_softmax_backward)(int64_t, int64_t, const float*, int64_t, const float*, int64_t, float*, int64_t) noexcept nogil
-        void (*cross_entropy)(int64_t, int64_t, const float*, int64_t, const int64_t*, const double*, double, float*, int64_t, double*) noexcept nogil
+        void (*softmax)(int64_t, int64_t, const float*, int64_t, float*, int64_t, int) noexcept nogil
+        void (*softmax_backward)(int64_t, int64_t, const float*, int64_t, const float*, int64_t, float*, int64_t, int) noexcept nogil
+        void (*log_softmax)(int64_t, int64_t, const float*, int64_t, float*, int64_t, int) noexcept nogil
+        void (*log_softmax_backward)(int64_t, int64_t, const float*, int64_t, const float*, int64_t, float*, int64_t, int) noexcept nogil
+        void (*cross_entropy)(int64_t, int64_t, const float*, int64_t, const int64_t*, const double*, double, float*, int64_t, double*, int) noexcept nogil
         double (*cross_entropy_soft)(int64_t, const float*, const float*, int64_t, const float*, double, double, double, float*) noexcept nogil
-        double (*loss)(int, int64_t, const float*, const float*, const float*, const float*, float, float, float*, float*) noexcept nogil
+        double (*loss)(int, int64_t, const float*, const float*, const float*, const float*, float, float, float*, float*, int) noexcept nogil
         void (*update)(int64_t, float*, const float*, float*, float*, float*, const fastnn_step*) noexcept nogil
 
     struct fastnn_leaves_f64:
@@ -117,11 +117,11 @@ cdef extern from "leaves.h" nogil:
         void (*gemv_rows)(int64_t, int64_t, const double*, const double*, int64_t, double*) noexcept nogil
         void (*gemv_columns)(int64_t, int64_t, int, const double*, const double*, int64_t, double*) noexcept nogil
         void (*gemv_finish)(int64_t, double, double*, double, double*, int64_t, const double*, int64_t, int, double*) noexcept nogil
-        void (*activation)(int, int64_t, int64_t, const double*, int64_t, double*, int64_t) noexcept nogil
-        void (*activation_backward)(int, int64_t, int64_t, const double*, int64_t, const double*, int64_t, double*, int64_t, double*) noexcept nogil
-        void (*prelu)(int, int64_t, int64_t, const double*, int64_t, const double*, double*, int64_t) noexcept nogil
+        void (*activation)(int, int64_t, int64_t, const double*, int64_t, double*, int64_t, int) noexcept nogil
+        void (*activation_backward)(int, int64_t, int64_t, const double*, int64_t, const double*, int64_t, double*, int64_t, double*, int) noexcept nogil
+        void (*prelu)(int, int64_t, int64_t, const double*, int64_t, const double*, double*, int64_t, int) noexcept nogil
         double (*prelu_backward)(int, int64_t, int64_t, const double*, int64_t, const double*, int64_t, const double*, double*, int64_t, int,
-                                 double*) noexcept nogil
+                                 double*, int) noexcept nogil
         void (*scale)(int64_t, double, double*) noexcept nogil
         void (*add)(int64_t, const double*, double*) noexcept nogil
         void (*sum_squares)(int64_t, int64_t, const double*, int64_t, double, double*, double*) noexcept nogil
@@ -154,13 +154,13 @@ cdef extern from "leaves.h" nogil:
         void (*norm_backward)(int, int64_t, int64_t, const double*, int64_t, const double*, int64_t, const double*, const double*, const double*, int64_t,
                               double*, int64_t, double*, double*, int) noexcept nogil
         void (*dropout)(int64_t, const double*, const double*, double, uint64_t, uint64_t, uint64_t, double*) noexcept nogil
-        void (*softmax)(int64_t, int64_t, const double*, int64_t, double*, int64_t) noexcept nogil
-        void (*softmax_backward)(int64_t, int64_t, const double*, int64_t, const double*, int64_t, double*, int64_t) noexcept nogil
-        void (*log_softmax)(int64_t, int64_t, const double*, int64_t, double*, int64_t) noexcept nogil
-        void (*log_softmax_backward)(int64_t, int64_t, const double*, int64_t, const double*, int64_t, double*, int64_t) noexcept nogil
-        void (*cross_entropy)(int64_t, int64_t, const double*, int64_t, const int64_t*, const double*, double, double*, int64_t, double*) noexcept nogil
+        void (*softmax)(int64_t, int64_t, const double*, int64_t, double*, int64_t, int) noexcept nogil
+        void (*softmax_backward)(int64_t, int64_t, const double*, int64_t, const double*, int64_t, double*, int64_t, int) noexcept nogil
+        void (*log_softmax)(int64_t, int64_t, const double*, int64_t, double*, int64_t, int) noexcept nogil
+        void (*log_softmax_backward)(int64_t, int64_t, const double*, int64_t, const double*, int64_t, double*, int64_t, int) noexcept nogil
+        void (*cross_entropy)(int64_t, int64_t, const double*, int64_t, const int64_t*, const double*, double, double*, int64_t, double*, int) noexcept nogil
         double (*cross_entropy_soft)(int64_t, const double*, const double*, int64_t, const double*, double, double, double, double*) noexcept nogil
-        double (*loss)(int, int64_t, const double*, const double*, const double*, const double*, double, double, double*, double*) noexcept nogil
+        double (*loss)(int, int64_t, const double*, const double*, const double*, const double*, double, double, double*, double*, int) noexcept nogil
         void (*update)(int64_t, double*, const double*, double*, double*, double*, const fastnn_step*) noexcept nogil
 
 cdef const fastnn_leaves_f32 *leaves_f32
@@ -172,6 +172,16 @@ cdef inline const real *shifted(const real *p, int64_t n) noexcept nogil:
     if p is NULL:
         return p
     return p + n
+
+
+# stream.h
+
+cdef enum:
+    LARGE = 8 << 20     # bytes of output from which it is stored past the caches
+
+cdef inline bint past_caches(int64_t n, const real *out, const real *x, const real *other) noexcept nogil:
+    """Whether n reals of output had better be stored past the caches. In place they had not: their lines are read anyway."""
+    return n * <int64_t>sizeof(real) >= LARGE and out is not x and out is not other
 
 
 # pack.h, gemm.h, gemv.h, dots.h
@@ -252,31 +262,34 @@ cdef inline void gemv_finish(int64_t n, real alpha, real *y, real beta, real *c,
 
 # activation.h
 
-cdef inline void activation_block(int kind, int64_t m, int64_t n, const real *x, int64_t ldx, real *y, int64_t ldy) noexcept nogil:
+cdef inline void activation_block(int kind, int64_t m, int64_t n, const real *x, int64_t ldx, real *y, int64_t ldy, bint past_caches) noexcept nogil:
     if real is float:
-        leaves_f32.activation(kind, m, n, x, ldx, y, ldy)
+        leaves_f32.activation(kind, m, n, x, ldx, y, ldy, past_caches)
     else:
-        leaves_f64.activation(kind, m, n, x, ldx, y, ldy)
+        leaves_f64.activation(kind, m, n, x, ldx, y, ldy, past_caches)
 
 cdef inline void activation_backward_block(int kind, int64_t m, int64_t n, const real *dy, int64_t lddy, const real *saved, int64_t ldsaved,
-                                           real *dx, int64_t lddx, real *sums) noexcept nogil:
+                                           real *dx, int64_t lddx, real *sums, bint past_caches) noexcept nogil:
     if real is float:
-        leaves_f32.activation_backward(kind, m, n, dy, lddy, saved, ldsaved, dx, lddx, sums)
+        leaves_f32.activation_backward(kind, m, n, dy, lddy, saved, ldsaved, dx, lddx, sums, past_caches)
     else:
-        leaves_f64.activation_backward(kind, m, n, dy, lddy, saved, ldsaved, dx, lddx, sums)
+        leaves_f64.activation_backward(kind, m, n, dy, lddy, saved, ldsaved, dx, lddx, sums, past_caches)
 
-cdef inline void prelu_block(int shared, int64_t m, int64_t n, const real *x, int64_t ldx, const real *a, real *y, int64_t ldy) noexcept nogil:
+
+# prelu.h
+
+cdef inline void prelu_block(int shared, int64_t m, int64_t n, const real *x, int64_t ldx, const real *a, real *y, int64_t ldy, bint past_caches) noexcept nogil:
     if real is float:
-        leaves_f32.prelu(shared, m, n, x, ldx, a, y, ldy)
+        leaves_f32.prelu(shared, m, n, x, ldx, a, y, ldy, past_caches)
     else:
-        leaves_f64.prelu(shared, m, n, x, ldx, a, y, ldy)
+        leaves_f64.prelu(shared, m, n, x, ldx, a, y, ldy, past_caches)
 
 cdef inline double prelu_backward_block(int shared, int64_t m, int64_t n, const real *dy, int64_t lddy, const real *x, int64_t ldx, const real *a,
-                                        real *dx, int64_t lddx, int summed, real *sums) noexcept nogil:
+                                        real *dx, int64_t lddx, int summed, real *sums, bint past_caches) noexcept nogil:
     if real is float:
-        return leaves_f32.prelu_backward(shared, m, n, dy, lddy, x, ldx, a, dx, lddx, summed, sums)
+        return leaves_f32.prelu_backward(shared, m, n, dy, lddy, x, ldx, a, dx, lddx, summed, sums, past_caches)
     else:
-        return leaves_f64.prelu_backward(shared, m, n, dy, lddy, x, ldx, a, dx, lddx, summed, sums)
+        return leaves_f64.prelu_backward(shared, m, n, dy, lddy, x, ldx, a, dx, lddx, summed, sums, past_caches)
 
 
 # elementwise.h
@@ -311,41 +324,41 @@ cdef inline real max_abs_block(int64_t m, int64_t n, const real *x, int64_t ld) 
 
 # softmax.h
 
-cdef inline void softmax_block(int64_t m, int64_t n, const real *x, int64_t ldx, real *y, int64_t ldy) noexcept nogil:
+cdef inline void softmax_block(int64_t m, int64_t n, const real *x, int64_t ldx, real *y, int64_t ldy, bint past_caches) noexcept nogil:
     if real is float:
-        leaves_f32.softmax(m, n, x, ldx, y, ldy)
+        leaves_f32.softmax(m, n, x, ldx, y, ldy, past_caches)
     else:
-        leaves_f64.softmax(m, n, x, ldx, y, ldy)
+        leaves_f64.softmax(m, n, x, ldx, y, ldy, past_caches)
 
 cdef inline void softmax_backward_block(int64_t m, int64_t n, const real *dy, int64_t lddy, const real *y, int64_t ldy, real *dx,
-                                        int64_t lddx) noexcept nogil:
+                                        int64_t lddx, bint past_caches) noexcept nogil:
     if real is float:
-        leaves_f32.softmax_backward(m, n, dy, lddy, y, ldy, dx, lddx)
+        leaves_f32.softmax_backward(m, n, dy, lddy, y, ldy, dx, lddx, past_caches)
     else:
-        leaves_f64.softmax_backward(m, n, dy, lddy, y, ldy, dx, lddx)
+        leaves_f64.softmax_backward(m, n, dy, lddy, y, ldy, dx, lddx, past_caches)
 
-cdef inline void log_softmax_block(int64_t m, int64_t n, const real *x, int64_t ldx, real *y, int64_t ldy) noexcept nogil:
+cdef inline void log_softmax_block(int64_t m, int64_t n, const real *x, int64_t ldx, real *y, int64_t ldy, bint past_caches) noexcept nogil:
     if real is float:
-        leaves_f32.log_softmax(m, n, x, ldx, y, ldy)
+        leaves_f32.log_softmax(m, n, x, ldx, y, ldy, past_caches)
     else:
-        leaves_f64.log_softmax(m, n, x, ldx, y, ldy)
+        leaves_f64.log_softmax(m, n, x, ldx, y, ldy, past_caches)
 
 cdef inline void log_softmax_backward_block(int64_t m, int64_t n, const real *dy, int64_t lddy, const real *y, int64_t ldy, real *dx,
-                                            int64_t lddx) noexcept nogil:
+                                            int64_t lddx, bint past_caches) noexcept nogil:
     if real is float:
-        leaves_f32.log_softmax_backward(m, n, dy, lddy, y, ldy, dx, lddx)
+        leaves_f32.log_softmax_backward(m, n, dy, lddy, y, ldy, dx, lddx, past_caches)
     else:
-        leaves_f64.log_softmax_backward(m, n, dy, lddy, y, ldy, dx, lddx)
+        leaves_f64.log_softmax_backward(m, n, dy, lddy, y, ldy, dx, lddx, past_caches)
 
 
 # loss.h
 
 cdef inline void cross_entropy_block(int64_t m, int64_t n, const real *logits, int64_t ldlogits, const int64_t *targets, const double *weights,
-                                     double scale, real *dlogits, int64_t lddlogits, double *losses) noexcept nogil:
+                                     double scale, real *dlogits, int64_t lddlogits, double *losses, bint past_caches) noexcept nogil:
     if real is float:
-        leaves_f32.cross_entropy(m, n, logits, ldlogits, targets, weights, scale, dlogits, lddlogits, losses)
+        leaves_f32.cross_entropy(m, n, logits, ldlogits, targets, weights, scale, dlogits, lddlogits, losses, past_caches)
     else:
-        leaves_f64.cross_entropy(m, n, logits, ldlogits, targets, weights, scale, dlogits, lddlogits, losses)
+        leaves_f64.cross_entropy(m, n, logits, ldlogits, targets, weights, scale, dlogits, lddlogits, losses, past_caches)
 
 cdef inline double cross_entropy_soft_row(int64_t n, const real *logits, const real *q, int64_t label, const real *weight, double keep, double smooth,
                                           double scale, real *dlogits) noexcept nogil:
@@ -355,11 +368,11 @@ cdef inline double cross_entropy_soft_row(int64_t n, const real *logits, const r
         return leaves_f64.cross_entropy_soft(n, logits, q, label, weight, keep, smooth, scale, dlogits)
 
 cdef inline double loss_run(int kind, int64_t n, const real *x, const real *t, const real *weight, const real *positive, real delta, real factor,
-                            real *dx, real *losses) noexcept nogil:
+                            real *dx, real *losses, bint past_caches) noexcept nogil:
     if real is float:
-        return leaves_f32.loss(kind, n, x, t, weight, positive, delta, factor, dx, losses)
+        return leaves_f32.loss(kind, n, x, t, weight, positive, delta, factor, dx, losses, past_caches)
     else:
-        return leaves_f64.loss(kind, n, x, t, weight, positive, delta, factor, dx, losses)
+        return leaves_f64.loss(kind, n, x, t, weight, positive, delta, factor, dx, losses, past_caches)
 
 
 # embedding.h

@@ -41,7 +41,7 @@ cdef void dz_share(int team, int thread, int64_t n, int64_t n_out, const real *d
             dz_block = dz + at
         if sums is not NULL:
             sums_row = sums + i * n_out
-        activation_backward_block(activation, min(<int64_t>ROWS, n - i * ROWS), n_out, dy + at, n_out, saved_block, n_out, dz_block, n_out, sums_row)
+        activation_backward_block(activation, min(<int64_t>ROWS, n - i * ROWS), n_out, dy + at, n_out, saved_block, n_out, dz_block, n_out, sums_row, False)
 
 
 cdef void make_dz(int64_t n, int64_t n_out, const real *dy, const real *saved, int activation, real *dz, real *sums) noexcept nogil:

@@ -18,7 +18,7 @@ import numpy as np
 
 from .arrays cimport (BAD_ARGUMENT, NO_MEMORY, OK, Rows, check_in_place, check_overlap, check_status, finish_output, output_rows, real_like,
                       real_type, shaped_like)
-from .dispatch cimport FASTNN_LOSS_BCE, FASTNN_LOSS_HUBER, FASTNN_LOSS_L1, FASTNN_LOSS_MSE, loss_run, real
+from .dispatch cimport FASTNN_LOSS_BCE, FASTNN_LOSS_HUBER, FASTNN_LOSS_L1, FASTNN_LOSS_MSE, loss_run, past_caches, real
 from .memory cimport give, new_array, take
 from .threads cimport share, team_size, thread_id, threads_for
 
@@ -92,6 +92,7 @@ cdef void loss_share(int kind, int team, int thread, int64_t n, const real *pred
     cdef int64_t i, at, size, first, last
     cdef real weights[BLOCK]
     cdef real positives[BLOCK]
+    cdef bint large = past_caches(n, dpred, pred, target)
     share((n + BLOCK - 1) // BLOCK, team, thread, &first, &last)
     for i in range(first, last):
         at = i * BLOCK
@@ -103,7 +104,7 @@ cdef void loss_share(int kind, int team, int thread, int64_t n, const real *pred
         elif positive is not NULL:
             cycle(at, size, positive, columns, &positives[0])
         sums[i] = loss_run(kind, size, pred + at, target + at, NULL if weight is NULL else &weights[0], NULL if positive is NULL else &positives[0],
-                           delta, factor, dpred + at, NULL if losses is NULL else losses + at)
+                           delta, factor, dpred + at, NULL if losses is NULL else losses + at, large)
 
 
 cdef int loss_flat(int kind, int64_t n, const real *pred, const real *target, const real *weight, int64_t per_weight, const real *positive,

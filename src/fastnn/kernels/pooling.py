@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .matmul import matmul
-from .softmax import softmax, softmax_backward
+from .softmax_arrays import softmax, softmax_backward
 
 Kernel = Literal["gaussian", "boxcar", "epanechnikov", "triangular", "constant"]
 KERNELS: tuple[Kernel, ...] = ("gaussian", "boxcar", "epanechnikov", "triangular", "constant")

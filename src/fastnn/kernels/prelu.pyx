@@ -16,7 +16,7 @@ import numpy as np
 
 from .arrays cimport (BAD_ARGUMENT, NO_MEMORY, OK, Rows, check_in_place, check_overlap, check_status, finish_output, flatten, is_output,
                       output_rows, real_like, real_type, refuse_output, shaped_like, with_rows)
-from .dispatch cimport add_run, prelu_backward_block, prelu_block, real
+from .dispatch cimport add_run, past_caches, prelu_backward_block, prelu_block, real
 from .memory cimport give, take
 from .threads cimport share, team_size, thread_id, threads_for
 
@@ -45,19 +45,21 @@ cdef inline int64_t units(bint shared, int64_t rows, int64_t cols) noexcept nogi
 cdef void forward_share(int team, int thread, bint shared, int64_t rows, int64_t cols, const real *x, int64_t ldx, const real *a, real *y,
                         int64_t ldy) noexcept nogil:
     cdef int64_t first, last
+    cdef bint large = past_caches(rows * cols, y, x, x)
     if rows == 1:
         share((cols + UNIT - 1) // UNIT, team, thread, &first, &last)
         first, last = first * UNIT, min(last * UNIT, cols)
-        prelu_block(shared, 1, last - first, x + first, ldx, a if shared else a + first, y + first, ldy)
+        prelu_block(shared, 1, last - first, x + first, ldx, a if shared else a + first, y + first, ldy, large)
     else:
         share(rows, team, thread, &first, &last)
-        prelu_block(shared, last - first, cols, x + first * ldx, ldx, a, y + first * ldy, ldy)
+        prelu_block(shared, last - first, cols, x + first * ldx, ldx, a, y + first * ldy, ldy, large)
 
 
 cdef void backward_share(int team, int thread, bint shared, int64_t rows, int64_t cols, const real *dy, int64_t lddy, const real *x, int64_t ldx,
                          const real *a, real *dx, int64_t lddx, void *sums) noexcept nogil:
     """sums: of each unit one double if shared, else cols reals of each ROWS rows; NULL if da is not wanted."""
     cdef int64_t i, row, column, first, last, at_dy, at_x, at_dx, m = unit_rows(shared, cols), n = unit_cols(rows, cols)
+    cdef bint large = past_caches(rows * cols, dx, dy, x)
     cdef real *row_sums = NULL
     cdef double total
     share(units(shared, rows, cols), team, thread, &first, &last)
@@ -68,7 +70,7 @@ cdef void backward_share(int team, int thread, bint shared, int64_t rows, int64_
         if sums is not NULL and not shared:
             row_sums = <real*>sums + row // m * cols + column
         total = prelu_backward_block(shared, min(m, rows - row), min(n, cols - column), dy + at_dy, lddy, x + at_x, ldx,
-                                     a if shared else a + column, dx + at_dx, lddx, sums is not NULL, row_sums)
+                                     a if shared else a + column, dx + at_dx, lddx, sums is not NULL, row_sums, large)
         if sums is not NULL and shared:
             (<double*>sums)[i] = total
 

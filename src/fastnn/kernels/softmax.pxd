@@ -5,6 +5,18 @@ Returns 0 or 2 (a negative size, a missing pointer, a length out of range).
 """
 from libc.stdint cimport int64_t
 
+ctypedef enum Kind:
+    SOFTMAX
+    LOG_SOFTMAX
+
+cdef struct Lengths:
+    # Of row i only the first of[i / rows] columns count; all do if `of` is NULL.
+    const int64_t *of
+    int64_t rows
+
+# The index of the first length that is not from 0 to cols, or -1.
+cdef int64_t wrong_length(Lengths lengths, int64_t rows, int64_t cols) noexcept nogil
+
 cdef int softmax_f32(int64_t rows, int64_t cols, const float *x, int64_t ldx, float *y, int64_t ldy) noexcept nogil
 cdef int softmax_f64(int64_t rows, int64_t cols, const double *x, int64_t ldx, double *y, int64_t ldy) noexcept nogil
 cdef int log_softmax_f32(int64_t rows, int64_t cols, const float *x, int64_t ldx, float *y, int64_t ldy) noexcept nogil

@@ -5,14 +5,15 @@
 #ifndef FASTNN_ACTIVATION_H
 #define FASTNN_ACTIVATION_H
 
+#include "gelu.h"
 #include "leaves.h"
+#include "stream.h"
 #include "vec.h"
 #include "vecmath.h"
 
 /* gelu_tanh(z) = z sigmoid(z (GELU_A + GELU_B z^2)): 1 + tanh(u) = 2 sigmoid(2u), u = sqrt(2 / pi) (z + 0.044715 z^3). */
 #define GELU_A ((real)1.5957691216057308)
 #define GELU_B ((real)0.07135481627260025)
-#define INV_SQRT_2PI ((real)0.3989422804014327)
 
 /* act(z). GELU and SiLU are z F(z), F the distribution function of the normal or the logistic distribution, computed as max(z, 0) - |z| F(-|z|): that
  * is accurate wherever it does not underflow, and 0 at -inf. Beyond the bounds put on |z| the tail is 0, but inf would meet it. */
@@ -20,10 +21,7 @@ INLINE vec activate(const int kind, vec z) {
     const vec size = abs_vec(z), positive = at_least(z, 0); /* -0 stays -0 */
     switch (kind) {
     case FASTNN_ACT_RELU: return relu_vec(z);
-    case FASTNN_ACT_GELU: {
-        const vec t = at_most(size, TAIL_LARGEST);
-        return positive - times_normal_tail(t, t);
-    }
+    case FASTNN_ACT_GELU: return positive - gelu_tail(size);
     case FASTNN_ACT_GELU_TANH: {
         const vec t = at_most(size, -EXP_SMALLEST);
         return positive - times_logistic_tail(t, at_most(t * (GELU_A + GELU_B * (t * t)), -EXP_SMALLEST));
@@ -51,10 +49,8 @@ INLINE vec activation_slope(const int kind, vec saved) {
     switch (kind) {
     case FASTNN_ACT_RELU: return choose(saved <= 0, (vec){0}, one);
     case FASTNN_ACT_GELU: { /* Phi(z) + z phi(z) */
-        const vec t = at_most(size, TAIL_LARGEST);
-        const exponential e = exp_minus_half_square(t);
-        const vec d = scale_by((t * INV_SQRT_2PI - normal_ratio(t)) * (e.u + 1), e.shifted);
-        return choose(saved < 0, -d, 1 + d);
+        const vec d = gelu_tail_slope(size);
+        return choose(saved < 0, d, 1 - d);
     }
     case FASTNN_ACT_GELU_TANH: {
         const vec t = at_most(size, -EXP_SMALLEST), square = t * t;
@@ -78,17 +74,12 @@ INLINE vec activation_gradient(const int kind, vec dy, vec saved) {
     return dy * activation_slope(kind, saved);
 }
 
-/* How many of the n reals at p come before a vector's boundary, where there are enough of them to care: a store across two cache lines costs two. */
-enum { WORTH_ALIGNING = 8 };
-INLINE int64_t until_aligned(const real *p, int64_t n) {
-    return n < WORTH_ALIGNING * LANES ? 0 : (int64_t)(-(uintptr_t)p % VBYTES / sizeof(real));
-}
-
-INLINE void forward_rows(const int kind, int64_t m, int64_t n, const real *x, int64_t ldx, real *y, int64_t ldy) {
+INLINE void forward_rows(const int kind, int64_t m, int64_t n, const real *x, int64_t ldx, real *y, int64_t ldy, int past_caches) {
     for (int64_t i = 0; i < m; i++, x += ldx, y += ldy) {
         int64_t j = until_aligned(y, n);
+        const int streamed = past_caches && can_stream_rest(y, 1, n, 0);
         if (j) store_part(y, j, activate(kind, load_part(x, j, 0)));
-        for (; j + LANES <= n; j += LANES) store(y + j, activate(kind, load(x + j)));
+        for (; j + LANES <= n; j += LANES) store_to(y + j, activate(kind, load(x + j)), streamed);
         if (j < n) store_part(y + j, n - j, activate(kind, load_part(x + j, n - j, 0)));
     }
 }
@@ -107,14 +98,15 @@ INLINE void backward_part(const int kind, int64_t m, int64_t n, const real *dy, 
 }
 
 INLINE void backward_rows(const int kind, int64_t m, int64_t n, const real *dy, int64_t lddy, const real *saved, int64_t ldsaved, real *dx,
-                          int64_t lddx, real *sums) {
+                          int64_t lddx, real *sums, int past_caches) {
+    const int streamed = past_caches && dx && can_stream_rest(dx, m, n, lddx);
     const int64_t first = dx ? until_aligned(dx, n) : 0, rest = (n - first) % LANES, last = n - rest;
     if (sums) memset(sums, 0, (size_t)n * sizeof(real));
     if (first) backward_part(kind, m, first, dy, lddy, saved, ldsaved, dx, lddx, sums);
     for (int64_t i = 0; i < m; i++) {
         for (int64_t j = first; j < last; j += LANES) {
             const vec d = activation_gradient(kind, load(dy + i * lddy + j), kind ? load(saved + i * ldsaved + j) : (vec){0});
-            if (dx) store(dx + i * lddx + j, d);
+            if (dx) store_to(dx + i * lddx + j, d, streamed);
             if (sums) store(sums + j, load(sums + j) + d);
         }
     }
@@ -140,86 +132,21 @@ INLINE void backward_rows(const int kind, int64_t m, int64_t n, const real *dy, 
         KIND_CASE(FASTNN_ACT_SOFTPLUS, loop)                                                                                                         \
     }
 
-/* y = act(x) on m rows of n; y may be x. */
-static __attribute__((noinline)) void activation(int kind, int64_t m, int64_t n, const real *x, int64_t ldx, real *y, int64_t ldy) {
-    FOR_KIND(kind, forward_rows(KIND, m, n, x, ldx, y, ldy))
+/* y = act(x) on m rows of n; y may be x. past_caches: y is large and not x (stream.h). */
+static __attribute__((noinline)) void activation(int kind, int64_t m, int64_t n, const real *x, int64_t ldx, real *y, int64_t ldy, int past_caches) {
+    FOR_KIND(kind, forward_rows(KIND, m, n, x, ldx, y, ldy, past_caches))
+    if (past_caches) stream_end();
 }
 
 /* c = act(c), for the tile that a matrix product has just stored. */
-static inline void activate_block(int kind, int64_t m, int64_t n, real *c, int64_t ldc) { activation(kind, m, n, c, ldc, c, ldc); }
+static inline void activate_block(int kind, int64_t m, int64_t n, real *c, int64_t ldc) { activation(kind, m, n, c, ldc, c, ldc, 0); }
 
 /* dx = dy act'(saved) on m rows of n, and sums_j = sum over the rows of dx_ij, in their order. dx may be dy or saved; dx or sums may be NULL, and
- * saved for FASTNN_ACT_NONE. */
+ * saved for FASTNN_ACT_NONE. past_caches as above. */
 static void activation_backward(int kind, int64_t m, int64_t n, const real *dy, int64_t lddy, const real *saved, int64_t ldsaved, real *dx,
-                                int64_t lddx, real *sums) {
-    FOR_KIND(kind, backward_rows(KIND, m, n, dy, lddy, saved, ldsaved, dx, lddx, sums))
-}
-
-/* PReLU: y = x where x > 0, else a x, with a_j for column j (shared 0), or one for all (shared 1), as leaky ReLU has it. */
-INLINE vec slope_at(const int shared, const real *a, int64_t j, int64_t n) {
-    return shared ? splat(*a) : n < LANES ? load_part(a + j, n, 0) : load(a + j);
-}
-
-INLINE void prelu_rows(const int shared, int64_t m, int64_t n, const real *x, int64_t ldx, const real *a, real *y, int64_t ldy) {
-    for (int64_t i = 0; i < m; i++, x += ldx, y += ldy)
-        for (int64_t j = 0, step; j < n; j += step) {
-            step = j == 0 ? until_aligned(y, n) : 0;
-            if (step == 0) step = n - j < LANES ? n - j : LANES;
-            const vec v = step < LANES ? load_part(x + j, step, 0) : load(x + j);
-            const vec result = choose(v > 0, v, v * slope_at(shared, a, j, step));
-            if (step < LANES)
-                store_part(y + j, step, result);
-            else
-                store(y + j, result);
-        }
-}
-
-static void prelu(int shared, int64_t m, int64_t n, const real *x, int64_t ldx, const real *a, real *y, int64_t ldy) {
-    if (shared)
-        prelu_rows(1, m, n, x, ldx, a, y, ldy);
-    else
-        prelu_rows(0, m, n, x, ldx, a, y, ldy);
-}
-
-/* dx = dy where x > 0, else a dy; what a gets is dy x where x <= 0 or NaN: sums_j for column j, or their total returned where one is for all. dx may
- * be dy or x. A row adds to the total by itself, in parts of at most CHUNK_OF_ROW vectors. sums may be NULL. */
-enum { CHUNK_OF_ROW = 256 };
-INLINE double prelu_backward_rows(const int shared, const int summed, int64_t m, int64_t n, const real *dy, int64_t lddy, const real *x, int64_t ldx,
-                                  const real *a, real *dx, int64_t lddx, real *sums) {
-    double total = 0;
-    if (summed && !shared) memset(sums, 0, (size_t)n * sizeof(real));
-    for (int64_t i = 0; i < m; i++, dy += lddy, x += ldx, dx += lddx) {
-        vec part = {0};
-        for (int64_t j = 0, step, count = 0; j < n; j += step) {
-            step = j == 0 && !(summed && shared) ? until_aligned(dx, n) : 0; /* a total must not depend on where dx is */
-            if (step == 0) step = n - j < LANES ? n - j : LANES;
-            const int whole = step == LANES;
-            const vec d = whole ? load(dy + j) : load_part(dy + j, step, 0), v = whole ? load(x + j) : load_part(x + j, step, 0);
-            const vec result = choose(v > 0, d, d * slope_at(shared, a, j, step)), to_a = choose(v > 0, (vec){0}, d * v);
-            if (whole)
-                store(dx + j, result);
-            else
-                store_part(dx + j, step, result);
-            if (!summed) continue;
-            if (shared) {
-                part += to_a;
-                if (++count % CHUNK_OF_ROW == 0) total += (double)sum_lanes(part), part = (vec){0};
-            } else if (whole)
-                store(sums + j, load(sums + j) + to_a);
-            else
-                store_part(sums + j, step, load_part(sums + j, step, 0) + to_a);
-        }
-        if (summed && shared) total += (double)sum_lanes(part);
-    }
-    return total;
-}
-
-static double prelu_backward(int shared, int64_t m, int64_t n, const real *dy, int64_t lddy, const real *x, int64_t ldx, const real *a, real *dx,
-                             int64_t lddx, int summed, real *sums) {
-    if (!summed && shared) return prelu_backward_rows(1, 0, m, n, dy, lddy, x, ldx, a, dx, lddx, sums);
-    if (!summed) return prelu_backward_rows(0, 0, m, n, dy, lddy, x, ldx, a, dx, lddx, sums);
-    if (shared) return prelu_backward_rows(1, 1, m, n, dy, lddy, x, ldx, a, dx, lddx, sums);
-    return prelu_backward_rows(0, 1, m, n, dy, lddy, x, ldx, a, dx, lddx, sums);
+                                int64_t lddx, real *sums, int past_caches) {
+    FOR_KIND(kind, backward_rows(KIND, m, n, dy, lddy, saved, ldsaved, dx, lddx, sums, past_caches))
+    if (past_caches) stream_end();
 }
 
 #endif

@@ -17,6 +17,7 @@
 #include "loss.h"
 #include "layernorm.h"
 #include "pack.h"
+#include "prelu.h"
 #include "reduce.h"
 #include "softmax.h"
 #include "update.h"

@@ -57,12 +57,13 @@ struct fastnn_step {
         void (*gemv_columns)(int64_t k, int64_t n, int one_stream, const R *x, const R *b, int64_t ldb, R *y);                                                        \
         void (*gemv_finish)(int64_t n, R alpha, R *y, R beta, R *c, int64_t incc, const R *bias, int64_t incbias, int activation, R *preact);          \
         /* activation.h */                                                                                                                           \
-        void (*activation)(int kind, int64_t m, int64_t n, const R *x, int64_t ldx, R *y, int64_t ldy);                                              \
+        void (*activation)(int kind, int64_t m, int64_t n, const R *x, int64_t ldx, R *y, int64_t ldy, int past_caches);                             \
         void (*activation_backward)(int kind, int64_t m, int64_t n, const R *dy, int64_t lddy, const R *saved, int64_t ldsaved, R *dx,               \
-                                    int64_t lddx, R *sums);                                                                                          \
-        void (*prelu)(int shared, int64_t m, int64_t n, const R *x, int64_t ldx, const R *a, R *y, int64_t ldy);                                     \
+                                    int64_t lddx, R *sums, int past_caches);                                                                         \
+        /* prelu.h */                                                                                                                                \
+        void (*prelu)(int shared, int64_t m, int64_t n, const R *x, int64_t ldx, const R *a, R *y, int64_t ldy, int past_caches);                    \
         double (*prelu_backward)(int shared, int64_t m, int64_t n, const R *dy, int64_t lddy, const R *x, int64_t ldx, const R *a, R *dx,            \
-                                 int64_t lddx, int summed, R *sums);                                                                                 \
+                                 int64_t lddx, int summed, R *sums, int past_caches);                                                                \
         /* elementwise.h */                                                                                                                          \
         void (*scale)(int64_t n, R factor, R *x);                                                                                                    \
         void (*add)(int64_t n, const R *x, R *y);                                                                                                    \
@@ -83,16 +84,16 @@ struct fastnn_step {
         void (*philox)(int64_t n, uint64_t seed, uint64_t step, uint64_t block, uint32_t *out);                                                      \
         void (*dropout)(int64_t n, const R *x, const R *residual, double p, uint64_t seed, uint64_t step, uint64_t first, R *y);                     \
         /* softmax.h */                                                                                                                              \
-        void (*softmax)(int64_t m, int64_t n, const R *x, int64_t ldx, R *y, int64_t ldy);                                                           \
-        void (*softmax_backward)(int64_t m, int64_t n, const R *dy, int64_t lddy, const R *y, int64_t ldy, R *dx, int64_t lddx);                     \
-        void (*log_softmax)(int64_t m, int64_t n, const R *x, int64_t ldx, R *y, int64_t ldy);                                                       \
-        void (*log_softmax_backward)(int64_t m, int64_t n, const R *dy, int64_t lddy, const R *y, int64_t ldy, R *dx, int64_t lddx);                 \
+        void (*softmax)(int64_t m, int64_t n, const R *x, int64_t ldx, R *y, int64_t ldy, int past_caches);                                          \
+        void (*softmax_backward)(int64_t m, int64_t n, const R *dy, int64_t lddy, const R *y, int64_t ldy, R *dx, int64_t lddx, int past_caches);    \
+        void (*log_softmax)(int64_t m, int64_t n, const R *x, int64_t ldx, R *y, int64_t ldy, int past_caches);                                      \
+        void (*log_softmax_backward)(int64_t m, int64_t n, const R *dy, int64_t lddy, const R *y, int64_t ldy, R *dx, int64_t lddx, int past_caches); \
         /* loss.h */                                                                                                                                 \
         void (*cross_entropy)(int64_t m, int64_t n, const R *logits, int64_t ldlogits, const int64_t *targets, const double *weights, double scale,  \
-                              R *dlogits, int64_t lddlogits, double *losses);                                                                        \
+                              R *dlogits, int64_t lddlogits, double *losses, int past_caches);                                                       \
         double (*cross_entropy_soft)(int64_t n, const R *logits, const R *q, int64_t label, const R *weight, double keep, double smooth, double scale,\
                                      R *dlogits);                                                                                                    \
-        double (*loss)(int kind, int64_t n, const R *x, const R *t, const R *weight, const R *positive, R delta, R factor, R *dx, R *losses);        \
+        double (*loss)(int kind, int64_t n, const R *x, const R *t, const R *weight, const R *positive, R delta, R factor, R *dx, R *losses, int past_caches); \
         /* attention.h */                                                                                                                            \
         void (*pack_panels)(int64_t n, int64_t k, const R *b, int64_t rsb, int64_t csb, R *out);                                                      \
         int (*all_finite)(int64_t n, const R *x);                                                                                                    \

@@ -13,6 +13,7 @@ typedef struct {
     const real *x, *t, *weight, *positive;
     real delta, factor;
     real *dx, *losses;
+    int streamed; /* dx, past the caches */
 } loss_arrays;
 
 /* -log softmax(logits)_t = log sum_j exp(x_j - max) - (x_t - max), times the row's weight; dlogits = scale weight (softmax(logits) - onehot(t)). */
@@ -32,12 +33,11 @@ INLINE void cross_entropy_group(const int rows, int64_t n, const real *logits, i
     EACH_ROW dlogits[g * lddlogits + targets[g]] -= (real)(scale * (weights ? weights[g] : 1));
 }
 
-/* Cross entropy of m rows with labels; weights NULL: all 1. */
+/* Cross entropy of m rows with labels; weights NULL: all 1. past_caches here and below: the gradient is large, and not in place (stream.h). */
 static void cross_entropy(int64_t m, int64_t n, const real *logits, int64_t ldlogits, const int64_t *targets, const double *weights, double scale,
-                          real *dlogits, int64_t lddlogits, double *losses) {
-    FOR_GROUPS(m, n <= GROUP_COLUMNS, i,
-               cross_entropy_group(ROWS, n, logits + i * ldlogits, ldlogits, targets + i, weights ? weights + i : NULL, scale, dlogits + i * lddlogits,
-                                   lddlogits, losses + i));
+                          real *dlogits, int64_t lddlogits, double *losses, int past_caches) {
+    FOR_GROUPS(m, n, n <= GROUP_COLUMNS, logits, ldlogits, logits, ldlogits, dlogits, lddlogits, past_caches, i,
+               cross_entropy_group(ROWS, n, logits + i * ldlogits, ldlogits, targets + i, weights ? weights + i : NULL, scale, to, ldto, losses + i));
 }
 
 static const real ONES[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
@@ -126,7 +126,7 @@ INLINE vec loss_step(const int kind, const int plain, const loss_arrays a, vec f
         slope = choose(w == 0, (vec){0}, slope * w);
     }
     if (part) store_part(a.dx + i, part, slope * factor);
-    else store(a.dx + i, slope * factor);
+    else store_to(a.dx + i, slope * factor, a.streamed);
     if (!plain && a.losses) {
         if (part) store_part(a.losses + i, part, loss);
         else store(a.losses + i, loss);
@@ -149,21 +149,25 @@ INLINE double loss_sum(const int kind, const int plain, int64_t n, const loss_ar
 }
 
 #define LOSS_CASE(code)                                                                                                                              \
-    case code: return weight || positive || losses ? loss_sum(code, 0, n, a) : loss_sum(code, 1, n, a);
+    case code:                                                                                                                                       \
+        sum = weight || positive || losses ? loss_sum(code, 0, n, a) : loss_sum(code, 1, n, a);                                                      \
+        break;
 
 /* The sum of w_i loss(x_i, t_i) over a run of n, with dx_i = factor w_i slope(x_i, t_i) and losses_i = w_i loss(x_i, t_i). An element of the weight 0
  * counts for nothing, whatever it holds. positive are BCE's weights of the positive targets, delta is Huber's; weight, positive and losses may be NULL.
  * dx may be x or t. */
 static double loss(int kind, int64_t n, const real *x, const real *t, const real *weight, const real *positive, real delta, real factor, real *dx,
-                   real *losses) {
-    const loss_arrays a = {x, t, weight, positive, delta, factor, dx, losses};
+                   real *losses, int past_caches) {
+    const loss_arrays a = {x, t, weight, positive, delta, factor, dx, losses, past_caches && can_stream(dx, 0)};
+    double sum = 0;
     switch (kind) {
         LOSS_CASE(FASTNN_LOSS_MSE)
         LOSS_CASE(FASTNN_LOSS_L1)
         LOSS_CASE(FASTNN_LOSS_HUBER)
         LOSS_CASE(FASTNN_LOSS_BCE)
     }
-    return 0;
+    if (a.streamed) stream_end();
+    return sum;
 }
 
 #endif

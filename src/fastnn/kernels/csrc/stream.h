@@ -27,6 +27,22 @@ INLINE void stream(real *p, vec v) {
 #endif
 }
 
+INLINE void store_to(real *p, vec v, int past_caches) {
+    if (past_caches)
+        stream(p, v);
+    else
+        store(p, v);
+}
+
+/* How many of the n reals at p come before a vector's boundary, where there are enough of them to care: a store across two cache lines costs two. */
+enum { WORTH_ALIGNING = 8 };
+INLINE int64_t until_aligned(const real *p, int64_t n) {
+    return n < WORTH_ALIGNING * LANES ? 0 : (int64_t)(-(uintptr_t)p % VBYTES / sizeof(real));
+}
+
+/* Whether rows that are stored from there on can be streamed. */
+INLINE int can_stream_rest(const real *p, int64_t m, int64_t n, int64_t ld) { return can_stream(p + until_aligned(p, n), m == 1 ? 0 : ld); }
+
 INLINE void stream_end(void) {
 #if defined(__SSE2__)
     _mm_sfence();
