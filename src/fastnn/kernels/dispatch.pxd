@@ -89,7 +89,7 @@ cdef extern from "leaves.h" nogil:
         void (*additive_scores_backward)(int64_t, int64_t, const float*, const float*, const float*, int64_t, const float*, float*, float*,
                                          int64_t, float*) noexcept nogil
         void (*philox)(int64_t, uint64_t, uint64_t, uint64_t, uint32_t*) noexcept nogil
-        void (*gather)(int64_t, int64_t, const int64_t*, const float*, int64_t, float, float*, int64_t) noexcept nogil
+        void (*gather)(int64_t, int64_t, const int64_t*, const float*, int64_t, float, float*, int64_t, int) noexcept nogil
         void (*scatter_add)(int64_t, int64_t, const int64_t*, int64_t, const float*, int64_t, float, float*, int64_t) noexcept nogil
         int64_t (*first_outside)(int64_t, const int64_t*, int64_t) noexcept nogil
         void (*norm)(int, int64_t, int64_t, const float*, int64_t, double, const float*, const float*, float*, float*, int64_t, int) noexcept nogil
@@ -147,7 +147,7 @@ cdef extern from "leaves.h" nogil:
         void (*additive_scores_backward)(int64_t, int64_t, const double*, const double*, const double*, int64_t, const double*, double*, double*,
                                          int64_t, double*) noexcept nogil
         void (*philox)(int64_t, uint64_t, uint64_t, uint64_t, uint32_t*) noexcept nogil
-        void (*gather)(int64_t, int64_t, const int64_t*, const double*, int64_t, double, double*, int64_t) noexcept nogil
+        void (*gather)(int64_t, int64_t, const int64_t*, const double*, int64_t, double, double*, int64_t, int) noexcept nogil
         void (*scatter_add)(int64_t, int64_t, const int64_t*, int64_t, const double*, int64_t, double, double*, int64_t) noexcept nogil
         int64_t (*first_outside)(int64_t, const int64_t*, int64_t) noexcept nogil
         void (*norm)(int, int64_t, int64_t, const double*, int64_t, double, const double*, const double*, double*, double*, int64_t, int) noexcept nogil
@@ -378,11 +378,11 @@ cdef inline double loss_run(int kind, int64_t n, const real *x, const real *t, c
 # embedding.h
 
 cdef inline void gather_rows(int64_t m, int64_t n, const int64_t *ids, const real *table, int64_t ldtable, real scale, real *out,
-                             int64_t ldout) noexcept nogil:
+                             int64_t ldout, bint past_caches) noexcept nogil:
     if real is float:
-        leaves_f32.gather(m, n, ids, table, ldtable, scale, out, ldout)
+        leaves_f32.gather(m, n, ids, table, ldtable, scale, out, ldout, past_caches)
     else:
-        leaves_f64.gather(m, n, ids, table, ldtable, scale, out, ldout)
+        leaves_f64.gather(m, n, ids, table, ldtable, scale, out, ldout, past_caches)
 
 cdef inline void scatter_add_rows(int64_t m, int64_t n, const int64_t *ids, int64_t skipped, const real *dy, int64_t lddy, real scale, real *table,
                                   int64_t ldtable) noexcept nogil:

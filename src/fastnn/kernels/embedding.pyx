@@ -25,6 +25,7 @@ cdef enum:
     MOST_AXES = 32
     GRAIN = 32768           # elements a thread should have, as for other elementwise work
     COLUMNS = 64            # bytes: columns are divided among threads in whole lines, which two threads would otherwise write to in turns
+    LARGE = 4 << 20         # bytes of output from which it is stored past the caches, as of layer norm
     KEEP_GIL = 4096         # elements below which the GIL is kept: letting go costs 15 to 40 ns, and a wait where another thread takes it
 
 
@@ -32,7 +33,8 @@ cdef void lookup_share(int team, int thread, int64_t count, int64_t cols, const 
                        real *y, int64_t ldy) noexcept nogil:
     cdef int64_t first, last
     share(count, team, thread, &first, &last)
-    gather_rows(last - first, cols, ids + first, table, ldtable, scale, y + first * ldy, ldy)
+    gather_rows(last - first, cols, ids + first, table, ldtable, scale, y + first * ldy, ldy,
+                count * cols * <int64_t>sizeof(real) >= LARGE)
 
 
 cdef int lookup(int64_t count, int64_t rows, int64_t cols, const int64_t *ids, const real *table, int64_t ldtable, double scale, real *y,

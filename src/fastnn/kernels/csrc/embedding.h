@@ -2,23 +2,20 @@
 #ifndef FASTNN_EMBEDDING_H
 #define FASTNN_EMBEDDING_H
 
+#include "stream.h"
 #include "vec.h"
 
 enum { EMBEDDING_AHEAD = 8 }; /* rows that are fetched before their turn: they lie anywhere */
 
-/* out_i = scale table_ids[i], m rows of n. */
-static void gather(int64_t m, int64_t n, const int64_t *ids, const real *table, int64_t ldtable, real scale, real *out, int64_t ldout) {
+/* out_i = scale table_ids[i], m rows of n. past_caches: out is large (stream.h); it is obeyed where out is aligned. */
+static void gather(int64_t m, int64_t n, const int64_t *ids, const real *table, int64_t ldtable, real scale, real *out, int64_t ldout, int past_caches) {
+    past_caches = past_caches && can_stream(out, ldout);
     for (int64_t r = 0; r < m; r++) {
         const real *row = table + ids[r] * ldtable;
         if (r + EMBEDDING_AHEAD < m) __builtin_prefetch(table + ids[r + EMBEDDING_AHEAD] * ldtable);
-        if (scale == 1) {
-            memcpy(out + r * ldout, row, (size_t)n * sizeof(real));
-            continue;
-        }
-        int64_t i = 0;
-        for (; i + LANES <= n; i += LANES) store(out + r * ldout + i, load(row + i) * scale);
-        if (i < n) store_part(out + r * ldout + i, n - i, load_part(row + i, n - i, 0) * scale);
+        for (int64_t i = 0; i < n; i += LANES) store_some(out + r * ldout + i, n - i, load_some(row + i, n - i, 0) * scale, past_caches);
     }
+    if (past_caches) stream_end();
 }
 
 /* table_ids[i] += scale dy_i, in the order of i; ids that are `skipped` are left out. */
@@ -28,9 +25,7 @@ static void scatter_add(int64_t m, int64_t n, const int64_t *ids, int64_t skippe
         const real *g = dy + r * lddy;
         if (r + EMBEDDING_AHEAD < m) __builtin_prefetch(table + ids[r + EMBEDDING_AHEAD] * ldtable, 1);
         if (ids[r] == skipped) continue;
-        int64_t i = 0;
-        for (; i + LANES <= n; i += LANES) store(row + i, load(row + i) + load(g + i) * scale);
-        if (i < n) store_part(row + i, n - i, load_part(row + i, n - i, 0) + load_part(g + i, n - i, 0) * scale);
+        for (int64_t i = 0; i < n; i += LANES) store_some(row + i, n - i, load_some(row + i, n - i, 0) + load_some(g + i, n - i, 0) * scale, 0);
     }
 }
 

@@ -17,17 +17,6 @@ enum {
 
 INLINE int64_t end_of_chunk(int64_t start, int64_t n) { return n - start < NORM_CHUNK * LANES ? n : start + NORM_CHUNK * LANES; }
 
-INLINE vec load_some(const real *p, int64_t n, real fill) { return n < LANES ? load_part(p, n, fill) : load(p); }
-
-INLINE void store_some(real *p, int64_t n, vec v, int past_caches) {
-    if (n < LANES)
-        store_part(p, n, v);
-    else if (past_caches)
-        stream(p, v);
-    else
-        store(p, v);
-}
-
 /* The means to a few ulp, which is enough here; they cannot overflow. */
 INLINE void rough_means(const int m, int64_t n, const real *x, int64_t ldx, real *means) {
     const real share = (real)(1.0 / (double)n);
@@ -97,7 +86,7 @@ INLINE void norm_rows(const int m, int rms, int64_t n, const real *x, int64_t ld
 }
 
 /* y = (x - mean) / sqrt(variance + eps) * weight + bias for m rows of n >= 1; weight, bias and stats may be NULL. stats (m, 3) as above. past_caches: y is
- * large (stream.h), so the next rows are fetched early too (of 16 MiB: 930 us, then 550); it is obeyed where y is aligned. */
+ * large (stream.h), so the next rows are fetched early too (16 MiB: 550 us instead of 930); it is obeyed where y is aligned. */
 static void norm(int rms, int64_t m, int64_t n, const real *x, int64_t ldx, double eps, const real *weight, const real *bias, real *stats, real *y,
                  int64_t ldy, int past_caches) {
     int64_t r = 0;

@@ -71,7 +71,8 @@ struct fastnn_step {
         void (*sum_squares)(int64_t m, int64_t n, const R *x, int64_t ld, double scale, double *hi, double *lo);                                      \
         R (*max_abs)(int64_t m, int64_t n, const R *x, int64_t ld);                                                                                  \
         /* embedding.h */                                                                                                                            \
-        void (*gather)(int64_t m, int64_t n, const int64_t *ids, const R *table, int64_t ldtable, R scale, R *out, int64_t ldout);                   \
+        void (*gather)(int64_t m, int64_t n, const int64_t *ids, const R *table, int64_t ldtable, R scale, R *out, int64_t ldout,                    \
+                       int past_caches);                                                                                                             \
         void (*scatter_add)(int64_t m, int64_t n, const int64_t *ids, int64_t skipped, const R *dy, int64_t lddy, R scale, R *table,                 \
                             int64_t ldtable);                                                                                                        \
         int64_t (*first_outside)(int64_t m, const int64_t *ids, int64_t rows);                                                                       \

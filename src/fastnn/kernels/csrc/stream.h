@@ -1,4 +1,4 @@
-/* stream.h: stores past the caches, for results that are larger than they are.
+/* stream.h: runs of any length by vectors, and stores past the caches, for results that are larger than they are.
  *
  * An ordinary store reads its line from memory first; one past the caches does not, which saves a third of the traffic of a copy. Such stores are not
  * ordered with others: whoever used them calls stream_end.
@@ -11,6 +11,9 @@
 #if defined(__SSE2__)
 #include <immintrin.h>
 #endif
+
+/* The next vector of a run of which n elements are left; past its end comes fill. */
+INLINE vec load_some(const real *p, int64_t n, real fill) { return n < LANES ? load_part(p, n, fill) : load(p); }
 
 /* Rows from p on, ld apart, all start at a multiple of a vector, as `stream` needs. */
 INLINE int can_stream(const real *p, int64_t ld) { return ((uintptr_t)p | (uintptr_t)ld * sizeof(real)) % VBYTES == 0; }
@@ -42,6 +45,14 @@ INLINE int64_t until_aligned(const real *p, int64_t n) {
 
 /* Whether rows that are stored from there on can be streamed. */
 INLINE int can_stream_rest(const real *p, int64_t m, int64_t n, int64_t ld) { return can_stream(p + until_aligned(p, n), m == 1 ? 0 : ld); }
+
+/* The reverse of load_some. */
+INLINE void store_some(real *p, int64_t n, vec v, int past_caches) {
+    if (n < LANES)
+        store_part(p, n, v);
+    else
+        store_to(p, v, past_caches);
+}
 
 INLINE void stream_end(void) {
 #if defined(__SSE2__)
