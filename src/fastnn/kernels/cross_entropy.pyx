@@ -26,6 +26,7 @@ cnp.import_array()
 cdef enum:
     GRAIN = 8192        # elements a thread should have, as for softmax
     KEEP_GIL = 4096     # elements below which the GIL is kept, as for softmax
+    LARGE_ROWS = 32 << 20  # bytes of gradient from which it is stored past the caches, as for softmax
     NO_LABEL = -100     # what PyTorch ignores by default
 
 
@@ -84,7 +85,7 @@ cdef void rows_share(int team, int thread, int64_t rows, int64_t cols, const rea
     """Runs of rows that count and of rows that do not, in turns."""
     cdef int64_t i, first, last, stop
     cdef const double *w = NULL
-    cdef bint large = past_caches(rows * cols, dlogits, logits, probs)
+    cdef bint large = rows * cols * <int64_t>sizeof(real) >= LARGE_ROWS and past_caches(rows * cols, dlogits, logits, probs)
     share(rows, team, thread, &first, &last)
     i = first
     while i < last:
