@@ -14,6 +14,8 @@ from .activation import (
     tanh,
     tanh_backward,
 )
+from .additive import additive_scores, additive_scores_backward
+from .attention import attention, attention_backward
 from .cross_entropy import cross_entropy
 from .dispatch import build_info
 from .dropout import dropout, dropout_backward, philox
@@ -31,6 +33,7 @@ from .normalization import (
     rms_norm_backward,
 )
 from .packed import PackedMatrix, pack
+from .pooling import attention_pooling, attention_pooling_backward
 from .prelu import leaky_relu, leaky_relu_backward, prelu, prelu_backward
 from .softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 from .stack import DenseStack
@@ -53,6 +56,12 @@ __all__ = [
     "adamw_update",
     "add_norm",
     "add_norm_backward",
+    "additive_scores",
+    "additive_scores_backward",
+    "attention",
+    "attention_backward",
+    "attention_pooling",
+    "attention_pooling_backward",
     "bce_with_logits",
     "build_info",
     "cross_entropy",

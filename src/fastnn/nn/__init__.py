@@ -17,6 +17,7 @@ from .container import MLP, Residual, Sequential
 from .dropout import Dropout
 from .embedding import Embedding
 from .gradcheck import GradientError, GradientReport, gradcheck
+from .kv_cache import KVCache
 from .linear import Linear, collapse
 from .loss import bce_with_logits, cross_entropy, huber_loss, l1_loss, mse_loss
 from .module import Module
@@ -33,6 +34,7 @@ __all__ = [
     "Embedding",
     "GradientError",
     "GradientReport",
+    "KVCache",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
