@@ -1,9 +1,11 @@
 """The command line: what it prints and writes, its one-line errors and its exit codes."""
 
 import json
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -266,6 +268,30 @@ def test_as_a_program(tmp_path):
     done = subprocess.run(bad, capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr == "fastnn: error: nowhere: No such file or directory\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes as POSIX has them")
+def test_a_pipe_whose_reader_has_gone(model_path):
+    command = [sys.executable, "-m", "fastnn", "predict", model_path, "--digit", "3"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait()) == (b"", 141)
+
+
+def test_a_name_that_the_encoding_of_the_output_lacks(directory):
+    Path("table.csv").write_text("größe,kind\n" + "1,a\n2,b\n" * 10, encoding="utf-8")
+    command = [sys.executable, "-m", "fastnn", "train", "csv", "table.csv", "--target", "größe"]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
+    assert done.returncode == 2 and not Path("model.safetensors").exists()
+    assert re.fullmatch(r"fastnn: error: 'ascii' codec can't encode [^\n]+\n", done.stderr)
+
+
+@pytest.mark.filterwarnings("default:the loss of epoch:RuntimeWarning")
+def test_a_loss_of_nan_is_one_line_on_stderr(directory, capsys):
+    code, lines, err = run(capsys, "train", "digits", "--lr", 1e30, "--epochs", 3)
+    assert code == 0 and lines[-1] == "model saved to digits.safetensors"
+    assert re.fullmatch(r"fastnn: warning: the loss of epoch [12] is (nan|inf)[^\n]+\n", err), err
 
 
 def test_optional_packages_are_imported_only_when_needed(tmp_path):

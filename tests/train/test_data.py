@@ -5,7 +5,7 @@ import pytest
 
 from fastnn import nn, optim
 from fastnn.train import evaluate, fit
-from fastnn.train.batches import balanced, gather
+from fastnn.train.batches import MANY, balanced, gather
 
 from .test_fit import blobs
 
@@ -121,6 +121,14 @@ def test_gather_takes_rows(dtype):
         found = gather(array, rows)
         np.testing.assert_array_equal(found, array[rows])
         assert found.dtype == dtype and not np.may_share_memory(found, array)
+
+
+def test_gather_takes_many_rows(n_threads, real):
+    x = np.random.default_rng(0).normal(size=(300, 700)).astype(real)
+    x[5] = np.nan
+    rows = np.random.default_rng(1).permutation(300)[:200]
+    assert len(rows) * 700 > MANY
+    np.testing.assert_array_equal(gather(x, rows), x[rows])
 
 
 def test_the_last_rows_are_split_off():

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
+from ..train.batches import gather
+
 # Rows at a time where nothing asks for batches: scores, predictions, L-BFGS. Bounds the memory of
 # dense copies and hidden layers.
 CHUNK = 4096
@@ -72,8 +74,7 @@ class Examples:
             return np.asarray(self.X[rows], self.dtype)
         if self.X.dtype != self.dtype:
             return self.X[rows].astype(self.dtype)
-        # mode: the default makes `take` fill a temporary first, in case an index is out of range
-        return np.take(self.X, rows, axis=0, out=self._space(n), mode="clip")
+        return gather(self.X, rows)
 
     def _space(self, n: int) -> NDArray[Any]:
         if len(self._buffer) < n:

@@ -12,8 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import kernels
 from ..kernels.memory import empty
 from ..nn.parameters import DTYPES
+
+# Elements from which `kernels.embedding`, which divides the rows among threads, is quicker than
+# `take`: 256 x 784 of 60,000 rows 33 us against 65, 128 x 784 23 against 28, 200 x 64 2.3 against 1.8.
+MANY = 65536
 
 
 class Batch(NamedTuple):
@@ -92,6 +97,8 @@ def gather(x: NDArray[Any], rows: NDArray[np.intp]) -> NDArray[Any]:
     if not x.flags.c_contiguous or x.dtype not in DTYPES:
         return x[rows]
     out = empty((len(rows), *x.shape[1:]), x.dtype)
+    if out.size >= MANY and x.ndim == 2:
+        return kernels.embedding(rows, x, out=out)
     # "clip" because "raise" would go through a second buffer; the rows are known to be right
     return x.take(rows, axis=0, out=out, mode="clip")
 
