@@ -36,8 +36,15 @@ from .kernels import (
 )
 
 # Loaded when they are first used, so that `import fastnn` costs little more than NumPy.
-_MODULES = ("data", "nn", "optim", "plot", "train")
-_FUNCTIONS = {"fit": "train", "evaluate": "train", "load": "train", "save": "train"}
+_MODULES = ("capi", "data", "nn", "optim", "plot", "train")
+_FUNCTIONS = {
+    "asarray": "interop",
+    "fit": "train",
+    "evaluate": "train",
+    "load": "train",
+    "plan_from_file": "train",
+    "save": "train",
+}
 
 __all__ = [
     "PackedMatrix",
@@ -71,8 +78,8 @@ __all__ = [
 
 
 def get_include() -> str:
-    """The folder of the C headers that a Cython extension which cimports fastnn is compiled with."""
-    return str(Path(__file__).parent / "kernels" / "csrc")
+    """The folder of the headers: fastnn.h, and what a Cython extension that cimports fastnn needs."""
+    return str(Path(__file__).parent / "include")
 
 
 def __getattr__(name):

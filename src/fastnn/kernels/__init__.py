@@ -18,6 +18,7 @@ from .loss import cross_entropy, mse
 from .matmul import gemm, matmul
 from .norm import frobenius_norm
 from .packed import PackedMatrix, pack
+from .plan import Plan
 from .softmax import softmax, softmax_backward
 from .threads import get_num_threads, num_threads, set_num_threads, thread_info
 from .update import (
@@ -32,6 +33,7 @@ from .update import (
 
 __all__ = [
     "PackedMatrix",
+    "Plan",
     "adagrad_update",
     "adam_update",
     "adamw_update",

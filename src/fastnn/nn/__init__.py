@@ -3,6 +3,7 @@
 from .activation import GELU, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from .config import build
 from .container import MLP, Sequential
+from .freeze import freeze
 from .linear import Linear
 from .loss import cross_entropy, mse_loss
 from .module import Module
@@ -23,5 +24,6 @@ __all__ = [
     "Tanh",
     "build",
     "cross_entropy",
+    "freeze",
     "mse_loss",
 ]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import kernels
 from .parameters import Parameter, Parameters
 
 
@@ -120,6 +121,12 @@ class Module(ABC):
                 )
         for name, parameter in self._named.items():
             parameter.data[...] = arrays[name]
+
+    def freeze(self, batch_max: int = 1024) -> kernels.Plan:
+        """The model as it is now, made for inference alone: see `fastnn.nn.freeze`."""
+        from .freeze import freeze
+
+        return freeze(self, batch_max)
 
     def __repr__(self) -> str:
         config = self.config()

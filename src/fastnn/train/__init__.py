@@ -1,6 +1,6 @@
 """Training, evaluation, and models in files."""
 
-from .files import ModelFileError, load, save
+from .files import ModelFileError, load, plan_from_file, save
 from .fit import History, evaluate, fit
 
-__all__ = ["History", "ModelFileError", "evaluate", "fit", "load", "save"]
+__all__ = ["History", "ModelFileError", "evaluate", "fit", "load", "plan_from_file", "save"]

@@ -10,7 +10,7 @@ import json
 import os
 from typing import Any
 
-from .. import nn
+from .. import kernels, nn
 from ..nn.config import parameter_shapes
 from .atomic import PathLike, write_atomically
 
@@ -104,6 +104,25 @@ def load(path: PathLike) -> nn.Module:
         raise ModelFileError(f"{name} is not a safetensors file, or damaged: {error}") from error
     except (ValueError, TypeError, RecursionError) as error:
         raise ModelFileError(f"{name} holds no model for fastnn: {error}") from error
+
+
+def plan_from_file(path: PathLike, batch_max: int = 1024) -> kernels.Plan:
+    """Read a model that `save` wrote, frozen for inference: ``load(path).freeze(batch_max)``.
+
+    Parameters
+    ----------
+    path : path-like
+    batch_max : int
+        See `nn.freeze`.
+
+    Raises
+    ------
+    ModelFileError, OSError, ModuleNotFoundError
+        As `load`.
+    TypeError, ValueError
+        As `nn.freeze`.
+    """
+    return load(path).freeze(batch_max)
 
 
 def _read_model(file: Any) -> nn.Module:

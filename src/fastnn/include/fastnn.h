@@ -1,0 +1,268 @@
+/* fastnn.h: call fastnn's kernels, and models trained with it, from C and C++.
+ *
+ *     #include <Python.h>
+ *     #include "fastnn.h"
+ *     ...
+ *     if (import_fastnn() < 0) return NULL;                  once, in PyInit_..., before anything else is called
+ *     ...
+ *     int status = fastnn_softmax_f32(rows, cols, x, cols, y, cols);
+ *     if (status != FASTNN_OK) puts(fastnn_strerror(status));
+ *
+ * Nothing is linked: import_fastnn() fetches one table of functions from a capsule. A file that is compiled without Python.h has the types alone.
+ * docs/embedding.md has the rules on versions, threads, memory and errors; each function's contract stands above it here. In general:
+ *
+ * - Sizes and strides are int64_t and count elements, not bytes. `ld...` is the distance from a row to the next. _f32 is float, _f64 double.
+ * - A function needs no GIL, keeps no pointer, and returns FASTNN_OK or another status; it then has written nothing, unless it is said.
+ * - Outputs overlap nothing else, unless it is said. Overlaps that a function notices are FASTNN_BAD_ARGUMENT, others give wrong numbers.
+ *
+ * This header is the description from which the table, fastnn.capi's signatures, the docs and the tests are made. To add a function: give it a pointer
+ * face in a .pxd of fastnn.kernels, and here a slot at the END of the table, a short name below it, and a new FASTNN_API_VERSION.
+ */
+#ifndef FASTNN_H
+#define FASTNN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The ABI is what the table means; code compiled for another one does not run. The API counts additions to its end. */
+#define FASTNN_ABI_VERSION 1
+#define FASTNN_API_VERSION 1
+
+/* The API that the code including this needs; lower it to run with an older fastnn too, and ask FASTNN_HAS for what came later. */
+#ifndef FASTNN_API_NEEDED
+#define FASTNN_API_NEEDED FASTNN_API_VERSION
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+    FASTNN_OK = 0,
+    FASTNN_NO_MEMORY = 1,
+    FASTNN_BAD_ARGUMENT = 2, /* a negative size, a missing pointer, an unknown code, a label that is no column, an overlap */
+    FASTNN_WRONG_TYPE = 3    /* a plan of the other real type */
+};
+
+/* Activations. GELU is the exact form with erf, GELU_TANH its approximation. */
+enum {
+    FASTNN_NONE = 0,
+    FASTNN_RELU = 1,
+    FASTNN_GELU = 2,
+    FASTNN_GELU_TANH = 3,
+    FASTNN_TANH = 4,
+    FASTNN_SIGMOID = 5,
+    FASTNN_SILU = 6
+};
+
+/* A frozen model; see plan_run_f32. */
+typedef struct fastnn_plan fastnn_plan;
+
+typedef struct fastnn_api {
+    uint32_t abi_version;
+    uint32_t api_version;
+    uint64_t size;       /* of the whole table, in bytes */
+    const char *version; /* of fastnn, "1.2.3" */
+    const char *isa;     /* the instruction set that was chosen: "baseline", "avx2", "avx512" */
+
+    /* ---- API 1 ---- */
+
+    /* What a status means, in English; never NULL. */
+    const char *(*strerror)(int status);
+    /* From now on kernels called by this thread use at most n threads; 0: as many as the process's limit allows; below 0: nothing changes.
+     * Returns the limit that held before, to be set again. 1 in each of your own threads. */
+    int (*set_thread_limit)(int n);
+    /* How many threads a large enough kernel called now, from this thread, would use. */
+    int (*max_threads)(void);
+
+    /* c := act(alpha a b + beta c + bias). c is m x n, a m x k, b k x n, with any row stride rs and column stride cs, negative or zero too (not zero for
+     * c). bias is NULL or n values. preact is NULL, or gets the argument of the activation, with the strides of c. beta == 0 never reads c. */
+    int (*gemm_f32)(int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t rsa, int64_t csa, const float *b, int64_t rsb, int64_t csb,
+                    float beta, float *c, int64_t rsc, int64_t csc, const float *bias, int activation, float *preact);
+    int (*gemm_f64)(int64_t m, int64_t n, int64_t k, double alpha, const double *a, int64_t rsa, int64_t csa, const double *b, int64_t rsb, int64_t csb,
+                    double beta, double *c, int64_t rsc, int64_t csc, const double *bias, int activation, double *preact);
+
+    /* Backward of y = act(x w + b), x n x n_in, w n_in x n_out: dw += x^T dz, db += the sum of the rows of dz, dx = dz w^T, with dz = dy act'. All but x and w
+     * is contiguous; db and dx may be NULL. saved (n x n_out; NULL for FASTNN_NONE) is y for RELU, TANH and SIGMOID, the argument of the
+     * activation for GELU, GELU_TANH and SILU. */
+    int (*linear_backward_f32)(int64_t n, int64_t n_in, int64_t n_out, const float *dy, const float *x, int64_t rsx, int64_t csx, const float *w,
+                               int64_t rsw, int64_t csw, const float *saved, int activation, float *dw, float *db, float *dx);
+    int (*linear_backward_f64)(int64_t n, int64_t n_in, int64_t n_out, const double *dy, const double *x, int64_t rsx, int64_t csx, const double *w,
+                               int64_t rsw, int64_t csw, const double *saved, int activation, double *dw, double *db, double *dx);
+
+    /* y = act(x), element by element; kind is an activation but FASTNN_NONE. y may be x. */
+    int (*activation_f32)(int kind, int64_t rows, int64_t cols, const float *x, int64_t ldx, float *y, int64_t ldy);
+    int (*activation_f64)(int kind, int64_t rows, int64_t cols, const double *x, int64_t ldx, double *y, int64_t ldy);
+    /* dx = dy act'(x); saved is as in linear_backward_f32. dx may be dy or saved. */
+    int (*activation_backward_f32)(int kind, int64_t rows, int64_t cols, const float *dy, int64_t lddy, const float *saved, int64_t ldsaved, float *dx,
+                                   int64_t lddx);
+    int (*activation_backward_f64)(int kind, int64_t rows, int64_t cols, const double *dy, int64_t lddy, const double *saved, int64_t ldsaved,
+                                   double *dx, int64_t lddx);
+
+    /* y = softmax of each row of x: positive, with sum 1. y may be x. */
+    int (*softmax_f32)(int64_t rows, int64_t cols, const float *x, int64_t ldx, float *y, int64_t ldy);
+    int (*softmax_f64)(int64_t rows, int64_t cols, const double *x, int64_t ldx, double *y, int64_t ldy);
+    /* dx = y (dy - sum of dy y), row by row, from the output y of softmax. dx may be dy or y. */
+    int (*softmax_backward_f32)(int64_t rows, int64_t cols, const float *dy, int64_t lddy, const float *y, int64_t ldy, float *dx, int64_t lddx);
+    int (*softmax_backward_f64)(int64_t rows, int64_t cols, const double *dy, int64_t lddy, const double *y, int64_t ldy, double *dx, int64_t lddx);
+
+    /* loss = the mean over the rows of -log softmax(logits)[target], and its gradient dlogits, which may be NULL or logits. A target is a column,
+     * 0 <= target < cols. */
+    int (*cross_entropy_f32)(int64_t rows, int64_t cols, const float *logits, int64_t ldlogits, const int64_t *targets, float *dlogits,
+                             int64_t lddlogits, double *loss);
+    int (*cross_entropy_f64)(int64_t rows, int64_t cols, const double *logits, int64_t ldlogits, const int64_t *targets, double *dlogits,
+                             int64_t lddlogits, double *loss);
+    /* loss = the mean of (pred - target)^2, and its gradient dpred, which may be NULL, pred or target. */
+    int (*mse_f32)(int64_t n, const float *pred, const float *target, float *dpred, double *loss);
+    int (*mse_f64)(int64_t n, const double *pred, const double *target, double *dpred, double *loss);
+
+    /* norm = sqrt(sum of x^2), in double, without overflow on the way. */
+    int (*frobenius_norm_f32)(int64_t n, const float *x, double *norm);
+    int (*frobenius_norm_f64)(int64_t n, const double *x, double *norm);
+    /* x := factor x. */
+    int (*scale_f32)(int64_t n, double factor, float *x);
+    int (*scale_f64)(int64_t n, double factor, double *x);
+
+    /* One step of SGD for parameters p with gradients g: d = grad_scale g + weight_decay p; m = momentum m + d; p -= lr m, or lr (d + momentum m) if
+     * nesterov. m may be NULL without momentum. Arrays may be cut anywhere and stepped part by part, here and below. */
+    int (*sgd_f32)(int64_t n, float *p, const float *g, float *m, double lr, double momentum, int nesterov, double weight_decay, double grad_scale);
+    int (*sgd_f64)(int64_t n, double *p, const double *g, double *m, double lr, double momentum, int nesterov, double weight_decay, double grad_scale);
+    /* Adam, or AdamW if decoupled; step counts from 1. m and v are zero before the first. */
+    int (*adam_f32)(int64_t n, float *p, const float *g, float *m, float *v, int64_t step, double lr, double beta1, double beta2, double eps,
+                    double weight_decay, int decoupled, double grad_scale);
+    int (*adam_f64)(int64_t n, double *p, const double *g, double *m, double *v, int64_t step, double lr, double beta1, double beta2, double eps,
+                    double weight_decay, int decoupled, double grad_scale);
+    /* RMSprop; m is NULL without momentum, c is NULL if not centred. */
+    int (*rmsprop_f32)(int64_t n, float *p, const float *g, float *v, float *m, float *c, double lr, double alpha, double eps, double momentum,
+                       double weight_decay, double grad_scale);
+    int (*rmsprop_f64)(int64_t n, double *p, const double *g, double *v, double *m, double *c, double lr, double alpha, double eps, double momentum,
+                       double weight_decay, double grad_scale);
+    /* Adagrad; step counts from 1. */
+    int (*adagrad_f32)(int64_t n, float *p, const float *g, float *v, int64_t step, double lr, double lr_decay, double eps, double weight_decay,
+                       double grad_scale);
+    int (*adagrad_f64)(int64_t n, double *p, const double *g, double *v, int64_t step, double lr, double lr_decay, double eps, double weight_decay,
+                       double grad_scale);
+    /* average := decay average + (1 - decay) p. */
+    int (*ema_f32)(int64_t n, float *average, const float *p, double decay);
+    int (*ema_f64)(int64_t n, double *average, const double *p, double decay);
+
+    /* y = the model's output for `rows` rows x, both C-ordered without gaps and apart from one another. Any number of threads may run one plan. */
+    int (*plan_run_f32)(const fastnn_plan *plan, const float *x, float *y, int64_t rows);
+    int (*plan_run_f64)(const fastnn_plan *plan, const double *x, double *y, int64_t rows);
+    /* bits = 32 or 64, the real type; the columns of x and of y. Each pointer may be NULL. */
+    int (*plan_info)(const fastnn_plan *plan, int *bits, int64_t *n_in, int64_t *n_out);
+    /* Hold a plan beyond the life of the Python object that it came from; each retain wants one release. */
+    int (*plan_retain)(const fastnn_plan *plan);
+    int (*plan_release)(const fastnn_plan *plan);
+    /* A float64 plan with one output, as scipy.integrate takes a function of n values; NaN if it has not n inputs. */
+    double (*plan_integrand)(int n, double *x, void *plan);
+    /* The same as scipy.ndimage.generic_filter takes a function of a window; 0 on error, otherwise 1. */
+    int (*plan_filter)(double *window, intptr_t n, double *result, void *plan);
+} fastnn_api;
+
+/* The table. One for each file that includes this, or one for all files of a library: #define FASTNN_UNIQUE_SYMBOL to a name of yours in all of them, and
+ * FASTNN_NO_IMPORT in all but the one that calls import_fastnn(). */
+#if defined(__GNUC__)
+#define FASTNN_LOCAL __attribute__((visibility("hidden"), unused))
+#define FASTNN_STATIC static __attribute__((unused))
+#else
+#define FASTNN_LOCAL
+#define FASTNN_STATIC static
+#endif
+#if !defined(FASTNN_UNIQUE_SYMBOL)
+FASTNN_STATIC const fastnn_api *fastnn_table = NULL;
+#elif defined(FASTNN_NO_IMPORT)
+#define fastnn_table FASTNN_UNIQUE_SYMBOL
+extern FASTNN_LOCAL const fastnn_api *fastnn_table;
+#else
+#define fastnn_table FASTNN_UNIQUE_SYMBOL
+extern FASTNN_LOCAL const fastnn_api *fastnn_table;
+const fastnn_api *fastnn_table = NULL;
+#endif
+
+/* Whether the fastnn that runs has a slot of the table, as in FASTNN_HAS(gemm_f32). */
+#define FASTNN_HAS(slot) (offsetof(fastnn_api, slot) < fastnn_table->size)
+
+#define fastnn_strerror fastnn_table->strerror
+#define fastnn_set_thread_limit fastnn_table->set_thread_limit
+#define fastnn_max_threads fastnn_table->max_threads
+#define fastnn_gemm_f32 fastnn_table->gemm_f32
+#define fastnn_gemm_f64 fastnn_table->gemm_f64
+#define fastnn_linear_backward_f32 fastnn_table->linear_backward_f32
+#define fastnn_linear_backward_f64 fastnn_table->linear_backward_f64
+#define fastnn_activation_f32 fastnn_table->activation_f32
+#define fastnn_activation_f64 fastnn_table->activation_f64
+#define fastnn_activation_backward_f32 fastnn_table->activation_backward_f32
+#define fastnn_activation_backward_f64 fastnn_table->activation_backward_f64
+#define fastnn_softmax_f32 fastnn_table->softmax_f32
+#define fastnn_softmax_f64 fastnn_table->softmax_f64
+#define fastnn_softmax_backward_f32 fastnn_table->softmax_backward_f32
+#define fastnn_softmax_backward_f64 fastnn_table->softmax_backward_f64
+#define fastnn_cross_entropy_f32 fastnn_table->cross_entropy_f32
+#define fastnn_cross_entropy_f64 fastnn_table->cross_entropy_f64
+#define fastnn_mse_f32 fastnn_table->mse_f32
+#define fastnn_mse_f64 fastnn_table->mse_f64
+#define fastnn_frobenius_norm_f32 fastnn_table->frobenius_norm_f32
+#define fastnn_frobenius_norm_f64 fastnn_table->frobenius_norm_f64
+#define fastnn_scale_f32 fastnn_table->scale_f32
+#define fastnn_scale_f64 fastnn_table->scale_f64
+#define fastnn_sgd_f32 fastnn_table->sgd_f32
+#define fastnn_sgd_f64 fastnn_table->sgd_f64
+#define fastnn_adam_f32 fastnn_table->adam_f32
+#define fastnn_adam_f64 fastnn_table->adam_f64
+#define fastnn_rmsprop_f32 fastnn_table->rmsprop_f32
+#define fastnn_rmsprop_f64 fastnn_table->rmsprop_f64
+#define fastnn_adagrad_f32 fastnn_table->adagrad_f32
+#define fastnn_adagrad_f64 fastnn_table->adagrad_f64
+#define fastnn_ema_f32 fastnn_table->ema_f32
+#define fastnn_ema_f64 fastnn_table->ema_f64
+#define fastnn_plan_run_f32 fastnn_table->plan_run_f32
+#define fastnn_plan_run_f64 fastnn_table->plan_run_f64
+#define fastnn_plan_info fastnn_table->plan_info
+#define fastnn_plan_retain fastnn_table->plan_retain
+#define fastnn_plan_release fastnn_table->plan_release
+#define fastnn_plan_integrand fastnn_table->plan_integrand
+#define fastnn_plan_filter fastnn_table->plan_filter
+/* Models are float32 unless they were made otherwise. */
+#define fastnn_plan_run fastnn_plan_run_f32
+
+#if defined(Py_PYTHON_H) && !defined(FASTNN_NO_IMPORT)
+
+/* Fill the table. Returns 0, or -1 with ImportError set; needs the GIL. May be called again. Not for static initialisers. */
+FASTNN_STATIC int import_fastnn(void) {
+    PyObject *module = PyImport_ImportModule("fastnn.capi");
+    PyObject *capsule = module ? PyObject_GetAttrString(module, "_C_API") : NULL;
+    const fastnn_api *table = capsule ? (const fastnn_api *)PyCapsule_GetPointer(capsule, "fastnn.capi._C_API") : NULL;
+    Py_XDECREF(capsule); /* the table lives as long as the process */
+    Py_XDECREF(module);
+    if (!table) return -1;
+    if (table->abi_version != FASTNN_ABI_VERSION) {
+        PyErr_Format(PyExc_ImportError, "this module was compiled for ABI %d of fastnn, but the fastnn that is installed has ABI %d: compile it again",
+                     FASTNN_ABI_VERSION, (int)table->abi_version);
+        return -1;
+    }
+    if (table->api_version < FASTNN_API_NEEDED) {
+        PyErr_Format(PyExc_ImportError, "this module needs API %d of fastnn, but fastnn %s has API %d: install a newer fastnn", FASTNN_API_NEEDED,
+                     table->version, (int)table->api_version);
+        return -1;
+    }
+    fastnn_table = table;
+    return 0;
+}
+
+/* The plan of a fastnn.Plan, which must outlive its use (or retain it); NULL with TypeError set if it is none. Needs the GIL. */
+FASTNN_STATIC const fastnn_plan *fastnn_plan_from_object(PyObject *object) {
+    PyObject *capsule = PyObject_GetAttrString(object, "capsule");
+    const fastnn_plan *plan = capsule ? (const fastnn_plan *)PyCapsule_GetPointer(capsule, "fastnn.plan") : NULL;
+    Py_XDECREF(capsule);
+    if (!plan) PyErr_Format(PyExc_TypeError, "a fastnn.Plan is needed (model.freeze() makes one), not %.100s", Py_TYPE(object)->tp_name);
+    return plan;
+}
+
+#endif
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
