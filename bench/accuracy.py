@@ -1,4 +1,4 @@
-"""The worst error of exp, sigmoid, tanh, erf and the activations made of them, in units of the last place.
+"""The worst error of the elementary functions and the activations made of them, in units of the last place.
 
     python -m bench.accuracy                  # all 2^32 float32 inputs and 10^8 float64 ones: half an hour
     python -m bench.accuracy --inputs 1e6     # so many of each, spread over all bit patterns
@@ -21,7 +21,19 @@ from pathlib import Path
 from typing import Any
 
 SOURCE = Path(__file__).with_name("accuracy.c")
-FUNCTIONS = ("exp", "sigmoid", "tanh", "erf", "gelu", "gelu_tanh", "silu")
+FUNCTIONS = (
+    "exp",
+    "one_minus_exp",
+    "sigmoid",
+    "tanh",
+    "erf",
+    "log",
+    "log1p",
+    "softplus",
+    "gelu",
+    "gelu_tanh",
+    "silu",
+)
 ISA_FLAGS = {
     "baseline": [],
     "avx2": ["-mavx2", "-mfma"],
@@ -109,7 +121,7 @@ def main() -> int:
                 error, where = worst_error(functions, name, dtype, inputs)
                 failed |= error > LIMITS[dtype][name]
                 unit = "(1 + |argument|) ulp" if name == "gelu_tanh" else "ulp"
-                print(f"{dtype} {isa:8} {name:9} {error:7.3f} {unit} at {where!r}", flush=True)
+                print(f"{dtype} {isa:8} {name:13} {error:7.3f} {unit} at {where!r}", flush=True)
     return int(failed)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fastnn import nn
-from fastnn.cli import digits, main
+from fastnn.cli import digits, main, report
 from fastnn.data import load_digits
 from fastnn.train import load, save
 
@@ -86,7 +86,7 @@ def test_ctrl_c_still_tests_and_saves(directory, capsys, monkeypatch):
     def press(self, epoch, logs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(digits._Lines, "on_epoch_end", press)
+    monkeypatch.setattr(report.Lines, "on_epoch_end", press)
     code, out, err = run(capsys, "train", "digits", *QUICK, "--plot", "curve.svg")
     assert code == 130 and err == ""
     assert out[2].startswith("interrupted after 1 of 2 epochs")

@@ -5,6 +5,8 @@ exp    exp(x) = 2^n exp(r) with n = round(x / ln 2) and r = x - n ln 2, |r| <= l
 tanh   tanh(t) = t + t s T(s) with s = t^2, for t below TANH_SMALL.
 erf    erf(t) = t + t E(s) with s = t^2, for t below 1.
 tail   the upper tail of the normal distribution: Phi(-t) = exp(-t^2 / 2) P(t) / Q(t) for 0 <= t <= TAIL_LARGEST, where t Phi(-t) and t phi(t) round to 0.
+log    log(1 + f) = f - f^2 / 2 + s (f^2 / 2 + z R(z)) with s = f / (2 + f), z = s^2: s R(z) = (log((1 + s) / (1 - s)) - 2 s) / z. LOG_R is for
+       1 + f from sqrt(1/2) to sqrt(2), which is where a power of two taken out leaves it, LOG1P_R for f from 0 to 1, where none is.
 
 Polynomials are Chebyshev interpolants (within a factor of two of the minimax polynomial). P / Q interpolates at Chebyshev nodes of a variable that
 spreads the small t; all its coefficients are positive, so nothing cancels when it is evaluated. Errors are printed in units of 2^-bits, relative to
@@ -48,7 +50,7 @@ def horner(coefficients, x):
 
 
 def worst(approximation, function, low, high, bits):
-    points = mp.linspace(low, high, 2001)[1:]
+    points = [x for x in mp.linspace(low, high, 2001)[1:] if x != 0]
     return mp.nstr(max(abs(approximation(x) / function(x) - 1) for x in points) * 2**bits, 2)
 
 
@@ -122,14 +124,37 @@ def tail_constants(bits, degree, largest):
     print_array("TAIL_Q", q, bits)
 
 
-def derive(bits, exp_degree, hi_bits, tanh_degree, erf_degree, tail_degree, tail_largest):
+def log_constants(bits, name, degree, low, high):
+    """For f from low to high, of which one has the largest s."""
+
+    def r(z):
+        s = mp.sqrt(z)
+        return (2 * mp.atanh(s) / s - 2) / z if z > mp.mpf("1e-20") else mp.mpf(2) / 3 + 2 * z / 5
+
+    def approximation(f):
+        s = f / (2 + f)
+        return f - f**2 / 2 + s * (f**2 / 2 + s**2 * horner(c, s**2))
+
+    largest = max(abs(f / (2 + f)) for f in (low, high))
+    c = rounded(polynomial(r, 0, largest**2, degree), bits)
+    error = worst(approximation, mp.log1p, low, high, bits)
+    print(f"/* {name}: {error} */")
+    print_array(name, c, bits)
+
+
+def derive(bits, hi_bits, tail_largest, exp, tanh, erf, tail, log, log1p):
+    """Print the constants for so many bits; the last six are the degrees of the polynomials."""
     print(f"/* ---- {bits} bits ---- */")
-    exp_constants(bits, exp_degree, hi_bits)
-    tanh_constants(bits, tanh_degree, "0.625")
-    erf_constants(bits, erf_degree)
-    tail_constants(bits, tail_degree, mp.mpf(tail_largest))
+    exp_constants(bits, exp, hi_bits)
+    tanh_constants(bits, tanh, "0.625")
+    erf_constants(bits, erf)
+    tail_constants(bits, tail, mp.mpf(tail_largest))
+    log_constants(bits, "LOG_R", log, mp.sqrt(mp.mpf(1) / 2) - 1, mp.sqrt(2) - 1)
+    log_constants(bits, "LOG1P_R", log1p, mp.mpf(0), mp.mpf(1))
 
 
 if __name__ == "__main__":
-    derive(24, 4, 15, 5, 6, 5, "14.75")  # |n| <= 159: 8 bits and 15 make 23
-    derive(53, 9, 41, 11, 13, 11, "38.75")  # |n| <= 1090: 11 bits and 41 make 52
+    # |n| <= 159: 8 bits and 15 make 23
+    derive(24, 15, "14.75", exp=4, tanh=5, erf=6, tail=5, log=3, log1p=4)
+    # |n| <= 1090: 11 bits and 41 make 52
+    derive(53, 41, "38.75", exp=9, tanh=11, erf=13, tail=11, log=6, log1p=9)

@@ -27,7 +27,7 @@ from typing import Any
 
 from ..families import FAMILIES
 
-LIBRARIES = ("fastnn", "numpy", "scipy", "torch")
+LIBRARIES = ("fastnn", "numpy", "scipy", "torch", "jax", "onnxruntime")
 Call = Callable[[], tuple[Any, ...]]
 
 

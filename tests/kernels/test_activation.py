@@ -23,6 +23,8 @@ ACTIVATIONS = {
     "tanh": (kernels.tanh, kernels.tanh_backward, True),
     "sigmoid": (kernels.sigmoid, kernels.sigmoid_backward, True),
     "silu": (kernels.silu, kernels.silu_backward, False),
+    "softplus": (kernels.softplus, kernels.softplus_backward, True),
+    "leaky_relu": (kernels.leaky_relu, kernels.leaky_relu_backward, True),
 }
 NAMES = list(ACTIVATIONS)
 FORWARD = [pytest.param(forward, id=name) for name, (forward, _, _) in ACTIVATIONS.items()]
@@ -69,10 +71,15 @@ def normal_cdf(z):
 
 def reference(name, z):
     """(act(z), act'(z)) in a wide type; z is finite."""
-    z = wide(z)
+    real, z = z.dtype.type, wide(z)
     s = sigmoid_reference(z)
     if name == "relu":
         return np.maximum(z, 0), np.where(z > 0, 1, 0)
+    if name == "leaky_relu":
+        slope = np.where(z > 0, 1, wide(real(0.01)))
+        return slope * z, slope
+    if name == "softplus":
+        return np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z))), s
     if name == "tanh":
         return np.tanh(z), 1 - np.tanh(z) ** 2
     if name == "sigmoid":
@@ -133,7 +140,8 @@ def test_gradients_by_central_differences(name, rng):
 
 # ulp for float32 and float64; bench/accuracy.py finds them over all float32 inputs
 @pytest.mark.parametrize(
-    ("name", "limit"), [("relu", 0), ("tanh", 1.5), ("sigmoid", 2.1), ("silu", 2.5)]
+    ("name", "limit"),
+    [("relu", 0), ("tanh", 1.5), ("sigmoid", 2.1), ("silu", 2.5), ("softplus", 2)],
 )
 def test_accuracy_at_every_exponent(name, limit, real, rng):
     bits = np.uint32 if real is np.float32 else np.uint64
@@ -189,10 +197,12 @@ def test_special_values(real):
     inf, nan, tiny = np.inf, np.nan, np.finfo(real).smallest_subnormal
     largest = np.finfo(real).max
     x = np.array([nan, -inf, -0.0, 0.0, inf, -1, tiny, -tiny, largest, -largest], real)
-    half = np.array(tiny / 2, real)
+    half, log2 = np.array(tiny / 2, real), math.log(2)
     same = {
         "relu": [nan, 0, 0, 0, inf, 0, tiny, 0, largest, 0],
         "tanh": [nan, -1, -0.0, 0, 1, math.tanh(-1), tiny, -tiny, 1, -1],
+        "leaky_relu": [nan, -inf, -0.0, 0, inf, -0.01, tiny, -0.0, largest, real(-0.01) * largest],
+        "softplus": [nan, 0, log2, log2, inf, math.log1p(1 / math.e), log2, log2, largest, 0],
         "sigmoid": [nan, 0, 0.5, 0.5, 1, 1 / (1 + math.e), 0.5, 0.5, 1, 0],
         "silu": [nan, 0, -0.0, 0, inf, -1 / (1 + math.e), half, -half, largest, 0],
         "gelu": [nan, 0, -0.0, 0, inf, -math.erfc(0.5**0.5) / 2, half, -half, largest, 0],
@@ -201,7 +211,7 @@ def test_special_values(real):
         got = ACTIVATIONS[name][0](x)
         want = np.array(want, real)
         np.testing.assert_allclose(got, want, rtol=4 * np.finfo(real).eps, atol=tiny, err_msg=name)
-        zeros = [2, 3] if name in ("tanh", "silu", "gelu") else [3]
+        zeros = [2, 3] if name in ("tanh", "silu", "gelu", "leaky_relu") else [3]
         np.testing.assert_array_equal(
             np.signbit(got[zeros]), np.signbit(x[zeros]), err_msg=f"{name}: the sign of zero"
         )
@@ -216,6 +226,8 @@ def test_slopes_at_special_values(real):
     want = {
         "relu": [1, 0, 0, 0, 1, 0, 1],
         "tanh": [nan, 0, 1, 1, 0, 0, 0],
+        "leaky_relu": [0.01, 0.01, 0.01, 0.01, 1, 0.01, 1],
+        "softplus": [nan, 0, 0.5, 0.5, 1, 0, 1],
         "sigmoid": [nan, 0, 0.25, 0.25, 0, 0, 0],
         "silu": [nan, 0, 0.5, 0.5, 1, 0, 1],
         "gelu": [nan, 0, 0.5, 0.5, 1, 0, 1],

@@ -1,4 +1,4 @@
-"""cross_entropy and mse: float64 references, central differences, labels out of range, threads, errors."""
+"""mse, l1, huber, bce_with_logits: float64 references, central differences, PyTorch, weights, special values, threads, errors."""
 
 import math
 
@@ -6,145 +6,242 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn.kernels import cross_entropy, mse
+from fastnn.kernels import bce_with_logits, huber, l1, mse
 
-from .variants import WRONG_TYPES, guarded, layouts
+from .variants import WRONG_TYPES, guarded, layouts, spaced
 
-SHAPES = [(1, 1), (1, 2), (3, 10), (17, 16), (128, 10), (9, 1000), (400, 65)]
-
-
-def cross_entropy_64(logits, targets):
-    x = logits.astype(np.float64)
-    x = x - x.max(1, keepdims=True)
-    log_p = x - np.log(np.exp(x).sum(1, keepdims=True))
-    rows = np.arange(len(x))
-    d = np.exp(log_p)
-    d[rows, targets] -= 1
-    return -log_p[rows, targets].mean(), d / len(x)
+SHAPES = [(), (1,), (7,), (3, 5), (2, 3, 4), (5000,), (40, 333)]
+LOSSES = {"mse": mse, "l1": l1, "huber": huber, "bce": bce_with_logits}
+OUTPUT = {"mse": "dpred", "l1": "dpred", "huber": "dpred", "bce": "dlogits"}
 
 
-def problem(rng, shape, real):
-    return (rng.standard_normal(shape) * 4).astype(real), rng.integers(0, shape[1], shape[0])
+@pytest.fixture(params=LOSSES)
+def name(request):
+    return request.param
+
+
+def softplus(x):
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+def reference(name, x, t, delta=1.0, pos_weight=1.0):
+    """The loss of each element and its slope, in float64."""
+    x, t = np.asarray(x, np.float64), np.asarray(t, np.float64)
+    d = x - t
+    if name == "mse":
+        return d**2, 2 * d
+    if name == "l1":
+        return np.abs(d), np.sign(d)
+    if name == "huber":
+        small = np.abs(d) <= delta
+        return np.where(small, d**2 / 2, delta * (np.abs(d) - delta / 2)), d.clip(-delta, delta)
+    p = 1 / (1 + np.exp(-x))
+    w = np.asarray(pos_weight, np.float64)
+    return w * t * softplus(-x) + (1 - t) * softplus(x), (1 - t) * p - w * t * (1 - p)
+
+
+def problem(rng, name, shape, real):
+    x = np.array(3 * rng.standard_normal(shape), real)
+    t = rng.uniform(0, 1, shape) if name == "bce" else rng.standard_normal(shape)
+    return x, np.array(t, real)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_cross_entropy(shape, real, rng, n_threads):
-    logits, targets = problem(rng, shape, real)
-    loss, d = cross_entropy(logits, targets)
-    want_loss, want = cross_entropy_64(logits, targets)
+def test_loss(name, shape, real, rng, n_threads):
+    x, t = problem(rng, name, shape, real)
+    loss, d = LOSSES[name](x, t)
+    losses, slopes = reference(name, x, t)
     eps = float(np.finfo(real).eps)
-    assert isinstance(loss, float) and loss == pytest.approx(want_loss, rel=64 * eps, abs=8 * eps)
-    np.testing.assert_allclose(d, want, rtol=0, atol=16 * eps / len(d))
-    assert d.dtype == real
+    assert isinstance(loss, float) and loss == pytest.approx(losses.mean(), rel=8 * eps)
+    assert d.shape == shape and d.dtype == real
+    np.testing.assert_allclose(d, slopes / slopes.size, rtol=4 * eps, atol=4 * eps / slopes.size)
+    each, d_sum = LOSSES[name](x, t, reduction="none")
+    assert each.shape == shape and each.dtype == real
+    np.testing.assert_allclose(each, losses, rtol=8 * eps, atol=2 * float(np.finfo(real).tiny))
+    np.testing.assert_allclose(d_sum, slopes, rtol=4 * eps, atol=4 * eps)
+    assert LOSSES[name](x, t, reduction="sum")[0] == pytest.approx(losses.sum(), rel=8 * eps)
 
 
-def test_cross_entropy_gradient_by_central_differences(rng):
-    logits, targets = problem(rng, (4, 6), np.float64)
-    _, d = cross_entropy(logits, targets)
-    want, h = np.empty_like(logits), 1e-6
-    for i in np.ndindex(logits.shape):
-        up, down = logits.copy(), logits.copy()
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_gradient_by_central_differences(name, reduction, rng):
+    x, t = problem(rng, name, (6, 4), np.float64)
+    options = {"reduction": reduction, "sample_weight": rng.uniform(0, 2, 6)}
+    if name == "bce":
+        options["pos_weight"] = rng.uniform(0, 3, 4)
+    if name == "huber":
+        options["delta"] = 1.5
+    _, d = LOSSES[name](x, t, **options)
+    want, h = np.empty_like(x), 1e-6
+    for i in np.ndindex(x.shape):
+        up, down = x.copy(), x.copy()
         up[i] += h
         down[i] -= h
-        want[i] = (cross_entropy(up, targets)[0] - cross_entropy(down, targets)[0]) / (2 * h)
+        above, below = LOSSES[name](up, t, **options)[0], LOSSES[name](down, t, **options)[0]
+        want[i] = np.sum(above - below) / (2 * h)
     assert np.abs(d - want).max() <= 1e-6 * np.abs(want).max()
 
 
-def test_large_and_infinite_logits(real):
-    loss, d = cross_entropy(np.array([[1e4, 0, -1e4]], real), np.array([2]))
-    assert loss == 2e4
-    np.testing.assert_array_equal(d, np.array([[1, 0, -1]], real))
-    loss, d = cross_entropy(np.array([[-np.inf, 0]], real), np.array([0]))
-    assert loss == math.inf and (d == np.array([[-1, 1]], real)).all()
-    for bad in (np.nan, np.inf):
-        loss, d = cross_entropy(np.array([[bad, 0], [1, 2]], real), np.array([1, 0]))
-        assert not math.isfinite(loss) and np.isnan(d[0]).all() and np.isfinite(d[1]).all()
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_against_pytorch(name, reduction, real, rng):
+    torch = pytest.importorskip("torch", reason="compares with PyTorch where it is installed")
+    f = torch.nn.functional
+    x, t = problem(rng, name, (31, 19), real)
+    options, theirs = {}, {}
+    if name == "bce":
+        options["pos_weight"] = rng.uniform(0, 3, 19).astype(real)
+        theirs["pos_weight"] = torch.tensor(options["pos_weight"])
+    if name == "huber":
+        options["delta"] = theirs["delta"] = 0.7
+    function = {"mse": f.mse_loss, "l1": f.l1_loss, "huber": f.huber_loss}.get(
+        name, f.binary_cross_entropy_with_logits
+    )
+    leaf = torch.tensor(x, requires_grad=True)
+    want = function(leaf, torch.tensor(t), reduction=reduction, **theirs)
+    want.sum().backward()
+    loss, d = LOSSES[name](x, t, reduction=reduction, **options)
+    tolerance = 2e-6 if real == np.float32 else 1e-14
+    np.testing.assert_allclose(loss, want.detach().numpy(), rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(d, leaf.grad.numpy(), rtol=0, atol=tolerance * np.abs(d).max())
 
 
-@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int32, np.uint64, ">i4"])
-def test_any_integer_labels(kind, rng):
-    logits, targets = problem(rng, (20, 10), np.float32)
-    want = cross_entropy(logits, targets)
-    got = cross_entropy(logits, targets.astype(kind))
-    assert got[0] == want[0] and (got[1] == want[1]).all()
+@pytest.mark.parametrize("shape", [(1,), (7,), (5000,), (3, 5), (2, 3, 4), (900, 7)], ids=str)
+def test_sample_weights(name, shape, real, rng):
+    x, t = problem(rng, name, shape, real)
+    w = rng.uniform(-0.5, 2, shape[0]).clip(0).astype(real)
+    w[0] = 1
+    losses, slopes = reference(name, x, t)
+    wide = np.broadcast_to(w.reshape(-1, *[1] * (len(shape) - 1)), shape).astype(np.float64)
+    eps = float(np.finfo(real).eps)
+    loss, d = LOSSES[name](x, t, sample_weight=w)
+    assert loss == pytest.approx((wide * losses).sum() / wide.sum(), rel=16 * eps)
+    np.testing.assert_allclose(
+        d, wide * slopes / wide.sum(), rtol=8 * eps, atol=8 * eps / wide.sum()
+    )
+    each, d = LOSSES[name](x, t, sample_weight=w, reduction="none")
+    np.testing.assert_allclose(each, wide * losses, rtol=16 * eps)
+    np.testing.assert_allclose(d, wide * slopes, rtol=8 * eps, atol=16 * eps)
+    x[w == 0] = np.nan
+    again, d = LOSSES[name](x, t, sample_weight=w)
+    assert again == loss and (d[w == 0] == 0).all()
+    again, d = LOSSES[name](x, t, sample_weight=np.zeros(shape[0], real))
+    assert again == 0 and (d == 0).all()
 
 
-def test_layouts_and_in_place(real, rng):
-    logits, targets = problem(rng, (13, 21), real)
-    loss, plain = cross_entropy(logits, targets)
-    for name, view in layouts(logits):
-        got = cross_entropy(view, targets)
-        assert got[0] == loss and (got[1] == plain).all(), name
-        over = cross_entropy(view, targets, dlogits=view)
-        assert over[1] is view and over[0] == loss and (view == plain).all(), name
-    out, untouched = guarded(logits.shape, real)
-    assert cross_entropy(logits, targets, dlogits=out)[1] is out
-    assert (out == plain).all()
+@pytest.mark.parametrize("columns", [1, 3, 67, 3000])
+def test_weights_of_positive_targets(columns, real, rng):
+    x, t = problem(rng, "bce", (5, columns), real)
+    eps = float(np.finfo(real).eps)
+    for w in (2.5, np.array(rng.uniform(0, 3, columns), real)):
+        losses, slopes = reference("bce", x, t, pos_weight=w)
+        loss, d = bce_with_logits(x, t, pos_weight=w)
+        assert loss == pytest.approx(losses.mean(), rel=8 * eps)
+        np.testing.assert_allclose(d, slopes / d.size, rtol=0, atol=8 * eps * 3 / d.size)
+
+
+def test_bce_is_accurate_where_it_is_small(real):
+    """log1p(exp(-x)) for the right answer given with confidence, not 0, and its slope; the other way the logit itself."""
+    x = np.array([0, 5, 15, 40, 80], real)
+    want = softplus(-x.astype(np.float64))
+    eps = float(np.finfo(real).eps)
+    for sign, target in ((1, 1), (-1, 0)):
+        each, d = bce_with_logits(sign * x, np.full_like(x, target), reduction="none")
+        np.testing.assert_allclose(each, want, rtol=4 * eps)
+        np.testing.assert_allclose(d, -sign / (1 + np.exp(x.astype(float))), rtol=8 * eps)
+        each, _ = bce_with_logits(-sign * x, np.full_like(x, target), reduction="none")
+        np.testing.assert_allclose(each, softplus(x.astype(np.float64)), rtol=4 * eps)
+
+
+def test_special_values(real):
+    inf, nan = np.inf, np.nan
+    x, t = (
+        np.array([inf, -inf, inf, -inf, nan, 0, 1e30], real),
+        np.array([1, 0, 0, 1, 1, nan, 0], real),
+    )
+    each, d = bce_with_logits(x, t, reduction="none")
+    np.testing.assert_array_equal(each[:4], [0, 0, inf, inf])
+    np.testing.assert_array_equal(d[:4], [0, 0, 1, -1])
+    assert np.isnan(each[4:6]).all() and np.isnan(d[4:6]).all()
+    assert each[6] == np.array(1e30, real) and d[6] == 1
+    zero = np.zeros(4, real)
+    odd = np.array([inf, -inf, nan, 0], real)
+    for function, losses, slopes in (
+        (mse, [inf, inf, nan, 0], [inf, -inf, nan, 0]),
+        (l1, [inf, inf, nan, 0], [1, -1, nan, 0]),
+        (huber, [inf, inf, nan, 0], [1, -1, nan, 0]),
+    ):
+        each, d = function(odd, zero, reduction="none")
+        np.testing.assert_array_equal(each, losses)
+        np.testing.assert_array_equal(d, slopes)
+        assert math.isnan(function(odd, zero)[0])
+
+
+def test_layouts_and_in_place(name, real, rng):
+    loss_of, out_name = LOSSES[name], OUTPUT[name]
+    x, t = problem(rng, name, (6, 9), real)
+    w = rng.uniform(0, 1, 6).astype(real)
+    loss, plain = loss_of(x, t, sample_weight=w)
+    for layout, view in layouts(x):
+        got = loss_of(view, spaced(t), sample_weight=spaced(w), **{out_name: view})
+        assert got[0] == loss and got[1] is view and (view == plain).all(), layout
+    over = t.copy()
+    assert (loss_of(x, over, sample_weight=w, **{out_name: over})[1] == plain).all()
+    out, untouched = guarded(x.shape, real)
+    assert loss_of(x, t, sample_weight=w, **{out_name: out})[1] is out and (out == plain).all()
     untouched()
+    memory = np.zeros((7, 9), real)
+    with pytest.raises(ValueError, match=f"{out_name} overlaps"):
+        loss_of(memory[:6], t, **{out_name: memory[1:]})
 
 
-@pytest.mark.parametrize("label", [10, -1, 2**40])
-def test_label_out_of_range_changes_nothing(label):
-    logits = np.ones((6, 10), np.float32)
-    targets = np.zeros(6, np.int64)
-    targets[4] = label
-    out = np.full_like(logits, 5)
-    with pytest.raises(IndexError, match=f"target {label} of row 4 is not one of 10 classes"):
-        cross_entropy(logits, targets, dlogits=out)
-    assert (out == 5).all()
-
-
-def test_cross_entropy_refuses():
-    logits, targets = np.ones((4, 3), np.float32), np.zeros(4, int)
-    for bad in (targets.astype(float), [0, 1, 2, 0], None, np.zeros(4, bool)):
-        with pytest.raises(TypeError, match="targets must be a NumPy array of integers"):
-            cross_entropy(logits, bad)
+def test_wrong_arguments(name, rng):
+    loss_of = LOSSES[name]
+    x, t = problem(rng, name, (6, 9), np.float32)
     for bad in WRONG_TYPES:
-        with pytest.raises(TypeError, match="logits must be"):
-            cross_entropy(bad, targets)
-    with pytest.raises(ValueError, match=r"not \(4, 3\) and \(5,\)"):
-        cross_entropy(logits, np.zeros(5, int))
-    with pytest.raises(ValueError, match=r"not \(3,\) and \(4,\)"):
-        cross_entropy(logits[0], targets)
-    for shape in ((0, 3), (4, 0)):
-        with pytest.raises(ValueError, match="mean over no examples"):
-            cross_entropy(np.ones(shape, np.float32), np.zeros(shape[0], int))
-    logits.flags.writeable = False
-    cross_entropy(logits, targets)
-    with pytest.raises(ValueError, match="dlogits is read-only"):
-        cross_entropy(logits, targets, dlogits=logits)
-
-
-@pytest.mark.parametrize("shape", [(), (1,), (7,), (3, 5), (2, 3, 4), (5000,), (40, 333)], ids=str)
-def test_mse(shape, real, rng, n_threads):
-    p, t = np.array(rng.standard_normal(shape), real), np.array(rng.standard_normal(shape), real)
-    loss, d = mse(p, t)
-    diff = p.astype(np.float64) - t.astype(np.float64)
-    assert loss == pytest.approx((diff**2).mean(), rel=1e-12)
-    np.testing.assert_allclose(d, 2 * diff / diff.size, rtol=4 * np.finfo(real).eps)
-    assert d.shape == shape and d.dtype == real
-
-
-def test_mse_layouts_and_errors(real, rng):
-    p, t = rng.standard_normal((6, 9)).astype(real), rng.standard_normal((6, 9)).astype(real)
-    loss, plain = mse(p, t)
-    for name, view in layouts(p):
-        got = mse(view, t, dpred=view)
-        assert got[0] == loss and got[1] is view and (view == plain).all(), name
-    assert math.isnan(mse(np.array([np.nan, 1], real), np.ones(2, real))[0])
+        with pytest.raises(TypeError, match="must be a NumPy array"):
+            loss_of(bad, t)
+        with pytest.raises(TypeError, match="must be a NumPy array"):
+            loss_of(x, bad)
+    with pytest.raises(TypeError, match="is of float64"):
+        loss_of(x, t.astype(np.float64))
+    with pytest.raises(ValueError, match=r"targets? must have the shape of .*, \(6, 9\)"):
+        loss_of(x, t[:, :3])
     with pytest.raises(ValueError, match="mean over no elements"):
-        mse(p[:0], t[:0])
-    with pytest.raises(ValueError, match="target must have the shape of pred"):
-        mse(p, t[:, :3])
-    with pytest.raises(TypeError, match="target must be a NumPy array"):
-        mse(p, None)
+        loss_of(x[:0], t[:0])
+    for reduction, want in (("sum", 0.0), ("none", np.empty((0, 9)))):
+        loss, d = loss_of(x[:0], t[:0], reduction=reduction)
+        np.testing.assert_array_equal(loss, want)
+        assert d.shape == (0, 9)
+    with pytest.raises(ValueError, match="reduction must be 'mean', 'sum' or 'none', not 3"):
+        loss_of(x, t, reduction=3)
+    with pytest.raises(ValueError, match=r"sample_weight must have the shape \(6,\)"):
+        loss_of(x, t, sample_weight=np.ones(9, np.float32))
+    for bad in (-1, np.nan, np.inf):
+        with pytest.raises(ValueError, match=r"sample_weight\[3\] is .*; weights are finite"):
+            loss_of(x, t, sample_weight=np.array([1, 1, 1, bad, 1, 1], np.float32))
+    frozen = x.copy()
+    frozen.flags.writeable = False
+    with pytest.raises(ValueError, match="is read-only"):
+        loss_of(x, t, **{OUTPUT[name]: frozen})
 
 
-def test_same_bits_at_any_thread_count(real, rng):
-    logits, targets = problem(rng, (700, 65), real)
+def test_wrong_delta_and_positive_weights():
+    x = np.ones((2, 3), np.float32)
+    for bad in (0, -1, np.nan, np.inf):
+        with pytest.raises(ValueError, match="delta must be a finite number above 0"):
+            huber(x, x, delta=bad)
+    with pytest.raises(ValueError, match=r"pos_weight must have the shape \(3,\)"):
+        bce_with_logits(x, x, pos_weight=np.ones(2, np.float32))
+    with pytest.raises(ValueError, match=r"pos_weight\[0\] is -1"):
+        bce_with_logits(x, x, pos_weight=-1.0)
+
+
+def test_same_bits_at_any_thread_count(name, real, rng):
+    x, t = problem(rng, name, (701, 165), real)
+    w = rng.uniform(0, 1, 701).astype(real)
+    options = {"pos_weight": rng.uniform(0, 2, 165).astype(real)} if name == "bce" else {}
     results = set()
     for n_threads in (1, 2, 3, 8):
         with fastnn.num_threads(n_threads):
-            a, b = cross_entropy(logits, targets), mse(logits, logits[::-1].copy())
+            a, b = LOSSES[name](x, t), LOSSES[name](x, t, sample_weight=w, **options)
             results.add((a[0], a[1].tobytes(), b[0], b[1].tobytes()))
     assert len(results) == 1

@@ -1,10 +1,10 @@
-"""Softmax, forward and backward: float64 references, central differences, layouts, special values, threads, errors."""
+"""Softmax and log-softmax, forward and backward: float64 references, central differences, PyTorch, layouts, special values, threads, errors."""
 
 import numpy as np
 import pytest
 
 import fastnn
-from fastnn import softmax, softmax_backward
+from fastnn import log_softmax, log_softmax_backward, softmax, softmax_backward
 
 from .variants import WRONG_TYPES, guarded, layouts, spaced
 
@@ -66,6 +66,58 @@ def test_softmax_gradient_by_central_differences(rng):
     assert np.abs(got - want).max() <= 1e-6 * np.abs(want).max()
 
 
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_log_softmax(shape, real, rng, n_threads):
+    x, dy = normal(rng, shape, real), normal(rng, shape, real)
+    y = log_softmax(x)
+    eps = float(np.finfo(real).eps)
+    p = softmax_64(x)
+    assert y.dtype == real and y.shape == x.shape
+    with np.errstate(divide="ignore"):
+        want = np.log(p).reshape(shape)
+    np.testing.assert_allclose(y, want, rtol=16 * eps, atol=16 * eps)
+    if y.size:
+        dy64 = np.atleast_1d(dy).astype(np.float64)
+        total = dy64.sum(-1, keepdims=True)
+        dx = (dy64 - np.exp(np.atleast_1d(y).astype(np.float64)) * total).reshape(shape)
+        bound = 64 * eps * max(1, np.abs(total).max())
+        np.testing.assert_allclose(log_softmax_backward(dy, y), dx, rtol=0, atol=bound)
+
+
+def test_log_softmax_gradient_by_central_differences(rng):
+    x, dy, h = rng.standard_normal((4, 7)), rng.standard_normal((4, 7)), 1e-6
+    got = log_softmax_backward(dy, log_softmax(x))
+    want = np.empty_like(x)
+    for i in np.ndindex(x.shape):
+        up, down = x.copy(), x.copy()
+        up[i] += h
+        down[i] -= h
+        want[i] = ((log_softmax(up) - log_softmax(down)) * dy).sum() / (2 * h)
+    assert np.abs(got - want).max() <= 1e-6 * np.abs(want).max()
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (9, 64), (4, 1000)], ids=str)
+def test_against_pytorch(shape, real, rng):
+    torch = pytest.importorskip("torch", reason="compares with PyTorch where it is installed")
+    x, dy = normal(rng, shape, real), normal(rng, shape, real)
+    x[0, :2] = [-np.inf, 30]
+    tolerance = (
+        {"rtol": 3e-6, "atol": 1e-6} if real == np.float32 else {"rtol": 1e-13, "atol": 1e-14}
+    )
+    for ours, backward, theirs in (
+        (softmax, softmax_backward, torch.softmax),
+        (log_softmax, log_softmax_backward, torch.log_softmax),
+    ):
+        leaf = torch.tensor(x, requires_grad=True)
+        want = theirs(leaf, -1)
+        want.backward(torch.tensor(dy))
+        y = ours(x)
+        np.testing.assert_allclose(y, want.detach().numpy(), **tolerance)
+        np.testing.assert_allclose(
+            backward(dy, y), leaf.grad.numpy(), rtol=0, atol=3e-5 if real == np.float32 else 1e-13
+        )
+
+
 def test_exp_over_its_range(real, rng):
     """Rows of two, [0, -t]: the second entry is exp(-t) / (1 + exp(-t)), down to subnormals and zero."""
     deepest = 120 if real is np.float32 else 800
@@ -92,42 +144,79 @@ def test_special_values(real):
     np.testing.assert_array_equal(y[4], np.array([0.5, 0.5, 0], real))
 
 
-def test_any_layout_in_and_out(real, rng):
+def test_special_values_of_log_softmax(real):
+    inf, nan = np.inf, np.nan
+    big = 1e30 if real is np.float32 else 1e300
+    x = np.array([[0, 1, -inf], [nan, 1, 2], [inf, 1, 2], [-inf, -inf, -inf], [big, 0, -big]], real)
+    y = log_softmax(x)
+    np.testing.assert_allclose(y[0], [-np.log(1 + np.e), 1 - np.log(1 + np.e), -inf], rtol=1e-6)
+    assert np.isnan(y[1:4]).all()
+    np.testing.assert_array_equal(y[4], np.array([0, -big, -2 * big], real))
+    dx = log_softmax_backward(np.ones((1, 3), real), y[:1])
+    np.testing.assert_allclose(dx[0, 2], 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("cols", [3, 16, 17, 64, 130, 300])
+def test_a_row_does_not_depend_on_its_company(cols, real, rng):
+    """Short rows are worked on four at a time."""
+    x, dy = normal(rng, (11, cols), real), normal(rng, (11, cols), real)
+    for forward, backward in ((softmax, softmax_backward), (log_softmax, log_softmax_backward)):
+        y = forward(x)
+        dx = backward(dy, y)
+        for i in range(11):
+            np.testing.assert_array_equal(forward(x[i]), y[i])
+            np.testing.assert_array_equal(backward(dy[i], y[i]), dx[i])
+
+
+PAIRS = pytest.mark.parametrize(
+    "forward, backward",
+    [(softmax, softmax_backward), (log_softmax, log_softmax_backward)],
+    ids=["softmax", "log_softmax"],
+)
+
+
+@PAIRS
+def test_any_layout_in_and_out(forward, backward, real, rng):
     x, dy = normal(rng, (21, 37), real), normal(rng, (21, 37), real)
-    plain = softmax(x)
+    plain = forward(x)
     for name, view in layouts(x):
-        np.testing.assert_array_equal(softmax(view), plain, err_msg=name)
+        np.testing.assert_array_equal(forward(view), plain, err_msg=name)
     for name, out in layouts(np.full_like(x, np.nan)):
-        assert softmax(x, out=out) is out
+        assert forward(x, out=out) is out
         np.testing.assert_array_equal(out, plain, err_msg=name)
-    plain = softmax_backward(dy, x)
+    y = plain
+    plain = backward(dy, y)
     for name, view in layouts(dy):
-        np.testing.assert_array_equal(softmax_backward(view, x), plain, err_msg=name)
-        np.testing.assert_array_equal(softmax_backward(view, spaced(x)), plain, err_msg=name)
+        np.testing.assert_array_equal(backward(view, y), plain, err_msg=name)
+        np.testing.assert_array_equal(backward(view, spaced(y)), plain, err_msg=name)
     for name, out in layouts(np.full_like(x, np.nan)):
-        assert softmax_backward(dy, x, out=out) is out
+        assert backward(dy, y, out=out) is out
         np.testing.assert_array_equal(out, plain, err_msg=name)
 
 
-def test_in_place_and_nothing_else_touched(real, rng):
+@PAIRS
+def test_in_place_and_nothing_else_touched(forward, backward, real, rng):
     x, dy = normal(rng, (9, 19), real), normal(rng, (9, 19), real)
     out, untouched = guarded(x.shape, real)
-    plain = softmax(x, out=out).copy()
+    y = forward(x, out=out).copy()
     untouched()
     for _, same in layouts(x.copy()):
-        np.testing.assert_array_equal(softmax(same, out=same), plain)
+        np.testing.assert_array_equal(forward(same, out=same), y)
     out, untouched = guarded(x.shape, real)
-    plain = softmax_backward(dy, x, out=out).copy()
+    plain = backward(dy, y, out=out).copy()
     untouched()
     same = dy.copy()
-    np.testing.assert_array_equal(softmax_backward(same, x, out=same), plain)
-    same = x.copy()
-    np.testing.assert_array_equal(softmax_backward(dy, same, out=same), plain)
+    np.testing.assert_array_equal(backward(same, y, out=same), plain)
+    same = y.copy()
+    np.testing.assert_array_equal(backward(dy, same, out=same), plain)
 
 
-def test_same_bits_at_any_thread_count(real, rng):
-    x, dy = normal(rng, (500, 333), real), normal(rng, (500, 333), real)
-    for call in (lambda: softmax(x), lambda: softmax_backward(dy, x)):
+@PAIRS
+@pytest.mark.parametrize("shape", [(500, 333), (2001, 19)], ids=str)
+def test_same_bits_at_any_thread_count(forward, backward, shape, real, rng):
+    x, dy = normal(rng, shape, real), normal(rng, shape, real)
+    y = forward(x)
+    for call in (lambda: forward(x), lambda: backward(dy, y)):
         results = set()
         for n_threads in (1, 2, 3, 8):
             with fastnn.num_threads(n_threads):

@@ -1,5 +1,7 @@
 """Every hand-written backward pass against central differences in float64, and against PyTorch."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -86,6 +88,13 @@ def test_activation_layers(layer, shape):
     check_gradients(layer, away_from_zero(np.random.default_rng(4), shape))
 
 
+@pytest.mark.parametrize("shape", [(4,), (3, 4), (2, 3, 4)])
+def test_residual(shape):
+    inner = nn.Sequential(nn.Linear(4, 6, activation="tanh", dtype=np.float64, rng=0), nn.SiLU())
+    layer = nn.Residual(nn.Sequential(inner, nn.Linear(6, 4, dtype=np.float64, rng=1)))
+    check_gradients(layer, np.random.default_rng(4).normal(size=shape))
+
+
 @pytest.mark.parametrize("shape", [(5,), (3, 4), (2, 3, 4)])
 def test_softmax(shape):
     check_gradients(nn.Softmax(), np.random.default_rng(5).normal(size=shape))
@@ -155,6 +164,39 @@ def test_mse_loss(shape):
     loss, dpred = nn.mse_loss(pred, target)
     assert loss == pytest.approx(np.mean((pred - target) ** 2), rel=1e-12)
     assert_close(dpred, numeric_gradient(lambda: nn.mse_loss(pred, target)[0], pred))
+
+
+@pytest.mark.parametrize(
+    "name, options",
+    [
+        ("l1_loss", {}),
+        ("huber_loss", {"delta": 0.7}),
+        ("bce_with_logits", {"pos_weight": 2.0}),
+        ("mse_loss", {"sample_weight": np.arange(4.0)}),
+    ],
+)
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_losses_and_their_options(name, options, reduction):
+    rng = np.random.default_rng(17)
+    pred, target = rng.normal(size=(4, 3)), rng.random((4, 3))
+    loss = partial(getattr(nn, name), reduction=reduction, **options)
+    _, dpred = loss(pred, target)
+    assert_close(dpred, numeric_gradient(lambda: np.sum(loss(pred, target)[0]), pred))
+
+
+def test_cross_entropy_options():
+    rng = np.random.default_rng(18)
+    logits, targets = 3 * rng.normal(size=(6, 5)), np.array([0, 3, -1, 4, 2, 1])
+    loss = partial(
+        nn.cross_entropy,
+        ignore_index=-1,
+        weight=rng.random(5),
+        sample_weight=rng.random(6),
+        label_smoothing=0.1,
+    )
+    _, dlogits = loss(logits, targets)
+    assert (dlogits[2] == 0).all()
+    assert_close(dlogits, numeric_gradient(lambda: loss(logits, targets)[0], logits))
 
 
 def test_activations_against_pytorch(real):

@@ -116,6 +116,7 @@ def test_a_gradient_of_another_shape_is_refused(layer):
         (lambda: nn.MLP((3, 2), activation="exp"), ValueError, "'exp'"),
         (lambda: nn.Sequential(), ValueError, "at least one layer"),
         (lambda: nn.Sequential(nn.ReLU(), np.tanh), TypeError, "layer 1 .* ufunc"),
+        (lambda: nn.Residual(np.tanh), TypeError, "Residual needs a fastnn layer, got ufunc"),
     ],
 )
 def test_what_cannot_be_made(make, error, message):
@@ -194,6 +195,7 @@ def test_nan_and_infinity_come_through():
         lambda: nn.MLP((3, 4, 2), None, dtype=np.float64, rng=0),
         lambda: nn.Sequential(nn.Linear(3, 3, rng=0), nn.ReLU(), nn.Softmax()),
         lambda: nn.Sequential(nn.Sequential(nn.MLP((3, 3), rng=0)), nn.ReLU()),
+        lambda: nn.Residual(nn.Sequential(nn.Residual(nn.Linear(3, 3, rng=0)), nn.Tanh())),
         lambda: nn.Sequential(nn.GELU(), nn.GELU("tanh"), nn.Tanh(), nn.Sigmoid(), nn.SiLU()),
     ],
 )
@@ -233,8 +235,56 @@ LINEAR = nn.Linear(3, 2, rng=0).config()
         ({"type": "Sequential", "layers": []}, "at least one layer"),
         ({"type": "Sequential", "layers": [{"type": "Repeat", "of": 0}]}, "cannot repeat layer 0"),
         ({"type": "Repeat", "of": 0}, "only inside"),
+        ({"type": "Residual", "layer": {"type": "Repeat", "of": 0}}, "only inside"),
+        ({"type": "Residual", "layer": []}, "layer cannot be"),
     ],
 )
 def test_build_refuses_a_malformed_config(config, message):
     with pytest.raises(ValueError, match=message):
         nn.build(config)
+
+
+def test_residual_adds_its_input(real):
+    layer = nn.Linear(3, 3, activation="relu", dtype=real, rng=0)
+    model = nn.Residual(layer)
+    assert [name for name, _ in model.parameters().named()] == ["layer.weight", "layer.bias"]
+    x = np.random.default_rng(0).normal(size=(5, 3)).astype(real)
+    np.testing.assert_array_equal(model(x), x + layer(x))
+    np.testing.assert_array_equal(model.forward(x)[0], model(x))
+    with pytest.raises(ValueError, match=r"\(5, 3\), but the layer's output \(5, 2\)"):
+        nn.Residual(nn.Linear(3, 2, dtype=real, rng=0))(x)
+
+
+@pytest.mark.parametrize("biases", [(True, True), (True, False), (False, True), (False, False)])
+@pytest.mark.parametrize("activation", [None, "gelu"])
+def test_stacked_affine_layers_collapse_into_one(biases, activation, real):
+    rng = np.random.default_rng(0)
+    first = nn.Linear(5, 7, biases[0], dtype=real, rng=rng)
+    second = nn.Linear(7, 3, biases[1], activation, dtype=real, rng=rng)
+    for layer in (first, second):
+        layer.parameters().data[...] = rng.normal(size=layer.parameters().data.shape)
+    before = first.state(), second.state()
+    both = nn.collapse(first, second)
+    assert (both.bias is not None) == any(biases) and both.activation == activation
+    x = rng.normal(size=(11, 5)).astype(real)
+    expected = second(first(x))
+    tolerance = 50 * np.finfo(real).eps * np.abs(expected).max()
+    np.testing.assert_allclose(both(x), expected, rtol=0, atol=tolerance)
+    both.parameters().data.fill(0)
+    for layer, state in zip((first, second), before, strict=True):
+        for name, values in layer.state().items():
+            np.testing.assert_array_equal(values, state[name])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "error", "message"),
+    [
+        (nn.Linear(2, 3), nn.Linear(4, 2), ValueError, "3 outputs, the second 4 inputs"),
+        (nn.Linear(2, 3, activation="relu"), nn.Linear(3, 2), ValueError, "'relu'"),
+        (nn.Linear(2, 3), nn.ReLU(), TypeError, "not ReLU"),
+        (nn.Linear(2, 3), nn.Linear(3, 2, dtype=np.float64), TypeError, "float64|double"),
+    ],
+)
+def test_what_does_not_collapse(first, second, error, message):
+    with pytest.raises(error, match=message):
+        nn.collapse(first, second)

@@ -1,6 +1,8 @@
 """The flat arrays: what lies where, and what happens when layers are put together."""
 
 import copy
+import gc
+import weakref
 
 import numpy as np
 import pytest
@@ -132,3 +134,14 @@ def test_a_model_without_parameters():
     assert len(model.parameters()) == model.parameters().size == 0
     assert model.state() == {}
     model.zero_grad()
+
+
+def test_a_model_holds_its_parameters_once():
+    """The arrays of the layers are freed when their parameters move into the model's."""
+    layers = [nn.Linear(30, 30, rng=0), nn.Linear(30, 30, rng=1)]
+    old = [weakref.ref(layer.weight._block.data) for layer in layers]
+    model = nn.Sequential(nn.Sequential(*layers), nn.ReLU())
+    gc.collect()
+    assert [array() for array in old] == [None, None]
+    assert layers[0].parameters().size == 930 and nn.ReLU().parameters().size == 0
+    assert np.may_share_memory(model[0].parameters().data, model.parameters().data)

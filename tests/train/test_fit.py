@@ -1,5 +1,8 @@
 """The training loop: what is learnt, repeated, reported and refused."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -21,7 +24,9 @@ def train_blobs(**options):
     model = nn.MLP((2, 16, 3), rng=0)
     x, y = blobs()
     optimizer = optim.AdamW(model.parameters(), lr=0.02)
-    history = fit(model, x, y, **({"optimizer": optimizer, "epochs": 3, "seed": 0} | options))
+    history = fit(
+        model, x, y, **({"optimizer": optimizer, "epochs": 3, "seed": 0, "verbose": 0} | options)
+    )
     return model, history
 
 
@@ -123,6 +128,72 @@ def test_clip_norm_limits_every_step():
     assert np.linalg.norm(model.parameters().data - before) == pytest.approx(0.01, rel=1e-3)
 
 
+def test_accumulated_batches_make_one_step():
+    x, y = blobs(56)
+    weights = []
+    for options in ({"batch_size": 24}, {"batch_size": 8, "accumulate": 3}):
+        model = nn.MLP((2, 8, 3), "tanh", dtype=np.float64, rng=0)
+        optimizer = optim.Adam(model.parameters(), lr=0.01)
+        fit(
+            model,
+            x[:48].astype(float),
+            y[:48],
+            optimizer=optimizer,
+            shuffle=False,
+            verbose=0,
+            epochs=2,
+            **options,
+        )
+        assert optimizer.steps == 4
+        weights.append(model.parameters().data)
+    np.testing.assert_allclose(weights[0], weights[1], rtol=1e-9, atol=1e-12)
+    # 7 batches by threes: the last one makes a step of its own
+    model = nn.MLP((2, 8, 3), rng=0)
+    optimizer = optim.Adam(model.parameters())
+    fit(model, x, y, optimizer=optimizer, batch_size=8, accumulate=3, verbose=0)
+    assert optimizer.steps == 3
+
+
+def test_epochs_is_where_to_stop():
+    straight, history = train_blobs(epochs=3, shuffle=False)
+    assert history.epoch == [0, 1, 2]
+    model = nn.MLP((2, 16, 3), rng=0)
+    x, y = blobs()
+    optimizer = optim.AdamW(model.parameters(), lr=0.02)
+    for first, last in ((0, 2), (2, 3)):
+        options = {"initial_epoch": first, "epochs": last, "shuffle": False, "verbose": 0}
+        history = fit(model, x, y, optimizer=optimizer, **options)
+    assert history.epoch == [2]
+    np.testing.assert_array_equal(model.parameters().data, straight.parameters().data)
+
+
+def test_a_loss_of_ones_own():
+    def quartic(pred, target):
+        return float(np.mean((pred - target) ** 4)), 4 * (pred - target) ** 3 / pred.size
+
+    x = np.linspace(-1, 1, 64, dtype=np.float64)[:, np.newaxis]
+    model = nn.Linear(1, 1, dtype=np.float64, rng=0)
+    optimizer = optim.Adam(model.parameters(), lr=0.05)
+    history = fit(model, x, 3 * x - 2, optimizer=optimizer, loss=quartic, epochs=60, verbose=0)
+    assert history.history["loss"][-1] < 1e-2 * history.history["loss"][0]
+
+
+def test_ignored_rows_count_neither_in_loss_nor_in_accuracy():
+    def loss(output, targets):
+        kept = targets >= 0
+        value, gradient = nn.cross_entropy(output[kept], targets[kept])
+        full = np.zeros_like(output)
+        full[kept] = gradient
+        return value, full
+
+    x, y = blobs(40)
+    model = nn.MLP((2, 8, 3), rng=0)
+    padded = np.where(np.arange(40) % 4 == 0, -100, y)
+    found = evaluate(model, x, padded, loss=loss, batch_size=7)
+    expected = evaluate(model, x[padded >= 0], y[padded >= 0])
+    assert found == (pytest.approx(expected[0], rel=1e-6), expected[1])
+
+
 def test_a_part_of_a_model_can_be_trained_alone():
     model = nn.MLP((2, 4, 3), rng=0)
     before = model.state()
@@ -200,3 +271,31 @@ def test_bad_examples_are_named():
     with pytest.raises(ValueError, match="does not hold the parameters of this model"):
         fit(model, x, y, optimizer=optim.SGD(nn.MLP((2, 4, 3)).parameters(), lr=0.1))
     np.testing.assert_array_equal(model.parameters().data, before)
+
+
+MEMORY = """
+import resource
+import subprocess
+import sys
+
+import numpy as np
+unit = 1024 if __import__("sys").platform != "darwin" else 1
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+before = peak()
+from fastnn import nn, optim
+from fastnn.train import fit
+x, y = np.ones((512, 2048), np.float32), np.zeros(512, np.int64)
+model = nn.MLP((2048, 3072, 2048, 10), rng=0)
+fit(model, x, y, optimizer=optim.Adam(model.parameters()), batch_size=128, verbose=0)
+parameters = 4 * model.parameters().size
+activations = 4 * 128 * (2048 + 3072 + 2048 + 10)
+print(peak() - before - x.nbytes - 4 * parameters - activations)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory is read as Linux has it")
+def test_memory_is_that_of_the_parameters_four_times_and_of_one_batch():
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert int(done.stdout) < 64 * 2**20

@@ -124,7 +124,7 @@ def test_something_else_altogether(content, tmp_path):
         ({"2.bias": np.zeros(3, np.float32)}, r"unexpected \['2\.bias'\]"),
         ({"1.bias": np.zeros(4, np.float32)}, r"'1\.bias' is float32 \(4,\).* float32 \(3,\)"),
         ({"1.bias": np.zeros(3)}, r"'1\.bias' is float64 \(3,\)"),
-        ({"1.bias": np.zeros(3, np.int32)}, r"'1\.bias' is I32 \(3,\)"),
+        ({"1.bias": np.zeros(3, np.int32)}, r"'1\.bias' is int32 \(3,\)"),
     ],
 )
 def test_arrays_that_do_not_fit_the_model(saved, change, message):

@@ -52,8 +52,12 @@ enum {
     FASTNN_GELU_TANH = 3,
     FASTNN_TANH = 4,
     FASTNN_SIGMOID = 5,
-    FASTNN_SILU = 6
+    FASTNN_SILU = 6,
+    FASTNN_SOFTPLUS = 7
 };
+
+/* Elementwise losses. */
+enum { FASTNN_MSE = 0, FASTNN_L1 = 1, FASTNN_HUBER = 2, FASTNN_BCE = 3 };
 
 /* A frozen model; see plan_run_f32. */
 typedef struct fastnn_plan fastnn_plan;
@@ -83,8 +87,8 @@ typedef struct fastnn_api {
                     double beta, double *c, int64_t rsc, int64_t csc, const double *bias, int activation, double *preact);
 
     /* Backward of y = act(x w + b), x n x n_in, w n_in x n_out: dw += x^T dz, db += the sum of the rows of dz, dx = dz w^T, with dz = dy act'. All but x and w
-     * is contiguous; db and dx may be NULL. saved (n x n_out; NULL for FASTNN_NONE) is y for RELU, TANH and SIGMOID, the argument of the
-     * activation for GELU, GELU_TANH and SILU. */
+     * is contiguous; db and dx may be NULL. saved (n x n_out; NULL for FASTNN_NONE) is y for RELU, TANH, SIGMOID and SOFTPLUS, the argument of
+     * the activation for GELU, GELU_TANH and SILU. */
     int (*linear_backward_f32)(int64_t n, int64_t n_in, int64_t n_out, const float *dy, const float *x, int64_t rsx, int64_t csx, const float *w,
                                int64_t rsw, int64_t csw, const float *saved, int activation, float *dw, float *db, float *dx);
     int (*linear_backward_f64)(int64_t n, int64_t n_in, int64_t n_out, const double *dy, const double *x, int64_t rsx, int64_t csx, const double *w,
@@ -105,23 +109,90 @@ typedef struct fastnn_api {
     /* dx = y (dy - sum of dy y), row by row, from the output y of softmax. dx may be dy or y. */
     int (*softmax_backward_f32)(int64_t rows, int64_t cols, const float *dy, int64_t lddy, const float *y, int64_t ldy, float *dx, int64_t lddx);
     int (*softmax_backward_f64)(int64_t rows, int64_t cols, const double *dy, int64_t lddy, const double *y, int64_t ldy, double *dx, int64_t lddx);
+    /* y = log softmax of each row of x. y may be x. */
+    int (*log_softmax_f32)(int64_t rows, int64_t cols, const float *x, int64_t ldx, float *y, int64_t ldy);
+    int (*log_softmax_f64)(int64_t rows, int64_t cols, const double *x, int64_t ldx, double *y, int64_t ldy);
+    /* dx = dy - exp(y) (sum of dy), row by row, from the output y of log_softmax. dx may be dy or y. */
+    int (*log_softmax_backward_f32)(int64_t rows, int64_t cols, const float *dy, int64_t lddy, const float *y, int64_t ldy, float *dx, int64_t lddx);
+    int (*log_softmax_backward_f64)(int64_t rows, int64_t cols, const double *dy, int64_t lddy, const double *y, int64_t ldy, double *dx,
+                                    int64_t lddx);
+    /* Softmax of the first lengths[i / rows_per_length] elements of row i; the rest of y is 0. 0 <= lengths[...] <= cols. y may be x. */
+    int (*masked_softmax_f32)(int64_t rows, int64_t cols, const float *x, int64_t ldx, const int64_t *lengths, int64_t rows_per_length, float *y,
+                              int64_t ldy);
+    int (*masked_softmax_f64)(int64_t rows, int64_t cols, const double *x, int64_t ldx, const int64_t *lengths, int64_t rows_per_length, double *y,
+                              int64_t ldy);
+    /* Its backward. dx may be dy or y. */
+    int (*masked_softmax_backward_f32)(int64_t rows, int64_t cols, const float *dy, int64_t lddy, const float *y, int64_t ldy, const int64_t *lengths,
+                                       int64_t rows_per_length, float *dx, int64_t lddx);
+    int (*masked_softmax_backward_f64)(int64_t rows, int64_t cols, const double *dy, int64_t lddy, const double *y, int64_t ldy,
+                                       const int64_t *lengths, int64_t rows_per_length, double *dx, int64_t lddx);
 
-    /* loss = the mean over the rows of -log softmax(logits)[target], and its gradient dlogits, which may be NULL or logits. A target is a column,
+    /* loss = the mean over the rows of -log softmax(logits)[target], and its gradient dlogits, which may be logits. A target is a column,
      * 0 <= target < cols. */
     int (*cross_entropy_f32)(int64_t rows, int64_t cols, const float *logits, int64_t ldlogits, const int64_t *targets, float *dlogits,
                              int64_t lddlogits, double *loss);
     int (*cross_entropy_f64)(int64_t rows, int64_t cols, const double *logits, int64_t ldlogits, const int64_t *targets, double *dlogits,
                              int64_t lddlogits, double *loss);
-    /* loss = the mean of (pred - target)^2, and its gradient dpred, which may be NULL, pred or target. */
+    /* loss = the mean of (pred - target)^2, and its gradient dpred, which may be pred or target. */
     int (*mse_f32)(int64_t n, const float *pred, const float *target, float *dpred, double *loss);
     int (*mse_f64)(int64_t n, const double *pred, const double *target, double *dpred, double *loss);
+    /* Cross entropy by option: targets are labels or, where labels is NULL, the rows of probs. A label equal to ignore leaves its row out.
+     * class_weight (cols), sample_weight (rows) and losses (rows), each row's loss, may be NULL. smoothing is from 0 to 1. loss is the mean by
+     * weight, or the sum unless mean. */
+    int (*weighted_cross_entropy_f32)(int64_t rows, int64_t cols, const float *logits, int64_t ldlogits, const int64_t *labels, int64_t ignore,
+                                      const float *probs, int64_t ldprobs, const float *class_weight, const float *sample_weight, double smoothing,
+                                      int mean, float *dlogits, int64_t lddlogits, float *losses, double *loss);
+    int (*weighted_cross_entropy_f64)(int64_t rows, int64_t cols, const double *logits, int64_t ldlogits, const int64_t *labels, int64_t ignore,
+                                      const double *probs, int64_t ldprobs, const double *class_weight, const double *sample_weight, double smoothing,
+                                      int mean, double *dlogits, int64_t lddlogits, double *losses, double *loss);
+    /* An elementwise loss; kind is FASTNN_MSE, _L1, _HUBER or _BCE (pred are logits). Element i has the weight weight[i / per_weight] and, for BCE,
+     * the weight of its positive target positive[i % columns]; both may be NULL. delta is Huber's. losses, each element's, may be NULL; dpred may be
+     * pred or target. */
+    int (*loss_f32)(int kind, int64_t n, const float *pred, const float *target, const float *weight, int64_t per_weight, const float *positive,
+                    int64_t columns, float delta, int mean, float *dpred, float *losses, double *loss);
+    int (*loss_f64)(int kind, int64_t n, const double *pred, const double *target, const double *weight, int64_t per_weight, const double *positive,
+                    int64_t columns, double delta, int mean, double *dpred, double *losses, double *loss);
 
     /* norm = sqrt(sum of x^2), in double, without overflow on the way. */
     int (*frobenius_norm_f32)(int64_t n, const float *x, double *norm);
     int (*frobenius_norm_f64)(int64_t n, const double *x, double *norm);
+    /* square = the sum of x^2, in double. */
+    int (*squared_norm_f32)(int64_t n, const float *x, double *square);
+    int (*squared_norm_f64)(int64_t n, const double *x, double *square);
     /* x := factor x. */
     int (*scale_f32)(int64_t n, double factor, float *x);
     int (*scale_f64)(int64_t n, double factor, double *x);
+    /* y = x where x > 0, else a x; a is one slope if shared, else cols of them. y may be x. */
+    int (*prelu_f32)(int shared, int64_t rows, int64_t cols, const float *x, int64_t ldx, const float *a, float *y, int64_t ldy);
+    int (*prelu_f64)(int shared, int64_t rows, int64_t cols, const double *x, int64_t ldx, const double *a, double *y, int64_t ldy);
+    /* Its backward; da += the gradient of a, unless it is NULL. x may be the output if every slope is positive. dx may be dy or x. */
+    int (*prelu_backward_f32)(int shared, int64_t rows, int64_t cols, const float *dy, int64_t lddy, const float *x, int64_t ldx, const float *a,
+                              float *dx, int64_t lddx, float *da);
+    int (*prelu_backward_f64)(int shared, int64_t rows, int64_t cols, const double *dy, int64_t lddy, const double *x, int64_t ldx, const double *a,
+                              double *dx, int64_t lddx, double *da);
+    /* y = residual + dropout(x), or dropout(x) where residual is NULL: x is 0 with probability p, else x / (1 - p). What is dropped is a function of
+     * seed, step and the element's number i cols + j alone; backward is dropout of dy. y may be x or residual. */
+    int (*dropout_f32)(int64_t rows, int64_t cols, const float *x, int64_t ldx, const float *residual, int64_t ldresidual, double p, uint64_t seed,
+                       uint64_t step, float *y, int64_t ldy);
+    int (*dropout_f64)(int64_t rows, int64_t cols, const double *x, int64_t ldx, const double *residual, int64_t ldresidual, double p, uint64_t seed,
+                       uint64_t step, double *y, int64_t ldy);
+    /* h = residual + dropout(x), y = (h - mean h) / sqrt(var h + eps) * weight + bias, row by row; rms != 0: h / sqrt(mean h^2 + eps) instead.
+     * residual, weight, bias (cols) and h may be NULL; where residual is NULL and p = 0, h is x and not written. stats (rows x 3) is what backward
+     * needs, or NULL. h and y may be x or residual, but not one another. */
+    int (*layer_norm_f32)(int rms, int64_t rows, int64_t cols, const float *x, int64_t ldx, const float *residual, int64_t ldresidual, double p,
+                          uint64_t seed, uint64_t step, const float *weight, const float *bias, double eps, float *h, int64_t ldh, float *y,
+                          int64_t ldy, float *stats);
+    int (*layer_norm_f64)(int rms, int64_t rows, int64_t cols, const double *x, int64_t ldx, const double *residual, int64_t ldresidual, double p,
+                          uint64_t seed, uint64_t step, const double *weight, const double *bias, double eps, double *h, int64_t ldh, double *y,
+                          int64_t ldy, double *stats);
+    /* dh = the gradient of h through y, + dh_in unless it is NULL; dx = dh through dropout, not written where p = 0; dweight += and dbias += (cols),
+     * unless NULL. dh may be dy or dh_in. */
+    int (*layer_norm_backward_f32)(int rms, int64_t rows, int64_t cols, const float *dy, int64_t lddy, const float *h, int64_t ldh,
+                                   const float *stats, const float *weight, const float *dh_in, int64_t lddh_in, double p, uint64_t seed,
+                                   uint64_t step, float *dh, int64_t lddh, float *dx, int64_t lddx, float *dweight, float *dbias);
+    int (*layer_norm_backward_f64)(int rms, int64_t rows, int64_t cols, const double *dy, int64_t lddy, const double *h, int64_t ldh,
+                                   const double *stats, const double *weight, const double *dh_in, int64_t lddh_in, double p, uint64_t seed,
+                                   uint64_t step, double *dh, int64_t lddh, double *dx, int64_t lddx, double *dweight, double *dbias);
 
     /* One step of SGD for parameters p with gradients g: d = grad_scale g + weight_decay p; m = momentum m + d; p -= lr m, or lr (d + momentum m) if
      * nesterov. m may be NULL without momentum. Arrays may be cut anywhere and stepped part by part, here and below. */
@@ -198,14 +269,38 @@ const fastnn_api *fastnn_table = NULL;
 #define fastnn_softmax_f64 fastnn_table->softmax_f64
 #define fastnn_softmax_backward_f32 fastnn_table->softmax_backward_f32
 #define fastnn_softmax_backward_f64 fastnn_table->softmax_backward_f64
+#define fastnn_log_softmax_f32 fastnn_table->log_softmax_f32
+#define fastnn_log_softmax_f64 fastnn_table->log_softmax_f64
+#define fastnn_log_softmax_backward_f32 fastnn_table->log_softmax_backward_f32
+#define fastnn_log_softmax_backward_f64 fastnn_table->log_softmax_backward_f64
+#define fastnn_masked_softmax_f32 fastnn_table->masked_softmax_f32
+#define fastnn_masked_softmax_f64 fastnn_table->masked_softmax_f64
+#define fastnn_masked_softmax_backward_f32 fastnn_table->masked_softmax_backward_f32
+#define fastnn_masked_softmax_backward_f64 fastnn_table->masked_softmax_backward_f64
 #define fastnn_cross_entropy_f32 fastnn_table->cross_entropy_f32
 #define fastnn_cross_entropy_f64 fastnn_table->cross_entropy_f64
 #define fastnn_mse_f32 fastnn_table->mse_f32
 #define fastnn_mse_f64 fastnn_table->mse_f64
+#define fastnn_weighted_cross_entropy_f32 fastnn_table->weighted_cross_entropy_f32
+#define fastnn_weighted_cross_entropy_f64 fastnn_table->weighted_cross_entropy_f64
+#define fastnn_loss_f32 fastnn_table->loss_f32
+#define fastnn_loss_f64 fastnn_table->loss_f64
 #define fastnn_frobenius_norm_f32 fastnn_table->frobenius_norm_f32
 #define fastnn_frobenius_norm_f64 fastnn_table->frobenius_norm_f64
+#define fastnn_squared_norm_f32 fastnn_table->squared_norm_f32
+#define fastnn_squared_norm_f64 fastnn_table->squared_norm_f64
 #define fastnn_scale_f32 fastnn_table->scale_f32
 #define fastnn_scale_f64 fastnn_table->scale_f64
+#define fastnn_prelu_f32 fastnn_table->prelu_f32
+#define fastnn_prelu_f64 fastnn_table->prelu_f64
+#define fastnn_prelu_backward_f32 fastnn_table->prelu_backward_f32
+#define fastnn_prelu_backward_f64 fastnn_table->prelu_backward_f64
+#define fastnn_dropout_f32 fastnn_table->dropout_f32
+#define fastnn_dropout_f64 fastnn_table->dropout_f64
+#define fastnn_layer_norm_f32 fastnn_table->layer_norm_f32
+#define fastnn_layer_norm_f64 fastnn_table->layer_norm_f64
+#define fastnn_layer_norm_backward_f32 fastnn_table->layer_norm_backward_f32
+#define fastnn_layer_norm_backward_f64 fastnn_table->layer_norm_backward_f64
 #define fastnn_sgd_f32 fastnn_table->sgd_f32
 #define fastnn_sgd_f64 fastnn_table->sgd_f64
 #define fastnn_adam_f32 fastnn_table->adam_f32

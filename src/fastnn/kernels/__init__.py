@@ -9,17 +9,31 @@ from .activation import (
     sigmoid_backward,
     silu,
     silu_backward,
+    softplus,
+    softplus_backward,
     tanh,
     tanh_backward,
 )
+from .cross_entropy import cross_entropy
 from .dispatch import build_info
+from .dropout import dropout, dropout_backward, philox
 from .linear import linear_backward
-from .loss import cross_entropy, mse
+from .loss import bce_with_logits, huber, l1, mse
 from .matmul import gemm, matmul
-from .norm import frobenius_norm
+from .norm import frobenius_norm, squared_norm
+from .normalization import (
+    add_norm,
+    add_norm_backward,
+    layer_norm,
+    layer_norm_backward,
+    rms_norm,
+    rms_norm_backward,
+)
 from .packed import PackedMatrix, pack
 from .plan import Plan
-from .softmax import softmax, softmax_backward
+from .prelu import leaky_relu, leaky_relu_backward, prelu, prelu_backward
+from .softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
+from .stack import DenseStack
 from .threads import get_num_threads, num_threads, set_num_threads, thread_info
 from .update import (
     adagrad_update,
@@ -32,26 +46,45 @@ from .update import (
 )
 
 __all__ = [
+    "DenseStack",
     "PackedMatrix",
     "Plan",
     "adagrad_update",
     "adam_update",
     "adamw_update",
+    "add_norm",
+    "add_norm_backward",
+    "bce_with_logits",
     "build_info",
     "cross_entropy",
+    "dropout",
+    "dropout_backward",
     "ema_update",
     "frobenius_norm",
     "gelu",
     "gelu_backward",
     "gemm",
     "get_num_threads",
+    "huber",
+    "l1",
+    "layer_norm",
+    "layer_norm_backward",
+    "leaky_relu",
+    "leaky_relu_backward",
     "linear_backward",
+    "log_softmax",
+    "log_softmax_backward",
     "matmul",
     "mse",
     "num_threads",
     "pack",
+    "philox",
+    "prelu",
+    "prelu_backward",
     "relu",
     "relu_backward",
+    "rms_norm",
+    "rms_norm_backward",
     "rmsprop_update",
     "scale",
     "set_num_threads",
@@ -62,6 +95,9 @@ __all__ = [
     "silu_backward",
     "softmax",
     "softmax_backward",
+    "softplus",
+    "softplus_backward",
+    "squared_norm",
     "tanh",
     "tanh_backward",
     "thread_info",

@@ -7,4 +7,6 @@ from numpy.typing import NDArray
 
 Real = TypeVar("Real", np.float32, np.float64)
 AnyArray: TypeAlias = NDArray[Any]
-Activation: TypeAlias = Literal["relu", "gelu", "gelu_tanh", "tanh", "sigmoid", "silu"] | None
+Activation: TypeAlias = (
+    Literal["relu", "gelu", "gelu_tanh", "tanh", "sigmoid", "silu", "softplus"] | None
+)

@@ -5,8 +5,9 @@
     tanh        (1 - exp(-2x)) / (1 + exp(-2x))                 there
     gelu        x Phi(x) = x (1 + erf(x / sqrt 2)) / 2          Hendrycks and Gimpel (2016), and its approximation by tanh
     silu        x sigmoid(x)                                    Elfwing, Uchibe and Doya (2018)
+    softplus    log(1 + exp(x))                                 Dugas et al. (2001)
 
-Backward reads the output for ReLU, sigmoid and tanh, so the input need not be kept, and the input for the others. NaN goes through both ways, and
+Backward reads the output for ReLU, sigmoid, tanh and softplus, so the input need not be kept, and the input for the others. NaN goes through both ways, and
 infinities give the limits. The formulas are in csrc/activation.h; bench/accuracy.py measures the errors that the functions state.
 """
 cimport numpy as cnp
@@ -15,8 +16,8 @@ from libc.stdint cimport int64_t
 
 from .arrays cimport (BAD_ARGUMENT, OK, Rows, check_in_place, check_status, finish_output, flatten, output_rows, real_type, shaped_like,
                       with_rows)
-from .dispatch cimport (FASTNN_ACT_GELU, FASTNN_ACT_GELU_TANH, FASTNN_ACT_NONE, FASTNN_ACT_RELU, FASTNN_ACT_SIGMOID, FASTNN_ACT_SILU,
-                        FASTNN_ACT_TANH, activation_backward_block, activation_block, real)
+from .dispatch cimport (FASTNN_ACT_GELU, FASTNN_ACT_GELU_TANH, FASTNN_ACT_LAST, FASTNN_ACT_NONE, FASTNN_ACT_RELU, FASTNN_ACT_SIGMOID,
+                        FASTNN_ACT_SILU, FASTNN_ACT_SOFTPLUS, FASTNN_ACT_TANH, activation_backward_block, activation_block, real)
 from .threads cimport share, team_size, thread_id, threads_for
 
 cnp.import_array()
@@ -28,7 +29,7 @@ cdef enum:
     KEEP_GIL = 16384    # elements, 0.9 us of ReLU, below which the GIL is kept: letting go costs 40 ns, and a wait where another thread takes it
 
 _CODES = {None: FASTNN_ACT_NONE, "relu": FASTNN_ACT_RELU, "gelu": FASTNN_ACT_GELU, "gelu_tanh": FASTNN_ACT_GELU_TANH, "tanh": FASTNN_ACT_TANH,
-         "sigmoid": FASTNN_ACT_SIGMOID, "silu": FASTNN_ACT_SILU}
+         "sigmoid": FASTNN_ACT_SIGMOID, "silu": FASTNN_ACT_SILU, "softplus": FASTNN_ACT_SOFTPLUS}
 
 
 cdef int activation_code(object activation, str op) except -1:
@@ -41,7 +42,7 @@ cdef int activation_code(object activation, str op) except -1:
 
 
 cdef int team_for(int kind, bint backward, int64_t rows, int64_t cols) noexcept nogil:
-    cdef bint plain = kind == FASTNN_ACT_NONE or kind == FASTNN_ACT_RELU or (backward and saves_output(kind))
+    cdef bint plain = kind in (FASTNN_ACT_NONE, FASTNN_ACT_RELU) or (backward and kind in (FASTNN_ACT_TANH, FASTNN_ACT_SIGMOID))
     return threads_for(<double>rows * cols, GRAIN if plain else EXP_GRAIN)
 
 
@@ -71,7 +72,7 @@ cdef void backward_share(int kind, int team, int thread, int64_t rows, int64_t c
 
 cdef int forward(int kind, int64_t rows, int64_t cols, const real *x, int64_t ldx, real *y, int64_t ldy) noexcept nogil:
     cdef int team
-    if kind < FASTNN_ACT_NONE or kind > FASTNN_ACT_SILU or rows < 0 or cols < 0 or (rows > 0 and cols > 0 and (x is NULL or y is NULL)):
+    if kind < FASTNN_ACT_NONE or kind > FASTNN_ACT_LAST or rows < 0 or cols < 0 or (rows > 0 and cols > 0 and (x is NULL or y is NULL)):
         return BAD_ARGUMENT
     team = team_for(kind, False, rows, cols)
     if team == 1:
@@ -85,7 +86,7 @@ cdef int forward(int kind, int64_t rows, int64_t cols, const real *x, int64_t ld
 cdef int backward(int kind, int64_t rows, int64_t cols, const real *dy, int64_t lddy, const real *saved, int64_t ldsaved, real *dx,
                   int64_t lddx) noexcept nogil:
     cdef int team
-    if kind < FASTNN_ACT_NONE or kind > FASTNN_ACT_SILU or rows < 0 or cols < 0:
+    if kind < FASTNN_ACT_NONE or kind > FASTNN_ACT_LAST or rows < 0 or cols < 0:
         return BAD_ARGUMENT
     if rows > 0 and cols > 0 and (dy is NULL or dx is NULL or (saved is NULL and kind != FASTNN_ACT_NONE)):
         return BAD_ARGUMENT
@@ -348,3 +349,19 @@ def silu_backward(dy, x, *, out=None):
     Parameters, result and errors are those of `relu_backward`.
     """
     return backward_on_arrays(FASTNN_ACT_SILU, dy, x, out, "silu_backward", "x")
+
+
+def softplus(x, *, out=None):
+    """log(1 + exp(x)), element by element, which is never below 0 nor x; within 2 ulp, in both tails too.
+
+    Parameters, result and errors are those of `relu`.
+    """
+    return on_arrays(FASTNN_ACT_SOFTPLUS, x, out, "softplus")
+
+
+def softplus_backward(dy, y, *, out=None):
+    """The gradient of the input of softplus, dy sigmoid(x) = dy (1 - exp(-y)), from its output y.
+
+    Parameters, result and errors are those of `relu_backward`.
+    """
+    return backward_on_arrays(FASTNN_ACT_SOFTPLUS, dy, y, out, "softplus_backward", "y")

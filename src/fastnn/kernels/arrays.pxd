@@ -24,6 +24,7 @@ cdef int refuse(object x, str op, str name) except -1
 cdef int refuse_dtype(cnp.ndarray x, int typenum, str op, str name, str as_name) except -1
 cdef int refuse_shape(cnp.ndarray x, cnp.ndarray like, str op, str name, str like_name) except -1
 cdef int refuse_output(cnp.ndarray out, str op, str name) except -1
+cdef cnp.ndarray int64_array(object x, str op, str name)
 cdef int check_overlap(cnp.ndarray out, cnp.ndarray x, str op, str name, str x_name) except -1
 cdef int check_in_place(cnp.ndarray out, cnp.ndarray x, str op, str name, str x_name) except -1
 cdef int check_status(int status, str op) except -1

@@ -37,6 +37,16 @@ cdef int refuse_output(cnp.ndarray out, str op, str name) except -1:
     raise ValueError(f"{op}: {name} overlaps itself: a stride is 0")
 
 
+cdef cnp.ndarray int64_array(object x, str op, str name):
+    """Indices, labels or lengths as contiguous int64; a number too large for that becomes the largest."""
+    if not cnp.PyArray_Check(x) or not cnp.PyArray_ISINTEGER(<cnp.ndarray>x):
+        kind = f"an array of {x.dtype}" if cnp.PyArray_Check(x) else type(x).__name__
+        raise TypeError(f"{op}: {name} must be a NumPy array of integers, not {kind}")
+    if cnp.PyArray_ISUNSIGNED(<cnp.ndarray>x) and cnp.PyArray_ITEMSIZE(<cnp.ndarray>x) == 8:
+        x = np.minimum(x, np.uint64(2**63 - 1))
+    return cnp.PyArray_FROM_OTF(x, cnp.NPY_INT64, cnp.NPY_ARRAY_CARRAY_RO | cnp.NPY_ARRAY_FORCECAST)
+
+
 cdef int check_status(int status, str op) except -1:
     """Turn the status of a nogil face into an exception."""
     if status == OK:

@@ -2,7 +2,7 @@
 
 `leaves_f32` and `leaves_f64` are set once, when `dispatch` is imported, to the widest instruction set that the CPU has and FASTNN_ISA allows.
 """
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 ctypedef fused real:
     float
@@ -17,6 +17,8 @@ cdef extern from "leaves.h" nogil:
         FASTNN_ACT_TANH
         FASTNN_ACT_SIGMOID
         FASTNN_ACT_SILU
+        FASTNN_ACT_SOFTPLUS
+        FASTNN_ACT_LAST
 
     enum:
         FASTNN_SGD
@@ -26,6 +28,12 @@ cdef extern from "leaves.h" nogil:
         FASTNN_RMSPROP
         FASTNN_ADAGRAD
         FASTNN_AVERAGE
+
+    enum:
+        FASTNN_LOSS_MSE
+        FASTNN_LOSS_L1
+        FASTNN_LOSS_HUBER
+        FASTNN_LOSS_BCE
 
     struct fastnn_step:
         int rule
@@ -45,14 +53,25 @@ cdef extern from "leaves.h" nogil:
         void (*gemv_finish)(int64_t, float, float*, float, float*, int64_t, const float*, int64_t, int, float*) noexcept nogil
         void (*activation)(int, int64_t, int64_t, const float*, int64_t, float*, int64_t) noexcept nogil
         void (*activation_backward)(int, int64_t, int64_t, const float*, int64_t, const float*, int64_t, float*, int64_t, float*) noexcept nogil
+        void (*prelu)(int, int64_t, int64_t, const float*, int64_t, const float*, float*, int64_t) noexcept nogil
+        double (*prelu_backward)(int, int64_t, int64_t, const float*, int64_t, const float*, int64_t, const float*, float*, int64_t, int,
+                                 float*) noexcept nogil
         void (*scale)(int64_t, float, float*) noexcept nogil
         void (*add)(int64_t, const float*, float*) noexcept nogil
-        double (*mse)(int64_t, const float*, const float*, double, float*) noexcept nogil
-        void (*sum_squares)(int64_t, const float*, double, double*, double*) noexcept nogil
-        float (*max_abs)(int64_t, const float*) noexcept nogil
-        void (*softmax)(int64_t, const float*, float*) noexcept nogil
-        void (*softmax_backward)(int64_t, const float*, const float*, float*) noexcept nogil
-        double (*cross_entropy)(int64_t, const float*, int64_t, double, float*) noexcept nogil
+        void (*sum_squares)(int64_t, int64_t, const float*, int64_t, double, double*, double*) noexcept nogil
+        float (*max_abs)(int64_t, int64_t, const float*, int64_t) noexcept nogil
+        void (*philox)(int64_t, uint64_t, uint64_t, uint64_t, uint32_t*) noexcept nogil
+        void (*norm)(int, int64_t, int64_t, const float*, int64_t, double, const float*, const float*, float*, float*, int64_t, int) noexcept nogil
+        void (*norm_backward)(int, int64_t, int64_t, const float*, int64_t, const float*, int64_t, const float*, const float*, const float*, int64_t,
+                              float*, int64_t, float*, float*, int) noexcept nogil
+        void (*dropout)(int64_t, const float*, const float*, double, uint64_t, uint64_t, uint64_t, float*) noexcept nogil
+        void (*softmax)(int64_t, int64_t, const float*, int64_t, float*, int64_t) noexcept nogil
+        void (*softmax_backward)(int64_t, int64_t, const float*, int64_t, const float*, int64_t, float*, int64_t) noexcept nogil
+        void (*log_softmax)(int64_t, int64_t, const float*, int64_t, float*, int64_t) noexcept nogil
+        void (*log_softmax_backward)(int64_t, int64_t, const float*, int64_t, const float*, int64_t, float*, int64_t) noexcept nogil
+        void (*cross_entropy)(int64_t, int64_t, const float*, int64_t, const int64_t*, const double*, double, float*, int64_t, double*) noexcept nogil
+        double (*cross_entropy_soft)(int64_t, const float*, const float*, int64_t, const float*, double, double, double, float*) noexcept nogil
+        double (*loss)(int, int64_t, const float*, const float*, const float*, const float*, float, float, float*, float*) noexcept nogil
         void (*update)(int64_t, float*, const float*, float*, float*, float*, const fastnn_step*) noexcept nogil
 
     struct fastnn_leaves_f64:
@@ -69,18 +88,36 @@ cdef extern from "leaves.h" nogil:
         void (*gemv_finish)(int64_t, double, double*, double, double*, int64_t, const double*, int64_t, int, double*) noexcept nogil
         void (*activation)(int, int64_t, int64_t, const double*, int64_t, double*, int64_t) noexcept nogil
         void (*activation_backward)(int, int64_t, int64_t, const double*, int64_t, const double*, int64_t, double*, int64_t, double*) noexcept nogil
+        void (*prelu)(int, int64_t, int64_t, const double*, int64_t, const double*, double*, int64_t) noexcept nogil
+        double (*prelu_backward)(int, int64_t, int64_t, const double*, int64_t, const double*, int64_t, const double*, double*, int64_t, int,
+                                 double*) noexcept nogil
         void (*scale)(int64_t, double, double*) noexcept nogil
         void (*add)(int64_t, const double*, double*) noexcept nogil
-        double (*mse)(int64_t, const double*, const double*, double, double*) noexcept nogil
-        void (*sum_squares)(int64_t, const double*, double, double*, double*) noexcept nogil
-        double (*max_abs)(int64_t, const double*) noexcept nogil
-        void (*softmax)(int64_t, const double*, double*) noexcept nogil
-        void (*softmax_backward)(int64_t, const double*, const double*, double*) noexcept nogil
-        double (*cross_entropy)(int64_t, const double*, int64_t, double, double*) noexcept nogil
+        void (*sum_squares)(int64_t, int64_t, const double*, int64_t, double, double*, double*) noexcept nogil
+        double (*max_abs)(int64_t, int64_t, const double*, int64_t) noexcept nogil
+        void (*philox)(int64_t, uint64_t, uint64_t, uint64_t, uint32_t*) noexcept nogil
+        void (*norm)(int, int64_t, int64_t, const double*, int64_t, double, const double*, const double*, double*, double*, int64_t, int) noexcept nogil
+        void (*norm_backward)(int, int64_t, int64_t, const double*, int64_t, const double*, int64_t, const double*, const double*, const double*, int64_t,
+                              double*, int64_t, double*, double*, int) noexcept nogil
+        void (*dropout)(int64_t, const double*, const double*, double, uint64_t, uint64_t, uint64_t, double*) noexcept nogil
+        void (*softmax)(int64_t, int64_t, const double*, int64_t, double*, int64_t) noexcept nogil
+        void (*softmax_backward)(int64_t, int64_t, const double*, int64_t, const double*, int64_t, double*, int64_t) noexcept nogil
+        void (*log_softmax)(int64_t, int64_t, const double*, int64_t, double*, int64_t) noexcept nogil
+        void (*log_softmax_backward)(int64_t, int64_t, const double*, int64_t, const double*, int64_t, double*, int64_t) noexcept nogil
+        void (*cross_entropy)(int64_t, int64_t, const double*, int64_t, const int64_t*, const double*, double, double*, int64_t, double*) noexcept nogil
+        double (*cross_entropy_soft)(int64_t, const double*, const double*, int64_t, const double*, double, double, double, double*) noexcept nogil
+        double (*loss)(int, int64_t, const double*, const double*, const double*, const double*, double, double, double*, double*) noexcept nogil
         void (*update)(int64_t, double*, const double*, double*, double*, double*, const fastnn_step*) noexcept nogil
 
 cdef const fastnn_leaves_f32 *leaves_f32
 cdef const fastnn_leaves_f64 *leaves_f64
+
+
+cdef inline const real *shifted(const real *p, int64_t n) noexcept nogil:
+    """p + n, where there is a p."""
+    if p is NULL:
+        return p
+    return p + n
 
 
 # pack.h, gemm.h, gemv.h, dots.h
@@ -174,6 +211,19 @@ cdef inline void activation_backward_block(int kind, int64_t m, int64_t n, const
     else:
         leaves_f64.activation_backward(kind, m, n, dy, lddy, saved, ldsaved, dx, lddx, sums)
 
+cdef inline void prelu_block(int shared, int64_t m, int64_t n, const real *x, int64_t ldx, const real *a, real *y, int64_t ldy) noexcept nogil:
+    if real is float:
+        leaves_f32.prelu(shared, m, n, x, ldx, a, y, ldy)
+    else:
+        leaves_f64.prelu(shared, m, n, x, ldx, a, y, ldy)
+
+cdef inline double prelu_backward_block(int shared, int64_t m, int64_t n, const real *dy, int64_t lddy, const real *x, int64_t ldx, const real *a,
+                                        real *dx, int64_t lddx, int summed, real *sums) noexcept nogil:
+    if real is float:
+        return leaves_f32.prelu_backward(shared, m, n, dy, lddy, x, ldx, a, dx, lddx, summed, sums)
+    else:
+        return leaves_f64.prelu_backward(shared, m, n, dy, lddy, x, ldx, a, dx, lddx, summed, sums)
+
 
 # elementwise.h
 
@@ -189,47 +239,101 @@ cdef inline void add_run(int64_t n, const real *x, real *y) noexcept nogil:
     else:
         leaves_f64.add(n, x, y)
 
-cdef inline double mse_run(int64_t n, const real *pred, const real *target, double factor, real *dpred) noexcept nogil:
-    if real is float:
-        return leaves_f32.mse(n, pred, target, factor, dpred)
-    else:
-        return leaves_f64.mse(n, pred, target, factor, dpred)
-
 
 # reduce.h
 
-cdef inline void sum_squares_run(int64_t n, const real *x, double factor, double *hi, double *lo) noexcept nogil:
+cdef inline void sum_squares_block(int64_t m, int64_t n, const real *x, int64_t ld, double factor, double *hi, double *lo) noexcept nogil:
     if real is float:
-        leaves_f32.sum_squares(n, x, factor, hi, lo)
+        leaves_f32.sum_squares(m, n, x, ld, factor, hi, lo)
     else:
-        leaves_f64.sum_squares(n, x, factor, hi, lo)
+        leaves_f64.sum_squares(m, n, x, ld, factor, hi, lo)
 
-cdef inline real max_abs_run(int64_t n, const real *x) noexcept nogil:
+cdef inline real max_abs_block(int64_t m, int64_t n, const real *x, int64_t ld) noexcept nogil:
     if real is float:
-        return leaves_f32.max_abs(n, x)
+        return leaves_f32.max_abs(m, n, x, ld)
     else:
-        return leaves_f64.max_abs(n, x)
+        return leaves_f64.max_abs(m, n, x, ld)
 
 
 # softmax.h
 
-cdef inline void softmax_row(int64_t n, const real *x, real *y) noexcept nogil:
+cdef inline void softmax_block(int64_t m, int64_t n, const real *x, int64_t ldx, real *y, int64_t ldy) noexcept nogil:
     if real is float:
-        leaves_f32.softmax(n, x, y)
+        leaves_f32.softmax(m, n, x, ldx, y, ldy)
     else:
-        leaves_f64.softmax(n, x, y)
+        leaves_f64.softmax(m, n, x, ldx, y, ldy)
 
-cdef inline void softmax_backward_row(int64_t n, const real *dy, const real *y, real *dx) noexcept nogil:
+cdef inline void softmax_backward_block(int64_t m, int64_t n, const real *dy, int64_t lddy, const real *y, int64_t ldy, real *dx,
+                                        int64_t lddx) noexcept nogil:
     if real is float:
-        leaves_f32.softmax_backward(n, dy, y, dx)
+        leaves_f32.softmax_backward(m, n, dy, lddy, y, ldy, dx, lddx)
     else:
-        leaves_f64.softmax_backward(n, dy, y, dx)
+        leaves_f64.softmax_backward(m, n, dy, lddy, y, ldy, dx, lddx)
 
-cdef inline double cross_entropy_row(int64_t n, const real *logits, int64_t target, double factor, real *dlogits) noexcept nogil:
+cdef inline void log_softmax_block(int64_t m, int64_t n, const real *x, int64_t ldx, real *y, int64_t ldy) noexcept nogil:
     if real is float:
-        return leaves_f32.cross_entropy(n, logits, target, factor, dlogits)
+        leaves_f32.log_softmax(m, n, x, ldx, y, ldy)
     else:
-        return leaves_f64.cross_entropy(n, logits, target, factor, dlogits)
+        leaves_f64.log_softmax(m, n, x, ldx, y, ldy)
+
+cdef inline void log_softmax_backward_block(int64_t m, int64_t n, const real *dy, int64_t lddy, const real *y, int64_t ldy, real *dx,
+                                            int64_t lddx) noexcept nogil:
+    if real is float:
+        leaves_f32.log_softmax_backward(m, n, dy, lddy, y, ldy, dx, lddx)
+    else:
+        leaves_f64.log_softmax_backward(m, n, dy, lddy, y, ldy, dx, lddx)
+
+
+# loss.h
+
+cdef inline void cross_entropy_block(int64_t m, int64_t n, const real *logits, int64_t ldlogits, const int64_t *targets, const double *weights,
+                                     double scale, real *dlogits, int64_t lddlogits, double *losses) noexcept nogil:
+    if real is float:
+        leaves_f32.cross_entropy(m, n, logits, ldlogits, targets, weights, scale, dlogits, lddlogits, losses)
+    else:
+        leaves_f64.cross_entropy(m, n, logits, ldlogits, targets, weights, scale, dlogits, lddlogits, losses)
+
+cdef inline double cross_entropy_soft_row(int64_t n, const real *logits, const real *q, int64_t label, const real *weight, double keep, double smooth,
+                                          double scale, real *dlogits) noexcept nogil:
+    if real is float:
+        return leaves_f32.cross_entropy_soft(n, logits, q, label, weight, keep, smooth, scale, dlogits)
+    else:
+        return leaves_f64.cross_entropy_soft(n, logits, q, label, weight, keep, smooth, scale, dlogits)
+
+cdef inline double loss_run(int kind, int64_t n, const real *x, const real *t, const real *weight, const real *positive, real delta, real factor,
+                            real *dx, real *losses) noexcept nogil:
+    if real is float:
+        return leaves_f32.loss(kind, n, x, t, weight, positive, delta, factor, dx, losses)
+    else:
+        return leaves_f64.loss(kind, n, x, t, weight, positive, delta, factor, dx, losses)
+
+
+# layernorm.h
+
+cdef inline void norm_block(int rms, int64_t m, int64_t n, const real *x, int64_t ldx, double eps, const real *weight, const real *bias, real *stats,
+                            real *y, int64_t ldy, bint past_caches) noexcept nogil:
+    if real is float:
+        leaves_f32.norm(rms, m, n, x, ldx, eps, weight, bias, stats, y, ldy, past_caches)
+    else:
+        leaves_f64.norm(rms, m, n, x, ldx, eps, weight, bias, stats, y, ldy, past_caches)
+
+cdef inline void norm_backward_block(int rms, int64_t m, int64_t n, const real *dy, int64_t lddy, const real *x, int64_t ldx, const real *stats,
+                                     const real *weight, const real *dh, int64_t lddh, real *dx, int64_t lddx, real *dweight,
+                                     real *dbias, bint past_caches) noexcept nogil:
+    if real is float:
+        leaves_f32.norm_backward(rms, m, n, dy, lddy, x, ldx, stats, weight, dh, lddh, dx, lddx, dweight, dbias, past_caches)
+    else:
+        leaves_f64.norm_backward(rms, m, n, dy, lddy, x, ldx, stats, weight, dh, lddh, dx, lddx, dweight, dbias, past_caches)
+
+
+# dropout.h
+
+cdef inline void dropout_run(int64_t n, const real *x, const real *residual, double p, uint64_t seed, uint64_t step, uint64_t first,
+                             real *y) noexcept nogil:
+    if real is float:
+        leaves_f32.dropout(n, x, residual, p, seed, step, first, y)
+    else:
+        leaves_f64.dropout(n, x, residual, p, seed, step, first, y)
 
 
 # update.h

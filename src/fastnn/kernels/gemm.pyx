@@ -9,7 +9,7 @@ from cython.parallel cimport parallel
 from libc.stdint cimport int64_t
 
 from .arrays cimport BAD_ARGUMENT, NO_MEMORY, OK
-from .dispatch cimport (FASTNN_ACT_NONE, FASTNN_ACT_SILU, add_run, gemv_finish, real, tile_columns, tile_rows, vector_lanes)
+from .dispatch cimport (FASTNN_ACT_NONE, FASTNN_ACT_LAST, add_run, gemv_finish, real, tile_columns, tile_rows, vector_lanes)
 from .gemm_dots cimport dots_share, gather_columns
 from .gemm_row cimport run_row
 from .gemm_loops cimport Blocks, Product, balanced, ceil_div, choose_blocks, panel_count, worker
@@ -203,7 +203,7 @@ cdef int run_over_k(const Product *g, const real *t) noexcept nogil:
 cdef int run(const Product *g, const real *t) noexcept nogil:
     cdef Product other
     cdef Path path
-    if g.m < 0 or g.n < 0 or g.k < 0 or g.activation < FASTNN_ACT_NONE or g.activation > FASTNN_ACT_SILU:
+    if g.m < 0 or g.n < 0 or g.k < 0 or g.activation < FASTNN_ACT_NONE or g.activation > FASTNN_ACT_LAST:
         return BAD_ARGUMENT
     if g.m == 0 or g.n == 0:
         return OK

@@ -15,7 +15,7 @@ import numpy as np
 from .activation cimport activation_code, saves_output, team_for
 from .arrays cimport (BAD_ARGUMENT, NO_MEMORY, OK, check_overlap, check_status, real_like, real_type, refuse_output, refuse_shape, same_shape,
                       shaped_like, stride)
-from .dispatch cimport FASTNN_ACT_NONE, FASTNN_ACT_SILU, activation_backward_block, add_run, real
+from .dispatch cimport FASTNN_ACT_NONE, FASTNN_ACT_LAST, activation_backward_block, add_run, real
 from .gemm cimport gemm
 from .memory cimport give, new_array, take
 from .threads cimport share, team_size, thread_id
@@ -65,7 +65,7 @@ cdef int run(int64_t n, int64_t n_in, int64_t n_out, const real *dy, const real 
     cdef int status = OK
     if n < 0 or n_in < 0 or n_out < 0 or dw is NULL or dy is NULL or x is NULL or w is NULL:
         return BAD_ARGUMENT
-    if activation < FASTNN_ACT_NONE or activation > FASTNN_ACT_SILU or (saved is NULL and not plain):
+    if activation < FASTNN_ACT_NONE or activation > FASTNN_ACT_LAST or (saved is NULL and not plain):
         return BAD_ARGUMENT
     scratch = <real*>take((for_dz + blocks * n_out) * <int64_t>sizeof(real))
     if scratch is NULL:

@@ -1,191 +1,257 @@
-"""Losses, each returned together with its gradient from one pass over the data.
+"""Elementwise losses, each returned together with its gradient from one pass over the data (*Dive into Deep Learning*, sections 3.1.1.2 and 5.7).
 
-    cross entropy   L = mean_i -log softmax(o_i)[t_i]     dL/do_i = (softmax(o_i) - onehot(t_i)) / N      (*Dive into Deep Learning*, section 4.1.2)
-    squared error   L = mean (p - t)^2                    dL/dp   = 2 (p - t) / n
+    mse                 (p - t)^2                                                           slope 2 (p - t)
+    l1                  |p - t|                                                             sign(p - t), 0 at 0
+    huber               (p - t)^2 / 2 up to delta, delta (|p - t| - delta / 2) beyond       p - t, cut to +-delta (Huber 1964)
+    bce_with_logits     w t log(1 + exp(-x)) + (1 - t) log(1 + exp(x))                      (1 - t) sigmoid(x) - w t sigmoid(-x)
 
-Losses are summed in double from terms of fixed blocks in a fixed order, so the bits do not depend on the number of threads.
+The two terms of the last have one sign, so a small loss is as accurate as a large one: within 8 eps. Losses are summed in blocks of fixed size, over short
+chunks in the real type and over the chunks in double, in a fixed order: the bits do not depend on the number of threads.
 """
 cimport numpy as cnp
 from cython.parallel cimport parallel
+from libc.math cimport INFINITY
 from libc.stdint cimport int64_t
+from libc.string cimport memcpy
 
 import numpy as np
 
-from .arrays cimport (BAD_ARGUMENT, NO_MEMORY, OK, Rows, check_in_place, check_overlap, check_status, finish_output, output_rows, real_type,
-                      shaped_like, with_rows)
-from .dispatch cimport cross_entropy_row, mse_run, real
-from .memory cimport give, take
+from .arrays cimport (BAD_ARGUMENT, NO_MEMORY, OK, Rows, check_in_place, check_overlap, check_status, finish_output, output_rows, real_like,
+                      real_type, shaped_like)
+from .dispatch cimport FASTNN_LOSS_BCE, FASTNN_LOSS_HUBER, FASTNN_LOSS_L1, FASTNN_LOSS_MSE, loss_run, real
+from .memory cimport give, new_array, take
 from .threads cimport share, team_size, thread_id, threads_for
 
 cnp.import_array()
 
 cdef enum:
-    BLOCK = 4096        # elements of the squared error summed by themselves
-    GRAIN = 8192        # elements a thread should have, as for softmax
-    MSE_GRAIN = 32768   # elements a thread should have, as for other elementwise work
+    BLOCK = 2048        # elements summed by themselves, whose weights are laid out on the stack
+    GRAIN = 32768       # elements a thread should have, as for other elementwise work
+    BCE_GRAIN = 8192    # the same where there are exp and log to compute
+    KEEP_GIL = 4096     # elements below which the GIL is kept, as for softmax
 
 
 cdef double sum_in_order(int64_t n, const double *x) noexcept nogil:
-    cdef double s = 0
+    """In four sums side by side: one waits for each addition."""
+    cdef double a = 0, b = 0, c = 0, d = 0
+    cdef int64_t i
+    for i in range(0, n - 3, 4):
+        a += x[i]
+        b += x[i + 1]
+        c += x[i + 2]
+        d += x[i + 3]
+    for i in range(n // 4 * 4, n):
+        a += x[i]
+    return (a + c) + (b + d)
+
+
+cdef int64_t wrong_weight(int64_t n, const real *weight) noexcept nogil:
+    """The index of the first weight that is no finite number of at least 0, or -1."""
     cdef int64_t i
     for i in range(n):
-        s += x[i]
-    return s
+        if not (weight[i] >= 0 and weight[i] < INFINITY):
+            return i
+    return -1
 
 
-cdef void cross_entropy_share(int team, int thread, int64_t rows, int64_t cols, const real *logits, int64_t ldlogits,
-                              const int64_t *targets, real *dlogits, int64_t lddlogits, double *losses) noexcept nogil:
-    cdef int64_t i, first, last
-    share(rows, team, thread, &first, &last)
-    for i in range(first, last):
-        losses[i] = cross_entropy_row(cols, logits + i * ldlogits, targets[i], 1.0 / rows, dlogits + i * lddlogits)
-
-
-cdef int cross_entropy_rows(int64_t rows, int64_t cols, const real *logits, int64_t ldlogits, const int64_t *targets, real *dlogits,
-                            int64_t lddlogits, double *loss) noexcept nogil:
-    cdef int team
+cdef double total_weight(int64_t n, const real *weight, int64_t per_weight) noexcept nogil:
+    """Of n elements."""
+    cdef double total = 0
     cdef int64_t i
-    cdef double *losses
-    if rows <= 0 or cols <= 0 or logits is NULL or targets is NULL or dlogits is NULL:
-        return BAD_ARGUMENT
-    for i in range(rows):
-        if targets[i] < 0 or targets[i] >= cols:
-            return BAD_ARGUMENT
-    losses = <double*>take(rows * <int64_t>sizeof(double))
-    if losses is NULL:
-        return NO_MEMORY
-    team = threads_for(<double>rows * cols, GRAIN)
-    if team == 1:
-        cross_entropy_share(1, 0, rows, cols, logits, ldlogits, targets, dlogits, lddlogits, losses)
-    else:
-        with parallel(num_threads=team):
-            cross_entropy_share(team_size(), thread_id(), rows, cols, logits, ldlogits, targets, dlogits, lddlogits, losses)
-    loss[0] = sum_in_order(rows, losses) / rows
-    give(losses)
-    return OK
+    if weight is NULL:
+        return n
+    for i in range(n // per_weight):
+        total += weight[i]
+    return total * per_weight
 
 
-cdef void mse_share(int team, int thread, int64_t n, const real *pred, const real *target, real *dpred, double *sums) noexcept nogil:
-    cdef int64_t i, first, last
+cdef void repeat(int64_t start, int64_t n, const real *weight, int64_t per_weight, real *out) noexcept nogil:
+    """out[k] = weight[(start + k) / per_weight]"""
+    cdef int64_t k = 0, i = start // per_weight, stop = per_weight - start % per_weight
+    while k < n:
+        stop = min(stop, n)
+        while k < stop:
+            out[k] = weight[i]
+            k += 1
+        i += 1
+        stop += per_weight
+
+
+cdef void cycle(int64_t start, int64_t n, const real *weight, int64_t columns, real *out) noexcept nogil:
+    """out[k] = weight[(start + k) % columns]"""
+    cdef int64_t k = 0, size, j = start % columns
+    while k < n:
+        size = min(columns - j, n - k)
+        memcpy(out + k, weight + j, size * sizeof(real))
+        k += size
+        j = 0
+
+
+cdef void loss_share(int kind, int team, int thread, int64_t n, const real *pred, const real *target, const real *weight, int64_t per_weight,
+                     const real *positive, int64_t columns, real delta, real factor, real *dpred, real *losses, double *sums) noexcept nogil:
+    cdef int64_t i, at, size, first, last
+    cdef real weights[BLOCK]
+    cdef real positives[BLOCK]
     share((n + BLOCK - 1) // BLOCK, team, thread, &first, &last)
     for i in range(first, last):
-        sums[i] = mse_run(min(<int64_t>BLOCK, n - i * BLOCK), pred + i * BLOCK, target + i * BLOCK, 2.0 / n, dpred + i * BLOCK)
+        at = i * BLOCK
+        size = min(<int64_t>BLOCK, n - at)
+        if weight is not NULL:
+            repeat(at, size, weight, per_weight, &weights[0])
+        if positive is not NULL and columns == 1:
+            repeat(at, size, positive, n, &positives[0])
+        elif positive is not NULL:
+            cycle(at, size, positive, columns, &positives[0])
+        sums[i] = loss_run(kind, size, pred + at, target + at, NULL if weight is NULL else &weights[0], NULL if positive is NULL else &positives[0],
+                           delta, factor, dpred + at, NULL if losses is NULL else losses + at)
 
 
-cdef int mse_flat(int64_t n, const real *pred, const real *target, real *dpred, double *loss) noexcept nogil:
+cdef int loss_flat(int kind, int64_t n, const real *pred, const real *target, const real *weight, int64_t per_weight, const real *positive,
+                   int64_t columns, real delta, bint mean, real *dpred, real *losses, double *loss) noexcept nogil:
     cdef int team
     cdef int64_t blocks = (n + BLOCK - 1) // BLOCK
+    cdef double total
     cdef double *sums
-    if n <= 0 or pred is NULL or target is NULL or dpred is NULL:
+    if n < 0 or (mean and n == 0) or (n > 0 and (pred is NULL or target is NULL or dpred is NULL)) or loss is NULL:
         return BAD_ARGUMENT
-    sums = <double*>take(blocks * <int64_t>sizeof(double))
+    if (weight is not NULL and (per_weight < 1 or wrong_weight(n // per_weight, weight) >= 0)) or (positive is not NULL and columns < 1):
+        return BAD_ARGUMENT
+    sums = <double*>take(max(blocks, 1) * <int64_t>sizeof(double))
     if sums is NULL:
         return NO_MEMORY
-    team = threads_for(n, MSE_GRAIN)
+    total = total_weight(n, weight, per_weight) if mean else 1
+    cdef real factor = <real>(1 / total) if total > 0 else 0
+    team = threads_for(n, BCE_GRAIN if kind == FASTNN_LOSS_BCE else GRAIN)
     if team == 1:
-        mse_share(1, 0, n, pred, target, dpred, sums)
+        loss_share(kind, 1, 0, n, pred, target, weight, per_weight, positive, columns, delta, factor, dpred, losses, sums)
     else:
         with parallel(num_threads=team):
-            mse_share(team_size(), thread_id(), n, pred, target, dpred, sums)
-    loss[0] = sum_in_order(blocks, sums) / n
+            loss_share(kind, team_size(), thread_id(), n, pred, target, weight, per_weight, positive, columns, delta, factor, dpred, losses, sums)
+    loss[0] = sum_in_order(blocks, sums) / total if total > 0 else 0
     give(sums)
     return OK
 
 
-cdef int cross_entropy_f32(int64_t rows, int64_t cols, const float *logits, int64_t ldlogits, const int64_t *targets,
-                           float *dlogits, int64_t lddlogits, double *loss) noexcept nogil:
-    return cross_entropy_rows(rows, cols, logits, ldlogits, targets, dlogits, lddlogits, loss)
+cdef int loss_f32(int kind, int64_t n, const float *pred, const float *target, const float *weight, int64_t per_weight, const float *positive,
+                  int64_t columns, float delta, bint mean, float *dpred, float *losses, double *loss) noexcept nogil:
+    return loss_flat(kind, n, pred, target, weight, per_weight, positive, columns, delta, mean, dpred, losses, loss)
 
 
-cdef int cross_entropy_f64(int64_t rows, int64_t cols, const double *logits, int64_t ldlogits, const int64_t *targets,
-                           double *dlogits, int64_t lddlogits, double *loss) noexcept nogil:
-    return cross_entropy_rows(rows, cols, logits, ldlogits, targets, dlogits, lddlogits, loss)
+cdef int loss_f64(int kind, int64_t n, const double *pred, const double *target, const double *weight, int64_t per_weight, const double *positive,
+                  int64_t columns, double delta, bint mean, double *dpred, double *losses, double *loss) noexcept nogil:
+    return loss_flat(kind, n, pred, target, weight, per_weight, positive, columns, delta, mean, dpred, losses, loss)
 
 
 cdef int mse_f32(int64_t n, const float *pred, const float *target, float *dpred, double *loss) noexcept nogil:
-    return mse_flat(n, pred, target, dpred, loss)
+    return loss_flat(FASTNN_LOSS_MSE, n, pred, target, <float*>NULL, 1, <float*>NULL, 1, 0, True, dpred, <float*>NULL, loss)
 
 
 cdef int mse_f64(int64_t n, const double *pred, const double *target, double *dpred, double *loss) noexcept nogil:
-    return mse_flat(n, pred, target, dpred, loss)
+    return loss_flat(FASTNN_LOSS_MSE, n, pred, target, <double*>NULL, 1, <double*>NULL, 1, 0, True, dpred, <double*>NULL, loss)
 
 
-cdef cnp.ndarray checked_targets(object targets, cnp.ndarray logits):
-    """The labels as contiguous int64, each a column of logits."""
-    if not cnp.PyArray_Check(targets) or targets.dtype.kind not in "iu":
-        kind = f"an array of {targets.dtype}" if cnp.PyArray_Check(targets) else type(targets).__name__
-        raise TypeError(f"cross_entropy: targets must be a NumPy array of integers, not {kind}")
-    if logits.ndim != 2 or targets.ndim != 1 or np.shape(targets)[0] != np.shape(logits)[0]:
-        raise ValueError(f"cross_entropy: logits must be (N, C) and targets (N,), not {np.shape(logits)} and {np.shape(targets)}")
-    if logits.size == 0:
-        raise ValueError(f"cross_entropy: the mean over no examples or classes is undefined (logits {np.shape(logits)})")
-    wrong = (targets < 0) | (targets >= np.shape(logits)[1])
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise IndexError(f"cross_entropy: target {targets[row]} of row {row} is not one of {np.shape(logits)[1]} classes")
-    return np.ascontiguousarray(targets, dtype=np.int64)
+cdef int loss_typed(int typenum, int kind, int64_t n, void *pred, void *target, void *weight, int64_t per_weight, void *positive, int64_t columns,
+                    double delta, bint mean, void *dpred, void *losses, double *loss) noexcept nogil:
+    if typenum == cnp.NPY_FLOAT:
+        return loss_flat(kind, n, <float*>pred, <float*>target, <float*>weight, per_weight, <float*>positive, columns, <float>delta, mean,
+                         <float*>dpred, <float*>losses, loss)
+    return loss_flat(kind, n, <double*>pred, <double*>target, <double*>weight, per_weight, <double*>positive, columns, delta, mean, <double*>dpred,
+                     <double*>losses, loss)
 
 
-def cross_entropy(logits, targets, *, dlogits=None):
-    """Mean cross entropy of softmax(logits) with integer labels, and its gradient.
+cdef bint is_mean(object reduction, str op) except -1:
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"{op}: reduction must be 'mean', 'sum' or 'none', not {reduction!r}")
+    return reduction == "mean"
 
-    Parameters
-    ----------
-    logits : ndarray of float32 or float64, shape (N, C), any strides
-    targets : ndarray of integers, shape (N,)
-        Labels from 0 to C - 1.
-    dlogits : ndarray, optional
-        Where to write the gradient; the type and shape of logits; may be logits itself, but must not overlap it otherwise.
 
-    Returns
-    -------
-    loss : float
-        In nats. NaN or inf if a row of logits has NaN or +inf.
-    dlogits : ndarray, shape (N, C)
-        Gradient of the loss with respect to logits.
+cdef cnp.ndarray weight_array(object weight, int64_t n, cnp.ndarray like, str op, str name, str as_name):
+    """n weights as a contiguous array of the type of like, each finite and at least 0."""
+    cdef cnp.ndarray w = real_like(weight, cnp.PyArray_TYPE(like), op, name, as_name)
+    cdef int64_t i
+    if cnp.PyArray_NDIM(w) != 1 or cnp.PyArray_DIM(w, 0) != n:
+        raise ValueError(f"{op}: {name} must have the shape ({n},) for {as_name} of shape {np.shape(like)}, not {np.shape(w)}")
+    w = cnp.PyArray_GETCONTIGUOUS(w)
+    if cnp.PyArray_TYPE(w) == cnp.NPY_FLOAT:
+        i = wrong_weight(n, <const float*>cnp.PyArray_DATA(w))
+    else:
+        i = wrong_weight(n, <const double*>cnp.PyArray_DATA(w))
+    if i >= 0:
+        raise ValueError(f"{op}: {name}[{i}] is {w[i]}; weights are finite and at least 0")
+    return w
 
-    Raises
-    ------
-    TypeError
-        If logits is not an array of float32 or float64, or targets not one of integers.
-    ValueError
-        If shapes do not fit, N or C is 0, or dlogits is read-only or overlaps.
-    IndexError
-        If a label is out of range; the message names its row. Nothing has been written then.
-    """
-    cdef int typenum = real_type(logits, "cross_entropy", "logits"), status
-    cdef Rows rx, rd
-    cdef cnp.ndarray labels = checked_targets(targets, <cnp.ndarray>logits)
-    cdef cnp.ndarray a = with_rows(<cnp.ndarray>logits, &rx)
-    cdef cnp.ndarray d = output_rows(dlogits, <cnp.ndarray>logits, "cross_entropy", "dlogits", "logits", &rd)
-    if dlogits is not None:
-        check_in_place(<cnp.ndarray>dlogits, <cnp.ndarray>logits, "cross_entropy", "dlogits", "logits")
-        check_overlap(<cnp.ndarray>dlogits, labels, "cross_entropy", "dlogits", "targets")
-    cdef void *px = cnp.PyArray_DATA(a)
+
+cdef cnp.ndarray positive_array(object pos_weight, cnp.ndarray logits):
+    """The weights of positive targets: one number, or one for each column."""
+    op = "bce_with_logits"
+    if not cnp.PyArray_Check(pos_weight):
+        pos_weight = np.array(pos_weight, logits.dtype, ndmin=1)
+        return weight_array(pos_weight, 1, logits, op, "pos_weight", "logits")
+    return weight_array(pos_weight, np.shape(logits)[-1] if logits.ndim > 0 else 1, logits, op, "pos_weight", "logits")
+
+
+cdef object on_arrays(int kind, object pred, object target, object pos_weight, double delta, object sample_weight, object reduction, object dpred,
+                      str op, str pred_name, str target_name):
+    """The body of every function here; the names are what its parameters are called."""
+    cdef int typenum = real_type(pred, op, pred_name), status
+    cdef cnp.ndarray x = <cnp.ndarray>pred, like = shaped_like(target, x, op, target_name, pred_name)
+    cdef cnp.ndarray a = cnp.PyArray_GETCONTIGUOUS(x), b = cnp.PyArray_GETCONTIGUOUS(like), d, w = None, p = None, each = None
+    cdef bint mean = is_mean(reduction, op)
+    cdef int64_t n = cnp.PyArray_SIZE(x), per_weight = 1, columns = 1
+    cdef Rows rd
+    if mean and n == 0:
+        raise ValueError(f"{op}: the mean over no elements is undefined (shape {np.shape(x)})")
+    if sample_weight is not None:
+        w = weight_array(sample_weight, np.shape(x)[0] if x.ndim > 0 else 1, x, op, "sample_weight", pred_name)
+        per_weight = max(n // max(<int64_t>cnp.PyArray_SIZE(w), 1), 1)
+    if pos_weight is not None:
+        p = positive_array(pos_weight, x)
+        columns = max(<int64_t>cnp.PyArray_SIZE(p), 1)
+    if dpred is not None:
+        d = output_rows(dpred, x, op, f"d{pred_name}", pred_name, &rd)
+        for name, other in ((pred_name, x), (target_name, like)):
+            check_in_place(<cnp.ndarray>dpred, other, op, f"d{pred_name}", name)
+        for name, other in (("sample_weight", w), ("pos_weight", p)):
+            if other is not None:
+                check_overlap(<cnp.ndarray>dpred, other, op, f"d{pred_name}", name)
+    if dpred is None or not cnp.PyArray_IS_C_CONTIGUOUS(d):
+        d = output_rows(None, a, op, f"d{pred_name}", pred_name, &rd)
+    if is_none(reduction):
+        each = new_array(cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), typenum)
+    cdef void *pa = cnp.PyArray_DATA(a)
+    cdef void *pb = cnp.PyArray_DATA(b)
     cdef void *pd = cnp.PyArray_DATA(d)
-    cdef const int64_t *pt = <const int64_t*>cnp.PyArray_DATA(labels)
+    cdef void *pw = NULL if w is None else cnp.PyArray_DATA(w)
+    cdef void *pp = NULL if p is None else cnp.PyArray_DATA(p)
+    cdef void *pe = NULL if each is None else cnp.PyArray_DATA(each)
     cdef double loss = 0
-    with nogil:
-        if typenum == cnp.NPY_FLOAT:
-            status = cross_entropy_rows(rx.rows, rx.cols, <float*>px, rx.ld, pt, <float*>pd, rd.ld, &loss)
-        else:
-            status = cross_entropy_rows(rx.rows, rx.cols, <double*>px, rx.ld, pt, <double*>pd, rd.ld, &loss)
-    check_status(status, "cross_entropy")
-    return loss, finish_output(dlogits, d)
+    if n < KEEP_GIL:
+        status = loss_typed(typenum, kind, n, pa, pb, pw, per_weight, pp, columns, delta, mean, pd, pe, &loss)
+    else:
+        with nogil:
+            status = loss_typed(typenum, kind, n, pa, pb, pw, per_weight, pp, columns, delta, mean, pd, pe, &loss)
+    check_status(status, op)
+    return loss if each is None else each, finish_output(dpred, d)
 
 
-def mse(pred, target, *, dpred=None):
-    """Mean squared error over all elements, and its gradient.
+def mse(pred, target, *, sample_weight=None, reduction="mean", dpred=None):
+    """Squared error (pred - target)^2, and its gradient.
 
     Parameters
     ----------
-    pred, target : ndarray of float32 or float64, one type and shape, any strides
+    pred, target : ndarray of float32 or float64, one type and shape (N, ...), any strides
+    sample_weight : ndarray of pred's type, shape (N,), optional
+        Weights of the examples, finite and at least 0; one of weight 0 counts for nothing, whatever it holds.
+    reduction : {"mean", "sum", "none"}
+        "mean" is over all elements, by weight: sum w l / (sum w * elements of an example), and 0 where all weights are 0. "none" returns the weighted
+        losses themselves; the gradient is then that of their sum.
     dpred : ndarray, optional
-        Where to write the gradient; the type and shape of pred; may be pred or target itself, but must not overlap them otherwise.
+        Where to write the gradient; the type and shape of pred; may be pred or target itself, but must not overlap anything otherwise.
 
     Returns
     -------
-    loss : float
+    loss : float, or ndarray of the shape of pred for "none"
+        In squared units of target.
     dpred : ndarray
         Gradient of the loss with respect to pred.
 
@@ -194,30 +260,59 @@ def mse(pred, target, *, dpred=None):
     TypeError
         If an argument is not an array of float32 or float64, or the types differ.
     ValueError
-        If shapes differ, there are no elements, or dpred is read-only or overlaps.
+        If shapes do not fit, a weight is negative or not finite, the mean is over no elements, reduction is none of the three, or dpred is read-only or
+        overlaps.
     """
-    cdef int typenum = real_type(pred, "mse", "pred"), status
-    cdef Rows rd
-    cdef cnp.ndarray like = shaped_like(target, <cnp.ndarray>pred, "mse", "target", "pred")
-    cdef cnp.ndarray a = cnp.PyArray_GETCONTIGUOUS(<cnp.ndarray>pred), b = cnp.PyArray_GETCONTIGUOUS(like)
-    cdef cnp.ndarray d
-    cdef int64_t n = cnp.PyArray_SIZE(a)
-    if n == 0:
-        raise ValueError(f"mse: the mean over no elements is undefined (shape {np.shape(pred)})")
-    if dpred is not None:
-        d = output_rows(dpred, <cnp.ndarray>pred, "mse", "dpred", "pred", &rd)
-        check_in_place(<cnp.ndarray>dpred, <cnp.ndarray>pred, "mse", "dpred", "pred")
-        check_in_place(<cnp.ndarray>dpred, like, "mse", "dpred", "target")
-    if dpred is None or not cnp.PyArray_IS_C_CONTIGUOUS(d):
-        d = output_rows(None, a, "mse", "dpred", "pred", &rd)
-    cdef void *pa = cnp.PyArray_DATA(a)
-    cdef void *pb = cnp.PyArray_DATA(b)
-    cdef void *pd = cnp.PyArray_DATA(d)
-    cdef double loss = 0
-    with nogil:
-        if typenum == cnp.NPY_FLOAT:
-            status = mse_flat(n, <float*>pa, <float*>pb, <float*>pd, &loss)
-        else:
-            status = mse_flat(n, <double*>pa, <double*>pb, <double*>pd, &loss)
-    check_status(status, "mse")
-    return loss, finish_output(dpred, d)
+    return on_arrays(FASTNN_LOSS_MSE, pred, target, None, 0, sample_weight, reduction, dpred, "mse", "pred", "target")
+
+
+def l1(pred, target, *, sample_weight=None, reduction="mean", dpred=None):
+    """Absolute error |pred - target|, and its gradient, the sign of pred - target (0 at 0).
+
+    Parameters, results and errors are those of `mse`; the loss is in units of target.
+    """
+    return on_arrays(FASTNN_LOSS_L1, pred, target, None, 0, sample_weight, reduction, dpred, "l1", "pred", "target")
+
+
+def huber(pred, target, *, delta=1.0, sample_weight=None, reduction="mean", dpred=None):
+    """Huber's loss: d^2 / 2 for errors d up to delta, delta (|d| - delta / 2) beyond; and its gradient, d cut to +-delta (Huber 1964).
+
+    Parameters, results and errors are those of `mse`, and
+
+    delta : float
+        Above 0; in units of target. ValueError otherwise.
+    """
+    if not 0 < delta < float("inf"):
+        raise ValueError(f"huber: delta must be a finite number above 0, not {delta!r}")
+    return on_arrays(FASTNN_LOSS_HUBER, pred, target, None, delta, sample_weight, reduction, dpred, "huber", "pred", "target")
+
+
+def bce_with_logits(logits, targets, *, pos_weight=None, sample_weight=None, reduction="mean", dlogits=None):
+    """Binary cross entropy of sigmoid(logits) with targets, and its gradient.
+
+    With w = pos_weight the loss is -w t log sigmoid(x) - (1 - t) log(1 - sigmoid(x)); a term with the factor 0 is 0, so infinite logits are right.
+
+    Parameters
+    ----------
+    logits, targets : ndarray of float32 or float64, one type and shape (N, ...), any strides
+        Targets are from 0 to 1.
+    pos_weight : float or ndarray of logits' type, optional
+        Weight of the positive targets: one number, or one for each index of the last axis.
+    sample_weight, reduction
+        As for `mse`.
+    dlogits : ndarray, optional
+        Where to write the gradient, as dpred for `mse`.
+
+    Returns
+    -------
+    loss : float, or ndarray of the shape of logits for "none"
+        In nats.
+    dlogits : ndarray
+        Gradient of the loss with respect to logits.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `mse`.
+    """
+    return on_arrays(FASTNN_LOSS_BCE, logits, targets, pos_weight, 0, sample_weight, reduction, dlogits, "bce_with_logits", "logits", "targets")

@@ -18,7 +18,7 @@ import numpy as np
 
 from .activation cimport activation_code
 from .arrays cimport BAD_ARGUMENT, NO_MEMORY, OK, WRONG_TYPE, check_overlap, check_status, is_output, real_like, real_type, refuse_output, stride
-from .dispatch cimport FASTNN_ACT_NONE, activation_block, real, softmax_row, tile_rows
+from .dispatch cimport FASTNN_ACT_NONE, activation_block, real, softmax_block, tile_rows
 from .gemm cimport multiply
 from .gemm_loops cimport Blocks, Product, ceil_div, choose_blocks, pack_whole, packed_size, worker
 from .memory cimport give, new_array, take
@@ -68,12 +68,11 @@ cdef void describe(Product *g, const Layer *layer, int64_t rows, const real *x, 
 
 
 cdef void without_weights(const Layer *layer, int64_t rows, const real *x, real *y) noexcept nogil:
-    cdef int64_t i, n = layer.n_out
-    if layer.kind != SOFTMAX:
+    cdef int64_t n = layer.n_out
+    if layer.kind == SOFTMAX:
+        softmax_block(rows, n, x, n, y, n)
+    else:
         activation_block(layer.kind, rows, n, x, n, y, n)
-        return
-    for i in range(rows):
-        softmax_row(n, x + i * n, y + i * n)
 
 
 cdef void run_strip(const Record *p, int64_t rows, const real *x, real *y, real *scratch) noexcept nogil:

@@ -1,12 +1,27 @@
-"""Softmax over rows by pointer, without the GIL: `rows` rows of `cols` contiguous elements, `ld...` elements from a row to the next.
+"""Softmax and log-softmax over rows by pointer, without the GIL: `rows` rows of `cols` contiguous elements, `ld...` elements from a row to the next.
 
-The output may be the input. Returns 0 or 2 (a negative size, a missing pointer).
+Of row i the masked functions read the first lengths[i / rows_per_length] elements and clear the rest of the output. The output may be an input.
+Returns 0 or 2 (a negative size, a missing pointer, a length out of range).
 """
 from libc.stdint cimport int64_t
 
 cdef int softmax_f32(int64_t rows, int64_t cols, const float *x, int64_t ldx, float *y, int64_t ldy) noexcept nogil
 cdef int softmax_f64(int64_t rows, int64_t cols, const double *x, int64_t ldx, double *y, int64_t ldy) noexcept nogil
+cdef int log_softmax_f32(int64_t rows, int64_t cols, const float *x, int64_t ldx, float *y, int64_t ldy) noexcept nogil
+cdef int log_softmax_f64(int64_t rows, int64_t cols, const double *x, int64_t ldx, double *y, int64_t ldy) noexcept nogil
+cdef int masked_softmax_f32(int64_t rows, int64_t cols, const float *x, int64_t ldx, const int64_t *lengths, int64_t rows_per_length,
+                            float *y, int64_t ldy) noexcept nogil
+cdef int masked_softmax_f64(int64_t rows, int64_t cols, const double *x, int64_t ldx, const int64_t *lengths, int64_t rows_per_length,
+                            double *y, int64_t ldy) noexcept nogil
 cdef int softmax_backward_f32(int64_t rows, int64_t cols, const float *dy, int64_t lddy, const float *y, int64_t ldy,
                               float *dx, int64_t lddx) noexcept nogil
 cdef int softmax_backward_f64(int64_t rows, int64_t cols, const double *dy, int64_t lddy, const double *y, int64_t ldy,
                               double *dx, int64_t lddx) noexcept nogil
+cdef int log_softmax_backward_f32(int64_t rows, int64_t cols, const float *dy, int64_t lddy, const float *y, int64_t ldy,
+                                  float *dx, int64_t lddx) noexcept nogil
+cdef int log_softmax_backward_f64(int64_t rows, int64_t cols, const double *dy, int64_t lddy, const double *y, int64_t ldy,
+                                  double *dx, int64_t lddx) noexcept nogil
+cdef int masked_softmax_backward_f32(int64_t rows, int64_t cols, const float *dy, int64_t lddy, const float *y, int64_t ldy,
+                                     const int64_t *lengths, int64_t rows_per_length, float *dx, int64_t lddx) noexcept nogil
+cdef int masked_softmax_backward_f64(int64_t rows, int64_t cols, const double *dy, int64_t lddy, const double *y, int64_t ldy,
+                                     const int64_t *lengths, int64_t rows_per_length, double *dx, int64_t lddx) noexcept nogil

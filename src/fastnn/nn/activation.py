@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -56,6 +57,10 @@ class _Elementwise(Module):
         """dx = dy act'(x), element by element."""
         check_gradient(type(self).__name__, dy, ctx.shape)
         return self.function.backward(dy, ctx) if need_dx else None
+
+    def flops(self, input_shape: tuple[int, ...]) -> int:
+        """One for each element."""
+        return math.prod(input_shape)
 
     def config(self) -> dict[str, Any]:
         """Nothing but the type."""
@@ -133,6 +138,10 @@ class Softmax(Module):
         """dx_i = y_i (dy_i - sum_j dy_j y_j), row by row."""
         check_gradient("Softmax", dy, ctx.shape)
         return kernels.softmax_backward(dy, ctx) if need_dx else None
+
+    def flops(self, input_shape: tuple[int, ...]) -> int:
+        """Maximum, difference, exponential, sum and quotient of each element."""
+        return 5 * math.prod(input_shape)
 
     def config(self) -> dict[str, Any]:
         """Nothing but the type."""

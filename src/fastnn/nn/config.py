@@ -12,13 +12,14 @@ from types import NoneType
 from typing import Any
 
 from .activation import GELU, ReLU, Sigmoid, SiLU, Softmax, Tanh
-from .container import MLP, Sequential
+from .container import MLP, Residual, Sequential
+from .dropout import Dropout
 from .linear import Linear
 from .module import Module
 
 # Layers made from their fields alone.
 _PLAIN: dict[str, Callable[..., Module]] = {
-    layer.__name__: layer for layer in (ReLU, Tanh, Sigmoid, SiLU, GELU, Softmax)
+    layer.__name__: layer for layer in (ReLU, Tanh, Sigmoid, SiLU, GELU, Softmax, Dropout)
 }
 
 # type -> field -> the type(s) a value may have
@@ -36,8 +37,10 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "SiLU": {},
     "GELU": {"approximate": (str, NoneType)},
     "Softmax": {},
+    "Dropout": {"p": float},
     "MLP": {"sizes": list, "activation": (str, NoneType), "dtype": str},
     "Sequential": {"layers": list},
+    "Residual": {"layer": Mapping},
     "Repeat": {"of": int},
 }
 
@@ -69,6 +72,8 @@ def build(config: Mapping[str, Any]) -> Module:
             of = _repeated(layer, len(layers))
             layers.append(build(layer) if of is None else layers[of])
         return Sequential(*layers)
+    if kind == "Residual":
+        return Residual(build(fields["layer"]))
     raise ValueError("a Repeat stands only inside a Sequential")
 
 
@@ -92,6 +97,9 @@ def parameter_shapes(config: Mapping[str, Any]) -> dict[str, tuple[tuple[int, ..
             if _repeated(layer, i) is None:
                 inner = parameter_shapes(layer)
                 shapes.update({f"{i}.{name}": value for name, value in inner.items()})
+    elif kind == "Residual":
+        inner = parameter_shapes(fields["layer"])
+        shapes.update({f"layer.{name}": value for name, value in inner.items()})
     return shapes
 
 

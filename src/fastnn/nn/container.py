@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from operator import index as as_index
@@ -10,9 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from ..kernels.memory import empty
+from .init import Initializer
 from .linear import Linear, Seed, check_activation, check_count
 from .module import Module
 from .parameters import check_dtype
+from .plan import Plan
 
 
 class Sequential(Module):
@@ -40,16 +44,26 @@ class Sequential(Module):
             if not isinstance(layer, Module):
                 raise TypeError(f"layer {i} is no fastnn layer but {type(layer).__name__}")
         self.layers = layers
+        self._plan = Plan(layers)
         super().__init__({str(i): layer for i, layer in enumerate(layers)})
 
     def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
         """The output for x. Each layer's output is released once the next is computed."""
+        stack = self._plan.stack()
+        if stack is not None and (y := stack.infer(x)) is not None:
+            return y
         for layer in self.layers:
             x = layer(x)
         return x
 
     def forward(self, x: NDArray[Any]) -> tuple[NDArray[Any], Any]:
-        """The output of the last layer; the context is the list of the layers' contexts."""
+        """The output of the last layer; the context is the list of the layers' contexts.
+
+        A tuple, where all layers ran in one call: see `plan`.
+        """
+        stack = self._plan.stack()
+        if stack is not None and (done := stack.forward(x)) is not None:
+            return done
         contexts = []
         for layer in self.layers:
             x, ctx = layer.forward(x)
@@ -58,6 +72,10 @@ class Sequential(Module):
 
     def backward(self, dy: NDArray[Any], ctx: Any, need_dx: bool = True) -> NDArray[Any] | None:
         """The layers' backward passes from last to first."""
+        if isinstance(ctx, tuple):
+            stack = self._plan.stack()
+            assert stack is not None  # it made this context
+            return stack.backward(dy, ctx, need_dx)
         grad: NDArray[Any] | None = dy
         for i in reversed(range(len(self.layers))):
             assert grad is not None  # only the first layer may be told that dx is not needed
@@ -86,6 +104,62 @@ class Sequential(Module):
         return f"{type(self).__name__}({', '.join(map(repr, self.layers))})"
 
 
+class Residual(Module):
+    """y = x + layer(x): He et al., "Deep residual learning for image recognition", CVPR 2016.
+
+    Parameters
+    ----------
+    layer : Module
+        Whose output has the shape of its input. Its parameters are called "layer.weight" and so on.
+
+    Raises
+    ------
+    TypeError
+        `layer` is not a layer.
+    """
+
+    def __init__(self, layer: Module) -> None:
+        if not isinstance(layer, Module):
+            raise TypeError(f"Residual needs a fastnn layer, got {type(layer).__name__}")
+        self.layer = layer
+        super().__init__({"layer": layer})
+
+    def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
+        """The output for x, keeping nothing."""
+        return _sum(x, self.layer(x))
+
+    def forward(self, x: NDArray[Any]) -> tuple[NDArray[Any], Any]:
+        """x plus the layer's output; the context is the layer's.
+
+        Raises
+        ------
+        ValueError
+            The layer's output has another shape than x.
+        """
+        y, ctx = self.layer.forward(x)
+        return _sum(x, y), ctx
+
+    def backward(self, dy: NDArray[Any], ctx: Any, need_dx: bool = True) -> NDArray[Any] | None:
+        """dx = dy + the gradient through the layer."""
+        dx = self.layer.backward(dy, ctx, need_dx=need_dx)
+        return None if dx is None else np.add(dy, dx, out=empty(dy.shape, dy.dtype))
+
+    def flops(self, input_shape: tuple[int, ...]) -> int:
+        """The sum: one for each element."""
+        return math.prod(input_shape)
+
+    def config(self) -> dict[str, Any]:
+        """The layer's config."""
+        return {"type": "Residual", "layer": self.layer.config()}
+
+
+def _sum(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
+    """x + y in a new array: the layer may have kept y for its backward."""
+    if x.shape != y.shape:
+        raise ValueError(f"Residual: x has shape {x.shape}, but the layer's output {y.shape}")
+    return np.add(x, y, out=empty(y.shape, y.dtype))
+
+
 class MLP(Sequential):
     """Multilayer perceptron: `Linear` layers with an activation after each but the last.
 
@@ -98,6 +172,8 @@ class MLP(Sequential):
     dtype : float32 or float64
     rng : None, int or numpy.random.Generator
         Source of the first weights.
+    init : str or callable
+        How they are drawn, as in `Linear`.
 
     Examples
     --------
@@ -113,6 +189,7 @@ class MLP(Sequential):
         *,
         dtype: DTypeLike = np.float32,
         rng: Seed = None,
+        init: str | Initializer = "xavier_uniform",
     ) -> None:
         self.sizes = tuple(check_count(f"sizes[{i}]", size) for i, size in enumerate(sizes))
         if len(self.sizes) < 2:
@@ -122,7 +199,9 @@ class MLP(Sequential):
         rng = np.random.default_rng(rng)
         last = len(self.sizes) - 2
         layers = [
-            Linear(n, m, activation=None if i == last else activation, dtype=dtype, rng=rng)
+            Linear(
+                n, m, activation=None if i == last else activation, dtype=dtype, rng=rng, init=init
+            )
             for i, (n, m) in enumerate(pairwise(self.sizes))
         ]
         super().__init__(*layers)

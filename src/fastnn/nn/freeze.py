@@ -8,6 +8,7 @@ from typing import Any
 from .. import kernels
 from .activation import GELU, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from .container import Sequential
+from .dropout import Dropout
 from .linear import Linear, check_count
 from .module import Module
 
@@ -24,7 +25,7 @@ def freeze(model: Module, batch_max: int = 1024) -> kernels.Plan:
     Parameters
     ----------
     model : Module
-        Of `Linear`, activations and `Softmax`, in (nested) `Sequential` containers such as `MLP`;
+        Of `Linear`, activations, `Softmax` and `Dropout` (which does nothing), in (nested) `Sequential` containers such as `MLP`;
         the first of them a `Linear`.
     batch_max : int
         Rows that a call brings at most, as a rule: work space is laid out for them. More are taken
@@ -58,8 +59,10 @@ def _steps(model: Module) -> Iterator[tuple[Any, ...]]:
         yield ("gelu" if model.approximate is None else "gelu_tanh",)
     elif kind in _ACTIVATIONS:
         yield (_ACTIVATIONS[kind],)
+    elif kind is Dropout:
+        return
     else:
-        known = ", ".join(["Linear", "GELU", *(layer.__name__ for layer in _ACTIVATIONS)])
+        known = ", ".join(["Linear", "Dropout", "GELU", *(layer.__name__ for layer in _ACTIVATIONS)])
         raise TypeError(
             f"freeze: {kind.__name__} has no place in a plan; {known} and Sequential of them have"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 from .. import kernels
 from ..kernels.memory import empty
 from .activation import FUNCTIONS, Activation
+from .init import Initializer, initial
 from .module import Module, check_gradient
 from .parameters import Parameter, check_dtype
 
@@ -24,21 +26,6 @@ def check_count(name: str, value: int) -> int:
     if value < 1:
         raise ValueError(f"{name} must be at least 1, got {value}")
     return int(value)
-
-
-def xavier_uniform(
-    fan_in: int, fan_out: int, dtype: DTypeLike, rng: np.random.Generator
-) -> NDArray[Any]:
-    """Weights (fan_in, fan_out), uniform in +-sqrt(6 / (fan_in + fan_out)).
-
-    Keeps the variance of activations and of gradients about the same from layer to layer: Glorot
-    and Bengio, "Understanding the difficulty of training deep feedforward neural networks", AISTATS
-    2010, eq. 16.
-    """
-    limit = float(np.sqrt(6.0 / (fan_in + fan_out)))
-    # Drawn in float64 for every dtype, so a float32 model and its float64 twin start at the same
-    # place.
-    return rng.uniform(-limit, limit, (fan_in, fan_out)).astype(dtype)
 
 
 def affine(
@@ -65,7 +52,10 @@ class Linear(Module):
         "gelu" is the exact form, "gelu_tanh" the approximation of GPT-2.
     dtype : float32 or float64
     rng : None, int or numpy.random.Generator
-        Source of the first weights, see `xavier_uniform`. None takes fresh entropy from the system.
+        Source of the first weights. None takes fresh entropy from the system.
+    init : str or callable
+        How the first weights are drawn: the name of a function of `nn.init`, or any function
+        (shape, rng, dtype) -> array.
 
     Attributes
     ----------
@@ -84,13 +74,14 @@ class Linear(Module):
         *,
         dtype: DTypeLike = np.float32,
         rng: Seed = None,
+        init: str | Initializer = "xavier_uniform",
     ) -> None:
         self.in_features = check_count("in_features", in_features)
         self.out_features = check_count("out_features", out_features)
         self.activation = check_activation(activation)
         dtype = check_dtype(dtype)
-        weight = xavier_uniform(in_features, out_features, dtype, np.random.default_rng(rng))
-        self.weight = Parameter(weight)
+        shape = self.in_features, self.out_features
+        self.weight = Parameter(initial(init, shape, np.random.default_rng(rng), dtype))
         self.bias = Parameter(np.zeros(out_features, dtype)) if bias else None
         parts: dict[str, Parameter | Module] = {"weight": self.weight}
         if self.bias is not None:
@@ -136,6 +127,11 @@ class Linear(Module):
         )
         return None if dx is None else dx.reshape(shape)
 
+    def flops(self, input_shape: tuple[int, ...]) -> int:
+        """2 in out for each row, and one for each output's bias and activation."""
+        each = 2 * self.in_features + (self.bias is not None) + (self.activation is not None)
+        return math.prod(input_shape[:-1]) * self.out_features * each
+
     def config(self) -> dict[str, Any]:
         """Sizes, bias, activation and dtype."""
         return {
@@ -164,3 +160,54 @@ def check_activation(activation: str | None) -> Activation | None:
     if activation not in ACTIVATIONS:
         raise ValueError(f"activation must be one of {ACTIVATIONS}, got {activation!r}")
     return activation
+
+
+def collapse(first: Linear, second: Linear) -> Linear:
+    """The one layer that does what two in a row do: W = W1 W2, b = b1 W2 + b2.
+
+    Affine layers stacked without an activation between them are no more than one of them: *Dive
+    into Deep Learning*, section 5.1.1.2.
+
+    Parameters
+    ----------
+    first, second : Linear
+        `first` without an activation; that of `second` is kept.
+
+    Returns
+    -------
+    Linear
+        With parameters of its own, so neither layer is changed. It has a bias if either has one.
+
+    Raises
+    ------
+    TypeError
+        Something is no Linear layer, or the dtypes differ.
+    ValueError
+        `first` has an activation, or the sizes do not fit.
+    """
+    for layer in (first, second):
+        if not isinstance(layer, Linear):
+            raise TypeError(f"only Linear layers collapse into one, not {type(layer).__name__}")
+    if first.activation is not None:
+        raise ValueError(f"the first layer has an activation, {first.activation!r}")
+    if first.out_features != second.in_features:
+        raise ValueError(
+            f"the first layer has {first.out_features} outputs, the second "
+            f"{second.in_features} inputs"
+        )
+    w1, w2 = first.weight.data, second.weight.data
+    has_bias = first.bias is not None or second.bias is not None
+    both = Linear(
+        first.in_features,
+        second.out_features,
+        has_bias,
+        second.activation,
+        dtype=w1.dtype,
+        init=lambda shape, rng, dtype: kernels.matmul(w1, w2),
+    )
+    if both.bias is not None:
+        if first.bias is not None:
+            both.bias.data[...] = kernels.matmul(first.bias.data, w2)
+        if second.bias is not None:
+            both.bias.data[...] += second.bias.data
+    return both

@@ -1,4 +1,8 @@
-"""Losses: each returns the loss and the gradient of its first argument in one pass."""
+"""Losses: each returns the loss and the gradient of its first argument in one pass.
+
+They are the kernels under PyTorch's names, with the keywords that a training loop sets:
+``fit(..., loss=functools.partial(nn.cross_entropy, label_smoothing=0.1))``.
+"""
 
 from __future__ import annotations
 
@@ -8,30 +12,51 @@ from numpy.typing import NDArray
 
 from .. import kernels
 
+Array = NDArray[Any]
 
-def cross_entropy(logits: NDArray[Any], targets: NDArray[Any]) -> tuple[float, NDArray[Any]]:
+
+def cross_entropy(
+    logits: Array,
+    targets: Array,
+    *,
+    ignore_index: int = -100,
+    weight: Array | None = None,
+    sample_weight: Array | None = None,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+) -> tuple[Any, Array]:
     """Mean over rows of -log softmax(logits)[target], and its gradient.
 
     Parameters
     ----------
     logits : ndarray (N, C) of float32 or float64
         Unnormalised: no softmax before this loss. Any finite size is safe.
-    targets : ndarray (N,) of integers
-        The class of each row, 0 to C - 1.
+    targets : ndarray (N,) of integers, or (N, C) of logits' dtype
+        The class of each row, 0 to C - 1, or the probabilities of the classes.
+    ignore_index : int
+        Rows with this label are left out; where all are, loss and gradient are 0.
+    weight : ndarray (C,), optional
+        Weights of the classes.
+    sample_weight : ndarray (N,), optional
+        Weights of the rows.
+    label_smoothing : float
+        The part of each target, from 0 to 1, that is spread over all classes.
+    reduction : {"mean", "sum", "none"}
+        The mean is by weight; "none" returns the loss of each row.
 
     Returns
     -------
-    loss : float
+    loss : float, or ndarray (N,) for "none"
         In nats.
     dlogits : ndarray (N, C)
-        (softmax(logits) - onehot(targets)) / N.
+        (softmax(logits) - onehot(targets)) / N without weights and smoothing.
 
     Raises
     ------
     IndexError
         A target is out of range; the message names the row and the target.
     ValueError
-        N is 0, or the shapes do not fit.
+        The mean is over no rows, the shapes do not fit, or an option is out of its range.
     TypeError
         Wrong dtypes.
 
@@ -39,28 +64,106 @@ def cross_entropy(logits: NDArray[Any], targets: NDArray[Any]) -> tuple[float, N
     ----------
     Zhang et al., *Dive into Deep Learning*, 4.1, "Softmax Regression".
     """
-    return kernels.cross_entropy(logits, targets)
+    return kernels.cross_entropy(
+        logits,
+        targets,
+        ignore_index=ignore_index,
+        weight=weight,
+        sample_weight=sample_weight,
+        label_smoothing=label_smoothing,
+        reduction=reduction,
+    )
 
 
-def mse_loss(pred: NDArray[Any], target: NDArray[Any]) -> tuple[float, NDArray[Any]]:
+def bce_with_logits(
+    logits: Array,
+    targets: Array,
+    *,
+    pos_weight: float | Array | None = None,
+    sample_weight: Array | None = None,
+    reduction: str = "mean",
+) -> tuple[Any, Array]:
+    """Mean of -t log sigmoid(x) - (1 - t) log(1 - sigmoid(x)), and its gradient.
+
+    Parameters
+    ----------
+    logits, targets : ndarray (N, ...) of one shape and dtype (float32 or float64)
+        Targets are from 0 to 1.
+    pos_weight : float or ndarray (C,) for a last axis of C, optional
+        Weight of the first term.
+    sample_weight : ndarray (N,), optional
+        Weights of the examples.
+    reduction : {"mean", "sum", "none"}
+        The mean is over all elements, by weight; "none" returns the loss of each.
+
+    Returns
+    -------
+    loss : float, or ndarray like logits for "none"
+        In nats.
+    dlogits : ndarray like logits
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `mse_loss`.
+    """
+    return kernels.bce_with_logits(
+        logits, targets, pos_weight=pos_weight, sample_weight=sample_weight, reduction=reduction
+    )
+
+
+def mse_loss(
+    pred: Array, target: Array, *, sample_weight: Array | None = None, reduction: str = "mean"
+) -> tuple[Any, Array]:
     """Mean over all elements of (pred - target)^2, and its gradient.
 
     Parameters
     ----------
-    pred, target : ndarray of one shape and dtype (float32 or float64)
+    pred, target : ndarray (N, ...) of one shape and dtype (float32 or float64)
+    sample_weight : ndarray (N,), optional
+        Weights of the examples.
+    reduction : {"mean", "sum", "none"}
+        The mean is by weight; "none" returns the loss of each element.
 
     Returns
     -------
-    loss : float
+    loss : float, or ndarray like pred for "none"
         In squared units of target.
-    dpred : ndarray
-        2 (pred - target) / size, of the shape of pred.
+    dpred : ndarray like pred
+        2 (pred - target) / size without weights.
 
     Raises
     ------
     ValueError
-        The shapes differ, or the arrays are empty.
+        The shapes differ, the mean is over nothing, or a weight is negative or not finite.
     TypeError
         Wrong or different dtypes.
     """
-    return kernels.mse(pred, target)
+    return kernels.mse(pred, target, sample_weight=sample_weight, reduction=reduction)
+
+
+def l1_loss(
+    pred: Array, target: Array, *, sample_weight: Array | None = None, reduction: str = "mean"
+) -> tuple[Any, Array]:
+    """Mean over all elements of |pred - target|, and its gradient, 0 where they are equal.
+
+    Parameters, results and errors are those of `mse_loss`; the loss is in units of target.
+    """
+    return kernels.l1(pred, target, sample_weight=sample_weight, reduction=reduction)
+
+
+def huber_loss(
+    pred: Array,
+    target: Array,
+    *,
+    delta: float = 1.0,
+    sample_weight: Array | None = None,
+    reduction: str = "mean",
+) -> tuple[Any, Array]:
+    """Mean over all elements of d^2 / 2 for errors d up to delta, delta (|d| - delta / 2) beyond.
+
+    Parameters, results and errors are those of `mse_loss`; delta is above 0, in units of target.
+    """
+    return kernels.huber(
+        pred, target, delta=delta, sample_weight=sample_weight, reduction=reduction
+    )

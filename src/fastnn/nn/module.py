@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
 from .parameters import Parameter, Parameters
+from .randomness import RandomStream, check_word, derived_seed
+
+if TYPE_CHECKING:
+    from .summary import Summary
 
 
 class Module(ABC):
@@ -27,6 +31,9 @@ class Module(ABC):
     and be called from several threads. Backward passes in several threads at once add to the same
     gradients and need a lock.
 
+    A layer that draws random numbers in training holds a `RandomStream` as its attribute `stream`;
+    its ctx remembers the seed and the step that `stream.next()` gave it.
+
     Parameters
     ----------
     parts : mapping of str to Parameter or Module
@@ -34,15 +41,21 @@ class Module(ABC):
         and so on.
     """
 
+    stream: RandomStream | None = None
+
     def __init__(self, parts: Mapping[str, Parameter | Module]) -> None:
+        self._modules = {name: part for name, part in parts.items() if isinstance(part, Module)}
         self._named: dict[str, Parameter] = {}
         for name, part in parts.items():
             if isinstance(part, Parameter):
                 self._named[name] = part
             else:
                 self._named.update({f"{name}.{inner}": p for inner, p in part._named.items()})
-        self._parameters = Parameters(self._named)
+        self._parameters: Parameters | None = Parameters(self._named)
         self._named = dict(self._parameters.named())
+        for part in self._modules.values():
+            if part._named:
+                part._parameters = None  # which held the memory that its parameters have left
 
     @abstractmethod
     def forward(self, x: NDArray[Any]) -> tuple[NDArray[Any], Any]:
@@ -74,9 +87,55 @@ class Module(ABC):
             Another model took some of the parameters over, so they lie in no one flat array any
             more.
         """
-        if self._parameters.moved:
+        if self._parameters is None or self._parameters.moved:
             self._parameters = Parameters._where_they_are(self._named)
         return self._parameters
+
+    def parts(self) -> dict[str, Module]:
+        """The layers that this one is made of, by name; none for a layer of its own."""
+        return dict(self._modules)
+
+    def modules(self, name: str = "") -> Iterator[tuple[str, Module]]:
+        """This module and all that it is made of, each once, with dotted names."""
+        found: dict[int, tuple[str, Module]] = {id(self): (name, self)}
+        for part, module in self._modules.items():
+            for inner in module.modules(f"{name}.{part}" if name else part):
+                found.setdefault(id(inner[1]), inner)
+        return iter(found.values())
+
+    def flops(self, input_shape: tuple[int, ...]) -> int | None:
+        """Operations of a forward pass on an input of that shape, those of `parts()` not counted.
+
+        A multiplication and the addition of its product are two operations, a function of one
+        number (a maximum, an exponential) is one. None from a layer that does not say.
+        """
+        return 0 if self._modules else None
+
+    def summary(self, input_shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Summary:
+        """What the layers are and cost; `print` it for a table.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Of a whole batch: (256, 784), not (784,).
+        dtype : optional
+            Of the input, by default that of the parameters; an integer type for token ids. The
+            model is run on zeros.
+
+        Returns
+        -------
+        Summary
+            `.parameters`, `.flops` (of the forward pass), `.activation_bytes` (kept for the
+            backward pass), and the same of each of `.layers`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            The model does not take such an input.
+        """
+        from .summary import summarize
+
+        return summarize(self, input_shape, dtype)
 
     def zero_grad(self) -> None:
         """Set the gradients of all parameters to zero."""
@@ -101,12 +160,7 @@ class Module(ABC):
         TypeError
             An array has another dtype than the model.
         """
-        missing = [name for name in self._named if name not in state]
-        unexpected = [name for name in state if name not in self._named]
-        if missing or unexpected:
-            problems = [f"missing {missing}"] * bool(missing)
-            problems += [f"unexpected {unexpected}"] * bool(unexpected)
-            raise ValueError(f"the state does not fit this model: {' and '.join(problems)}")
+        _check_names(self._named, state, "state")
         arrays = {name: np.asarray(state[name]) for name in self._named}
         for name, parameter in self._named.items():
             if arrays[name].shape != parameter.data.shape:
@@ -128,10 +182,79 @@ class Module(ABC):
 
         return freeze(self, batch_max)
 
+    def seed(self, seed: int) -> None:
+        """Start the random numbers of training anew, from this seed.
+
+        Every layer that draws some (`Dropout`, `AddNorm`) gets a seed of its own, made of `seed`
+        and its dotted name in this model (see `randomness.derived_seed`), and its count of passes
+        is set to zero. First weights are not drawn again.
+
+        Parameters
+        ----------
+        seed : int
+            From 0 to 2^64 - 1.
+        """
+        seed = check_word("seed", seed)
+        for name, stream in self._streams().items():
+            stream.set(derived_seed(seed, name))
+
+    def random_state(self) -> dict[str, dict[str, int]]:
+        """Where the random numbers of training stand: dotted name -> {"seed": ..., "calls": ...}.
+
+        Plain integers, so that a checkpoint can hold them. Empty where no layer draws any. A layer
+        that occurs twice is named after its first place.
+        """
+        return {name: stream.state() for name, stream in self._streams().items()}
+
+    def load_random_state(self, state: Mapping[str, Mapping[str, int]]) -> None:
+        """Go on with the random numbers of training from a `random_state()`, all or (on any error) none.
+
+        Raises
+        ------
+        ValueError
+            Names are missing or unexpected, or a number is out of range; the message names them.
+        TypeError
+            An entry is no mapping, or a number no integer.
+        """
+        streams = self._streams()
+        _check_names(streams, state, "random state")
+        checked = {}
+        for name, entry in state.items():
+            if not isinstance(entry, Mapping):
+                raise TypeError(
+                    f"{name!r} must be a mapping in the random state, got {entry!r:.80}"
+                )
+            _check_names(("seed", "calls"), entry, f"random state of {name!r}")
+            checked[name] = [
+                check_word(f"{key} of {name!r}", entry[key]) for key in ("seed", "calls")
+            ]
+        for name, stream in streams.items():
+            stream.set(*checked[name])
+
+    def _streams(self) -> dict[str, RandomStream]:
+        """The streams of this layer and of its parts by dotted name, each once."""
+        found: dict[int, tuple[str, RandomStream]] = {}
+        if self.stream is not None:
+            found[id(self.stream)] = "", self.stream
+        for name, part in self._modules.items():
+            for inner, stream in part._streams().items():
+                found.setdefault(id(stream), (f"{name}.{inner}" if inner else name, stream))
+        return dict(found.values())
+
     def __repr__(self) -> str:
         config = self.config()
         kind = config.pop("type")
         return f"{kind}({', '.join(f'{key}={value!r}' for key, value in config.items())})"
+
+
+def _check_names(own: Collection[str], given: Collection[str], what: str) -> None:
+    """Raise ValueError, naming the differences, unless both have the same names."""
+    missing = [name for name in own if name not in given]
+    unexpected = [name for name in given if name not in own]
+    if missing or unexpected:
+        problems = [f"missing {missing}"] * bool(missing)
+        problems += [f"unexpected {unexpected}"] * bool(unexpected)
+        raise ValueError(f"the {what} does not fit this model: {' and '.join(problems)}")
 
 
 def check_gradient(layer: str, dy: NDArray[Any], shape: tuple[int, ...]) -> None:

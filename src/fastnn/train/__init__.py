@@ -1,6 +1,28 @@
 """Training, evaluation, and models in files."""
 
-from .files import ModelFileError, load, plan_from_file, save
-from .fit import History, evaluate, fit
+from .callbacks import CSVLogger, EarlyStopping, LRSchedule, ModelCheckpoint
+from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from .files import load, load_metadata, plan_from_file, save
+from .fit import Run, fit
+from .history import History
+from .metrics import evaluate
+from .tensors import ModelFileError
 
-__all__ = ["History", "ModelFileError", "evaluate", "fit", "load", "plan_from_file", "save"]
+__all__ = [
+    "CSVLogger",
+    "Checkpoint",
+    "EarlyStopping",
+    "History",
+    "LRSchedule",
+    "ModelCheckpoint",
+    "ModelFileError",
+    "Run",
+    "evaluate",
+    "fit",
+    "load",
+    "load_checkpoint",
+    "load_metadata",
+    "plan_from_file",
+    "save",
+    "save_checkpoint",
+]

@@ -7,13 +7,15 @@ import errno
 import os
 import secrets
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 PathLike = str | os.PathLike[str]
+Buffer = bytes | memoryview
 
 
-def write_atomically(path: PathLike, content: bytes) -> None:
-    """Write `content` to `path`; if anything fails, an older file stays as it was.
+def write_atomically(path: PathLike, content: bytes | Iterable[Buffer]) -> None:
+    """Write `content`, bytes or pieces of them, to `path`; after a failure an older file is as before.
 
     The bytes go to a temporary file in the same directory, onto the disk, and then take the place
     of `path` in one step. A symbolic link stays, and the file it points to is replaced. Permissions
@@ -27,7 +29,8 @@ def write_atomically(path: PathLike, content: bytes) -> None:
     target, temporary, descriptor = _open_temporary(path)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+            for piece in (content,) if isinstance(content, bytes) else content:
+                file.write(piece)
             file.flush()
             os.fsync(file.fileno())
         with contextlib.suppress(FileNotFoundError):

@@ -7,36 +7,23 @@ from the file, and takes no memory beyond what the file itself holds.
 from __future__ import annotations
 
 import json
-import os
+from collections.abc import Mapping
 from typing import Any
 
 from .. import kernels, nn
 from ..nn.config import parameter_shapes
-from .atomic import PathLike, write_atomically
+from .atomic import PathLike
+from .tensors import ModelFileError as ModelFileError
+from .tensors import check_headers, headers, open_tensors, write_tensors
 
 # The key of the metadata, and the version of what stands there: {"version": 1, "model": config}.
 METADATA_KEY = "fastnn"
 FORMAT_VERSION = 1
-
-_DTYPES = {"F32": "float32", "F64": "float64"}
-
-
-class ModelFileError(ValueError):
-    """A file holds no model that can be loaded; the message names the file and says why."""
+# A file may also hold a training run, see checkpoint.py: its arrays have names that begin so.
+RUN_PREFIX = "run/"
 
 
-def _safetensors() -> Any:
-    try:
-        import safetensors.numpy
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "saving and loading models needs safetensors: pip install 'fastnn[files]'",
-            name="safetensors",
-        ) from error
-    return safetensors
-
-
-def save(model: nn.Module, path: PathLike) -> None:
+def save(model: nn.Module, path: PathLike, *, metadata: Mapping[str, str] | None = None) -> None:
     """Write a model to a file that `load` reads.
 
     The file is written beside `path` first and then takes its place in one step, so a failure
@@ -47,6 +34,9 @@ def save(model: nn.Module, path: PathLike) -> None:
     model : nn.Module
     path : path-like
         By custom ending in ".safetensors".
+    metadata : mapping of str to str, optional
+        To go into the file beside the architecture, under keys other than "fastnn"; see
+        `load_metadata`.
 
     Raises
     ------
@@ -55,25 +45,15 @@ def save(model: nn.Module, path: PathLike) -> None:
         module of your own, or a layer shared by two different containers.
     OSError
         The file cannot be written.
-    ModuleNotFoundError
-        safetensors is not installed.
     """
-    safetensors = _safetensors()
-    config = model.config()
-    found = {name: (p.data.shape, p.data.dtype.name) for name, p in model.parameters().named()}
-    if parameter_shapes(config) != found:
-        raise ValueError(
-            f"the config of this {type(model).__name__} does not describe all its parameters, "
-            "so the file could not be loaded again"
-        )
-    arrays = {name: parameter.data for name, parameter in model.parameters().named()}
-    described = json.dumps({"version": FORMAT_VERSION, "model": config})
-    content = safetensors.numpy.save(arrays, metadata={METADATA_KEY: described})
-    write_atomically(path, content)
+    extra = dict(metadata or {})
+    if METADATA_KEY in extra:
+        raise ValueError(f"the key {METADATA_KEY!r} of the metadata is the architecture's")
+    write_tensors(path, parameter_arrays(model), {METADATA_KEY: describe(model), **extra})
 
 
 def load(path: PathLike) -> nn.Module:
-    """Read a model that `save` wrote.
+    """Read a model that `save` or `ModelCheckpoint` wrote.
 
     Parameters
     ----------
@@ -93,17 +73,13 @@ def load(path: PathLike) -> nn.Module:
     ModuleNotFoundError
         safetensors is not installed.
     """
-    safetensors = _safetensors()
-    name = os.fspath(path)
-    with open(path, "rb"):  # the system's own error for a missing or forbidden file
-        pass
-    try:
-        with safetensors.safe_open(name, framework="numpy") as file:
-            return _read_model(file)
-    except safetensors.SafetensorError as error:
-        raise ModelFileError(f"{name} is not a safetensors file, or damaged: {error}") from error
-    except (ValueError, TypeError, RecursionError) as error:
-        raise ModelFileError(f"{name} holds no model for fastnn: {error}") from error
+    with open_tensors(path) as file:
+        config = _read_config(file.metadata() or {})
+        expected = parameter_shapes(config)
+        check_headers(parameter_headers(file), expected)
+        model = nn.build(config)
+        read_parameters(file, model)
+        return model
 
 
 def plan_from_file(path: PathLike, batch_max: int = 1024) -> kernels.Plan:
@@ -125,27 +101,51 @@ def plan_from_file(path: PathLike, batch_max: int = 1024) -> kernels.Plan:
     return load(path).freeze(batch_max)
 
 
-def _read_model(file: Any) -> nn.Module:
-    """The model in an open safetensors file; ValueError, TypeError or RecursionError if unfit."""
-    config = _read_config(file.metadata() or {})
-    expected = parameter_shapes(config)
-    found = {}
-    for name in file.keys():
-        header = file.get_slice(name)
-        dtype = header.get_dtype()
-        found[name] = (tuple(header.get_shape()), _DTYPES.get(dtype, dtype))
-    missing, unexpected = sorted(expected.keys() - found), sorted(found.keys() - expected)
-    if missing or unexpected:
-        raise ValueError(f"missing arrays {missing!r:.200}, unexpected {unexpected!r:.200}")
-    for name in expected:
-        if found[name] != expected[name]:
-            (shape, dtype), (model_shape, model_dtype) = found[name], expected[name]
-            raise ValueError(
-                f"{name!r} is {dtype} {shape}, but the model needs {model_dtype} {model_shape}"
-            )
-    model = nn.build(config)
-    model.load_state({name: file.get_tensor(name) for name in expected})
-    return model
+def load_metadata(path: PathLike) -> dict[str, str]:
+    """All metadata of a file: what was given to `save`, and the architecture.
+
+    Raises
+    ------
+    ModelFileError
+        The file is truncated, or in another format.
+    OSError, ModuleNotFoundError
+        As from `load`.
+    """
+    with open_tensors(path) as file:
+        return dict(file.metadata() or {})
+
+
+def describe(model: nn.Module) -> str:
+    """The metadata from which `load` builds the model; ValueError if it could not."""
+    config = model.config()
+    if parameter_shapes(config) != parameter_expected(model):
+        raise ValueError(
+            f"the config of this {type(model).__name__} does not describe all its parameters, "
+            "so the file could not be loaded again"
+        )
+    return json.dumps({"version": FORMAT_VERSION, "model": config})
+
+
+def parameter_arrays(model: nn.Module) -> dict[str, Any]:
+    """Name -> values of every parameter, as views."""
+    return {name: parameter.data for name, parameter in model.parameters().named()}
+
+
+def parameter_expected(model: nn.Module) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Name -> (shape, dtype) of every parameter."""
+    arrays = parameter_arrays(model)
+    return {name: (array.shape, array.dtype.name) for name, array in arrays.items()}
+
+
+def parameter_headers(file: Any) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Name -> (shape, dtype) of the arrays in a file that are a model's."""
+    return {name: h for name, h in headers(file).items() if not name.startswith(RUN_PREFIX)}
+
+
+def read_parameters(file: Any, model: nn.Module) -> None:
+    """Copy the arrays of a file, checked before, into the model, one at a time."""
+    for name, parameter in model.parameters().named():
+        parameter.data[...] = file.get_tensor(name)
 
 
 def _read_config(metadata: dict[str, str]) -> dict[str, Any]:

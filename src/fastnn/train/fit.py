@@ -2,90 +2,119 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
+import os
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import nn
 from ..nn.linear import check_count
-from ..optim import Optimizer, clip_grad_norm
+from ..optim import Optimizer
+from .atomic import PathLike
+from .batches import (
+    ArraySource,
+    ClassWeights,
+    StreamSource,
+    check_weights,
+    split_rows,
+    validation_batches,
+    weights_of_classes,
+)
+from .callbacks import collect_hooks
+from .checkpoint import load_checkpoint, save_checkpoint
+from .history import History, Logs
+from .metrics import Loss, Means, loss_of, means_over
+from .progress import display
+from .tensors import ModelFileError
 
-Loss = Callable[[NDArray[Any], NDArray[Any]], tuple[float, NDArray[Any]]]
-Logs = dict[str, float]
+if TYPE_CHECKING:
+    from ..optim import ExponentialMovingAverage
 
-
-@dataclass
-class History:
-    """What a training run went through.
-
-    Attributes
-    ----------
-    history : dict of str to list of float
-        One value per finished epoch: "loss", and "accuracy" for a classifier; with validation data
-        also "val_loss" and "val_accuracy". Accuracies are fractions of 1. The training values are
-        means over the batches of the epoch, taken while the model was still changing.
-    epoch : list of int
-        The finished epochs, counted from 0.
-    interrupted : bool
-        Whether Ctrl-C ended the run early.
-    """
-
-    history: dict[str, list[float]] = field(default_factory=dict)
-    epoch: list[int] = field(default_factory=list)
-    interrupted: bool = False
-
-    def _append(self, epoch: int, logs: Logs) -> None:
-        self.epoch.append(epoch)
-        for name, value in logs.items():
-            self.history.setdefault(name, []).append(value)
+Examples = tuple[NDArray[Any], ...] | Iterable[Any]
 
 
 def fit(
     model: nn.Module,
-    x: NDArray[Any],
-    y: NDArray[Any],
+    x: NDArray[Any] | Iterable[Any],
+    y: NDArray[Any] | None = None,
     *,
     optimizer: Optimizer,
     loss: Loss = nn.cross_entropy,
     epochs: int = 1,
     batch_size: int = 32,
-    validation_data: tuple[NDArray[Any], NDArray[Any]] | None = None,
+    validation_data: Examples | None = None,
+    validation_split: float = 0.0,
     shuffle: bool = True,
+    callbacks: Iterable[Any] = (),
+    class_weight: Mapping[int, float] | str | None = None,
+    sample_weight: NDArray[Any] | None = None,
+    initial_epoch: int = 0,
+    steps_per_epoch: int | None = None,
+    verbose: int | str = "auto",
     seed: int | np.random.Generator | None = None,
     clip_norm: float | None = None,
-    callbacks: Iterable[Any] = (),
+    accumulate: int = 1,
+    ema: ExponentialMovingAverage | None = None,
+    resume: PathLike | None = None,
 ) -> History:
     """Train a model.
 
     Parameters
     ----------
     model : nn.Module
-    x : ndarray (N, ...)
-        One example per row, of the dtype of the model.
+    x : ndarray (N, ...), or iterable of batches
+        One example per row, of the dtype of the model. `np.memmap` is read batch by batch. An
+        iterable gives (x, y) or (x, y, weight), and y, batch_size and shuffle are not used; each
+        epoch runs through it anew.
     y : ndarray (N,) of integers, or (N, ...)
         Classes, or whatever the loss compares the output with.
     optimizer : Optimizer
         Over `model.parameters()`, or over those of a part of the model to train that part alone.
     loss : callable
-        (output, targets) -> (loss, gradient of the output), a mean over rows.
-    epochs, batch_size : int
+        (output, targets) -> (loss, gradient of the output), a mean over rows. With weights it is
+        called with `sample_weight=` too, an array (rows,) of the dtype of the model.
+    epochs : int
+        The epoch to stop before: with initial_epoch or resume, so many less are run.
+    batch_size : int
         At least 1. The last batch of an epoch may be smaller.
-    validation_data : (x, y), optional
+    validation_data : (x, y), (x, y, weight) or iterable of batches, optional
         Evaluated after each epoch; nothing is learnt from it.
+    validation_split : float
+        In [0, 1): this share of the rows, the last ones, is validation data.
     shuffle : bool
         Visit the rows in a new random order in each epoch.
-    seed : None, int or numpy.random.Generator
-        Of that order. The same seed, model and data give the same bits again, for any number of
-        threads.
-    clip_norm : float, optional
-        Greatest norm of all gradients together, see `optim.clip_grad_norm`.
     callbacks : iterable
-        Each is a callable `(epoch, logs)` called after every epoch, or an object with the methods
-        `on_epoch_end(epoch, logs)`, `on_train_batch_end(batch, logs)` or both. Both count from 0;
-        logs are the values of `History.history`, for a batch the means since the epoch began.
+        Each is a callable `(epoch, logs)` called after every epoch, or an object with some of the
+        methods of `train.callbacks`. Epochs and batches count from 0; logs are the values of
+        `History.history`, for a batch the means since the epoch began.
+    class_weight : dict of int to float, or "balanced", optional
+        How much a row of a class counts, 1 where none is given; "balanced" is
+        n / (classes * count). Multiplies the sample weights.
+    sample_weight : ndarray (N,), optional
+        How much each row counts.
+    initial_epoch : int
+        The number of the first epoch.
+    steps_per_epoch : int, optional
+        Batches in an epoch; needed for an iterator that never ends.
+    verbose : {"auto", 0, 1, 2}
+        0 is silent; 1 and "auto" show a bar where stderr is a terminal (and rich is installed),
+        else one line per epoch on stderr; 2 shows lines in any case.
+    seed : None, int or numpy.random.Generator
+        Of the order of the rows. The same seed, model and data give the same bits again, for any
+        number of threads.
+    clip_norm : float, optional
+        Greatest norm of all gradients of a step together, see `optim.clip_grad_norm`.
+    accumulate : int
+        Batches whose mean gradient makes one step. What is left at the end of an epoch makes one
+        too.
+    ema : optim.ExponentialMovingAverage, optional
+        Updated after each step; validation and the files of `ModelCheckpoint` have the averages.
+    resume : path-like, optional
+        A file of `ModelCheckpoint` or `save_checkpoint` to go on from, bit by bit as if the run
+        had not ended: model, optimizer, generators, history, callbacks and the place in the epoch
+        are those of the file; data and options are yours to give again.
 
     Returns
     -------
@@ -96,162 +125,189 @@ def fit(
     Raises
     ------
     ValueError
-        x and y differ in length or are empty, or the optimizer belongs to another model.
+        x and y differ in length or are empty, an option is out of range, or the optimizer belongs
+        to another model.
     TypeError
-        A callback has neither method and cannot be called.
+        An option or a batch has the wrong type, or a callback has no method and cannot be called.
+    ModelFileError
+        The file to resume from is damaged, or not of this model and optimizer.
     """
     epochs = check_count("epochs", epochs)
     batch_size = check_count("batch_size", batch_size)
-    _check_examples("x", x, "y", y)
-    if validation_data is not None:
-        _check_examples("validation x", validation_data[0], "validation y", validation_data[1])
     if not np.may_share_memory(optimizer.params.data, model.parameters().data):
         raise ValueError("the optimizer does not hold the parameters of this model")
-    on_epoch_end, on_train_batch_end = _hooks(callbacks)
-    rng = np.random.default_rng(seed)
-    history = History()
-    try:
-        for epoch in range(epochs):
-            order = rng.permutation(len(x)) if shuffle else np.arange(len(x))
-            batches = _batches(order, batch_size)
-            logs = _train_epoch(
-                model, x, y, batches, loss, optimizer, clip_norm, on_train_batch_end
-            )
-            if validation_data is not None:
-                logs |= _with_prefix("val_", _evaluate(model, *validation_data, loss, batch_size))
-            history._append(epoch, logs)
-            for hook in on_epoch_end:
-                hook(epoch, dict(logs))
-    except KeyboardInterrupt:
-        history.interrupted = True
-    return history
+    run = Run(model, optimizer, loss, epochs)
+    run.epoch = 0 if initial_epoch == 0 else check_count("initial_epoch", initial_epoch)
+    run.rng = np.random.default_rng(seed)
+    run.clip_norm = _check_norm(clip_norm)
+    run.accumulate = check_count("accumulate", accumulate)
+    run.ema = ema
+    rows, validation_data = split_rows(x, y, sample_weight, validation_data, validation_split)
+    dtype = model.parameters().dtype
+    steps = None if steps_per_epoch is None else check_count("steps_per_epoch", steps_per_epoch)
+    if rows is None:
+        run.source = StreamSource(x, steps, dtype)
+    else:
+        weights = check_weights(rows.weight, len(rows.x), dtype)
+        run.source = ArraySource(rows.x, rows.y, weights, batch_size, shuffle, steps)
+    if validation_data is not None:
+        run.validation = validation_batches(validation_data, batch_size, dtype)
+    run.class_weights = weights_of_classes(class_weight, None if rows is None else rows.y, dtype)
+    with display(verbose) as shown:
+        run.set_callbacks([*callbacks, *shown])
+        if resume is not None:
+            run.restore(resume)
+        run.train()
+    return run.history
 
 
-def evaluate(
-    model: nn.Module,
-    x: NDArray[Any],
-    y: NDArray[Any],
-    *,
-    loss: Loss = nn.cross_entropy,
-    batch_size: int = 256,
-) -> tuple[float, float | None]:
-    """Mean loss over all rows, and the fraction of rows whose greatest output is that of the class.
+class Run:
+    """A training run, as callbacks get it in `on_train_begin`.
 
-    Parameters
+    Attributes
     ----------
-    model, x, y, loss
-        As for `fit`.
-    batch_size : int
-        Rows per forward pass; bounds the memory.
-
-    Returns
-    -------
-    loss : float
-    accuracy : float or None
-        None unless y holds one integer class per row.
-
-    Raises
-    ------
-    ValueError
-        x and y differ in length or are empty.
+    model : nn.Module
+    optimizer : Optimizer
+    history : History
+    epochs : int
+        The epoch to stop before.
+    epoch, step : int
+        The epoch that is running, and its batches that are done.
+    pending : int
+        Batches whose gradients wait for a step (see `accumulate`).
+    steps_per_epoch : int or None
+        Batches in an epoch, where that is known.
+    stop_training : bool
+        Set it to end the run after the epoch.
     """
-    _check_examples("x", x, "y", y)
-    logs = _evaluate(model, x, y, loss, check_count("batch_size", batch_size))
-    return logs["loss"], logs.get("accuracy")
+
+    def __init__(self, model: nn.Module, optimizer: Optimizer, loss: Loss, epochs: int) -> None:
+        self.model, self.optimizer, self.loss, self.epochs = model, optimizer, loss, epochs
+        self.epoch = self.step = self.pending = 0
+        self.stop_training = False
+        self.history = History()
+        self.means = Means()
+        self.source: ArraySource | StreamSource
+        self.validation: Any = None
+        self.class_weights: ClassWeights | None = None
+        self.clip_norm: float | None = None
+        self.accumulate = 1
+        self.ema: ExponentialMovingAverage | None = None
+        self.rng = np.random.default_rng()
+        self.order_state: Mapping[str, Any] | None = None
+
+    @property
+    def steps_per_epoch(self) -> int | None:
+        return self.source.steps
+
+    def set_callbacks(self, callbacks: list[Any]) -> None:
+        """Take the callbacks; those that save the run come last, when the others are up to date."""
+        callbacks = sorted(callbacks, key=lambda callback: hasattr(callback, "saves_run"))
+        self.hooks = collect_hooks(callbacks)
+        counts: dict[str, int] = {}
+        self.stateful: dict[str, Any] = {}
+        for callback in callbacks:
+            if hasattr(callback, "load_state"):
+                kind = type(callback).__name__
+                counts[kind] = counts.get(kind, -1) + 1
+                self.stateful[f"{kind}.{counts[kind]}"] = callback
+
+    def call(self, hook: str, *args: Any) -> None:
+        """Call that method of every callback that has it."""
+        for function in self.hooks[hook]:
+            function(*args)
+
+    def train(self) -> None:
+        """All epochs, until the last one, a callback or Ctrl-C."""
+        try:
+            self.call("on_train_begin", self)
+            while self.epoch < self.epochs and not self.stop_training:
+                logs = _train_epoch(self)
+                if self.validation is not None:
+                    logs |= {f"val_{name}": value for name, value in self._validate().items()}
+                self.history._append(self.epoch, logs)
+                self.epoch, self.step, self.means = self.epoch + 1, 0, Means()
+                for hook in self.hooks["on_epoch_end"]:
+                    hook(self.epoch - 1, dict(logs))
+        except KeyboardInterrupt:
+            self.history.interrupted = True
+        self.call("on_train_end")
+
+    def _validate(self) -> Logs:
+        if self.ema is None:
+            return means_over(self.model, self.validation(), self.loss)
+        with self.ema.applied():
+            return means_over(self.model, self.validation(), self.loss)
+
+    def update(self) -> None:
+        """A step of the optimizer along the mean of the gradients that are pending."""
+        self.optimizer.step(grad_scale=1 / self.pending, max_norm=self.clip_norm)
+        self.pending = 0
+        if self.ema is not None:
+            self.ema.update()
+
+    def save(self, path: PathLike) -> None:
+        """Write what `fit(..., resume=path)` goes on from; between two steps only."""
+        save_checkpoint(
+            path,
+            self.model,
+            self.optimizer,
+            epoch=self.epoch,
+            step=self.step,
+            rng=self.order_state if self.step else self.rng,
+            history=self.history,
+            ema=self.ema,
+            extra={
+                "means": self.means.state(),
+                "callbacks": {name: c.state() for name, c in self.stateful.items()},
+            },
+        )
+
+    def restore(self, path: PathLike) -> None:
+        """Go on from a file that `save` wrote."""
+        found = load_checkpoint(path, self.model, self.optimizer, rng=self.rng, ema=self.ema)
+        self.epoch, self.step, self.history = found.epoch, found.step, found.history
+        self.history.interrupted = False
+        try:
+            self.means.load_state(found.extra.get("means", Means().state()))
+            for name, state in found.extra.get("callbacks", {}).items():
+                if name in self.stateful:
+                    self.stateful[name].load_state(state)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ModelFileError(f"{os.fspath(path)} holds no run of fit: {error!r}") from error
 
 
-class _Means:
-    """Loss and accuracy, averaged over all rows seen so far."""
-
-    def __init__(self, y: NDArray[Any]) -> None:
-        self.has_classes = y.ndim == 1 and np.issubdtype(y.dtype, np.integer)
-        self.loss, self.n_right, self.n = 0.0, 0, 0
-
-    def add(self, loss: float, output: NDArray[Any], y: NDArray[Any]) -> None:
-        self.loss += loss * len(y)
-        self.n += len(y)
-        if self.has_classes:
-            self.n_right += int(np.count_nonzero(output.argmax(axis=-1) == y))
-
-    def logs(self) -> Logs:
-        logs = {"loss": self.loss / self.n}
-        if self.has_classes:
-            logs["accuracy"] = self.n_right / self.n
-        return logs
-
-
-def _train_epoch(
-    model: nn.Module,
-    x: NDArray[Any],
-    y: NDArray[Any],
-    batches: Iterator[NDArray[np.intp]],
-    loss: Loss,
-    optimizer: Optimizer,
-    clip_norm: float | None,
-    on_train_batch_end: list[Callable[[int, Logs], object]],
-) -> Logs:
-    """One step of the optimizer per batch of rows."""
-    means = _Means(y)
-    parameters = model.parameters()
-    for i, rows in enumerate(batches):
-        targets = y[rows]
-        output, ctx = model.forward(x[rows])
-        value, doutput = loss(output, targets)
-        parameters.zero_grad()
+def _train_epoch(run: Run) -> Logs:
+    """The batches of an epoch that are left, each forward and backward."""
+    model, loss, means, hooks = run.model, run.loss, run.means, run.hooks
+    gradients = model.parameters()
+    run.call("on_epoch_begin", run.epoch)
+    run.order_state = run.rng.bit_generator.state
+    for batch in run.source.epoch(run.rng, skip=run.step):
+        for hook in hooks["on_train_batch_begin"]:
+            hook(run.step)
+        if run.class_weights is not None:
+            batch = run.class_weights(batch)
+        output, ctx = model.forward(batch.x)
+        value, doutput = loss_of(loss, output, batch)
+        if run.pending == 0:
+            gradients.zero_grad()
         model.backward(doutput, ctx, need_dx=False)
-        if clip_norm is not None:
-            clip_grad_norm(optimizer.params, clip_norm)
-        optimizer.step()
-        means.add(value, output, targets)
-        for hook in on_train_batch_end:
-            hook(i, means.logs())
+        run.pending += 1
+        if run.pending == run.accumulate:
+            run.update()
+        means.add(value, output, batch)
+        run.step += 1
+        if hooks["on_train_batch_end"]:
+            logs = means.logs()
+            for hook in hooks["on_train_batch_end"]:
+                hook(run.step - 1, dict(logs))
+    if run.pending:
+        run.update()
     return means.logs()
 
 
-def _evaluate(
-    model: nn.Module, x: NDArray[Any], y: NDArray[Any], loss: Loss, batch_size: int
-) -> Logs:
-    means = _Means(y)
-    for start in range(0, len(x), batch_size):
-        targets = y[start : start + batch_size]
-        output = model(x[start : start + batch_size])
-        means.add(loss(output, targets)[0], output, targets)
-    return means.logs()
-
-
-def _batches(order: NDArray[np.intp], batch_size: int) -> Iterator[NDArray[np.intp]]:
-    for start in range(0, len(order), batch_size):
-        yield order[start : start + batch_size]
-
-
-def _with_prefix(prefix: str, logs: Logs) -> Logs:
-    return {prefix + name: value for name, value in logs.items()}
-
-
-def _check_examples(x_name: str, x: NDArray[Any], y_name: str, y: NDArray[Any]) -> None:
-    for name, array in ((x_name, x), (y_name, y)):
-        if not isinstance(array, np.ndarray) or array.ndim == 0:
-            raise TypeError(f"{name} must be a NumPy array of examples, got {array!r:.80}")
-    if len(x) != len(y):
-        raise ValueError(f"{x_name} has {len(x)} rows {x.shape}, {y_name} has {len(y)} {y.shape}")
-    if len(x) == 0:
-        raise ValueError(f"{x_name} has no rows: its shape is {x.shape}")
-
-
-def _hooks(callbacks: Iterable[Any]) -> tuple[list[Any], list[Any]]:
-    """The functions to call after each epoch, and after each batch."""
-    after_epoch, after_batch = [], []
-    for callback in callbacks:
-        epoch_hook = getattr(callback, "on_epoch_end", None)
-        batch_hook = getattr(callback, "on_train_batch_end", None)
-        if epoch_hook is None and batch_hook is None:
-            if not callable(callback):
-                raise TypeError(
-                    f"a callback is called or has on_epoch_end or on_train_batch_end: {callback!r}"
-                )
-            epoch_hook = callback
-        if epoch_hook is not None:
-            after_epoch.append(epoch_hook)
-        if batch_hook is not None:
-            after_batch.append(batch_hook)
-    return after_epoch, after_batch
+def _check_norm(clip_norm: float | None) -> float | None:
+    if clip_norm is not None and not clip_norm > 0:
+        raise ValueError(f"clip_norm (max_norm of all gradients) must be above 0, got {clip_norm}")
+    return clip_norm

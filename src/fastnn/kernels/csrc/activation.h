@@ -1,6 +1,6 @@
 /* activation.h: activations, their derivatives, and the leaves that run them over rows.
  *
- * z is the pre-activation, y = act(z). What backward needs ("saved") is y for ReLU, tanh and sigmoid, z for the others.
+ * z is the pre-activation, y = act(z). What backward needs ("saved") is y for ReLU, tanh, sigmoid and softplus, z for the others.
  */
 #ifndef FASTNN_ACTIVATION_H
 #define FASTNN_ACTIVATION_H
@@ -17,7 +17,7 @@
 /* act(z). GELU and SiLU are z F(z), F the distribution function of the normal or the logistic distribution, computed as max(z, 0) - |z| F(-|z|): that
  * is accurate wherever it does not underflow, and 0 at -inf. Beyond the bounds put on |z| the tail is 0, but inf would meet it. */
 INLINE vec activate(const int kind, vec z) {
-    const vec size = abs_vec(z), positive = choose(z < 0, (vec){0}, z); /* -0 stays -0 */
+    const vec size = abs_vec(z), positive = at_least(z, 0); /* -0 stays -0 */
     switch (kind) {
     case FASTNN_ACT_RELU: return relu_vec(z);
     case FASTNN_ACT_GELU: {
@@ -34,6 +34,7 @@ INLINE vec activate(const int kind, vec z) {
     }
     case FASTNN_ACT_TANH: return tanh_vec(z);
     case FASTNN_ACT_SIGMOID: return sigmoid_vec(z);
+    case FASTNN_ACT_SOFTPLUS: return softplus_vec(z);
     default: return z;
     }
 }
@@ -65,6 +66,7 @@ INLINE vec activation_slope(const int kind, vec saved) {
     }
     case FASTNN_ACT_TANH: return (1 - saved) * (1 + saved);
     case FASTNN_ACT_SIGMOID: return saved * (1 - saved);
+    case FASTNN_ACT_SOFTPLUS: return one_minus_exp(saved); /* sigmoid(z) = 1 - exp(-softplus(z)) */
     default: return one;
     }
 }
@@ -76,34 +78,47 @@ INLINE vec activation_gradient(const int kind, vec dy, vec saved) {
     return dy * activation_slope(kind, saved);
 }
 
+/* How many of the n reals at p come before a vector's boundary, where there are enough of them to care: a store across two cache lines costs two. */
+enum { WORTH_ALIGNING = 8 };
+INLINE int64_t until_aligned(const real *p, int64_t n) {
+    return n < WORTH_ALIGNING * LANES ? 0 : (int64_t)(-(uintptr_t)p % VBYTES / sizeof(real));
+}
+
 INLINE void forward_rows(const int kind, int64_t m, int64_t n, const real *x, int64_t ldx, real *y, int64_t ldy) {
     for (int64_t i = 0; i < m; i++, x += ldx, y += ldy) {
-        int64_t j = 0;
+        int64_t j = until_aligned(y, n);
+        if (j) store_part(y, j, activate(kind, load_part(x, j, 0)));
         for (; j + LANES <= n; j += LANES) store(y + j, activate(kind, load(x + j)));
         if (j < n) store_part(y + j, n - j, activate(kind, load_part(x + j, n - j, 0)));
     }
 }
 
+/* n of them, at most a vector; see activation_backward. */
+INLINE void backward_part(const int kind, int64_t m, int64_t n, const real *dy, int64_t lddy, const real *saved, int64_t ldsaved, real *dx,
+                          int64_t lddx, real *sums) {
+    vec sum = {0};
+    for (int64_t i = 0; i < m; i++) {
+        const vec s = kind ? load_part(saved + i * ldsaved, n, 0) : (vec){0};
+        const vec d = activation_gradient(kind, load_part(dy + i * lddy, n, 0), s);
+        if (dx) store_part(dx + i * lddx, n, d);
+        sum += d;
+    }
+    if (sums) store_part(sums, n, sum);
+}
+
 INLINE void backward_rows(const int kind, int64_t m, int64_t n, const real *dy, int64_t lddy, const real *saved, int64_t ldsaved, real *dx,
                           int64_t lddx, real *sums) {
-    const int64_t whole = n / LANES * LANES, rest = n - whole;
+    const int64_t first = dx ? until_aligned(dx, n) : 0, rest = (n - first) % LANES, last = n - rest;
     if (sums) memset(sums, 0, (size_t)n * sizeof(real));
+    if (first) backward_part(kind, m, first, dy, lddy, saved, ldsaved, dx, lddx, sums);
     for (int64_t i = 0; i < m; i++) {
-        for (int64_t j = 0; j < whole; j += LANES) {
+        for (int64_t j = first; j < last; j += LANES) {
             const vec d = activation_gradient(kind, load(dy + i * lddy + j), kind ? load(saved + i * ldsaved + j) : (vec){0});
             if (dx) store(dx + i * lddx + j, d);
             if (sums) store(sums + j, load(sums + j) + d);
         }
     }
-    if (rest == 0) return;
-    vec sum = {0};
-    for (int64_t i = 0; i < m; i++) {
-        const vec s = kind ? load_part(saved + i * ldsaved + whole, rest, 0) : (vec){0};
-        const vec d = activation_gradient(kind, load_part(dy + i * lddy + whole, rest, 0), s);
-        if (dx) store_part(dx + i * lddx + whole, rest, d);
-        sum += d;
-    }
-    if (sums) store_part(sums + whole, rest, sum);
+    if (rest) backward_part(kind, m, rest, dy + last, lddy, kind ? saved + last : saved, ldsaved, dx ? dx + last : dx, lddx, sums ? sums + last : sums);
 }
 
 /* One loop for each kind, in which the kind is the constant KIND. */
@@ -122,6 +137,7 @@ INLINE void backward_rows(const int kind, int64_t m, int64_t n, const real *dy, 
         KIND_CASE(FASTNN_ACT_TANH, loop)                                                                                                             \
         KIND_CASE(FASTNN_ACT_SIGMOID, loop)                                                                                                          \
         KIND_CASE(FASTNN_ACT_SILU, loop)                                                                                                             \
+        KIND_CASE(FASTNN_ACT_SOFTPLUS, loop)                                                                                                         \
     }
 
 /* y = act(x) on m rows of n; y may be x. */
@@ -137,6 +153,73 @@ static inline void activate_block(int kind, int64_t m, int64_t n, real *c, int64
 static void activation_backward(int kind, int64_t m, int64_t n, const real *dy, int64_t lddy, const real *saved, int64_t ldsaved, real *dx,
                                 int64_t lddx, real *sums) {
     FOR_KIND(kind, backward_rows(KIND, m, n, dy, lddy, saved, ldsaved, dx, lddx, sums))
+}
+
+/* PReLU: y = x where x > 0, else a x, with a_j for column j (shared 0), or one for all (shared 1), as leaky ReLU has it. */
+INLINE vec slope_at(const int shared, const real *a, int64_t j, int64_t n) {
+    return shared ? splat(*a) : n < LANES ? load_part(a + j, n, 0) : load(a + j);
+}
+
+INLINE void prelu_rows(const int shared, int64_t m, int64_t n, const real *x, int64_t ldx, const real *a, real *y, int64_t ldy) {
+    for (int64_t i = 0; i < m; i++, x += ldx, y += ldy)
+        for (int64_t j = 0, step; j < n; j += step) {
+            step = j == 0 ? until_aligned(y, n) : 0;
+            if (step == 0) step = n - j < LANES ? n - j : LANES;
+            const vec v = step < LANES ? load_part(x + j, step, 0) : load(x + j);
+            const vec result = choose(v > 0, v, v * slope_at(shared, a, j, step));
+            if (step < LANES)
+                store_part(y + j, step, result);
+            else
+                store(y + j, result);
+        }
+}
+
+static void prelu(int shared, int64_t m, int64_t n, const real *x, int64_t ldx, const real *a, real *y, int64_t ldy) {
+    if (shared)
+        prelu_rows(1, m, n, x, ldx, a, y, ldy);
+    else
+        prelu_rows(0, m, n, x, ldx, a, y, ldy);
+}
+
+/* dx = dy where x > 0, else a dy; what a gets is dy x where x <= 0 or NaN: sums_j for column j, or their total returned where one is for all. dx may
+ * be dy or x. A row adds to the total by itself, in parts of at most CHUNK_OF_ROW vectors. sums may be NULL. */
+enum { CHUNK_OF_ROW = 256 };
+INLINE double prelu_backward_rows(const int shared, const int summed, int64_t m, int64_t n, const real *dy, int64_t lddy, const real *x, int64_t ldx,
+                                  const real *a, real *dx, int64_t lddx, real *sums) {
+    double total = 0;
+    if (summed && !shared) memset(sums, 0, (size_t)n * sizeof(real));
+    for (int64_t i = 0; i < m; i++, dy += lddy, x += ldx, dx += lddx) {
+        vec part = {0};
+        for (int64_t j = 0, step, count = 0; j < n; j += step) {
+            step = j == 0 && !(summed && shared) ? until_aligned(dx, n) : 0; /* a total must not depend on where dx is */
+            if (step == 0) step = n - j < LANES ? n - j : LANES;
+            const int whole = step == LANES;
+            const vec d = whole ? load(dy + j) : load_part(dy + j, step, 0), v = whole ? load(x + j) : load_part(x + j, step, 0);
+            const vec result = choose(v > 0, d, d * slope_at(shared, a, j, step)), to_a = choose(v > 0, (vec){0}, d * v);
+            if (whole)
+                store(dx + j, result);
+            else
+                store_part(dx + j, step, result);
+            if (!summed) continue;
+            if (shared) {
+                part += to_a;
+                if (++count % CHUNK_OF_ROW == 0) total += (double)sum_lanes(part), part = (vec){0};
+            } else if (whole)
+                store(sums + j, load(sums + j) + to_a);
+            else
+                store_part(sums + j, step, load_part(sums + j, step, 0) + to_a);
+        }
+        if (summed && shared) total += (double)sum_lanes(part);
+    }
+    return total;
+}
+
+static double prelu_backward(int shared, int64_t m, int64_t n, const real *dy, int64_t lddy, const real *x, int64_t ldx, const real *a, real *dx,
+                             int64_t lddx, int summed, real *sums) {
+    if (!summed && shared) return prelu_backward_rows(1, 0, m, n, dy, lddy, x, ldx, a, dx, lddx, sums);
+    if (!summed) return prelu_backward_rows(0, 0, m, n, dy, lddy, x, ldx, a, dx, lddx, sums);
+    if (shared) return prelu_backward_rows(1, 1, m, n, dy, lddy, x, ldx, a, dx, lddx, sums);
+    return prelu_backward_rows(0, 1, m, n, dy, lddy, x, ldx, a, dx, lddx, sums);
 }
 
 #endif

@@ -5,9 +5,12 @@
 
 #include "activation.h"
 #include "dots.h"
+#include "dropout.h"
 #include "elementwise.h"
 #include "gemm.h"
 #include "gemv.h"
+#include "loss.h"
+#include "layernorm.h"
 #include "pack.h"
 #include "reduce.h"
 #include "softmax.h"
@@ -39,13 +42,22 @@ const struct JOIN(fastnn_leaves_, SUFFIX) TABLE(FASTNN_ISA, SUFFIX) = {
     .gemv_finish = gemv_finish,
     .activation = activation,
     .activation_backward = activation_backward,
+    .prelu = prelu,
+    .prelu_backward = prelu_backward,
     .scale = scale,
     .add = add,
-    .mse = mse,
     .sum_squares = sum_squares,
     .max_abs = max_abs,
     .softmax = softmax,
     .softmax_backward = softmax_backward,
+    .log_softmax = log_softmax,
+    .log_softmax_backward = log_softmax_backward,
     .cross_entropy = cross_entropy,
+    .norm = norm,
+    .norm_backward = norm_backward,
+    .philox = philox,
+    .dropout = dropout,
+    .cross_entropy_soft = cross_entropy_soft,
+    .loss = loss,
     .update = update,
 };

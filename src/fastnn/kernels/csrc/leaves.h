@@ -17,8 +17,13 @@ enum {
     FASTNN_ACT_GELU_TANH = 3,
     FASTNN_ACT_TANH = 4,
     FASTNN_ACT_SIGMOID = 5,
-    FASTNN_ACT_SILU = 6
+    FASTNN_ACT_SILU = 6,
+    FASTNN_ACT_SOFTPLUS = 7,
+    FASTNN_ACT_LAST = FASTNN_ACT_SOFTPLUS
 };
+
+/* Elementwise losses. */
+enum { FASTNN_LOSS_MSE = 0, FASTNN_LOSS_L1 = 1, FASTNN_LOSS_HUBER = 2, FASTNN_LOSS_BCE = 3 };
 
 /* Rules of an update, and the scalars of one step by them, computed once per step in double (see update.pyx). A rule reads those of its formula. */
 enum { FASTNN_SGD, FASTNN_MOMENTUM, FASTNN_NESTEROV, FASTNN_ADAM, FASTNN_RMSPROP, FASTNN_ADAGRAD, FASTNN_AVERAGE };
@@ -51,17 +56,34 @@ struct fastnn_step {
         void (*activation)(int kind, int64_t m, int64_t n, const R *x, int64_t ldx, R *y, int64_t ldy);                                              \
         void (*activation_backward)(int kind, int64_t m, int64_t n, const R *dy, int64_t lddy, const R *saved, int64_t ldsaved, R *dx,               \
                                     int64_t lddx, R *sums);                                                                                          \
+        void (*prelu)(int shared, int64_t m, int64_t n, const R *x, int64_t ldx, const R *a, R *y, int64_t ldy);                                     \
+        double (*prelu_backward)(int shared, int64_t m, int64_t n, const R *dy, int64_t lddy, const R *x, int64_t ldx, const R *a, R *dx,            \
+                                 int64_t lddx, int summed, R *sums);                                                                                 \
         /* elementwise.h */                                                                                                                          \
         void (*scale)(int64_t n, R factor, R *x);                                                                                                    \
         void (*add)(int64_t n, const R *x, R *y);                                                                                                    \
-        double (*mse)(int64_t n, const R *pred, const R *target, double scale, R *dpred);                                                            \
         /* reduce.h */                                                                                                                               \
-        void (*sum_squares)(int64_t n, const R *x, double scale, double *hi, double *lo);                                                            \
-        R (*max_abs)(int64_t n, const R *x);                                                                                                         \
+        void (*sum_squares)(int64_t m, int64_t n, const R *x, int64_t ld, double scale, double *hi, double *lo);                                      \
+        R (*max_abs)(int64_t m, int64_t n, const R *x, int64_t ld);                                                                                  \
+        /* layernorm.h */                                                                                                                            \
+        void (*norm)(int rms, int64_t m, int64_t n, const R *x, int64_t ldx, double eps, const R *weight, const R *bias, R *stats, R *y,             \
+                     int64_t ldy, int past_caches);                                                                                                  \
+        void (*norm_backward)(int rms, int64_t m, int64_t n, const R *dy, int64_t lddy, const R *x, int64_t ldx, const R *stats,                     \
+                              const R *weight, const R *dh, int64_t lddh, R *dx, int64_t lddx, R *dweight, R *dbias, int past_caches);               \
+        /* dropout.h */                                                                                                                              \
+        void (*philox)(int64_t n, uint64_t seed, uint64_t step, uint64_t block, uint32_t *out);                                                      \
+        void (*dropout)(int64_t n, const R *x, const R *residual, double p, uint64_t seed, uint64_t step, uint64_t first, R *y);                     \
         /* softmax.h */                                                                                                                              \
-        void (*softmax)(int64_t n, const R *x, R *y);                                                                                                \
-        void (*softmax_backward)(int64_t n, const R *dy, const R *y, R *dx);                                                                          \
-        double (*cross_entropy)(int64_t n, const R *logits, int64_t target, double scale, R *dlogits);                                               \
+        void (*softmax)(int64_t m, int64_t n, const R *x, int64_t ldx, R *y, int64_t ldy);                                                           \
+        void (*softmax_backward)(int64_t m, int64_t n, const R *dy, int64_t lddy, const R *y, int64_t ldy, R *dx, int64_t lddx);                     \
+        void (*log_softmax)(int64_t m, int64_t n, const R *x, int64_t ldx, R *y, int64_t ldy);                                                       \
+        void (*log_softmax_backward)(int64_t m, int64_t n, const R *dy, int64_t lddy, const R *y, int64_t ldy, R *dx, int64_t lddx);                 \
+        /* loss.h */                                                                                                                                 \
+        void (*cross_entropy)(int64_t m, int64_t n, const R *logits, int64_t ldlogits, const int64_t *targets, const double *weights, double scale,  \
+                              R *dlogits, int64_t lddlogits, double *losses);                                                                        \
+        double (*cross_entropy_soft)(int64_t n, const R *logits, const R *q, int64_t label, const R *weight, double keep, double smooth, double scale,\
+                                     R *dlogits);                                                                                                    \
+        double (*loss)(int kind, int64_t n, const R *x, const R *t, const R *weight, const R *positive, R delta, R factor, R *dx, R *losses);        \
         /* update.h */                                                                                                                               \
         void (*update)(int64_t n, R *p, const R *g, R *m, R *v, R *c, const struct fastnn_step *step);                                               \
     };

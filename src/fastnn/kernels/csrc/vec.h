@@ -95,6 +95,19 @@ INLINE vec splat(real s) { return s - (vec){0}; }
 /* mask ? a : b, lane by lane; a comparison of vectors gives such a mask. */
 INLINE vec choose(ivec mask, vec a, vec b) { return (vec)(((ivec)a & mask) | ((ivec)b & ~mask)); }
 
+/* v, rounded: a product here is not fused into the sum it goes to. The compiler fuses in one copy of a loop and not in another, and then bits depend on
+ * which of them a row went through. */
+INLINE vec rounded(vec v) {
+#if defined(__AVX512F__)
+    __asm__("" : "+v"(v));
+#elif defined(__SSE2__)
+    __asm__("" : "+x"(v));
+#elif defined(__aarch64__)
+    __asm__("" : "+w"(v));
+#endif
+    return v;
+}
+
 /* max(x, 0) that hands NaN on, as NumPy's maximum and PyTorch's relu do. */
 INLINE vec relu_vec(vec x) { return choose(x <= 0, (vec){0}, x); }
 
@@ -109,24 +122,44 @@ INLINE vec permute(vec v, ivec from) {
 INLINE vec permute(vec v, ivec from) { return __builtin_shuffle(v, from); }
 #endif
 
-/* Sums and maxima over the lanes, in halves: an order fixed by the instruction set. */
-INLINE real sum_lanes(vec v) {
-    UNROLL for (int half = LANES / 2; half > 0; half /= 2) {
-        ivec from;
-        UNROLL for (int l = 0; l < LANES; l++) from[l] = l ^ half;
-        v += permute(v, from);
-    }
-    return v[0];
+/* The greater, lane by lane; b where either is NaN. On x86 maxps, which the compiler does not find in a choice. */
+#if defined(__AVX512F__) && FASTNN_REAL == 32
+INLINE vec max_vec(vec a, vec b) { return (vec)_mm512_max_ps((__m512)a, (__m512)b); }
+#elif defined(__AVX512F__)
+INLINE vec max_vec(vec a, vec b) { return (vec)_mm512_max_pd((__m512d)a, (__m512d)b); }
+#elif defined(__AVX2__) && FASTNN_REAL == 32
+INLINE vec max_vec(vec a, vec b) { return (vec)_mm256_max_ps((__m256)a, (__m256)b); }
+#elif defined(__AVX2__)
+INLINE vec max_vec(vec a, vec b) { return (vec)_mm256_max_pd((__m256d)a, (__m256d)b); }
+#else
+INLINE vec max_vec(vec a, vec b) { return choose(a > b, a, b); }
+#endif
+
+/* LANE_XOR[i][l] = l ^ (8 >> i); a shorter vector has the first lanes of the last rows. A table: lanes set one by one the compiler builds one by one. */
+static const bits LANE_XOR[4][16] = {{8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7},
+                                     {4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11},
+                                     {2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13},
+                                     {1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14}};
+enum { FIRST_XOR = LANES == 16 ? 0 : LANES == 8 ? 1 : LANES == 4 ? 2 : 3 };
+
+INLINE vec exchange(vec v, const int i) {
+    ivec from;
+    memcpy(&from, LANE_XOR[i], sizeof from);
+    return permute(v, from);
 }
 
-INLINE real max_lanes(vec v) {
-    UNROLL for (int half = LANES / 2; half > 0; half /= 2) {
-        ivec from;
-        UNROLL for (int l = 0; l < LANES; l++) from[l] = l ^ half;
-        const vec w = permute(v, from);
-        v = choose(w > v, w, v);
-    }
-    return v[0];
+/* Sums and maxima over the lanes, in every lane, by halves: an order fixed by the instruction set. */
+INLINE vec spread_sum(vec v) {
+    UNROLL for (int i = FIRST_XOR; i < 4; i++) v += exchange(v, i);
+    return v;
 }
+
+INLINE vec spread_max(vec v) {
+    UNROLL for (int i = FIRST_XOR; i < 4; i++) v = max_vec(exchange(v, i), v);
+    return v;
+}
+
+INLINE real sum_lanes(vec v) { return spread_sum(v)[0]; }
+INLINE real max_lanes(vec v) { return spread_max(v)[0]; }
 
 #endif

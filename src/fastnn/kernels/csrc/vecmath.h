@@ -1,10 +1,12 @@
-/* vecmath.h: elementary functions on vectors: exp, sigmoid, tanh, erf, and the tail of the normal distribution that GELU is made of.
+/* vecmath.h: elementary functions on vectors: exp, 1 - exp, sigmoid, tanh, erf, log, log1p, softplus, and the tail of the normal
+ * distribution that GELU is made of.
  *
- * Branch-free and without libm. NaN goes through; zeros, subnormals and infinities come out as the limits of the function say. No step needs FMA to be
- * correct: where a square must be exact, its root is cut to half the bits. The constants are printed by tools/derive_vecmath.py.
+ * Branch-free and without libm. NaN goes through; zeros, subnormals and infinities come out as the limits of the function say. Where a square must
+ * be exact, FMA gives its rounding error, or its root is cut to half the bits. The constants are printed by tools/derive_vecmath.py.
  *
  * Worst errors, in ulp, with FMA (bench/accuracy.py): float32, over all inputs: exp 1.09, sigmoid 2.00, tanh 1.24, erf 1.48, and of activation.h gelu
- * 7.0 (in the far tail; its P and Q add theirs), silu 2.00. float64, over 10^8: exp 1.05, sigmoid 2.00, tanh 1.22, erf 1.49, gelu 8.4, silu 1.99.
+ * 7.0 (in the far tail; its P and Q add theirs), silu 2.00; over 2 10^7: log 0.74, log1p 1.29, softplus 1.90, 1 - exp 0.99. float64, over 10^8: exp
+ * 1.05, sigmoid 2.00, tanh 1.22, erf 1.49, gelu 8.4, silu 1.99; over 2 10^7: log 0.74, log1p 1.31, softplus 1.83, 1 - exp 1.20.
  */
 #ifndef FASTNN_VECMATH_H
 #define FASTNN_VECMATH_H
@@ -36,6 +38,7 @@ typedef __m128d x86_vec;
 #endif
 
 #if FASTNN_REAL == 32
+typedef uint32_t unsigned_bits;
 #define LOG2E ((real)0x1.715476p+0)
 #define LN2_HI ((real)0x1.62e4p-1)
 #define LN2_LO ((real)0x1.7f7d1cp-20)
@@ -47,6 +50,8 @@ static const real ERF_E[] = {(real)0x1.06eba8p-3, (real)-0x1.81273ep-2, (real)0x
 static const real TAIL_P[] = {(real)0x1p+0, (real)0x1.ecd352p-1, (real)0x1.d1c718p-2, (real)0x1.f8816ep-4, (real)0x1.3665bcp-6, (real)0x1.5da9dap-10};
 static const real TAIL_Q[] = {(real)0x1p+1, (real)0x1.c2abd2p+1, (real)0x1.5c072cp+1, (real)0x1.2fefc8p+0, (real)0x1.3f9a52p-2, (real)0x1.85045ap-5,
                               (real)0x1.b63d94p-9};
+static const real LOG_R[] = {(real)0x1.555556p-1, (real)0x1.9999ecp-2, (real)0x1.245c44p-2, (real)0x1.ddced8p-3};
+static const real LOG1P_R[] = {(real)0x1.555556p-1, (real)0x1.9998d4p-2, (real)0x1.24c926p-2, (real)0x1.bc8cf8p-3, (real)0x1.dba26p-3};
 #define ROUND_MAGIC ((real)0x1.8p+23)
 #define SIGN_BIT INT32_MIN
 #define LOWER_HALF 0xfff          /* of a significand */
@@ -54,6 +59,7 @@ static const real TAIL_Q[] = {(real)0x1p+1, (real)0x1.c2abd2p+1, (real)0x1.5c072
 #define EXP_SMALLEST ((real)-110) /* x exp(x) is 0 below -108.7 */
 #define TAIL_LARGEST ((real)14.75) /* t phi(t) is 0 above 14.55 */
 #else
+typedef uint64_t unsigned_bits;
 #define LOG2E ((real)0x1.71547652b82fep+0)
 #define LN2_HI ((real)0x1.62e42fefa4p-1)
 #define LN2_LO ((real)-0x1.8432a1b0e2634p-43)
@@ -71,6 +77,10 @@ static const real TAIL_P[] = {0x1p+0, 0x1.a8dee105cdf21p+0, 0x1.5fd16dd61a97dp+0
 static const real TAIL_Q[] = {0x1p+1, 0x1.3a90855237d25p+2, 0x1.6ae52d8f02369p+2, 0x1.0439b878a7466p+2, 0x1.02c2fceda88bbp+1, 0x1.788d47c68a6b2p-1,
                               0x1.9bf661bdb081dp-3, 0x1.56366453285e1p-5, 0x1.ada0e7bbe381bp-8, 0x1.8ed2558a4c976p-11, 0x1.04eaefda57181p-14,
                               0x1.b25167a6a9ab6p-19, 0x1.5e317b2def7fbp-24};
+static const real LOG_R[] = {0x1.5555555555558p-1, 0x1.99999999952e2p-2, 0x1.2492492df148dp-2, 0x1.c71c62e5800a1p-3, 0x1.7462b4ab2ef6bp-3,
+                             0x1.39fe606542ddep-3, 0x1.2b584aae78a57p-3};
+static const real LOG1P_R[] = {0x1.5555555555555p-1, 0x1.999999999a3ddp-2, 0x1.24924923d44c6p-2, 0x1.c71c727143318p-3, 0x1.745cf0b0e03bdp-3,
+                               0x1.3b18b294bebf9p-3, 0x1.10ac75dc602b1p-3, 0x1.eb905e8575054p-4, 0x1.687a6e7c95176p-4, 0x1.4b0a26c5f2aefp-3};
 #define ROUND_MAGIC 0x1.8p+52
 #define SIGN_BIT INT64_MIN
 #define LOWER_HALF 0x7ffffff
@@ -78,7 +88,11 @@ static const real TAIL_Q[] = {0x1p+1, 0x1.3a90855237d25p+2, 0x1.6ae52d8f02369p+2
 #define EXP_SMALLEST -755.0 /* x exp(x) is 0 below -751.8 */
 #define TAIL_LARGEST 38.75  /* t phi(t) is 0 above 38.68 */
 #endif
+typedef unsigned_bits uvec __attribute__((vector_size(VBYTES)));
+#define SMALLEST_NORMAL ((real)(FASTNN_REAL == 32 ? 0x1p-126 : 0x1p-1022))
 #define TANH_SMALL ((real)0.625)
+#define MANTISSA_MASK (((bits)1 << MANTISSA_BITS) - 1)
+#define SQRT_HALF ((real)0x1.6a09e667f3bcdp-1)
 #define SQRT2 ((real)0x1.6a09e667f3bcdp+0)
 
 /* NaN stays NaN in both: minps and maxps return their second operand then. */
@@ -88,6 +102,12 @@ INLINE vec at_most(vec x, real high) { return X86(min, (x86_vec)splat(high), (x8
 #else
 INLINE vec at_least(vec x, real low) { return choose(x < low, splat(low), x); }
 INLINE vec at_most(vec x, real high) { return choose(x > high, splat(high), x); }
+#endif
+
+/* a b - c, rounded once whatever the compiler makes of its neighbours: the rounding error of a product needs that. */
+#if defined(X86) && defined(__FMA__)
+#define HAVE_FUSED
+INLINE vec fused_minus(vec a, vec b, vec c) { return X86(fmsub, (x86_vec)a, (x86_vec)b, (x86_vec)c); }
 #endif
 
 INLINE vec abs_vec(vec x) { return (vec)((ivec)x & ~SIGN_BIT); }
@@ -119,10 +139,10 @@ typedef struct {
     vec u, shifted;
 } exponential;
 
-/* exp(x - low), low a small correction of x: n = round((x - low) / ln 2), r = x - low - n ln 2, u = r + r^2 q(r).
+/* exp(x - low), low a rounding error of x: n = round(x / ln 2), r = x - low - n ln 2, u = r + r^2 q(r).
  * x from EXP_SMALLEST to EXP_LARGEST, or NaN. */
 INLINE exponential exp_parts(vec x, vec low) {
-    const vec shifted = (x - low) * LOG2E + ROUND_MAGIC;
+    const vec shifted = x * LOG2E + ROUND_MAGIC;
     const vec n = shifted - ROUND_MAGIC;
     const vec r = ((x - n * LN2_HI) - n * LN2_LO) - low;
     return (exponential){(r * POLYNOMIAL(r, EXP_Q)) * r + r, shifted};
@@ -131,6 +151,12 @@ INLINE exponential exp_parts(vec x, vec low) {
 INLINE vec exp_vec(vec x) {
     const exponential e = exp_parts(at_least(at_most(x, EXP_LARGEST), EXP_SMALLEST), (vec){0});
     return scale_by(e.u + 1, e.shifted);
+}
+
+/* 1 - exp(-x) for x >= 0, or NaN: with exp(-x) = 2^n (1 + u) it is (1 - 2^n) - 2^n u. */
+INLINE vec one_minus_exp(vec x) {
+    const exponential e = exp_parts(at_least(-x, EXP_SMALLEST), (vec){0});
+    return (1 - scale_by(splat(1), e.shifted)) - scale_by(e.u, e.shifted);
 }
 
 /* f sigmoid(-x) for x from 0 to -EXP_SMALLEST, or NaN. With exp(x) = 2^n (1 + u) it is 2^-n f / (1 + (2^-n + u)): nothing overflows, and e^x
@@ -158,8 +184,13 @@ INLINE vec tanh_vec(vec x) {
  * The square is taken exactly, as the sum of two: exp would make much of the rounding of a large one. */
 INLINE vec normal_ratio(vec t) { return POLYNOMIAL(t, TAIL_P) / POLYNOMIAL(t, TAIL_Q); }
 INLINE exponential exp_minus_half_square(vec t) {
+#if defined(HAVE_FUSED)
+    const vec half = (real)0.5 * t, product = half * t;
+    return exp_parts(-product, fused_minus(half, t, product));
+#else
     const vec upper = (vec)((ivec)t & ~(bits)LOWER_HALF);
     return exp_parts((real)-0.5 * upper * upper, (real)0.5 * (t - upper) * (t + upper));
+#endif
 }
 
 /* f Phi(-t), f finite. */
@@ -175,5 +206,48 @@ INLINE vec erf_vec(vec x) {
     const vec large = 1 - times_normal_tail(splat(2), at_most(SQRT2 * t, TAIL_LARGEST));
     return copy_sign(choose(t < 1, small, large), x);
 }
+
+/* x = 2^n m with m from sqrt(1/2) to sqrt(2), for a positive, finite, normal x. The exponent comes out by a shift once sqrt(1/2) has been made 1. */
+INLINE vec whole_log2(vec x, vec *m) {
+    const ivec above = (ivec)x - (ivec)splat(SQRT_HALF);
+    *m = (vec)((above & MANTISSA_MASK) + (ivec)splat(SQRT_HALF));
+    const ivec biased = (ivec)((uvec)(above + (ivec)splat(1)) >> MANTISSA_BITS); /* logical: 64-bit arithmetic shifts came with AVX-512 */
+    return (vec)(biased - REAL_MAX_EXP + (ivec)splat(ROUND_MAGIC)) - ROUND_MAGIC;
+}
+
+/* n ln 2 + log(1 + f): the exact part of n ln 2 and f are added last, so that little is rounded but they. */
+INLINE vec log_sum(vec n, vec f) {
+    const vec half_square = (real)0.5 * f * f, s = f / (2 + f), z = s * s;
+    return n * LN2_HI + (f - (half_square - (s * (half_square + z * POLYNOMIAL(z, LOG_R)) + n * LN2_LO)));
+}
+
+/* -inf at 0, NaN below. */
+INLINE vec log_vec(vec x) {
+    const ivec subnormal = x < SMALLEST_NORMAL;
+    vec m;
+    vec n = whole_log2(choose(subnormal, x * ((bits)1 << MANTISSA_BITS), x), &m);
+    n -= (vec)((ivec)splat(MANTISSA_BITS) & subnormal);
+    const vec edge = choose(x == 0, splat((real)-INFINITY), splat((real)NAN));
+    return choose(x <= 0, edge, choose(x < (real)INFINITY, log_sum(n, m - 1), x + x));
+}
+
+/* log(1 + x) by u = 1 + x rounded and c, what that lost (nothing that counts where u > 2^60). -inf at -1, NaN below; -0 stays. */
+INLINE vec log1p_vec(vec x) {
+    const vec u = 1 + x, c = x - (u - 1);
+    vec m;
+    const vec n = whole_log2(u, &m);
+    const vec power = (vec)((REAL_MAX_EXP + (ivec)splat(ROUND_MAGIC) - (ivec)(at_most(n, 60) + ROUND_MAGIC)) << MANTISSA_BITS); /* 2^-n */
+    const vec edge = choose(x == -1, splat((real)-INFINITY), splat((real)NAN));
+    return choose(x <= -1, edge, choose((x < (real)INFINITY) & (x != 0), log_sum(n, (m - 1) + c * power), x));
+}
+
+/* log(1 + e) for e from 0 to 1, or NaN: no power of two is to be taken out of 1 + e. */
+INLINE vec log1p_fraction(vec e) {
+    const vec s = e / (2 + e), z = s * s, half_square = (real)0.5 * e * e;
+    return e - (half_square - s * (half_square + z * POLYNOMIAL(z, LOG1P_R)));
+}
+
+/* log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|)) */
+INLINE vec softplus_vec(vec x) { return choose(x < 0, (vec){0}, x) + log1p_fraction(exp_vec(-abs_vec(x))); }
 
 #endif

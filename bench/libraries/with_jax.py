@@ -1,0 +1,28 @@
+"""JAX: everything under ``jit``, updated buffers donated. What it has is in the families."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+
+from ..operations import Arrays
+from . import Call
+
+VERSION = f"jax {jax.__version__}"
+ISA = ""
+PREPARE: dict[str, Callable[[Arrays], Call]] = {}
+
+
+@contextmanager
+def threads(n: int) -> Iterator[None]:
+    """Let JAX use n CPUs: XLA starts a thread for each that it sees at its first computation."""
+    before: Any = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(before)[:n])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)

@@ -1,0 +1,1 @@
+"""Tasks with a published result, trained from start to end."""

@@ -1,0 +1,74 @@
+"""`fastnn predict MODEL FILE.csv`: what a model of `fastnn train csv` makes of other rows."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+
+import numpy as np
+
+from .. import kernels, nn
+from ..data.csv_file import TableError, read_csv
+from ..data.schema import Schema
+from ..data.target import Quantity
+from ..train import ModelFileError, load, load_metadata
+from ..train.atomic import check_writable, write_atomically
+from .errors import UsageError
+from .table import METADATA_KEY, outputs
+
+
+def predict(
+    model_path: str, path: str, output: str | None, proba: bool, delimiter: str | None
+) -> None:
+    """Write one line of CSV for each row of `path`, to a file or to stdout.
+
+    The header is the name of the target; with `proba` a column P(class) for each class follows.
+    """
+    if output is not None:
+        check_writable(output)
+    try:
+        model, schema = load_with_schema(model_path)
+        table = read_csv(path, delimiter)
+        x = schema.inputs(table)
+    except (ModelFileError, TableError) as error:
+        raise UsageError(str(error)) from error
+    found = outputs(model, x)
+    unclear = np.flatnonzero(~np.isfinite(found).all(axis=1))
+    if len(unclear):
+        line = table.lines[unclear[0]]
+        raise UsageError(f"{model_path} gives NaN for line {line}: its training went wrong")
+    header, rows = [schema.target.name], []
+    if isinstance(schema.target, Quantity):
+        if proba:
+            raise UsageError(f"--proba: {model_path} predicts a quantity, not classes")
+        rows = [[f"{value:.9g}"] for value in schema.target.restored(found)]
+    else:
+        classes = schema.target.classes
+        rows = [[classes[i]] for i in found.argmax(axis=1)]
+        if proba:
+            header += [f"P({name})" for name in classes]
+            for row, shares in zip(rows, kernels.softmax(found), strict=True):
+                row += [f"{share:.6g}" for share in shares]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    if output is None:
+        sys.stdout.write(text.getvalue())
+    else:
+        write_atomically(output, text.getvalue().encode())
+
+
+def load_with_schema(path: str) -> tuple[nn.Module, Schema]:
+    """A model of `fastnn train csv`; ModelFileError for any other file."""
+    model = load(path)
+    described = load_metadata(path).get(METADATA_KEY)
+    if described is None:
+        raise ModelFileError(f"{path} is no model of `fastnn train csv`")
+    try:
+        schema = Schema.from_json(described)
+        shape = model(np.zeros((1, schema.width), np.float32)).shape
+        if shape != (1, schema.target.width):
+            raise ValueError(f"its outputs {shape} do not fit its target")
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ModelFileError(f"{path}: damaged description of its table: {error}") from error
+    return model, schema

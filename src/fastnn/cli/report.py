@@ -1,0 +1,90 @@
+"""What a training command prints while it runs."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from .errors import UsageError
+
+
+def report(n_epochs: int, n_batches: int, every: int = 1) -> Lines:
+    """A callback, and a context to train in: lines, with a live progress bar on a terminal.
+
+    There is a line for every `every`-th epoch and the last.
+    """
+    return Bar(n_epochs, n_batches, every) if sys.stdout.isatty() else Lines(n_epochs, every)
+
+
+def line(epoch: int, n_epochs: int, logs: dict[str, float]) -> str:
+    """Loss and accuracy, if there is one, in training and on the test data, if there are any."""
+    parts = [f"epoch {epoch + 1:{len(str(n_epochs))}d}/{n_epochs}"]
+    for prefix, label in (("", ""), ("val_", "test ")):
+        if f"{prefix}loss" in logs:
+            parts.append(f"{label}loss {logs[f'{prefix}loss']:.4f}")
+        if f"{prefix}accuracy" in logs:
+            parts.append(f"accuracy {100 * logs[f'{prefix}accuracy']:5.1f} %")
+    return "  ".join(parts)
+
+
+class Lines:
+    """One plain line per reported epoch."""
+
+    def __init__(self, n_epochs: int, every: int = 1) -> None:
+        self.n_epochs, self.every = n_epochs, every
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+        """Print the line, if it is this epoch's turn."""
+        if (epoch + 1) % self.every == 0 or epoch + 1 == self.n_epochs:
+            self.write(line(epoch, self.n_epochs, logs))
+
+    def write(self, text: str) -> None:
+        """Where lines go."""
+        print(text, flush=True)
+
+
+class Bar(Lines):
+    """The lines, and below them a bar that moves with every batch."""
+
+    def __init__(self, n_epochs: int, n_batches: int, every: int = 1) -> None:
+        super().__init__(n_epochs, every)
+        try:
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                Progress,
+                TextColumn,
+                TimeRemainingColumn,
+            )
+        except ModuleNotFoundError as error:
+            raise UsageError("the progress bar needs rich: pip install 'fastnn[cli]'") from error
+        self.progress: Any = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("batches  loss {task.fields[loss]:.4f}"),
+            TimeRemainingColumn(),
+            transient=True,
+        )
+        self.task = self.progress.add_task("", total=n_epochs * n_batches, loss=float("nan"))
+
+    def __enter__(self) -> Bar:
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
+        """Move on."""
+        self.progress.update(self.task, advance=1, loss=logs["loss"])
+
+    def write(self, text: str) -> None:
+        """Above the bar."""
+        self.progress.console.print(text, highlight=False)

@@ -1,0 +1,116 @@
+"""What a model knows of the table it learns from, to be kept beside its parameters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import columns as columns_of
+from . import target as target_of
+from .columns import Column, encode, learn_column
+from .csv_file import Table, TableError
+from .target import Target
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Schema:
+    """How rows of a table become inputs of a model, and its outputs predictions.
+
+    Attributes
+    ----------
+    columns : tuple of Column
+        Those that the model learns from, in the order of its inputs.
+    target : Target
+    unused : tuple of str
+        What else the table had.
+    """
+
+    columns: tuple[Column, ...]
+    target: Target
+    unused: tuple[str, ...]
+
+    @property
+    def width(self) -> int:
+        """Inputs of the model."""
+        return sum(column.width for column in self.columns)
+
+    def inputs(self, table: Table) -> NDArray[np.float32]:
+        """(rows, width) for a table that has all the columns, with or without target and unused.
+
+        Raises
+        ------
+        TableError
+            Columns are missing or unknown, or a cell of a column of numbers is none.
+        """
+        needed = [column.name for column in self.columns]
+        missing = [name for name in needed if name not in table.columns]
+        known = {*needed, self.target.name, *self.unused}
+        unknown = [name for name in table.columns if name not in known]
+        if missing or unknown:
+            problems = [f"lacks the columns {missing}"] * bool(missing)
+            problems += [f"has columns that the model does not know: {unknown}"] * bool(unknown)
+            raise TableError(f"{table.path} {' and '.join(problems)}")
+        return encode(self.columns, table)
+
+    def to_json(self) -> str:
+        """What `from_json` reads."""
+        return json.dumps(
+            {
+                "version": FORMAT_VERSION,
+                "columns": columns_of.to_json(self.columns),
+                "target": target_of.to_json(self.target),
+                "unused": list(self.unused),
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Schema:
+        """From what may be anybody's file; ValueError for what `to_json` cannot have written."""
+        described = json.loads(text)
+        if not isinstance(described, Mapping) or described.get("version") != FORMAT_VERSION:
+            raise ValueError(f"its table is not described in version {FORMAT_VERSION}")
+        if described.keys() != {"version", "columns", "target", "unused"}:
+            raise ValueError(f"its table has the fields {sorted(described)!r:.200}")
+        unused = described["unused"]
+        if not isinstance(unused, list) or not all(isinstance(name, str) for name in unused):
+            raise ValueError(f"its unused columns are {unused!r:.80}")
+        return cls(
+            columns_of.from_json(described["columns"]),
+            target_of.from_json(described["target"]),
+            tuple(unused),
+        )
+
+
+def learn_columns(
+    table: Table, target: Target, dropped: Iterable[str], rows: NDArray[np.intp]
+) -> Schema:
+    """The schema of a table: every column but the target, the dropped and those without a value.
+
+    Statistics and categories are those of `rows`, so that nothing is learnt from the others.
+
+    Raises
+    ------
+    TableError
+        There is no column of a name in `dropped`, none is left, or one cannot be encoded.
+    """
+    unused = set(dropped)
+    for name in unused:
+        table.column(name)
+    learnt = []
+    for name in table.columns:
+        if name != target.name and name not in unused:
+            column = learn_column(table, name, rows)
+            if column is None:
+                unused.add(name)
+            else:
+                learnt.append(column)
+    if not learnt:
+        raise TableError(f"{table.path} has no column to learn {target.name!r} from")
+    in_order = [name for name in table.columns if name in unused]
+    return Schema(tuple(learnt), target, tuple(in_order))

@@ -1,0 +1,20 @@
+"""Softmax with cross entropy and its gradient by pointer, without the GIL: `rows` rows of `cols` contiguous elements, `ld...` from a row to the next.
+
+Targets are labels or, where `labels` is NULL, the rows of `probs`. A label equal to `ignore` leaves its row out. class_weight (cols), sample_weight (rows)
+and losses (rows) may be NULL; smoothing is from 0 to 1; the mean is by weight, and 0 where all weights are 0. dlogits may be logits.
+Returns 0, 1 (no memory) or 2 (a negative size, no columns, a mean over no rows, a missing pointer, a label that is no column, a weight that is negative,
+infinite or NaN); outputs are written only when 0 is returned.
+"""
+from libc.stdint cimport int64_t
+
+# The mean over all rows, nothing ignored.
+cdef int cross_entropy_f32(int64_t rows, int64_t cols, const float *logits, int64_t ldlogits, const int64_t *targets,
+                           float *dlogits, int64_t lddlogits, double *loss) noexcept nogil
+cdef int cross_entropy_f64(int64_t rows, int64_t cols, const double *logits, int64_t ldlogits, const int64_t *targets,
+                           double *dlogits, int64_t lddlogits, double *loss) noexcept nogil
+cdef int weighted_cross_entropy_f32(int64_t rows, int64_t cols, const float *logits, int64_t ldlogits, const int64_t *labels, int64_t ignore,
+                                    const float *probs, int64_t ldprobs, const float *class_weight, const float *sample_weight, double smoothing,
+                                    bint mean, float *dlogits, int64_t lddlogits, float *losses, double *loss) noexcept nogil
+cdef int weighted_cross_entropy_f64(int64_t rows, int64_t cols, const double *logits, int64_t ldlogits, const int64_t *labels, int64_t ignore,
+                                    const double *probs, int64_t ldprobs, const double *class_weight, const double *sample_weight, double smoothing,
+                                    bint mean, double *dlogits, int64_t lddlogits, double *losses, double *loss) noexcept nogil

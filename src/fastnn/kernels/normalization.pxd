@@ -1,0 +1,1 @@
+"""The array faces of layer norm, RMS norm and add & norm; their pointer faces are in layernorm.pxd."""

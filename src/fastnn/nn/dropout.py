@@ -1,0 +1,96 @@
+"""Dropout as a layer."""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import kernels
+from .linear import Seed
+from .module import Module, check_gradient
+from .randomness import SEEDS, RandomStream
+
+
+class Dropout(Module):
+    """In training, sets each element to zero with probability p and scales the rest by 1 / (1 - p).
+
+    Outside of training, `layer(x)`, it returns x itself. Srivastava, Hinton, Krizhevsky, Sutskever
+    and Salakhutdinov, "Dropout: a simple way to prevent neural networks from overfitting", JMLR
+    2014.
+
+    Each call of `forward` drops others, which backward works out again from the ctx. To repeat a
+    training run, call `model.seed(...)` before it.
+
+    Parameters
+    ----------
+    p : float
+        From 0 to 1.
+    rng : None, int or numpy.random.Generator
+        Source of the layer's seed, until `seed` of a model sets another. None takes fresh entropy
+        from the system.
+
+    Attributes
+    ----------
+    p : float
+        May be changed between passes.
+    stream : RandomStream
+        The layer's seed, and how many training passes it has had.
+
+    Raises
+    ------
+    TypeError, ValueError
+        p is no number, or out of range.
+    """
+
+    stream: RandomStream
+
+    def __init__(self, p: float = 0.5, *, rng: Seed = None) -> None:
+        self.p = check_probability("p", p)
+        self.stream = new_stream(rng)
+        super().__init__({})
+
+    def forward(self, x: NDArray[Any]) -> tuple[NDArray[Any], Any]:
+        """x with elements dropped; the context is what decided which: p, seed and step."""
+        seed, step = self.stream.next()
+        y = kernels.dropout(x, self.p, seed=seed, step=step)
+        return y, (x.shape, self.p, seed, step)
+
+    def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
+        """x itself."""
+        return x
+
+    def backward(self, dy: NDArray[Any], ctx: Any, need_dx: bool = True) -> NDArray[Any] | None:
+        """dx = dy / (1 - p) where x was kept, else 0."""
+        shape, p, seed, step = ctx
+        check_gradient("Dropout", dy, shape)
+        return kernels.dropout_backward(dy, p, seed=seed, step=step) if need_dx else None
+
+    def flops(self, input_shape: tuple[int, ...]) -> int:
+        """One for each element; the random numbers are none of them."""
+        return math.prod(input_shape)
+
+    def config(self) -> dict[str, Any]:
+        """The probability."""
+        return {"type": "Dropout", "p": self.p}
+
+
+def new_stream(rng: Seed) -> RandomStream:
+    """A stream with a seed drawn from rng, see `Dropout`."""
+    if rng is None:
+        return RandomStream()
+    return RandomStream(
+        int(np.random.default_rng(rng).integers(SEEDS - 1, dtype=np.uint64, endpoint=True))
+    )
+
+
+def check_probability(name: str, value: float) -> float:
+    """`value` as a float from 0 to 1; TypeError or ValueError naming it otherwise."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {value!r:.80}")
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} must be from 0 to 1, got {value}")
+    return float(value)

@@ -1,0 +1,259 @@
+"""Hand-written backward passes against central differences."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .module import Module
+
+Array = NDArray[Any]
+Loss = Callable[..., tuple[Any, Any]]
+
+# The error of a central difference is about eps^2 f'''/6 of truncation and 1e-16 f/eps of rounding:
+# both about 1e-11 at this eps for functions and arguments of order 1.
+EPS = 1e-5
+
+# Two zeros differ by 0 of this, with atol = 0 too.
+_TINY = float(np.finfo(np.float64).tiny)
+
+# Of the gradient before a backward pass, which must be added to.
+_BEFORE = 1.0
+
+
+class GradientError(AssertionError):
+    """A backward pass and central differences disagree.
+
+    Attributes
+    ----------
+    name : str
+        "x" or "x[1]" (an argument), or the name of a parameter.
+    index : tuple of int
+        Of the element with the greatest relative error.
+    found, expected : float
+        What backward gave there, and the central difference.
+    """
+
+    def __init__(self, name: str, index: tuple[int, ...], found: float, expected: float) -> None:
+        self.name, self.index, self.found, self.expected = name, index, found, expected
+        super().__init__(
+            f"gradient of {name} at {list(index)}: backward gives {found:.12g}, "
+            f"central differences {expected:.12g}"
+        )
+
+
+@dataclass(frozen=True)
+class GradientReport:
+    """What `gradcheck` compared.
+
+    Attributes
+    ----------
+    errors : dict of str to float
+        The worst relative error of every argument and parameter.
+    """
+
+    errors: dict[str, float]
+
+    @property
+    def worst(self) -> float:
+        """The greatest of the errors."""
+        return max(self.errors.values(), default=0.0)
+
+    def __str__(self) -> str:
+        width = max(map(len, self.errors), default=0)
+        return "\n".join(f"{name:{width}}  {error:.1e}" for name, error in self.errors.items())
+
+
+def gradcheck(
+    layer_or_loss: Module | Loss,
+    *inputs: Array,
+    eps: float | None = None,
+    rtol: float = 1e-6,
+    atol: float = 1e-8,
+    samples: int | None = None,
+    seed: int = 0,
+) -> GradientReport:
+    """Compare a backward pass with central differences in float64.
+
+    A layer's output is contracted with a random dy; then d sum(y dy) is compared for every element
+    of every floating-point input and of every parameter. A loss is differentiated by its first
+    argument, or by its first k where its gradient is a tuple of k. Nothing is changed: parameters,
+    gradients and the state of random layers are afterwards as before.
+
+    Parameters
+    ----------
+    layer_or_loss : Module, or callable
+        A layer of float64 parameters, or a loss (pred, targets, ...) -> (loss, dpred). A layer may
+        take several inputs; its backward then returns as many gradients, None for those it has
+        none for. A layer with dropout repeats the same mask in every evaluation.
+    *inputs : ndarray
+        Of integers, which have no gradient, or of real numbers, which are taken in float64. Keep
+        them small: there are two evaluations for each element of inputs and parameters.
+    eps : float, optional
+        Half the distance of the two evaluations; by default 1e-5.
+    rtol, atol : float
+        An element passes within atol, or within rtol of the greater of the two values. rtol must
+        be above 0.
+    samples : int, optional
+        Compare at most so many elements of each array, chosen at random.
+    seed : int
+        Of dy and of that choice.
+
+    Returns
+    -------
+    GradientReport
+        The worst relative error by name; errors are relative to the greater of the two values, or
+        to atol / rtol where both are smaller than that, so all are at most rtol.
+
+    Raises
+    ------
+    GradientError
+        An element does not pass, or is NaN. An AssertionError that names the array, the element
+        and both values.
+    TypeError
+        The parameters are not float64.
+    ValueError
+        rtol or eps is not above 0, or a gradient has another shape than what it belongs to.
+
+    Notes
+    -----
+    A kink between x - eps and x + eps (ReLU near 0, the absolute value of a small residual, a
+    maximum of nearly equal numbers) gives a difference between the two slopes. Choose inputs away
+    from kinks.
+
+    Examples
+    --------
+    >>> layer = Linear(3, 2, activation="tanh", dtype=np.float64, rng=0)
+    >>> gradcheck(layer, np.random.default_rng(0).normal(size=(4, 3))).worst < 1e-6
+    True
+    """
+    eps = EPS if eps is None else eps
+    if not (eps > 0 and rtol > 0):
+        raise ValueError(f"eps and rtol must be above 0, got {eps} and {rtol}")
+    rng = np.random.default_rng(seed)
+    arrays = [_as_input(x) for x in inputs]
+    if isinstance(layer_or_loss, Module):
+        gradients, difference = _of_layer(layer_or_loss, arrays, rng)
+    else:
+        gradients, difference = _of_loss(layer_or_loss, arrays)
+    errors = {}
+    for name, array, gradient in gradients:
+        if gradient.shape != array.shape:
+            raise ValueError(
+                f"the gradient of {name} has shape {gradient.shape}, but {name} has {array.shape}"
+            )
+        error, index, found, expected = _worst(
+            array, gradient, difference, eps, max(atol / rtol, _TINY), samples, rng
+        )
+        if not error <= rtol:  # NaN too
+            raise GradientError(name, index, found, expected)
+        errors[name] = error
+    return GradientReport(errors)
+
+
+# (name, array to change, its gradient by backward) for each array that has one
+_Gradients = list[tuple[str, Array, Array]]
+# (array, index, eps) -> central difference
+_Difference = Callable[[Array, tuple[int, ...], float], float]
+
+
+def _of_layer(
+    layer: Module, inputs: list[Array], rng: np.random.Generator
+) -> tuple[_Gradients, _Difference]:
+    layer = copy.deepcopy(layer)  # the caller's stays as it is, whatever happens
+    parameters = layer.parameters()
+    if len(parameters) and parameters.dtype != np.float64:
+        raise TypeError(f"gradcheck needs parameters of float64, these are {parameters.dtype}")
+    parameters.grad.fill(_BEFORE)
+    state = layer.random_state()
+
+    def forward() -> tuple[Array, Any]:
+        layer.load_random_state(state)  # the same dropout each time
+        y, ctx = layer.forward(*inputs)
+        return y, ctx
+
+    y, ctx = forward()
+    dy = rng.normal(size=y.shape)
+    given = dy.copy()
+    dx = layer.backward(given, ctx)
+    if not np.array_equal(given, dy):
+        raise AssertionError("backward changed dy, which belongs to its caller")
+    gradients = _named("x", inputs, dx)
+    gradients += [(name, p.data, p.grad - _BEFORE) for name, p in parameters.named()]
+    return gradients, _differences(lambda: forward()[0], dy)
+
+
+def _of_loss(loss: Loss, inputs: list[Array]) -> tuple[_Gradients, _Difference]:
+    gradient = loss(*inputs)[1]
+    dpreds = gradient if isinstance(gradient, tuple) else (gradient,)
+    # a loss for each row is as good as their sum, whose gradient it comes with
+    differences = _differences(lambda: loss(*inputs)[0], np.float64(1.0))
+    return _named("x", inputs[: len(dpreds)], dpreds), differences
+
+
+def _differences(function: Callable[[], Any], weight: Any) -> _Difference:
+    """Central differences of sum(function() * weight)."""
+
+    def difference(array: Array, index: tuple[int, ...], eps: float) -> float:
+        value = array[index]
+        high, low = value + eps, value - eps
+        try:
+            array[index] = high
+            above = np.array(function())  # a copy: it may be a view of `array`
+            array[index] = low
+            # subtracted before summing, so that what does not depend on the element is exactly 0
+            change = np.sum((above - function()) * weight)
+        finally:
+            array[index] = value
+        return float(change / (high - low))
+
+    return difference
+
+
+def _as_input(x: Array) -> Array:
+    """Real numbers as a float64 array of our own, which is changed; all else as it is."""
+    x = np.asarray(x)
+    return x.astype(np.float64, order="C") if np.issubdtype(x.dtype, np.floating) else x
+
+
+def _named(name: str, inputs: list[Array], gradients: Any) -> _Gradients:
+    if not isinstance(gradients, tuple):
+        gradients = (gradients,)
+    if len(gradients) != len(inputs):
+        raise ValueError(f"{len(gradients)} gradients came back for {len(inputs)} inputs")
+    names = [name] if len(inputs) == 1 else [f"{name}[{i}]" for i in range(len(inputs))]
+    return [
+        (name, x, dx)
+        for name, x, dx in zip(names, inputs, gradients, strict=True)
+        if dx is not None and np.issubdtype(x.dtype, np.floating)
+    ]
+
+
+def _worst(
+    array: Array,
+    gradient: Array,
+    difference: _Difference,
+    eps: float,
+    least: float,
+    samples: int | None,
+    rng: np.random.Generator,
+) -> tuple[float, tuple[int, ...], float, float]:
+    """The worst relative error (to at least `least`), where it is, and the two values there."""
+    size = array.size
+    few = samples is not None and samples < size
+    worst: tuple[float, tuple[int, ...], float, float] = (0.0, (), 0.0, 0.0)
+    for i in rng.choice(size, samples, replace=False) if few else range(size):
+        index = tuple(map(int, np.unravel_index(i, array.shape)))
+        found, expected = float(gradient[index]), difference(array, index, eps)
+        error = abs(found - expected) / max(abs(found), abs(expected), least)
+        if not error <= worst[0]:
+            worst = error, index, found, expected
+        if math.isnan(error):
+            break
+    return worst

@@ -1,0 +1,178 @@
+"""Initialisers: functions (shape, rng, dtype) -> the first values of an array of parameters.
+
+Weights are (fan_in, fan_out). Numbers are drawn in float64 for every dtype, so a float32 model and
+its float64 twin start at the same place.
+
+>>> nn.Linear(784, 256, activation="relu", init="he_normal", rng=0)
+>>> nn.Linear(784, 256, init=functools.partial(nn.init.normal, std=0.01), rng=0)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+Shape = tuple[int, ...]
+Initializer = Callable[..., NDArray[np.floating]]
+
+
+def _fans(shape: Shape) -> tuple[int, int]:
+    """(fan_in, fan_out) of weights."""
+    if len(shape) != 2:
+        raise ValueError(f"the fans of an array are those of weights (in, out), not of {shape}")
+    return shape
+
+
+def constant(
+    shape: Shape, rng: np.random.Generator, dtype: DTypeLike, *, value: float = 0.0
+) -> NDArray[np.floating]:
+    """`value` everywhere; nothing is drawn."""
+    return np.full(shape, value, dtype)
+
+
+def normal(
+    shape: Shape,
+    rng: np.random.Generator,
+    dtype: DTypeLike,
+    *,
+    mean: float = 0.0,
+    std: float = 0.01,
+) -> NDArray[np.floating]:
+    """Normal numbers. The default is that of *Dive into Deep Learning*, section 5.2."""
+    return rng.normal(mean, std, shape).astype(dtype)
+
+
+def uniform(
+    shape: Shape,
+    rng: np.random.Generator,
+    dtype: DTypeLike,
+    *,
+    low: float = -0.05,
+    high: float = 0.05,
+) -> NDArray[np.floating]:
+    """Uniform numbers in [low, high)."""
+    return rng.uniform(low, high, shape).astype(dtype)
+
+
+def truncated_normal(
+    shape: Shape,
+    rng: np.random.Generator,
+    dtype: DTypeLike,
+    *,
+    mean: float = 0.0,
+    std: float = 0.02,
+) -> NDArray[np.floating]:
+    """Normal numbers of which those beyond mean +- 2 std are drawn anew, as BERT has it.
+
+    `std` is that of the normal distribution before it is cut; after, 0.88 of it is left.
+    """
+    x = rng.standard_normal(shape)
+    while (beyond := np.abs(x) > 2).any():
+        x[beyond] = rng.standard_normal(np.count_nonzero(beyond))
+    return (mean + std * x).astype(dtype)
+
+
+def xavier_uniform(
+    shape: Shape, rng: np.random.Generator, dtype: DTypeLike
+) -> NDArray[np.floating]:
+    """Weights uniform in +-sqrt(6 / (fan_in + fan_out)).
+
+    Keeps the variance of activations and of gradients about the same from layer to layer: Glorot
+    and Bengio, "Understanding the difficulty of training deep feedforward neural networks", AISTATS
+    2010, eq. 16.
+    """
+    limit = float(np.sqrt(6.0 / sum(_fans(shape))))
+    return uniform(shape, rng, dtype, low=-limit, high=limit)
+
+
+def xavier_normal(shape: Shape, rng: np.random.Generator, dtype: DTypeLike) -> NDArray[np.floating]:
+    """Normal weights of variance 2 / (fan_in + fan_out): Glorot and Bengio (2010), eq. 12."""
+    return normal(shape, rng, dtype, std=float(np.sqrt(2.0 / sum(_fans(shape)))))
+
+
+def he_uniform(shape: Shape, rng: np.random.Generator, dtype: DTypeLike) -> NDArray[np.floating]:
+    """Weights uniform in +-sqrt(6 / fan_in), the variance of `he_normal`."""
+    limit = float(np.sqrt(6.0 / _fans(shape)[0]))
+    return uniform(shape, rng, dtype, low=-limit, high=limit)
+
+
+def he_normal(shape: Shape, rng: np.random.Generator, dtype: DTypeLike) -> NDArray[np.floating]:
+    """Normal weights of variance 2 / fan_in, made for layers of ReLU.
+
+    He, Zhang, Ren and Sun, "Delving deep into rectifiers: surpassing human-level performance on
+    ImageNet classification", ICCV 2015, eq. 10.
+    """
+    return normal(shape, rng, dtype, std=float(np.sqrt(2.0 / _fans(shape)[0])))
+
+
+def lecun_uniform(shape: Shape, rng: np.random.Generator, dtype: DTypeLike) -> NDArray[np.floating]:
+    """Weights uniform in +-sqrt(3 / fan_in), the variance of `lecun_normal`."""
+    limit = float(np.sqrt(3.0 / _fans(shape)[0]))
+    return uniform(shape, rng, dtype, low=-limit, high=limit)
+
+
+def lecun_normal(shape: Shape, rng: np.random.Generator, dtype: DTypeLike) -> NDArray[np.floating]:
+    """Normal weights of variance 1 / fan_in: LeCun, Bottou, Orr and Müller, "Efficient BackProp",
+    1998, eq. 16."""
+    return normal(shape, rng, dtype, std=float(np.sqrt(1.0 / _fans(shape)[0])))
+
+
+def orthogonal(
+    shape: Shape, rng: np.random.Generator, dtype: DTypeLike, *, gain: float = 1.0
+) -> NDArray[np.floating]:
+    """`gain` times a random matrix with orthonormal rows or columns, whichever are fewer.
+
+    Uniform among them: the Q of the QR decomposition of normal numbers, with the signs that make
+    the diagonal of R positive. Saxe, McClelland and Ganguli, "Exact solutions to the nonlinear
+    dynamics of learning in deep linear neural networks", ICLR 2014.
+    """
+    fan_in, fan_out = _fans(shape)
+    q, r = np.linalg.qr(rng.standard_normal((max(shape), min(shape))))
+    q *= gain * np.where(np.diagonal(r) < 0, -1.0, 1.0)
+    return np.ascontiguousarray(q if fan_in >= fan_out else q.T, dtype=dtype)
+
+
+INITIALIZERS: dict[str, Initializer] = {
+    function.__name__: function
+    for function in (
+        constant,
+        normal,
+        uniform,
+        truncated_normal,
+        xavier_uniform,
+        xavier_normal,
+        he_uniform,
+        he_normal,
+        lecun_uniform,
+        lecun_normal,
+        orthogonal,
+    )
+}
+
+
+def initial(
+    init: str | Initializer, shape: Shape, rng: np.random.Generator, dtype: DTypeLike
+) -> NDArray[np.floating]:
+    """The values that the initialiser, or the one of that name, gives.
+
+    Raises
+    ------
+    ValueError
+        The name is unknown, or the result has another shape.
+    TypeError
+        `init` is neither a name nor callable, or the result is no array of the dtype.
+    """
+    if isinstance(init, str):
+        if init not in INITIALIZERS:
+            raise ValueError(f"init must be one of {', '.join(INITIALIZERS)}, got {init!r}")
+        init = INITIALIZERS[init]
+    if not callable(init):
+        raise TypeError(f"init must be a name or a function (shape, rng, dtype), got {init!r}")
+    values = np.asarray(init(shape, rng, dtype))
+    if values.shape != shape:
+        raise ValueError(f"init gave the shape {values.shape}, but the weights are {shape}")
+    if values.dtype != dtype:
+        raise TypeError(f"init gave {values.dtype}, but the weights are {np.dtype(dtype)}")
+    return values

@@ -1,0 +1,195 @@
+"""What a model is made of, and what a pass through it costs."""
+
+from __future__ import annotations
+
+import copy
+import gc
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from .module import Module
+
+Shape = tuple[int, ...]
+
+# What may hang on a context without being kept for its sake.
+_NOT_KEPT = (Module, type, ModuleType, FunctionType, BuiltinFunctionType, MethodType, str, bytes)
+
+
+@dataclass(frozen=True)
+class LayerSummary:
+    """One layer's part in a forward pass.
+
+    Attributes
+    ----------
+    name : str
+        Such as "0" or "encoder.1"; that of the whole model is "".
+    kind : str
+        The class.
+    output_shape : tuple of int
+    parameters : int
+        Numbers learnt in this layer; those shared with an earlier one are counted there.
+    flops : int or None
+        Of the forward pass; None for a layer that does not say.
+    activation_bytes : int
+        What it keeps for its backward pass and no earlier layer keeps already.
+    """
+
+    name: str
+    kind: str
+    output_shape: Shape
+    parameters: int
+    flops: int | None
+    activation_bytes: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What `Module.summary` returns; `print` shows it as a table.
+
+    Attributes
+    ----------
+    layers : tuple of LayerSummary
+        In the order in which they run. A layer that runs twice is there twice.
+    input_shape : tuple of int
+    parameters : int
+    flops : int
+        Of the forward pass, of all layers that say. Backward takes about twice as many.
+    activation_bytes : int
+        Kept from forward to backward, the input and the parameters not counted. Measured on the
+        model as it runs: layers that run in one call (see `plan`) keep some more than one by one,
+        the last one's output and arguments of activations.
+    """
+
+    layers: tuple[LayerSummary, ...]
+    input_shape: Shape
+    parameters: int
+    flops: int
+    activation_bytes: int
+
+    def __str__(self) -> str:
+        head = ("layer", "", "output", "parameters", "FLOPs", "kept bytes")
+        rows = [
+            (
+                layer.name,
+                layer.kind,
+                str(layer.output_shape),
+                f"{layer.parameters:,}",
+                "?" if layer.flops is None else f"{layer.flops:,}",
+                f"{layer.activation_bytes:,}",
+            )
+            for layer in self.layers
+        ]
+        at_least = ">= " * any(layer.flops is None for layer in self.layers)
+        total = (
+            "total",
+            "",
+            "",
+            f"{self.parameters:,}",
+            f"{at_least}{self.flops:,}",
+            f"{self.activation_bytes:,}",
+        )
+        widths = [max(map(len, column)) for column in zip(head, *rows, total, strict=True)]
+        rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+        lines = [
+            "  ".join(
+                # words to the left, numbers to the right
+                cell.rjust(width) if i >= 3 else cell.ljust(width)
+                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in (head, *rows, total)
+        ]
+        lines = [f"input {self.input_shape}", lines[0], rule, *lines[1:-1], rule, lines[-1]]
+        return "\n".join(lines)
+
+
+def summarize(model: Module, input_shape: Shape, dtype: DTypeLike | None = None) -> Summary:
+    """Run a copy of `model` on zeros, and another whose layers tell what they did.
+
+    See `Module.summary`.
+    """
+    x = np.zeros(input_shape, model.parameters().dtype if dtype is None else dtype)
+    plain, model = copy.deepcopy(model), copy.deepcopy(model)
+    n_bytes_in_all = _Kept(plain, x).add(plain.forward(x)[1])
+    kept = _Kept(model, x)
+    layers: list[LayerSummary] = []
+    counted: set[int] = set()
+
+    def watched(name: str, layer: Module) -> Callable[..., tuple[Any, Any]]:
+        forward = layer.forward
+        of_parts = {id(p) for part in layer.parts().values() for p in part.parameters()}
+
+        def run(*inputs: Any, **options: Any) -> tuple[Any, Any]:
+            y, ctx = forward(*inputs, **options)
+            own = {id(p): p.data.size for p in layer.parameters() if id(p) not in of_parts}
+            size = sum(n for key, n in own.items() if key not in counted)
+            counted.update(own)
+            flops = layer.flops(np.shape(inputs[0]))
+            n_bytes = kept.add(ctx)
+            if not layer.parts() or size or flops:
+                shape = np.shape(y[0] if isinstance(y, tuple) else y)
+                kind = type(layer).__name__
+                layers.append(LayerSummary(name, kind, shape, size, flops, n_bytes))
+            return y, ctx
+
+        return run
+
+    for name, layer in list(model.modules()):
+        setattr(layer, "forward", watched(name, layer))  # noqa: B010 (mypy knows it as a method)
+    model.forward(x)
+    return Summary(
+        tuple(layers),
+        tuple(x.shape),
+        model.parameters().size,
+        sum(layer.flops or 0 for layer in layers),
+        n_bytes_in_all,
+    )
+
+
+class _Kept:
+    """The memory that contexts hold on to, each stretch counted once; model and x not counted."""
+
+    def __init__(self, model: Module, x: NDArray[Any]) -> None:
+        own = [array for p in model.parameters() for array in (p.data, p.grad)]
+        self.without = {_owner(array)[0] for array in (x, *own)}
+        self.stretches: dict[int, int] = {}
+        self.contexts: list[Any] = []  # alive, so that no address comes back
+
+    @property
+    def n_bytes(self) -> int:
+        return sum(self.stretches.values())
+
+    def add(self, ctx: Any) -> int:
+        """By how many bytes this context makes it more."""
+        self.contexts.append(ctx)
+        before = self.n_bytes
+        for array in _arrays(ctx):
+            start, n_bytes = _owner(array)
+            if start not in self.without:
+                self.stretches[start] = n_bytes
+        return self.n_bytes - before
+
+
+def _owner(array: NDArray[Any]) -> tuple[int, int]:
+    """Address and bytes of the memory that an array or view keeps alive."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array.__array_interface__["data"][0], array.nbytes
+
+
+def _arrays(ctx: Any) -> Iterator[NDArray[Any]]:
+    """Every array that can be reached from a context, through objects of any kind."""
+    waiting, seen = [ctx], set()
+    while waiting:
+        item = waiting.pop()
+        if id(item) in seen or isinstance(item, _NOT_KEPT):
+            continue
+        seen.add(id(item))
+        if isinstance(item, np.ndarray):
+            yield item
+        else:
+            waiting.extend(gc.get_referents(item))

@@ -1,0 +1,234 @@
+"""Where batches come from: arrays that are cut and shuffled, or an iterable of batches.
+
+Neither copies more than one batch, so arrays may be `np.memmap` views of files larger than memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..kernels.memory import empty
+from ..nn.parameters import DTYPES
+
+
+class Batch(NamedTuple):
+    """Examples, what the loss compares the output with, and a weight for each row or None."""
+
+    x: NDArray[Any]
+    y: NDArray[Any]
+    weight: NDArray[Any] | None = None
+
+
+class ClassWeights:
+    """A weight for each class; classes that are not named, and ignored rows, weigh 1."""
+
+    def __init__(self, weights: Mapping[int, float], dtype: np.dtype[Any]) -> None:
+        for label, weight in weights.items():
+            if not isinstance(label, (int, np.integer)) or label < 0:
+                raise ValueError(f"class_weight: {label!r} is no class; classes count from 0")
+            if not 0 <= weight < np.inf:
+                raise ValueError(f"class_weight: class {label} cannot weigh {weight}")
+        self.table = np.ones(max(weights, default=0) + 2, dtype)
+        for label, weight in weights.items():
+            self.table[label] = weight
+
+    def __call__(self, batch: Batch) -> Batch:
+        """The batch with the weights of its classes multiplied in."""
+        if batch.y.ndim != 1 or batch.y.dtype.kind not in "iu":
+            raise ValueError(
+                "class_weight needs targets that are one integer class per row, "
+                f"not {batch.y.dtype} {batch.y.shape}"
+            )
+        last = len(self.table) - 1  # weighs 1, as do all beyond
+        weight = self.table[np.where(batch.y < 0, last, np.minimum(batch.y, last))]
+        return batch._replace(weight=weight if batch.weight is None else weight * batch.weight)
+
+
+def balanced(y: NDArray[Any]) -> dict[int, float]:
+    """Class weights n / (k count), which give each of the k classes in y the same total."""
+    labels, counts = np.unique(y, return_counts=True)
+    return dict(zip(labels.tolist(), (len(y) / (len(labels) * counts)).tolist(), strict=True))
+
+
+def check_examples(x_name: str, x: NDArray[Any], y_name: str, y: NDArray[Any]) -> None:
+    """TypeError or ValueError unless both are arrays with the same number of rows, at least one."""
+    for name, array in ((x_name, x), (y_name, y)):
+        if not isinstance(array, np.ndarray) or array.ndim == 0:
+            raise TypeError(f"{name} must be a NumPy array of examples, got {array!r:.80}")
+    if len(x) != len(y):
+        raise ValueError(f"{x_name} has {len(x)} rows {x.shape}, {y_name} has {len(y)} {y.shape}")
+    if len(x) == 0:
+        raise ValueError(f"{x_name} has no rows: its shape is {x.shape}")
+
+
+def check_weights(weights: Any, n: int, dtype: np.dtype[Any]) -> NDArray[Any] | None:
+    """`weights` as an array (n,) of dtype, or None."""
+    if weights is None:
+        return None
+    array = np.asarray(weights)
+    if array.dtype.kind not in "fiub" or array.shape != (n,):
+        raise ValueError(
+            f"sample_weight must be {n} numbers, one for each row, not {array.dtype} {array.shape}"
+        )
+    return array.astype(dtype, copy=False)
+
+
+def in_order(
+    x: NDArray[Any], y: NDArray[Any], weight: NDArray[Any] | None, batch_size: int
+) -> Iterator[Batch]:
+    """The rows in their order, as views."""
+    for start in range(0, len(x), batch_size):
+        rows = slice(start, start + batch_size)
+        yield Batch(x[rows], y[rows], None if weight is None else weight[rows])
+
+
+def gather(x: NDArray[Any], rows: NDArray[np.intp]) -> NDArray[Any]:
+    """x[rows], in recycled memory where x allows it."""
+    if not x.flags.c_contiguous or x.dtype not in DTYPES:
+        return x[rows]
+    out = empty((len(rows), *x.shape[1:]), x.dtype)
+    # "clip" because "raise" would go through a second buffer; the rows are known to be right
+    return x.take(rows, axis=0, out=out, mode="clip")
+
+
+class ArraySource:
+    """Batches of arrays, in a new random order in each epoch if `shuffle`."""
+
+    def __init__(
+        self,
+        x: NDArray[Any],
+        y: NDArray[Any],
+        weight: NDArray[Any] | None,
+        batch_size: int,
+        shuffle: bool,
+        steps: int | None,
+    ) -> None:
+        self.x, self.y, self.weight = x, y, weight
+        self.batch_size, self.shuffle = batch_size, shuffle
+        n_batches = -(-len(x) // batch_size)
+        if steps is not None and steps > n_batches:
+            raise ValueError(
+                f"steps_per_epoch is {steps}, but there are {n_batches} batches "
+                f"of {batch_size} in {len(x)} rows"
+            )
+        self.steps: int | None = steps or n_batches
+
+    def epoch(self, rng: np.random.Generator, skip: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch but the first `skip`; the same number is drawn from rng always."""
+        if not self.shuffle:
+            yield from islice(
+                in_order(self.x, self.y, self.weight, self.batch_size), skip, self.steps
+            )
+            return
+        order = rng.permutation(len(self.x))
+        for i in range(skip, self.steps or 0):
+            rows = order[i * self.batch_size : (i + 1) * self.batch_size]
+            weight = None if self.weight is None else self.weight[rows]
+            yield Batch(gather(self.x, rows), self.y[rows], weight)
+
+
+class StreamSource:
+    """Batches (x, y) or (x, y, weight) of an iterable.
+
+    An epoch is one pass, or `steps` batches: those follow on one another from epoch to epoch, and
+    an iterable that can begin again does so when it ends.
+    """
+
+    def __init__(self, batches: Iterable[Any], steps: int | None, dtype: np.dtype[Any]) -> None:
+        self.batches, self.steps, self.dtype = batches, steps, dtype
+        self.begins_anew = iter(batches) is not batches
+        self.iterator: Iterator[Any] | None = None
+
+    def epoch(self, rng: np.random.Generator, skip: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch but the first `skip`, which are drawn and dropped."""
+        if self.steps is None:
+            found = -1
+            for found, item in enumerate(self.batches):
+                if found >= skip:
+                    yield self._batch(item)
+            if found < 0:
+                raise ValueError(
+                    "x gave no batch in this epoch: an iterator can be run through once; give an "
+                    "iterable that begins anew each time, or steps_per_epoch"
+                )
+            return
+        for i in range(self.steps):
+            item = self._next()
+            if i >= skip:
+                yield self._batch(item)
+
+    def _next(self) -> Any:
+        for _ in range(2):
+            if self.iterator is None:
+                self.iterator = iter(self.batches)
+            for item in self.iterator:
+                return item
+            if not self.begins_anew:
+                break
+            self.iterator = None
+        raise ValueError(f"x ran out of batches: an epoch takes {self.steps} (steps_per_epoch)")
+
+    def _batch(self, item: Any) -> Batch:
+        if not isinstance(item, (tuple, list)) or len(item) not in (2, 3):
+            raise TypeError(f"x must give batches (x, y) or (x, y, weight), got {item!r:.80}")
+        x, y, *weights = item
+        check_examples("a batch's x", x, "its y", y)
+        return Batch(x, y, check_weights(weights[0] if weights else None, len(x), self.dtype))
+
+
+def split_rows(
+    x: Any, y: Any, sample_weight: Any, validation_data: Any, share: float
+) -> tuple[Batch | None, Any]:
+    """All rows as one batch of views, or None for an iterable of batches; and the validation data.
+
+    That is the last rows, if a share of them is asked for.
+    """
+    if not 0 <= share < 1:
+        raise ValueError(f"validation_split must be in [0, 1), got {share}")
+    if share and validation_data is not None:
+        raise ValueError("give validation_data or validation_split, not both")
+    if y is None:
+        if isinstance(x, np.ndarray) or not isinstance(x, Iterable):
+            raise TypeError(f"x must be an array, with y, or an iterable of batches, got {x!r:.80}")
+        if share or sample_weight is not None:
+            raise ValueError("validation_split and sample_weight need x and y as arrays")
+        return None, validation_data
+    check_examples("x", x, "y", y)
+    weight = check_weights(sample_weight, len(x), np.dtype(np.float64))
+    if not share:
+        return Batch(x, y, weight), validation_data
+    n = int(len(x) * (1 - share))
+    if n in (0, len(x)):
+        raise ValueError(f"validation_split {share} of {len(x)} rows leaves one side empty")
+    if weight is None:
+        return Batch(x[:n], y[:n]), (x[n:], y[n:])
+    return Batch(x[:n], y[:n], weight[:n]), (x[n:], y[n:], weight[n:])
+
+
+def validation_batches(data: Any, batch_size: int, dtype: np.dtype[Any]) -> Any:
+    """A function that gives the batches of the validation data anew each time."""
+    if not isinstance(data, tuple):
+        source = StreamSource(data, None, dtype)
+        return lambda: source.epoch(np.random.default_rng(0))
+    if len(data) not in (2, 3):
+        raise ValueError(f"validation_data must be (x, y) or (x, y, weight), got {len(data)} items")
+    x, y, *weights = data
+    check_examples("validation x", x, "validation y", y)
+    weight = check_weights(weights[0] if weights else None, len(x), dtype)
+    return lambda: in_order(x, y, weight, batch_size)
+
+
+def weights_of_classes(weights: Any, y: Any, dtype: np.dtype[Any]) -> ClassWeights | None:
+    if weights is None:
+        return None
+    if isinstance(weights, str):
+        if weights != "balanced" or y is None:
+            raise ValueError(f"class_weight must be a dict, or 'balanced' with y, got {weights!r}")
+        ClassWeights({}, dtype)(Batch(y[:1], y[:1]))  # whether y holds classes
+        weights = balanced(y[y >= 0])
+    return ClassWeights(weights, dtype)

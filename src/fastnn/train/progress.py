@@ -1,0 +1,124 @@
+"""What `fit` shows while it runs: a bar on a terminal, else one line per epoch, on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from .history import Logs
+
+if TYPE_CHECKING:
+    from .fit import Run
+
+# Seconds between two movements of the bar: one costs some 20 us, as much as a step of a small model.
+REFRESH = 0.1
+
+
+@contextmanager
+def display(verbose: int | str) -> Iterator[list[Any]]:
+    """The callbacks that show what `verbose` asks for; see `fit`."""
+    if verbose not in ("auto", 0, 1, 2):
+        raise ValueError(f"verbose must be 'auto', 0, 1 or 2, got {verbose!r}")
+    if not verbose:
+        yield []
+        return
+    progress = _new_bar() if verbose in ("auto", 1) and sys.stderr.isatty() else None
+    if progress is None:
+        yield [Lines()]
+        return
+    with progress:
+        yield [Bar(progress)]
+
+
+def _new_bar() -> Any:
+    """A bar of rich's, or None where rich is not installed."""
+    try:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+    except ModuleNotFoundError:
+        return None
+    return Progress(
+        TextColumn("epoch {task.fields[epoch]}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("batches  {task.fields[logs]}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+
+
+def described(logs: Logs) -> str:
+    """ "loss 0.1234  accuracy 0.9500"."""
+    return "  ".join(
+        f"{name} {value:.4f}" if 1e-3 <= abs(value) < 1e4 or value == 0 else f"{name} {value:.3e}"
+        for name, value in logs.items()
+    )
+
+
+class Lines:
+    """One line per epoch."""
+
+    def on_train_begin(self, run: Run) -> None:
+        """Remember how many epochs there are."""
+        self.epochs = run.epochs
+
+    def on_epoch_begin(self, epoch: int) -> None:
+        """Take the time."""
+        self.start = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        """Write the line."""
+        self.write(
+            f"epoch {epoch + 1:{len(str(self.epochs))}d}/{self.epochs}  {described(logs)}"
+            f"  {time.perf_counter() - self.start:.2f} s"
+        )
+
+    def write(self, line: str) -> None:
+        """Where lines go."""
+        print(line, file=sys.stderr, flush=True)
+
+
+class Bar(Lines):
+    """The lines, and below them a bar that moves with the batches of the epoch."""
+
+    def __init__(self, progress: Any) -> None:
+        self.progress = progress
+        self.task = progress.add_task("", total=None, epoch="", logs="")
+        self.shown = 0.0
+
+    def on_train_begin(self, run: Run) -> None:
+        """Remember how much there is to do."""
+        super().on_train_begin(run)
+        self.run = run
+
+    def on_epoch_begin(self, epoch: int) -> None:
+        """Begin anew."""
+        super().on_epoch_begin(epoch)
+        self.progress.reset(
+            self.task,
+            total=self.run.steps_per_epoch,
+            completed=self.run.step,
+            epoch=f"{epoch + 1}/{self.epochs}",
+            logs="",
+        )
+
+    def on_train_batch_end(self, batch: int, logs: Logs) -> None:
+        """Move, unless that was a moment ago."""
+        now = time.perf_counter()
+        if now - self.shown >= REFRESH or batch + 1 == self.run.steps_per_epoch:
+            self.shown = now
+            self.progress.update(self.task, completed=batch + 1, logs=described(logs))
+
+    def write(self, line: str) -> None:
+        """Above the bar."""
+        self.progress.console.print(line, highlight=False, markup=False)

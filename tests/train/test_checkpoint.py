@@ -1,0 +1,406 @@
+"""Checkpoints: runs that end anywhere and go on bit by bit, and files that are refused."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+import fastnn
+from fastnn import nn, optim
+from fastnn.train import (
+    Checkpoint,
+    CSVLogger,
+    EarlyStopping,
+    History,
+    LRSchedule,
+    ModelCheckpoint,
+    ModelFileError,
+    fit,
+    load,
+    load_checkpoint,
+    save_checkpoint,
+)
+
+from .test_fit import blobs
+
+
+def new_model():
+    model = nn.Sequential(
+        nn.Linear(2, 16, activation="relu", rng=0), nn.Dropout(0.2), nn.Linear(16, 3, rng=1)
+    )
+    model.seed(5)
+    return model
+
+
+def new_optimizer(model):
+    return optim.Adam(model.parameters(), lr=0.02)
+
+
+def run(path=None, *, epochs=4, callbacks=(), save_freq="epoch", **options):
+    """A run with every part that has a state; the model's weights and the history."""
+    model = new_model()
+    stopping = EarlyStopping("val_loss", patience=50, restore_best_weights=False)
+    written = [] if path is None else [ModelCheckpoint(path, save_freq=save_freq)]
+    schedule = LRSchedule(lambda step: 0.02 / (1 + step), per="step")
+    options = {"batch_size": 16, "seed": 0, "clip_norm": 1.0, "verbose": 0} | options
+    history = fit(
+        model,
+        *blobs(100),
+        optimizer=new_optimizer(model),
+        epochs=epochs,
+        validation_data=blobs(30, seed=1),
+        callbacks=[*written, stopping, schedule, *callbacks],
+        **options,
+    )
+    return model.parameters().data.copy(), history, stopping.state(), model.random_state()
+
+
+def assert_same(found, expected):
+    np.testing.assert_array_equal(found[0], expected[0])
+    assert found[1] == expected[1] and found[2:] == expected[2:]
+
+
+class EndAt:
+    """Ends the run, as a kill would, after so many batches."""
+
+    class Killed(Exception):
+        pass
+
+    def __init__(self, batches):
+        self.left = batches
+
+    def on_train_batch_end(self, batch, logs):
+        self.left -= 1
+        if self.left == 0:
+            raise self.Killed
+
+
+@pytest.mark.parametrize("options", [{}, {"accumulate": 3}, {"shuffle": False}])
+@pytest.mark.parametrize(
+    ("save_freq", "killed_at"), [("epoch", 8), ("epoch", 16), (1, 4), (3, 5), (5, 20), (1, 27)]
+)
+def test_a_run_goes_on_bit_by_bit(tmp_path, options, save_freq, killed_at):
+    expected = run(**options)
+    path = tmp_path / "run.safetensors"
+    with pytest.raises(EndAt.Killed):
+        run(path, save_freq=save_freq, callbacks=[EndAt(killed_at)], **options)
+    assert_same(run(path, save_freq=save_freq, resume=path, **options), expected)
+
+
+def test_resuming_twice_and_where_it_ended(tmp_path):
+    expected, path = run(), tmp_path / "run"
+    for epochs in (1, 3, 4, 4):
+        found = run(path, epochs=epochs, resume=path if path.exists() else None)
+    assert_same(found, expected)
+
+
+def test_streams_skip_what_was_done(tmp_path):
+    x, y = blobs(96)
+    batches = [(x[i : i + 16], y[i : i + 16]) for i in range(0, 96, 16)]
+
+    def train(**options):
+        model = new_model()
+        fit(model, batches, optimizer=new_optimizer(model), epochs=3, verbose=0, **options)
+        return model.parameters().data
+
+    path = tmp_path / "run"
+    with pytest.raises(EndAt.Killed):
+        train(callbacks=[EndAt(10), ModelCheckpoint(path, save_freq=3)])
+    np.testing.assert_array_equal(train(resume=path), train())
+
+
+def test_best_weights_and_files_survive(tmp_path):
+    """Early stopping has its best weights again, the table of the history its first rows."""
+
+    def train(epochs, stopping, **options):
+        model = new_model()
+        validation = blobs(30, seed=1)
+        options = {"optimizer": new_optimizer(model), "epochs": epochs, "verbose": 0, **options}
+        fit(model, *blobs(100), seed=0, validation_data=validation, **options)
+        return model.parameters().data
+
+    loss = lambda output, y: (0.0, np.zeros_like(output))  # noqa: E731
+    best = lambda: EarlyStopping("loss", patience=3, restore_best_weights=True)  # noqa: E731
+    path, log = tmp_path / "run", tmp_path / "log.csv"
+    stopping = best()
+    train(2, stopping, callbacks=[stopping, ModelCheckpoint(path), CSVLogger(log)], loss=loss)
+    stopping = best()
+    train(9, stopping, callbacks=[stopping, CSVLogger(log)], loss=loss, resume=path)
+    assert stopping.best_epoch == 0 and stopping.stopped_epoch == 3
+    assert [line.split(",")[0] for line in log.read_text().splitlines()] == ["epoch", *"0123"]
+    np.testing.assert_array_equal(stopping.weights, new_model().parameters().data)
+    # a run that was over stays over
+    stopping = best()
+    train(4, stopping, callbacks=[stopping, ModelCheckpoint(path)], loss=loss)
+    again = best()
+    train(9, again, callbacks=[again, CSVLogger(log)], loss=loss, resume=path)
+    assert again.wait == 3 and len(log.read_text().splitlines()) == 5
+
+
+def averaged(path=None, *, killed_at=None, **options):
+    """A run with averages of the weights, and a schedule in the optimizer."""
+    model = new_model()
+    rate = optim.schedules.warmup_cosine(0.05, 5, 60)
+    optimizer = optim.AdamW(model.parameters(), lr=rate)
+    average = optim.ExponentialMovingAverage(model.parameters(), decay=0.9)
+    callbacks = [] if path is None else [ModelCheckpoint(path, save_freq=2)]
+    callbacks += [] if killed_at is None else [EndAt(killed_at)]
+    history = fit(
+        model,
+        *blobs(100),
+        optimizer=optimizer,
+        ema=average,
+        validation_data=blobs(30, seed=1),
+        class_weight={0: 2.0},
+        sample_weight=np.linspace(0, 1, 100),
+        **{
+            "epochs": 3,
+            "batch_size": 16,
+            "seed": 0,
+            "verbose": 0,
+            "callbacks": callbacks,
+            **options,
+        },
+    )
+    return model, history, average
+
+
+def test_averages_and_schedules_go_on_too(tmp_path):
+    expected, path = averaged(), tmp_path / "run"
+    with pytest.raises(EndAt.Killed):
+        averaged(path, killed_at=12)
+    found = averaged(path, resume=path)
+    for model, other in ((found[0].parameters().data, expected[0].parameters().data),):
+        np.testing.assert_array_equal(model, other)
+    np.testing.assert_array_equal(found[2].average, expected[2].average)
+    assert found[1] == expected[1]
+
+
+def test_validation_and_files_have_the_averages(tmp_path):
+    path = tmp_path / "best"
+    best = ModelCheckpoint(path, save_weights_only=True)
+    model, history, average = averaged(callbacks=[best], epochs=2)
+    assert not np.array_equal(average.average, model.parameters().data)
+    np.testing.assert_array_equal(load(path).parameters().data, average.average)
+    with average.applied():
+        loss, accuracy = fastnn.evaluate(model, *blobs(30, seed=1), batch_size=16)
+    assert (history.history["val_loss"][-1], history.history["val_accuracy"][-1]) == (
+        loss,
+        accuracy,
+    )
+
+
+KILLED = """
+import os, signal, sys
+from tests.train.test_checkpoint import run
+
+class Kill:
+    left = {batches}
+    def on_train_batch_end(self, batch, logs):
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+run({path!r}, save_freq={save_freq!r}, callbacks=[Kill()])
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
+@pytest.mark.parametrize(("save_freq", "batches"), [("epoch", 17), (2, 12)])
+def test_a_killed_process_goes_on_bit_by_bit(tmp_path, save_freq, batches):
+    path = str(tmp_path / "run.safetensors")
+    code = KILLED.format(path=path, save_freq=save_freq, batches=batches)
+    root = Path(__file__).parents[2]
+    source = str(Path(fastnn.__file__).parents[1])
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([source, str(root)])}
+    ended = subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert_same(run(path, save_freq=save_freq, resume=path), run())
+
+
+def test_any_number_of_threads_gives_the_same_file(tmp_path, n_threads):
+    run(tmp_path / "many", epochs=1)
+    with fastnn.num_threads(1):
+        run(tmp_path / "one", epochs=1)
+    assert (tmp_path / "many").read_bytes() == (tmp_path / "one").read_bytes()
+
+
+def test_save_and_load_by_hand(tmp_path, real):
+    model = nn.MLP((3, 4, 2), dtype=real, rng=0)
+    optimizer = optim.Adam(model.parameters())
+    for parameter in model.parameters():
+        parameter.grad[...] = 0.5
+    optimizer.step()
+    rng = np.random.default_rng(3)
+    rng.random(5)
+    history = History({"loss": [1.0, 0.1], "accuracy": [0.25, float("nan")]}, [0, 1])
+    extra = {"note": "a", "none": None, "list": [1, 2.5, {"array": np.arange(3)}], "big": 2**70}
+    path = tmp_path / "run.safetensors"
+    save_checkpoint(path, model, optimizer, epoch=2, step=7, rng=rng, history=history, extra=extra)
+    twin = nn.MLP((3, 4, 2), dtype=real, rng=1)
+    other, rng2 = optim.Adam(twin.parameters(), lr=0.5), np.random.default_rng()
+    found = load_checkpoint(path, twin, other, rng=rng2)
+    assert (found.epoch, found.step, found.history.epoch) == (2, 7, [0, 1])
+    np.testing.assert_equal(found.history.history, history.history)
+    np.testing.assert_equal(found.extra, extra)
+    np.testing.assert_array_equal(twin.parameters().data, model.parameters().data)
+    np.testing.assert_equal(other.state_dict(), optimizer.state_dict())
+    assert rng2.random() == rng.random()
+    assert type(load(path)) is nn.MLP
+    np.testing.assert_array_equal(load(path).parameters().data, model.parameters().data)
+    names = set(safetensors.numpy.load_file(path)) - set(model.state())
+    assert names == {"run/optimizer/m", "run/optimizer/v", "run/extra/list/2/array"}
+    save_checkpoint(path, model)
+    assert load_checkpoint(path, twin) == Checkpoint()
+
+
+@pytest.mark.parametrize(
+    "kind", [np.random.PCG64, np.random.PCG64DXSM, np.random.MT19937, np.random.Philox]
+)
+def test_every_kind_of_generator(tmp_path, kind):
+    rng, again = (np.random.Generator(kind(seed)) for seed in (1, 2))
+    rng.normal(size=7)
+    save_checkpoint(tmp_path / "run", nn.ReLU(), rng=rng)
+    load_checkpoint(tmp_path / "run", nn.ReLU(), rng=again)
+    np.testing.assert_array_equal(again.normal(size=9), rng.normal(size=9))
+
+
+def test_what_a_checkpoint_cannot_hold(tmp_path):
+    with pytest.raises(TypeError, match="run/extra/f: a checkpoint cannot hold"):
+        save_checkpoint(tmp_path / "run", nn.ReLU(), extra={"f": print})
+    with pytest.raises(TypeError, match="complex128"):
+        save_checkpoint(tmp_path / "run", nn.ReLU(), extra={"z": np.zeros(2, complex)})
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.fixture
+def saved(tmp_path):
+    path = tmp_path / "run.safetensors"
+    run(path, epochs=1)
+    return path
+
+
+def refuse(path, message, make=None):
+    """`load_checkpoint` and `fit` refuse the file and change nothing."""
+    model = (make or new_model)()
+    optimizer, rng = new_optimizer(model), np.random.default_rng(1)
+    before = model.parameters().data.copy(), optimizer.state_dict(), rng.bit_generator.state
+    calls = model.random_state()
+    for call in (
+        lambda: load_checkpoint(path, model, optimizer, rng=rng),
+        lambda: fit(model, *blobs(9), optimizer=optimizer, seed=rng, resume=path, verbose=0),
+    ):
+        with pytest.raises(ModelFileError, match=message) as caught:
+            call()
+        assert str(path) in str(caught.value)
+        np.testing.assert_array_equal(model.parameters().data, before[0])
+        np.testing.assert_equal(optimizer.state_dict(), before[1])
+        assert rng.bit_generator.state == before[2] and model.random_state() == calls
+
+
+def test_truncated_at_any_point(saved):
+    content = saved.read_bytes()
+    header_length = int.from_bytes(content[:8], "little")
+    for length in (0, 7, 8, header_length, 8 + header_length, len(content) - 1):
+        saved.write_bytes(content[:length])
+        refuse(saved, "not a safetensors file, or damaged")
+
+
+def test_another_model_or_none(saved, tmp_path):
+    refuse(saved, "missing arrays", lambda: nn.MLP((2, 16, 16, 3), rng=0))
+    refuse(saved, "needs float32", other_sizes)
+    fastnn.save(new_model(), tmp_path / "model")
+    refuse(tmp_path / "model", "no training run")
+    with pytest.raises(FileNotFoundError):
+        load_checkpoint(tmp_path / "nowhere", new_model())
+
+
+def other_sizes():
+    return nn.Sequential(nn.Linear(2, 8, rng=0), nn.Dropout(0.2), nn.Linear(8, 3, rng=1))
+
+
+def test_another_optimizer_or_generator(saved):
+    model = new_model()
+    before = model.parameters().data.copy(), model.random_state()
+    rng = np.random.Generator(np.random.MT19937(0))
+    for options, message in (
+        ({"optimizer": optim.SGD(model.parameters(), lr=0.1)}, "not one of SGD"),
+        ({"rng": rng}, "MT19937"),
+    ):
+        with pytest.raises(ModelFileError, match=message):
+            load_checkpoint(saved, model, **options)
+        np.testing.assert_array_equal(model.parameters().data, before[0])
+        assert model.random_state() == before[1]
+    save_checkpoint(saved, model)
+    refuse(saved, "saved without (rng|optimizer)")
+
+
+def rewrite(path, change):
+    """The file again with its description of the run changed."""
+    with safetensors.safe_open(path, "numpy") as file:
+        metadata = file.metadata()
+        arrays = {name: file.get_tensor(name) for name in file.keys()}
+    run = json.loads(metadata["fastnn.run"])
+    state = dict(run["state"]["dict"])
+    run = change(run, state) or run
+    if isinstance(run, dict) and "state" in run and isinstance(run["state"], dict):
+        run["state"] = {"dict": [[key, value] for key, value in state.items()]}
+    path.write_bytes(
+        safetensors.numpy.save(arrays, metadata=metadata | {"fastnn.run": json.dumps(run)})
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda run, state: [1],
+        lambda run, state: run.pop("epoch") and None,
+        lambda run, state: run.update(version=2),
+        lambda run, state: run.update(epoch=-1),
+        lambda run, state: run.update(step=True),
+        lambda run, state: run.update(state=[]),
+        lambda run, state: run.update(state=3),
+        lambda run, state: state.pop("rng") and None,
+        lambda run, state: state.update(rng=None),
+        lambda run, state: state.update(rng=7),
+        lambda run, state: state.update(rng={"dict": [["bit_generator", "PCG64"]]}),
+        lambda run, state: state.update(optimizer=[]),
+        lambda run, state: state.update(optimizer={"dict": [["steps", 1]]}),
+        lambda run, state: state.update(optimizer={"dict": 3}),
+        lambda run, state: state.update(optimizer={}),
+        lambda run, state: state.update(optimizer={"array": "0.weight"}),
+        lambda run, state: state.update(optimizer={"array": "run/nowhere"}),
+        lambda run, state: state.update(random=[]),
+        lambda run, state: state.update(random={"dict": []}),
+        lambda run, state: state.update(history=[]),
+        lambda run, state: state.update(history={"dict": [["epoch", ["a"]], ["history", []]]}),
+        lambda run, state: state.update(extra=[]),
+    ],
+)
+def test_descriptions_that_are_malformed(saved, change):
+    rewrite(saved, change)
+    refuse(saved, "run.safetensors")
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"means": {"loss": 1.0}},
+        {"means": [1]},
+        {"callbacks": {"EarlyStopping.0": {}}},
+        {"callbacks": [1]},
+    ],
+)
+def test_a_run_of_somebody_else(tmp_path, extra):
+    model = new_model()
+    path = tmp_path / "run"
+    optimizer = new_optimizer(model)
+    save_checkpoint(path, model, optimizer, rng=np.random.default_rng(), extra=extra)
+    with pytest.raises(ModelFileError, match="holds no run of fit"):
+        run(resume=path)
