@@ -12,7 +12,8 @@
  * docs/embedding.md has the rules on versions, threads, memory and errors; each function's contract stands above it here. In general:
  *
  * - Sizes and strides are int64_t and count elements, not bytes. `ld...` is the distance from a row to the next. _f32 is float, _f64 double.
- * - A function needs no GIL, keeps no pointer, and returns FASTNN_OK or another status; it then has written nothing, unless it is said.
+ * - A function needs no GIL, keeps no pointer, and returns FASTNN_OK or another status. FASTNN_BAD_ARGUMENT and FASTNN_WRONG_TYPE mean that nothing was
+ *   written; after FASTNN_NO_MEMORY outputs may hold anything.
  * - Outputs overlap nothing else, unless it is said. Overlaps that a function notices are FASTNN_BAD_ARGUMENT, others give wrong numbers.
  *
  * This header is the description from which the table, fastnn.capi's signatures, the docs and the tests are made. To add a function: give it a pointer
