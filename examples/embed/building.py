@@ -38,11 +38,24 @@ def extension(name, sources, compiler="cc", flags=(), includes=()):
         skip(compiler[0])
     if not (Path(sysconfig.get_paths()["include"]) / "Python.h").exists():
         skip("the headers of Python")
-    shared = ["-bundle", "-undefined", "dynamic_lookup"] if sys.platform == "darwin" else ["-shared"]
+    shared = (
+        ["-bundle", "-undefined", "dynamic_lookup"] if sys.platform == "darwin" else ["-shared"]
+    )
     folders = [fastnn.get_include(), sysconfig.get_paths()["include"], *includes]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}{sysconfig.get_config_var('EXT_SUFFIX')}"
-        command(*compiler, "-O2", "-fPIC", "-pthread", *shared, *flags, *(f"-I{f}" for f in folders), *map(str, sources), "-o", str(path))
+        command(
+            *compiler,
+            "-O2",
+            "-fPIC",
+            "-pthread",
+            *shared,
+            *flags,
+            *(f"-I{f}" for f in folders),
+            *map(str, sources),
+            "-o",
+            str(path),
+        )
         spec = importlib.util.spec_from_file_location(name, path)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)

@@ -150,7 +150,9 @@ _header = HEADER.read_text(encoding="utf-8")
 ABI_VERSION = _number("FASTNN_ABI_VERSION", _header)
 API_VERSION = _number("FASTNN_API_VERSION", _header)
 _functions = {f.name: f for f in parse(_header)}
-_capsules = dict(zip(_functions, map(_checked, _functions.values(), repeat(_exported())), strict=True))
+_capsules = dict(
+    zip(_functions, map(_checked, _functions.values(), repeat(_exported())), strict=True)
+)
 _C_API = _capi.new_capsule(
     _capi.new_table(
         ABI_VERSION,

@@ -60,9 +60,15 @@ def test_changes_of_what_was_published_are_noticed():
     functions = list(capi.functions().values())
     problems = tool().problems
     wrong = functions[3]._replace(arguments=functions[3].arguments[1:])
-    assert "gemm_f32 was int (int64_t" in problems([*functions[:3], wrong, *functions[4:]], 1, before)[0]
+    assert (
+        "gemm_f32 was int (int64_t"
+        in problems([*functions[:3], wrong, *functions[4:]], 1, before)[0]
+    )
     assert "neither move nor go" in problems(functions[:-1], 1, before)[0]
-    assert "neither move nor go" in problems([functions[1], functions[0], *functions[2:]], 1, before)[0]
+    assert (
+        "neither move nor go"
+        in problems([functions[1], functions[0], *functions[2:]], 1, before)[0]
+    )
     assert "needs an API above" in problems([*functions, functions[0]], 1, before)[0]
     assert problems([*functions, functions[0]._replace(api=99)], 1, before) == []
     assert problems(functions[:3], 2, before) == []
@@ -89,7 +95,9 @@ def test_a_signature_that_differs_from_the_kernels_is_noticed():
     function = capi.functions()["softmax_f32"]
     assert capi._checked(function, exported) is exported["softmax_f32"]
     wrong = function._replace(arguments=(("int", "rows"), *function.arguments[1:]))
-    with pytest.raises(ImportError, match=r"softmax_f32 is int \(int64_t.*but fastnn.h has int \(int,"):
+    with pytest.raises(
+        ImportError, match=r"softmax_f32 is int \(int64_t.*but fastnn.h has int \(int,"
+    ):
         capi._checked(wrong, exported)
     with pytest.raises(ImportError, match="no kernel exports softmin"):
         capi._checked(function._replace(name="softmin"), exported)

@@ -51,7 +51,14 @@ def test_a_plan_computes_what_the_model_computes(activation, rows, real, rng):
 
 
 @pytest.mark.parametrize(
-    ("sizes", "rows"), [((3, 1), 9), ((17, 64, 64, 6), 1000), ((70, 400, 300, 9), 300), ((1, 1, 1), 5), ((600, 1100, 40), 3)]
+    ("sizes", "rows"),
+    [
+        ((3, 1), 9),
+        ((17, 64, 64, 6), 1000),
+        ((70, 400, 300, 9), 300),
+        ((1, 1, 1), 5),
+        ((600, 1100, 40), 3),
+    ],
 )
 @pytest.mark.parametrize("batch_max", [1, 3, 1024])
 def test_sizes_strips_and_workspaces(sizes, rows, batch_max, real, rng):
@@ -60,7 +67,9 @@ def test_sizes_strips_and_workspaces(sizes, rows, batch_max, real, rng):
     close(model.freeze(batch_max)(x), reference(model, x), real)
 
 
-@pytest.mark.parametrize(("sizes", "rows"), [((64, 256, 64), 700), ((500, 900, 900, 5), 4), ((40, 1500, 8), 200)])
+@pytest.mark.parametrize(
+    ("sizes", "rows"), [((64, 256, 64), 700), ((500, 900, 900, 5), 4), ((40, 1500, 8), 200)]
+)
 def test_same_bits_for_any_number_of_threads(sizes, rows, real, rng):
     plan = nn.MLP(sizes, "gelu", dtype=real, rng=0).freeze()
     x = rng.standard_normal((rows, sizes[0])).astype(real)
@@ -159,7 +168,7 @@ def test_wrong_inputs(real):
     for wrong in WRONG_TYPES:
         with pytest.raises(TypeError, match="Plan: x"):
             plan(wrong)
-    with pytest.raises(TypeError, match="x is of float.* but the weights of float"):
+    with pytest.raises(TypeError, match=r"x is of float.* but the weights of float"):
         plan(np.ones((2, 3), other))
     for shape in [(2, 4), (), (3, 2), (2, 3, 4)]:
         with pytest.raises(ValueError, match=r"x must be \(\.\.\., 3\), not"):
@@ -185,7 +194,7 @@ def test_what_cannot_be_frozen():
 
     linear = nn.Linear(2, 2, rng=0)
     for model in (nn.Residual(linear), Own(linear), nn.Sequential(linear, nn.Residual(linear))):
-        with pytest.raises(TypeError, match="(Residual|Own) has no place in a plan; Linear"):
+        with pytest.raises(TypeError, match=r"(Residual|Own) has no place in a plan; Linear"):
             model.freeze()
     with pytest.raises(ValueError, match="first step must be a layer"):
         nn.Sequential(nn.ReLU(), linear).freeze()

@@ -24,7 +24,10 @@ scores = np.full((SENTENCES, CLASSES), np.nan, np.float32)
 with extension("sentences", [HERE / "sentences.c"], flags=["-Wall", "-Wextra"]) as sentences:
     plan = model.freeze(32)
     sentences.score(plan, table, tokens, starts, scores)
-    means = [table[tokens[a:b]].mean(axis=0) if b > a else np.zeros(WIDTH, np.float32) for a, b in zip(starts, starts[1:])]  # noqa: B905, RUF007
+    means = [
+        table[tokens[a:b]].mean(axis=0) if b > a else np.zeros(WIDTH, np.float32)
+        for a, b in zip(starts, starts[1:])
+    ]
     np.testing.assert_allclose(scores, fastnn.softmax(model(np.array(means))), rtol=1e-4, atol=1e-6)
     tokens[7] = VOCABULARY
     try:

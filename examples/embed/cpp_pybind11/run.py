@@ -19,12 +19,19 @@ features = rng.standard_normal((100, 12)).astype(np.float32)
 items = rng.standard_normal((700, 24)).astype(np.float32)
 tower = fastnn.nn.MLP((12, 32, 24), "gelu", rng=0)
 flags = ["-std=c++17", "-fvisibility=hidden", "-Wall", "-Wextra"]
-with extension("recommend", [HERE / "recommend.cpp"], "c++", flags, [pybind11.get_include()]) as module:
+with extension(
+    "recommend", [HERE / "recommend.cpp"], "c++", flags, [pybind11.get_include()]
+) as module:
     users = tower.freeze()(features)
     best = module.recommend_for(tower.freeze(), features, items, 5)
     scores = users.astype(np.float64) @ items.T
-    np.testing.assert_allclose(np.take_along_axis(scores, best, 1), -np.sort(-scores, axis=1)[:, :5], rtol=1e-4, atol=1e-5)
-    for wrong in (lambda: module.recommend(users, items[:, :3].copy(), 5), lambda: module.recommend_for(3, features, items, 5)):
+    np.testing.assert_allclose(
+        np.take_along_axis(scores, best, 1), -np.sort(-scores, axis=1)[:, :5], rtol=1e-4, atol=1e-5
+    )
+    for wrong in (
+        lambda: module.recommend(users, items[:, :3].copy(), 5),
+        lambda: module.recommend_for(3, features, items, 5),
+    ):
         try:
             wrong()
         except (ValueError, TypeError, AttributeError):

@@ -24,12 +24,12 @@ def cythonized(source, folder):
 
 def all_kernels():
     """Source of a module that takes the address of every function of the table."""
-    where = {}
+    functions, where = fastnn.capi.functions(), {}
     for name, module in sys.modules.items():
         if name.startswith("fastnn.kernels."):
             where.update(dict.fromkeys(getattr(module, "__pyx_capi__", ()), name))
-    lines = [f"from {where[name]} cimport {name} as fn_{name}" for name in fastnn.capi.functions()]
-    pairs = ", ".join(f"{name!r}: <size_t>&fn_{name}" for name in fastnn.capi.functions())
+    lines = [f"from {where[name]} cimport {name} as fn_{name}" for name in functions]
+    pairs = ", ".join(f"{name!r}: <size_t><void*>fn_{name}" for name in functions)
     return "\n".join([*lines, f"addresses = {{{pairs}}}"]) + "\n"
 
 
@@ -39,7 +39,10 @@ with tempfile.TemporaryDirectory() as folder:
         rng = np.random.default_rng(0)
         starts = np.concatenate([[0], np.cumsum(rng.integers(0, 40, 200))]).astype(np.int64)
         x = rng.standard_normal((starts[-1], 32)).astype(np.float32)
-        query, out = rng.standard_normal(32).astype(np.float32), np.full((200, 32), np.nan, np.float32)
+        query, out = (
+            rng.standard_normal(32).astype(np.float32),
+            np.full((200, 32), np.nan, np.float32),
+        )
         sets.pool(x, starts, query, out)
         for i in range(200):
             own = x[starts[i] : starts[i + 1]].astype(np.float64)
@@ -49,6 +52,8 @@ with tempfile.TemporaryDirectory() as folder:
     every = Path(folder) / "every.pyx"
     every.write_text(all_kernels())
     with extension("every", [cythonized(every, folder)], includes=includes) as module:
-        assert module.addresses == {name: fastnn.capi.address(name) for name in fastnn.capi.functions()}
+        assert module.addresses == {
+            name: fastnn.capi.address(name) for name in fastnn.capi.functions()
+        }
     count = len(re.findall("cimport", every.read_text()))
     print(f"cython: 200 sets pooled; {count} functions cimported")

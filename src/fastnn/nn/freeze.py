@@ -52,17 +52,19 @@ def _steps(model: Module) -> Iterator[tuple[Any, ...]]:
     if isinstance(model, Sequential) and kind.__call__ is Sequential.__call__:
         for layer in model:
             yield from _steps(layer)
-    elif kind is Linear:
+    elif isinstance(model, Linear) and kind is Linear:  # a subclass may do something else
         bias = None if model.bias is None else model.bias.data
         yield model.weight.data, bias, model.activation
-    elif kind is GELU:
+    elif isinstance(model, GELU) and kind is GELU:
         yield ("gelu" if model.approximate is None else "gelu_tanh",)
     elif kind in _ACTIVATIONS:
         yield (_ACTIVATIONS[kind],)
     elif kind is Dropout:
         return
     else:
-        known = ", ".join(["Linear", "Dropout", "GELU", *(layer.__name__ for layer in _ACTIVATIONS)])
+        known = ", ".join(
+            ["Linear", "Dropout", "GELU", *(layer.__name__ for layer in _ACTIVATIONS)]
+        )
         raise TypeError(
             f"freeze: {kind.__name__} has no place in a plan; {known} and Sequential of them have"
         )
