@@ -224,7 +224,7 @@ def ctypes(name: str) -> Any:
     """
     function = _function(name)
     types = [_C_TYPES[kind] for kind, _ in function.arguments]
-    made = _ctypes.CFUNCTYPE(_C_TYPES[function.result], *types)(address(name))
+    made: Any = _ctypes.CFUNCTYPE(_C_TYPES[function.result], *types)(address(name))
     made.__name__ = f"fastnn_{name}"
     made.__doc__ = f"{function.prototype}\n\n{function.contract}"
     return made

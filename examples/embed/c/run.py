@@ -1,6 +1,7 @@
 """Score ragged sentences in a C extension."""
 
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -26,7 +27,7 @@ with extension("sentences", [HERE / "sentences.c"], flags=["-Wall", "-Wextra"]) 
     sentences.score(plan, table, tokens, starts, scores)
     means = [
         table[tokens[a:b]].mean(axis=0) if b > a else np.zeros(WIDTH, np.float32)
-        for a, b in zip(starts, starts[1:])
+        for a, b in pairwise(starts)
     ]
     np.testing.assert_allclose(scores, fastnn.softmax(model(np.array(means))), rtol=1e-4, atol=1e-6)
     tokens[7] = VOCABULARY
