@@ -35,12 +35,16 @@ static wide exact_gelu(wide z) {
 
 static wide gelu_tanh_argument(wide z) { return (wide)1.59576912160573071176L * (z + (wide)0.044715L * z * z * z); }
 
-enum { EXP, ONE_MINUS_EXP, SIGMOID, TANH, ERF, LOG, LOG1P, SOFTPLUS, GELU, GELU_TANH, SILU, FUNCTIONS };
+/* exp2 is for weights: no positive arguments, and no subnormal results, which only AVX-512 has. */
+static wide exp2_argument(wide x) { return x > REAL_MAX_EXP - 1 || x < 1 - REAL_MAX_EXP ? 0 : -(x < 0 ? -x : x); }
+
+enum { EXP, EXP2, ONE_MINUS_EXP, SIGMOID, TANH, ERF, LOG, LOG1P, SOFTPLUS, GELU, GELU_TANH, SILU, FUNCTIONS };
 
 static wide exact(int function, wide x) {
     switch (function) {
     case EXP: return WIDE(exp)(x);
     case ONE_MINUS_EXP: return -WIDE(expm1)(-WIDE(fabs)(x));
+    case EXP2: return WIDE(exp2)(exp2_argument(x));
     case SIGMOID: return exact_sigmoid(x);
     case TANH: return WIDE(tanh)(x);
     case ERF: return WIDE(erf)(x);
@@ -57,6 +61,7 @@ static vec ours(int function, vec x) {
     switch (function) {
     case EXP: return exp_vec(x);
     case ONE_MINUS_EXP: return one_minus_exp(abs_vec(x));
+    case EXP2: return exp2_vec(choose(abs_vec(x) > REAL_MAX_EXP - 1, (vec){0}, -abs_vec(x)));
     case SIGMOID: return sigmoid_vec(x);
     case TANH: return tanh_vec(x);
     case ERF: return erf_vec(x);

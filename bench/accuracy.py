@@ -23,6 +23,7 @@ from typing import Any
 SOURCE = Path(__file__).with_name("accuracy.c")
 FUNCTIONS = (
     "exp",
+    "exp2",
     "one_minus_exp",
     "sigmoid",
     "tanh",

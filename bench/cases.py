@@ -60,7 +60,8 @@ class Case:
         weight's size bounds it long before the FMA peak does.
         """
         limit = self.operation.limit
-        return "read" if limit == "fma" and self.shape[0] == 1 else limit
+        row = self.shape[0] == 1 and self.kernel in BASIC_OPERATIONS
+        return "read" if limit == "fma" and row else limit
 
     @property
     def flops(self) -> int:

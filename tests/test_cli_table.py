@@ -2,7 +2,10 @@
 
 import csv
 import io
+import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -322,6 +325,33 @@ def test_a_model_whose_training_went_wrong(trained, directory, capsys):
     save(model, "model", metadata={METADATA_KEY: described})
     write("new.csv", ["length", "colour"], [[1, "red"]])
     assert_refused(capsys, ["predict", "model", "new.csv"], "gives NaN for line 2")
+
+
+@pytest.mark.filterwarnings("default:the loss of epoch:RuntimeWarning")
+def test_a_loss_of_nan_is_one_line_on_stderr(directory, capsys):
+    write("flowers.csv", *flowers())
+    code, lines, err = run(
+        capsys, "train", "csv", "flowers.csv", "--target", "kind", "--lr", 1e30, "--epochs", 3
+    )
+    assert code == 0 and lines[-1] == "model saved to model.safetensors"
+    assert re.fullmatch(r"fastnn: warning: the loss of epoch [12] is (nan|inf)[^\n]+\n", err), err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes as POSIX has them")
+def test_as_a_program(trained, directory):
+    write("flowers.csv", *flowers())
+    command = [sys.executable, "-m", "fastnn", "predict", trained / "flowers", "flowers.csv"]
+    for _ in range(2):
+        ended = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        ended.stdout.close()
+        assert (ended.stderr.read(), ended.wait()) == (b"", 141)
+        ended.stderr.close()
+    write("flowers.csv", ["größe", "kind"], [[i, "ab"[i % 2]] for i in range(20)])
+    train = [*command[:3], "train", "csv", "flowers.csv", "--target", "größe"]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(train, capture_output=True, text=True, env=environment)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+    assert "'ascii' codec can't encode" in done.stderr and not os.path.exists("model.safetensors")
 
 
 def test_digits_as_a_table(directory, capsys):

@@ -2,6 +2,7 @@
 
 exp    exp(x) = 2^n exp(r) with n = round(x / ln 2) and r = x - n ln 2, |r| <= ln 2 / 2, and exp(r) = 1 + r + r^2 q(r).
        ln 2 is split in two so that n * LN2_HI is exact for every n that occurs.
+exp2   2^x = 2^n 2^r with n = round(x) and r = x - n, exact, and 2^r = 1 + r q(r).
 tanh   tanh(t) = t + t s T(s) with s = t^2, for t below TANH_SMALL.
 erf    erf(t) = t + t E(s) with s = t^2, for t below 1.
 tail   the upper tail of the normal distribution: Phi(-t) = exp(-t^2 / 2) P(t) / Q(t) for 0 <= t <= TAIL_LARGEST, where t Phi(-t) and t phi(t) round to 0.
@@ -74,6 +75,17 @@ def exp_constants(bits, degree, hi_bits):
     print_array("EXP_Q", c, bits)
 
 
+def exp2_constants(bits, degree):
+    def q(r):
+        return mp.expm1(r * mp.log(2)) / r if abs(r) > mp.mpf("1e-30") else mp.log(2)
+
+    half = mp.mpf("0.5")
+    c = rounded(polynomial(q, -half, half, degree), bits)
+    error = worst(lambda r: 1 + r * horner(c, r), lambda r: mp.mpf(2) ** r, -half, half, bits)
+    print(f"/* exp2: {error} */")
+    print_array("EXP2_Q", c, bits)
+
+
 def tanh_constants(bits, degree, small):
     def t(s):
         x = mp.sqrt(s)
@@ -142,10 +154,11 @@ def log_constants(bits, name, degree, low, high):
     print_array(name, c, bits)
 
 
-def derive(bits, hi_bits, tail_largest, exp, tanh, erf, tail, log, log1p):
-    """Print the constants for so many bits; the last six are the degrees of the polynomials."""
+def derive(bits, hi_bits, tail_largest, exp, exp2, tanh, erf, tail, log, log1p):
+    """Print the constants for so many bits; the last seven are the degrees of the polynomials."""
     print(f"/* ---- {bits} bits ---- */")
     exp_constants(bits, exp, hi_bits)
+    exp2_constants(bits, exp2)
     tanh_constants(bits, tanh, "0.625")
     erf_constants(bits, erf)
     tail_constants(bits, tail, mp.mpf(tail_largest))
@@ -155,6 +168,6 @@ def derive(bits, hi_bits, tail_largest, exp, tanh, erf, tail, log, log1p):
 
 if __name__ == "__main__":
     # |n| <= 159: 8 bits and 15 make 23
-    derive(24, 15, "14.75", exp=4, tanh=5, erf=6, tail=5, log=3, log1p=4)
+    derive(24, 15, "14.75", exp=4, exp2=5, tanh=5, erf=6, tail=5, log=3, log1p=4)
     # |n| <= 1090: 11 bits and 41 make 52
-    derive(53, 41, "38.75", exp=9, tanh=11, erf=13, tail=11, log=6, log1p=9)
+    derive(53, 41, "38.75", exp=9, exp2=11, tanh=11, erf=13, tail=11, log=6, log1p=9)

@@ -1,1 +1,1 @@
-"""Tasks with a published result, trained from start to end."""
+"""Whole tasks, trained from start to end: accuracy and time beside other libraries and published results."""

@@ -7,17 +7,23 @@ loop, `fastnn.data` a data set to begin with.
 
 import importlib
 from pathlib import Path
+from typing import Any
 
 from . import kernels
 from ._version import __version__
 from .kernels import (
     PackedMatrix,
+    Plan,
     add_norm,
     add_norm_backward,
+    attention,
+    attention_backward,
     build_info,
     cross_entropy,
     dropout,
     dropout_backward,
+    embedding,
+    embedding_backward,
     frobenius_norm,
     gelu,
     gelu_backward,
@@ -25,11 +31,16 @@ from .kernels import (
     get_num_threads,
     layer_norm,
     layer_norm_backward,
+    leaky_relu,
+    leaky_relu_backward,
+    linear_backward,
     log_softmax,
     log_softmax_backward,
     matmul,
     num_threads,
     pack,
+    prelu,
+    prelu_backward,
     relu,
     relu_backward,
     rms_norm,
@@ -41,12 +52,15 @@ from .kernels import (
     silu_backward,
     softmax,
     softmax_backward,
+    softplus,
+    softplus_backward,
+    squared_norm,
     tanh,
     tanh_backward,
 )
 
 # Loaded when they are first used, so that `import fastnn` costs little more than NumPy.
-_MODULES = ("capi", "data", "nn", "optim", "plot", "train")
+_MODULES = ("capi", "data", "nn", "optim", "plot", "sklearn", "train")
 _FUNCTIONS = {
     "asarray": "interop",
     "fit": "train",
@@ -59,13 +73,18 @@ _FUNCTIONS = {
 
 __all__ = [
     "PackedMatrix",
+    "Plan",
     "__version__",
     "add_norm",
     "add_norm_backward",
+    "attention",
+    "attention_backward",
     "build_info",
     "cross_entropy",
     "dropout",
     "dropout_backward",
+    "embedding",
+    "embedding_backward",
     "frobenius_norm",
     "gelu",
     "gelu_backward",
@@ -77,9 +96,14 @@ __all__ = [
     "log_softmax_backward",
     "layer_norm",
     "layer_norm_backward",
+    "leaky_relu",
+    "leaky_relu_backward",
+    "linear_backward",
     "matmul",
     "num_threads",
     "pack",
+    "prelu",
+    "prelu_backward",
     "relu",
     "relu_backward",
     "rms_norm",
@@ -91,6 +115,9 @@ __all__ = [
     "silu_backward",
     "softmax",
     "softmax_backward",
+    "softplus",
+    "softplus_backward",
+    "squared_norm",
     "tanh",
     "tanh_backward",
     *_MODULES,
@@ -103,7 +130,7 @@ def get_include() -> str:
     return str(Path(__file__).parent / "include")
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"{__name__}.{name}")
     if name in _FUNCTIONS:
@@ -111,5 +138,5 @@ def __getattr__(name):
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted(__all__)

@@ -43,17 +43,23 @@ def check_plot(path: PathLike) -> None:
     check_writable(path)
 
 
-def loss_curve(history: History, path: PathLike, *, validation_label: str = "validation") -> None:
+def loss_curve(
+    history: History, path: PathLike | None = None, *, validation_label: str = "validation"
+) -> Any:
     """Draw loss and accuracy (if there is one) over the epochs of a training run.
 
     Parameters
     ----------
     history : History
         With at least one finished epoch.
-    path : path-like
+    path : path-like, optional
         Ending in .png, .svg or .pdf. Written atomically.
     validation_label : str
         What the curves of the validation data are called.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
 
     Raises
     ------
@@ -64,7 +70,7 @@ def loss_curve(history: History, path: PathLike, *, validation_label: str = "val
     OSError
         The file cannot be written.
     """
-    suffix = _format(path)
+    suffix = None if path is None else _format(path)
     if not history.epoch:
         raise ValueError("there is no finished epoch to draw")
     figure = _new_figure()
@@ -84,6 +90,8 @@ def loss_curve(history: History, path: PathLike, *, validation_label: str = "val
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
-    picture = io.BytesIO()
-    figure.savefig(picture, format=suffix)
-    write_atomically(path, picture.getvalue())
+    if path is not None:
+        picture = io.BytesIO()
+        figure.savefig(picture, format=suffix)
+        write_atomically(path, picture.getvalue())
+    return figure

@@ -57,6 +57,24 @@ static PyObject *bad_calls(PyObject *module, PyObject *object) {
     CALL("norm: n < 0", fastnn_frobenius_norm_f64(-3, d, &loss));
     CALL("sgd: no g", fastnn_sgd_f32(4, y, NULL, NULL, 1, 0, 0, 0, 1));
     CALL("adam: n < 0", fastnn_adam_f32(-4, y, x, x, x, 1, 1, 1, 1, 1, 0, 0, 1));
+    const int64_t sizes[7] = {1, 2, 1, 4, 4, 4, 4}, strides[3] = {32, 16, 4}, bad[7] = {1, 3, 2, 4, 4, 4, 4};
+#define ATTENTION(sizes, q, out, mask_kind, p) \
+    fastnn_attention_f32(sizes, q, strides, x, strides, x, strides, out, strides, NULL, 0.5, 0, NULL, NULL, mask_kind, NULL, NULL, p, 0, 0)
+    CALL("attention: no sizes", ATTENTION(NULL, x, y, 0, 0.0));
+    CALL("attention: no q", ATTENTION(sizes, NULL, y, 0, 0.0));
+    CALL("attention: no out", ATTENTION(sizes, x, NULL, 0, 0.0));
+    CALL("attention: heads", ATTENTION(bad, x, y, 0, 0.0));
+    CALL("attention: no mask", ATTENTION(sizes, x, y, FASTNN_BOOLEAN_MASK, 0.0));
+    CALL("attention: unknown mask", ATTENTION(sizes, x, y, 7, 0.0));
+    CALL("attention: probability", ATTENTION(sizes, x, y, 0, 1.5));
+    CALL("attention_backward: no lse", fastnn_attention_backward_f32(sizes, x, x, strides, x, strides, x, strides, x, strides, NULL, y, y + 64, y + 128, 0.5, 0,
+                                                                     NULL, NULL, 0, NULL, NULL, 0, 0, 0));
+    CALL("embedding: id", fastnn_embedding_f32(4, 9, 4, targets, x, 4, 1, y, 4));
+    CALL("layer_norm: eps", fastnn_layer_norm_f32(0, 4, 4, x, 4, NULL, 0, 0, 0, 0, NULL, NULL, 0, NULL, 0, y, 4, NULL));
+    CALL("dropout: p", fastnn_dropout_f32(4, 4, x, 4, NULL, 0, -1, 0, 0, y, 4));
+    CALL("loss: kind", fastnn_loss_f32(9, 4, x, x, NULL, 1, NULL, 1, 1, 1, y, NULL, &loss));
+    CALL("masked_softmax: length", fastnn_masked_softmax_f32(4, 4, x, 4, targets, 1, y, 4));
+    CALL("prelu: no a", fastnn_prelu_f32(1, 4, 4, x, 4, NULL, y, 4));
     CALL("plan: none", fastnn_plan_run(NULL, x, y, 1));
     CALL("plan: no x", fastnn_plan_run(plan, NULL, y, 1));
     CALL("plan: no y", fastnn_plan_run(plan, x, NULL, 1));
@@ -75,22 +93,22 @@ static PyObject *bad_calls(PyObject *module, PyObject *object) {
 }
 
 /* What each of some threads computes over and over, and must always find the same. */
-enum { N = 40, COLS = 1000, ROWS = 5 };
+enum { N = 40, COLS = 1000, ROWS = 5, HEADS = 2, QUERIES = 20, WIDTH = 16, ATTENDED = HEADS * QUERIES * WIDTH };
 struct work {
     const fastnn_plan *plan;
     int64_t n_in, n_out;
     int turns, limit, status, wrong;
     const float *first; /* the results of the first, serial, turn */
-    float *a, *x, *gemm, *softmax, *y;
+    float *a, *x, *gemm, *softmax, *attention, *y;
 };
 
-static int64_t results(const struct work *w) { return N * N + ROWS * COLS + ROWS * w->n_out; }
+static int64_t results(const struct work *w) { return N * N + ROWS * COLS + ATTENDED + ROWS * w->n_out; }
 
 static int work_alloc(struct work *w) {
     const int64_t inputs = N * N + ROWS * (w->n_in > COLS ? w->n_in : COLS);
     w->a = malloc(sizeof(float) * (inputs + results(w)));
     if (!w->a) return -1;
-    w->x = w->a + N * N, w->gemm = w->a + inputs, w->softmax = w->gemm + N * N, w->y = w->softmax + ROWS * COLS;
+    w->x = w->a + N * N, w->gemm = w->a + inputs, w->softmax = w->gemm + N * N, w->attention = w->softmax + ROWS * COLS, w->y = w->attention + ATTENDED;
     for (int64_t i = 0; i < inputs; i++) w->a[i] = (float)((i * 7919) % 1000) / 500 - 1;
     return 0;
 }
@@ -98,6 +116,10 @@ static int work_alloc(struct work *w) {
 static int turn(struct work *w) {
     int status = fastnn_gemm_f32(N, N, N, 1, w->a, N, 1, w->a, 1, N, 0, w->gemm, N, 1, w->x, FASTNN_TANH, NULL);
     if (!status) status = fastnn_softmax_f32(ROWS, COLS, w->x, COLS, w->softmax, COLS);
+    const int64_t sizes[7] = {1, HEADS, HEADS, QUERIES, QUERIES, WIDTH, WIDTH}, strides[3] = {ATTENDED, QUERIES * WIDTH, WIDTH};
+    if (!status)
+        status = fastnn_attention_f32(sizes, w->x, strides, w->x + ATTENDED, strides, w->x + 2 * ATTENDED, strides, w->attention, strides, NULL, 0.25, 1,
+                                      NULL, NULL, FASTNN_NO_MASK, NULL, NULL, 0, 0, 0);
     if (!status) status = fastnn_plan_run(w->plan, w->x, w->y, ROWS);
     return status;
 }

@@ -82,9 +82,32 @@ def test_linear_with_strided_input_and_gradient():
 
 @pytest.mark.parametrize("shape", [(5,), (3, 4), (2, 3, 4)])
 @pytest.mark.parametrize(
-    "layer", [nn.ReLU(), nn.Tanh(), nn.Sigmoid(), nn.SiLU(), nn.GELU(), nn.GELU("tanh")], ids=repr
+    "layer",
+    [
+        nn.ReLU(),
+        nn.Tanh(),
+        nn.Sigmoid(),
+        nn.SiLU(),
+        nn.GELU(),
+        nn.GELU("tanh"),
+        nn.Softplus(),
+        nn.LeakyReLU(),
+        nn.LeakyReLU(0.0),
+        nn.LeakyReLU(-0.3),
+        nn.LeakyReLU(2.0),
+        nn.PReLU(dtype=np.float64),
+        nn.PReLU(init=-0.5, dtype=np.float64),
+    ],
+    ids=repr,
 )
 def test_activation_layers(layer, shape):
+    check_gradients(layer, away_from_zero(np.random.default_rng(4), shape))
+
+
+@pytest.mark.parametrize("shape", [(4,), (3, 4), (2, 3, 4)])
+def test_prelu_with_a_slope_for_each_column(shape):
+    layer = nn.PReLU(4, dtype=np.float64)
+    layer.weight.data[...] = [0.25, -0.5, 0.0, 2.0]
     check_gradients(layer, away_from_zero(np.random.default_rng(4), shape))
 
 
@@ -96,8 +119,9 @@ def test_residual(shape):
 
 
 @pytest.mark.parametrize("shape", [(5,), (3, 4), (2, 3, 4)])
-def test_softmax(shape):
-    check_gradients(nn.Softmax(), np.random.default_rng(5).normal(size=shape))
+@pytest.mark.parametrize("layer", [nn.Softmax(), nn.LogSoftmax()], ids=repr)
+def test_softmax(layer, shape):
+    check_gradients(layer, np.random.default_rng(5).normal(size=shape))
 
 
 def test_models():
@@ -136,6 +160,8 @@ def test_calls_of_one_layer_do_not_disturb_each_other():
         nn.ReLU,
         nn.GELU,
         nn.Softmax,
+        nn.LeakyReLU,
+        nn.PReLU,
         lambda: nn.MLP((4, 5, 4), rng=0),
     ],
 )
@@ -209,6 +235,7 @@ def test_activations_against_pytorch(real):
         "tanh": torch.tanh,
         "sigmoid": torch.sigmoid,
         "silu": f.silu,
+        "softplus": f.softplus,
     }
     x = np.random.default_rng(16).normal(0, 3, (20, 5)).astype(real)
     tolerance = 1e-6 if real == np.float32 else 1e-13

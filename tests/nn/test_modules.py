@@ -35,6 +35,7 @@ def test_activations_are_the_same_in_a_linear_layer_and_after_it(real):
         "tanh": nn.Tanh(),
         "sigmoid": nn.Sigmoid(),
         "silu": nn.SiLU(),
+        "softplus": nn.Softplus(),
     }
     for activation, layer in layers.items():
         fused = nn.Linear(6, 4, activation=activation, dtype=real, rng=0)
@@ -48,6 +49,33 @@ def test_softmax_rows_are_probabilities():
     y = nn.Softmax()(np.array([[1.0, 2.0, 3.0], [1000.0, 1000.0, -1000.0]]))
     np.testing.assert_allclose(y.sum(axis=-1), 1, rtol=1e-12)
     np.testing.assert_allclose(y[1], [0.5, 0.5, 0], atol=1e-12)
+
+
+def test_log_softmax_is_finite_where_softmax_is_zero():
+    x = np.array([[1.0, 2.0, 3.0], [1000.0, 1000.0, -1000.0]])
+    y = nn.LogSoftmax()(x)
+    np.testing.assert_allclose(y[0], np.log(nn.Softmax()(x[0])), rtol=1e-14)
+    np.testing.assert_allclose(y[1], [-np.log(2), -np.log(2), -2000 - np.log(2)], rtol=1e-14)
+
+
+def test_slopes_below_zero(real):
+    x = np.array([[-2, 3, -1], [0, -4, np.nan]], real)
+    np.testing.assert_array_equal(
+        nn.LeakyReLU(0.5)(x), np.array([[-1, 3, -0.5], [0, -2, np.nan]], real)
+    )
+    layer = nn.PReLU(3, dtype=real)
+    assert (layer.weight.data == 0.25).all()
+    layer.weight.data[...] = [0.5, 1, -2]
+    expected = np.array([[-1, 3, 2], [0, -4, np.nan]], real)
+    np.testing.assert_array_equal(layer(x), expected)
+    y, ctx = layer.forward(x)
+    np.testing.assert_array_equal(y, expected)
+    layer.backward(np.ones_like(x), ctx)
+    np.testing.assert_array_equal(layer.weight.grad, np.array([-2, -4, np.nan], real))
+    with pytest.raises(ValueError, match=r"prelu: a must have the shape .*\(4,\), not \(3,\)"):
+        layer(np.zeros((2, 4), real))
+    with pytest.raises(TypeError, match="prelu"):
+        layer(x.astype(np.float16))
 
 
 def test_xavier_uniform_fills_its_range():
@@ -92,7 +120,9 @@ def test_linear_names_what_is_wrong_with_its_input(x, error, message):
             call(x)
 
 
-@pytest.mark.parametrize("layer", [nn.Linear(3, 3, rng=0), nn.ReLU(), nn.GELU(), nn.Softmax()])
+@pytest.mark.parametrize(
+    "layer", [nn.Linear(3, 3, rng=0), nn.ReLU(), nn.GELU(), nn.Softmax(), nn.PReLU()]
+)
 def test_a_gradient_of_another_shape_is_refused(layer):
     y, ctx = layer.forward(np.ones((2, 3), np.float32))
     with pytest.raises(ValueError, match=r"\(3, 2\).*\(2, 3\)"):
@@ -110,6 +140,11 @@ def test_a_gradient_of_another_shape_is_refused(layer):
         (lambda: nn.Linear(2, True), TypeError, "out_features"),
         (lambda: nn.Linear(2, 2, activation="swish"), ValueError, "'swish'"),
         (lambda: nn.GELU("erf"), ValueError, "approximate must be None or 'tanh', got 'erf'"),
+        (lambda: nn.LeakyReLU("0.1"), TypeError, "slope must be a number, got '0.1'"),
+        (lambda: nn.LeakyReLU(np.nan), ValueError, "slope must be finite, got nan"),
+        (lambda: nn.PReLU(0), ValueError, "num_parameters must be at least 1, got 0"),
+        (lambda: nn.PReLU(init=np.inf), ValueError, "init must be finite, got inf"),
+        (lambda: nn.PReLU(dtype=np.int32), TypeError, "int32"),
         (lambda: nn.Linear(2, 2, dtype=np.float16), TypeError, "float16"),
         (lambda: nn.MLP((3,)), ValueError, "at least two"),
         (lambda: nn.MLP((3, 0, 2)), ValueError, r"sizes\[1\]"),
@@ -197,6 +232,8 @@ def test_nan_and_infinity_come_through():
         lambda: nn.Sequential(nn.Sequential(nn.MLP((3, 3), rng=0)), nn.ReLU()),
         lambda: nn.Residual(nn.Sequential(nn.Residual(nn.Linear(3, 3, rng=0)), nn.Tanh())),
         lambda: nn.Sequential(nn.GELU(), nn.GELU("tanh"), nn.Tanh(), nn.Sigmoid(), nn.SiLU()),
+        lambda: nn.Sequential(nn.Softplus(), nn.LeakyReLU(0.2), nn.PReLU(3), nn.LogSoftmax()),
+        lambda: nn.PReLU(dtype=np.float64),
     ],
 )
 def test_build_makes_the_architecture_of_a_config_again(make):
@@ -225,6 +262,8 @@ LINEAR = nn.Linear(3, 2, rng=0).config()
         ({"type": ["Linear"]}, "unknown type"),
         ({}, "None"),
         ({"type": "ReLU", "slope": 1}, "slope"),
+        ({"type": "LeakyReLU", "slope": 1}, "slope cannot be 1"),
+        ({"type": "PReLU", "num_parameters": 0, "dtype": "float32"}, "at least 1, got 0"),
         ({"type": "GELU"}, "approximate"),
         ({"type": "GELU", "approximate": "erf"}, "'erf'"),
         ({"type": "Linear", "in_features": 3}, "needs the fields"),

@@ -10,7 +10,7 @@ import pytest
 from fastnn import nn
 from fastnn.nn.linear import ACTIVATIONS
 
-ALONE = (nn.ReLU(), nn.Tanh(), nn.Sigmoid(), nn.SiLU(), nn.GELU(), nn.GELU("tanh"))
+ALONE = (nn.ReLU(), nn.Tanh(), nn.Sigmoid(), nn.SiLU(), nn.GELU(), nn.GELU("tanh"), nn.Softplus())
 
 
 def make(real, activation="relu", bias=True):

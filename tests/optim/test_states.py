@@ -50,6 +50,12 @@ def test_a_run_continues_bit_for_bit(make, real):
         np.testing.assert_array_equal(twin_optimizer.state_dict()[name], value, name)
 
 
+def test_a_state_is_a_copy_unless_that_is_not_wanted():
+    optimizer = optim.Adam(nn.MLP((2, 3), rng=0).parameters())
+    assert not np.may_share_memory(optimizer.state_dict()["m"], optimizer.m)
+    assert optimizer.state_dict(copy=False)["v"] is optimizer.v
+
+
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 def test_model_and_optimizer_can_be_copied_together(make):
     model = nn.MLP((4, 5, 3), rng=0)

@@ -14,6 +14,7 @@ from fastnn.train import (
     EarlyStopping,
     LRSchedule,
     ModelCheckpoint,
+    TerminateOnNaN,
     evaluate,
     fit,
     load,
@@ -74,6 +75,7 @@ def losses(*values):
         ([1, 2, 3, 2, 4], {"mode": "max"}, 3, 2),
     ],
 )
+@pytest.mark.filterwarnings("ignore:the loss of epoch:RuntimeWarning")
 def test_early_stopping(values, options, stopped, best):
     stopping = EarlyStopping("loss", **options)
     _, history = train_blobs(callbacks=[stopping], **losses(*values))
@@ -91,6 +93,36 @@ def test_the_best_weights_come_back():
     np.testing.assert_array_equal(model.parameters().data, twin.parameters().data)
     train_blobs(epochs=2, callbacks=[stopping], validation_data=(x, y))
     assert stopping.best_epoch < 2  # a new run begins anew
+
+
+def test_the_best_weights_are_those_that_were_measured():
+    model = nn.MLP((2, 16, 3), rng=0)
+    ema = optim.ExponentialMovingAverage(model.parameters(), decay=0.8)
+    stopping = EarlyStopping(patience=9, restore_best_weights=True)
+    optimizer = optim.SGD(model.parameters(), lr=1.0)
+    data = {"validation_data": blobs(seed=1), "callbacks": [stopping], "ema": ema}
+    history = fit(model, *blobs(), optimizer=optimizer, epochs=6, seed=0, verbose=0, **data)
+    loss, _ = evaluate(model, *blobs(seed=1))
+    assert loss == pytest.approx(history.history["val_loss"][stopping.best_epoch], rel=1e-6)
+
+
+def diverge(**options):
+    """A run whose loss is 1.0 in its first epoch and NaN from then on; its warning and history."""
+    with pytest.warns(RuntimeWarning, match="the loss of epoch 2 is nan") as caught:
+        model, history = train_blobs(**losses(1.0, *[math.nan] * 5), **options)
+    assert len(caught) == 1 and caught[0].filename == train_blobs.__code__.co_filename
+    return model, history
+
+
+def test_a_loss_of_nan_is_reported_once_and_ends_what_should_end():
+    _, history = diverge()
+    assert len(history.epoch) == 6
+    _, history = diverge(callbacks=[TerminateOnNaN()])
+    assert history.epoch == [0, 1]
+    stopping = EarlyStopping("loss", patience=3, restore_best_weights=True)
+    model, history = diverge(callbacks=[stopping])
+    assert history.epoch == [0, 1, 2, 3] and stopping.best_epoch == 0
+    assert np.isfinite(model.parameters().data).all()
 
 
 def test_a_metric_that_is_not_measured_is_named():
@@ -140,6 +172,29 @@ def test_only_the_best_epoch_is_kept(tmp_path):
     )
     train_blobs(callbacks=[checkpoint, keep], **losses(3, 2, 4, 1, 5))
     assert written == [0, 1, 3] and os.listdir(tmp_path) == ["best"]
+
+
+@pytest.mark.parametrize("make", [ModelCheckpoint, CSVLogger])
+@pytest.mark.parametrize("name", ["nowhere/file", "nowhere/{epoch}", "folder"])
+def test_paths_are_tried_before_the_training(tmp_path, make, name):
+    (tmp_path / "folder").mkdir()
+    model = nn.MLP((2, 4, 3), rng=0)
+    before = model.parameters().data.copy()
+    with pytest.raises(OSError, match=name.split("/")[0]):
+        fit(
+            model,
+            *blobs(),
+            optimizer=optim.SGD(model.parameters(), lr=0.1),
+            callbacks=[make(tmp_path / name)],
+        )
+    np.testing.assert_array_equal(model.parameters().data, before)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["folder"]
+
+
+def test_a_field_that_there_is_not_is_named(tmp_path):
+    path = tmp_path / "{val_los:.2f}"
+    with pytest.raises(ValueError, match="'val_los' is no field here, only 'epoch', 'loss'"):
+        train_blobs(callbacks=[ModelCheckpoint(path)])
 
 
 def test_schedules_set_the_rate():
@@ -235,5 +290,12 @@ def test_without_rich_a_terminal_gets_lines(capsys, monkeypatch):
 def test_the_history_draws_itself(tmp_path):
     pytest.importorskip("matplotlib")
     _, history = train_blobs(validation_data=blobs(seed=1))
-    history.plot(tmp_path / "curves.png")
+    figure = history.plot(tmp_path / "curves.png")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    lines = figure.axes[0].get_lines()
+    assert [line.get_ydata().tolist() for line in lines] == [
+        history.history["loss"],
+        history.history["val_loss"],
+    ]
+    (tmp_path / "curves.png").unlink()
+    assert len(history.plot().axes) == 2 and not list(tmp_path.iterdir())

@@ -143,6 +143,34 @@ def test_best_weights_and_files_survive(tmp_path):
     assert again.wait == 3 and len(log.read_text().splitlines()) == 5
 
 
+def test_inside_an_epoch_it_goes_on_with_the_same_batches_only(tmp_path):
+    path = tmp_path / "run"
+    with pytest.raises(EndAt.Killed):
+        run(path, save_freq=2, callbacks=[EndAt(3)])
+    for options in ({"batch_size": 8}, {"shuffle": False}, {"steps_per_epoch": 4}):
+        with pytest.raises(ModelFileError, match=r"after 2 batches .* 'batch_size': 16, .* are"):
+            run(resume=path, **options)
+    # between two epochs any batches do
+    run(path, epochs=1)
+    assert run(epochs=2, resume=path, batch_size=8)[1].epoch == [0, 1]
+
+
+def test_a_metric_that_comes_later_is_nan_before(tmp_path):
+    path, log = tmp_path / "run", tmp_path / "log.csv"
+    run(path, epochs=2)
+    model = new_model()
+    options = {"epochs": 3, "batch_size": 16, "verbose": 0, "resume": path}
+    optimizer = new_optimizer(model)
+    found = fit(model, *blobs(100), optimizer=optimizer, callbacks=[CSVLogger(log)], **options)
+    assert np.isnan(found.history["val_loss"]).tolist() == [False, False, True]
+    assert len(found.history["loss"]) == 3 and log.read_text().splitlines()[-1].endswith("nan,nan")
+    fit(model, *blobs(100), optimizer=optimizer, epochs=1, callbacks=[ModelCheckpoint(path)])
+    options |= {"validation_data": blobs(seed=1), "callbacks": [CSVLogger(log)]}
+    found = fit(model, *blobs(100), optimizer=optimizer, **options)
+    assert np.isnan(found.history["val_loss"]).tolist() == [True, False, False]
+    assert len(log.read_text().splitlines()) == 4
+
+
 def averaged(path=None, *, killed_at=None, **options):
     """A run with averages of the weights, and a schedule in the optimizer."""
     model = new_model()

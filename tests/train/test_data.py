@@ -87,6 +87,20 @@ def test_iterables_that_run_out_say_so():
         train([(x, y[:5])])
 
 
+def test_validation_batches_that_run_out_say_so_before_the_training():
+    x, y = blobs(8)
+    with pytest.raises(ValueError, match="validation_data is an iterator"):
+        train(x, y, validation_data=iter([(x, y)]))
+    with pytest.raises(TypeError, match=r"validation_data must be \(x, y\) or batches"):
+        train(x, y, validation_data=x)
+    with pytest.raises(ValueError, match=r"validation x has no rows: its shape is \(0, 2\)"):
+        train(x, y, validation_data=(x[:0], y[:0]))
+    with pytest.raises(ValueError, match="validation_data gave no batch"):
+        train(x, y, validation_data=[])
+    with pytest.raises(TypeError, match="validation_data must give batches"):
+        train(x, y, validation_data=[x, y])
+
+
 def test_a_file_is_read_batch_by_batch(tmp_path):
     x, y = blobs(100)
     for name, array in (("x", x), ("y", y)):
@@ -172,6 +186,17 @@ def test_weights_of_classes():
     )
     assert balanced(np.array([1, 1, 3])) == {1: 0.75, 3: 1.5}
     assert recorded_weights(y, class_weight={}).tolist() == [1] * 7
+
+
+def test_weights_of_ignored_rows_do_not_count():
+    x, y = blobs(24)
+    y[::3] = -100
+    weight = np.arange(24.0)
+    model = nn.MLP((2, 4, 3), rng=0)
+    expected, _ = evaluate(model, x, y, sample_weight=weight)
+    for batch_size in (5, 8):
+        found, _ = evaluate(model, x, y, sample_weight=weight, batch_size=batch_size)
+        assert found == pytest.approx(expected, rel=1e-5)
 
 
 def test_weighted_cross_entropy_repeats_rows():

@@ -22,6 +22,9 @@ from fastnn.train.atomic import check_writable, write_atomically
         lambda real: nn.Sequential(nn.MLP((5, 6), dtype=real, rng=0), nn.ReLU(), nn.Softmax()),
         lambda real: nn.Sequential(nn.ReLU()),
         lambda real: nn.Sequential(nn.MLP((5, 4), "silu", dtype=real, rng=0), nn.GELU("tanh")),
+        lambda real: nn.Sequential(
+            nn.PReLU(5, init=0.1, dtype=real), nn.LeakyReLU(), nn.Softplus()
+        ),
     ],
 )
 def test_round_trip(make, real, tmp_path):
@@ -31,6 +34,15 @@ def test_round_trip(make, real, tmp_path):
     assert type(again) is type(model) and again.config() == model.config()
     x = np.random.default_rng(0).normal(size=(4, 5)).astype(real)
     np.testing.assert_array_equal(again(x), model(x))
+
+
+def test_a_model_saves_itself(tmp_path):
+    model = nn.MLP((5, 4, 3), rng=0)
+    model.save(tmp_path / "a", metadata={"for": "a test"})
+    save(model, tmp_path / "b", metadata={"for": "a test"})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    with pytest.raises(OSError, match="nowhere"):
+        model.save(tmp_path / "nowhere" / "a")
 
 
 def test_a_shared_layer_stays_shared(tmp_path):

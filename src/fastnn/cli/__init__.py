@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
@@ -18,6 +20,7 @@ MOST_UNITS = 65536
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
+EXIT_PIPE = 141  # 128 + SIGPIPE
 
 
 class _Parser(argparse.ArgumentParser):
@@ -38,26 +41,43 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit code: 0; 2 after one line on stderr for bad options, bad files and missing extras;
-        130 after Ctrl-C.
+        The exit code: 0; 2 after one line on stderr for bad options, bad files, missing extras and
+        texts that the output's encoding lacks; 130 after Ctrl-C; 141 where the reader of a pipe
+        has gone.
     """
     try:
-        args = _parser().parse_args(argv)
-        if args.command == "train":
-            return EXIT_INTERRUPTED if _train(args) else 0
-        if args.command == "predict":
-            _predict(args)
-        else:
-            from .info import info
-
-            info(as_json=args.json)
-    except (UsageError, OSError, ModuleNotFoundError, MemoryError) as error:
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            code = _run(_parser().parse_args(argv))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # what is still buffered has nowhere to go, and Python would try again at its exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_PIPE
+    except (UsageError, OSError, ModuleNotFoundError, MemoryError, UnicodeEncodeError) as error:
         print("fastnn: error:", _one_line(error), file=sys.stderr)
         return EXIT_ERROR
     except KeyboardInterrupt:
         print("fastnn: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
+
+
+def _run(args: argparse.Namespace) -> int:
+    if args.command == "train":
+        return EXIT_INTERRUPTED if _train(args) else 0
+    if args.command == "predict":
+        _predict(args)
+    else:
+        from .info import info
+
+        info(as_json=args.json)
     return 0
+
+
+def _warn(message: Warning | str, *_: object, **__: object) -> None:
+    """A warning in one line, without the place in the code that a program shows."""
+    print("fastnn: warning:", message, file=sys.stderr)
 
 
 def _train(args: argparse.Namespace) -> bool:

@@ -60,6 +60,9 @@ enum {
 /* Elementwise losses. */
 enum { FASTNN_MSE = 0, FASTNN_L1 = 1, FASTNN_HUBER = 2, FASTNN_BCE = 3 };
 
+/* Masks of attention. */
+enum { FASTNN_NO_MASK = 0, FASTNN_BOOLEAN_MASK = 1, FASTNN_ADDITIVE_MASK = 2 };
+
 /* A frozen model; see plan_run_f32. */
 typedef struct fastnn_plan fastnn_plan;
 
@@ -117,7 +120,8 @@ typedef struct fastnn_api {
     int (*log_softmax_backward_f32)(int64_t rows, int64_t cols, const float *dy, int64_t lddy, const float *y, int64_t ldy, float *dx, int64_t lddx);
     int (*log_softmax_backward_f64)(int64_t rows, int64_t cols, const double *dy, int64_t lddy, const double *y, int64_t ldy, double *dx,
                                     int64_t lddx);
-    /* Softmax of the first lengths[i / rows_per_length] elements of row i; the rest of y is 0. 0 <= lengths[...] <= cols. y may be x. */
+    /* Softmax of the first lengths[i / rows_per_length] elements of row i; the rest of y is 0. 0 <= lengths[...] <= cols; NULL: all
+     * count. y may be x. */
     int (*masked_softmax_f32)(int64_t rows, int64_t cols, const float *x, int64_t ldx, const int64_t *lengths, int64_t rows_per_length, float *y,
                               int64_t ldy);
     int (*masked_softmax_f64)(int64_t rows, int64_t cols, const double *x, int64_t ldx, const int64_t *lengths, int64_t rows_per_length, double *y,
@@ -194,6 +198,41 @@ typedef struct fastnn_api {
     int (*layer_norm_backward_f64)(int rms, int64_t rows, int64_t cols, const double *dy, int64_t lddy, const double *h, int64_t ldh,
                                    const double *stats, const double *weight, const double *dh_in, int64_t lddh_in, double p, uint64_t seed,
                                    uint64_t step, double *dh, int64_t lddh, double *dx, int64_t lddx, double *dweight, double *dbias);
+    /* Softmax attention, out = softmax(scale q k^T + mask) v. sizes: batch, heads, kv_heads, n_queries, n_keys, d, dv; heads is a multiple of
+     * kv_heads. Strides go along batch, head and position; last axes are contiguous. causal: the last query sees all keys, the one before one key
+     * less, and so on. lengths (how many keys may be seen) is NULL, or has strides along batch and query. mask_kind is FASTNN_NO_MASK,
+     * FASTNN_BOOLEAN_MASK (bytes: may attend) or FASTNN_ADDITIVE_MASK (reals), its strides along batch, head, query and key may be 0. lse (batch x
+     * heads x n_queries) is for backward, or NULL. Dropout of the weights is that of dropout_f32. */
+    int (*attention_f32)(const int64_t *sizes, const float *q, const int64_t *q_strides, const float *k, const int64_t *k_strides, const float *v,
+                         const int64_t *v_strides, float *out, const int64_t *out_strides, float *lse, double scale, int causal,
+                         const int64_t *lengths, const int64_t *lengths_strides, int mask_kind, const void *mask, const int64_t *mask_strides,
+                         double dropout_p, uint64_t seed, uint64_t step);
+    int (*attention_f64)(const int64_t *sizes, const double *q, const int64_t *q_strides, const double *k, const int64_t *k_strides, const double *v,
+                         const int64_t *v_strides, double *out, const int64_t *out_strides, double *lse, double scale, int causal,
+                         const int64_t *lengths, const int64_t *lengths_strides, int mask_kind, const void *mask, const int64_t *mask_strides,
+                         double dropout_p, uint64_t seed, uint64_t step);
+    /* Its backward; out and lse are what forward wrote, the other arguments as they were. dq, dk and dv are overwritten and have the strides of q, k
+     * and v; dout has those of out. */
+    int (*attention_backward_f32)(const int64_t *sizes, const float *dout, const float *q, const int64_t *q_strides, const float *k,
+                                  const int64_t *k_strides, const float *v, const int64_t *v_strides, const float *out, const int64_t *out_strides,
+                                  const float *lse, float *dq, float *dk, float *dv, double scale, int causal, const int64_t *lengths,
+                                  const int64_t *lengths_strides, int mask_kind, const void *mask, const int64_t *mask_strides, double dropout_p,
+                                  uint64_t seed, uint64_t step);
+    int (*attention_backward_f64)(const int64_t *sizes, const double *dout, const double *q, const int64_t *q_strides, const double *k,
+                                  const int64_t *k_strides, const double *v, const int64_t *v_strides, const double *out, const int64_t *out_strides,
+                                  const double *lse, double *dq, double *dk, double *dv, double scale, int causal, const int64_t *lengths,
+                                  const int64_t *lengths_strides, int mask_kind, const void *mask, const int64_t *mask_strides, double dropout_p,
+                                  uint64_t seed, uint64_t step);
+    /* y_i = scale table[ids_i], for count ids of the table's rows. */
+    int (*embedding_f32)(int64_t count, int64_t rows, int64_t cols, const int64_t *ids, const float *table, int64_t ldtable, double scale, float *y,
+                         int64_t ldy);
+    int (*embedding_f64)(int64_t count, int64_t rows, int64_t cols, const int64_t *ids, const double *table, int64_t ldtable, double scale, double *y,
+                         int64_t ldy);
+    /* dtable[ids_i] += scale dy_i, but for ids equal to skipped (-1: none). */
+    int (*embedding_backward_f32)(int64_t count, int64_t rows, int64_t cols, const int64_t *ids, int64_t skipped, const float *dy, int64_t lddy,
+                                  double scale, float *dtable, int64_t lddtable);
+    int (*embedding_backward_f64)(int64_t count, int64_t rows, int64_t cols, const int64_t *ids, int64_t skipped, const double *dy, int64_t lddy,
+                                  double scale, double *dtable, int64_t lddtable);
 
     /* One step of SGD for parameters p with gradients g: d = grad_scale g + weight_decay p; m = momentum m + d; p -= lr m, or lr (d + momentum m) if
      * nesterov. m may be NULL without momentum. Arrays may be cut anywhere and stepped part by part, here and below. */
@@ -302,6 +341,14 @@ const fastnn_api *fastnn_table = NULL;
 #define fastnn_layer_norm_f64 fastnn_table->layer_norm_f64
 #define fastnn_layer_norm_backward_f32 fastnn_table->layer_norm_backward_f32
 #define fastnn_layer_norm_backward_f64 fastnn_table->layer_norm_backward_f64
+#define fastnn_attention_f32 fastnn_table->attention_f32
+#define fastnn_attention_f64 fastnn_table->attention_f64
+#define fastnn_attention_backward_f32 fastnn_table->attention_backward_f32
+#define fastnn_attention_backward_f64 fastnn_table->attention_backward_f64
+#define fastnn_embedding_f32 fastnn_table->embedding_f32
+#define fastnn_embedding_f64 fastnn_table->embedding_f64
+#define fastnn_embedding_backward_f32 fastnn_table->embedding_backward_f32
+#define fastnn_embedding_backward_f64 fastnn_table->embedding_backward_f64
 #define fastnn_sgd_f32 fastnn_table->sgd_f32
 #define fastnn_sgd_f64 fastnn_table->sgd_f64
 #define fastnn_adam_f32 fastnn_table->adam_f32

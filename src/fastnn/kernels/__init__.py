@@ -14,9 +14,12 @@ from .activation import (
     tanh,
     tanh_backward,
 )
+from .additive import additive_scores, additive_scores_backward
+from .attention import attention, attention_backward
 from .cross_entropy import cross_entropy
 from .dispatch import build_info
 from .dropout import dropout, dropout_backward, philox
+from .embedding import embedding, embedding_backward
 from .linear import linear_backward
 from .loss import bce_with_logits, huber, l1, mse
 from .matmul import gemm, matmul
@@ -31,6 +34,7 @@ from .normalization import (
 )
 from .packed import PackedMatrix, pack
 from .plan import Plan
+from .pooling import attention_pooling, attention_pooling_backward
 from .prelu import leaky_relu, leaky_relu_backward, prelu, prelu_backward
 from .softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 from .stack import DenseStack
@@ -54,12 +58,20 @@ __all__ = [
     "adamw_update",
     "add_norm",
     "add_norm_backward",
+    "additive_scores",
+    "additive_scores_backward",
+    "attention",
+    "attention_backward",
+    "attention_pooling",
+    "attention_pooling_backward",
     "bce_with_logits",
     "build_info",
     "cross_entropy",
     "dropout",
     "dropout_backward",
     "ema_update",
+    "embedding",
+    "embedding_backward",
     "frobenius_norm",
     "gelu",
     "gelu_backward",

@@ -28,6 +28,7 @@ cdef cnp.ndarray int64_array(object x, str op, str name)
 cdef int check_overlap(cnp.ndarray out, cnp.ndarray x, str op, str name, str x_name) except -1
 cdef int check_in_place(cnp.ndarray out, cnp.ndarray x, str op, str name, str x_name) except -1
 cdef int check_status(int status, str op) except -1
+cdef bint find_rows(cnp.ndarray x, Rows *rows) noexcept
 cdef cnp.ndarray with_rows(cnp.ndarray x, Rows *rows)
 cdef cnp.ndarray output_rows(object out, cnp.ndarray like, str op, str name, str like_name, Rows *rows)
 cdef object finish_output(object out, cnp.ndarray y)

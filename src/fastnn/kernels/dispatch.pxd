@@ -30,6 +30,14 @@ cdef extern from "leaves.h" nogil:
         FASTNN_AVERAGE
 
     enum:
+        FASTNN_ATTENTION_TILES
+
+    enum:
+        FASTNN_MASK_NONE
+        FASTNN_MASK_BOOLEAN
+        FASTNN_MASK_ADDITIVE
+
+    enum:
         FASTNN_LOSS_MSE
         FASTNN_LOSS_L1
         FASTNN_LOSS_HUBER
@@ -60,7 +68,30 @@ cdef extern from "leaves.h" nogil:
         void (*add)(int64_t, const float*, float*) noexcept nogil
         void (*sum_squares)(int64_t, int64_t, const float*, int64_t, double, double*, double*) noexcept nogil
         float (*max_abs)(int64_t, int64_t, const float*, int64_t) noexcept nogil
+        void (*pack_panels)(int64_t, int64_t, const float*, int64_t, int64_t, float*) noexcept nogil
+        int (*all_finite)(int64_t, const float*) noexcept nogil
+        void (*attention_scores)(int64_t, int64_t, int64_t, float, const float*, int64_t, const float*, const int64_t*, float*,
+                                 int64_t) noexcept nogil
+        void (*attention_mask)(int, int64_t, const int64_t*, float*, int64_t, const void*, int64_t, int64_t) noexcept nogil
+        void (*attention_softmax)(int64_t, const int64_t*, float*, int64_t, float*, float*, int64_t, float*, int64_t) noexcept nogil
+        void (*attention_values)(int64_t, int64_t, int64_t, const float*, int64_t, const int64_t*, const float*, int, float, float*,
+                                 int64_t) noexcept nogil
+        void (*attention_finish)(int64_t, int64_t, const float*, const float*, float*, int64_t, float*) noexcept nogil
+        void (*attention_probabilities)(int64_t, const int64_t*, int64_t, float*, int64_t, const float*) noexcept nogil
+        void (*attention_delta)(int64_t, int64_t, const float*, int64_t, const float*, int64_t, float*) noexcept nogil
+        void (*attention_dscores)(int64_t, int64_t, float, const float*, const float*, float*, int64_t) noexcept nogil
+        void (*attention_transposed)(int64_t, int64_t, int64_t, const float*, int64_t, const int64_t*, const float*, int, float*,
+                                     int64_t) noexcept nogil
+        void (*attention_few_scores)(int64_t, int64_t, int64_t, const float*, const float*, int64_t, float*, int64_t) noexcept nogil
+        void (*attention_few_values)(int64_t, int64_t, int64_t, const float*, int64_t, const int64_t*, int, const float*, int64_t, float*,
+                                     int64_t) noexcept nogil
+        void (*additive_scores)(int64_t, int64_t, const float*, const float*, int64_t, const float*, float*) noexcept nogil
+        void (*additive_scores_backward)(int64_t, int64_t, const float*, const float*, const float*, int64_t, const float*, float*, float*,
+                                         int64_t, float*) noexcept nogil
         void (*philox)(int64_t, uint64_t, uint64_t, uint64_t, uint32_t*) noexcept nogil
+        void (*gather)(int64_t, int64_t, const int64_t*, const float*, int64_t, float, float*, int64_t) noexcept nogil
+        void (*scatter_add)(int64_t, int64_t, const int64_t*, int64_t, const float*, int64_t, float, float*, int64_t) noexcept nogil
+        int64_t (*first_outside)(int64_t, const int64_t*, int64_t) noexcept nogil
         void (*norm)(int, int64_t, int64_t, const float*, int64_t, double, const float*, const float*, float*, float*, int64_t, int) noexcept nogil
         void (*norm_backward)(int, int64_t, int64_t, const float*, int64_t, const float*, int64_t, const float*, const float*, const float*, int64_t,
                               float*, int64_t, float*, float*, int) noexcept nogil
@@ -95,7 +126,30 @@ cdef extern from "leaves.h" nogil:
         void (*add)(int64_t, const double*, double*) noexcept nogil
         void (*sum_squares)(int64_t, int64_t, const double*, int64_t, double, double*, double*) noexcept nogil
         double (*max_abs)(int64_t, int64_t, const double*, int64_t) noexcept nogil
+        void (*pack_panels)(int64_t, int64_t, const double*, int64_t, int64_t, double*) noexcept nogil
+        int (*all_finite)(int64_t, const double*) noexcept nogil
+        void (*attention_scores)(int64_t, int64_t, int64_t, double, const double*, int64_t, const double*, const int64_t*, double*,
+                                 int64_t) noexcept nogil
+        void (*attention_mask)(int, int64_t, const int64_t*, double*, int64_t, const void*, int64_t, int64_t) noexcept nogil
+        void (*attention_softmax)(int64_t, const int64_t*, double*, int64_t, double*, double*, int64_t, double*, int64_t) noexcept nogil
+        void (*attention_values)(int64_t, int64_t, int64_t, const double*, int64_t, const int64_t*, const double*, int, double, double*,
+                                 int64_t) noexcept nogil
+        void (*attention_finish)(int64_t, int64_t, const double*, const double*, double*, int64_t, double*) noexcept nogil
+        void (*attention_probabilities)(int64_t, const int64_t*, int64_t, double*, int64_t, const double*) noexcept nogil
+        void (*attention_delta)(int64_t, int64_t, const double*, int64_t, const double*, int64_t, double*) noexcept nogil
+        void (*attention_dscores)(int64_t, int64_t, double, const double*, const double*, double*, int64_t) noexcept nogil
+        void (*attention_transposed)(int64_t, int64_t, int64_t, const double*, int64_t, const int64_t*, const double*, int, double*,
+                                     int64_t) noexcept nogil
+        void (*attention_few_scores)(int64_t, int64_t, int64_t, const double*, const double*, int64_t, double*, int64_t) noexcept nogil
+        void (*attention_few_values)(int64_t, int64_t, int64_t, const double*, int64_t, const int64_t*, int, const double*, int64_t, double*,
+                                     int64_t) noexcept nogil
+        void (*additive_scores)(int64_t, int64_t, const double*, const double*, int64_t, const double*, double*) noexcept nogil
+        void (*additive_scores_backward)(int64_t, int64_t, const double*, const double*, const double*, int64_t, const double*, double*, double*,
+                                         int64_t, double*) noexcept nogil
         void (*philox)(int64_t, uint64_t, uint64_t, uint64_t, uint32_t*) noexcept nogil
+        void (*gather)(int64_t, int64_t, const int64_t*, const double*, int64_t, double, double*, int64_t) noexcept nogil
+        void (*scatter_add)(int64_t, int64_t, const int64_t*, int64_t, const double*, int64_t, double, double*, int64_t) noexcept nogil
+        int64_t (*first_outside)(int64_t, const int64_t*, int64_t) noexcept nogil
         void (*norm)(int, int64_t, int64_t, const double*, int64_t, double, const double*, const double*, double*, double*, int64_t, int) noexcept nogil
         void (*norm_backward)(int, int64_t, int64_t, const double*, int64_t, const double*, int64_t, const double*, const double*, const double*, int64_t,
                               double*, int64_t, double*, double*, int) noexcept nogil
@@ -308,6 +362,26 @@ cdef inline double loss_run(int kind, int64_t n, const real *x, const real *t, c
         return leaves_f64.loss(kind, n, x, t, weight, positive, delta, factor, dx, losses)
 
 
+# embedding.h
+
+cdef inline void gather_rows(int64_t m, int64_t n, const int64_t *ids, const real *table, int64_t ldtable, real scale, real *out,
+                             int64_t ldout) noexcept nogil:
+    if real is float:
+        leaves_f32.gather(m, n, ids, table, ldtable, scale, out, ldout)
+    else:
+        leaves_f64.gather(m, n, ids, table, ldtable, scale, out, ldout)
+
+cdef inline void scatter_add_rows(int64_t m, int64_t n, const int64_t *ids, int64_t skipped, const real *dy, int64_t lddy, real scale, real *table,
+                                  int64_t ldtable) noexcept nogil:
+    if real is float:
+        leaves_f32.scatter_add(m, n, ids, skipped, dy, lddy, scale, table, ldtable)
+    else:
+        leaves_f64.scatter_add(m, n, ids, skipped, dy, lddy, scale, table, ldtable)
+
+cdef inline int64_t first_outside(int64_t m, const int64_t *ids, int64_t rows) noexcept nogil:
+    return leaves_f32.first_outside(m, ids, rows)
+
+
 # layernorm.h
 
 cdef inline void norm_block(int rms, int64_t m, int64_t n, const real *x, int64_t ldx, double eps, const real *weight, const real *bias, real *stats,
@@ -324,6 +398,109 @@ cdef inline void norm_backward_block(int rms, int64_t m, int64_t n, const real *
         leaves_f32.norm_backward(rms, m, n, dy, lddy, x, ldx, stats, weight, dh, lddh, dx, lddx, dweight, dbias, past_caches)
     else:
         leaves_f64.norm_backward(rms, m, n, dy, lddy, x, ldx, stats, weight, dh, lddh, dx, lddx, dweight, dbias, past_caches)
+
+
+# attention.h
+
+cdef inline void pack_panels(int64_t n, int64_t k, const real *b, int64_t rsb, int64_t csb, real *out) noexcept nogil:
+    if real is float:
+        leaves_f32.pack_panels(n, k, b, rsb, csb, out)
+    else:
+        leaves_f64.pack_panels(n, k, b, rsb, csb, out)
+
+cdef inline bint all_finite(int64_t n, const real *x) noexcept nogil:
+    if real is float:
+        return leaves_f32.all_finite(n, x)
+    else:
+        return leaves_f64.all_finite(n, x)
+
+cdef inline void attention_scores(int64_t rows, int64_t keys, int64_t d, real alpha, const real *q, int64_t ldq, const real *k,
+                                  const int64_t *limit, real *s, int64_t lds) noexcept nogil:
+    if real is float:
+        leaves_f32.attention_scores(rows, keys, d, alpha, q, ldq, k, limit, s, lds)
+    else:
+        leaves_f64.attention_scores(rows, keys, d, alpha, q, ldq, k, limit, s, lds)
+
+cdef inline void attention_mask(int kind, int64_t rows, const int64_t *limit, real *s, int64_t lds, const void *mask, int64_t row_stride,
+                                int64_t key_stride) noexcept nogil:
+    if real is float:
+        leaves_f32.attention_mask(kind, rows, limit, s, lds, mask, row_stride, key_stride)
+    else:
+        leaves_f64.attention_mask(kind, rows, limit, s, lds, mask, row_stride, key_stride)
+
+cdef inline void attention_softmax(int64_t rows, const int64_t *limit, real *s, int64_t lds, real *m, real *l, int64_t dv, real *o,
+                                   int64_t ldo) noexcept nogil:
+    if real is float:
+        leaves_f32.attention_softmax(rows, limit, s, lds, m, l, dv, o, ldo)
+    else:
+        leaves_f64.attention_softmax(rows, limit, s, lds, m, l, dv, o, ldo)
+
+cdef inline void attention_values(int64_t rows, int64_t keys, int64_t dv, const real *p, int64_t ldp, const int64_t *limit, const real *v,
+                                  bint finite, real beta, real *o, int64_t ldo) noexcept nogil:
+    if real is float:
+        leaves_f32.attention_values(rows, keys, dv, p, ldp, limit, v, finite, beta, o, ldo)
+    else:
+        leaves_f64.attention_values(rows, keys, dv, p, ldp, limit, v, finite, beta, o, ldo)
+
+cdef inline void attention_finish(int64_t rows, int64_t dv, const real *m, const real *l, real *o, int64_t ldo, real *lse) noexcept nogil:
+    if real is float:
+        leaves_f32.attention_finish(rows, dv, m, l, o, ldo, lse)
+    else:
+        leaves_f64.attention_finish(rows, dv, m, l, o, ldo, lse)
+
+cdef inline void attention_probabilities(int64_t rows, const int64_t *limit, int64_t stop, real *s, int64_t lds, const real *lse) noexcept nogil:
+    if real is float:
+        leaves_f32.attention_probabilities(rows, limit, stop, s, lds, lse)
+    else:
+        leaves_f64.attention_probabilities(rows, limit, stop, s, lds, lse)
+
+cdef inline void attention_delta(int64_t rows, int64_t dv, const real *dout, int64_t lddout, const real *out, int64_t ldout,
+                                 real *delta) noexcept nogil:
+    if real is float:
+        leaves_f32.attention_delta(rows, dv, dout, lddout, out, ldout, delta)
+    else:
+        leaves_f64.attention_delta(rows, dv, dout, lddout, out, ldout, delta)
+
+cdef inline void attention_dscores(int64_t rows, int64_t stop, real scale, const real *p, const real *delta, real *dp, int64_t lds) noexcept nogil:
+    if real is float:
+        leaves_f32.attention_dscores(rows, stop, scale, p, delta, dp, lds)
+    else:
+        leaves_f64.attention_dscores(rows, stop, scale, p, delta, dp, lds)
+
+cdef inline void attention_transposed(int64_t rows, int64_t keys, int64_t n, const real *p, int64_t ldp, const int64_t *limit, const real *x,
+                                      bint finite, real *y, int64_t ldy) noexcept nogil:
+    if real is float:
+        leaves_f32.attention_transposed(rows, keys, n, p, ldp, limit, x, finite, y, ldy)
+    else:
+        leaves_f64.attention_transposed(rows, keys, n, p, ldp, limit, x, finite, y, ldy)
+# attention_few.h, additive.h
+
+cdef inline void attention_few_scores(int64_t rows, int64_t keys, int64_t d, const real *q, const real *k, int64_t ldk, real *s,
+                                      int64_t lds) noexcept nogil:
+    if real is float:
+        leaves_f32.attention_few_scores(rows, keys, d, q, k, ldk, s, lds)
+    else:
+        leaves_f64.attention_few_scores(rows, keys, d, q, k, ldk, s, lds)
+
+cdef inline void attention_few_values(int64_t rows, int64_t keys, int64_t dv, const real *p, int64_t ldp, const int64_t *limit, bint skip,
+                                      const real *v, int64_t ldv, real *o, int64_t ldo) noexcept nogil:
+    if real is float:
+        leaves_f32.attention_few_values(rows, keys, dv, p, ldp, limit, skip, v, ldv, o, ldo)
+    else:
+        leaves_f64.attention_few_values(rows, keys, dv, p, ldp, limit, skip, v, ldv, o, ldo)
+
+cdef inline void additive_scores(int64_t keys, int64_t n, const real *q, const real *k, int64_t ldk, const real *w, real *s) noexcept nogil:
+    if real is float:
+        leaves_f32.additive_scores(keys, n, q, k, ldk, w, s)
+    else:
+        leaves_f64.additive_scores(keys, n, q, k, ldk, w, s)
+
+cdef inline void additive_scores_backward(int64_t keys, int64_t n, const real *ds, const real *q, const real *k, int64_t ldk, const real *w,
+                                          real *dq, real *dk, int64_t lddk, real *dw) noexcept nogil:
+    if real is float:
+        leaves_f32.additive_scores_backward(keys, n, ds, q, k, ldk, w, dq, dk, lddk, dw)
+    else:
+        leaves_f64.additive_scores_backward(keys, n, ds, q, k, ldk, w, dq, dk, lddk, dw)
 
 
 # dropout.h

@@ -128,10 +128,10 @@ def linear_backward(dy, x, w, *, dw, db=None, y=None, preact=None, activation=No
     db : ndarray, shape (out,), optional
         The column sums of dz are added to it.
     y : ndarray, shape (N, out)
-        The output of the layer; needed with "relu", "tanh" and "sigmoid".
+        The output of the layer; needed with "relu", "tanh", "sigmoid" and "softplus".
     preact : ndarray, shape (N, out)
         ``x @ w + b``, what the activation was applied to; needed with "gelu", "gelu_tanh" and "silu".
-    activation : {None, "relu", "gelu", "gelu_tanh", "tanh", "sigmoid", "silu"}
+    activation : {None, "relu", "gelu", "gelu_tanh", "tanh", "sigmoid", "silu", "softplus"}
     need_dx : bool
         False saves the product for the first layer of a model.
 

@@ -117,7 +117,7 @@ def matmul(a, b, *, bias=None, activation=None, out=None, preact=None):
         stands for one row (a) or one column (b) that the result then lacks. Any strides. See `pack` for a b that is used often.
     bias : ndarray of shape (n,), optional
         Added to every row of the product.
-    activation : None, "relu", "gelu", "gelu_tanh", "tanh", "sigmoid" or "silu"
+    activation : None, "relu", "gelu", "gelu_tanh", "tanh", "sigmoid", "silu" or "softplus"
         Applied last.
     out : ndarray, optional
         Where to write; the type and shape of the result, any strides, not overlapping the operands.

@@ -1,28 +1,50 @@
 """Layers and losses, each with its hand-written backward pass."""
 
 from . import init
-from .activation import GELU, ReLU, Sigmoid, SiLU, Softmax, Tanh
+from .activation import (
+    GELU,
+    LeakyReLU,
+    LogSoftmax,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+)
 from .config import build
 from .container import MLP, Residual, Sequential
 from .dropout import Dropout
+from .embedding import Embedding
 from .freeze import freeze
 from .gradcheck import GradientError, GradientReport, gradcheck
+from .kv_cache import KVCache
 from .linear import Linear, collapse
 from .loss import bce_with_logits, cross_entropy, huber_loss, l1_loss, mse_loss
 from .module import Module
+from .normalization import AddNorm, LayerNorm, RMSNorm
 from .parameters import Parameter, Parameters
+from .prelu import PReLU
 from .randomness import RandomStream
 
 __all__ = [
     "GELU",
     "MLP",
+    "AddNorm",
     "Dropout",
+    "Embedding",
     "GradientError",
     "GradientReport",
+    "KVCache",
+    "LayerNorm",
+    "LeakyReLU",
     "Linear",
+    "LogSoftmax",
     "Module",
+    "PReLU",
     "Parameter",
     "Parameters",
+    "RMSNorm",
     "RandomStream",
     "ReLU",
     "Residual",
@@ -30,6 +52,7 @@ __all__ = [
     "SiLU",
     "Sigmoid",
     "Softmax",
+    "Softplus",
     "Tanh",
     "bce_with_logits",
     "build",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
+from numbers import Real
 from typing import Any, Literal, NamedTuple
 
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from .. import kernels
 from .module import Module, check_gradient
 
-Activation = Literal["relu", "gelu", "gelu_tanh", "tanh", "sigmoid", "silu"]
+Activation = Literal["relu", "gelu", "gelu_tanh", "tanh", "sigmoid", "silu", "softplus"]
 
 
 class Function(NamedTuple):
@@ -34,16 +35,18 @@ FUNCTIONS: dict[Activation, Function] = {
     "tanh": Function(kernels.tanh, kernels.tanh_backward, True),
     "sigmoid": Function(kernels.sigmoid, kernels.sigmoid_backward, True),
     "silu": Function(kernels.silu, kernels.silu_backward, False),
+    "softplus": Function(kernels.softplus, kernels.softplus_backward, True),
 }
 
 
-class _Elementwise(Module):
-    """An activation as a layer of its own, for an array of any shape.
+class _Function(Module):
+    """A function without parameters as a layer of its own, for an array of any shape.
 
     After a `Linear`, prefer `Linear(..., activation=...)`, which saves passes over the array.
     """
 
     function: Function
+    flops_each = 1  # for each element
 
     def __init__(self) -> None:
         super().__init__({})
@@ -54,44 +57,44 @@ class _Elementwise(Module):
         return y, y if self.function.saves_output else x
 
     def backward(self, dy: NDArray[Any], ctx: Any, need_dx: bool = True) -> NDArray[Any] | None:
-        """dx = dy act'(x), element by element."""
+        """dx = dy act'(x), element by element; over rows for softmax."""
         check_gradient(type(self).__name__, dy, ctx.shape)
         return self.function.backward(dy, ctx) if need_dx else None
 
     def flops(self, input_shape: tuple[int, ...]) -> int:
-        """One for each element."""
-        return math.prod(input_shape)
+        """Those of an element, for each."""
+        return self.flops_each * math.prod(input_shape)
 
     def config(self) -> dict[str, Any]:
         """Nothing but the type."""
         return {"type": type(self).__name__}
 
 
-class ReLU(_Elementwise):
+class ReLU(_Function):
     """y = max(x, 0); the derivative at 0 is taken as 0."""
 
     function = FUNCTIONS["relu"]
 
 
-class Tanh(_Elementwise):
+class Tanh(_Function):
     """y = tanh(x)."""
 
     function = FUNCTIONS["tanh"]
 
 
-class Sigmoid(_Elementwise):
+class Sigmoid(_Function):
     """y = 1 / (1 + exp(-x))."""
 
     function = FUNCTIONS["sigmoid"]
 
 
-class SiLU(_Elementwise):
+class SiLU(_Function):
     """y = x sigmoid(x), also called swish: Elfwing, Uchibe and Doya (2018)."""
 
     function = FUNCTIONS["silu"]
 
 
-class GELU(_Elementwise):
+class GELU(_Function):
     """y = x Phi(x), Phi the distribution function of the normal distribution.
 
     Hendrycks and Gimpel, "Gaussian error linear units", 2016.
@@ -119,30 +122,66 @@ class GELU(_Elementwise):
         return {"type": "GELU", "approximate": self.approximate}
 
 
-class Softmax(Module):
-    """y_i = exp(x_i) / sum_j exp(x_j) over the last axis: each row becomes probabilities.
+class Softplus(_Function):
+    """y = log(1 + exp(x)), a smooth ReLU: Dugas, Bengio, Bélisle, Nadeau and Garcia (2000)."""
 
-    A classifier is trained without it: `nn.cross_entropy` takes logits, which is faster and exact
-    for large ones.
+    function = FUNCTIONS["softplus"]
+
+
+class LeakyReLU(_Function):
+    """y = x where x > 0, else slope x: Maas, Hannun and Ng (2013). The slope is given; `PReLU` learns it.
+
+    Parameters
+    ----------
+    slope : float
+        Finite. The derivative at 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        The slope is no number, or not finite.
     """
 
-    def __init__(self) -> None:
-        super().__init__({})
-
-    def forward(self, x: NDArray[Any]) -> tuple[NDArray[Any], Any]:
-        """Output of the shape of x; the context is the output."""
-        y = kernels.softmax(x)
-        return y, y
-
-    def backward(self, dy: NDArray[Any], ctx: Any, need_dx: bool = True) -> NDArray[Any] | None:
-        """dx_i = y_i (dy_i - sum_j dy_j y_j), row by row."""
-        check_gradient("Softmax", dy, ctx.shape)
-        return kernels.softmax_backward(dy, ctx) if need_dx else None
-
-    def flops(self, input_shape: tuple[int, ...]) -> int:
-        """Maximum, difference, exponential, sum and quotient of each element."""
-        return 5 * math.prod(input_shape)
+    def __init__(self, slope: float = 0.01) -> None:
+        self.slope = check_finite("slope", slope)
+        self.function = Function(
+            partial(kernels.leaky_relu, slope=self.slope),
+            partial(kernels.leaky_relu_backward, slope=self.slope),
+            self.slope >= 0,  # below 0 the output has lost the sign of x
+        )
+        super().__init__()
 
     def config(self) -> dict[str, Any]:
-        """Nothing but the type."""
-        return {"type": "Softmax"}
+        """The type, and the slope."""
+        return {"type": "LeakyReLU", "slope": self.slope}
+
+
+class Softmax(_Function):
+    """y_i = exp(x_i) / sum_j exp(x_j) over the last axis: each row becomes probabilities.
+
+    Its backward is dx_i = y_i (dy_i - sum_j dy_j y_j). A classifier is trained without it:
+    `nn.cross_entropy` takes logits, which is faster and exact for large ones.
+    """
+
+    function = Function(kernels.softmax, kernels.softmax_backward, True)
+    flops_each = 5  # maximum, difference, exponential, sum and quotient
+
+
+class LogSoftmax(_Function):
+    """y_i = x_i - log(sum_j exp(x_j)) over the last axis: each row becomes logarithms of probabilities.
+
+    Finite where those of `Softmax` underflow to 0. Its backward is
+    dx_i = dy_i - exp(y_i) sum_j dy_j. A classifier is trained without it, as without `Softmax`.
+    """
+
+    function = Function(kernels.log_softmax, kernels.log_softmax_backward, True)
+    flops_each = 5  # maximum, difference, exponential, sum and difference
+
+
+def check_finite(name: str, value: float) -> float:
+    """`value` as a float; TypeError or ValueError naming it unless it is a finite number."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {value!r:.80}")
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be finite, got {value}")
+    return float(value)

@@ -7,20 +7,37 @@ is checked, and `parameter_shapes` tells what a model would hold before any memo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import pairwise
 from types import NoneType
 from typing import Any
 
-from .activation import GELU, ReLU, Sigmoid, SiLU, Softmax, Tanh
+from .activation import (
+    GELU,
+    LeakyReLU,
+    LogSoftmax,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+)
 from .container import MLP, Residual, Sequential
 from .dropout import Dropout
+from .embedding import Embedding
 from .linear import Linear
 from .module import Module
+from .normalization import AddNorm, LayerNorm, RMSNorm
+from .prelu import PReLU
 
 # Layers made from their fields alone.
 _PLAIN: dict[str, Callable[..., Module]] = {
     layer.__name__: layer for layer in (ReLU, Tanh, Sigmoid, SiLU, GELU, Softmax, Dropout)
 }
+_PLAIN |= {layer.__name__: layer for layer in (Softplus, LeakyReLU, LogSoftmax, PReLU)}
+_PLAIN |= {layer.__name__: layer for layer in (LayerNorm, RMSNorm, AddNorm)}
+_PLAIN["Embedding"] = partial(Embedding, rng=0)
 
 # type -> field -> the type(s) a value may have
 _FIELDS: dict[str, dict[str, Any]] = {
@@ -36,8 +53,29 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "Sigmoid": {},
     "SiLU": {},
     "GELU": {"approximate": (str, NoneType)},
+    "Softplus": {},
+    "LeakyReLU": {"slope": float},
+    "PReLU": {"num_parameters": int, "dtype": str},
     "Softmax": {},
+    "LogSoftmax": {},
     "Dropout": {"p": float},
+    "LayerNorm": {"dim": int, "eps": float, "affine": bool, "bias": bool, "dtype": str},
+    "RMSNorm": {"dim": int, "eps": float, "affine": bool, "dtype": str},
+    "AddNorm": {
+        "dim": int,
+        "dropout": float,
+        "eps": float,
+        "kind": str,
+        "with_sum": bool,
+        "dtype": str,
+    },
+    "Embedding": {
+        "num": int,
+        "dim": int,
+        "scale": (float, NoneType),
+        "padding_idx": (int, NoneType),
+        "dtype": str,
+    },
     "MLP": {"sizes": list, "activation": (str, NoneType), "dtype": str},
     "Sequential": {"layers": list},
     "Residual": {"layer": Mapping},
@@ -87,6 +125,18 @@ def parameter_shapes(config: Mapping[str, Any]) -> dict[str, tuple[tuple[int, ..
         n, m, dtype = fields["in_features"], fields["out_features"], fields["dtype"]
         bias = {"bias": ((m,), dtype)} if fields["bias"] else {}
         return {"weight": ((n, m), dtype), **bias}
+    if kind == "PReLU":
+        return {"weight": ((fields["num_parameters"],), fields["dtype"])}
+    if kind == "Embedding":
+        return {"weight": ((fields["num"], fields["dim"]), fields["dtype"])}
+    if kind in ("LayerNorm", "RMSNorm", "AddNorm"):
+        shape = (fields["dim"],), fields["dtype"]
+        has_weight = fields.get("affine", True)
+        has_bias = has_weight and (fields.get("bias", False) or fields.get("kind") == "layer")
+        return {
+            **({"weight": shape} if has_weight else {}),
+            **({"bias": shape} if has_bias else {}),
+        }
     shapes: dict[str, tuple[tuple[int, ...], str]] = {}
     if kind == "MLP":
         for i, (n, m) in enumerate(pairwise(fields["sizes"])):

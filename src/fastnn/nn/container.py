@@ -157,7 +157,9 @@ def _sum(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
     """x + y in a new array: the layer may have kept y for its backward."""
     if x.shape != y.shape:
         raise ValueError(f"Residual: x has shape {x.shape}, but the layer's output {y.shape}")
-    return np.add(x, y, out=empty(y.shape, y.dtype))
+    total = empty(y.shape, y.dtype)
+    np.add(x, y, out=total)
+    return total
 
 
 class MLP(Sequential):
@@ -167,7 +169,7 @@ class MLP(Sequential):
     ----------
     sizes : sequence of int
         (in, hidden..., out), at least two.
-    activation : {"relu", "gelu", "gelu_tanh", "tanh", "sigmoid", "silu", None}
+    activation : {"relu", "gelu", "gelu_tanh", "tanh", "sigmoid", "silu", "softplus", None}
         After every layer but the last. None leaves the model linear.
     dtype : float32 or float64
     rng : None, int or numpy.random.Generator

@@ -48,7 +48,7 @@ class Linear(Module):
         At least 1.
     bias : bool
         Whether there is a b; it starts at zero.
-    activation : {None, "relu", "gelu", "gelu_tanh", "tanh", "sigmoid", "silu"}
+    activation : {None, "relu", "gelu", "gelu_tanh", "tanh", "sigmoid", "silu", "softplus"}
         "gelu" is the exact form, "gelu_tanh" the approximation of GPT-2.
     dtype : float32 or float64
     rng : None, int or numpy.random.Generator

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -181,6 +182,22 @@ class Module(ABC):
         from .freeze import freeze
 
         return freeze(self, batch_max)
+
+    def save(
+        self, path: str | os.PathLike[str], *, metadata: Mapping[str, str] | None = None
+    ) -> None:
+        """Write the model to a file that `fastnn.load` reads: `fastnn.save(self, path)`.
+
+        Raises
+        ------
+        ValueError
+            The model could not be built again from its `config()`.
+        OSError
+            The file cannot be written; an older one is as it was.
+        """
+        from ..train import save  # a floor above: it is loaded when it is asked for
+
+        save(self, path, metadata=metadata)
 
     def seed(self, seed: int) -> None:
         """Start the random numbers of training anew, from this seed.

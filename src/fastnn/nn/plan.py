@@ -12,12 +12,18 @@ from itertools import pairwise
 from typing import Any
 
 from .. import kernels
-from .activation import GELU, ReLU, Sigmoid, SiLU, Tanh
+from .activation import GELU, ReLU, Sigmoid, SiLU, Softplus, Tanh
 from .linear import Linear
 from .module import Module
 from .parameters import _Block
 
-_ACTIVATIONS = {ReLU: "relu", Tanh: "tanh", Sigmoid: "sigmoid", SiLU: "silu"}
+_ACTIVATIONS = {
+    ReLU: "relu",
+    Tanh: "tanh",
+    Sigmoid: "sigmoid",
+    SiLU: "silu",
+    Softplus: "softplus",
+}
 # A longer one gains nothing from a plan, and has to be cut.
 MOST_LAYERS = 64
 

@@ -194,7 +194,8 @@ class noam:
 
     def __call__(self, step: int) -> float:
         n = step + 1
-        return self.factor * self.d_model**-0.5 * min(n**-0.5, n * self.warmup**-1.5)
+        lr: float = self.factor * self.d_model**-0.5 * min(n**-0.5, n * self.warmup**-1.5)
+        return lr
 
 
 @dataclass(frozen=True)

@@ -68,19 +68,24 @@ class Stateful:
 
     def _checked(self, name: str, value: Any) -> float:
         """`checked`, and an eps that is more than 0 in the type of the parameters too."""
-        value = checked(name, value)
-        if name == "eps" and self.params.dtype.type(value) == 0:
-            raise ValueError(f"eps must be above 0 in {self.params.dtype}, got {value}")
-        return value
+        found = checked(name, value)
+        if name == "eps" and self.params.dtype.type(found) == 0:
+            raise ValueError(f"eps must be above 0 in {self.params.dtype}, got {found}")
+        return found
 
     def _number_names(self) -> tuple[str, ...]:
         return self._numbers
 
-    def state_dict(self) -> dict[str, Any]:
-        """Numbers as numbers, running means and sums as copies of flat arrays."""
+    def state_dict(self, *, copy: bool = True) -> dict[str, Any]:
+        """Numbers as numbers, running means and sums as flat arrays.
+
+        Without `copy` the arrays are the very ones that the next step changes: enough to write
+        them into a file at once.
+        """
         names = (*self._number_names(), *self._choices)
         state = {name: getattr(self, name) for name in names}
-        return state | {name: getattr(self, name).copy() for name in self._arrays}
+        arrays = {name: getattr(self, name) for name in self._arrays}
+        return state | {name: a.copy() if copy else a for name, a in arrays.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over a state that `state_dict()` of such an object returned; all or nothing.

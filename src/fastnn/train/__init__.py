@@ -1,6 +1,6 @@
 """Training, evaluation, and models in files."""
 
-from .callbacks import CSVLogger, EarlyStopping, LRSchedule, ModelCheckpoint
+from .callbacks import CSVLogger, EarlyStopping, LRSchedule, ModelCheckpoint, TerminateOnNaN
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .files import load, load_metadata, plan_from_file, save
 from .fit import Run, fit
@@ -17,6 +17,7 @@ __all__ = [
     "ModelCheckpoint",
     "ModelFileError",
     "Run",
+    "TerminateOnNaN",
     "evaluate",
     "fit",
     "load",

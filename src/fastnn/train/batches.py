@@ -118,6 +118,15 @@ class ArraySource:
             )
         self.steps: int | None = steps or n_batches
 
+    def cut(self) -> dict[str, int | bool | None]:
+        """What has to stay the same where a run goes on inside an epoch."""
+        return {
+            "rows": len(self.x),
+            "batch_size": self.batch_size,
+            "shuffle": self.shuffle,
+            "steps_per_epoch": self.steps,
+        }
+
     def epoch(self, rng: np.random.Generator, skip: int = 0) -> Iterator[Batch]:
         """The batches of an epoch but the first `skip`; the same number is drawn from rng always."""
         if not self.shuffle:
@@ -139,10 +148,16 @@ class StreamSource:
     an iterable that can begin again does so when it ends.
     """
 
-    def __init__(self, batches: Iterable[Any], steps: int | None, dtype: np.dtype[Any]) -> None:
-        self.batches, self.steps, self.dtype = batches, steps, dtype
+    def __init__(
+        self, batches: Iterable[Any], steps: int | None, dtype: np.dtype[Any], name: str = "x"
+    ) -> None:
+        self.batches, self.steps, self.dtype, self.name = batches, steps, dtype, name
         self.begins_anew = iter(batches) is not batches
         self.iterator: Iterator[Any] | None = None
+
+    def cut(self) -> dict[str, int | bool | None]:
+        """What has to stay the same where a run goes on inside an epoch."""
+        return {"steps_per_epoch": self.steps}
 
     def epoch(self, rng: np.random.Generator, skip: int = 0) -> Iterator[Batch]:
         """The batches of an epoch but the first `skip`, which are drawn and dropped."""
@@ -153,8 +168,8 @@ class StreamSource:
                     yield self._batch(item)
             if found < 0:
                 raise ValueError(
-                    "x gave no batch in this epoch: an iterator can be run through once; give an "
-                    "iterable that begins anew each time, or steps_per_epoch"
+                    f"{self.name} gave no batch in this epoch: an iterator can be run through "
+                    "once; give an iterable that begins anew each time, or steps_per_epoch"
                 )
             return
         for i in range(self.steps):
@@ -175,7 +190,9 @@ class StreamSource:
 
     def _batch(self, item: Any) -> Batch:
         if not isinstance(item, (tuple, list)) or len(item) not in (2, 3):
-            raise TypeError(f"x must give batches (x, y) or (x, y, weight), got {item!r:.80}")
+            raise TypeError(
+                f"{self.name} must give batches (x, y) or (x, y, weight), got {item!r:.80}"
+            )
         x, y, *weights = item
         check_examples("a batch's x", x, "its y", y)
         return Batch(x, y, check_weights(weights[0] if weights else None, len(x), self.dtype))
@@ -213,7 +230,14 @@ def split_rows(
 def validation_batches(data: Any, batch_size: int, dtype: np.dtype[Any]) -> Any:
     """A function that gives the batches of the validation data anew each time."""
     if not isinstance(data, tuple):
-        source = StreamSource(data, None, dtype)
+        if not isinstance(data, Iterable) or isinstance(data, np.ndarray):
+            raise TypeError(f"validation_data must be (x, y) or batches, got {data!r:.80}")
+        source = StreamSource(data, None, dtype, "validation_data")
+        if not source.begins_anew:
+            raise ValueError(
+                "validation_data is an iterator, which can be run through once: give an iterable "
+                "that begins anew in each epoch, such as a list of batches"
+            )
         return lambda: source.epoch(np.random.default_rng(0))
     if len(data) not in (2, 3):
         raise ValueError(f"validation_data must be (x, y) or (x, y, weight), got {len(data)} items")

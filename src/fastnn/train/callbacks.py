@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from numpy.typing import NDArray
 
 from ..nn.linear import check_count
-from .atomic import PathLike, write_atomically
+from .atomic import PathLike, check_writable, write_atomically
 from .files import save
 from .history import Logs
 
@@ -97,7 +97,8 @@ class EarlyStopping:
     mode : {"auto", "min", "max"}
         Whether less or more is better; "auto" takes more for names that end in "accuracy".
     restore_best_weights : bool
-        Give the model the weights of its best epoch when the training is over, however it ended.
+        Give the model the weights of its best epoch when the training is over, however it ended:
+        those that were measured, so with `ema` the averages.
 
     Attributes
     ----------
@@ -137,12 +138,19 @@ class EarlyStopping:
         if self.best.improved(logs):
             self.wait, self.best_epoch = 0, epoch
             if self.restore_best_weights:
-                self.weights = self.run.model.parameters().data.copy()
+                self.weights = self._measured_weights()
             return
         self.wait += 1
         if self._is_over():
             self.stopped_epoch = epoch
             self.run.stop_training = True
+
+    def _measured_weights(self) -> NDArray[Any]:
+        data = self.run.model.parameters().data
+        if self.run.ema is None:
+            return data.copy()
+        with self.run.ema.applied():
+            return data.copy()
 
     def _is_over(self) -> bool:
         return self.wait >= max(self.patience, 1)
@@ -164,6 +172,19 @@ class EarlyStopping:
         self.best_epoch, self.weights = state["best_epoch"], state.get("weights")
 
 
+class TerminateOnNaN:
+    """Ends the training after an epoch whose loss is NaN or infinite."""
+
+    def on_train_begin(self, run: Run) -> None:
+        """Remember whose training it is."""
+        self.run = run
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        """Look at the loss."""
+        if not math.isfinite(logs["loss"]):
+            self.run.stop_training = True
+
+
 class ModelCheckpoint:
     """Writes the model, or the whole run, to a file after every epoch or every so many batches.
 
@@ -174,7 +195,8 @@ class ModelCheckpoint:
     Parameters
     ----------
     path : path-like
-        May hold fields: "model-{epoch:02d}-{val_loss:.2f}.safetensors".
+        May hold fields: "model-{epoch:02d}-{val_loss:.2f}.safetensors". Whether it can be written is
+        found out before the training.
     monitor, mode
         As in `EarlyStopping`; for save_best_only.
     save_best_only : bool
@@ -201,9 +223,7 @@ class ModelCheckpoint:
         self.path = os.fspath(path)
         self.best = _Best(monitor, mode)
         self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
-        self.save_freq = (
-            None if save_freq == "epoch" else check_count("save_freq", save_freq)  # type: ignore[arg-type]
-        )
+        self.save_freq = None if save_freq == "epoch" else check_count("save_freq", save_freq)
         if save_best_only and self.save_freq:
             raise ValueError("save_best_only compares epochs: it needs save_freq='epoch'")
         self.batches = 0
@@ -213,6 +233,9 @@ class ModelCheckpoint:
         self.run = run
         if not run.history.epoch and not run.step:
             self.best.value, self.batches = math.nan, 0
+        folder, name = os.path.split(self.path)
+        if "{" not in folder:
+            check_writable(os.path.join(folder, "model") if "{" in name else self.path)
 
     def on_train_batch_end(self, batch: int, logs: Logs) -> None:
         """Write every save_freq batches."""
@@ -229,7 +252,11 @@ class ModelCheckpoint:
             self._write(epoch, logs)
 
     def _write(self, epoch: int, logs: Logs) -> None:
-        path = self.path.format(epoch=epoch, **logs)
+        try:
+            path = self.path.format(epoch=epoch, **logs)
+        except (KeyError, IndexError) as error:
+            known = ", ".join(map(repr, ("epoch", *logs)))
+            raise ValueError(f"{self.path}: {error} is no field here, only {known}") from error
         if not self.save_weights_only:
             self.run.save(path)
         elif self.run.ema is None:
@@ -302,6 +329,7 @@ class CSVLogger:
 
     def on_train_begin(self, run: Run) -> None:
         """Remember whose history it is."""
+        check_writable(self.path)
         self.history = run.history
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:

@@ -8,7 +8,7 @@ all else is JSON under its own key of the metadata, where {"array": name} stands
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -103,8 +103,8 @@ def save_checkpoint(
     """
     history = history or History()
     state = {
-        "optimizer": None if optimizer is None else optimizer.state_dict(),
-        "ema": None if ema is None else ema.state_dict(),
+        "optimizer": None if optimizer is None else optimizer.state_dict(copy=False),
+        "ema": None if ema is None else ema.state_dict(copy=False),
         "random": model.random_state(),
         "rng": rng.bit_generator.state if isinstance(rng, np.random.Generator) else rng,
         "history": {"epoch": history.epoch, "history": history.history},
@@ -124,6 +124,7 @@ def load_checkpoint(
     *,
     rng: np.random.Generator | None = None,
     ema: ExponentialMovingAverage | None = None,
+    check: Callable[[Checkpoint], object] | None = None,
 ) -> Checkpoint:
     """Bring model, optimizer, generator and averages to where a checkpoint has them.
 
@@ -136,6 +137,8 @@ def load_checkpoint(
         Of the class that was saved. None leaves the optimizer's state in the file.
     rng, ema : optional
         As optimizer.
+    check : callable, optional
+        Called with what will be returned before anything is changed; what it raises ends this.
 
     Returns
     -------
@@ -158,6 +161,8 @@ def load_checkpoint(
         if state.keys() != _FIELDS or not isinstance(state["extra"], dict):
             raise ValueError("its description of the run is malformed")
         found = Checkpoint(run["epoch"], run["step"], _history(state["history"]), state["extra"])
+        if check is not None:
+            check(found)
         _apply(state, model, optimizer, rng, ema)
         read_parameters(file, model)
     return found
@@ -249,6 +254,6 @@ def _history(value: Any) -> History:
         raise ValueError("its history has malformed epochs")
     for name, column in columns.items():
         numbers = isinstance(column, list) and all(type(v) in (int, float) for v in column)
-        if not numbers or len(column) > len(epochs):
+        if not numbers or len(column) != len(epochs):
             raise ValueError(f"its history has a malformed column {name!r:.40}")
     return History(columns, epochs)

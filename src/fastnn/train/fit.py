@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
+import warnings
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +26,7 @@ from .batches import (
     weights_of_classes,
 )
 from .callbacks import collect_hooks
-from .checkpoint import load_checkpoint, save_checkpoint
+from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .history import History, Logs
 from .metrics import Loss, Means, loss_of, means_over
 from .progress import display
@@ -114,7 +117,8 @@ def fit(
     resume : path-like, optional
         A file of `ModelCheckpoint` or `save_checkpoint` to go on from, bit by bit as if the run
         had not ended: model, optimizer, generators, history, callbacks and the place in the epoch
-        are those of the file; data and options are yours to give again.
+        are those of the file; data and options are yours to give again, within an epoch with the
+        same rows and batch_size.
 
     Returns
     -------
@@ -131,6 +135,12 @@ def fit(
         An option or a batch has the wrong type, or a callback has no method and cannot be called.
     ModelFileError
         The file to resume from is damaged, or not of this model and optimizer.
+
+    Warns
+    -----
+    RuntimeWarning
+        Once, at the first epoch whose loss is NaN or infinite. The training goes on:
+        `train.TerminateOnNaN` ends it, and so does `train.EarlyStopping`.
     """
     epochs = check_count("epochs", epochs)
     batch_size = check_count("batch_size", batch_size)
@@ -225,6 +235,7 @@ class Run:
                 logs = _train_epoch(self)
                 if self.validation is not None:
                     logs |= {f"val_{name}": value for name, value in self._validate().items()}
+                self._check_loss(logs["loss"])
                 self.history._append(self.epoch, logs)
                 self.epoch, self.step, self.means = self.epoch + 1, 0, Means()
                 for hook in self.hooks["on_epoch_end"]:
@@ -232,6 +243,16 @@ class Run:
         except KeyboardInterrupt:
             self.history.interrupted = True
         self.call("on_train_end")
+
+    def _check_loss(self, loss: float) -> None:
+        before = self.history.history.get("loss", [])
+        if not math.isfinite(loss) and all(map(math.isfinite, before)):
+            warnings.warn(
+                f"the loss of epoch {self.epoch + 1} is {loss}: a smaller learning rate or "
+                "clip_norm may help, or an example is not finite",
+                RuntimeWarning,
+                stacklevel=4,  # at the call of fit
+            )
 
     def _validate(self) -> Logs:
         if self.ema is None:
@@ -259,13 +280,17 @@ class Run:
             ema=self.ema,
             extra={
                 "means": self.means.state(),
+                "cut": self.source.cut(),
                 "callbacks": {name: c.state() for name, c in self.stateful.items()},
             },
         )
 
     def restore(self, path: PathLike) -> None:
         """Go on from a file that `save` wrote."""
-        found = load_checkpoint(path, self.model, self.optimizer, rng=self.rng, ema=self.ema)
+        check = partial(self._check_cut, os.fspath(path))
+        found = load_checkpoint(
+            path, self.model, self.optimizer, rng=self.rng, ema=self.ema, check=check
+        )
         self.epoch, self.step, self.history = found.epoch, found.step, found.history
         self.history.interrupted = False
         try:
@@ -275,6 +300,14 @@ class Run:
                     self.stateful[name].load_state(state)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelFileError(f"{os.fspath(path)} holds no run of fit: {error!r}") from error
+
+    def _check_cut(self, path: str, found: Checkpoint) -> None:
+        before, now = found.extra.get("cut"), self.source.cut()
+        if found.step and before is not None and before != now:
+            raise ModelFileError(
+                f"{path} was saved after {found.step} batches of an epoch, and goes on with the "
+                f"same batches only: they were {before}, and are {now}"
+            )
 
 
 def _train_epoch(run: Run) -> Logs:

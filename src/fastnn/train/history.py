@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +20,8 @@ class History:
     history : dict of str to list of float
         One value per finished epoch: "loss", and "accuracy" for a classifier; with validation data
         also "val_loss" and "val_accuracy". Accuracies are fractions of 1. The training values are
-        means over the batches of the epoch, taken while the model was still changing.
+        means over the batches of the epoch, taken while the model was still changing. NaN where an
+        epoch was not measured: a run may go on with validation data that it began without.
     epoch : list of int
         The finished epochs, counted from 0.
     interrupted : bool
@@ -31,12 +33,16 @@ class History:
     interrupted: bool = False
 
     def _append(self, epoch: int, logs: Logs) -> None:
+        for name in logs:
+            self.history.setdefault(name, [math.nan] * len(self.epoch))
         self.epoch.append(epoch)
-        for name, value in logs.items():
-            self.history.setdefault(name, []).append(value)
+        for name, column in self.history.items():
+            column.append(logs.get(name, math.nan))
 
-    def plot(self, path: PathLike, **options: Any) -> None:
+    def plot(self, path: PathLike | None = None, **options: Any) -> Any:
         """Draw loss and accuracy over the epochs: `fastnn.plot.loss_curve(self, path, **options)`.
+
+        Returns the figure, which a notebook shows; with a path it is written to that file too.
 
         Raises
         ------
@@ -45,4 +51,4 @@ class History:
         """
         from .. import plot  # a floor above: it is loaded when it is asked for
 
-        plot.loss_curve(self, path, **options)
+        return plot.loss_curve(self, path, **options)

@@ -30,12 +30,15 @@ class Means:
 
     def add(self, loss: float, output: NDArray[Any], batch: Batch) -> None:
         """Take in a batch."""
-        y, n = batch.y, len(batch.y)
+        y, weights, n = batch.y, batch.weight, len(batch.y)
         if y.dtype.kind in "iu" and output.shape[:-1] == y.shape:
-            n = int(np.count_nonzero(y >= 0))
+            kept = y >= 0
+            n = int(np.count_nonzero(kept))
             self.n_right += int(np.count_nonzero(output.argmax(axis=-1) == y))
             self.n_classified += n
-        weight = n if batch.weight is None else float(batch.weight.sum(dtype=np.float64))
+            if weights is not None and n < y.size and weights.shape == y.shape:
+                weights = weights[kept]
+        weight = n if weights is None else float(weights.sum(dtype=np.float64))
         self.loss += float(loss) * weight
         self.weight += weight
 

@@ -101,6 +101,8 @@ def open_tensors(path: PathLike) -> Iterator[Any]:
             yield file
     except safetensors.SafetensorError as error:
         raise ModelFileError(f"{name} is not a safetensors file, or damaged: {error}") from error
+    except ModelFileError:
+        raise
     except KeyError as error:
         raise ModelFileError(f"{name} holds no model for fastnn: it lacks {error}") from error
     except (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:

@@ -4,9 +4,14 @@
 #include "vec.h"
 
 #include "activation.h"
+#include "additive.h"
+#include "attention.h"
+#include "attention_backward.h"
+#include "attention_few.h"
 #include "dots.h"
 #include "dropout.h"
 #include "elementwise.h"
+#include "embedding.h"
 #include "gemm.h"
 #include "gemv.h"
 #include "loss.h"
@@ -53,8 +58,26 @@ const struct JOIN(fastnn_leaves_, SUFFIX) TABLE(FASTNN_ISA, SUFFIX) = {
     .log_softmax = log_softmax,
     .log_softmax_backward = log_softmax_backward,
     .cross_entropy = cross_entropy,
+    .gather = gather,
+    .scatter_add = scatter_add,
+    .first_outside = first_outside,
     .norm = norm,
     .norm_backward = norm_backward,
+    .pack_panels = pack_panels,
+    .all_finite = all_finite,
+    .attention_scores = attention_scores,
+    .attention_mask = attention_mask,
+    .attention_softmax = attention_softmax,
+    .attention_values = attention_values,
+    .attention_finish = attention_finish,
+    .attention_probabilities = attention_probabilities,
+    .attention_delta = attention_delta,
+    .attention_dscores = attention_dscores,
+    .attention_transposed = attention_transposed,
+    .attention_few_scores = attention_few_scores,
+    .attention_few_values = attention_few_values,
+    .additive_scores = additive_scores,
+    .additive_scores_backward = additive_scores_backward,
     .philox = philox,
     .dropout = dropout,
     .cross_entropy_soft = cross_entropy_soft,

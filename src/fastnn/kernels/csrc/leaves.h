@@ -22,6 +22,10 @@ enum {
     FASTNN_ACT_LAST = FASTNN_ACT_SOFTPLUS
 };
 
+/* Attention: GEMM tiles of queries that are worked on together at most, and kinds of mask. */
+enum { FASTNN_ATTENTION_TILES = 16 };
+enum { FASTNN_MASK_NONE = 0, FASTNN_MASK_BOOLEAN = 1, FASTNN_MASK_ADDITIVE = 2 };
+
 /* Elementwise losses. */
 enum { FASTNN_LOSS_MSE = 0, FASTNN_LOSS_L1 = 1, FASTNN_LOSS_HUBER = 2, FASTNN_LOSS_BCE = 3 };
 
@@ -65,6 +69,11 @@ struct fastnn_step {
         /* reduce.h */                                                                                                                               \
         void (*sum_squares)(int64_t m, int64_t n, const R *x, int64_t ld, double scale, double *hi, double *lo);                                      \
         R (*max_abs)(int64_t m, int64_t n, const R *x, int64_t ld);                                                                                  \
+        /* embedding.h */                                                                                                                            \
+        void (*gather)(int64_t m, int64_t n, const int64_t *ids, const R *table, int64_t ldtable, R scale, R *out, int64_t ldout);                   \
+        void (*scatter_add)(int64_t m, int64_t n, const int64_t *ids, int64_t skipped, const R *dy, int64_t lddy, R scale, R *table,                 \
+                            int64_t ldtable);                                                                                                        \
+        int64_t (*first_outside)(int64_t m, const int64_t *ids, int64_t rows);                                                                       \
         /* layernorm.h */                                                                                                                            \
         void (*norm)(int rms, int64_t m, int64_t n, const R *x, int64_t ldx, double eps, const R *weight, const R *bias, R *stats, R *y,             \
                      int64_t ldy, int past_caches);                                                                                                  \
@@ -84,6 +93,30 @@ struct fastnn_step {
         double (*cross_entropy_soft)(int64_t n, const R *logits, const R *q, int64_t label, const R *weight, double keep, double smooth, double scale,\
                                      R *dlogits);                                                                                                    \
         double (*loss)(int kind, int64_t n, const R *x, const R *t, const R *weight, const R *positive, R delta, R factor, R *dx, R *losses);        \
+        /* attention.h */                                                                                                                            \
+        void (*pack_panels)(int64_t n, int64_t k, const R *b, int64_t rsb, int64_t csb, R *out);                                                      \
+        int (*all_finite)(int64_t n, const R *x);                                                                                                    \
+        void (*attention_scores)(int64_t rows, int64_t keys, int64_t d, R alpha, const R *q, int64_t ldq, const R *k, const int64_t *limit, R *s,     \
+                                 int64_t lds);                                                                                                       \
+        void (*attention_mask)(int kind, int64_t rows, const int64_t *limit, R *s, int64_t lds, const void *mask, int64_t row_stride,                \
+                               int64_t key_stride);                                                                                                  \
+        void (*attention_softmax)(int64_t rows, const int64_t *limit, R *s, int64_t lds, R *m, R *l, int64_t dv, R *o, int64_t ldo);                  \
+        void (*attention_values)(int64_t rows, int64_t keys, int64_t dv, const R *p, int64_t ldp, const int64_t *limit, const R *v, int finite,       \
+                                 R beta, R *o, int64_t ldo);                                                                                         \
+        void (*attention_finish)(int64_t rows, int64_t dv, const R *m, const R *l, R *o, int64_t ldo, R *lse);                                        \
+        void (*attention_probabilities)(int64_t rows, const int64_t *limit, int64_t stop, R *s, int64_t lds, const R *lse);                          \
+        /* attention_backward.h */                                                                                                                   \
+        void (*attention_delta)(int64_t rows, int64_t dv, const R *dout, int64_t lddout, const R *out, int64_t ldout, R *delta);                      \
+        void (*attention_dscores)(int64_t rows, int64_t stop, R scale, const R *p, const R *delta, R *dp, int64_t lds);                               \
+        void (*attention_transposed)(int64_t rows, int64_t keys, int64_t n, const R *p, int64_t ldp, const int64_t *limit, const R *x, int finite,    \
+                                     R *y, int64_t ldy);                                                                                             \
+        /* attention_few.h, additive.h */                                                                                                                    \
+        void (*attention_few_scores)(int64_t rows, int64_t keys, int64_t d, const R *q, const R *k, int64_t ldk, R *s, int64_t lds);                         \
+        void (*attention_few_values)(int64_t rows, int64_t keys, int64_t dv, const R *p, int64_t ldp, const int64_t *limit, int skip, const R *v,            \
+                                    int64_t ldv, R *o, int64_t ldo);                                                                                         \
+        void (*additive_scores)(int64_t keys, int64_t n, const R *q, const R *k, int64_t ldk, const R *w, R *s);                                             \
+        void (*additive_scores_backward)(int64_t keys, int64_t n, const R *ds, const R *q, const R *k, int64_t ldk, const R *w, R *dq, R *dk,                \
+                                        int64_t lddk, R *dw);                                                                                                \
         /* update.h */                                                                                                                               \
         void (*update)(int64_t n, R *p, const R *g, R *m, R *v, R *c, const struct fastnn_step *step);                                               \
     };

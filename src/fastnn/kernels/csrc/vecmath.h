@@ -1,12 +1,12 @@
-/* vecmath.h: elementary functions on vectors: exp, 1 - exp, sigmoid, tanh, erf, log, log1p, softplus, and the tail of the normal
+/* vecmath.h: elementary functions on vectors: exp, exp2, 1 - exp, sigmoid, tanh, erf, log, log1p, softplus, and the tail of the normal
  * distribution that GELU is made of.
  *
  * Branch-free and without libm. NaN goes through; zeros, subnormals and infinities come out as the limits of the function say. Where a square must
  * be exact, FMA gives its rounding error, or its root is cut to half the bits. The constants are printed by tools/derive_vecmath.py.
  *
- * Worst errors, in ulp, with FMA (bench/accuracy.py): float32, over all inputs: exp 1.09, sigmoid 2.00, tanh 1.24, erf 1.48, and of activation.h gelu
- * 7.0 (in the far tail; its P and Q add theirs), silu 2.00; over 2 10^7: log 0.74, log1p 1.29, softplus 1.90, 1 - exp 0.99. float64, over 10^8: exp
- * 1.05, sigmoid 2.00, tanh 1.22, erf 1.49, gelu 8.4, silu 1.99; over 2 10^7: log 0.74, log1p 1.31, softplus 1.83, 1 - exp 1.20.
+ * Worst errors, in ulp, with FMA (bench/accuracy.py): float32, over all inputs: exp 1.09, sigmoid 2.00, tanh 1.24, erf 1.48, log 0.76, log1p 1.34, softplus 2.01, and of activation.h gelu
+ * 7.0 (in the far tail; its P and Q add theirs), silu 2.00; over 2 10^7: 1 - exp 0.99; exp2 0.81 over 3 10^6. float64, over 10^8: exp
+ * 1.05, sigmoid 2.00, tanh 1.22, erf 1.49, gelu 8.4, silu 1.99; over 2 10^7: log 0.74, log1p 1.31, softplus 1.83, 1 - exp 1.20; exp2 0.84 over 3 10^6.
  */
 #ifndef FASTNN_VECMATH_H
 #define FASTNN_VECMATH_H
@@ -43,6 +43,8 @@ typedef uint32_t unsigned_bits;
 #define LN2_HI ((real)0x1.62e4p-1)
 #define LN2_LO ((real)0x1.7f7d1cp-20)
 static const real EXP_Q[] = {(real)0x1p-1, (real)0x1.5554dcp-3, (real)0x1.55551ap-5, (real)0x1.120b6ep-7, (real)0x1.6d110ap-10};
+static const real EXP2_Q[] = {(real)0x1.62e43p-1, (real)0x1.ebfbep-3, (real)0x1.c6af6cp-5, (real)0x1.3b2a54p-7, (real)0x1.5f089p-10,
+                              (real)0x1.44138ap-13};
 static const real TANH_T[] = {(real)-0x1.555556p-2, (real)0x1.1110eap-3, (real)-0x1.ba08c4p-5, (real)0x1.64a976p-6, (real)-0x1.116a16p-7,
                               (real)0x1.2c83cp-9};
 static const real ERF_E[] = {(real)0x1.06eba8p-3, (real)-0x1.81273ep-2, (real)0x1.ce2d1p-4, (real)-0x1.b7fabap-6, (real)0x1.54127p-8,
@@ -65,6 +67,9 @@ typedef uint64_t unsigned_bits;
 #define LN2_LO ((real)-0x1.8432a1b0e2634p-43)
 static const real EXP_Q[] = {0x1.0000000000001p-1, 0x1.5555555555556p-3, 0x1.5555555553d63p-5, 0x1.11111111109b3p-7, 0x1.6c16c1788bd9p-10,
                              0x1.a01a01a7c41d5p-13, 0x1.a019b90d2ae7ap-16, 0x1.71de0dae63bb3p-19, 0x1.289185613a3d6p-22, 0x1.af38a9b0ec855p-26};
+static const real EXP2_Q[] = {0x1.62e42fefa39efp-1, 0x1.ebfbdff82c598p-3, 0x1.c6b08d704a0c2p-5, 0x1.3b2ab6fba1ddap-7, 0x1.5d87fe78a5276p-10,
+                              0x1.430913096fd9fp-13, 0x1.ffcbfc670dcd4p-17, 0x1.62bfd47773353p-20, 0x1.b524fae627834p-24, 0x1.e6063f7217bc6p-28,
+                              0x1.e9d3fe3952179p-32};
 static const real TANH_T[] = {-0x1.5555555555555p-2, 0x1.11111111110a8p-3, -0x1.ba1ba1ba0f126p-5, 0x1.664f487e0a749p-6, -0x1.226e3473dce5cp-7,
                               0x1.d6d39ae3905e2p-9, -0x1.7d9f6f23e8682p-10, 0x1.3526e9ed54da1p-11, -0x1.f243823c8c981p-13, 0x1.8445870f6fe41p-14,
                               -0x1.05bbdae896297p-15, 0x1.b33642a122cddp-18};
@@ -157,6 +162,20 @@ INLINE vec exp_vec(vec x) {
 INLINE vec one_minus_exp(vec x) {
     const exponential e = exp_parts(at_least(-x, EXP_SMALLEST), (vec){0});
     return (1 - scale_by(splat(1), e.shifted)) - scale_by(e.u, e.shifted);
+}
+
+/* 2^x for x from -inf to REAL_MAX_EXP, or NaN: n = round(x), r = x - n, 2^r = 1 + r q(r). Exact at whole numbers. Without AVX-512 what is subnormal is 0. */
+INLINE vec exp2_vec(vec x) {
+#if defined(__AVX512F__)
+    const vec r = X86(reduce, (x86_vec)x, 0); /* 0 at -inf */
+    return X86(scalef, (x86_vec)(POLYNOMIAL(r, EXP2_Q) * r + 1), (x86_vec)(x - r));
+#else
+    const vec shifted = at_least(x, -REAL_MAX_EXP) + ROUND_MAGIC;
+    const vec r = at_least(x, -REAL_MAX_EXP) - (shifted - ROUND_MAGIC);
+    const ivec n = (ivec)shifted - (ivec)splat(ROUND_MAGIC);
+    const vec power = (POLYNOMIAL(r, EXP2_Q) * r + 1) * (vec)((n + REAL_MAX_EXP) << MANTISSA_BITS);
+    return (vec)((ivec)power & ~(x < 1 - REAL_MAX_EXP));
+#endif
 }
 
 /* f sigmoid(-x) for x from 0 to -EXP_SMALLEST, or NaN. With exp(x) = 2^n (1 + u) it is 2^-n f / (1 + (2^-n + u)): nothing overflows, and e^x

@@ -1,0 +1,28 @@
+"""Softmax attention by pointer, without the GIL.
+
+sizes is batch, heads, kv_heads, n_queries, n_keys, d, dv, with heads a multiple of kv_heads. Strides count elements and go along batch, head and position;
+last axes are contiguous. lengths is NULL, or how many keys may be seen, 0..n_keys, with strides along batch and query. mask_kind is 0, 1 (bytes: may
+attend) or 2 (reals that are added), its strides go along batch, head, query and key and may be 0. lse (batch, heads, n_queries) is C-ordered; forward takes
+NULL for it. Backward overwrites dq, dk and dv, which have the strides of q, k and v, while dout has those of out. Outputs must not overlap anything.
+Returns 0, 1 (no memory) or 2 (a negative size, a missing pointer, heads that do not divide, a probability out of range).
+"""
+from libc.stdint cimport int64_t, uint64_t
+
+cdef int attention_f32(const int64_t *sizes, const float *q, const int64_t *q_strides, const float *k, const int64_t *k_strides, const float *v,
+                       const int64_t *v_strides, float *out, const int64_t *out_strides, float *lse, double scale, int causal, const int64_t *lengths,
+                       const int64_t *lengths_strides, int mask_kind, const void *mask, const int64_t *mask_strides, double dropout_p, uint64_t seed,
+                       uint64_t step) noexcept nogil
+cdef int attention_f64(const int64_t *sizes, const double *q, const int64_t *q_strides, const double *k, const int64_t *k_strides, const double *v,
+                       const int64_t *v_strides, double *out, const int64_t *out_strides, double *lse, double scale, int causal,
+                       const int64_t *lengths, const int64_t *lengths_strides, int mask_kind, const void *mask, const int64_t *mask_strides,
+                       double dropout_p, uint64_t seed, uint64_t step) noexcept nogil
+cdef int attention_backward_f32(const int64_t *sizes, const float *dout, const float *q, const int64_t *q_strides, const float *k,
+                                const int64_t *k_strides, const float *v, const int64_t *v_strides, const float *out, const int64_t *out_strides,
+                                const float *lse, float *dq, float *dk, float *dv, double scale, int causal, const int64_t *lengths,
+                                const int64_t *lengths_strides, int mask_kind, const void *mask, const int64_t *mask_strides, double dropout_p,
+                                uint64_t seed, uint64_t step) noexcept nogil
+cdef int attention_backward_f64(const int64_t *sizes, const double *dout, const double *q, const int64_t *q_strides, const double *k,
+                                const int64_t *k_strides, const double *v, const int64_t *v_strides, const double *out, const int64_t *out_strides,
+                                const double *lse, double *dq, double *dk, double *dv, double scale, int causal, const int64_t *lengths,
+                                const int64_t *lengths_strides, int mask_kind, const void *mask, const int64_t *mask_strides, double dropout_p,
+                                uint64_t seed, uint64_t step) noexcept nogil

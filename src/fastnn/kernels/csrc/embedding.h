@@ -1,0 +1,51 @@
+/* embedding.h: runs of rows of a table, looked up and added to. */
+#ifndef FASTNN_EMBEDDING_H
+#define FASTNN_EMBEDDING_H
+
+#include "vec.h"
+
+enum { EMBEDDING_AHEAD = 8 }; /* rows that are fetched before their turn: they lie anywhere */
+
+/* out_i = scale table_ids[i], m rows of n. */
+static void gather(int64_t m, int64_t n, const int64_t *ids, const real *table, int64_t ldtable, real scale, real *out, int64_t ldout) {
+    for (int64_t r = 0; r < m; r++) {
+        const real *row = table + ids[r] * ldtable;
+        if (r + EMBEDDING_AHEAD < m) __builtin_prefetch(table + ids[r + EMBEDDING_AHEAD] * ldtable);
+        if (scale == 1) {
+            memcpy(out + r * ldout, row, (size_t)n * sizeof(real));
+            continue;
+        }
+        int64_t i = 0;
+        for (; i + LANES <= n; i += LANES) store(out + r * ldout + i, load(row + i) * scale);
+        if (i < n) store_part(out + r * ldout + i, n - i, load_part(row + i, n - i, 0) * scale);
+    }
+}
+
+/* table_ids[i] += scale dy_i, in the order of i; ids that are `skipped` are left out. */
+static void scatter_add(int64_t m, int64_t n, const int64_t *ids, int64_t skipped, const real *dy, int64_t lddy, real scale, real *table, int64_t ldtable) {
+    for (int64_t r = 0; r < m; r++) {
+        real *row = table + ids[r] * ldtable;
+        const real *g = dy + r * lddy;
+        if (r + EMBEDDING_AHEAD < m) __builtin_prefetch(table + ids[r + EMBEDDING_AHEAD] * ldtable, 1);
+        if (ids[r] == skipped) continue;
+        int64_t i = 0;
+        for (; i + LANES <= n; i += LANES) store(row + i, load(row + i) + load(g + i) * scale);
+        if (i < n) store_part(row + i, n - i, load_part(row + i, n - i, 0) + load_part(g + i, n - i, 0) * scale);
+    }
+}
+
+/* The first i whose id is not from 0 to rows - 1; m if there is none. */
+static int64_t first_outside(int64_t m, const int64_t *ids, int64_t rows) {
+    enum { RUN = 256 };
+    for (int64_t start = 0; start < m; start += RUN) {
+        const int64_t stop = m - start < RUN ? m : start + RUN;
+        int64_t outside = 0;
+        for (int64_t i = start; i < stop; i++) outside |= (uint64_t)ids[i] >= (uint64_t)rows;
+        if (outside)
+            for (int64_t i = start;; i++)
+                if ((uint64_t)ids[i] >= (uint64_t)rows) return i;
+    }
+    return m;
+}
+
+#endif

@@ -1,0 +1,16 @@
+"""Embedding lookup and its gradient by pointer, without the GIL.
+
+table has `rows` rows of `cols` contiguous elements, ids are `count` numbers of rows, and the other array has count rows; `ld...` elements from a row to
+the next. `embedding`: y_i = scale table[ids_i]. `embedding_backward`: dtable[ids_i] += scale dy_i, in the order of i, but for ids equal to `skipped`
+(-1: none). Nothing overlaps. Returns 0 or 2 (a negative size, a missing pointer, an id that is no row; nothing is written then).
+"""
+from libc.stdint cimport int64_t
+
+cdef int embedding_f32(int64_t count, int64_t rows, int64_t cols, const int64_t *ids, const float *table, int64_t ldtable, double scale,
+                       float *y, int64_t ldy) noexcept nogil
+cdef int embedding_f64(int64_t count, int64_t rows, int64_t cols, const int64_t *ids, const double *table, int64_t ldtable, double scale,
+                       double *y, int64_t ldy) noexcept nogil
+cdef int embedding_backward_f32(int64_t count, int64_t rows, int64_t cols, const int64_t *ids, int64_t skipped, const float *dy,
+                                int64_t lddy, double scale, float *dtable, int64_t lddtable) noexcept nogil
+cdef int embedding_backward_f64(int64_t count, int64_t rows, int64_t cols, const int64_t *ids, int64_t skipped, const double *dy,
+                                int64_t lddy, double scale, double *dtable, int64_t lddtable) noexcept nogil

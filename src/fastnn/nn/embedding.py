@@ -1,0 +1,119 @@
+"""Vectors for numbers: the embedding layer."""
+
+from __future__ import annotations
+
+from math import isfinite
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from .. import kernels
+from .linear import Seed, check_count
+from .module import Module, check_gradient
+from .parameters import Parameter, check_dtype
+
+
+class Embedding(Module):
+    """y = scale weight[ids]: a learnt vector for each id. *Dive into Deep Learning*, section 15.1.
+
+    Parameters
+    ----------
+    num, dim : int
+        How many vectors, and their length; at least 1.
+    scale : float, optional
+        Such as sqrt(dim) in a Transformer; None leaves the vectors as they are.
+    padding_idx : int, optional
+        An id whose vector starts at zero and gets no gradient.
+    std : float
+        The first weights are normal with mean 0 and this standard deviation, at least 0.
+    dtype : float32 or float64
+    rng : None, int or numpy.random.Generator
+        Source of the first weights. None takes fresh entropy from the system.
+
+    Attributes
+    ----------
+    weight : Parameter
+        Shape (num, dim).
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is of another type or out of range; the message names it.
+    """
+
+    def __init__(
+        self,
+        num: int,
+        dim: int,
+        *,
+        scale: float | None = None,
+        padding_idx: int | None = None,
+        std: float = 1.0,
+        dtype: DTypeLike = np.float32,
+        rng: Seed = None,
+    ) -> None:
+        self.num, self.dim = check_count("num", num), check_count("dim", dim)
+        self.scale = None if scale is None else _number("scale", scale)
+        self.padding_idx = padding_idx
+        if padding_idx is not None:
+            if isinstance(padding_idx, bool) or not isinstance(padding_idx, (int, np.integer)):
+                raise TypeError(f"padding_idx must be an integer or None, got {padding_idx!r:.80}")
+            if not 0 <= padding_idx < num:
+                raise ValueError(f"padding_idx must be from 0 to {num - 1}, got {padding_idx}")
+            self.padding_idx = int(padding_idx)
+        if _number("std", std) < 0:
+            raise ValueError(f"std must be at least 0, got {std}")
+        # Drawn in float64 for every dtype, as the weights of Linear are.
+        weight = np.random.default_rng(rng).normal(0.0, std, (num, dim)).astype(check_dtype(dtype))
+        if self.padding_idx is not None:
+            weight[self.padding_idx] = 0
+        self.weight = Parameter(weight)
+        super().__init__({"weight": self.weight})
+
+    def forward(self, ids: NDArray[Any]) -> tuple[NDArray[Any], Any]:
+        """Vectors (*ids.shape, dim) for integers of any shape; the context is ids.
+
+        Raises
+        ------
+        TypeError
+            ids is no array of integers.
+        IndexError
+            An id is not from 0 to num - 1; the message says which.
+        """
+        return self(ids), ids
+
+    def __call__(self, ids: NDArray[Any]) -> NDArray[Any]:
+        """The output for ids, keeping nothing."""
+        return kernels.embedding(ids, self.weight.data, scale=self._factor)
+
+    def backward(self, dy: NDArray[Any], ctx: Any, need_dx: bool = True) -> None:
+        """dweight[k] += scale sum of dy where ids = k. Returns None: ids have no gradient."""
+        check_gradient("Embedding", dy, (*ctx.shape, self.dim))
+        kernels.embedding_backward(
+            ctx, dy, dweight=self.weight.grad, scale=self._factor, padding_idx=self.padding_idx
+        )
+
+    def config(self) -> dict[str, Any]:
+        """Sizes, scale, padding and dtype."""
+        return {
+            "type": "Embedding",
+            "num": self.num,
+            "dim": self.dim,
+            "scale": self.scale,
+            "padding_idx": self.padding_idx,
+            "dtype": self.weight.data.dtype.name,
+        }
+
+    @property
+    def _factor(self) -> float:
+        return 1.0 if self.scale is None else self.scale
+
+
+def _number(name: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {value!r:.80}")
+    if not isfinite(value):
+        raise ValueError(f"{name} must be finite, got {value}")
+    return float(value)

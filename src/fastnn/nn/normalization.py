@@ -1,0 +1,302 @@
+"""Layers that normalize rows: layer norm, RMS norm, and add & norm."""
+
+from __future__ import annotations
+
+from math import inf
+from numbers import Real
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from .. import kernels
+from ..kernels.memory import empty
+from .dropout import check_probability, new_stream
+from .linear import Seed, check_count
+from .module import Module, check_gradient
+from .parameters import Parameter, check_dtype
+from .randomness import RandomStream
+
+
+class _Norm(Module):
+    """What the layers below share: eps, weight (starting at one) and bias (starting at zero)."""
+
+    def __init__(self, dim: int, eps: float, weight: bool, bias: bool, dtype: DTypeLike) -> None:
+        self.dim = check_count("dim", dim)
+        self.eps = _check_eps(eps)
+        self.dtype = check_dtype(dtype)
+        self.weight = Parameter(np.ones(dim, self.dtype)) if weight else None
+        self.bias = Parameter(np.zeros(dim, self.dtype)) if bias else None
+        named = {"weight": self.weight, "bias": self.bias}
+        super().__init__({name: part for name, part in named.items() if part is not None})
+
+    def _data(self, parameter: Parameter | None) -> NDArray[Any] | None:
+        return None if parameter is None else parameter.data
+
+    def _grad(self, parameter: Parameter | None) -> NDArray[Any] | None:
+        return None if parameter is None else parameter.grad
+
+    def _check_input(self, name: str, x: NDArray[Any]) -> None:
+        layer = type(self).__name__
+        if not isinstance(x, np.ndarray):
+            raise TypeError(f"{layer}: {name} must be a NumPy array, got {type(x).__name__}")
+        if x.dtype != self.dtype:
+            raise TypeError(f"{layer}: {name} is {x.dtype}, but the layer is {self.dtype}")
+        if x.ndim == 0 or x.shape[-1] != self.dim:
+            raise ValueError(f"{layer}: {name} must be (..., {self.dim}), not {x.shape}")
+
+    def _new_stats(self, x: NDArray[Any]) -> NDArray[Any]:
+        return empty((x.size // self.dim, 3), x.dtype)
+
+
+class LayerNorm(_Norm):
+    """y = (x - mean) / sqrt(variance + eps) * weight + bias, over the last axis of x (..., dim).
+
+    Ba, Kiros and Hinton, "Layer normalization", 2016.
+
+    Parameters
+    ----------
+    dim : int
+        At least 1.
+    eps : float
+        Above 0.
+    affine : bool
+        Whether there are a weight (dim,), starting at one, and a bias.
+    bias : bool
+        Whether there is a bias (dim,), starting at zero, when `affine`.
+    dtype : float32 or float64
+
+    Attributes
+    ----------
+    weight, bias : Parameter or None
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        bias: bool = True,
+        *,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        super().__init__(dim, eps, affine, affine and bias, dtype)
+
+    def forward(self, x: NDArray[Any]) -> tuple[NDArray[Any], Any]:
+        """Output of the shape of x; the context is x and three numbers for each of its rows.
+
+        Raises
+        ------
+        TypeError
+            x is no array of the layer's dtype.
+        ValueError
+            The last axis of x has not dim elements.
+        """
+        self._check_input("x", x)
+        stats = self._new_stats(x)
+        w, b = self._data(self.weight), self._data(self.bias)
+        return kernels.layer_norm(x, w, b, eps=self.eps, stats=stats), (x, stats)
+
+    def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
+        """The output for x, keeping nothing."""
+        self._check_input("x", x)
+        return kernels.layer_norm(x, self._data(self.weight), self._data(self.bias), eps=self.eps)
+
+    def backward(self, dy: NDArray[Any], ctx: Any, need_dx: bool = True) -> NDArray[Any] | None:
+        """With g = dy weight and the normalized x: dx = (g - mean g - xhat mean(g xhat)) / deviation.
+
+        dweight += sum over rows of dy xhat, dbias += sum over rows of dy.
+        """
+        x, stats = ctx
+        check_gradient("LayerNorm", dy, x.shape)
+        w, dw, db = self._data(self.weight), self._grad(self.weight), self._grad(self.bias)
+        dx = kernels.layer_norm_backward(dy, x, stats, w, dweight=dw, dbias=db)
+        return dx if need_dx else None
+
+    def config(self) -> dict[str, Any]:
+        """Size, eps, what is learnt, and dtype."""
+        return {
+            "type": "LayerNorm",
+            "dim": self.dim,
+            "eps": self.eps,
+            "affine": self.weight is not None,
+            "bias": self.bias is not None,
+            "dtype": self.dtype.name,
+        }
+
+
+class RMSNorm(_Norm):
+    """y = x / sqrt(mean of x^2 + eps) * weight, over the last axis of x (..., dim).
+
+    Zhang and Sennrich, "Root mean square layer normalization", NeurIPS 2019.
+
+    Parameters
+    ----------
+    dim : int
+        At least 1.
+    eps : float
+        Above 0.
+    affine : bool
+        Whether there is a weight (dim,), starting at one.
+    dtype : float32 or float64
+
+    Attributes
+    ----------
+    weight : Parameter or None
+    """
+
+    def __init__(
+        self, dim: int, eps: float = 1e-6, affine: bool = True, *, dtype: DTypeLike = np.float32
+    ) -> None:
+        super().__init__(dim, eps, affine, False, dtype)
+
+    def forward(self, x: NDArray[Any]) -> tuple[NDArray[Any], Any]:
+        """Output of the shape of x; the context is as for `LayerNorm`. Raises as there."""
+        self._check_input("x", x)
+        stats = self._new_stats(x)
+        return kernels.rms_norm(x, self._data(self.weight), eps=self.eps, stats=stats), (x, stats)
+
+    def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
+        """The output for x, keeping nothing."""
+        self._check_input("x", x)
+        return kernels.rms_norm(x, self._data(self.weight), eps=self.eps)
+
+    def backward(self, dy: NDArray[Any], ctx: Any, need_dx: bool = True) -> NDArray[Any] | None:
+        """With g = dy weight: dx = (g - xhat mean(g xhat)) / rms; dweight += sum of dy xhat."""
+        x, stats = ctx
+        check_gradient("RMSNorm", dy, x.shape)
+        w, dw = self._data(self.weight), self._grad(self.weight)
+        dx = kernels.rms_norm_backward(dy, x, stats, w, dweight=dw)
+        return dx if need_dx else None
+
+    def config(self) -> dict[str, Any]:
+        """Size, eps, whether there is a weight, and dtype."""
+        return {
+            "type": "RMSNorm",
+            "dim": self.dim,
+            "eps": self.eps,
+            "affine": self.weight is not None,
+            "dtype": self.dtype.name,
+        }
+
+
+class AddNorm(_Norm):
+    """y = norm(h), h = dropout(x) + residual: what stands between the parts of a Transformer.
+
+    One pass over memory each way. *Dive into Deep Learning*, section 11.7.3.
+
+    Parameters
+    ----------
+    dim : int
+        At least 1; x and residual are (..., dim).
+    dropout : float
+        Probability from 0 to 1, in training alone.
+    eps : float
+        Above 0.
+    kind : {"layer", "rms"}
+        Layer norm with weight and bias, or RMS norm with a weight.
+    with_sum : bool
+        Give h beside y, and take its gradient, as pre-norm Transformers need, where h goes on as
+        the next residual.
+    dtype : float32 or float64
+    rng : None, int or numpy.random.Generator
+        Source of the seed of dropout, as for `Dropout`.
+
+    Attributes
+    ----------
+    weight : Parameter
+    bias : Parameter or None
+    dropout : float
+    stream : RandomStream
+    """
+
+    stream: RandomStream
+
+    def __init__(
+        self,
+        dim: int,
+        dropout: float = 0.0,
+        eps: float = 1e-5,
+        *,
+        kind: Literal["layer", "rms"] = "layer",
+        with_sum: bool = False,
+        dtype: DTypeLike = np.float32,
+        rng: Seed = None,
+    ) -> None:
+        if kind not in ("layer", "rms"):
+            raise ValueError(f"kind must be 'layer' or 'rms', got {kind!r:.80}")
+        self.kind = kind
+        self.dropout = check_probability("dropout", dropout)
+        self.with_sum = bool(with_sum)
+        self.stream = new_stream(rng)
+        super().__init__(dim, eps, True, kind == "layer", dtype)
+
+    def forward(self, x: NDArray[Any], residual: NDArray[Any]) -> tuple[Any, Any]:  # type: ignore[override]
+        """(y, ctx), or ((y, h), ctx) where `with_sum`, all of the shape of x.
+
+        Raises
+        ------
+        TypeError
+            An input is no array of the layer's dtype.
+        ValueError
+            The inputs differ in shape, or their last axis has not dim elements.
+        """
+        self._check_inputs(x, residual)
+        seed, step = self.stream.next()
+        drop = {"p": self.dropout, "seed": seed, "step": step}
+        h, stats = empty(x.shape, x.dtype), self._new_stats(x)
+        y = self._normalize(x, residual, h=h, stats=stats, **drop)
+        return ((y, h) if self.with_sum else y), (h, stats, drop)
+
+    def __call__(self, x: NDArray[Any], residual: NDArray[Any]) -> Any:  # type: ignore[override]
+        """y, or (y, h) where `with_sum`, without dropout."""
+        self._check_inputs(x, residual)
+        if not self.with_sum:
+            return self._normalize(x, residual)
+        h = empty(x.shape, x.dtype)
+        return self._normalize(x, residual, h=h), h
+
+    def backward(self, dy: Any, ctx: Any, need_dx: bool = True) -> Any:
+        """(dx, dresidual); dy is (dy, dh) where `with_sum`. Gradients of parameters are added.
+
+        dresidual is the gradient of h, dx that through dropout; where nothing is dropped they are
+        one and the same array. With `need_dx=False` None is returned.
+        """
+        h, stats, drop = ctx
+        dy, dh = dy if self.with_sum else (dy, None)
+        check_gradient("AddNorm", dy, h.shape)
+        if dh is not None:
+            check_gradient("AddNorm", dh, h.shape)
+        w, dw, db = self._data(self.weight), self._grad(self.weight), self._grad(self.bias)
+        gradients = kernels.add_norm_backward(
+            dy, h, stats, w, kind=self.kind, dh=dh, dweight=dw, dbias=db, **drop
+        )
+        return gradients if need_dx else None
+
+    def config(self) -> dict[str, Any]:
+        """Size, dropout, eps, kind, outputs and dtype."""
+        return {
+            "type": "AddNorm",
+            "dim": self.dim,
+            "dropout": self.dropout,
+            "eps": self.eps,
+            "kind": self.kind,
+            "with_sum": self.with_sum,
+            "dtype": self.dtype.name,
+        }
+
+    def _check_inputs(self, x: NDArray[Any], residual: NDArray[Any]) -> None:
+        self._check_input("x", x)
+        self._check_input("residual", residual)
+
+    def _normalize(self, x: NDArray[Any], residual: NDArray[Any], **how: Any) -> NDArray[Any]:
+        w, b = self._data(self.weight), self._data(self.bias)
+        return kernels.add_norm(x, residual, w, b, kind=self.kind, eps=self.eps, **how)
+
+
+def _check_eps(eps: float) -> float:
+    if isinstance(eps, bool) or not isinstance(eps, Real):
+        raise TypeError(f"eps must be a number, got {eps!r:.80}")
+    if not 0 < eps < inf:
+        raise ValueError(f"eps must be above 0, got {eps}")
+    return float(eps)

@@ -1,0 +1,68 @@
+"""The pointer faces of attention and of additive scores, called as an extension would: through the capsules of the module."""
+
+import ctypes
+import importlib
+from ctypes import c_double, c_int, c_int64, c_uint64, c_void_p, py_object
+
+import numpy as np
+
+from fastnn.kernels import additive, additive_scores, attention, attention_backward
+
+
+def face(module, name, argtypes):
+    capsule = module.__pyx_capi__[name]
+    api = ctypes.pythonapi
+    api.PyCapsule_GetName.restype, api.PyCapsule_GetName.argtypes = ctypes.c_char_p, [py_object]
+    api.PyCapsule_GetPointer.restype = c_void_p
+    api.PyCapsule_GetPointer.argtypes = [py_object, ctypes.c_char_p]
+    address = api.PyCapsule_GetPointer(capsule, api.PyCapsule_GetName(capsule))
+    return ctypes.CFUNCTYPE(c_int, *argtypes)(address)
+
+
+def ints(*values):
+    return (c_int64 * len(values))(*values)
+
+
+def strides(x):
+    return ints(*(s // x.itemsize for s in x.strides[:3]))
+
+
+OPTIONS = [c_double, c_int, c_void_p, c_void_p, c_int, c_void_p, c_void_p, c_double]
+OPTIONS += [c_uint64, c_uint64]
+
+
+def test_attention(real, rng):
+    module = importlib.import_module("fastnn.kernels.attention")  # the function hides its name
+    suffix = "f32" if real is np.float32 else "f64"
+    q = rng.standard_normal((2, 4, 20, 5)).astype(real)
+    k, v = (rng.standard_normal((2, 2, 30, 5)).astype(real) for _ in range(2))
+    lengths = np.array([30, 11], np.int64)
+    want, lse = attention(q, k, v, causal=True, lengths=lengths, return_lse=True)
+    out, sums = np.empty_like(want), np.empty_like(lse)
+    sizes = ints(2, 4, 2, 20, 30, 5, 5)
+    options = (1 / np.sqrt(5), 1, lengths.ctypes.data, ints(1, 0), 0, None, None, 0.0, 0, 0)
+    places = [q.ctypes.data, strides(q), k.ctypes.data, strides(k), v.ctypes.data, strides(v)]
+    forward = face(module, f"attention_{suffix}", [c_void_p] * 10 + OPTIONS)
+    status = forward(sizes, *places, out.ctypes.data, strides(out), sums.ctypes.data, *options)
+    assert status == 0
+    np.testing.assert_array_equal(out, want)
+    np.testing.assert_array_equal(sums, lse)
+    dout = rng.standard_normal(out.shape).astype(real)
+    gradients = [np.empty_like(x) for x in (q, k, v)]
+    backward = face(module, f"attention_backward_{suffix}", [c_void_p] * 14 + OPTIONS)
+    results = [out.ctypes.data, strides(out), sums.ctypes.data, *(g.ctypes.data for g in gradients)]
+    assert backward(sizes, dout.ctypes.data, *places, *results, *options) == 0
+    plain = attention_backward(dout, q, k, v, out, lse, causal=True, lengths=lengths)
+    for g, w in zip(gradients, plain, strict=True):
+        np.testing.assert_array_equal(g, w)
+    for bad in (ints(2, 4, 3, 20, 30, 5, 5), ints(2, 4, 2, -1, 30, 5, 5)):
+        assert forward(bad, *places, out.ctypes.data, strides(out), None, *options) == 2
+
+
+def test_additive_scores(real, rng):
+    suffix = "f32" if real is np.float32 else "f64"
+    q, k, w = (rng.standard_normal(s).astype(real) for s in ((2, 3, 9), (2, 4, 9), (9,)))
+    s = np.empty((2, 3, 4), real)
+    call = face(additive, f"additive_scores_{suffix}", [c_int64] * 4 + [c_void_p] * 4)
+    assert call(2, 3, 4, 9, *(x.ctypes.data for x in (q, k, w, s))) == 0
+    np.testing.assert_array_equal(s, additive_scores(q, k, w))
