@@ -13,6 +13,7 @@ from . import kernels
 from ._version import __version__
 from .kernels import (
     PackedMatrix,
+    Plan,
     add_norm,
     add_norm_backward,
     attention,
@@ -59,17 +60,20 @@ from .kernels import (
 )
 
 # Loaded when they are first used, so that `import fastnn` costs little more than NumPy.
-_MODULES = ("data", "nn", "optim", "plot", "sklearn", "train")
+_MODULES = ("capi", "data", "nn", "optim", "plot", "sklearn", "train")
 _FUNCTIONS = {
+    "asarray": "interop",
     "fit": "train",
     "evaluate": "train",
     "load": "train",
+    "plan_from_file": "train",
     "save": "train",
     "gradcheck": "nn",
 }
 
 __all__ = [
     "PackedMatrix",
+    "Plan",
     "__version__",
     "add_norm",
     "add_norm_backward",
@@ -122,8 +126,8 @@ __all__ = [
 
 
 def get_include() -> str:
-    """The folder of the C headers that a Cython extension which cimports fastnn is compiled with."""
-    return str(Path(__file__).parent / "kernels" / "csrc")
+    """The folder of the headers: fastnn.h, and what a Cython extension that cimports fastnn needs."""
+    return str(Path(__file__).parent / "include")
 
 
 def __getattr__(name: str) -> Any:

@@ -33,6 +33,7 @@ from .normalization import (
     rms_norm_backward,
 )
 from .packed import PackedMatrix, pack
+from .plan import Plan
 from .pooling import attention_pooling, attention_pooling_backward
 from .prelu import leaky_relu, leaky_relu_backward, prelu, prelu_backward
 from .softmax_arrays import log_softmax, log_softmax_backward, softmax, softmax_backward
@@ -51,6 +52,7 @@ from .update import (
 __all__ = [
     "DenseStack",
     "PackedMatrix",
+    "Plan",
     "adagrad_update",
     "adam_update",
     "adamw_update",

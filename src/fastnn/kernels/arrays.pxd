@@ -10,6 +10,7 @@ cdef enum:
     OK = 0
     NO_MEMORY = 1
     BAD_ARGUMENT = 2
+    WRONG_TYPE = 3
 
 
 cdef struct Rows:

@@ -4,7 +4,7 @@ sizes is batch, heads, kv_heads, n_queries, n_keys, d, dv, with heads a multiple
 last axes are contiguous. lengths is NULL, or how many keys may be seen, 0..n_keys, with strides along batch and query. mask_kind is 0, 1 (bytes: may
 attend) or 2 (reals that are added), its strides go along batch, head, query and key and may be 0. lse (batch, heads, n_queries) is C-ordered; forward takes
 NULL for it. Backward overwrites dq, dk and dv, which have the strides of q, k and v, while dout has those of out. Outputs must not overlap anything.
-Returns 0, 1 (no memory) or 2 (a negative size, heads that do not divide, a probability out of range).
+Returns 0, 1 (no memory) or 2 (a negative size, a missing pointer, heads that do not divide, a probability out of range).
 """
 from libc.stdint cimport int64_t, uint64_t
 

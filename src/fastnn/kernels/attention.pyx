@@ -29,11 +29,17 @@ cdef int describe(Attention *a, const int64_t *sizes, const void *q, const int64
                   const void *mask, const int64_t *mask_strides, double dropout_p, uint64_t seed, uint64_t step) noexcept nogil:
     """The record of plain arguments; BAD_ARGUMENT if they cannot be."""
     cdef int i
+    if sizes is NULL or q_strides is NULL or k_strides is NULL or v_strides is NULL or (lengths is not NULL and lengths_strides is NULL):
+        return BAD_ARGUMENT
     a.batch, a.heads, a.kv_heads, a.n_queries, a.n_keys, a.d, a.dv = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], sizes[6]
     for i in range(7):
         if sizes[i] < 0:
             return BAD_ARGUMENT
     if a.kv_heads == 0 or a.heads % a.kv_heads or mask_kind < 0 or mask_kind > 2 or not 0 <= dropout_p <= 1:
+        return BAD_ARGUMENT
+    if mask_kind != 0 and (mask is NULL or mask_strides is NULL):
+        return BAD_ARGUMENT
+    if a.batch * a.heads * a.n_queries > 0 and (q is NULL or ((k is NULL or v is NULL) and a.n_keys > 0)):
         return BAD_ARGUMENT
     a.q, a.k, a.v, a.scale, a.causal, a.lengths, a.mask_kind, a.mask = q, k, v, scale, causal, lengths, mask_kind, mask
     a.dropout_p, a.seed, a.step = dropout_p, seed, step
@@ -53,6 +59,8 @@ cdef int attention_f32(const int64_t *sizes, const float *q, const int64_t *q_st
     cdef Attention a
     cdef int status = describe(&a, sizes, q, q_strides, k, k_strides, v, v_strides, scale, causal, lengths, lengths_strides, mask_kind, mask,
                                mask_strides, dropout_p, seed, step)
+    if status == OK and (out is NULL or out_strides is NULL):
+        return BAD_ARGUMENT
     return attention_forward(&a, out, out_strides, lse) if status == OK else status
 
 
@@ -63,6 +71,8 @@ cdef int attention_f64(const int64_t *sizes, const double *q, const int64_t *q_s
     cdef Attention a
     cdef int status = describe(&a, sizes, q, q_strides, k, k_strides, v, v_strides, scale, causal, lengths, lengths_strides, mask_kind, mask,
                                mask_strides, dropout_p, seed, step)
+    if status == OK and (out is NULL or out_strides is NULL):
+        return BAD_ARGUMENT
     return attention_forward(&a, out, out_strides, lse) if status == OK else status
 
 
@@ -77,6 +87,8 @@ cdef int attention_backward_f32(const int64_t *sizes, const float *dout, const f
                                mask_strides, dropout_p, seed, step)
     if status != OK:
         return status
+    if dout is NULL or out is NULL or out_strides is NULL or lse is NULL or dq is NULL or dk is NULL or dv is NULL:
+        return BAD_ARGUMENT
     g.dout, g.out, g.lse, g.dq, g.dk, g.dv = dout, out, lse, dq, dk, dv
     memcpy(g.dos, out_strides, sizeof(g.dos))
     memcpy(g.os, out_strides, sizeof(g.os))
@@ -97,6 +109,8 @@ cdef int attention_backward_f64(const int64_t *sizes, const double *dout, const 
                                mask_strides, dropout_p, seed, step)
     if status != OK:
         return status
+    if dout is NULL or out is NULL or out_strides is NULL or lse is NULL or dq is NULL or dk is NULL or dv is NULL:
+        return BAD_ARGUMENT
     g.dout, g.out, g.lse, g.dq, g.dk, g.dv = dout, out, lse, dq, dk, dv
     memcpy(g.dos, out_strides, sizeof(g.dos))
     memcpy(g.os, out_strides, sizeof(g.os))

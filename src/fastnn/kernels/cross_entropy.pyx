@@ -114,7 +114,7 @@ cdef int all_rows(int64_t rows, int64_t cols, const real *logits, int64_t ldlogi
     cdef double total = rows, scale = 1
     cdef double *losses
     cdef double *weights = NULL
-    if rows < 0 or cols <= 0 or (mean and rows == 0) or not 0 <= smoothing <= 1:
+    if rows < 0 or cols <= 0 or (mean and rows == 0) or not 0 <= smoothing <= 1 or loss is NULL:
         return BAD_ARGUMENT
     if rows > 0 and (logits is NULL or dlogits is NULL or (labels is NULL) == (probs is NULL)):
         return BAD_ARGUMENT

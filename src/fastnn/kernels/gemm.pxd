@@ -2,7 +2,7 @@
 
 C is m x n, A m x k, B k x n. Strides count elements and may be zero or negative (not zero for c). bias is NULL or n values. activation is one of the
 codes of csrc/leaves.h. preact is NULL, or receives the argument of the activation with the strides of c. beta == 0 never reads c. c and preact must not
-overlap anything else. Returns 0, 1 (no memory) or 2 (a negative size, a missing pointer); c is written only when 0 is returned.
+overlap anything else. Returns 0, 1 (no memory) or 2 (a negative size, a missing pointer, an overlap); c is written only when 0 is returned.
 """
 from libc.stdint cimport int64_t
 

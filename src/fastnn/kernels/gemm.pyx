@@ -14,6 +14,7 @@ from .gemm_dots cimport dots_share, gather_columns
 from .gemm_row cimport run_row
 from .gemm_loops cimport Blocks, Product, balanced, ceil_div, choose_blocks, panel_count, worker
 from .memory cimport give, take
+from .overlap cimport overlap
 from .threads cimport share, team_size, thread_id, threads_for
 
 cdef enum:
@@ -286,20 +287,38 @@ cdef int run_stack(const Product *g, const Stack *stack, const real *t) noexcept
     return OK
 
 
+cdef bint overlaps(const Product *g, const real *c) noexcept nogil:
+    """Whether c lies on an operand."""
+    if overlap(c, g.m, g.n, g.rsc, g.csc, <const real*>g.a, g.m, g.k, g.rsa, g.csa):
+        return True
+    if overlap(c, g.m, g.n, g.rsc, g.csc, <const real*>g.b, g.k, g.n, g.rsb, g.csb):
+        return True
+    return overlap(c, g.m, g.n, g.rsc, g.csc, <const real*>g.bias, 1, g.n, g.n, 1)
+
+
+cdef int run_checked(const Product *g, const real *t) noexcept nogil:
+    """For callers that nobody has checked."""
+    if g.c is not NULL and overlaps(g, <const real*>g.c):
+        return BAD_ARGUMENT
+    if g.preact is not NULL and (g.preact == g.c or overlaps(g, <const real*>g.preact)):
+        return BAD_ARGUMENT
+    return run(g, t)
+
+
 # The faces.
 
 cdef int gemm_f32(int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t rsa, int64_t csa,
                   const float *b, int64_t rsb, int64_t csb, float beta, float *c, int64_t rsc, int64_t csc,
                   const float *bias, int activation, float *preact) noexcept nogil:
     cdef Product g = Product(m, n, k, a, rsa, csa, b, rsb, csb, c, rsc, csc, alpha, beta, bias, 1, activation, preact, False)
-    return run(&g, a)
+    return run_checked(&g, a)
 
 
 cdef int gemm_f64(int64_t m, int64_t n, int64_t k, double alpha, const double *a, int64_t rsa, int64_t csa,
                   const double *b, int64_t rsb, int64_t csb, double beta, double *c, int64_t rsc, int64_t csc,
                   const double *bias, int activation, double *preact) noexcept nogil:
     cdef Product g = Product(m, n, k, a, rsa, csa, b, rsb, csb, c, rsc, csc, alpha, beta, bias, 1, activation, preact, False)
-    return run(&g, a)
+    return run_checked(&g, a)
 
 
 cdef int multiply(const Product *g, const real *t) noexcept nogil:

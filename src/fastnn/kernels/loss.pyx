@@ -113,7 +113,7 @@ cdef int loss_flat(int kind, int64_t n, const real *pred, const real *target, co
     cdef int64_t blocks = (n + BLOCK - 1) // BLOCK
     cdef double total
     cdef double *sums
-    if n < 0 or (mean and n == 0) or (n > 0 and (pred is NULL or target is NULL or dpred is NULL)):
+    if kind < FASTNN_LOSS_MSE or kind > FASTNN_LOSS_BCE or n < 0 or (mean and n == 0) or (n > 0 and (pred is NULL or target is NULL or dpred is NULL)) or loss is NULL:
         return BAD_ARGUMENT
     if (weight is not NULL and (per_weight < 1 or wrong_weight(n // per_weight, weight) >= 0)) or (positive is not NULL and columns < 1):
         return BAD_ARGUMENT

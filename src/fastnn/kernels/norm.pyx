@@ -223,7 +223,7 @@ cdef int total_of(int64_t n, const real *x, Total *total) noexcept nogil:
 
 cdef int run(int64_t n, const real *x, bint squared, double *result) noexcept nogil:
     cdef Total total
-    cdef int status = total_of(n, x, &total)
+    cdef int status = BAD_ARGUMENT if result is NULL else total_of(n, x, &total)
     if status == OK:
         result[0] = square(&total) if squared else root(&total)
     return status

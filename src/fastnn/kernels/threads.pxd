@@ -13,6 +13,8 @@ cdef extern from "team.h" nogil:
     void omp_barrier "fastnn_barrier"() noexcept
 
 cdef int max_threads() noexcept nogil
+# The limit of the calling thread: n > 0 sets it, 0 takes it away, below 0 nothing changes. Returns what it was, 0 being none.
+cdef int set_thread_limit(int n) noexcept nogil
 
 cdef inline int threads_for(double work, double grain) noexcept nogil:
     """A team is 1 or full size (libgomp rebuilds its pool when the size changes); full when at least two threads have `grain` to do."""

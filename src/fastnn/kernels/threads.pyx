@@ -54,6 +54,14 @@ cdef int max_threads() noexcept nogil:
     return min(n, omp_thread_limit())
 
 
+cdef int set_thread_limit(int n) noexcept nogil:
+    global _own_limit
+    cdef int before = _own_limit
+    if n >= 0:
+        _own_limit = min(n, MOST_THREADS)
+    return before
+
+
 cdef int _checked(n) except -1:
     """The count as an int, -1 meaning the default; warns in a forked child, which stays on one thread whatever is asked."""
     if isinstance(n, bool) or not hasattr(n, "__index__"):

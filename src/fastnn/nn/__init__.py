@@ -16,6 +16,7 @@ from .config import build
 from .container import MLP, Residual, Sequential
 from .dropout import Dropout
 from .embedding import Embedding
+from .freeze import freeze
 from .gradcheck import GradientError, GradientReport, gradcheck
 from .kv_cache import KVCache
 from .linear import Linear, collapse
@@ -57,6 +58,7 @@ __all__ = [
     "build",
     "collapse",
     "cross_entropy",
+    "freeze",
     "gradcheck",
     "huber_loss",
     "init",

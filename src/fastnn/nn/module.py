@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from .. import kernels
 from .parameters import Parameter, Parameters
 from .randomness import RandomStream, check_word, derived_seed
 
@@ -175,6 +176,12 @@ class Module(ABC):
                 )
         for name, parameter in self._named.items():
             parameter.data[...] = arrays[name]
+
+    def freeze(self, batch_max: int = 1024) -> kernels.Plan:
+        """The model as it is now, made for inference alone: see `fastnn.nn.freeze`."""
+        from .freeze import freeze
+
+        return freeze(self, batch_max)
 
     def save(
         self, path: str | os.PathLike[str], *, metadata: Mapping[str, str] | None = None

@@ -2,7 +2,7 @@
 
 from .callbacks import CSVLogger, EarlyStopping, LRSchedule, ModelCheckpoint, TerminateOnNaN
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from .files import load, load_metadata, save
+from .files import load, load_metadata, plan_from_file, save
 from .fit import Run, fit
 from .history import History
 from .metrics import evaluate
@@ -23,6 +23,7 @@ __all__ = [
     "load",
     "load_checkpoint",
     "load_metadata",
+    "plan_from_file",
     "save",
     "save_checkpoint",
 ]

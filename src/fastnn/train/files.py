@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from .. import nn
+from .. import kernels, nn
 from ..nn.config import parameter_shapes
 from .atomic import PathLike
 from .tensors import ModelFileError as ModelFileError
@@ -80,6 +80,25 @@ def load(path: PathLike) -> nn.Module:
         model = nn.build(config)
         read_parameters(file, model)
         return model
+
+
+def plan_from_file(path: PathLike, batch_max: int = 1024) -> kernels.Plan:
+    """Read a model that `save` wrote, frozen for inference: ``load(path).freeze(batch_max)``.
+
+    Parameters
+    ----------
+    path : path-like
+    batch_max : int
+        See `nn.freeze`.
+
+    Raises
+    ------
+    ModelFileError, OSError, ModuleNotFoundError
+        As `load`.
+    TypeError, ValueError
+        As `nn.freeze`.
+    """
+    return load(path).freeze(batch_max)
 
 
 def load_metadata(path: PathLike) -> dict[str, str]:

@@ -1,0 +1,54 @@
+"""Other libraries' arrays as NumPy arrays, without a copy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Where the memory that DLPack offers can be read by the CPU: kDLCPU, and kDLCUDAHost (pinned).
+_CPU_DEVICES = (1, 3)
+
+
+def asarray(x: Any) -> NDArray[Any]:
+    """x as a NumPy array that views the same memory; nothing is ever copied.
+
+    Parameters
+    ----------
+    x : object
+        A NumPy array, anything with the buffer protocol (memoryview, array.array, ctypes arrays, a
+        memory map), ``__array_interface__``, or DLPack (PyTorch, JAX and pyarrow on the CPU).
+
+    Returns
+    -------
+    ndarray
+        Of the type and shape of x, read-only if x is; it keeps x alive. NumPy arrays in turn are
+        viewed by others through all three protocols.
+
+    Raises
+    ------
+    TypeError
+        x offers none of them (a list, a pandas Series), or lies on another device than the CPU.
+    BufferError, RuntimeError
+        Its owner does not hand it out: a PyTorch tensor that requires a gradient has to be detached.
+    """
+    if isinstance(x, np.ndarray):
+        return x
+    try:
+        view = memoryview(x)
+    except TypeError:
+        pass
+    else:
+        return np.asarray(view)
+    if hasattr(x, "__dlpack__"):
+        device = x.__dlpack_device__()[0]
+        if device not in _CPU_DEVICES:
+            raise TypeError(f"asarray: this {type(x).__name__} is on another device than the CPU")
+        return np.from_dlpack(x)
+    if hasattr(x, "__array_interface__"):
+        return np.asarray(x)
+    raise TypeError(
+        f"asarray: {type(x).__name__} offers no memory to view (buffer protocol, DLPack or "
+        "__array_interface__); numpy.asarray would copy it"
+    )

@@ -1,0 +1,133 @@
+"""The header: it compiles everywhere, and all that is derived from it agrees with it."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from fastnn import capi, kernels
+from fastnn.kernels import _capi
+
+from .conftest import HERE, STRICT, compiler, run
+
+HEADER = capi.HEADER.read_text()
+ROOT = HERE.parent.parent
+KERNELS = Path(kernels.__file__).parent
+
+
+def tool():
+    """tools/capi_tables.py as a module."""
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("capi_tables", ROOT / "tools" / "capi_tables.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_slot_has_its_short_name_and_both_types():
+    names = set(capi.functions())
+    assert dict(re.findall(r"#define fastnn_(\w+) fastnn_table->(\w+)\n", HEADER)) == {
+        name: name for name in names
+    }
+    assert {n for n in names if n.endswith("_f32")} == {
+        f"{n[:-4]}_f32" for n in names if n.endswith("_f64")
+    }
+    for name in names:
+        assert capi.functions()[name].contract, name
+
+
+def test_float64_is_float32_with_another_type():
+    for name, function in capi.functions().items():
+        if name.endswith("_f32"):
+            other = capi.functions()[f"{name[:-4]}_f64"]
+            same = tuple((kind.replace("float", "double"), n) for kind, n in function.arguments)
+            assert other.arguments == same and other.contract == function.contract, name
+
+
+def test_signatures_are_frozen():
+    """What was published stays: see tools/capi_tables.py."""
+    before = json.loads((HERE / "signatures.json").read_text())
+    functions = list(capi.functions().values())
+    assert tool().problems(functions, capi.ABI_VERSION, before) == []
+    assert (HERE / "signatures.json").read_text() == tool().frozen(functions, capi.ABI_VERSION)
+
+
+def test_changes_of_what_was_published_are_noticed():
+    before = json.loads((HERE / "signatures.json").read_text())
+    functions = list(capi.functions().values())
+    problems = tool().problems
+    wrong = functions[3]._replace(arguments=functions[3].arguments[1:])
+    assert (
+        "gemm_f32 was int (int64_t"
+        in problems([*functions[:3], wrong, *functions[4:]], 1, before)[0]
+    )
+    assert "neither move nor go" in problems(functions[:-1], 1, before)[0]
+    assert (
+        "neither move nor go"
+        in problems([functions[1], functions[0], *functions[2:]], 1, before)[0]
+    )
+    assert "needs an API above" in problems([*functions, functions[0]], 1, before)[0]
+    assert problems([*functions, functions[0]._replace(api=99)], 1, before) == []
+    assert problems(functions[:3], 2, before) == []
+
+
+def test_the_page_has_the_functions_of_the_header():
+    text = tool().PAGE.read_text()
+    assert text == tool().page(list(capi.functions().values()), text)
+
+
+def test_codes_are_those_of_the_kernels():
+    leaves = (KERNELS / "csrc" / "leaves.h").read_text()
+    for prefix in ("ACT", "LOSS"):
+        codes = re.findall(rf"FASTNN_{prefix}_(\w+) = (\d+)", leaves)
+        assert len(codes) > 3
+        for name, code in codes:
+            assert re.search(rf"\bFASTNN_{name} = {code}\b", HEADER), name
+    for name, code in re.findall(r"    (\w+) = (\d)\n", (KERNELS / "arrays.pxd").read_text()):
+        assert re.search(rf"\bFASTNN_{name} = {code}\b", HEADER), name
+
+
+def test_a_signature_that_differs_from_the_kernels_is_noticed():
+    exported = capi._exported()
+    function = capi.functions()["softmax_f32"]
+    assert capi._checked(function, exported) is exported["softmax_f32"]
+    wrong = function._replace(arguments=(("int", "rows"), *function.arguments[1:]))
+    with pytest.raises(
+        ImportError, match=r"softmax_f32 is int \(int64_t.*but fastnn.h has int \(int,"
+    ):
+        capi._checked(wrong, exported)
+    with pytest.raises(ImportError, match="no kernel exports softmin"):
+        capi._checked(function._replace(name="softmin"), exported)
+    assert _capi.address(exported["softmax_f32"]) == capi.address("softmax_f32")
+
+
+@pytest.mark.parametrize("language", ["c99", "c11", "c++11", "c++17"])
+@pytest.mark.parametrize("python", ["", "#include <Python.h>\n"])
+def test_compiles_without_warnings(tmp_path, language, python):
+    command = compiler()
+    if "++" in language:
+        command = [shutil.which("c++") or pytest.skip("needs a C++ compiler")]
+    source = tmp_path / ("use.cpp" if "++" in language else "use.c")
+    calls = "\n".join(
+        f"    if (FASTNN_HAS({name})) used += sizeof(fastnn_{name});" for name in capi.functions()
+    )
+    use = f"size_t use(void);\nsize_t use(void) {{\n    size_t used = 0;\n{calls}\n    return used;\n}}\n"
+    source.write_text(f'{python}#include "fastnn.h"\n#include "fastnn.h"\n{use}')
+    flags = [f"-std={language}", "-pedantic", *STRICT, "-c", "-o", str(tmp_path / "use.o")]
+    import sysconfig
+
+    folders = [f"-I{capi.HEADER.parent}", f"-isystem{sysconfig.get_paths()['include']}"]
+    run([*command, *flags, *folders, str(source)])
+
+
+def test_the_table_has_no_padding_between_slots(tmp_path):
+    """Slots follow one another from the head on, as the table in _capi.pyx is laid out."""
+    checks = "\n".join(
+        f"typedef char at_{name}[offsetof(fastnn_api, {name}) == 16 + (2 + {i}) * sizeof(void *) ? 1 : -1];"
+        for i, name in enumerate(capi.functions())
+    )
+    (tmp_path / "offsets.c").write_text(f'#include "fastnn.h"\n{checks}\n')
+    run([*compiler(), f"-I{capi.HEADER.parent}", "-fsyntax-only", str(tmp_path / "offsets.c")])

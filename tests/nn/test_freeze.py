@@ -1,0 +1,234 @@
+"""Frozen plans: the model's output, whatever the threads, and a model that stays as it was."""
+
+import pickle
+import threading
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import nn
+from fastnn.kernels import Plan
+
+from ..kernels.variants import WRONG_TYPES, guarded, layouts
+
+ACTIVATIONS = [None, "relu", "gelu", "gelu_tanh", "tanh", "sigmoid", "silu"]
+
+
+def reference(model, x):
+    """The output in float64, layer by layer."""
+    y = x.astype(np.float64)
+    for layer in model:
+        if isinstance(layer, nn.Linear):
+            y = y @ layer.weight.data.astype(np.float64)
+            y = y if layer.bias is None else y + layer.bias.data
+            if layer.activation:
+                name, _, form = layer.activation.partition("_")
+                y = getattr(fastnn, name)(y, **({"approximate": form} if form else {}))
+        else:
+            y = layer(y)
+    return y
+
+
+def close(y, want, real):
+    np.testing.assert_allclose(y, want, rtol=0, atol=(2e-6 if real == np.float32 else 1e-14) * 20)
+
+
+def with_biases(model, rng):
+    for _, parameter in model.parameters().named():
+        parameter.data[...] += rng.standard_normal(parameter.data.shape) / 20
+    return model
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("rows", [0, 1, 2, 7, 16, 17, 130])
+def test_a_plan_computes_what_the_model_computes(activation, rows, real, rng):
+    model = with_biases(nn.MLP((5, 19, 33, 3), activation, dtype=real, rng=0), rng)
+    x = rng.standard_normal((rows, 5)).astype(real)
+    y = model.freeze()(x)
+    assert y.dtype == real and y.shape == (rows, 3)
+    close(y, reference(model, x), real)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "rows"),
+    [
+        ((3, 1), 9),
+        ((17, 64, 64, 6), 1000),
+        ((70, 400, 300, 9), 300),
+        ((1, 1, 1), 5),
+        ((600, 1100, 40), 3),
+    ],
+)
+@pytest.mark.parametrize("batch_max", [1, 3, 1024])
+def test_sizes_strips_and_workspaces(sizes, rows, batch_max, real, rng):
+    model = nn.MLP(sizes, "tanh", dtype=real, rng=0)
+    x = rng.standard_normal((rows, sizes[0])).astype(real)
+    close(model.freeze(batch_max)(x), reference(model, x), real)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "rows"), [((64, 256, 64), 700), ((500, 900, 900, 5), 4), ((40, 1500, 8), 200)]
+)
+def test_same_bits_for_any_number_of_threads(sizes, rows, real, rng):
+    plan = nn.MLP(sizes, "gelu", dtype=real, rng=0).freeze()
+    x = rng.standard_normal((rows, sizes[0])).astype(real)
+    results = []
+    for n in (1, 2, 3, 8):
+        with fastnn.num_threads(n):
+            results.append(plan(x).tobytes())
+    assert len(set(results)) == 1
+
+
+def test_layers_of_all_kinds(real, rng):
+    model = nn.Sequential(
+        nn.Sequential(nn.Linear(6, 11, bias=False, dtype=real, rng=1), nn.ReLU()),
+        nn.Dropout(0.5),
+        nn.Linear(11, 9, activation="silu", dtype=real, rng=2),
+        nn.Tanh(),
+        nn.GELU(approximate="tanh"),
+        nn.Softmax(),
+    )
+    x = rng.standard_normal((20, 6)).astype(real)
+    y = model.freeze()(x)
+    close(y, model(x), real)
+    close(y.sum(axis=-1), np.ones(20), real)
+
+
+def test_shapes_strides_and_outputs(real, rng):
+    model = nn.MLP((4, 7, 3), dtype=real, rng=0)
+    plan = model.freeze()
+    x = rng.standard_normal((6, 4)).astype(real)
+    want = plan(x)
+    for name, view in layouts(x):
+        assert (plan(view) == want).all(), name
+    assert (plan(x.reshape(2, 3, 4)) == want.reshape(2, 3, 3)).all()
+    close(plan(x[0]), want[0], real)
+    assert plan(np.zeros((2, 0, 4), real)).shape == (2, 0, 3)
+    out, check = guarded((6, 3), real)
+    assert plan(x, out=out) is out
+    assert (out == want).all()
+    check()
+    readonly = x.copy()
+    readonly.flags.writeable = False
+    assert (plan(readonly) == want).all()
+
+
+def test_nan_and_infinity_stay_in_their_rows(real):
+    plan = nn.MLP((3, 40, 2), dtype=real, rng=0).freeze()
+    x = np.ones((9, 3), real)
+    clean = plan(x)
+    x[4, 1], x[7, 0] = np.nan, np.inf
+    y = plan(x)
+    rest = [0, 1, 2, 3, 5, 6, 8]
+    assert np.isnan(y[4]).all() and (y[rest] == clean[rest]).all()
+    assert not np.isfinite(y[7]).all()
+
+
+def test_a_plan_is_frozen(real, rng):
+    model = nn.MLP((3, 5, 2), dtype=real, rng=0)
+    x = rng.standard_normal((4, 3)).astype(real)
+    plan = model.freeze()
+    before = plan(x)
+    model.parameters().data[...] = 0
+    assert (plan(x) == before).all() and (model(x) == 0).all()
+    with pytest.raises(TypeError):
+        pickle.dumps(plan)
+
+
+def test_attributes(real):
+    plan = nn.MLP((3, 5, 2), dtype=real, rng=0).freeze(7)
+    assert (plan.n_in, plan.n_out, plan.dtype, plan.batch_max) == (3, 2, real, 7)
+    assert plan.nbytes >= 27 * plan.dtype.itemsize and plan.address
+    assert repr(plan).startswith("Plan(3 -> 2, 2 steps, float")
+
+
+def test_many_python_threads_share_a_plan(rng):
+    plan = nn.MLP((30, 500, 4), rng=0).freeze()
+    x = rng.standard_normal((50, 30)).astype(np.float32)
+    with fastnn.num_threads(1):
+        want = plan(x)
+    wrong = []
+
+    def run():
+        with fastnn.num_threads(1):
+            wrong.extend(i for i in range(50) if (plan(x) != want).any())
+
+    threads = [threading.Thread(target=run) for _ in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not wrong
+
+
+def test_wrong_inputs(real):
+    plan = nn.MLP((3, 5, 2), dtype=real, rng=0).freeze()
+    other = np.float64 if real == np.float32 else np.float32
+    for wrong in WRONG_TYPES:
+        with pytest.raises(TypeError, match="Plan: x"):
+            plan(wrong)
+    with pytest.raises(TypeError, match=r"x is of float.* but the weights of float"):
+        plan(np.ones((2, 3), other))
+    for shape in [(2, 4), (), (3, 2), (2, 3, 4)]:
+        with pytest.raises(ValueError, match=r"x must be \(\.\.\., 3\), not"):
+            plan(np.ones(shape, real))
+    x = np.ones((2, 3), real)
+    with pytest.raises(ValueError, match=r"out must be \(2, 2\)"):
+        plan(x, out=np.ones((2, 3), real))
+    with pytest.raises(ValueError, match="C-contiguous"):
+        plan(x, out=np.ones((2, 2), real, order="F"))
+    memory = np.ones(9, real)
+    with pytest.raises(ValueError, match="out overlaps x"):
+        plan(memory[:6].reshape(2, 3), out=memory[5:].reshape(2, 2))
+    fixed = np.ones((2, 2), real)
+    fixed.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        plan(x, out=fixed)
+
+
+def test_what_cannot_be_frozen():
+    class Own(nn.Sequential):
+        def __call__(self, x):
+            return x
+
+    linear = nn.Linear(2, 2, rng=0)
+    for model in (nn.Residual(linear), Own(linear), nn.Sequential(linear, nn.Residual(linear))):
+        with pytest.raises(TypeError, match=r"(Residual|Own) has no place in a plan; Linear"):
+            model.freeze()
+    with pytest.raises(ValueError, match="first step must be a layer"):
+        nn.Sequential(nn.ReLU(), linear).freeze()
+    with pytest.raises(ValueError, match=r"step 1 must be \(2, out\)"):
+        nn.Sequential(linear, nn.Linear(3, 2, rng=0)).freeze()
+    with pytest.raises(ValueError, match="batch_max must be at least 1"):
+        linear.freeze(0)
+    with pytest.raises(TypeError, match="batch_max must be an integer"):
+        linear.freeze(2.5)
+
+
+def test_steps_that_do_not_fit():
+    w, b = np.ones((2, 3), np.float32), np.zeros(3, np.float32)
+    with pytest.raises(ValueError, match="first step"):
+        Plan([])
+    with pytest.raises(ValueError, match=r"b must have the shape \(3,\)"):
+        Plan([(w, b[:2], None)])
+    with pytest.raises(TypeError, match="b is of float64"):
+        Plan([(w, b.astype(np.float64), None)])
+    with pytest.raises(ValueError, match="not empty"):
+        Plan([(w[:0], b, None)])
+    with pytest.raises(ValueError, match="relux"):
+        Plan([(w, b, "relux")])
+    with pytest.raises(ValueError, match="batch_max must be at least 1"):
+        Plan([(w, b, None)], 0)
+
+
+def test_a_plan_from_a_file(tmp_path, rng):
+    pytest.importorskip("safetensors")
+    model = with_biases(nn.MLP((4, 8, 2), rng=0), rng)
+    fastnn.save(model, tmp_path / "m.safetensors")
+    plan = fastnn.plan_from_file(tmp_path / "m.safetensors", batch_max=5)
+    x = rng.standard_normal((6, 4)).astype(np.float32)
+    assert plan.batch_max == 5
+    assert (plan(x) == model.freeze()(x)).all()
+    with pytest.raises(FileNotFoundError):
+        fastnn.plan_from_file(tmp_path / "none.safetensors")
