@@ -70,9 +70,9 @@ cdef void describe(Product *g, const Layer *layer, int64_t rows, const real *x, 
 cdef void without_weights(const Layer *layer, int64_t rows, const real *x, real *y) noexcept nogil:
     cdef int64_t n = layer.n_out
     if layer.kind == SOFTMAX:
-        softmax_block(rows, n, x, n, y, n)
+        softmax_block(rows, n, x, n, y, n, False)
     else:
-        activation_block(layer.kind, rows, n, x, n, y, n)
+        activation_block(layer.kind, rows, n, x, n, y, n, False)
 
 
 cdef void run_strip(const Record *p, int64_t rows, const real *x, real *y, real *scratch) noexcept nogil:
