@@ -104,6 +104,7 @@ def test_the_best_weights_are_those_that_were_measured():
     history = fit(model, *blobs(), optimizer=optimizer, epochs=6, seed=0, verbose=0, **data)
     loss, _ = evaluate(model, *blobs(seed=1))
     assert loss == pytest.approx(history.history["val_loss"][stopping.best_epoch], rel=1e-6)
+    np.testing.assert_array_equal(ema.average, model.parameters().data)
 
 
 def diverge(**options):
@@ -299,3 +300,9 @@ def test_the_history_draws_itself(tmp_path):
     ]
     (tmp_path / "curves.png").unlink()
     assert len(history.plot().axes) == 2 and not list(tmp_path.iterdir())
+
+
+def test_without_stderr_nothing_is_shown(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr", None)
+    train_blobs(epochs=1, verbose=1)
+    assert capsys.readouterr().out == ""
