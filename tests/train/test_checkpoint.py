@@ -310,7 +310,7 @@ def test_keys_that_a_checkpoint_cannot_hold(tmp_path):
     with pytest.raises(TypeError, match="str for keys, not 1"):
         save_checkpoint(tmp_path / "run", nn.ReLU(), extra={"a": {1: 2}})
     twice = {"a": {"b": np.zeros(2)}, "a/b": np.ones(2)}
-    with pytest.raises(ValueError, match="two arrays .* 'run/extra/a/b'"):
+    with pytest.raises(ValueError, match=r"two arrays .* 'run/extra/a/b'"):
         save_checkpoint(tmp_path / "run", nn.ReLU(), extra=twice)
     assert os.listdir(tmp_path) == []
 
