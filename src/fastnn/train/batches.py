@@ -171,7 +171,8 @@ class StreamSource:
     def __init__(
         self, batches: Iterable[Any], steps: int | None, dtype: np.dtype[Any], name: str = "x"
     ) -> None:
-        self.batches, self.steps, self.dtype, self.name = batches, steps, dtype, name
+        self.batches: Any = batches
+        self.steps, self.dtype, self.name = steps, dtype, name
         self.begins_anew = iter(batches) is not batches
         self.iterator: Iterator[Any] | None = None
         self.has_state = hasattr(batches, "state") and hasattr(batches, "load_state")
