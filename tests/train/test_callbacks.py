@@ -98,12 +98,15 @@ def test_the_best_weights_come_back():
 def test_the_best_weights_are_those_that_were_measured():
     model = nn.MLP((2, 16, 3), rng=0)
     ema = optim.ExponentialMovingAverage(model.parameters(), decay=0.8)
-    stopping = EarlyStopping(patience=9, restore_best_weights=True)
+    # the greatest loss, so that the epoch is not the last
+    stopping = EarlyStopping(patience=9, mode="max", restore_best_weights=True)
     optimizer = optim.SGD(model.parameters(), lr=1.0)
     data = {"validation_data": blobs(seed=1), "callbacks": [stopping], "ema": ema}
     history = fit(model, *blobs(), optimizer=optimizer, epochs=6, seed=0, verbose=0, **data)
     loss, _ = evaluate(model, *blobs(seed=1))
     assert loss == pytest.approx(history.history["val_loss"][stopping.best_epoch], rel=1e-6)
+    assert stopping.best_epoch < 5
+    np.testing.assert_array_equal(ema.average, model.parameters().data)
 
 
 def diverge(**options):
@@ -299,3 +302,9 @@ def test_the_history_draws_itself(tmp_path):
     ]
     (tmp_path / "curves.png").unlink()
     assert len(history.plot().axes) == 2 and not list(tmp_path.iterdir())
+
+
+def test_without_stderr_nothing_is_shown(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr", None)
+    train_blobs(epochs=1, verbose=1)
+    assert capsys.readouterr().out == ""

@@ -304,3 +304,31 @@ def test_what_a_checkpoint_cannot_hold(tmp_path):
     with pytest.raises(TypeError, match="complex128"):
         save_checkpoint(tmp_path / "run", nn.ReLU(), extra={"z": np.zeros(2, complex)})
     assert os.listdir(tmp_path) == []
+
+
+def test_keys_that_a_checkpoint_cannot_hold(tmp_path):
+    with pytest.raises(TypeError, match="str for keys, not 1"):
+        save_checkpoint(tmp_path / "run", nn.ReLU(), extra={"a": {1: 2}})
+    twice = {"a": {"b": np.zeros(2)}, "a/b": np.ones(2)}
+    with pytest.raises(ValueError, match=r"two arrays .* 'run/extra/a/b'"):
+        save_checkpoint(tmp_path / "run", nn.ReLU(), extra=twice)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("steps", [None, 4])
+@pytest.mark.parametrize("killed_at", [3, 8, 9, 14])
+def test_iterables_go_on_where_they_were(tmp_path, steps, killed_at):
+    x, y = blobs(96)
+    cut = [(x[i : i + 16], y[i : i + 16]) for i in range(0, 96, 16)]
+
+    def train(batches, **options):
+        model = new_model()
+        options |= {"epochs": 4, "steps_per_epoch": steps, "verbose": 0}
+        fit(model, batches, optimizer=new_optimizer(model), **options)
+        return model.parameters().data
+
+    for make in (lambda: cut, lambda: fastnn.data.batches(x, y, batch_size=16, seed=3)):
+        path = tmp_path / "run"
+        with pytest.raises(EndAt.Killed):
+            train(make(), callbacks=[EndAt(killed_at), ModelCheckpoint(path, save_freq=2)])
+        np.testing.assert_array_equal(train(make(), resume=path), train(make()))

@@ -98,7 +98,7 @@ def test_validation_batches_that_run_out_say_so_before_the_training():
     with pytest.raises(ValueError, match="validation_data gave no batch"):
         train(x, y, validation_data=[])
     with pytest.raises(TypeError, match="validation_data must give batches"):
-        train(x, y, validation_data=[x, y])
+        train(x, y, validation_data=[(x, y), y])
 
 
 def test_a_file_is_read_batch_by_batch(tmp_path):
@@ -258,3 +258,22 @@ def test_arrays_and_iterables_are_told_apart():
         train([(x, y)], sample_weight=np.ones(8))
     with pytest.raises(ValueError, match="class_weight needs targets"):
         train(x, x, class_weight="balanced", loss=nn.mse_loss)
+
+
+def test_validation_data_may_be_a_list_of_arrays():
+    x, y = blobs(20)
+    expected = train(x, y, validation_data=(x, y))[1]
+    assert train(x, y, validation_data=[x, y])[1] == expected
+
+
+def test_labels_of_small_and_large_integers_have_weights():
+    y = np.array([0, 127, -1, 5], np.int8)
+    assert recorded_weights(y, class_weight={200: 3.0, 127: 2.0}).tolist() == [1, 2, 1, 1]
+    y = np.array([2**62, 3, 2**62 + 1, -100])
+    assert recorded_weights(y, class_weight={2**62: 2.0, 3: 4.0}).tolist() == [2, 4, 1, 1]
+
+
+def test_integers_beside_one_output_are_numbers():
+    x, y = np.zeros((4, 1), np.float32), np.array([-1, -2, 3, 0])
+    square = lambda output, y: (float(np.mean(np.square(y))), np.zeros_like(output))  # noqa: E731
+    assert evaluate(nn.Linear(1, 1, rng=0), x, y, loss=square, batch_size=3) == (3.5, None)

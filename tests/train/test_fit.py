@@ -299,3 +299,9 @@ def test_memory_is_that_of_the_parameters_four_times_and_of_one_batch():
         [sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, timeout=120
     )
     assert int(done.stdout) < 64 * 2**20
+
+
+def test_an_average_of_another_model_is_refused():
+    other = nn.MLP((2, 16, 3), rng=0)
+    with pytest.raises(ValueError, match="ema does not hold"):
+        train_blobs(ema=optim.ExponentialMovingAverage(other.parameters()))

@@ -243,3 +243,46 @@ def test_links_are_followed_and_devices_refused(tmp_path):
             write(tmp_path / "nowhere" / "file")
     check_writable(tmp_path / "target")
     assert sorted(os.listdir(tmp_path)) == ["link", "target"]
+
+
+def test_a_subclass_is_not_saved_as_its_parent(tmp_path):
+    class Negated(nn.Linear):
+        def __call__(self, x):
+            return -super().__call__(x)
+
+    for model in (Negated(2, 2), nn.Sequential(nn.Residual(Negated(2, 2)))):
+        with pytest.raises(ValueError, match="your own class Negated"):
+            save(model, tmp_path / "model")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("metadata", "error"),
+    [({"a": 1}, TypeError), ({1: "a"}, TypeError), ({"fastnn.run": "{}"}, ValueError)],
+)
+def test_metadata_that_are_refused(metadata, error, tmp_path):
+    with pytest.raises(error, match="metadata"):
+        save(nn.ReLU(), tmp_path / "model", metadata=metadata)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_probability_that_was_set_to_an_integer(tmp_path):
+    layer = nn.Dropout(0.5)
+    layer.p = 0
+    save(layer, tmp_path / "model")
+    assert load(tmp_path / "model").p == 0
+
+
+def test_an_interrupt_at_any_moment_leaves_nothing_behind(tmp_path, monkeypatch):
+    for name in ("open", "fsync", "replace"):
+        real = getattr(os, name)
+
+        def press(*args, real=real):
+            real(*args)
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(fastnn.train.atomic.os, name, press)
+            with pytest.raises(KeyboardInterrupt):
+                write_atomically(tmp_path / "file", b"content")
+        assert os.listdir(tmp_path) == (["file"] if name == "replace" else [])

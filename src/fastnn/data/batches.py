@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from operator import index as as_index
 from typing import Any
@@ -40,6 +40,14 @@ class Batches:
         order = self.rng.permutation(len(self.arrays[0])) if self.shuffle else None
         batches = map(self._gather, self._rows(order))
         yield from _ahead(batches, self.prefetch) if self.prefetch else batches
+
+    def state(self) -> dict[str, Any]:
+        """The state of the random generator: from it the next epochs follow."""
+        return {"rng": self.rng.bit_generator.state}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on with the epochs that followed on that `state()`; ValueError for other generators."""
+        self.rng.bit_generator.state = state["rng"]
 
     def _rows(self, order: NDArray[np.intp] | None) -> Iterator[slice | NDArray[np.intp]]:
         for i in range(len(self)):

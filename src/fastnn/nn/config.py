@@ -39,6 +39,11 @@ _PLAIN |= {layer.__name__: layer for layer in (Softplus, LeakyReLU, LogSoftmax, 
 _PLAIN |= {layer.__name__: layer for layer in (LayerNorm, RMSNorm, AddNorm)}
 _PLAIN["Embedding"] = partial(Embedding, rng=0)
 
+# type -> the class of what `build` makes
+_CLASSES: dict[str, Any] = _PLAIN | {
+    layer.__name__: layer for layer in (Linear, Embedding, MLP, Sequential, Residual)
+}
+
 # type -> field -> the type(s) a value may have
 _FIELDS: dict[str, dict[str, Any]] = {
     "Linear": {
@@ -151,6 +156,20 @@ def parameter_shapes(config: Mapping[str, Any]) -> dict[str, tuple[tuple[int, ..
         inner = parameter_shapes(fields["layer"])
         shapes.update({f"layer.{name}": value for name, value in inner.items()})
     return shapes
+
+
+def check_classes(model: Module) -> None:
+    """ValueError unless `build` would make a module of the same class for every one in the model.
+
+    A subclass with the config of its parent would come back as the parent, without its own forward.
+    """
+    for name, module in model.modules():
+        kind = module.config()["type"]
+        if type(module) is not _CLASSES.get(kind):
+            raise ValueError(
+                f"{name or 'the model'} is of your own class {type(module).__name__}, "
+                f"but its config describes a {kind}, so it could not be loaded again"
+            )
 
 
 def _checked(config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

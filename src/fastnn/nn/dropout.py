@@ -75,7 +75,7 @@ class Dropout(Module):
 
     def config(self) -> dict[str, Any]:
         """The probability."""
-        return {"type": "Dropout", "p": self.p}
+        return {"type": "Dropout", "p": float(self.p)}
 
 
 def new_stream(rng: Seed) -> RandomStream:

@@ -278,7 +278,7 @@ class AddNorm(_Norm):
         return {
             "type": "AddNorm",
             "dim": self.dim,
-            "dropout": self.dropout,
+            "dropout": float(self.dropout),
             "eps": self.eps,
             "kind": self.kind,
             "with_sum": self.with_sum,

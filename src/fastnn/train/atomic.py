@@ -26,9 +26,9 @@ def write_atomically(path: PathLike, content: bytes | Iterable[Buffer]) -> None:
     OSError
         The directory is missing or not writable, the disk is full, or `path` is no regular file.
     """
-    target, temporary, descriptor = _open_temporary(path)
+    target, temporary = _target_and_temporary(path)
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with os.fdopen(_create(temporary, path), "wb") as file:
             for piece in (content,) if isinstance(content, bytes) else content:
                 file.write(piece)
             file.flush()
@@ -37,30 +37,41 @@ def write_atomically(path: PathLike, content: bytes | Iterable[Buffer]) -> None:
             os.chmod(temporary, stat.S_IMODE(target.stat().st_mode))
         os.replace(temporary, target)
     except BaseException:
-        temporary.unlink()
+        _remove(temporary)
         raise
 
 
 def check_writable(path: PathLike) -> None:
     """Raise the OSError that `write_atomically` would meet on opening, leaving nothing behind."""
-    _, temporary, descriptor = _open_temporary(path)
-    os.close(descriptor)
-    temporary.unlink()
+    _, temporary = _target_and_temporary(path)
+    try:
+        os.close(_create(temporary, path))
+    finally:
+        _remove(temporary)
 
 
-def _open_temporary(path: PathLike) -> tuple[Path, Path, int]:
-    """The file that `path` means, a new empty file beside it, and that one's descriptor."""
+def _target_and_temporary(path: PathLike) -> tuple[Path, Path]:
+    """The file that `path` means, and a new name beside it."""
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
     if target.exists() and not target.is_file():
         raise OSError(errno.EINVAL, "Not a regular file", os.fspath(path))
-    temporary = target.with_name(f".fastnn-{secrets.token_hex(8)}.tmp")
+    return target, target.with_name(f".fastnn-{secrets.token_hex(8)}.tmp")
+
+
+def _create(temporary: Path, path: PathLike) -> int:
+    """The descriptor of a new empty file."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:
         # 0o666 less the umask: the mode of any new file
-        descriptor = os.open(temporary, flags, 0o666)
+        return os.open(temporary, flags, 0o666)
     except OSError as error:
         # named after the file that was asked for, not the temporary one
         raise OSError(error.errno, error.strerror, os.fspath(path)) from error
-    return target, temporary, descriptor
+
+
+def _remove(temporary: Path) -> None:
+    """Remove the file if there is one; what went wrong before is not replaced by an error here."""
+    with contextlib.suppress(OSError):
+        temporary.unlink()

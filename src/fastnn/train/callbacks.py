@@ -98,7 +98,7 @@ class EarlyStopping:
         Whether less or more is better; "auto" takes more for names that end in "accuracy".
     restore_best_weights : bool
         Give the model the weights of its best epoch when the training is over, however it ended:
-        those that were measured, so with `ema` the averages.
+        those that were measured, so with `ema` the averages. The averages are those again, too.
 
     Attributes
     ----------
@@ -159,6 +159,8 @@ class EarlyStopping:
         """Restore the weights."""
         if self.weights is not None:
             self.run.model.parameters().data[...] = self.weights
+            if self.run.ema is not None:
+                self.run.ema.average[...] = self.weights
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""

@@ -21,6 +21,7 @@ from ..optim import Optimizer
 from .atomic import PathLike
 from .files import (
     METADATA_KEY,
+    RUN_KEY,
     RUN_PREFIX,
     describe,
     parameter_arrays,
@@ -34,7 +35,6 @@ from .tensors import check_headers, open_tensors, write_tensors
 if TYPE_CHECKING:
     from ..optim import ExponentialMovingAverage
 
-RUN_KEY = "fastnn.run"
 RUN_VERSION = 1
 _FIELDS = {"optimizer", "ema", "random", "rng", "history", "extra"}
 
@@ -95,9 +95,9 @@ def save_checkpoint(
     Raises
     ------
     ValueError
-        As `save`.
+        As `save`, or the names of two arrays in `extra`, joined by "/", are the same.
     TypeError
-        Something in `extra` is of another type.
+        Something in `extra` is of another type, or a key in it is no str.
     OSError
         The file cannot be written.
     """
@@ -203,11 +203,16 @@ def _set_state(rng: np.random.Generator, state: Any) -> None:
 def _packed(value: Any, name: str, arrays: dict[str, NDArray[Any]]) -> Any:
     """The value as JSON, its arrays moved to `arrays` under names that begin with `name`."""
     if isinstance(value, np.ndarray):
+        if name in arrays:
+            raise ValueError(f"two arrays of the checkpoint have the name {name!r}")
         arrays[name] = value
         return {"array": name}
     if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise TypeError(f"{name}: a checkpoint has str for keys, not {key!r:.80}")
         # in a list of pairs, so that no key of a user's can be taken for {"array": ...}
-        return {"dict": [[str(k), _packed(v, f"{name}/{k}", arrays)] for k, v in value.items()]}
+        return {"dict": [[k, _packed(v, f"{name}/{k}", arrays)] for k, v in value.items()]}
     if isinstance(value, (list, tuple)):
         return [_packed(item, f"{name}/{i}", arrays) for i, item in enumerate(value)]
     if isinstance(value, np.generic):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import kernels, nn
-from ..nn.config import parameter_shapes
+from ..nn.config import check_classes, parameter_shapes
 from .atomic import PathLike
 from .tensors import ModelFileError as ModelFileError
 from .tensors import check_headers, headers, open_tensors, write_tensors
@@ -19,7 +19,8 @@ from .tensors import check_headers, headers, open_tensors, write_tensors
 # The key of the metadata, and the version of what stands there: {"version": 1, "model": config}.
 METADATA_KEY = "fastnn"
 FORMAT_VERSION = 1
-# A file may also hold a training run, see checkpoint.py: its arrays have names that begin so.
+# A file may also hold a training run, see checkpoint.py: its description and its arrays' names.
+RUN_KEY = "fastnn.run"
 RUN_PREFIX = "run/"
 
 
@@ -35,20 +36,26 @@ def save(model: nn.Module, path: PathLike, *, metadata: Mapping[str, str] | None
     path : path-like
         By custom ending in ".safetensors".
     metadata : mapping of str to str, optional
-        To go into the file beside the architecture, under keys other than "fastnn"; see
-        `load_metadata`.
+        To go into the file beside the architecture, under keys other than "fastnn" and
+        "fastnn.run"; see `load_metadata`.
 
     Raises
     ------
     ValueError
         The config of the model does not describe it fully, so it could not be loaded again: a
-        module of your own, or a layer shared by two different containers.
+        module of your own, or a layer shared by two different containers. A key of the metadata is
+        taken.
+    TypeError
+        A key or a value of the metadata is no str.
     OSError
         The file cannot be written.
     """
     extra = dict(metadata or {})
-    if METADATA_KEY in extra:
-        raise ValueError(f"the key {METADATA_KEY!r} of the metadata is the architecture's")
+    for key, value in extra.items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise TypeError(f"metadata are str under str keys, not {key!r:.80}: {value!r:.80}")
+        if key in (METADATA_KEY, RUN_KEY):
+            raise ValueError(f"the key {key!r} of the metadata is taken by fastnn")
     write_tensors(path, parameter_arrays(model), {METADATA_KEY: describe(model), **extra})
 
 
@@ -123,6 +130,7 @@ def describe(model: nn.Module) -> str:
             f"the config of this {type(model).__name__} does not describe all its parameters, "
             "so the file could not be loaded again"
         )
+    check_classes(model)
     return json.dumps({"version": FORMAT_VERSION, "model": config})
 
 

@@ -83,7 +83,7 @@ def fit(
     batch_size : int
         At least 1. The last batch of an epoch may be smaller.
     validation_data : (x, y), (x, y, weight) or iterable of batches, optional
-        Evaluated after each epoch; nothing is learnt from it.
+        Evaluated after each epoch; nothing is learnt from it. A list of arrays is as a tuple.
     validation_split : float
         In [0, 1): this share of the rows, the last ones, is validation data.
     shuffle : bool
@@ -103,7 +103,7 @@ def fit(
         Batches in an epoch; needed for an iterator that never ends.
     verbose : {"auto", 0, 1, 2}
         0 is silent; 1 and "auto" show a bar where stderr is a terminal (and rich is installed),
-        else one line per epoch on stderr; 2 shows lines in any case.
+        else one line per epoch on stderr, if there is one; 2 shows lines in any case.
     seed : None, int or numpy.random.Generator
         Of the order of the rows. The same seed, model and data give the same bits again, for any
         number of threads.
@@ -118,7 +118,9 @@ def fit(
         A file of `ModelCheckpoint` or `save_checkpoint` to go on from, bit by bit as if the run
         had not ended: model, optimizer, generators, history, callbacks and the place in the epoch
         are those of the file; data and options are yours to give again, within an epoch with the
-        same rows and batch_size.
+        same rows and batch_size. An iterable with `state()` and `load_state(state)`, such as
+        `data.batches`, goes on where it was; any other begins anew and is run through up to there,
+        so it must give the same batches again (without steps_per_epoch: in every epoch).
 
     Returns
     -------
@@ -129,8 +131,8 @@ def fit(
     Raises
     ------
     ValueError
-        x and y differ in length or are empty, an option is out of range, or the optimizer belongs
-        to another model.
+        x and y differ in length or are empty, an option is out of range, or the optimizer or ema
+        belongs to another model.
     TypeError
         An option or a batch has the wrong type, or a callback has no method and cannot be called.
     ModelFileError
@@ -146,6 +148,8 @@ def fit(
     batch_size = check_count("batch_size", batch_size)
     if not np.may_share_memory(optimizer.params.data, model.parameters().data):
         raise ValueError("the optimizer does not hold the parameters of this model")
+    if ema is not None and not np.may_share_memory(ema.params.data, model.parameters().data):
+        raise ValueError("ema does not hold the average of the parameters of this model")
     run = Run(model, optimizer, loss, epochs)
     run.epoch = 0 if initial_epoch == 0 else check_count("initial_epoch", initial_epoch)
     run.rng = np.random.default_rng(seed)
@@ -281,6 +285,7 @@ class Run:
             extra={
                 "means": self.means.state(),
                 "cut": self.source.cut(),
+                "source": self.source.state(),
                 "callbacks": {name: c.state() for name, c in self.stateful.items()},
             },
         )
@@ -295,6 +300,7 @@ class Run:
         self.history.interrupted = False
         try:
             self.means.load_state(found.extra.get("means", Means().state()))
+            self.source.load_state(found.extra.get("source", {}))
             for name, state in found.extra.get("callbacks", {}).items():
                 if name in self.stateful:
                     self.stateful[name].load_state(state)

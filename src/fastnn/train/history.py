@@ -35,9 +35,9 @@ class History:
     def _append(self, epoch: int, logs: Logs) -> None:
         for name in logs:
             self.history.setdefault(name, [math.nan] * len(self.epoch))
-        self.epoch.append(epoch)
         for name, column in self.history.items():
             column.append(logs.get(name, math.nan))
+        self.epoch.append(epoch)
 
     def plot(self, path: PathLike | None = None, **options: Any) -> Any:
         """Draw loss and accuracy over the epochs: `fastnn.plot.loss_curve(self, path, **options)`.

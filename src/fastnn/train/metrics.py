@@ -21,7 +21,8 @@ class Means:
 
     The loss of a batch is a mean over its rows, so it counts as often as there are rows: those
     whose class is negative are ignored, and a row with a weight counts that much. The accuracy is
-    a fraction of rows, without weights; there is one if every target is an integer class.
+    a fraction of rows, without weights; there is one if targets are integers and the outputs of a
+    row more than one: integers beside a single output are numbers, and none is ignored.
     """
 
     def __init__(self) -> None:
@@ -31,13 +32,14 @@ class Means:
     def add(self, loss: float, output: NDArray[Any], batch: Batch) -> None:
         """Take in a batch."""
         y, weights, n = batch.y, batch.weight, len(batch.y)
-        if y.dtype.kind in "iu" and output.shape[:-1] == y.shape:
+        if y.dtype.kind in "iu" and output.shape[:-1] == y.shape and output.shape[-1] > 1:
             kept = y >= 0
             n = int(np.count_nonzero(kept))
             self.n_right += int(np.count_nonzero(output.argmax(axis=-1) == y))
             self.n_classified += n
-            if weights is not None and n < y.size and weights.shape == y.shape:
-                weights = weights[kept]
+            if weights is not None and n < y.size:
+                per_row = weights.reshape(-1, *[1] * (y.ndim - 1))
+                weights = np.broadcast_to(per_row, y.shape)[kept]
         weight = n if weights is None else float(weights.sum(dtype=np.float64))
         self.loss += float(loss) * weight
         self.weight += weight

@@ -22,7 +22,7 @@ def display(verbose: int | str) -> Iterator[list[Any]]:
     """The callbacks that show what `verbose` asks for; see `fit`."""
     if verbose not in ("auto", 0, 1, 2):
         raise ValueError(f"verbose must be 'auto', 0, 1 or 2, got {verbose!r}")
-    if not verbose:
+    if not verbose or sys.stderr is None:  # a program without a console has none
         yield []
         return
     progress = _new_bar() if verbose in ("auto", 1) and sys.stderr.isatty() else None
