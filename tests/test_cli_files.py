@@ -47,3 +47,13 @@ def test_a_file_is_not_written_over_another_of_the_same_command(contents, capsys
     ):
         assert re.search(f"{names} are the same file, ", refusal(capsys, *argv))
     assert contents() == before
+
+
+@pytest.mark.filterwarnings("default:the loss of epoch:RuntimeWarning")
+@pytest.mark.parametrize("task", [["csv", "rows.csv", "--target", "y"], ["digits"]])
+def test_a_training_that_went_wrong_leaves_the_old_model(contents, capsys, task):
+    before = contents()
+    argv = ["train", *task, *QUICK, "--lr", "1e38", "--epochs", "2"]
+    error = refusal(capsys, *argv, "--output", "m.st", "--plot", "curve.png")
+    assert re.search("NaN or infinite weights, m.st is not written: a smaller --lr", error)
+    assert contents() == before

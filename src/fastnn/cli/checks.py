@@ -6,6 +6,9 @@ import argparse
 import os
 from collections.abc import Mapping
 
+import numpy as np
+
+from .. import nn
 from ..train.atomic import check_writable
 from .errors import UsageError
 
@@ -36,3 +39,12 @@ def check_apart(paths: Mapping[str, str | None]) -> None:
             other = seen.setdefault(os.path.realpath(path), name)
             if other != name:
                 raise UsageError(f"{other} and {name} are the same file, {path}")
+
+
+def check_learnt(model: nn.Module, path: str) -> None:
+    """Raise UsageError if a model that is to be saved in `path` has NaN or infinite parameters."""
+    if not np.isfinite(model.parameters().data).all():
+        raise UsageError(
+            f"the training ended with NaN or infinite weights, {path} is not written: "
+            "a smaller --lr may help"
+        )
