@@ -40,3 +40,27 @@ def test_a_first_partial_fit_that_fails_leaves_no_classes():
     with pytest.raises(ValueError, match="classes"):
         model.partial_fit(X, Y + 7, classes=[0, 1])
     assert model.partial_fit(X, Y + 7, classes=[7, 8]).classes_.tolist() == [7, 8]
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_weights_must_not_all_be_zero(solver):
+    model = MLPClassifier(**SMALL, solver=solver, class_weight={0: 0, 1: 1})
+    with pytest.raises(ValueError, match="times class_weight must not be zero for every sample"):
+        model.fit(X, Y, sample_weight=1 - Y)
+    with pytest.raises(ValueError, match="times class_weight must not be zero for every sample"):
+        model.set_params(class_weight={0: 0, 1: 0}).fit(X, Y)
+    assert not hasattr(model, "coefs_")
+
+
+def test_weights_of_a_validation_set_must_not_all_be_zero():
+    model = MLPClassifier(**SMALL, class_weight={0: 0, 1: 1})
+    with pytest.raises(ValueError, match="class_weight in y_val must not be zero"):
+        model.fit(X, Y, X_val=X[Y == 0], y_val=Y[Y == 0])
+    held_out = MLPRegressor(**SMALL, early_stopping=True)
+    with pytest.raises(ValueError, match="in the validation set must not be zero"):
+        held_out.fit(X, Y, sample_weight=_one_of_weight(0))
+    assert not hasattr(held_out, "coefs_")
+
+
+def _one_of_weight(row):
+    return (np.arange(len(X)) == row).astype(float)

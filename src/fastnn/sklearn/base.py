@@ -109,6 +109,7 @@ class BaseMLP(BaseEstimator, ABC):
         rule = Targets.AMONG if incremental else Targets.NEW if first else Targets.SAME
         targets = self._check_targets(y, dtype, rule)
         weight = self._with_class_weights(self._check_weights(sample_weight, X), y)
+        _check_not_all_zero(weight, "sample_weight times class_weight")
         rng = check_random_state(self.random_state)
         self.out_activation_, self.n_outputs_, loss = self._output()
         self._start([X.shape[1], *sizes, self.n_outputs_], rng, X.dtype, first)
@@ -153,8 +154,7 @@ class BaseMLP(BaseEstimator, ABC):
         weight = _check_sample_weight(sample_weight, X, dtype=X.dtype)
         if (weight < 0).any():
             raise ValueError("sample_weight must not be negative")
-        if not weight.any():
-            raise ValueError("sample_weight must not be zero for every sample")
+        _check_not_all_zero(weight, "sample_weight")
         return weight
 
     def _start(
@@ -270,6 +270,9 @@ class BaseMLP(BaseEstimator, ABC):
                 "your dataset."
             )
         weight = None if examples.weight is None else examples.weight[held_out]
+        _check_not_all_zero(weight, "the weight in the validation set")
+        if examples.weight is not None:
+            _check_not_all_zero(examples.weight[rows], "the weight outside the validation set")
         return rows, Validation(examples.X[held_out], examples.y[held_out], weight)
 
     def _check_validation(
@@ -281,6 +284,7 @@ class BaseMLP(BaseEstimator, ABC):
             raise ValueError("X_val and y_val must be given together")
         X, y = self._check_examples(*validation, reset=False)
         weight = self._with_class_weights(None, y)
+        _check_not_all_zero(weight, "the class_weight in y_val")
         return Validation(X, self._check_targets(y, dtype, Targets.AMONG), weight)
 
     def _raw_outputs(self, X: Any, check_input: bool = True) -> NDArray[Any]:
@@ -348,3 +352,8 @@ class BaseMLP(BaseEstimator, ABC):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def _check_not_all_zero(weight: NDArray[Any] | None, name: str) -> None:
+    if weight is not None and not weight.any():
+        raise ValueError(f"{name} must not be zero for every sample")
