@@ -104,8 +104,11 @@ class BaseMLP(BaseEstimator, ABC):
             raise ValueError("partial_fit does not support early_stopping=True")
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         X, y = self._check_examples(X, y, reset=first)
-        # L-BFGS works in float64, see fit_lbfgs
-        dtype = np.dtype(np.float64) if self.solver == "lbfgs" else X.dtype
+        dtype = X.dtype
+        if self.solver == "lbfgs":
+            dtype = np.dtype(np.float64)  # see fit_lbfgs
+        elif incremental and not first:
+            dtype = self.coefs_[0].dtype  # the optimizer's state is of this dtype
         rule = Targets.AMONG if incremental else Targets.NEW if first else Targets.SAME
         targets = self._check_targets(y, dtype, rule)
         weight = self._with_class_weights(self._check_weights(sample_weight, X), y)
@@ -242,12 +245,14 @@ class BaseMLP(BaseEstimator, ABC):
         old: Stepper | None = self.__dict__.get("_stepper") if incremental else None
         if old is not None and old.kind == kind(self, dtype):
             old.network.load(self.coefs_, self.intercepts_)
+            old.set_alpha(self.alpha)
             return old
         network = self._network(loss, dtype)
         stepper = Stepper(network, self)
         state = self.__dict__.pop("_stepper_state", None) if incremental else None
         if state is not None and state["kind"] == stepper.kind:
             stepper.load_state(state)
+            stepper.set_alpha(self.alpha)
         else:
             network.seed(rng)
         self._stepper = stepper
