@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from fastnn.cli import main
+from fastnn.data.csv_file import Table
+from fastnn.data.target import class_labels
 
 QUICK = ["--epochs", "1", "--hidden", "4"]
 
@@ -56,4 +58,27 @@ def test_a_training_that_went_wrong_leaves_the_old_model(contents, capsys, task)
     argv = ["train", *task, *QUICK, "--lr", "1e38", "--epochs", "2"]
     error = refusal(capsys, *argv, "--output", "m.st", "--plot", "curve.png")
     assert re.search("NaN or infinite weights, m.st is not written: a smaller --lr", error)
+    assert contents() == before
+
+
+@pytest.mark.parametrize(
+    ("cells", "classes"),
+    [
+        (["01234", "1234", "00077"], ("00077", "01234", "1234")),
+        (["12345678901234567", "12345678901234568"], ("12345678901234567", "12345678901234568")),
+        (["10", "9.0", "9", "10."], ("9", "10")),
+        (["-1", "1"], ("-1", "1")),
+    ],
+)
+def test_classes_keep_their_spelling(cells, classes):
+    rows = [[cell] for cell in cells]
+    target, labels = class_labels(Table("t.csv", ("y",), rows, list(range(len(rows)))), "y")
+    assert target.classes == classes
+    assert len(set(labels)) == len(classes)
+
+
+def test_the_target_cannot_be_dropped(contents, capsys):
+    before = contents()
+    argv = ["train", "csv", "rows.csv", "--target", "y", "--drop", "y", *QUICK]
+    assert "'y' cannot be both the target and dropped" in refusal(capsys, *argv)
     assert contents() == before
