@@ -1,9 +1,14 @@
-"""What may be wrong with the outputs of a training command, found out before the training."""
+"""What may be wrong with the files of a command, found out before its work."""
 
 from __future__ import annotations
 
 import argparse
+import os
+from collections.abc import Mapping
 
+import numpy as np
+
+from .. import nn
 from ..train.atomic import check_writable
 from .errors import UsageError
 
@@ -14,6 +19,8 @@ def check_outputs(args: argparse.Namespace) -> None:
         import safetensors  # noqa: F401 (using the model needs it: too late to find out then)
     except ModuleNotFoundError as error:
         raise UsageError("using models needs safetensors: pip install 'fastnn[cli]'") from error
+    table = {"FILE": args.file} if args.task_name == "csv" else {}
+    check_apart({**table, "--output": args.output, "--plot": args.plot})
     check_writable(args.output)
     if args.plot:
         from ..plot import check_plot
@@ -22,3 +29,22 @@ def check_outputs(args: argparse.Namespace) -> None:
             check_plot(args.plot)
         except ValueError as error:
             raise UsageError(str(error)) from error
+
+
+def check_apart(paths: Mapping[str, str | None]) -> None:
+    """Raise UsageError if two of the named paths lead to one file: writing it loses the other."""
+    seen: dict[str, str] = {}
+    for name, path in paths.items():
+        if path:
+            other = seen.setdefault(os.path.realpath(path), name)
+            if other != name:
+                raise UsageError(f"{other} and {name} are the same file, {path}")
+
+
+def check_learnt(model: nn.Module, path: str) -> None:
+    """Raise UsageError if a model that is to be saved in `path` has NaN or infinite parameters."""
+    if not np.isfinite(model.parameters().data).all():
+        raise UsageError(
+            f"the training ended with NaN or infinite weights, {path} is not written: "
+            "a smaller --lr may help"
+        )

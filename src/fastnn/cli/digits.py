@@ -12,7 +12,7 @@ from .. import nn, optim
 from ..data import load_digits
 from ..kernels.threads import get_num_threads, num_threads
 from ..train import evaluate, fit, save
-from .checks import check_outputs
+from .checks import check_learnt, check_outputs
 from .report import report
 
 N_PIXELS, N_CLASSES = 64, 10
@@ -57,6 +57,7 @@ def _train(args: argparse.Namespace) -> bool:
     seconds = time.perf_counter() - start
     ended = "interrupted after" if history.interrupted else "trained for"
     print(f"{ended} {len(history.epoch)} of {args.epochs} epochs in {seconds:.2f} s")
+    check_learnt(model, args.output)
     _, accuracy = evaluate(model, x_test, y_test)
     assert accuracy is not None  # the labels are classes
     n_right = round(accuracy * len(y_test))

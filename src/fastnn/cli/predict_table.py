@@ -14,6 +14,7 @@ from ..data.schema import Schema
 from ..data.target import Quantity
 from ..train import ModelFileError, load, load_metadata
 from ..train.atomic import check_writable, write_atomically
+from .checks import check_apart
 from .errors import UsageError
 from .table import METADATA_KEY, outputs
 
@@ -25,6 +26,7 @@ def predict(
 
     The header is the name of the target; with `proba` a column P(class) for each class follows.
     """
+    check_apart({"MODEL": model_path, "FILE": path, "--output": output})
     if output is not None:
         check_writable(output)
     try:

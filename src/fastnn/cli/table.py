@@ -19,7 +19,7 @@ from ..data.schema import Schema, learn_columns
 from ..data.target import Quantity, Target, class_labels, held_out, quantities, task_of
 from ..kernels.threads import get_num_threads, num_threads
 from ..train import History, fit, save
-from .checks import check_outputs
+from .checks import check_learnt, check_outputs
 from .errors import UsageError
 from .report import report
 from .scores import classification_scores, regression_scores, table
@@ -147,6 +147,7 @@ def _train(args: argparse.Namespace, examples: Examples, rng: np.random.Generato
     seconds = time.perf_counter() - start
     ended = "interrupted after" if history.interrupted else "trained for"
     print(f"{ended} {len(history.epoch)} of {args.epochs} epochs in {seconds:.2f} s")
+    check_learnt(model, args.output)
     if len(test):
         print(_scores(model, schema.target, x[test], values[train], values[test]))
     save(model, args.output, metadata={METADATA_KEY: schema.to_json()})

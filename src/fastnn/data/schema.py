@@ -97,9 +97,12 @@ def learn_columns(
     Raises
     ------
     TableError
-        There is no column of a name in `dropped`, none is left, or one cannot be encoded.
+        There is no column of a name in `dropped`, it is the target, none is left, or one cannot be
+        encoded.
     """
     unused = set(dropped)
+    if target.name in unused:
+        raise TableError(f"column {target.name!r} cannot be both the target and dropped")
     for name in unused:
         table.column(name)
     learnt = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -77,7 +78,8 @@ def task_of(table: Table, name: str) -> Task:
 def class_labels(table: Table, name: str) -> tuple[Classes, NDArray[np.int64]]:
     """The classes of a column without missing cells, and the label of each row.
 
-    Whole numbers are ordered as numbers, and 1.0 is the class 1; texts are ordered as texts.
+    Whole numbers are ordered as numbers, and 1.0 is the class 1; texts are ordered as texts. A
+    column with codes, such as 01234 or numbers past the digits of a float64, is one of texts.
 
     Raises
     ------
@@ -85,10 +87,8 @@ def class_labels(table: Table, name: str) -> tuple[Classes, NDArray[np.int64]]:
         There are fewer than two classes, or more than MOST_CLASSES.
     """
     cells = table.column(name)
-    numbers = [number(cell) for cell in cells]
-    keys: list[Any] = cells
-    if all(value is not None and value.is_integer() for value in numbers):
-        keys = [int(value) for value in numbers if value is not None]
+    whole = [_whole(cell) for cell in cells]
+    keys: list[Any] = cells if None in whole else whole
     values = sorted(set(keys))
     if not 2 <= len(values) <= MOST_CLASSES:
         raise TableError(
@@ -97,6 +97,14 @@ def class_labels(table: Table, name: str) -> tuple[Classes, NDArray[np.int64]]:
         )
     places = {value: i for i, value in enumerate(values)}
     return Classes(name, tuple(map(str, values))), np.array([places[key] for key in keys])
+
+
+def _whole(cell: str) -> int | None:
+    """The whole number that the cell spells as Python would, but for zeros after a point."""
+    value = number(cell)
+    if value is None or not value.is_integer():
+        return None
+    return int(value) if re.fullmatch(rf"{int(value)}(\.0*)?", cell) else None
 
 
 def quantities(

@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator, is_regressor
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .convert import convert
 from .lbfgs import fit_lbfgs
@@ -24,6 +24,7 @@ from .network import ACTIVATIONS, Network, first_weights, raw_outputs
 from .rows import Examples
 from .sharing import learning, quiet_blas, threads
 from .stochastic import SOLVERS, Stepper, Validation, fit_stochastic, kind
+from .weights import check_not_all_zero, check_weights
 
 REALS = (np.float64, np.float32)
 
@@ -104,11 +105,15 @@ class BaseMLP(BaseEstimator, ABC):
             raise ValueError("partial_fit does not support early_stopping=True")
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         X, y = self._check_examples(X, y, reset=first)
-        # L-BFGS works in float64, see fit_lbfgs
-        dtype = np.dtype(np.float64) if self.solver == "lbfgs" else X.dtype
+        dtype = X.dtype
+        if self.solver == "lbfgs":
+            dtype = np.dtype(np.float64)  # see fit_lbfgs
+        elif incremental and not first:
+            dtype = self.coefs_[0].dtype  # the optimizer's state is of this dtype
         rule = Targets.AMONG if incremental else Targets.NEW if first else Targets.SAME
         targets = self._check_targets(y, dtype, rule)
-        weight = self._with_class_weights(self._check_weights(sample_weight, X), y)
+        weight = self._with_class_weights(check_weights(sample_weight, X), y)
+        check_not_all_zero(weight, "sample_weight times class_weight")
         rng = check_random_state(self.random_state)
         self.out_activation_, self.n_outputs_, loss = self._output()
         self._start([X.shape[1], *sizes, self.n_outputs_], rng, X.dtype, first)
@@ -146,16 +151,6 @@ class BaseMLP(BaseEstimator, ABC):
             order="C",
             reset=reset,
         )
-
-    def _check_weights(self, sample_weight: Any, X: Any) -> NDArray[Any] | None:
-        if sample_weight is None:
-            return None
-        weight = _check_sample_weight(sample_weight, X, dtype=X.dtype)
-        if (weight < 0).any():
-            raise ValueError("sample_weight must not be negative")
-        if not weight.any():
-            raise ValueError("sample_weight must not be zero for every sample")
-        return weight
 
     def _start(
         self, sizes: Sequence[int], rng: np.random.RandomState, dtype: np.dtype[Any], first: bool
@@ -242,12 +237,14 @@ class BaseMLP(BaseEstimator, ABC):
         old: Stepper | None = self.__dict__.get("_stepper") if incremental else None
         if old is not None and old.kind == kind(self, dtype):
             old.network.load(self.coefs_, self.intercepts_)
+            old.set_alpha(self.alpha)
             return old
         network = self._network(loss, dtype)
         stepper = Stepper(network, self)
         state = self.__dict__.pop("_stepper_state", None) if incremental else None
         if state is not None and state["kind"] == stepper.kind:
             stepper.load_state(state)
+            stepper.set_alpha(self.alpha)
         else:
             network.seed(rng)
         self._stepper = stepper
@@ -270,6 +267,9 @@ class BaseMLP(BaseEstimator, ABC):
                 "your dataset."
             )
         weight = None if examples.weight is None else examples.weight[held_out]
+        check_not_all_zero(weight, "the weight in the validation set")
+        if examples.weight is not None:
+            check_not_all_zero(examples.weight[rows], "the weight outside the validation set")
         return rows, Validation(examples.X[held_out], examples.y[held_out], weight)
 
     def _check_validation(
@@ -281,6 +281,7 @@ class BaseMLP(BaseEstimator, ABC):
             raise ValueError("X_val and y_val must be given together")
         X, y = self._check_examples(*validation, reset=False)
         weight = self._with_class_weights(None, y)
+        check_not_all_zero(weight, "the class_weight in y_val")
         return Validation(X, self._check_targets(y, dtype, Targets.AMONG), weight)
 
     def _raw_outputs(self, X: Any, check_input: bool = True) -> NDArray[Any]:

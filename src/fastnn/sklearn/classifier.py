@@ -23,6 +23,7 @@ from sklearn.utils.validation import column_or_1d
 from .base import BaseMLP, Targets
 from .labels import balanced, check_labels, label_binarizer
 from .losses import LINKS, LOSSES, Loss
+from .restore import restored_on_error
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
@@ -203,10 +204,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         ------
         ValueError
             Shapes do not fit, values are NaN or infinite, a parameter is out of range, y is no
-            set of labels, or (warm start) has others than before.
+            set of labels, or (warm start) has others than before. What was learnt before stays.
         """
         self._validate_params()
-        return self._fit(X, y, sample_weight, (X_val, y_val))
+        with restored_on_error(self):
+            return self._fit(X, y, sample_weight, (X_val, y_val))
 
     @available_if(lambda est: est._has_epochs())
     def partial_fit(
@@ -231,8 +233,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             raise ValueError(
                 "partial_fit cannot know what is balanced: give class_weight as a dict"
             )
-        _check_partial_fit_first_call(self, classes)
-        return self._fit(X, y, sample_weight, incremental=True)
+        with restored_on_error(self):
+            _check_partial_fit_first_call(self, classes)
+            return self._fit(X, y, sample_weight, incremental=True)
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Labels (n_samples,), or zeros and ones (n_samples, n_labels).

@@ -16,6 +16,7 @@ from sklearn.utils.validation import column_or_1d
 
 from .base import BaseMLP, Targets
 from .losses import LOSSES, Loss, user_loss
+from .restore import restored_on_error
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
@@ -134,10 +135,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Raises
         ------
         ValueError
-            Shapes do not fit, values are NaN or infinite, a parameter is out of range.
+            Shapes do not fit, values are NaN or infinite, a parameter is out of range. What was
+            learnt before stays.
         """
         self._validate_params()
-        return self._fit(X, y, sample_weight, (X_val, y_val))
+        with restored_on_error(self):
+            return self._fit(X, y, sample_weight, (X_val, y_val))
 
     @available_if(lambda est: est._has_epochs())
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
@@ -146,7 +149,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Parameters and errors are those of `fit`.
         """
         self._validate_params()
-        return self._fit(X, y, sample_weight, incremental=True)
+        with restored_on_error(self):
+            return self._fit(X, y, sample_weight, incremental=True)
 
     def to_sklearn(self) -> Any:
         if self.loss not in ("squared_error", "poisson"):

@@ -32,8 +32,6 @@ class Stepper:
             est.solver,
             kind(est, network.parameters.dtype),
         )
-        # AdamW shrinks the weights by itself; the others descend along the penalty's gradient.
-        self.alpha = 0.0 if est.solver == "adamw" else est.alpha
         parameters, rate = network.parameters, est.learning_rate_init
         if est.solver == "sgd":
             nesterov = est.nesterovs_momentum and est.momentum > 0
@@ -43,10 +41,9 @@ class Stepper:
             if est.solver == "adam":
                 self.optimizer = optim.Adam(parameters, rate, betas, est.epsilon)
             else:
-                self.optimizer = optim.AdamW(
-                    parameters, rate, betas, est.epsilon, weight_decay=est.alpha
-                )
+                self.optimizer = optim.AdamW(parameters, rate, betas, est.epsilon)
         self.epsilon = est.epsilon
+        self.set_alpha(est.alpha)
 
     def step(self, batch: Batch) -> tuple[float, float]:
         """Learn from one batch; returns its loss and penalty before the step."""
@@ -61,6 +58,13 @@ class Stepper:
             adam.eps = self.epsilon / math.sqrt(1 - adam.beta2 ** (adam.steps + 1))
         self.optimizer.step()
         return value, penalty
+
+    def set_alpha(self, alpha: float) -> None:
+        """Change the penalty; AdamW shrinks the weights itself, the others follow its gradient."""
+        if self.solver == "adamw":
+            self.alpha, self.optimizer.weight_decay = 0.0, alpha
+        else:
+            self.alpha = alpha
 
     def set_rate(self, rate: float) -> None:
         """Change the learning rate of "sgd"."""

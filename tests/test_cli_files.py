@@ -1,0 +1,84 @@
+"""What a command must not lose: files it reads, and those that an earlier run has left."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fastnn.cli import main
+from fastnn.data.csv_file import Table
+from fastnn.data.target import class_labels
+
+QUICK = ["--epochs", "1", "--hidden", "4"]
+
+
+def refusal(capsys, *argv):
+    """The one line on stderr of a command that must fail with exit code 2."""
+    assert main(list(map(str, argv))) == 2
+    *warnings, error = capsys.readouterr().err.splitlines()
+    assert all(line.startswith("fastnn: warning: ") for line in warnings)
+    assert error.startswith("fastnn: error: ")
+    return error
+
+
+@pytest.fixture
+def contents(tmp_path, monkeypatch, capsys):
+    """A table and a model of it in the working directory; returns what reads all files there."""
+    monkeypatch.chdir(tmp_path)
+    x = np.random.default_rng(0).normal(size=60)
+    rows = [f"{a:.3f},{2 * a:.3f}" for a in x]
+    Path("rows.csv").write_text("\n".join(["x,y", *rows]) + "\n")
+    assert main(["train", "csv", "rows.csv", "--target", "y", *QUICK, "--output", "m.st"]) == 0
+    capsys.readouterr()
+    return lambda: {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+
+def test_a_file_is_not_written_over_another_of_the_same_command(contents, capsys):
+    Path("link.csv").symlink_to("rows.csv")
+    before = contents()
+    train = ["train", "csv", "rows.csv", "--target", "y", *QUICK]
+    for argv, names in (
+        ([*train, "--output", "rows.csv"], "FILE and --output"),
+        ([*train, "--output", "./link.csv"], "FILE and --output"),
+        ([*train, "--plot", Path("link.csv").absolute()], "FILE and --plot"),
+        ([*train, "--output", "m.png", "--plot", "./m.png"], "--output and --plot"),
+        (["train", "digits", "--output", "m.png", "--plot", "m.png"], "--output and --plot"),
+        (["predict", "m.st", "rows.csv", "--output", "link.csv"], "FILE and --output"),
+        (["predict", "m.st", "rows.csv", "--output", "m.st"], "MODEL and --output"),
+    ):
+        assert re.search(f"{names} are the same file, ", refusal(capsys, *argv))
+    assert contents() == before
+
+
+@pytest.mark.filterwarnings("default:the loss of epoch:RuntimeWarning")
+@pytest.mark.parametrize("task", [["csv", "rows.csv", "--target", "y"], ["digits"]])
+def test_a_training_that_went_wrong_leaves_the_old_model(contents, capsys, task):
+    before = contents()
+    argv = ["train", *task, *QUICK, "--lr", "1e38", "--epochs", "2"]
+    error = refusal(capsys, *argv, "--output", "m.st", "--plot", "curve.png")
+    assert re.search("NaN or infinite weights, m.st is not written: a smaller --lr", error)
+    assert contents() == before
+
+
+@pytest.mark.parametrize(
+    ("cells", "classes"),
+    [
+        (["01234", "1234", "00077"], ("00077", "01234", "1234")),
+        (["12345678901234567", "12345678901234568"], ("12345678901234567", "12345678901234568")),
+        (["10", "9.0", "9", "10."], ("9", "10")),
+        (["-1", "1"], ("-1", "1")),
+    ],
+)
+def test_classes_keep_their_spelling(cells, classes):
+    rows = [[cell] for cell in cells]
+    target, labels = class_labels(Table("t.csv", ("y",), rows, list(range(len(rows)))), "y")
+    assert target.classes == classes
+    assert len(set(labels)) == len(classes)
+
+
+def test_the_target_cannot_be_dropped(contents, capsys):
+    before = contents()
+    argv = ["train", "csv", "rows.csv", "--target", "y", "--drop", "y", *QUICK]
+    assert "'y' cannot be both the target and dropped" in refusal(capsys, *argv)
+    assert contents() == before
