@@ -40,6 +40,42 @@ def test_other_inputs_give_none():
         assert stack.infer(x) is None and stack.forward(x) is None
 
 
+@pytest.mark.parametrize("activation", [None, "relu", "gelu"])
+def test_a_context_of_another_stack_is_refused(activation):
+    first, last = layer(4, 3, activation), layer(3, 2)
+    stack = DenseStack([first, last])
+    x = np.ones((5, 4), np.float32)
+    y, ctx = stack.forward(x)
+    dy = np.ones_like(y)
+    others = [
+        [layer(400, 3, activation), last],
+        [layer(4, 300, activation), layer(300, 2)],
+        [layer(4, 3, "relu" if activation == "gelu" else "gelu"), last],
+        [layer(4, 3, activation, np.float64), layer(3, 2, real=np.float64)],
+        [first, layer(3, 2, "silu")],
+        [first],
+    ]
+    for steps in others:
+        with pytest.raises(ValueError, match="ctx is not of this stack"):
+            DenseStack(steps).backward(np.ones((5, steps[-1][0].shape[1]), steps[0][0].dtype), ctx)
+    changes = {
+        0: [x[:4], x.astype(np.float64), x.tolist(), None],
+        1: [ctx[1][:4], np.asfortranarray(ctx[1]), ctx[1].astype(np.float64), ctx[1][0], None],
+        2: [ctx[2][:4], np.ones((5, 3), np.float32)],
+        3: [np.ones((4, 3), np.float32), None if activation == "gelu" else ctx[1]],
+        4: [ctx[2]],
+    }
+    for place, arrays in changes.items():
+        for array in arrays:
+            with pytest.raises(ValueError, match="ctx is not of this stack"):
+                stack.backward(dy, (*ctx[:place], array, *ctx[place + 1 :]))
+    for step in (first, last):
+        assert not step[2].any() and not step[3].any()
+    for bad in (dy[:4], np.ones((5, 3), np.float32), dy[0]):
+        with pytest.raises(ValueError, match="dy has shape"):
+            stack.backward(bad, ctx)
+
+
 read_only = np.ones((3, 2), np.float32)
 read_only.flags.writeable = False
 

@@ -47,6 +47,11 @@ cdef int step_backward(const Step *s, int64_t rows, const real *dy, const real *
                                    <double*>s.db, dx)
 
 
+cdef bint keeps_preact(const Step *s) noexcept nogil:
+    """Whether backward needs what the activation of this layer was applied to."""
+    return s.w is not NULL and s.activation != FASTNN_ACT_NONE and not saves_output(s.activation)
+
+
 cdef int64_t widest(int count, const Step *steps) noexcept nogil:
     cdef int64_t most = 0
     cdef int i
@@ -203,6 +208,14 @@ cdef class DenseStack:
             return False
         return cnp.PyArray_ISBEHAVED_RO(<cnp.ndarray>x) and cnp.PyArray_DIM(<cnp.ndarray>x, 1) == self.steps[0].n_in
 
+    cdef void *kept_data(self, object array, int64_t rows, int64_t width) except NULL:
+        """Where the elements of an array of a context are, which must be one that `forward` makes for a step of this width."""
+        if cnp.PyArray_Check(array) and cnp.PyArray_TYPE(<cnp.ndarray>array) == self.typenum and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>array):
+            if (cnp.PyArray_NDIM(<cnp.ndarray>array) == 2 and cnp.PyArray_DIM(<cnp.ndarray>array, 0) == rows
+                    and cnp.PyArray_DIM(<cnp.ndarray>array, 1) == width):
+                return cnp.PyArray_DATA(<cnp.ndarray>array)
+        raise ValueError(f"DenseStack: ctx is not of this stack: an array of shape {np.shape(array)} where it keeps {(rows, width)}")
+
     cdef cnp.ndarray output(self, int64_t rows, int64_t width):
         cdef cnp.npy_intp shape[2]
         shape[0], shape[1] = rows, width
@@ -245,12 +258,12 @@ cdef class DenseStack:
             array = self.output(rows, s.n_out)
             outputs[i], preacts[i] = cnp.PyArray_DATA(array), NULL
             made.append(array)
-            if s.w is NULL or s.activation == FASTNN_ACT_NONE or saves_output(s.activation):
-                saved.append(None)
-            else:
+            if keeps_preact(s):
                 array = self.output(rows, s.n_out)
                 preacts[i] = cnp.PyArray_DATA(array)
                 saved.append(array)
+            else:
+                saved.append(None)
         with nogil:
             if self.typenum == cnp.NPY_FLOAT:
                 status = forward(self.count, self.steps, rows, <float*>px, rsx, csx, <float**>outputs, <float**>preacts)
@@ -272,18 +285,23 @@ cdef class DenseStack:
         cdef void *outputs[MOST_STEPS]
         cdef void *preacts[MOST_STEPS]
         cdef void *pdx = NULL
+        cdef Step *s = &self.steps[0]
         cdef int i, status
-        if len(ctx) != 2 * self.count + 1:
-            raise ValueError("DenseStack: this context is of another stack")
+        if len(ctx) != 2 * self.count + 1 or not self.takes(ctx[0]):
+            raise ValueError("DenseStack: ctx is not of this stack")
         if real_type(dy, "DenseStack", "dy") != self.typenum:
             raise TypeError(f"DenseStack: dy is of {dy.dtype}, but the weights are not")
-        cdef cnp.ndarray x = ctx[0], d = cnp.PyArray_GETCONTIGUOUS(<cnp.ndarray>dy), dx = None
-        if cnp.PyArray_NDIM(d) != 2 or np.shape(d) != np.shape(ctx[self.count]):
-            raise ValueError(f"DenseStack: dy has shape {np.shape(d)}, but the output of this forward pass had {np.shape(ctx[self.count])}")
-        for i in range(self.count):
-            outputs[i] = cnp.PyArray_DATA(<cnp.ndarray?>ctx[i + 1])
-            preacts[i] = NULL if ctx[self.count + 1 + i] is None else cnp.PyArray_DATA(<cnp.ndarray?>ctx[self.count + 1 + i])
+        cdef cnp.ndarray x = <cnp.ndarray>ctx[0], d = cnp.PyArray_GETCONTIGUOUS(<cnp.ndarray>dy), dx = None
         cdef int64_t rows = cnp.PyArray_DIM(x, 0), rsx = stride(x, 0), csx = stride(x, 1)
+        for i in range(self.count):
+            s = &self.steps[i]
+            outputs[i], preacts[i] = self.kept_data(ctx[i + 1], rows, s.n_out), NULL
+            if keeps_preact(s):
+                preacts[i] = self.kept_data(ctx[self.count + 1 + i], rows, s.n_out)
+            elif ctx[self.count + 1 + i] is not None:
+                raise ValueError(f"DenseStack: ctx is not of this stack: step {i} needs its output alone")
+        if cnp.PyArray_NDIM(d) != 2 or cnp.PyArray_DIM(d, 0) != rows or cnp.PyArray_DIM(d, 1) != s.n_out:
+            raise ValueError(f"DenseStack: dy has shape {np.shape(d)}, but the output of this forward pass had {(rows, s.n_out)}")
         cdef void *px = cnp.PyArray_DATA(x)
         cdef void *pdy = cnp.PyArray_DATA(d)
         if need_dx:
