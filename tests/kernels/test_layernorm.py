@@ -360,3 +360,14 @@ def test_against_pytorch(real, rng):
     dx = rms_norm_backward(dy, x, stats, weight, dweight=dweight)
     for found, want in zip((dx, dweight), gradients, strict=True):
         close(found, want.numpy(), 100)
+
+
+@kinds
+def test_constant_rows_with_a_tiny_eps(kind, real):
+    x = np.full((5, 7), 3 if kind == "layer" else 0, real)
+    x[1, 1] = np.nan
+    stats = new_stats(x)
+    y = FORWARD[kind](x, eps=1e-300, stats=stats)
+    others = [0, 2, 3, 4]
+    assert np.isnan(y[1]).all() and (y[others] == 0).all()
+    assert np.isfinite(stats[others]).all()

@@ -245,3 +245,27 @@ def test_same_bits_at_any_thread_count(name, real, rng):
             a, b = LOSSES[name](x, t), LOSSES[name](x, t, sample_weight=w, **options)
             results.add((a[0], a[1].tobytes(), b[0], b[1].tobytes()))
     assert len(results) == 1
+
+
+def test_totals_of_weights_that_a_mean_cannot_divide_by(name, real):
+    x = np.ones((2, 3), real)
+    d = np.full_like(x, 7)
+    smallest = np.finfo(real).smallest_subnormal
+    with pytest.raises(ValueError, match="weights of the mean add up to"):
+        LOSSES[name](x, x, sample_weight=np.array([smallest, 0], real), **{OUTPUT[name]: d})
+    assert (d == 7).all()
+    LOSSES[name](x, x, sample_weight=np.array([smallest, 0], real), reduction="sum")
+    if real is np.float64:
+        with pytest.raises(ValueError, match="add up to inf"):
+            LOSSES[name](x, x, sample_weight=np.full(2, np.finfo(real).max))
+
+
+def test_huber_delta_is_above_0_in_the_type(real):
+    x = np.ones(3, real)
+    for delta in (
+        float(np.finfo(real).smallest_subnormal) / 4,
+        1e-400,
+        float(np.finfo(real).max) * 2,
+    ):
+        with pytest.raises(ValueError, match=f"delta must be .* in {np.dtype(real)}"):
+            huber(x, x, delta=delta)

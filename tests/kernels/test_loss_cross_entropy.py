@@ -332,3 +332,20 @@ def test_a_row_does_not_depend_on_its_company(real, rng):
     for i in range(11):
         one, d_one = cross_entropy(logits[i : i + 1], targets[i : i + 1], reduction="none")
         assert one[0] == each[i] and (d_one[0] == d[i]).all()
+
+
+def test_totals_of_weights_that_a_mean_cannot_divide_by(real):
+    logits, labels = np.ones((2, 3), real), np.array([0, -100])
+    d = np.full_like(logits, 7)
+    smallest = np.finfo(real).smallest_subnormal
+    for weights in (
+        {"sample_weight": np.array([smallest, 1], real)},
+        {"weight": np.array([smallest, 1, 1], real)},
+    ):
+        with pytest.raises(ValueError, match=f"weights of the mean add up to {float(smallest)},"):
+            cross_entropy(logits, labels, **weights, dlogits=d)
+        assert (d == 7).all()
+        cross_entropy(logits, labels, **weights, reduction="sum")
+    if real is np.float64:
+        with pytest.raises(ValueError, match="add up to inf"):
+            cross_entropy(logits, np.array([0, 1]), weight=np.full(3, np.finfo(real).max))

@@ -256,3 +256,13 @@ def test_wrong_outputs_and_shapes():
             call(memory[:4], memory[1:5])
     with pytest.raises(ValueError, match=r"y must have the shape of dy, \(4, 6\), not \(4, 5\)"):
         softmax_backward(x, np.ones((4, 5), np.float32))
+
+
+def test_accuracy_far_below_the_maximum(real, rng):
+    x = rng.uniform(-80, 0, (5, 400)).astype(real)
+    below = x.max(-1, keepdims=True).astype(np.float64) - x
+    wide = x.astype(np.longdouble)
+    want = np.exp(wide - wide.max(-1, keepdims=True))
+    want /= want.sum(-1, keepdims=True)
+    bound = (16 + below / 2) * float(np.finfo(real).eps)
+    assert (np.abs(softmax(x) / want - 1) <= bound).all()

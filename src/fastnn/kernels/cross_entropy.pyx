@@ -9,7 +9,7 @@ in double, row by row in a fixed order, so the bits do not depend on the number 
 """
 cimport numpy as cnp
 from cython.parallel cimport parallel
-from libc.stdint cimport int64_t
+from libc.stdint cimport INT64_MIN, int64_t
 from libc.string cimport memset
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from .arrays cimport (BAD_ARGUMENT, NO_MEMORY, OK, Rows, check_in_place, check_overlap, check_status, finish_output, int64_array, output_rows,
                       real_type, shaped_like, with_rows)
 from .dispatch cimport cross_entropy_block, cross_entropy_soft_row, past_caches, real
-from .loss cimport is_mean, is_none, sum_in_order, weight_array, wrong_weight
+from .loss cimport can_divide, is_mean, is_none, refuse_total, sum_in_order, weight_array, wrong_weight
 from .memory cimport give, new_array, take
 from .threads cimport share, team_size, thread_id, threads_for
 
@@ -31,10 +31,10 @@ cdef enum:
 
 
 cdef int64_t wrong_label(int64_t rows, int64_t cols, const int64_t *labels, int64_t ignore, bint *ignores) noexcept nogil:
-    """The first row whose label is neither a class nor to be ignored, or -1; *ignores becomes whether any is ignored."""
+    """The first row whose label is neither a class nor to be ignored, or -1; *ignores becomes whether any is ignored. Nothing is where ignore is INT64_MIN."""
     cdef int64_t i
     for i in range(rows):
-        if labels[i] == ignore:
+        if labels[i] == ignore and ignore != INT64_MIN:
             ignores[0] = True
         elif labels[i] < 0 or labels[i] >= cols:
             return i
@@ -131,6 +131,9 @@ cdef int all_rows(int64_t rows, int64_t cols, const real *logits, int64_t ldlogi
         weights = losses + rows
         total = row_weights(rows, labels, ignore, class_weight, sample_weight, probs is not NULL or smoothing > 0, weights)
     if mean:
+        if not can_divide(total, <real>0):
+            give(losses)
+            return BAD_ARGUMENT
         scale = 1 / total if total > 0 else 0
     team = threads_for(<double>rows * cols, GRAIN)
     if team == 1:
@@ -149,13 +152,13 @@ cdef int all_rows(int64_t rows, int64_t cols, const real *logits, int64_t ldlogi
 
 cdef int cross_entropy_f32(int64_t rows, int64_t cols, const float *logits, int64_t ldlogits, const int64_t *targets,
                            float *dlogits, int64_t lddlogits, double *loss) noexcept nogil:
-    return all_rows(rows, cols, logits, ldlogits, targets, -1, <float*>NULL, 0, <float*>NULL, <float*>NULL, 0, True, dlogits, lddlogits,
+    return all_rows(rows, cols, logits, ldlogits, targets, INT64_MIN, <float*>NULL, 0, <float*>NULL, <float*>NULL, 0, True, dlogits, lddlogits,
                     <float*>NULL, loss)
 
 
 cdef int cross_entropy_f64(int64_t rows, int64_t cols, const double *logits, int64_t ldlogits, const int64_t *targets,
                            double *dlogits, int64_t lddlogits, double *loss) noexcept nogil:
-    return all_rows(rows, cols, logits, ldlogits, targets, -1, <double*>NULL, 0, <double*>NULL, <double*>NULL, 0, True, dlogits, lddlogits,
+    return all_rows(rows, cols, logits, ldlogits, targets, INT64_MIN, <double*>NULL, 0, <double*>NULL, <double*>NULL, 0, True, dlogits, lddlogits,
                     <double*>NULL, loss)
 
 
@@ -206,6 +209,15 @@ cdef int refuse_label(object targets, cnp.ndarray labels, int64_t classes, int64
     return 0
 
 
+cdef double mean_weight(cnp.ndarray t, object ignore, cnp.ndarray weight, cnp.ndarray sample_weight):
+    """The sum of the weights that a mean divides by, for a message."""
+    total = np.ones(np.shape(t)[0]) if sample_weight is None else sample_weight.astype(np.float64)
+    with np.errstate(over="ignore"):
+        if t.ndim == 1:
+            total = np.where(t == ignore, 0, total if weight is None else total * np.take(weight, t, mode="clip"))
+        return np.sum(total)
+
+
 def cross_entropy(logits, targets, *, int64_t ignore_index=NO_LABEL, weight=None, sample_weight=None, double label_smoothing=0.0, reduction="mean",
                   dlogits=None):
     """Cross entropy of softmax(logits) with labels or class probabilities, and its gradient.
@@ -243,8 +255,8 @@ def cross_entropy(logits, targets, *, int64_t ignore_index=NO_LABEL, weight=None
     TypeError
         If logits is not an array of float32 or float64, targets neither one of integers nor one like logits, or a weight not one of logits' type.
     ValueError
-        If shapes do not fit, C is 0, the mean is over no rows, a weight is negative or not finite, label_smoothing is not from 0 to 1, reduction is none
-        of the three, or dlogits is read-only or overlaps.
+        If shapes do not fit, C is 0, the mean is over no rows, or by weights too large or small in total to divide by, a weight is negative or not finite,
+        label_smoothing is not from 0 to 1, reduction is none of the three, or dlogits is read-only or overlaps.
     IndexError
         If a label is out of range; the message names its row. Nothing has been written then.
     """
@@ -281,5 +293,7 @@ def cross_entropy(logits, targets, *, int64_t ignore_index=NO_LABEL, weight=None
             status = typed_rows(typenum, rx, px, labels, ignore_index, pq, rq.ld, pw, pv, label_smoothing, mean, pd, rd.ld, pe, &loss)
     if status == BAD_ARGUMENT and labels is not NULL:
         refuse_label(targets, t, rx.cols, ignore_index)
+    if status == BAD_ARGUMENT and mean and (w is not None or v is not None):
+        refuse_total(mean_weight(t, ignore_index, w, v), x, "cross_entropy")
     check_status(status, "cross_entropy")
     return loss if each is None else each, finish_output(dlogits, d)

@@ -65,6 +65,16 @@ cdef double total_weight(int64_t n, const real *weight, int64_t per_weight) noex
     return total * per_weight
 
 
+cdef bint can_divide(double total, real like) noexcept nogil:
+    """Whether a mean by these weights can be taken: 1 / total is a finite number above 0 in the real type, or all weights are 0."""
+    cdef real factor = <real>(1 / total) if total > 0 else 1
+    return 0 < factor < INFINITY
+
+
+cdef int refuse_total(double total, cnp.ndarray like, str op) except -1:
+    raise ValueError(f"{op}: the weights of the mean add up to {total}, whose reciprocal is no finite {like.dtype} above 0")
+
+
 cdef void repeat(int64_t start, int64_t n, const real *weight, int64_t per_weight, real *out) noexcept nogil:
     """out[k] = weight[(start + k) / per_weight]"""
     cdef int64_t k = 0, i = start // per_weight, stop = per_weight - start % per_weight
@@ -111,16 +121,21 @@ cdef int loss_flat(int kind, int64_t n, const real *pred, const real *target, co
                    int64_t columns, real delta, bint mean, real *dpred, real *losses, double *loss) noexcept nogil:
     cdef int team
     cdef int64_t blocks = (n + BLOCK - 1) // BLOCK
-    cdef double total
+    cdef double total = 1
     cdef double *sums
-    if kind < FASTNN_LOSS_MSE or kind > FASTNN_LOSS_BCE or n < 0 or (mean and n == 0) or (n > 0 and (pred is NULL or target is NULL or dpred is NULL)) or loss is NULL:
+    if kind < FASTNN_LOSS_MSE or kind > FASTNN_LOSS_BCE or (kind == FASTNN_LOSS_HUBER and not 0 < delta < INFINITY):
         return BAD_ARGUMENT
-    if (weight is not NULL and (per_weight < 1 or wrong_weight(n // per_weight, weight) >= 0)) or (positive is not NULL and columns < 1):
+    if n < 0 or (mean and n == 0) or (n > 0 and (pred is NULL or target is NULL or dpred is NULL)) or loss is NULL:
+        return BAD_ARGUMENT
+    if (weight is not NULL and (per_weight < 1 or n % per_weight != 0 or wrong_weight(n // per_weight, weight) >= 0)) or (positive is not NULL and columns < 1):
+        return BAD_ARGUMENT
+    if mean:
+        total = total_weight(n, weight, per_weight)
+    if not can_divide(total, <real>0):
         return BAD_ARGUMENT
     sums = <double*>take(max(blocks, 1) * <int64_t>sizeof(double))
     if sums is NULL:
         return NO_MEMORY
-    total = total_weight(n, weight, per_weight) if mean else 1
     cdef real factor = <real>(1 / total) if total > 0 else 0
     team = threads_for(n, BCE_GRAIN if kind == FASTNN_LOSS_BCE else GRAIN)
     if team == 1:
@@ -200,6 +215,8 @@ cdef object on_arrays(int kind, object pred, object target, object pos_weight, d
     cdef bint mean = is_mean(reduction, op)
     cdef int64_t n = cnp.PyArray_SIZE(x), per_weight = 1, columns = 1
     cdef Rows rd
+    if kind == FASTNN_LOSS_HUBER and not 0 < (<float>delta if typenum == cnp.NPY_FLOAT else delta) < INFINITY:
+        raise ValueError(f"huber: delta must be a finite number above 0 in {x.dtype}, not {delta!r}")
     if mean and n == 0:
         raise ValueError(f"{op}: the mean over no elements is undefined (shape {np.shape(x)})")
     if sample_weight is not None:
@@ -231,6 +248,9 @@ cdef object on_arrays(int kind, object pred, object target, object pos_weight, d
     else:
         with nogil:
             status = loss_typed(typenum, kind, n, pa, pb, pw, per_weight, pp, columns, delta, mean, pd, pe, &loss)
+    if status == BAD_ARGUMENT and w is not None and mean:
+        with np.errstate(over="ignore"):
+            refuse_total(np.sum(w, dtype=np.float64) * per_weight, x, op)
     check_status(status, op)
     return loss if each is None else each, finish_output(dpred, d)
 
@@ -261,8 +281,8 @@ def mse(pred, target, *, sample_weight=None, reduction="mean", dpred=None):
     TypeError
         If an argument is not an array of float32 or float64, or the types differ.
     ValueError
-        If shapes do not fit, a weight is negative or not finite, the mean is over no elements, reduction is none of the three, or dpred is read-only or
-        overlaps.
+        If shapes do not fit, a weight is negative or not finite, the mean is over no elements, or by weights too large or small in total to divide by,
+        reduction is none of the three, or dpred is read-only or overlaps.
     """
     return on_arrays(FASTNN_LOSS_MSE, pred, target, None, 0, sample_weight, reduction, dpred, "mse", "pred", "target")
 
@@ -281,10 +301,8 @@ def huber(pred, target, *, delta=1.0, sample_weight=None, reduction="mean", dpre
     Parameters, results and errors are those of `mse`, and
 
     delta : float
-        Above 0; in units of target. ValueError otherwise.
+        Finite and above 0, in the type of pred too; in units of target. ValueError otherwise.
     """
-    if not 0 < delta < float("inf"):
-        raise ValueError(f"huber: delta must be a finite number above 0, not {delta!r}")
     return on_arrays(FASTNN_LOSS_HUBER, pred, target, None, delta, sample_weight, reduction, dpred, "huber", "pred", "target")
 
 

@@ -221,7 +221,7 @@ def layer_norm(x, weight=None, bias=None, *, eps=1e-5, stats=None, out=None):
     Returns
     -------
     ndarray
-        ``out`` if given. A row with NaN or an infinity is NaN.
+        ``out`` if given. A row with NaN or an infinity is NaN. An element further from its row's mean than the largest number of the type is an infinity.
 
     Raises
     ------

@@ -4,8 +4,8 @@
     log_softmax     y_j = (x_j - max x) - log sum_i exp(x_i - max x)            dx_j = dy_j - exp(y_j) sum_i dy_i
 
 Subtracting the maximum keeps exp from overflowing and changes nothing else. A row with NaN or +inf, or of nothing but -inf, is NaN, as in PyTorch.
-Sums run over short chunks in the real type and over the chunks in double. Accuracy: softmax within 16 eps, relatively, log-softmax within 16 eps of
-max(1, |y|), for rows of any length. The functions on arrays are in softmax_arrays.
+Sums run over short chunks in the real type and over the chunks in double. Accuracy: softmax within (16 + |x_j - max x| / 2) eps,
+relatively, as x_j - max x is rounded; log-softmax within 16 eps of max(1, |y|), for rows of any length. The functions on arrays are in softmax_arrays.
 """
 from cython.parallel cimport parallel
 from libc.stdint cimport int64_t

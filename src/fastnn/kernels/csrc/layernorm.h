@@ -6,9 +6,13 @@
 #ifndef FASTNN_LAYERNORM_H
 #define FASTNN_LAYERNORM_H
 
+#include <float.h>
+
 #include "reduce.h"
 #include "stream.h"
 #include "vec.h"
+
+#define LARGEST (FASTNN_REAL == 32 ? (double)FLT_MAX : DBL_MAX)
 
 enum {
     NORM_CHUNK = 256, /* vectors summed in the real type before their sum is added in double */
@@ -50,7 +54,8 @@ INLINE void finish_stats(int rms, int64_t n, double eps, real mean, double scale
     const double variance = (found < 0 ? 0 : found) + eps * scale * scale;
     stats[0] = mean;
     stats[1] = (real)(rest / scale);
-    stats[2] = (real)(variance == 0 ? 1 / sqrt(eps) : scale / sqrt(variance)); /* 0: eps times scale^2 went under */
+    const double rstd = variance == 0 ? 1 / sqrt(eps) : scale / sqrt(variance); /* 0: eps times scale^2 went under */
+    stats[2] = (real)(rstd > LARGEST ? LARGEST : rstd); /* a constant row times infinity would be NaN */
 }
 
 /* A row whose squares leave the range: again, with max |x| scaled to below 1/2. NaN and infinity stay. */
