@@ -253,7 +253,7 @@ def low_level_callable(name: str, plan: kernels.Plan) -> Any:
     TypeError
         The plan is not of float64, or is none.
     """
-    from scipy import LowLevelCallable  # type: ignore[import-untyped]
+    from scipy import LowLevelCallable
 
     if name not in ("plan_integrand", "plan_filter"):
         raise ValueError(f"plan_integrand and plan_filter are what SciPy can call, not {name!r}")

@@ -41,9 +41,10 @@ def test_what_is_no_plan_is_refused(callers, wrong):
         callers.bad_calls(wrong)
 
 
-@pytest.mark.parametrize("threads", [1, 3, 8])
-def test_threads_get_the_bits_of_a_serial_run(callers, plan, threads):
-    assert callers.in_threads(plan, threads, 500, 1) == (0, 0)
+@pytest.mark.parametrize(("threads", "turns"), [(1, 500), (3, 500), (8, 10_000)])
+def test_threads_get_the_bits_of_a_serial_run(callers, plan, threads, turns):
+    """GEMM, softmax, attention and one plan for all, each thread with outputs of its own."""
+    assert callers.in_threads(plan, threads, turns, 1) == (0, 0)
 
 
 def test_threads_that_open_teams_get_the_same_bits(callers):
