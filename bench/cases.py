@@ -210,7 +210,10 @@ SUITES = {
     "gemm": Suite(GEMM, PRODUCT_LIBRARIES),
     "squares": Suite(_cases("matmul", [(n, n, n) for n in SQUARES]), PRODUCT_LIBRARIES),
     **{
-        name: Suite([case for table in family.CASES for case in _cases(*table)], LIBRARIES)
+        name: Suite(
+            [case for table in family.CASES for case in _cases(*table)],
+            getattr(family, "LIBRARIES", LIBRARIES),
+        )
         for name, family in FAMILIES.items()
     },
 }

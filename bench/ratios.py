@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .cases import SUITES, Case, select
-from .libraries import LIBRARIES
+from .libraries import LIBRARIES, WAYS
 from .machine import Machine, all_threads, cpu_name
 from .report import OURS, Run, as_json, format_report, summarize
 
@@ -91,6 +91,7 @@ def find_libraries(wanted: Iterable[str], python_peers: str | None) -> dict[str,
     if python_peers:
         peers = run_worker(python_peers, "--available")
         found.update({name: python_peers for name in peers if name != "fastnn"})
+    found.update({way: found[name] for way, name in WAYS.items() if name in found})
     return {name: found[name] for name in wanted if name in found}
 
 
@@ -157,7 +158,10 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, list[Case]]:
     )
     parser.add_argument("--kernel", nargs="+", help="of its kernels, or parts of case names")
     parser.add_argument(
-        "--libraries", nargs="+", choices=LIBRARIES, help="those to compare (default: the suite's)"
+        "--libraries",
+        nargs="+",
+        choices=(*LIBRARIES, *WAYS),
+        help="those to compare (default: the suite's)",
     )
     parser.add_argument(
         "--threads",

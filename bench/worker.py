@@ -67,7 +67,9 @@ def time_library(
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.worker", description=__doc__)
-    parser.add_argument("library", nargs="?", choices=(*libraries.LIBRARIES, "machine"))
+    parser.add_argument(
+        "library", nargs="?", choices=(*libraries.LIBRARIES, *libraries.WAYS, "machine")
+    )
     parser.add_argument("--available", action="store_true", help="print the importable libraries")
     parser.add_argument("--suite", choices=SUITES, default="default", help="table of cases")
     parser.add_argument("--kernel", nargs="+", help="kernels, or parts of case names")

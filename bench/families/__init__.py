@@ -1,6 +1,6 @@
 """Families of kernels that bring all of their comparison in one file, and a suite of its name.
 
-A module ``bench/families/NAME.py`` has three names:
+A module ``bench/families/NAME.py`` has three names, and may have a fourth:
 
 ``OPERATIONS``
     ``{kernel: Operation}``, as in ``operations``.
@@ -9,6 +9,8 @@ A module ``bench/families/NAME.py`` has three names:
 ``PREPARE``
     ``{library: {kernel: function}}``: what a library module has as ``PREPARE``. The functions
     import their library when they are called.
+``LIBRARIES``
+    Those that the suite compares, where it is not all.
 """
 
 from __future__ import annotations

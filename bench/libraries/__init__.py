@@ -28,6 +28,8 @@ from typing import Any
 from ..families import FAMILIES
 
 LIBRARIES = ("fastnn", "numpy", "scipy", "torch", "jax", "onnxruntime")
+# Another way to run one of them, with turns of its own in the suites that name it.
+WAYS = {"torch_compile": "torch"}
 Call = Callable[[], tuple[Any, ...]]
 
 

@@ -1,0 +1,134 @@
+"""Small Transformers: a training step of a language model and of an encoder-decoder, a token generated.
+
+Shapes are (layers, heads, width, context, batch) for ``lm_step``; (layers, heads, width, hidden,
+vocabulary, sentences, length) for ``seq2seq_step``, with as many layers on both sides, and for
+``seq2seq_dropout_step``, the same with dropout 0.3; (layers, heads, width, context, position) for
+``decode``, one token at that position with the keys and values of those before it at hand.
+
+``torch`` is PyTorch as it is, ``torch_compile`` the same through ``torch.compile``, which spends a
+minute on compiling a case for the first time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from ..operations import Arrays, Operation, Shape
+from ..transformer import reference
+
+LIBRARIES = ("fastnn", "torch", "torch_compile")
+DROPOUT = 0.3
+
+
+def _block_weights(width: int, hidden: int, attentions: int) -> int:
+    return 4 * attentions * width * width + 2 * width * hidden
+
+
+def _lm_weights(shape: Shape) -> int:
+    layers, _, width = shape[:3]
+    return layers * _block_weights(width, 4 * width, 1) + reference.CHARACTERS * width
+
+
+def _lm_flops(shape: Shape) -> int:
+    """Products only; of the attention's the half that is not masked."""
+    layers, _, width, context, batch = shape
+    attention = layers * 2 * context * width
+    return 3 * batch * context * (2 * _lm_weights(shape) + attention)
+
+
+def _seq2seq_weights(shape: Shape) -> int:
+    layers, _, width, hidden, words = shape[:5]
+    blocks = _block_weights(width, hidden, 1) + _block_weights(width, hidden, 2)
+    return layers * blocks + words * width
+
+
+def _seq2seq_flops(shape: Shape) -> int:
+    layers, _, width, *_, batch, length = shape
+    attention = layers * 10 * length * width
+    return 3 * batch * length * (2 * _seq2seq_weights(shape) + attention)
+
+
+def _decode_flops(shape: Shape) -> int:
+    layers, _, width, _, position = shape
+    return 2 * _lm_weights(shape) + 4 * layers * width * (position + 1)
+
+
+def _decode_numbers(shape: Shape) -> int:
+    layers, _, width, _, position = shape
+    return _lm_weights(shape) + 2 * layers * width * (position + 1)
+
+
+def _step(
+    inputs: Callable[..., Arrays],
+    step: Callable[..., tuple[Any, ...]],
+    flops: Callable[[Shape], int],
+    weights: Callable[[Shape], int],
+) -> Operation:
+    # Largest errors seen in float32 are 560, of a position whose gradient is near Adam's eps.
+    return Operation(
+        inputs,
+        step,
+        flops,
+        lambda s: 8 * weights(s),
+        lambda s: 4 * weights(s),
+        lambda s: 5000,
+        "fma",
+    )
+
+
+_SEQ2SEQ = _step(reference.seq2seq_inputs, reference.seq2seq_step, _seq2seq_flops, _seq2seq_weights)
+OPERATIONS = {
+    "lm_step": _step(reference.lm_inputs, reference.lm_step, _lm_flops, _lm_weights),
+    "seq2seq_step": _SEQ2SEQ,
+    "seq2seq_dropout_step": _SEQ2SEQ,
+    "decode": Operation(
+        reference.decode_inputs,
+        reference.decode,
+        _decode_flops,
+        _decode_numbers,
+        _decode_numbers,
+        lambda shape: 1000,
+        "read",
+    ),
+}
+
+STEPS = [(4, 4, 128, 64, 12), (6, 6, 384, 256, 8)]
+TRANSLATION = [(4, 4, 128, 256, 10000, 128, 32)]
+TOKENS = [(6, 6, 384, 256, position) for position in (16, 128, 250)]
+CASES = [
+    ("lm_step", STEPS, ("float32",)),
+    ("seq2seq_step", TRANSLATION, ("float32",)),
+    ("seq2seq_dropout_step", TRANSLATION, ("float32",)),
+    ("decode", TOKENS, ("float32",)),
+]
+
+
+def _prepare(library: str, kernel: str, inputs: Arrays, **options: Any) -> Any:
+    if library == "torch":
+        from ..transformer import with_torch as implemented
+    else:
+        from ..transformer import with_fastnn as implemented  # type: ignore[no-redef]
+    return getattr(implemented, kernel)(inputs, **options)
+
+
+def _with_dropout(library: str, inputs: Arrays, **options: Any) -> Any:
+    """Timed with dropout; the first call, which is checked, has none."""
+    exact = _prepare(library, "seq2seq_step", inputs, **options)()
+    timed = _prepare(library, "seq2seq_step", inputs, dropout=DROPOUT, **options)
+    results = [exact]
+    return lambda: results.pop() if results else timed()
+
+
+def _all(library: str, **options: Any) -> dict[str, Callable[[Arrays], Any]]:
+    kernels = ("lm_step", "seq2seq_step", "decode")
+    prepare = {kernel: partial(_prepare, library, kernel, **options) for kernel in kernels}
+    return prepare | {"seq2seq_dropout_step": partial(_with_dropout, library, **options)}
+
+
+PREPARE = {
+    "fastnn": _all("fastnn"),
+    "torch": _all("torch"),
+    "torch_compile": _all("torch", compiled=True),
+}

@@ -1,0 +1,104 @@
+"""States of other libraries: arrays under their names, and how they go into a model of ours.
+
+A pair of names is one of theirs and one of ours. Where several of ours go into one of theirs (queries,
+and keys with values, in PyTorch's cross-attention), they are its rows one after the other.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from .. import nn
+from ..interop import asarray
+
+Array = NDArray[Any]
+Source = Mapping[str, Any] | str | os.PathLike[str]
+Names = list[tuple[str, str]]  # (theirs, ours)
+
+# Of the same orientation everywhere.
+TABLES = ("embedding.weight", "positions.weight")
+
+
+def read(source: Source, prefix: str = "") -> dict[str, Array]:
+    """The arrays whose names begin with prefix, by the rest of their names."""
+    if isinstance(source, Mapping):
+        return {
+            name.removeprefix(prefix): asarray(value)
+            for name, value in source.items()
+            if name.startswith(prefix)
+        }
+    from ..train.tensors import headers, open_tensors  # the same floor: where it is needed
+
+    with open_tensors(source) as file:
+        names = [name for name in headers(file) if name.startswith(prefix)]
+        return {name.removeprefix(prefix): file.get_tensor(name) for name in names}
+
+
+def matrix(arrays: Mapping[str, Array], name: str) -> Array:
+    if name not in arrays:
+        some = ", ".join(list(arrays)[:5])
+        raise ValueError(f"the state has no {name!r}; its {len(arrays)} names begin with {some}")
+    if arrays[name].ndim != 2:
+        raise ValueError(f"{name!r} must have two axes, not the shape {arrays[name].shape}")
+    return arrays[name]
+
+
+def dtype_of(arrays: Mapping[str, Array], dtype: DTypeLike | None) -> DTypeLike:
+    """The dtype asked for, or float64 where that is what the arrays are, else float32."""
+    if dtype is not None:
+        return dtype
+    return np.float64 if all(x.dtype == np.float64 for x in arrays.values()) else np.float32
+
+
+def count_layers(arrays: Mapping[str, Array], stem: str) -> int:
+    found = (re.match(rf"{stem}\.(\d+)\.", name) for name in arrays)
+    return 1 + max((int(match[1]) for match in found if match), default=0)
+
+
+def both_ends(parts: Iterable[tuple[str, str]]) -> Names:
+    """The names of the weight and of the bias of each part."""
+    return [(theirs + end, ours + end) for theirs, ours in parts for end in ("weight", "bias")]
+
+
+def _views(model: nn.Module, names: Names, turned: bool) -> dict[str, list[Array]]:
+    """For each of their names the parameters of ours that its rows are, as far as there are some."""
+    own = dict(model.parameters().named())
+    found: dict[str, list[Array]] = {}
+    for theirs, ours in names:
+        if ours in own:
+            view = own[ours].data.T if turned and ours not in TABLES else own[ours].data
+            found.setdefault(theirs, []).append(view)
+    return found
+
+
+def fill(model: nn.Module, arrays: Mapping[str, Array], names: Names, turned: bool = True) -> None:
+    """Copy their arrays into the model's parameters; `turned` where their weights are (out, in).
+
+    ValueError where names are missing or unexpected, or a shape does not fit.
+    """
+    views = _views(model, names, turned)
+    missing = [name for name in views if name not in arrays]
+    unexpected = [name for name in arrays if name not in views]
+    if missing or unexpected:
+        problems = [f"missing {missing!r:.300}"] * bool(missing)
+        problems += [f"unexpected {unexpected!r:.300}"] * bool(unexpected)
+        raise ValueError(f"the names do not fit: {' and '.join(problems)}")
+    for name, own in views.items():
+        shape = (sum(map(len, own)), *own[0].shape[1:])
+        if arrays[name].shape != shape:
+            raise ValueError(f"{name!r} has the shape {arrays[name].shape}, not {shape}")
+        start = 0
+        for view in own:
+            view[...] = arrays[name][start : start + len(view)]
+            start += len(view)
+
+
+def taken(model: nn.Module, names: Names, turned: bool = True) -> dict[str, Array]:
+    """Copies of the model's parameters by their names."""
+    return {name: np.concatenate(own) for name, own in _views(model, names, turned).items()}
