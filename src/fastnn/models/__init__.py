@@ -2,10 +2,28 @@
 
 from ..nn.config import register
 from .cache import DecodingCache
+from .convert import (
+    from_gpt2,
+    from_torch_attention,
+    from_torch_decoder,
+    from_torch_encoder,
+    to_gpt2,
+    to_torch,
+)
 from .language_model import TransformerLM, lm_shapes
 from .seq2seq import Seq2SeqTransformer, seq2seq_shapes
 
-__all__ = ["DecodingCache", "Seq2SeqTransformer", "TransformerLM"]
+__all__ = [
+    "DecodingCache",
+    "Seq2SeqTransformer",
+    "TransformerLM",
+    "from_gpt2",
+    "from_torch_attention",
+    "from_torch_decoder",
+    "from_torch_encoder",
+    "to_gpt2",
+    "to_torch",
+]
 
 _SHARED = {
     "d_model": int,

@@ -1,0 +1,93 @@
+"""The Transformers in fastnn, as its user would write the step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastnn import models, optim
+
+from ..operations import ADAM, Arrays
+from .reference import DECAY, LABEL_SMOOTHING, MAX_NORM
+
+Call = Callable[[], tuple[Any, ...]]
+
+
+def language_model(inputs: Arrays) -> models.TransformerLM:
+    vocab_size, width = inputs["embedding.weight"].shape
+    model = models.TransformerLM(
+        vocab_size,
+        width,
+        int(inputs["heads"]),
+        sum(name.endswith("qkv.weight") for name in inputs),
+        len(inputs["positions.weight"]),
+        bias=False,
+    )
+    model.load_state({name: inputs[name] for name, _ in model.parameters().named()})
+    return model
+
+
+def lm_step(inputs: Arrays) -> Call:
+    """Forward, loss, backward, clip, AdamW."""
+    model = language_model(inputs)
+    ids, targets = inputs["ids"], inputs["targets"]
+    optimizer = optim.AdamW(model.parameters(), **ADAM, weight_decay=DECAY)
+
+    def call() -> tuple[Any, ...]:
+        optimizer.zero_grad()
+        loss, _ = model.loss_and_grad(ids, targets)
+        norm = optimizer.step(max_norm=MAX_NORM)
+        return loss, norm, model.positions.weight.data
+
+    return call
+
+
+def seq2seq_step(inputs: Arrays, dropout: float = 0.0) -> Call:
+    """Forward, loss, backward, Adam."""
+    words, width = inputs["embedding.weight"].shape
+    model = models.Seq2SeqTransformer(
+        words,
+        d_model=width,
+        n_heads=int(inputs["heads"]),
+        n_layers=sum("cross_attention.kv.weight" in name for name in inputs),
+        d_ff=len(inputs["encoder.0.feed_forward.down.weight"]),
+        dropout=dropout,
+        final_norm=True,
+        rng=0,
+    )
+    model.load_state({name: inputs[name] for name, _ in model.parameters().named()})
+    x = inputs["src"], inputs["tgt"], inputs["src_lengths"]
+    targets, table = inputs["targets"], model.embedding.weight
+    optimizer = optim.Adam(model.parameters(), **ADAM)
+
+    def call() -> tuple[Any, ...]:
+        optimizer.zero_grad()
+        loss, _ = model.loss_and_grad(x, targets, label_smoothing=LABEL_SMOOTHING)
+        optimizer.step()
+        return loss, table.grad, table.data
+
+    return call
+
+
+def decode(inputs: Arrays) -> Call:
+    """A token's logits and the greedy choice, with the tokens before it in the cache.
+
+    Cutting the cache back after each token is timed with it.
+    """
+    model, ids = language_model(inputs), inputs["ids"]
+    cache = model.new_cache(1)
+    position = ids.shape[1] - 1
+    if position:
+        model.step(ids[:, :-1], cache)
+    token = ids[:, -1:].copy()
+
+    def call() -> tuple[Any, ...]:
+        logits = model.step(token, cache)
+        int(np.argmax(logits))
+        for layer in cache.layers:
+            layer.truncate(position)
+        return (logits,)
+
+    return call
