@@ -153,7 +153,10 @@ class KVCache:
         """Forget all but the first `length` positions of every row."""
         if not 0 <= length <= self.length:
             raise ValueError(f"KVCache: cannot cut {self.length} positions to {length}")
-        self._set(np.minimum(self.lengths, length))
+        if self._lengths is None:
+            self.length = length
+        else:
+            self._set(np.minimum(self._lengths, length))
 
     def _set(self, lengths: NDArray[np.int64]) -> None:
         self.length = int(lengths.max(initial=0))

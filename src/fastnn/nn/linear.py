@@ -109,7 +109,9 @@ class Linear(Module):
         """The output for x, keeping nothing: not even the argument of the activation."""
         self._check_input(x)
         b = None if self.bias is None else self.bias.data
-        return kernels.matmul(x, self.weight.data, bias=b, activation=self.activation)
+        rows = x if x.ndim == 2 else x.reshape(-1, self.in_features)
+        y = kernels.matmul(rows, self.weight.data, bias=b, activation=self.activation)
+        return y if x.ndim == 2 else y.reshape(*x.shape[:-1], self.out_features)
 
     def backward(self, dy: NDArray[Any], ctx: Any, need_dx: bool = True) -> NDArray[Any] | None:
         """dW += x^T dz, db += sum over rows of dz; dx = dz W^T, where dz = dy * act'(y)."""
