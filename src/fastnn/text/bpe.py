@@ -56,9 +56,13 @@ class BPE(Vocab):
         ------
         ValueError
             The specials and the characters alone are more than vocab_size.
+        TypeError
+            The sentences are one str.
         ModuleNotFoundError
             tokenizers is not installed.
         """
+        if isinstance(sentences, str):
+            raise TypeError("train takes several sentences, got one str")
         library = _tokenizers()
         learner = library.Tokenizer(library.models.BPE(unk_token=UNK))
         learner.pre_tokenizer = _words(library)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Ids = NDArray[np.int32]
+V = TypeVar("V", bound="Vocab")
 
 PAD, UNK, BOS, EOS = SPECIALS = ("<pad>", "<unk>", "<bos>", "<eos>")
 
@@ -29,7 +30,10 @@ class Vocab:
 
     def __init__(self, tokens: Sequence[str], *, specials: bool) -> None:
         self.tokens = list(tokens)
-        self.pad_id, self.unk_id, self.bos_id, self.eos_id = range(4) if specials else [None] * 4
+        ids: list[int | None] = [*range(4)] if specials else [None] * 4
+        self.pad_id, self.unk_id, self.bos_id, self.eos_id = ids
+        if not all(isinstance(token, str) for token in self.tokens):
+            raise TypeError("the tokens must be str")
         if specials and tuple(self.tokens[:4]) != SPECIALS:
             raise ValueError(f"the first tokens must be {SPECIALS}, got {self.tokens[:4]}")
         if len(set(self.tokens)) != len(self.tokens):
@@ -61,11 +65,11 @@ class Vocab:
         return {"tokens": self.tokens}
 
     @classmethod
-    def _from_described(cls, described: dict[str, Any]) -> Any:
+    def _from_described(cls: type[V], described: dict[str, Any]) -> V:
         raise NotImplementedError
 
     @classmethod
-    def from_json(cls, text: str) -> Any:
+    def from_json(cls: type[V], text: str) -> V:
         """The vocabulary that `to_json` wrote; ValueError if it is of another kind, or damaged."""
         try:
             described = json.loads(text)
