@@ -32,9 +32,10 @@ class BPE(Vocab):
         super().__init__(tokens, specials=True)
         self.merges = [(left, right) for left, right in merges]
         ids = {token: i for i, token in enumerate(self.tokens)}
+        pieces = ids.keys() - set(SPECIALS)
         for left, right in self.merges:
-            if not {left, right, left + right} <= ids.keys():
-                raise ValueError(f"{left!r} and {right!r} join to no token")
+            if not {left, right, left + right} <= pieces:
+                raise ValueError(f"{left!r} and {right!r} are, or join to, no pieces")
         library = _tokenizers()
         self._tokenizer = library.Tokenizer(library.models.BPE(ids, self.merges, unk_token=UNK))
         self._tokenizer.pre_tokenizer = _words(library)
@@ -81,7 +82,13 @@ class BPE(Vocab):
                 f"vocab_size is {vocab_size}, but the specials and the characters of these "
                 f"sentences are {len(model['vocab'])} tokens"
             )
-        return cls(sorted(model["vocab"], key=model["vocab"].get), model["merges"])
+        # Letters that spell a special stay letters.
+        merges = [
+            (left, right)
+            for left, right in model["merges"]
+            if not {left, right, left + right} & set(SPECIALS)
+        ]
+        return cls(sorted(model["vocab"], key=model["vocab"].get), merges)
 
     def encode(self, text: str) -> Ids:
         """The ids of a text, (n,) int32."""
