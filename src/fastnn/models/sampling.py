@@ -18,6 +18,10 @@ Draw = Callable[[], float]  # the next number of a stream that is uniform on [0,
 # each of 100 rows: 8.4 us a row by a partition of everything, 4.0 us so.
 CANDIDATES = 32
 
+# The tokens that `top_p` looks at first, of 8 times as many or more: where they make up p, as they
+# nearly always do, the others need not be sorted. 50,257 tokens: TIMING.
+NUCLEUS = 1024
+
 
 class Sampler:
     """Draws a token for each row of logits.
@@ -81,21 +85,30 @@ class Sampler:
             weights /= self.temperature
         np.exp(weights, out=weights)
         if self.top_p < 1:
-            _cut(weights, self.top_p)
-        sums = weights.cumsum(axis=1)
+            weights, columns = _nucleus(weights, columns, self.top_p)
+        sums = np.cumsum(weights, axis=1, out=weights)
         # u < 1, so u total rounds to less than total, and a token without weight is never drawn:
         # its sum is that of the token before.
         target = np.array([[draw()] for draw in draws]) * sums[:, -1:]
-        drawn: NDArray[np.int64] = (sums <= target).sum(axis=1)
+        drawn: NDArray[np.int64] = (sums > target).argmax(axis=1)
         return drawn if columns is None else columns[np.arange(len(drawn)), drawn]
 
 
-def _cut(weights: NDArray[np.float64], p: float) -> None:
-    """Set to 0 what does not belong to the fewest that make up p of each row's sum."""
-    falling = np.sort(weights, axis=1)[:, ::-1]
-    sums = falling.cumsum(axis=1)
-    last = (sums < p * sums[:, -1:]).sum(axis=1, keepdims=True)
-    weights[weights < np.take_along_axis(falling, last, axis=1)] = 0
+def _nucleus(
+    weights: NDArray[np.float64], columns: NDArray[np.int64] | None, p: float
+) -> tuple[NDArray[np.float64], NDArray[np.int64] | None]:
+    """Weights without those that are not among the fewest that make up p of each row's sum."""
+    share = p * weights.sum(axis=1, keepdims=True)
+    if columns is None and weights.shape[1] >= 8 * NUCLEUS:
+        likely, at = largest(weights, NUCLEUS)
+        np.maximum(likely, 0, out=likely)
+        if (likely.sum(axis=1, keepdims=True) >= share).all():
+            weights, columns = likely, at
+    falling = -np.sort(-weights, axis=1)
+    count = (falling.cumsum(axis=1) < share).sum(axis=1, keepdims=True)  # before the last one
+    np.minimum(count, weights.shape[1] - 1, out=count)  # p near 1, where sums are rounded
+    weights[weights < np.take_along_axis(falling, count, axis=1)] = 0
+    return weights, columns
 
 
 def largest(x: NDArray[Any], k: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
