@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastnn.models.sampling import CANDIDATES, Sampler, largest
+from fastnn.models.sampling import CANDIDATES, NUCLEUS, Sampler, largest
 
 DYADIC = np.array([0.125, 0.25, 0.0, 0.5, 0.125])
 
@@ -70,6 +70,25 @@ def test_top_p_keeps_the_fewest_tokens_that_reach_it(top_p, kept):
 )
 def test_top_k_keeps_k_and_their_equals(top_k, kept):
     assert set(draw(log(DYADIC), 500, top_k=top_k).tolist()) == kept
+
+
+@pytest.mark.parametrize("spread", [0.1, 4.0])  # nearly all tokens belong to p; about 20 do
+def test_top_p_of_many_tokens(rng, spread):
+    size = NUCLEUS * CANDIDATES + 5
+    logits = rng.normal(0, spread, (3, size))
+    logits[1] = rng.normal(0, 3, size)
+    falling = -np.sort(-logits, axis=1)
+    shares = np.exp(falling - falling[:, :1]).cumsum(axis=1)
+    count = (shares < 0.8 * shares[:, -1:]).sum(axis=1) + 1
+    assert (count[0] > NUCLEUS) == (spread < 1)
+    for u in (0.0, 0.3, 1 - 2.0**-53):
+        drawn = Sampler(top_p=0.8)(logits, [lambda u=u: u] * 3, range(3))
+        for row, n, least, token in zip(logits, count, falling, drawn, strict=True):
+            kept = np.flatnonzero(row >= least[n - 1])
+            sums = np.exp(row[kept] - row.max()).cumsum()
+            assert token == kept[np.searchsorted(sums, u * sums[-1], side="right")]
+            alone = Sampler(top_p=0.8)(row[None], [lambda u=u: u], [0])
+            assert alone == token
 
 
 def test_top_p_counts_in_what_top_k_left():
