@@ -187,6 +187,7 @@ def test_no_sentences():
         ({"max_len": [3]}, ValueError, r"max_len must have the shape \(2,\), not \(1,\)"),
         ({"max_len": 21}, ValueError, "row 0: 1 positions and 21 new tokens .* cache of 20"),
         ({"eos": 0.5}, TypeError, "eos"),
+        ({"early_stopping": "never"}, TypeError, "early_stopping"),
         ({"bos": [[1]]}, ValueError, "1 prompts do not fit a cache of 2 rows"),
         ({"bos": [[1], []]}, ValueError, "prompt 1 has no tokens"),
         ({"bos": 1.5}, TypeError, "1.5"),
@@ -200,11 +201,23 @@ def test_arguments_are_checked_before_anything_is_read(option, error, message):
     assert model.steps == [] and cache.lengths.tolist() == [0, 0]
 
 
-def test_a_sentence_with_nan_is_named():
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_sentence_whose_logits_have_no_softmax_is_named(bad):
     class Bad(Oracle):
         def logits(self, text):
-            return super().logits(text) * (np.nan if text[0] == 3 and len(text) > 2 else 1)
+            logits = super().logits(text)
+            if text[0] == 3 and len(text) > 2:
+                logits[4] = bad
+            return logits
 
     model = Bad()
     with pytest.raises(ValueError, match="sentence 2: the logits have NaN or infinity"):
         beam_search(model, model.new_cache(3), bos=[[1], [2], [3]], eos=None, max_len=9)
+
+
+def test_a_logit_of_minus_infinity_is_never_chosen():
+    model = Fixed([0.0, -np.inf, -np.inf, 0.0])
+    ((*found,),) = beam_search(
+        model, model.new_cache(1), bos=0, eos=None, max_len=2, beams=5, n_best=5
+    )
+    assert [h.tokens.tolist() for h in found] == [[0, 0], [0, 3], [3, 0], [3, 3]]

@@ -26,6 +26,13 @@ def lists(arrays):
     return [array.tolist() for array in arrays]
 
 
+def test_stops_may_be_one_token_or_any_iterable():
+    model = Oracle()
+    wanted = lists(generate(model, PROMPTS, 20, temperature=0, stop=[3]))
+    for stop in (3, np.int64(3), {3}, iter([3]), np.array([3])):
+        assert lists(generate(model, PROMPTS, 20, temperature=0, stop=stop)) == wanted
+
+
 @pytest.mark.parametrize("stop", [(), (2,), (0, 2, 4)])
 def test_greedy_of_unequal_prompts(stop):
     model = Oracle()

@@ -182,3 +182,17 @@ def test_beams_of_a_language_model():
         logits = forward_logits(model, [*prompt, *tokens[:-1]])[len(prompt) - 1 :]
         plain = fastnn.log_softmax(logits)[np.arange(len(tokens)), tokens].sum()
         assert best.score >= plain / len(tokens) ** 0.75 - 1e-9
+
+
+def test_beams_of_one_sentence_change_places_without_moving_its_memory(rng):
+    model = translator()
+    cache = model.new_cache(*sources(rng))
+    model.step(np.full((4, 1), BOS), cache)
+    cache.select(np.array([0, 0, 2, 2, 2]))
+    memory = cache.memory
+    assert all((keys[1:2] == keys[:1]).all() and len(keys) == 5 for keys, _, _ in memory)
+    cache.select(np.array([1, 0, 4, 3, 3]))
+    assert cache.memory is memory
+    cache.select(np.array([0, 2, 1, 3, 4]))
+    for (keys, _, lengths), (old, _, had) in zip(cache.memory, memory, strict=True):
+        assert (keys == old[[0, 2, 1, 3, 4]]).all() and (lengths == had[[0, 2, 1, 3, 4]]).all()

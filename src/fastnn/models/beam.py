@@ -94,6 +94,8 @@ def beam_search(
     sentences = len(cache.lengths)
     if eos is not None and (isinstance(eos, bool) or not isinstance(eos, (int, np.integer))):
         raise TypeError(f"eos must be a token or None, got {eos!r:.80}")
+    if not isinstance(early_stopping, bool):
+        raise TypeError(f"early_stopping must be True or False, got {early_stopping!r:.80}")
     texts = as_prompts([[int(bos)]] * sentences if isinstance(bos, (int, np.integer)) else bos)
     limits = _limits(max_len, sentences)
     if not sentences:

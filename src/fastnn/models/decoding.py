@@ -137,9 +137,12 @@ def stream(
     The tokens are those of ``generate(model, [prompt], ...)[0]``; None for `max_new_tokens` goes on
     until a stop token comes or the iterator is closed. Arguments are checked at once.
 
-    Parameters, errors
-    ------------------
-    As for `generate`; `prompt` is a sequence of T integers.
+    Parameters
+    ----------
+    prompt : integers of shape (T,)
+    max_new_tokens : int, optional
+    temperature, top_k, top_p, stop, seed
+        As for `generate`, and so are the errors.
 
     Yields
     ------
@@ -248,10 +251,8 @@ def check_room(cache: Any, texts: list[list[int]], new: int) -> None:
 
 
 def _stops(stop: int | Iterable[int]) -> frozenset[int]:
-    stops = stop if isinstance(stop, Iterable) else (stop,)
-    if isinstance(stop, str) or any(
-        isinstance(token, bool) or not isinstance(token, (int, np.integer)) for token in stops
-    ):
+    stops = tuple(stop) if isinstance(stop, Iterable) else (stop,)
+    if any(isinstance(token, bool) or not isinstance(token, (int, np.integer)) for token in stops):
         raise TypeError(f"stop must be a token or several, got {stop!r:.80}")
     return frozenset(map(int, stops))
 
