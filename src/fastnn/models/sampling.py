@@ -15,7 +15,7 @@ from ..nn.linear import check_count
 Draw = Callable[[], float]  # the next number of a stream that is uniform on [0, 1)
 
 # `largest` compares halves until fewer than this many times k columns are left. 10 of 10,000 in
-# each of 100 rows: 8.4 us a row by a partition of everything, 4.0 us so.
+# each of 100 rows: 8.2 us a row by a partition of everything, 4.0 us so.
 CANDIDATES = 32
 
 # The tokens that `top_p` looks at first, of CANDIDATES times as many: where they make up p, as in
