@@ -1,11 +1,21 @@
 """Whole models of tokens: a language model and an encoder-decoder, trained and decoded."""
 
 from ..nn.config import register
+from .beam import Hypothesis, beam_search
 from .cache import DecodingCache
+from .decoding import generate, stream
 from .language_model import TransformerLM, lm_shapes
 from .seq2seq import Seq2SeqTransformer, seq2seq_shapes
 
-__all__ = ["DecodingCache", "Seq2SeqTransformer", "TransformerLM"]
+__all__ = [
+    "DecodingCache",
+    "Hypothesis",
+    "Seq2SeqTransformer",
+    "TransformerLM",
+    "beam_search",
+    "generate",
+    "stream",
+]
 
 _SHARED = {
     "d_model": int,
