@@ -60,7 +60,7 @@ from .kernels import (
 )
 
 # Loaded when they are first used, so that `import fastnn` costs little more than NumPy.
-_MODULES = ("capi", "data", "nn", "optim", "plot", "sklearn", "train")
+_MODULES = ("capi", "data", "models", "nn", "optim", "plot", "sklearn", "train")
 _FUNCTIONS = {
     "asarray": "interop",
     "fit": "train",

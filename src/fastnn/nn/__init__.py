@@ -12,10 +12,12 @@ from .activation import (
     Softplus,
     Tanh,
 )
+from .attention import MultiHeadAttention
 from .config import build
 from .container import MLP, Residual, Sequential
 from .dropout import Dropout
 from .embedding import Embedding
+from .feed_forward import FeedForward
 from .freeze import freeze
 from .gradcheck import GradientError, GradientReport, gradcheck
 from .kv_cache import KVCache
@@ -24,15 +26,21 @@ from .loss import bce_with_logits, cross_entropy, huber_loss, l1_loss, mse_loss
 from .module import Module
 from .normalization import AddNorm, LayerNorm, RMSNorm
 from .parameters import Parameter, Parameters
+from .positional import PositionalEncoding
 from .prelu import PReLU
 from .randomness import RandomStream
+from .transformer import TransformerDecoder, TransformerEncoder
+from .transformer_block import DecoderBlock, EncoderBlock
 
 __all__ = [
     "GELU",
     "MLP",
     "AddNorm",
+    "DecoderBlock",
     "Dropout",
     "Embedding",
+    "EncoderBlock",
+    "FeedForward",
     "GradientError",
     "GradientReport",
     "KVCache",
@@ -41,9 +49,11 @@ __all__ = [
     "Linear",
     "LogSoftmax",
     "Module",
+    "MultiHeadAttention",
     "PReLU",
     "Parameter",
     "Parameters",
+    "PositionalEncoding",
     "RMSNorm",
     "RandomStream",
     "ReLU",
@@ -54,6 +64,8 @@ __all__ = [
     "Softmax",
     "Softplus",
     "Tanh",
+    "TransformerDecoder",
+    "TransformerEncoder",
     "bce_with_logits",
     "build",
     "collapse",

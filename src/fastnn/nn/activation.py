@@ -61,7 +61,7 @@ class _Function(Module):
         check_gradient(type(self).__name__, dy, ctx.shape)
         return self.function.backward(dy, ctx) if need_dx else None
 
-    def flops(self, input_shape: tuple[int, ...]) -> int:
+    def flops(self, input_shape: tuple[int, ...], *others: tuple[int, ...]) -> int:
         """Those of an element, for each."""
         return self.flops_each * math.prod(input_shape)
 

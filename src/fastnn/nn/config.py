@@ -23,13 +23,20 @@ from .activation import (
     Softplus,
     Tanh,
 )
+from .attention import MultiHeadAttention, attention_shapes
 from .container import MLP, Residual, Sequential
 from .dropout import Dropout
 from .embedding import Embedding
+from .feed_forward import FeedForward, feed_forward_shapes
 from .linear import Linear
 from .module import Module
 from .normalization import AddNorm, LayerNorm, RMSNorm
+from .positional import PositionalEncoding, positional_shapes
 from .prelu import PReLU
+from .transformer import TransformerDecoder, TransformerEncoder, stack_shapes
+from .transformer_block import DecoderBlock, EncoderBlock, block_shapes
+
+Shapes = dict[str, tuple[tuple[int, ...], str]]
 
 # Layers made from their fields alone.
 _PLAIN: dict[str, Callable[..., Module]] = {
@@ -72,6 +79,7 @@ _FIELDS: dict[str, dict[str, Any]] = {
         "eps": float,
         "kind": str,
         "with_sum": bool,
+        "bias": bool,
         "dtype": str,
     },
     "Embedding": {
@@ -86,6 +94,51 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "Residual": {"layer": Mapping},
     "Repeat": {"of": int},
 }
+
+
+# type -> (what makes it from its fields, the shapes of its parameters), of those that `register` knows
+_REGISTERED: dict[str, tuple[Callable[..., Module], Callable[[dict[str, Any]], Shapes]]] = {}
+
+
+def register(
+    kind: type[Module],
+    fields: Mapping[str, Any],
+    shapes: Callable[[dict[str, Any]], Shapes],
+) -> None:
+    """Let `build` make modules of this class: from all its fields and rng=0.
+
+    Parameters
+    ----------
+    kind : class
+        Its `config()` has the name of the class as "type", and the fields.
+    fields : mapping
+        field -> the type(s) that a value may have.
+    shapes : callable
+        The fields -> name -> (shape, dtype) of every parameter, in order.
+    """
+    name = kind.__name__
+    _FIELDS[name], _CLASSES[name] = dict(fields), kind
+    _REGISTERED[name] = partial(kind, rng=0), shapes
+
+
+_HEADS = {"d_model": int, "n_heads": int, "n_kv_heads": int, "bias": bool, "rotary": bool}
+_HEADS |= {"dropout": float, "dtype": str}
+_FEED_FORWARD = {"d_model": int, "d_ff": int, "activation": (str, NoneType), "dropout": float}
+_BLOCK = _HEADS | _FEED_FORWARD | {"attention_dropout": float, "norm_first": bool, "norm": str}
+_BLOCK |= {"eps": float, "causal": bool}
+_STACK = _BLOCK | {"n_layers": int, "final_norm": bool}
+
+register(MultiHeadAttention, _HEADS | {"d_memory": (int, NoneType)}, attention_shapes)
+register(FeedForward, _FEED_FORWARD | {"bias": bool, "dtype": str}, feed_forward_shapes)
+register(
+    PositionalEncoding,
+    {"d_model": int, "max_len": int, "kind": str, "dropout": float, "dtype": str},
+    positional_shapes,
+)
+register(EncoderBlock, _BLOCK, partial(block_shapes, has_memory=False))
+register(DecoderBlock, _BLOCK, partial(block_shapes, has_memory=True))
+register(TransformerEncoder, _STACK, partial(stack_shapes, has_memory=False))
+register(TransformerDecoder, _STACK, partial(stack_shapes, has_memory=True))
 
 
 def build(config: Mapping[str, Any]) -> Module:
@@ -103,6 +156,8 @@ def build(config: Mapping[str, Any]) -> Module:
         accepts.
     """
     kind, fields = _checked(config)
+    if kind in _REGISTERED:
+        return _REGISTERED[kind][0](**fields)
     if kind == "Linear":
         return Linear(**fields, rng=0)
     if kind in _PLAIN:
@@ -120,12 +175,14 @@ def build(config: Mapping[str, Any]) -> Module:
     raise ValueError("a Repeat stands only inside a Sequential")
 
 
-def parameter_shapes(config: Mapping[str, Any]) -> dict[str, tuple[tuple[int, ...], str]]:
+def parameter_shapes(config: Mapping[str, Any]) -> Shapes:
     """Name -> (shape, dtype) of every parameter that `build(config)` would make, without making it.
 
     Raises as `build` for a malformed config.
     """
     kind, fields = _checked(config)
+    if kind in _REGISTERED:
+        return _REGISTERED[kind][1](fields)
     if kind == "Linear":
         n, m, dtype = fields["in_features"], fields["out_features"], fields["dtype"]
         bias = {"bias": ((m,), dtype)} if fields["bias"] else {}
@@ -137,12 +194,12 @@ def parameter_shapes(config: Mapping[str, Any]) -> dict[str, tuple[tuple[int, ..
     if kind in ("LayerNorm", "RMSNorm", "AddNorm"):
         shape = (fields["dim"],), fields["dtype"]
         has_weight = fields.get("affine", True)
-        has_bias = has_weight and (fields.get("bias", False) or fields.get("kind") == "layer")
+        has_bias = has_weight and fields.get("bias", False) and fields.get("kind") != "rms"
         return {
             **({"weight": shape} if has_weight else {}),
             **({"bias": shape} if has_bias else {}),
         }
-    shapes: dict[str, tuple[tuple[int, ...], str]] = {}
+    shapes: Shapes = {}
     if kind == "MLP":
         for i, (n, m) in enumerate(pairwise(fields["sizes"])):
             shapes[f"{i}.weight"] = ((n, m), fields["dtype"])

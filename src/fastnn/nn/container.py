@@ -144,7 +144,7 @@ class Residual(Module):
         dx = self.layer.backward(dy, ctx, need_dx=need_dx)
         return None if dx is None else np.add(dy, dx, out=empty(dy.shape, dy.dtype))
 
-    def flops(self, input_shape: tuple[int, ...]) -> int:
+    def flops(self, input_shape: tuple[int, ...], *others: tuple[int, ...]) -> int:
         """The sum: one for each element."""
         return math.prod(input_shape)
 

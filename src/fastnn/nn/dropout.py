@@ -69,7 +69,7 @@ class Dropout(Module):
         check_gradient("Dropout", dy, shape)
         return kernels.dropout_backward(dy, p, seed=seed, step=step) if need_dx else None
 
-    def flops(self, input_shape: tuple[int, ...]) -> int:
+    def flops(self, input_shape: tuple[int, ...], *others: tuple[int, ...]) -> int:
         """One for each element; the random numbers are none of them."""
         return math.prod(input_shape)
 

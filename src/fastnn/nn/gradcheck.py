@@ -91,7 +91,7 @@ def gradcheck(
     layer_or_loss : Module, or callable
         A layer of float64 parameters, or a loss (pred, targets, ...) -> (loss, dpred). A layer may
         take several inputs; its backward then returns as many gradients, None for those it has
-        none for. A layer with dropout repeats the same mask in every evaluation.
+        none for, or None for all. A layer with dropout repeats the same mask in every evaluation.
     *inputs : ndarray
         Of integers, which have no gradient, or of real numbers, which are taken in float64. Keep
         them small: there are two evaluations for each element of inputs and parameters.
@@ -223,7 +223,9 @@ def _as_input(x: Array) -> Array:
 
 
 def _named(name: str, inputs: list[Array], gradients: Any) -> _Gradients:
-    if not isinstance(gradients, tuple):
+    if gradients is None:  # for none of them
+        gradients = (None,) * len(inputs)
+    elif not isinstance(gradients, tuple):
         gradients = (gradients,)
     if len(gradients) != len(inputs):
         raise ValueError(f"{len(gradients)} gradients came back for {len(inputs)} inputs")

@@ -127,7 +127,7 @@ class Linear(Module):
         )
         return None if dx is None else dx.reshape(shape)
 
-    def flops(self, input_shape: tuple[int, ...]) -> int:
+    def flops(self, input_shape: tuple[int, ...], *others: tuple[int, ...]) -> int:
         """2 in out for each row, and one for each output's bias and activation."""
         each = 2 * self.in_features + (self.bias is not None) + (self.activation is not None)
         return math.prod(input_shape[:-1]) * self.out_features * each

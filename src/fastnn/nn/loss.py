@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from .. import kernels
@@ -30,15 +31,17 @@ def cross_entropy(
     Parameters
     ----------
     logits : ndarray (N, C) of float32 or float64
-        Unnormalised: no softmax before this loss. Any finite size is safe.
+        Unnormalised: no softmax before this loss. Any finite size is safe. More axes, such as
+        (batch, positions, C), count as rows.
     targets : ndarray (N,) of integers, or (N, C) of logits' dtype
-        The class of each row, 0 to C - 1, or the probabilities of the classes.
+        The class of each row, 0 to C - 1, or the probabilities of the classes; with more axes where
+        logits have them.
     ignore_index : int
         Rows with this label are left out; where all are, loss and gradient are 0.
     weight : ndarray (C,), optional
         Weights of the classes.
-    sample_weight : ndarray (N,), optional
-        Weights of the rows.
+    sample_weight : ndarray, optional
+        Weights of the rows, of the shape of logits without its last axis.
     label_smoothing : float
         The part of each target, from 0 to 1, that is spread over all classes.
     reduction : {"mean", "sum", "none"}
@@ -46,9 +49,9 @@ def cross_entropy(
 
     Returns
     -------
-    loss : float, or ndarray (N,) for "none"
+    loss : float, or for "none" an ndarray like logits without its last axis
         In nats.
-    dlogits : ndarray (N, C)
+    dlogits : ndarray like logits
         (softmax(logits) - onehot(targets)) / N without weights and smoothing.
 
     Raises
@@ -64,15 +67,32 @@ def cross_entropy(
     ----------
     Zhang et al., *Dive into Deep Learning*, 4.1, "Softmax Regression".
     """
-    return kernels.cross_entropy(
-        logits,
-        targets,
-        ignore_index=ignore_index,
-        weight=weight,
-        sample_weight=sample_weight,
-        label_smoothing=label_smoothing,
-        reduction=reduction,
+    how = {
+        "ignore_index": ignore_index,
+        "weight": weight,
+        "label_smoothing": label_smoothing,
+        "reduction": reduction,
+    }
+    if not isinstance(logits, np.ndarray) or logits.ndim <= 2:
+        return kernels.cross_entropy(logits, targets, sample_weight=sample_weight, **how)
+    shape, targets = logits.shape, np.asarray(targets)
+    if targets.shape not in (shape[:-1], shape):
+        raise ValueError(f"cross_entropy: targets {targets.shape} do not fit logits {shape}")
+    rows = targets.reshape((-1, shape[-1]) if targets.shape == shape else -1)
+    weights = sample_weight
+    if weights is not None:
+        weights = np.asarray(weights)
+        if weights.shape != shape[:-1]:
+            raise ValueError(
+                f"cross_entropy: sample_weight {weights.shape} does not fit logits {shape}"
+            )
+        weights = weights.reshape(-1)
+    loss, dlogits = kernels.cross_entropy(
+        logits.reshape(-1, shape[-1]), rows, sample_weight=weights, **how
     )
+    if reduction == "none":
+        loss = loss.reshape(shape[:-1])
+    return loss, dlogits.reshape(shape)
 
 
 def bce_with_logits(

@@ -104,13 +104,19 @@ class Module(ABC):
                 found.setdefault(id(inner[1]), inner)
         return iter(found.values())
 
-    def flops(self, input_shape: tuple[int, ...]) -> int | None:
-        """Operations of a forward pass on an input of that shape, those of `parts()` not counted.
+    def flops(self, input_shape: tuple[int, ...], *others: tuple[int, ...]) -> int | None:
+        """Operations of a forward pass on inputs of these shapes, those of `parts()` not counted.
 
         A multiplication and the addition of its product are two operations, a function of one
         number (a maximum, an exponential) is one. None from a layer that does not say.
         """
         return 0 if self._modules else None
+
+    def example(
+        self, input_shape: tuple[int, ...], dtype: DTypeLike | None = None
+    ) -> tuple[NDArray[Any], ...]:
+        """What `forward` can be called with to see what it does: zeros."""
+        return (np.zeros(input_shape, self.parameters().dtype if dtype is None else dtype),)
 
     def summary(self, input_shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Summary:
         """What the layers are and cost; `print` it for a table.

@@ -198,6 +198,8 @@ class AddNorm(_Norm):
     with_sum : bool
         Give h beside y, and take its gradient, as pre-norm Transformers need, where h goes on as
         the next residual.
+    bias : bool
+        Whether layer norm has a bias (dim,), starting at zero.
     dtype : float32 or float64
     rng : None, int or numpy.random.Generator
         Source of the seed of dropout, as for `Dropout`.
@@ -220,6 +222,7 @@ class AddNorm(_Norm):
         *,
         kind: Literal["layer", "rms"] = "layer",
         with_sum: bool = False,
+        bias: bool = True,
         dtype: DTypeLike = np.float32,
         rng: Seed = None,
     ) -> None:
@@ -229,10 +232,14 @@ class AddNorm(_Norm):
         self.dropout = check_probability("dropout", dropout)
         self.with_sum = bool(with_sum)
         self.stream = new_stream(rng)
-        super().__init__(dim, eps, True, kind == "layer", dtype)
+        super().__init__(dim, eps, True, kind == "layer" and bias, dtype)
 
-    def forward(self, x: NDArray[Any], residual: NDArray[Any]) -> tuple[Any, Any]:  # type: ignore[override]
-        """(y, ctx), or ((y, h), ctx) where `with_sum`, all of the shape of x.
+    def forward(  # type: ignore[override]
+        self, x: NDArray[Any] | None, residual: NDArray[Any]
+    ) -> tuple[Any, Any]:
+        """(y, ctx), or ((y, h), ctx) where `with_sum`, all of the shape of residual.
+
+        x may be None, for zeros: h is the residual then, as at the start of a pre-norm Transformer.
 
         Raises
         ------
@@ -242,15 +249,22 @@ class AddNorm(_Norm):
             The inputs differ in shape, or their last axis has not dim elements.
         """
         self._check_inputs(x, residual)
+        stats = self._new_stats(residual)
+        if x is None:
+            y = self._normalize_alone(residual, stats=stats)
+            return ((y, residual) if self.with_sum else y), (residual, stats, {})
         seed, step = self.stream.next()
         drop = {"p": self.dropout, "seed": seed, "step": step}
-        h, stats = empty(x.shape, x.dtype), self._new_stats(x)
+        h = empty(x.shape, x.dtype)
         y = self._normalize(x, residual, h=h, stats=stats, **drop)
         return ((y, h) if self.with_sum else y), (h, stats, drop)
 
-    def __call__(self, x: NDArray[Any], residual: NDArray[Any]) -> Any:  # type: ignore[override]
+    def __call__(self, x: NDArray[Any] | None, residual: NDArray[Any]) -> Any:  # type: ignore[override]
         """y, or (y, h) where `with_sum`, without dropout."""
         self._check_inputs(x, residual)
+        if x is None:
+            y = self._normalize_alone(residual)
+            return (y, residual) if self.with_sum else y
         if not self.with_sum:
             return self._normalize(x, residual)
         h = empty(x.shape, x.dtype)
@@ -282,12 +296,20 @@ class AddNorm(_Norm):
             "eps": self.eps,
             "kind": self.kind,
             "with_sum": self.with_sum,
+            "bias": self.bias is not None,
             "dtype": self.dtype.name,
         }
 
-    def _check_inputs(self, x: NDArray[Any], residual: NDArray[Any]) -> None:
-        self._check_input("x", x)
+    def _check_inputs(self, x: NDArray[Any] | None, residual: NDArray[Any]) -> None:
+        if x is not None:
+            self._check_input("x", x)
         self._check_input("residual", residual)
+
+    def _normalize_alone(self, h: NDArray[Any], **how: Any) -> NDArray[Any]:
+        w, b = self._data(self.weight), self._data(self.bias)
+        if self.kind == "rms":
+            return kernels.rms_norm(h, w, eps=self.eps, **how)
+        return kernels.layer_norm(h, w, b, eps=self.eps, **how)
 
     def _normalize(self, x: NDArray[Any], residual: NDArray[Any], **how: Any) -> NDArray[Any]:
         w, b = self._data(self.weight), self._data(self.bias)

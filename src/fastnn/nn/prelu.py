@@ -69,7 +69,7 @@ class PReLU(Module):
         dx = kernels.prelu_backward(dy, ctx, self.weight.data, da=self.weight.grad)
         return dx if need_dx else None
 
-    def flops(self, input_shape: tuple[int, ...]) -> int:
+    def flops(self, input_shape: tuple[int, ...], *others: tuple[int, ...]) -> int:
         """One for each element."""
         return math.prod(input_shape)
 

@@ -112,9 +112,9 @@ def summarize(model: Module, input_shape: Shape, dtype: DTypeLike | None = None)
 
     See `Module.summary`.
     """
-    x = np.zeros(input_shape, model.parameters().dtype if dtype is None else dtype)
+    x = model.example(input_shape, dtype)
     plain, model = copy.deepcopy(model), copy.deepcopy(model)
-    n_bytes_in_all = _Kept(plain, x).add(plain.forward(x)[1])
+    n_bytes_in_all = _Kept(plain, x).add(plain.forward(*x)[1])
     kept = _Kept(model, x)
     layers: list[LayerSummary] = []
     counted: set[int] = set()
@@ -128,7 +128,7 @@ def summarize(model: Module, input_shape: Shape, dtype: DTypeLike | None = None)
             own = {id(p): p.data.size for p in layer.parameters() if id(p) not in of_parts}
             size = sum(n for key, n in own.items() if key not in counted)
             counted.update(own)
-            flops = layer.flops(np.shape(inputs[0]))
+            flops = layer.flops(*[np.shape(each) for each in inputs if each is not None])
             n_bytes = kept.add(ctx)
             if not layer.parts() or size or flops:
                 shape = np.shape(y[0] if isinstance(y, tuple) else y)
@@ -140,10 +140,10 @@ def summarize(model: Module, input_shape: Shape, dtype: DTypeLike | None = None)
 
     for name, layer in list(model.modules()):
         setattr(layer, "forward", watched(name, layer))  # noqa: B010 (mypy knows it as a method)
-    model.forward(x)
+    model.forward(*x)
     return Summary(
         tuple(layers),
-        tuple(x.shape),
+        tuple(x[0].shape),
         model.parameters().size,
         sum(layer.flops or 0 for layer in layers),
         n_bytes_in_all,
@@ -153,9 +153,9 @@ def summarize(model: Module, input_shape: Shape, dtype: DTypeLike | None = None)
 class _Kept:
     """The memory that contexts hold on to, each stretch counted once; model and x not counted."""
 
-    def __init__(self, model: Module, x: NDArray[Any]) -> None:
+    def __init__(self, model: Module, x: tuple[NDArray[Any], ...]) -> None:
         own = [array for p in model.parameters() for array in (p.data, p.grad)]
-        self.without = {_owner(array)[0] for array in (x, *own)}
+        self.without = {_owner(array)[0] for array in (*x, *own)}
         self.stretches: dict[int, int] = {}
         self.contexts: list[Any] = []  # alive, so that no address comes back
 

@@ -2,10 +2,11 @@
 
 from .callbacks import CSVLogger, EarlyStopping, LRSchedule, ModelCheckpoint, TerminateOnNaN
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from .evaluate import evaluate
 from .files import load, load_metadata, plan_from_file, save
 from .fit import Run, fit
 from .history import History
-from .metrics import evaluate
+from .objective import TokenLoss
 from .tensors import ModelFileError
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "ModelFileError",
     "Run",
     "TerminateOnNaN",
+    "TokenLoss",
     "evaluate",
     "fit",
     "load",

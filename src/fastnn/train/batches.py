@@ -24,11 +24,19 @@ LAST_LABEL = np.iinfo(np.int64).max
 
 
 class Batch(NamedTuple):
-    """Examples, what the loss compares the output with, and a weight for each row or None."""
+    """Examples, what the loss compares the output with, and a weight for each row or None.
 
-    x: NDArray[Any]
+    The examples of a model with several inputs are a tuple.
+    """
+
+    x: Any
     y: NDArray[Any]
     weight: NDArray[Any] | None = None
+
+    @property
+    def inputs(self) -> tuple[NDArray[Any], ...]:
+        """What the model takes."""
+        return self.x if isinstance(self.x, tuple) else (self.x,)
 
 
 class ClassWeights:
@@ -240,8 +248,9 @@ class StreamSource:
                 f"{self.name} must give batches (x, y) or (x, y, weight), got {item!r:.80}"
             )
         x, y, *weights = item
-        check_examples("a batch's x", x, "its y", y)
-        return Batch(x, y, check_weights(weights[0] if weights else None, len(x), self.dtype))
+        for each in x if isinstance(x, tuple) else (x,):
+            check_examples("a batch's x", each, "its y", y)
+        return Batch(x, y, check_weights(weights[0] if weights else None, len(y), self.dtype))
 
 
 def split_rows(

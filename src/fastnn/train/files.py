@@ -80,6 +80,8 @@ def load(path: PathLike) -> nn.Module:
     ModuleNotFoundError
         safetensors is not installed.
     """
+    from .. import models  # noqa: F401 (it makes its classes known to nn.build)
+
     with open_tensors(path) as file:
         config = _read_config(file.metadata() or {})
         expected = parameter_shapes(config)

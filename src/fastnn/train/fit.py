@@ -27,8 +27,10 @@ from .batches import (
 )
 from .callbacks import collect_hooks
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from .evaluate import means_over
 from .history import History, Logs
-from .metrics import Loss, Means, loss_of, means_over
+from .metrics import Means
+from .objective import Loss, Objective, RowLoss
 from .progress import display
 from .tensors import ModelFileError
 
@@ -44,7 +46,7 @@ def fit(
     y: NDArray[Any] | None = None,
     *,
     optimizer: Optimizer,
-    loss: Loss = nn.cross_entropy,
+    loss: Loss | Objective = nn.cross_entropy,
     epochs: int = 1,
     batch_size: int = 32,
     validation_data: Examples | None = None,
@@ -77,7 +79,8 @@ def fit(
         Over `model.parameters()`, or over those of a part of the model to train that part alone.
     loss : callable
         (output, targets) -> (loss, gradient of the output), a mean over rows. With weights it is
-        called with `sample_weight=` too, an array (rows,) of the dtype of the model.
+        called with `sample_weight=` too, an array (rows,) of the dtype of the model. Or an object
+        with the methods of `train.objective.Objective`, such as `train.TokenLoss`.
     epochs : int
         The epoch to stop before: with initial_epoch or resume, so many less are run.
     batch_size : int
@@ -195,8 +198,11 @@ class Run:
         Set it to end the run after the epoch.
     """
 
-    def __init__(self, model: nn.Module, optimizer: Optimizer, loss: Loss, epochs: int) -> None:
-        self.model, self.optimizer, self.loss, self.epochs = model, optimizer, loss, epochs
+    def __init__(
+        self, model: nn.Module, optimizer: Optimizer, loss: Loss | Objective, epochs: int
+    ) -> None:
+        self.model, self.optimizer, self.epochs = model, optimizer, epochs
+        self.objective = loss if isinstance(loss, Objective) else RowLoss(loss)
         self.epoch = self.step = self.pending = 0
         self.stop_training = False
         self.history = History()
@@ -260,9 +266,9 @@ class Run:
 
     def _validate(self) -> Logs:
         if self.ema is None:
-            return means_over(self.model, self.validation(), self.loss)
+            return means_over(self.model, self.validation(), self.objective)
         with self.ema.applied():
-            return means_over(self.model, self.validation(), self.loss)
+            return means_over(self.model, self.validation(), self.objective)
 
     def update(self) -> None:
         """A step of the optimizer along the mean of the gradients that are pending."""
@@ -318,7 +324,7 @@ class Run:
 
 def _train_epoch(run: Run) -> Logs:
     """The batches of an epoch that are left, each forward and backward."""
-    model, loss, means, hooks = run.model, run.loss, run.means, run.hooks
+    model, means, hooks = run.model, run.means, run.hooks
     gradients = model.parameters()
     run.call("on_epoch_begin", run.epoch)
     run.order_state = run.rng.bit_generator.state
@@ -327,15 +333,12 @@ def _train_epoch(run: Run) -> Logs:
             hook(run.step)
         if run.class_weights is not None:
             batch = run.class_weights(batch)
-        output, ctx = model.forward(batch.x)
-        value, doutput = loss_of(loss, output, batch)
         if run.pending == 0:
             gradients.zero_grad()
-        model.backward(doutput, ctx, need_dx=False)
+        run.objective.learn(model, batch, means)
         run.pending += 1
         if run.pending == run.accumulate:
             run.update()
-        means.add(value, output, batch)
         run.step += 1
         if hooks["on_train_batch_end"]:
             logs = means.logs()

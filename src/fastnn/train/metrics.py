@@ -1,19 +1,14 @@
-"""Loss and accuracy over many batches, and `evaluate`."""
+"""Loss and accuracy over many batches."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import nn
-from ..nn.linear import check_count
-from .batches import Batch, check_examples, check_weights, in_order
+from .batches import Batch
 from .history import Logs
-
-Loss = Callable[..., tuple[float, NDArray[Any]]]
 
 
 class Means:
@@ -41,6 +36,10 @@ class Means:
                 per_row = weights.reshape(-1, *[1] * (y.ndim - 1))
                 weights = np.broadcast_to(per_row, y.shape)[kept]
         weight = n if weights is None else float(weights.sum(dtype=np.float64))
+        self.add_mean(loss, weight)
+
+    def add_mean(self, loss: float, weight: float) -> None:
+        """Take in a loss that is a mean over that many."""
         self.loss += float(loss) * weight
         self.weight += weight
 
@@ -60,55 +59,3 @@ class Means:
         if state.keys() != vars(self).keys() or set(map(type, state.values())) - {int, float}:
             raise ValueError(f"these are no sums of metrics: {state!r:.200}")
         vars(self).update(state)
-
-
-def loss_of(loss: Loss, output: NDArray[Any], batch: Batch) -> tuple[float, NDArray[Any]]:
-    """The loss of a batch and its gradient; a loss without weights need not know the word."""
-    if batch.weight is None:
-        return loss(output, batch.y)
-    return loss(output, batch.y, sample_weight=batch.weight)
-
-
-def means_over(model: nn.Module, batches: Iterable[Batch], loss: Loss) -> Logs:
-    """The means over all batches; nothing is learnt."""
-    means = Means()
-    for batch in batches:
-        output = model(batch.x)
-        means.add(loss_of(loss, output, batch)[0], output, batch)
-    return means.logs()
-
-
-def evaluate(
-    model: nn.Module,
-    x: NDArray[Any],
-    y: NDArray[Any],
-    *,
-    loss: Loss = nn.cross_entropy,
-    batch_size: int = 256,
-    sample_weight: NDArray[Any] | None = None,
-) -> tuple[float, float | None]:
-    """Mean loss over all rows, and the fraction of rows whose greatest output is that of the class.
-
-    Parameters
-    ----------
-    model, x, y, loss, sample_weight
-        As for `fit`.
-    batch_size : int
-        Rows per forward pass; bounds the memory.
-
-    Returns
-    -------
-    loss : float
-    accuracy : float or None
-        None unless y holds one integer class per row.
-
-    Raises
-    ------
-    ValueError
-        x and y differ in length or are empty.
-    """
-    check_examples("x", x, "y", y)
-    weights = check_weights(sample_weight, len(x), model.parameters().dtype)
-    batches = in_order(x, y, weights, check_count("batch_size", batch_size))
-    logs = means_over(model, batches, loss)
-    return logs["loss"], logs.get("accuracy")

@@ -1,0 +1,34 @@
+"""Whole models of tokens: a language model and an encoder-decoder, trained and decoded."""
+
+from ..nn.config import register
+from .cache import DecodingCache
+from .language_model import TransformerLM, lm_shapes
+from .seq2seq import Seq2SeqTransformer, seq2seq_shapes
+
+__all__ = ["DecodingCache", "Seq2SeqTransformer", "TransformerLM"]
+
+_SHARED = {
+    "d_model": int,
+    "n_heads": int,
+    "n_layers": int,
+    "d_ff": int,
+    "max_len": int,
+    "bias": bool,
+}
+_SHARED |= {"dropout": float, "attention_dropout": float, "activation": (str, type(None))}
+_SHARED |= {"eps": float, "position": str, "tie_weights": bool, "dtype": str}
+
+register(TransformerLM, {**_SHARED, "vocab_size": int, "n_kv_heads": int, "norm": str}, lm_shapes)
+register(
+    Seq2SeqTransformer,
+    {
+        **_SHARED,
+        "src_vocab_size": int,
+        "tgt_vocab_size": (int, type(None)),
+        "n_decoder_layers": int,
+        "norm_first": bool,
+        "final_norm": bool,
+        "scale_embedding": bool,
+    },
+    seq2seq_shapes,
+)

@@ -1,0 +1,307 @@
+"""A decoder-only language model."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from .. import kernels, nn
+from ..nn import init
+from ..nn.linear import Seed, check_count
+from ..nn.parameters import check_dtype
+from ..nn.transformer import stack_shapes
+from ..nn.transformer_block import prefixed
+from .cache import DecodingCache
+from .token_loss import add_product, token_loss, token_loss_and_grad
+from .tokens import TokenModel, last_of
+
+Array = NDArray[Any]
+Ids = NDArray[np.integer[Any]]
+
+# Of first weights, as in GPT-2.
+STD = 0.02
+
+
+class TransformerLM(TokenModel):
+    """Predicts the next token from those before it, as GPT-2 does: pre-norm blocks, causal.
+
+    Radford et al., "Language models are unsupervised multitask learners", 2019. First weights are
+    normal with standard deviation 0.02, those of the last layer of each residual branch smaller by
+    sqrt(2 n_layers).
+
+    Parameters
+    ----------
+    vocab_size : int
+    d_model, n_heads, n_layers : int
+    max_len : int
+        The longest sequence.
+    d_ff : int, optional
+        Units of the feed-forward networks; 4 d_model by default.
+    n_kv_heads : int, optional
+        As for `nn.MultiHeadAttention`.
+    dropout : float
+        Of the embedding and of what each part of a block adds, in training alone.
+    attention_dropout : float, optional
+        Of attention weights; as dropout by default.
+    bias : bool
+        Of linear layers and layer norms.
+    activation : str
+        As for `nn.Linear`: "gelu", or "gelu_tanh" as in GPT-2's published weights.
+    position : {"learned", "sinusoidal", "rotary"}
+    norm : {"layer", "rms"}
+    eps : float
+        Of the norms.
+    tie_weights : bool
+        Whether the embedding is also the matrix of the last product (Press and Wolf, 2017).
+    dtype : float32 or float64
+    rng : None, int or numpy.random.Generator
+
+    Attributes
+    ----------
+    embedding : nn.Embedding
+    positions : nn.PositionalEncoding or None
+    blocks : nn.TransformerEncoder
+    head : nn.Linear or None
+
+    Examples
+    --------
+    >>> model = TransformerLM(65, d_model=128, n_heads=4, n_layers=4, max_len=64, rng=0)
+    >>> model(np.zeros((2, 10), int)).shape
+    (2, 10, 65)
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        d_model: int = 128,
+        n_heads: int = 4,
+        n_layers: int = 4,
+        max_len: int = 256,
+        *,
+        d_ff: int | None = None,
+        n_kv_heads: int | None = None,
+        dropout: float = 0.0,
+        attention_dropout: float | None = None,
+        bias: bool = True,
+        activation: str = "gelu",
+        position: Literal["learned", "sinusoidal", "rotary"] = "learned",
+        norm: Literal["layer", "rms"] = "layer",
+        eps: float = 1e-5,
+        tie_weights: bool = True,
+        dtype: DTypeLike = np.float32,
+        rng: Seed = None,
+    ) -> None:
+        if position not in ("learned", "sinusoidal", "rotary"):
+            raise ValueError(
+                f"position must be 'learned', 'sinusoidal' or 'rotary', got {position!r:.80}"
+            )
+        self.vocab_size, self.max_len = (
+            check_count("vocab_size", vocab_size),
+            check_count("max_len", max_len),
+        )
+        self.position, self.dropout = position, dropout
+        dtype, rng = check_dtype(dtype), np.random.default_rng(rng)
+        self.embedding = nn.Embedding(vocab_size, d_model, std=STD, dtype=dtype, rng=rng)
+        self.positions: nn.PositionalEncoding | None = None
+        self.drop = nn.Dropout(dropout, rng=rng)
+        if position != "rotary":
+            self.positions = nn.PositionalEncoding(
+                d_model, max_len, kind=position, dropout=dropout, std=STD, dtype=dtype, rng=rng
+            )
+        self.blocks = nn.TransformerEncoder(
+            n_layers,
+            d_model,
+            n_heads,
+            4 * d_model if d_ff is None else d_ff,
+            n_kv_heads=n_kv_heads,
+            activation=activation,
+            dropout=dropout,
+            attention_dropout=dropout if attention_dropout is None else attention_dropout,
+            norm_first=True,
+            norm=norm,
+            eps=eps,
+            bias=bias,
+            rotary=position == "rotary",
+            causal=True,
+            dtype=dtype,
+            rng=rng,
+            init=partial(init.normal, std=STD),
+            out_init=partial(
+                init.normal, std=STD / math.sqrt(2 * check_count("n_layers", n_layers))
+            ),
+        )
+        parts: dict[str, Any] = {"embedding": self.embedding}
+        parts["positions" if self.positions else "drop"] = self.positions or self.drop
+        parts["blocks"] = self.blocks
+        self.head: nn.Linear | None = None
+        if not tie_weights:
+            small = partial(init.normal, std=STD)
+            self.head = nn.Linear(d_model, vocab_size, False, dtype=dtype, rng=rng, init=small)
+            parts["head"] = self.head
+        super().__init__(parts)
+
+    def forward(self, x: Ids) -> tuple[Array, Any]:
+        """Logits (B, T, vocab_size) for ids (B, T); those at position t are for the token after it.
+
+        Raises
+        ------
+        TypeError, ValueError
+            x is no array of integers (B, T), longer than max_len, or an id is out of range.
+        """
+        h, ctx = self._hidden(x)
+        return kernels.matmul(h, self._head()), (h, ctx)
+
+    def backward(self, dy: Array, ctx: Any, need_dx: bool = True) -> None:
+        """Adds the gradients of the parameters; ids have none."""
+        h, ctx = ctx
+        dy = dy.reshape(-1, self.vocab_size)
+        rows = h.reshape(-1, h.shape[-1])
+        dh = kernels.matmul(dy, self._head().T)
+        add_product(rows, dy, self._head_grad())
+        self._hidden_backward(dh.reshape(h.shape), ctx)
+
+    def __call__(self, x: Ids) -> Array:
+        """The logits for ids (B, T), keeping nothing."""
+        return kernels.matmul(self._infer(x), self._head())
+
+    def loss_and_grad(
+        self,
+        x: Ids,
+        targets: Ids,
+        *,
+        ignore_index: int = -100,
+        label_smoothing: float = 0.0,
+        scale: float = 1.0,
+    ) -> tuple[float, int]:
+        """A training pass: the mean loss and how many targets count; gradients are added.
+
+        The same as `forward`, `nn.cross_entropy` and `backward`, without ever holding all logits.
+
+        Parameters
+        ----------
+        x, targets : integers (B, T)
+        ignore_index : int
+            A target that does not count.
+        label_smoothing : float
+            As for `nn.cross_entropy`.
+        scale : float
+            Of the gradients.
+        """
+        h, ctx = self._hidden(x)
+        loss, n, dh = token_loss_and_grad(
+            h,
+            self._head(),
+            targets,
+            self._head_grad(),
+            ignore_index=ignore_index,
+            label_smoothing=label_smoothing,
+            scale=scale,
+        )
+        self._hidden_backward(dh, ctx)
+        return loss, n
+
+    def loss(
+        self, x: Ids, targets: Ids, *, ignore_index: int = -100, label_smoothing: float = 0.0
+    ) -> tuple[float, int]:
+        """The mean loss and how many targets count, without dropout; nothing is learnt."""
+        how = {"ignore_index": ignore_index, "label_smoothing": label_smoothing}
+        return token_loss(self._infer(x), self._head(), targets, **how)
+
+    def new_cache(self, batch: int, max_len: int | None = None) -> DecodingCache:
+        """An empty cache for `step`, with room for max_len positions; those of the model by default."""
+        room = self.max_len if max_len is None else check_count("max_len", max_len)
+        return DecodingCache(new_layers(self.blocks, check_count("batch", batch), room))
+
+    def step(self, ids: Ids, cache: DecodingCache, lengths: Any = None) -> Array:
+        """The logits (B, vocab_size) of the token that comes after ids (B, n), which join the cache.
+
+        Parameters
+        ----------
+        ids : integers
+        cache : DecodingCache
+            What came before; of `new_cache`.
+        lengths : integers (B,), optional
+            How many of the n ids each row brings, the first so many, at least 1; all by default.
+        """
+        self._check_ids(ids)
+        x = self.embedding(ids)
+        if self.positions is not None:
+            x = self.positions(x, cache.start)
+        h = self.blocks.step(x, cache.layers, lengths)
+        return kernels.matmul(last_of(h, lengths), self._head())
+
+    def _hidden(self, x: Ids) -> tuple[Array, Any]:
+        self._check_ids(x)
+        e, ctx_e = self.embedding.forward(x)
+        e, ctx_p = (self.positions or self.drop).forward(e)
+        h, ctx_b = self.blocks.forward(e)
+        return h, (ctx_e, ctx_p, ctx_b)
+
+    def _hidden_backward(self, dh: Array, ctx: Any) -> None:
+        ctx_e, ctx_p, ctx_b = ctx
+        de = self.blocks.backward(dh, ctx_b)
+        de = (self.positions or self.drop).backward(de, ctx_p)
+        self.embedding.backward(de, ctx_e)
+
+    def _infer(self, x: Ids) -> Array:
+        self._check_ids(x)
+        return self.blocks((self.positions or self.drop)(self.embedding(x)))
+
+    def _head(self) -> Array:
+        return self.embedding.weight.data.T if self.head is None else self.head.weight.data
+
+    def _head_grad(self) -> Array:
+        return self.embedding.weight.grad.T if self.head is None else self.head.weight.grad
+
+    def _check_ids(self, ids: Any) -> None:
+        shape = getattr(ids, "shape", None)
+        if shape is None or len(shape) != 2:
+            raise ValueError(f"TransformerLM: ids must be an array (batch, positions), got {shape}")
+        if shape[1] > self.max_len:
+            raise ValueError(
+                f"TransformerLM: {shape[1]} positions are more than max_len {self.max_len}"
+            )
+
+    def flops(self, input_shape: tuple[int, ...], *others: tuple[int, ...]) -> int:
+        """The last product: 2 d_model vocab_size for each position."""
+        return 2 * math.prod(input_shape) * self.embedding.dim * self.vocab_size
+
+    def config(self) -> dict[str, Any]:
+        """Sizes and choices."""
+        block = self.blocks.config()
+        same = ("d_model", "n_heads", "n_layers", "d_ff", "n_kv_heads", "attention_dropout")
+        return {
+            "type": "TransformerLM",
+            "vocab_size": self.vocab_size,
+            "max_len": self.max_len,
+            **{key: block[key] for key in (*same, "bias", "activation", "norm", "eps", "dtype")},
+            "dropout": float(self.dropout),
+            "position": self.position,
+            "tie_weights": self.head is None,
+        }
+
+
+def new_layers(blocks: Any, batch: int, max_len: int) -> list[nn.KVCache]:
+    """An empty cache for each block of a stack."""
+    caches = []
+    for block in blocks:
+        a = block.attention
+        dtype = a.out.weight.data.dtype
+        caches.append(nn.KVCache(batch, a.n_kv_heads, max_len, a.head_dim, dtype))
+    return caches
+
+
+def lm_shapes(fields: dict[str, Any]) -> dict[str, Any]:
+    """Name -> (shape, dtype) of the parameters of a TransformerLM with that config, in order."""
+    d, vocab, dtype = fields["d_model"], fields["vocab_size"], fields["dtype"]
+    parts = {"embedding": {"weight": ((vocab, d), dtype)}}
+    if fields["position"] == "learned":
+        parts["positions"] = {"weight": ((fields["max_len"], d), dtype)}
+    parts["blocks"] = stack_shapes({**fields, "final_norm": True}, has_memory=False)
+    if not fields["tie_weights"]:
+        parts["head"] = {"weight": ((d, vocab), dtype)}
+    return prefixed(parts)

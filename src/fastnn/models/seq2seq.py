@@ -1,0 +1,324 @@
+"""The encoder-decoder Transformer."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from .. import kernels, nn
+from ..nn.linear import Seed, check_count
+from ..nn.parameters import check_dtype
+from ..nn.transformer import stack_shapes
+from ..nn.transformer_block import prefixed
+from .cache import DecodingCache
+from .language_model import new_layers
+from .token_loss import add_product, token_loss, token_loss_and_grad
+from .tokens import TokenModel, last_of
+
+Array = NDArray[Any]
+Ids = NDArray[np.integer[Any]]
+Source = tuple[Ids, Ids] | tuple[Ids, Ids, Any]
+
+
+class Seq2SeqTransformer(TokenModel):
+    """Reads a sequence and writes another: *Dive into Deep Learning*, section 11.7.
+
+    Vaswani et al., "Attention is all you need", NeurIPS 2017. First weights are Xavier's, embeddings
+    normal with standard deviation 1 / sqrt(d_model).
+
+    Parameters
+    ----------
+    src_vocab_size : int
+    tgt_vocab_size : int, optional
+        None: both sides have one vocabulary and one table of embeddings.
+    d_model, n_heads : int
+    n_layers : int
+        Blocks of the encoder.
+    n_decoder_layers : int, optional
+        Blocks of the decoder; n_layers by default.
+    d_ff : int, optional
+        Units of the feed-forward networks; 4 d_model by default.
+    max_len : int
+        The longest sequence on either side.
+    dropout : float
+        Of embeddings and of what each part of a block adds, in training alone.
+    attention_dropout : float, optional
+        Of attention weights; as dropout by default.
+    activation : str
+        As for `nn.Linear`.
+    norm_first : bool
+        Pre-norm instead of the book's post-norm.
+    final_norm : bool, optional
+        Whether a norm follows the last block of each stack; by default with norm_first alone.
+    bias : bool
+        Of linear layers and layer norms.
+    eps : float
+        Of the norms.
+    tie_weights : bool
+        Whether the target's embedding is also the matrix of the last product.
+    scale_embedding : bool
+        Multiply embeddings by sqrt(d_model), as in the book.
+    position : {"sinusoidal", "learned"}
+    dtype : float32 or float64
+    rng : None, int or numpy.random.Generator
+
+    Attributes
+    ----------
+    embedding : nn.Embedding
+        Of the source; of both where there is one vocabulary.
+    tgt_embedding : nn.Embedding
+    positions : nn.PositionalEncoding
+        One for both sides; in training each side drops its own elements.
+    encoder : nn.TransformerEncoder
+    decoder : nn.TransformerDecoder
+    head : nn.Linear or None
+    """
+
+    def __init__(
+        self,
+        src_vocab_size: int,
+        tgt_vocab_size: int | None = None,
+        d_model: int = 256,
+        n_heads: int = 4,
+        n_layers: int = 2,
+        *,
+        n_decoder_layers: int | None = None,
+        d_ff: int | None = None,
+        max_len: int = 1000,
+        dropout: float = 0.1,
+        attention_dropout: float | None = None,
+        activation: str = "relu",
+        norm_first: bool = False,
+        final_norm: bool | None = None,
+        bias: bool = True,
+        eps: float = 1e-5,
+        tie_weights: bool = True,
+        scale_embedding: bool = True,
+        position: Literal["sinusoidal", "learned"] = "sinusoidal",
+        dtype: DTypeLike = np.float32,
+        rng: Seed = None,
+    ) -> None:
+        self.shared = tgt_vocab_size is None
+        self.max_len = check_count("max_len", max_len)
+        self.scale_embedding = bool(scale_embedding)
+        dtype, rng = check_dtype(dtype), np.random.default_rng(rng)
+
+        def new_embedding(size: int) -> nn.Embedding:
+            scale = math.sqrt(d_model) if scale_embedding else None
+            std = check_count("d_model", d_model) ** -0.5
+            return nn.Embedding(size, d_model, scale=scale, std=std, dtype=dtype, rng=rng)
+
+        self.embedding = new_embedding(src_vocab_size)
+        parts: dict[str, Any] = {"embedding": self.embedding}
+        self.tgt_embedding = self.embedding
+        if tgt_vocab_size is not None:
+            self.tgt_embedding = parts["tgt_embedding"] = new_embedding(tgt_vocab_size)
+        self.positions = nn.PositionalEncoding(
+            d_model, max_len, kind=position, dropout=dropout, dtype=dtype, rng=rng
+        )
+        options: dict[str, Any] = {
+            "activation": activation,
+            "dropout": dropout,
+            "attention_dropout": dropout if attention_dropout is None else attention_dropout,
+            "norm_first": norm_first,
+            "final_norm": final_norm,
+            "eps": eps,
+            "bias": bias,
+            "dtype": dtype,
+            "rng": rng,
+        }
+        d_ff = 4 * d_model if d_ff is None else d_ff
+        self.encoder = nn.TransformerEncoder(n_layers, d_model, n_heads, d_ff, **options)
+        n_layers = n_layers if n_decoder_layers is None else n_decoder_layers
+        self.decoder = nn.TransformerDecoder(n_layers, d_model, n_heads, d_ff, **options)
+        parts |= {"positions": self.positions, "encoder": self.encoder, "decoder": self.decoder}
+        self.head: nn.Linear | None = None
+        if not tie_weights:
+            vocab_size = self.tgt_embedding.num
+            self.head = nn.Linear(d_model, vocab_size, False, dtype=dtype, rng=rng)
+            parts["head"] = self.head
+        super().__init__(parts)
+
+    def forward(  # type: ignore[override]
+        self, src: Ids, tgt: Ids, src_lengths: Any = None
+    ) -> tuple[Array, Any]:
+        """Logits (B, T, tgt_vocab_size) for the decoder's input tgt (B, T); each for the token after it.
+
+        Parameters
+        ----------
+        src : integers (B, S)
+        tgt : integers (B, T)
+            As a rule a token for the beginning, and then the target.
+        src_lengths : integers (B,), optional
+            How many ids of each row of src count, the first so many.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Types or shapes do not fit, or an id is out of range.
+        """
+        h, ctx = self._hidden(src, tgt, src_lengths)
+        return kernels.matmul(h, self._head()), (h, ctx)
+
+    def backward(self, dy: Array, ctx: Any, need_dx: bool = True) -> None:
+        """Adds the gradients of the parameters; ids have none."""
+        h, ctx = ctx
+        rows, dy = h.reshape(-1, h.shape[-1]), dy.reshape(-1, dy.shape[-1])
+        dh = kernels.matmul(dy, self._head().T)
+        add_product(rows, dy, self._head_grad())
+        self._hidden_backward(dh.reshape(h.shape), ctx)
+
+    def __call__(self, src: Ids, tgt: Ids, src_lengths: Any = None) -> Array:  # type: ignore[override]
+        """The logits, keeping nothing; see `forward`."""
+        return kernels.matmul(self._infer(src, tgt, src_lengths), self._head())
+
+    def loss_and_grad(
+        self,
+        x: Source,
+        targets: Ids,
+        *,
+        ignore_index: int = -100,
+        label_smoothing: float = 0.0,
+        scale: float = 1.0,
+    ) -> tuple[float, int]:
+        """A training pass: the mean loss and how many targets count; gradients are added.
+
+        Parameters
+        ----------
+        x : (src, tgt) or (src, tgt, src_lengths)
+            As for `forward`.
+        targets : integers (B, T)
+            tgt, moved on by one.
+        ignore_index, label_smoothing, scale
+            As for `TransformerLM.loss_and_grad`.
+        """
+        h, ctx = self._hidden(*x)
+        loss, n, dh = token_loss_and_grad(
+            h,
+            self._head(),
+            targets,
+            self._head_grad(),
+            ignore_index=ignore_index,
+            label_smoothing=label_smoothing,
+            scale=scale,
+        )
+        self._hidden_backward(dh, ctx)
+        return loss, n
+
+    def loss(
+        self, x: Source, targets: Ids, *, ignore_index: int = -100, label_smoothing: float = 0.0
+    ) -> tuple[float, int]:
+        """The mean loss and how many targets count, without dropout; nothing is learnt."""
+        how = {"ignore_index": ignore_index, "label_smoothing": label_smoothing}
+        return token_loss(self._infer(*x), self._head(), targets, **how)
+
+    def encode(self, src: Ids, src_lengths: Any = None) -> Array:
+        """What the encoder makes of src (B, S): (B, S, d_model)."""
+        self._check_ids("src", src)
+        return self.encoder(self.positions(self.embedding(src)), lengths=src_lengths)
+
+    def new_cache(
+        self, src: Ids, src_lengths: Any = None, max_len: int | None = None
+    ) -> DecodingCache:
+        """A cache for `step` that has read src (B, S), with room for max_len positions of the target."""
+        memory = self.encode(src, src_lengths)
+        lengths = None if src_lengths is None else np.asarray(src_lengths)
+        room = self.max_len if max_len is None else check_count("max_len", max_len)
+        seen = [(*b.cross_attention.project_memory(memory), lengths) for b in self.decoder]
+        return DecodingCache(new_layers(self.decoder, len(src), room), seen)
+
+    def step(self, ids: Ids, cache: DecodingCache, lengths: Any = None) -> Array:
+        """The logits (B, tgt_vocab_size) of the token after ids (B, n); see `TransformerLM.step`."""
+        self._check_ids("ids", ids)
+        x = self.positions(self.tgt_embedding(ids), cache.start)
+        h = self.decoder.step(x, cache.layers, lengths, cache.memory)
+        return kernels.matmul(last_of(h, lengths), self._head())
+
+    def _hidden(self, src: Ids, tgt: Ids, src_lengths: Any = None) -> tuple[Array, Any]:
+        self._check_ids("src", src)
+        self._check_ids("tgt", tgt)
+        e, ctx_src = self.embedding.forward(src)
+        e, ctx_src_pos = self.positions.forward(e)
+        memory, ctx_encoder = self.encoder.forward(e, lengths=src_lengths)
+        e, ctx_tgt = self.tgt_embedding.forward(tgt)
+        e, ctx_tgt_pos = self.positions.forward(e)
+        h, ctx_decoder = self.decoder.forward(e, memory, memory_lengths=src_lengths)
+        return h, (ctx_src, ctx_src_pos, ctx_encoder, ctx_tgt, ctx_tgt_pos, ctx_decoder)
+
+    def _hidden_backward(self, dh: Array, ctx: Any) -> None:
+        ctx_src, ctx_src_pos, ctx_encoder, ctx_tgt, ctx_tgt_pos, ctx_decoder = ctx
+        de, dmemory = self.decoder.backward(dh, ctx_decoder)
+        self.tgt_embedding.backward(self.positions.backward(de, ctx_tgt_pos), ctx_tgt)
+        de = self.encoder.backward(dmemory, ctx_encoder)
+        self.embedding.backward(self.positions.backward(de, ctx_src_pos), ctx_src)
+
+    def _infer(self, src: Ids, tgt: Ids, src_lengths: Any = None) -> Array:
+        memory = self.encode(src, src_lengths)
+        self._check_ids("tgt", tgt)
+        e = self.positions(self.tgt_embedding(tgt))
+        return self.decoder(e, memory, memory_lengths=src_lengths)
+
+    def _head(self) -> Array:
+        return self.tgt_embedding.weight.data.T if self.head is None else self.head.weight.data
+
+    def _head_grad(self) -> Array:
+        return self.tgt_embedding.weight.grad.T if self.head is None else self.head.weight.grad
+
+    def _check_ids(self, name: str, ids: Any) -> None:
+        shape = getattr(ids, "shape", None)
+        if shape is None or len(shape) != 2:
+            raise ValueError(
+                f"Seq2SeqTransformer: {name} must be an array (batch, positions), got {shape}"
+            )
+        if shape[1] > self.max_len:
+            raise ValueError(
+                f"Seq2SeqTransformer: {name} has {shape[1]} positions, more than max_len "
+                f"{self.max_len}"
+            )
+
+    def example(self, input_shape: tuple[int, ...], dtype: Any = None) -> tuple[Array, ...]:
+        """Ids of zeros on both sides to run a summary with."""
+        return super().example(input_shape, dtype) * 2
+
+    def flops(self, input_shape: tuple[int, ...], *others: tuple[int, ...]) -> int:
+        """The last product: 2 d_model tgt_vocab_size for each position of the target."""
+        tgt = others[0] if others else input_shape
+        return 2 * math.prod(tgt) * self.embedding.dim * self.tgt_embedding.num
+
+    def config(self) -> dict[str, Any]:
+        """Sizes and choices."""
+        block = self.encoder.config()
+        same = ("d_model", "n_heads", "n_layers", "d_ff", "attention_dropout", "activation")
+        same += ("norm_first", "final_norm", "bias", "eps", "dropout", "dtype")
+        return {
+            "type": "Seq2SeqTransformer",
+            "src_vocab_size": self.embedding.num,
+            "tgt_vocab_size": None if self.shared else self.tgt_embedding.num,
+            **{key: block[key] for key in same},
+            "n_decoder_layers": len(self.decoder),
+            "max_len": self.max_len,
+            "tie_weights": self.head is None,
+            "scale_embedding": self.scale_embedding,
+            "position": self.positions.kind,
+        }
+
+
+def seq2seq_shapes(fields: dict[str, Any]) -> dict[str, Any]:
+    """Name -> (shape, dtype) of the parameters of a Seq2SeqTransformer with that config, in order."""
+    d, dtype = fields["d_model"], fields["dtype"]
+    vocab_size = fields["tgt_vocab_size"] or fields["src_vocab_size"]
+    parts: dict[str, Any] = {"embedding": {"weight": ((fields["src_vocab_size"], d), dtype)}}
+    if fields["tgt_vocab_size"] is not None:
+        parts["tgt_embedding"] = {"weight": ((vocab_size, d), dtype)}
+    if fields["position"] == "learned":
+        parts["positions"] = {"weight": ((fields["max_len"], d), dtype)}
+    block = {**fields, "n_kv_heads": fields["n_heads"], "norm": "layer"}
+    parts["encoder"] = stack_shapes(block, has_memory=False)
+    block["n_layers"] = fields["n_decoder_layers"]
+    parts["decoder"] = stack_shapes(block, has_memory=True)
+    if not fields["tie_weights"]:
+        parts["head"] = {"weight": ((d, vocab_size), dtype)}
+    return prefixed(parts)

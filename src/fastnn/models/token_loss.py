@@ -1,0 +1,116 @@
+"""From vectors to tokens: the last product of a language model, and its loss.
+
+    logits = h W        loss = mean cross entropy of logits with the targets
+
+With 10,000 tokens in the vocabulary the logits are larger than all else in a step together, so the
+loss takes some rows at a time, and their gradients while they are in the cache: what is kept is dh and
+dW alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import kernels
+from ..kernels.memory import empty
+
+Array = NDArray[Any]
+
+# Of logits at a time.
+CHUNK_BYTES = 16 << 20
+
+
+def token_loss(
+    h: Array,
+    w: Array,
+    targets: NDArray[np.integer[Any]],
+    *,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+) -> tuple[float, int]:
+    """The loss, and how many targets count; nothing is learnt. Arguments as for `token_loss_and_grad`."""
+    rows, labels = check_targets(h, targets)
+    how = {"ignore_index": ignore_index, "label_smoothing": label_smoothing, "reduction": "sum"}
+    packed = kernels.pack(w) if len(rows) > 1 else w
+    total = 0.0
+    for some in _chunks(rows, w):
+        logits = kernels.matmul(rows[some], packed)
+        total += float(kernels.cross_entropy(logits, labels[some], dlogits=logits, **how)[0])
+    n = int(np.count_nonzero(labels != ignore_index))
+    return (total / n if n else 0.0), n
+
+
+def token_loss_and_grad(
+    h: Array,
+    w: Array,
+    targets: NDArray[np.integer[Any]],
+    dw: Array,
+    *,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    scale: float = 1.0,
+) -> tuple[float, int, Array]:
+    """The mean loss of logits h W, how many targets count, and the gradient of h.
+
+    Parameters
+    ----------
+    h : ndarray (..., d_model), contiguous
+    w : ndarray (d_model, vocab_size), any strides
+    targets : integers of the shape of h without its last axis
+    dw : ndarray like w, any strides
+        Added to.
+    ignore_index : int
+        A target that does not count.
+    label_smoothing : float
+        As for `cross_entropy`.
+    scale : float
+        Of the gradients.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Shapes or types do not fit, or a target is none of the vocabulary. Of the gradients some may
+        have been added then.
+    """
+    rows, labels = check_targets(h, targets)
+    n = int(np.count_nonzero(labels != ignore_index))
+    dh = empty(rows.shape, rows.dtype)
+    if n == 0:
+        dh.fill(0)
+        return 0.0, 0, dh.reshape(h.shape)
+    how = {"ignore_index": ignore_index, "label_smoothing": label_smoothing, "reduction": "sum"}
+    packed, packed_t = kernels.pack(w), kernels.pack(w.T)
+    total = 0.0
+    for some in _chunks(rows, w):
+        logits = kernels.matmul(rows[some], packed)
+        loss, dlogits = kernels.cross_entropy(logits, labels[some], dlogits=logits, **how)
+        total += float(loss)
+        kernels.matmul(dlogits, packed_t, out=dh[some])
+        add_product(rows[some], dlogits, dw, scale / n)
+    np.multiply(dh, dh.dtype.type(scale / n), out=dh)
+    return total / n, n, dh.reshape(h.shape)
+
+
+def add_product(h: Array, dlogits: Array, dw: Array, scale: float = 1.0) -> None:
+    """dw += scale h^T dlogits, for dw (d_model, vocab_size) in the order of either axis."""
+    if dw.strides[0] < dw.strides[1]:  # a view of a tied embedding (vocab_size, d_model)
+        h, dlogits, dw = dlogits, h, dw.T
+    kernels.gemm(h, dlogits, dw, alpha=scale, beta=1.0, trans_a=True)
+
+
+def check_targets(h: Array, targets: Any) -> tuple[Array, NDArray[np.integer[Any]]]:
+    """Both by rows; TypeError or ValueError unless there is one integer for each vector of h."""
+    if not isinstance(targets, np.ndarray) or targets.dtype.kind not in "iu":
+        kind = targets.dtype if isinstance(targets, np.ndarray) else type(targets).__name__
+        raise TypeError(f"targets must be an array of integers, got {kind}")
+    if targets.shape != h.shape[:-1]:
+        raise ValueError(f"targets must have the shape {h.shape[:-1]}, got {targets.shape}")
+    return h.reshape(-1, h.shape[-1]), targets.reshape(-1)
+
+
+def _chunks(rows: Array, w: Array) -> list[slice]:
+    n = max(64, CHUNK_BYTES // (w.shape[1] * w.itemsize))
+    return [slice(start, start + n) for start in range(0, len(rows), n)]

@@ -1,0 +1,336 @@
+"""Multi-head attention as a layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from .. import kernels
+from ..kernels.memory import empty
+from .dropout import check_probability, new_stream
+from .init import Initializer
+from .kv_cache import KVCache
+from .linear import Linear, Seed, check_count
+from .module import Module
+from .parameters import Parameter, check_dtype
+from .randomness import RandomStream
+
+Array = NDArray[Any]
+
+
+class MultiHeadAttention(Module):
+    """Attention of n_heads heads side by side, between two linear layers.
+
+    Head i has q = x Wq_i, k = m Wk_i, v = m Wv_i and gives softmax(q k^T / sqrt(head_dim)) v; the
+    heads' results beside one another go through `out`. Self-attention has m = x and one product for
+    q, k and v. Vaswani et al., "Attention is all you need", NeurIPS 2017; *Dive into Deep Learning*,
+    section 11.5.
+
+    Parameters
+    ----------
+    d_model : int
+        Size of the vectors that come in and go out; a multiple of n_heads.
+    n_heads : int
+    n_kv_heads : int, optional
+        Heads of keys and values, each shared by n_heads / n_kv_heads heads of queries (Ainslie et
+        al., 2023); n_heads by default.
+    d_memory : int, optional
+        Size of the vectors that keys and values are made of: given, the layer is cross-attention.
+    bias : bool
+        Of all linear layers.
+    dropout : float
+        Probability with which an attention weight is dropped, in training alone.
+    rotary : bool
+        Turn queries and keys by their positions (Su et al., 2021); needs an even head_dim, and no
+        d_memory.
+    dtype : float32 or float64
+    rng : None, int or numpy.random.Generator
+        Source of the first weights and of the seed of dropout.
+    init, out_init : str or callable
+        How first weights are drawn, as for `Linear`; those of `out` by out_init, if it is given.
+
+    Attributes
+    ----------
+    qkv : Linear
+        Of self-attention, columns q | k | v, each head beside head.
+    q, kv : Linear
+        Of cross-attention.
+    out : Linear
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is of another type or out of range; the message names it.
+    """
+
+    stream: RandomStream
+
+    def __init__(
+        self,
+        d_model: int,
+        n_heads: int,
+        *,
+        n_kv_heads: int | None = None,
+        d_memory: int | None = None,
+        bias: bool = True,
+        dropout: float = 0.0,
+        rotary: bool = False,
+        dtype: DTypeLike = np.float32,
+        rng: Seed = None,
+        init: str | Initializer = "xavier_uniform",
+        out_init: str | Initializer | None = None,
+    ) -> None:
+        self.d_model, self.n_heads = (
+            check_count("d_model", d_model),
+            check_count("n_heads", n_heads),
+        )
+        self.n_kv_heads = (
+            self.n_heads if n_kv_heads is None else check_count("n_kv_heads", n_kv_heads)
+        )
+        self.d_memory = None if d_memory is None else check_count("d_memory", d_memory)
+        check_heads(self.d_model, self.n_heads, self.n_kv_heads)
+        self.head_dim = self.d_model // self.n_heads
+        self.dropout = check_probability("dropout", dropout)
+        self.rotary = check_rotary(rotary, self.head_dim, self.d_memory)
+        dtype, rng = check_dtype(dtype), np.random.default_rng(rng)
+        options: dict[str, Any] = {"bias": bias, "dtype": dtype, "rng": rng}
+        self.stream = new_stream(rng)
+        d_kv = 2 * self.n_kv_heads * self.head_dim
+        parts: dict[str, Parameter | Module]
+        if self.d_memory is None:
+            self.qkv = Linear(d_model, d_model + d_kv, init=init, **options)
+            parts = {"qkv": self.qkv}
+        else:
+            self.q = Linear(d_model, d_model, init=init, **options)
+            self.kv = Linear(self.d_memory, d_kv, init=init, **options)
+            parts = {"q": self.q, "kv": self.kv}
+        self.out = Linear(d_model, d_model, init=out_init or init, **options)
+        super().__init__({**parts, "out": self.out})
+
+    def forward(  # type: ignore[override]
+        self,
+        x: Array,
+        memory: Array | None = None,
+        *,
+        causal: bool = False,
+        lengths: Any = None,
+        mask: Array | None = None,
+    ) -> tuple[Array, Any]:
+        """Output (B, T, d_model) for x (B, T, d_model).
+
+        Parameters
+        ----------
+        x : ndarray
+        memory : ndarray (B, S, d_memory)
+            What cross-attention attends to; of self-attention None.
+        causal : bool
+            No position sees a later one.
+        lengths : integers (B,) or (B, T), optional
+            How many of the keys count, the first so many.
+        mask : ndarray, optional
+            Broadcasts to (B, n_heads, T, S): bool, True where a position may attend, or of the
+            layer's dtype, added to the scores.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An argument is missing or one too many, or its type or shape does not fit.
+        """
+        q, k, v, saved = self._project(x, memory)
+        if self.rotary:
+            self._turn(q, k)
+        seed, step = self.stream.next()
+        how = {"causal": causal, "lengths": lengths, "mask": mask}
+        how |= {"dropout_p": self.dropout, "seed": seed, "step": step}
+        heads = empty(x.shape, x.dtype)
+        _, lse = kernels.attention(
+            q, k, v, return_lse=True, out=split_heads(heads, self.n_heads), **how
+        )
+        y, ctx_out = self.out.forward(heads)
+        return y, (saved, (q, k, v, heads, lse, how), ctx_out)
+
+    def __call__(  # type: ignore[override]
+        self,
+        x: Array,
+        memory: Array | None = None,
+        *,
+        causal: bool = False,
+        lengths: Any = None,
+        mask: Array | None = None,
+        need_weights: bool = False,
+    ) -> Any:
+        """The output for x, keeping nothing; with need_weights also the weights (B, n_heads, T, S)."""
+        q, k, v, _ = self._project(x, memory)
+        if self.rotary:
+            self._turn(q, k)
+        how = {"causal": causal, "lengths": lengths, "mask": mask}
+        if not need_weights:
+            return self._attend(q, k, v, **how)
+        _, weights = kernels.attention(q, k, v, need_weights=True, **how)
+        return self._attend(q, k, v, **how), weights
+
+    def step(self, x: Array, cache: KVCache, lengths: Array | None = None) -> Array:
+        """Self-attention of the next positions x (B, n, d_model), whose keys and values join the cache.
+
+        Row b brings its first lengths[b] positions, or all n; the others' outputs mean nothing.
+        """
+        q, k, v, _ = self._project(x, None)
+        if self.rotary:
+            self._turn(q, k, cache.start)
+        visible = cache.visible(x.shape[1], lengths)
+        keys, values = cache.append(k, v, lengths)
+        return self._attend(q, keys, values, **visible)
+
+    def project_memory(self, memory: Array) -> tuple[Array, Array]:
+        """The keys and values (B, n_kv_heads, S, head_dim) of cross-attention, for `attend`."""
+        kv = self.kv(memory)
+        k, v = np.split(kv, 2, axis=-1)
+        return split_heads(k, self.n_kv_heads), split_heads(v, self.n_kv_heads)
+
+    def attend(self, x: Array, keys: Array, values: Array, lengths: Any = None) -> Array:
+        """Cross-attention of x (B, T, d_model) to what `project_memory` made."""
+        return self._attend(split_heads(self.q(x), self.n_heads), keys, values, lengths=lengths)
+
+    def backward(self, dy: Array, ctx: Any, need_dx: bool = True) -> Any:
+        """dx, or (dx, dmemory) of cross-attention; gradients of parameters are added."""
+        saved, (q, k, v, heads, lse, how), ctx_out = ctx
+        dheads = self.out.backward(dy, ctx_out)
+        assert dheads is not None
+        B, T, d = heads.shape
+        S, d_kv = k.shape[2], self.n_kv_heads * self.head_dim
+        if self.d_memory is None:
+            dqkv = empty((B, T, d + 2 * d_kv), heads.dtype)
+            dq, dkv = dqkv[..., :d], dqkv[..., d:]
+        else:
+            dq, dkv = empty((B, T, d), heads.dtype), empty((B, S, 2 * d_kv), heads.dtype)
+        dk, dv = dkv[..., :d_kv], dkv[..., d_kv:]
+        gradients = kernels.attention_backward(
+            split_heads(dheads, self.n_heads),
+            q,
+            k,
+            v,
+            split_heads(heads, self.n_heads),
+            lse,
+            dq=split_heads(dq, self.n_heads),
+            dk=split_heads(dk, self.n_kv_heads),
+            dv=split_heads(dv, self.n_kv_heads),
+            **how,
+        )
+        if self.rotary:
+            self._turn(gradients[0], gradients[1], inverse=True)
+        if self.d_memory is None:
+            return self.qkv.backward(dqkv, saved[0], need_dx)
+        dx = self.q.backward(dq, saved[0], need_dx)
+        return dx, self.kv.backward(dkv, saved[1], need_dx)
+
+    def flops(self, input_shape: tuple[int, ...], *others: tuple[int, ...]) -> int:
+        """4 T S d_model for each of the batch: the scores, and the sums of values."""
+        B, T, _ = input_shape
+        S = others[0][1] if others else T
+        return 4 * B * T * S * self.d_model
+
+    def config(self) -> dict[str, Any]:
+        """Sizes, bias, dropout, rotary and dtype."""
+        return {
+            "type": "MultiHeadAttention",
+            "d_model": self.d_model,
+            "n_heads": self.n_heads,
+            "n_kv_heads": self.n_kv_heads,
+            "d_memory": self.d_memory,
+            "bias": self.out.bias is not None,
+            "dropout": self.dropout,
+            "rotary": self.rotary,
+            "dtype": self.out.weight.data.dtype.name,
+        }
+
+    def _project(self, x: Array, memory: Array | None) -> tuple[Array, Array, Array, Any]:
+        """Queries, keys and values of the heads, as views, and what backward needs."""
+        if (memory is None) != (self.d_memory is None):
+            has = "needs a memory" if memory is None else "is self-attention and takes no memory"
+            raise ValueError(f"MultiHeadAttention: this layer {has}")
+        check_vectors("x", x, self.d_model)
+        d, d_kv = self.d_model, self.n_kv_heads * self.head_dim
+        if memory is None:
+            qkv, ctx = self.qkv.forward(x)
+            q, kv, saved = qkv[..., :d], qkv[..., d:], (ctx,)
+        else:
+            check_vectors("memory", memory, self.d_memory)
+            if len(memory) != len(x):
+                raise ValueError(
+                    f"MultiHeadAttention: x {x.shape} and memory {memory.shape} differ in batch"
+                )
+            q, ctx = self.q.forward(x)
+            kv, ctx_kv = self.kv.forward(memory)
+            saved = ctx, ctx_kv
+        return (
+            split_heads(q, self.n_heads),
+            split_heads(kv[..., :d_kv], self.n_kv_heads),
+            split_heads(kv[..., d_kv:], self.n_kv_heads),
+            saved,
+        )
+
+    def _attend(self, q: Array, k: Array, v: Array, **how: Any) -> Array:
+        """Attention without dropout, and `out`."""
+        B, _, T, _ = q.shape
+        heads = empty((B, T, self.d_model), q.dtype)
+        kernels.attention(q, k, v, out=split_heads(heads, self.n_heads), **how)
+        return self.out(heads)
+
+    def _turn(self, q: Array, k: Array, start: Any = 0, inverse: bool = False) -> None:
+        """Rotary positions from `start` on, in place."""
+        for x in (q, k):
+            kernels.rotary(x, start=start, inverse=inverse, out=x)
+
+
+def split_heads(x: Array, n_heads: int) -> Array:
+    """(B, T, n_heads head_dim) as a view (B, n_heads, T, head_dim)."""
+    B, T, d = x.shape
+    return x.reshape(B, T, n_heads, d // n_heads).transpose(0, 2, 1, 3)
+
+
+def check_vectors(name: str, x: Array, d: int | None) -> None:
+    """TypeError or ValueError unless x is an array (B, T, d)."""
+    if not isinstance(x, np.ndarray):
+        raise TypeError(f"{name} must be a NumPy array, got {type(x).__name__}")
+    if x.ndim != 3 or x.shape[-1] != d:
+        raise ValueError(f"{name} must be (batch, positions, {d}), got {x.shape}")
+
+
+def check_heads(d_model: int, n_heads: int, n_kv_heads: int) -> None:
+    """ValueError unless the heads share d_model, and the keys' heads the queries', evenly."""
+    if d_model % n_heads:
+        raise ValueError(f"d_model {d_model} must be a multiple of n_heads {n_heads}")
+    if n_heads % n_kv_heads:
+        raise ValueError(f"n_heads {n_heads} must be a multiple of n_kv_heads {n_kv_heads}")
+
+
+def check_rotary(rotary: bool, head_dim: int, d_memory: int | None) -> bool:
+    """`rotary`; ValueError where it makes no sense."""
+    if rotary and (head_dim % 2 or d_memory is not None):
+        why = f"an even head_dim, not {head_dim}" if head_dim % 2 else "self-attention"
+        raise ValueError(f"rotary positions need {why}")
+    return bool(rotary)
+
+
+def attention_shapes(fields: dict[str, Any]) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Name -> (shape, dtype) of the parameters of a MultiHeadAttention with that config."""
+    d, n_heads, dtype = fields["d_model"], fields["n_heads"], fields["dtype"]
+    d_kv = 2 * fields["n_kv_heads"] * (d // max(n_heads, 1))
+    sizes = {"qkv": (d, d + d_kv)} if fields["d_memory"] is None else {}
+    if fields["d_memory"] is not None:
+        sizes = {"q": (d, d), "kv": (fields["d_memory"], d_kv)}
+    return linear_shapes(sizes | {"out": (d, d)}, fields["bias"], dtype)
+
+
+def linear_shapes(
+    sizes: dict[str, tuple[int, int]], bias: bool, dtype: str
+) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Name -> (shape, dtype) of the parameters of linear layers (in, out)."""
+    shapes: dict[str, tuple[tuple[int, ...], str]] = {}
+    for name, (n, m) in sizes.items():
+        shapes[f"{name}.weight"] = ((n, m), dtype)
+        if bias:
+            shapes[f"{name}.bias"] = ((m,), dtype)
+    return shapes

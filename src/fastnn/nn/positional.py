@@ -1,0 +1,156 @@
+"""Where a vector stands in its sequence: positional encodings."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from .. import kernels
+from ..kernels.memory import empty
+from .attention import check_vectors
+from .dropout import check_probability, new_stream
+from .linear import Seed, check_count
+from .module import Module, check_gradient
+from .parameters import Parameter, check_dtype
+from .randomness import RandomStream
+
+Array = NDArray[Any]
+
+
+class PositionalEncoding(Module):
+    """y = dropout(x + P[position]).
+
+    Sinusoidal, P[i, 2j] = sin(i / 10000^(2j/d)) and P[i, 2j+1] = cos(i / 10000^(2j/d)), as in *Dive
+    into Deep Learning*, section 11.6.3; or learnt, as in GPT-2.
+
+    Parameters
+    ----------
+    d_model : int
+    max_len : int
+        Positions that there are.
+    kind : {"sinusoidal", "learned"}
+    dropout : float
+        Probability from 0 to 1, in training alone.
+    std : float
+        Learnt positions start normal with mean 0 and this standard deviation.
+    dtype : float32 or float64
+    rng : None, int or numpy.random.Generator
+
+    Attributes
+    ----------
+    weight : Parameter or None
+        Shape (max_len, d_model), of learnt positions.
+    """
+
+    stream: RandomStream
+
+    def __init__(
+        self,
+        d_model: int,
+        max_len: int = 1000,
+        *,
+        kind: Literal["sinusoidal", "learned"] = "sinusoidal",
+        dropout: float = 0.0,
+        std: float = 0.02,
+        dtype: DTypeLike = np.float32,
+        rng: Seed = None,
+    ) -> None:
+        self.d_model, self.max_len = (
+            check_count("d_model", d_model),
+            check_count("max_len", max_len),
+        )
+        if kind not in ("sinusoidal", "learned"):
+            raise ValueError(f"kind must be 'sinusoidal' or 'learned', got {kind!r:.80}")
+        self.kind = kind
+        self.dropout = check_probability("dropout", dropout)
+        self.dtype = check_dtype(dtype)
+        rng = np.random.default_rng(rng)
+        self.stream = new_stream(rng)
+        self.weight = None
+        if kind == "learned":
+            table = rng.normal(0.0, std, (max_len, d_model)).astype(self.dtype)
+            self.weight = Parameter(table)
+        else:
+            self._table = sinusoids(self.max_len, self.d_model).astype(self.dtype)
+        super().__init__({} if self.weight is None else {"weight": self.weight})
+
+    @property
+    def table(self) -> Array:
+        """P, of shape (max_len, d_model)."""
+        return self._table if self.weight is None else self.weight.data
+
+    def forward(self, x: Array) -> tuple[Array, Any]:
+        """Output of the shape of x (B, T, d_model), at the positions from 0 on.
+
+        Raises
+        ------
+        TypeError, ValueError
+            x is no such array, or longer than max_len.
+        """
+        y = self(x)
+        if not self.dropout:
+            return y, (x.shape, {})
+        seed, step = self.stream.next()
+        drop = {"p": self.dropout, "seed": seed, "step": step}
+        return kernels.dropout(y, out=y, **drop), (x.shape, drop)
+
+    def __call__(self, x: Array, start: int | NDArray[np.integer[Any]] = 0) -> Array:
+        """The output for x at the positions from `start` on, one for all or one for each row."""
+        check_vectors("PositionalEncoding: x", x, self.d_model)
+        if x.dtype != self.dtype:
+            raise TypeError(f"PositionalEncoding: x is {x.dtype}, but the layer is {self.dtype}")
+        y = empty(x.shape, x.dtype)
+        np.add(x, self._rows(start, x.shape[1]), out=y)
+        return y
+
+    def _rows(self, start: int | NDArray[np.integer[Any]], n: int) -> Array:
+        last = int(start if isinstance(start, int) else np.max(start, initial=0)) + n
+        if last > self.max_len:
+            raise ValueError(f"PositionalEncoding: {last} positions, but max_len is {self.max_len}")
+        if isinstance(start, int):
+            return self.table[start:last]
+        return self.table[np.asarray(start)[:, None] + np.arange(n)]
+
+    def backward(self, dy: Array, ctx: Any, need_dx: bool = True) -> Array | None:
+        """dx = dy through the dropout; dweight[i] += sum of dx over the batch at position i."""
+        shape, drop = ctx
+        check_gradient("PositionalEncoding", dy, shape)
+        dx = kernels.dropout_backward(dy, **drop) if drop else dy
+        if self.weight is not None:
+            rows = self.weight.grad[: shape[1]]
+            np.add(rows, dx.sum(axis=0), out=rows)
+        return dx if need_dx else None
+
+    def flops(self, input_shape: tuple[int, ...], *others: tuple[int, ...]) -> int:
+        """One for each element."""
+        return math.prod(input_shape)
+
+    def config(self) -> dict[str, Any]:
+        """Sizes, kind, dropout and dtype."""
+        return {
+            "type": "PositionalEncoding",
+            "d_model": self.d_model,
+            "max_len": self.max_len,
+            "kind": self.kind,
+            "dropout": self.dropout,
+            "dtype": self.dtype.name,
+        }
+
+
+def sinusoids(max_len: int, d_model: int) -> NDArray[np.float64]:
+    """The table of sinusoidal positions, (max_len, d_model)."""
+    rate = 10000.0 ** (-np.arange(0, d_model, 2) / d_model)
+    angles = np.arange(max_len)[:, None] * rate
+    table = np.empty((max_len, d_model))
+    table[:, 0::2] = np.sin(angles)
+    table[:, 1::2] = np.cos(angles)[:, : d_model // 2]
+    return table
+
+
+def positional_shapes(fields: dict[str, Any]) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Name -> (shape, dtype) of the parameters of a PositionalEncoding with that config."""
+    shape = (fields["max_len"], fields["d_model"])
+    return {"weight": (shape, fields["dtype"])} if fields["kind"] == "learned" else {}

@@ -1,0 +1,200 @@
+"""Stacks of Transformer blocks: the encoder and the decoder, from vectors to vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from .kv_cache import KVCache
+from .linear import Seed, check_count
+from .module import Module
+from .normalization import AddNorm
+from .transformer_block import (
+    Block,
+    DecoderBlock,
+    EncoderBlock,
+    block_shapes,
+    prefixed,
+    sum_of,
+)
+
+Array = NDArray[Any]
+
+# More is a slip of the keyboard, or a hostile file.
+MOST_BLOCKS = 1024
+
+
+class Stack(Module):
+    """Blocks in a row and, if there is one, a last norm; see `TransformerEncoder`."""
+
+    block: type[Block]
+
+    def __init__(
+        self,
+        n_layers: int,
+        d_model: int,
+        n_heads: int,
+        d_ff: int,
+        *,
+        final_norm: bool | None = None,
+        dropout: float = 0.0,
+        dtype: DTypeLike = np.float32,
+        rng: Seed = None,
+        **options: Any,
+    ) -> None:
+        if check_count("n_layers", n_layers) > MOST_BLOCKS:
+            raise ValueError(f"n_layers must be at most {MOST_BLOCKS}, got {n_layers}")
+        rng = np.random.default_rng(rng)
+        options |= {"dropout": dropout, "dtype": dtype, "rng": rng}
+        self.blocks = [self.block(d_model, n_heads, d_ff, **options) for _ in range(n_layers)]
+        self.norm = None
+        if self.blocks[0].norm_first if final_norm is None else final_norm:
+            like = self.blocks[0].norms[0]
+            bias = like.bias is not None
+            self.norm = AddNorm(
+                d_model, dropout, like.eps, kind=like.kind, bias=bias, dtype=dtype, rng=rng
+            )
+        parts: dict[str, Module] = {str(i): block for i, block in enumerate(self.blocks)}
+        super().__init__(parts if self.norm is None else {**parts, "norm": self.norm})
+
+    def forward(self, x: Array, *memory: Array, **how: Any) -> tuple[Array, Any]:
+        """Output (B, T, d_model) for x (B, T, d_model).
+
+        Parameters
+        ----------
+        x : ndarray
+        memory : ndarray (B, S, d_model)
+            Of a decoder.
+        lengths : integers (B,) or (B, T), optional
+            How many of the positions of x may be attended to, the first so many.
+        mask : ndarray, optional
+            For the same attention, as for `MultiHeadAttention`.
+        memory_lengths : integers (B,) or (B, T), optional
+            Of a decoder: how many positions of the memory count.
+        """
+        branch, contexts = None, []
+        for block in self.blocks:
+            (branch, x), ctx = block.forward_terms(branch, x, *memory, **how)
+            contexts.append(ctx)
+        last = self.blocks[-1].forward_sum if self.norm is None else self.norm.forward
+        y, ctx = last(branch, x)
+        return y, (contexts, ctx)
+
+    def backward(self, dy: Array, ctx: Any, need_dx: bool = True) -> Any:
+        """dx, or (dx, dmemory) of a decoder; gradients of parameters are added."""
+        contexts, ctx_last = ctx
+        last = self.blocks[-1].backward_sum if self.norm is None else self.norm.backward
+        dterms = last(dy, ctx_last)
+        dmemory: Array | None = None
+        for i in reversed(range(len(self.blocks))):
+            dterms, *more = self.blocks[i].backward_terms(dterms, contexts[i], need_dx or i > 0)
+            if more:
+                dmemory = more[0] if dmemory is None else np.add(dmemory, more[0], out=dmemory)
+        return dterms[1] if dmemory is None else (dterms[1], dmemory)
+
+    def __call__(self, x: Array, *memory: Array, **how: Any) -> Array:
+        """The output for x, keeping nothing."""
+        branch: Array | None = None
+        for block in self.blocks:
+            branch, x = block.infer_terms(branch, x, *memory, **how)
+        return self._last(branch, x)
+
+    def step(
+        self,
+        x: Array,
+        caches: Sequence[KVCache],
+        lengths: Array | None = None,
+        memory: Sequence[tuple[Array, Array, Any]] | None = None,
+    ) -> Array:
+        """The output for the next positions x (B, n, d_model) of causal blocks.
+
+        Parameters
+        ----------
+        x : ndarray
+        caches : sequence of KVCache
+            One for each block, which the keys and values of x join.
+        lengths : integers (B,), optional
+            How many of the n positions each row brings, the first so many; all by default.
+        memory : sequence of (keys, values, lengths), optional
+            Of a decoder, one for each block: see `MultiHeadAttention.project_memory`.
+        """
+        branch: Array | None = None
+        for i, block in enumerate(self.blocks):
+            seen = None if memory is None else memory[i]
+            branch, x = block.step_terms(branch, x, caches[i], lengths, seen)
+        return self._last(branch, x)
+
+    def _last(self, branch: Array | None, x: Array) -> Array:
+        if self.norm is None:
+            return sum_of(branch, x)
+        y: Array = self.norm(branch, x)
+        return y
+
+    def config(self) -> dict[str, Any]:
+        """Those of the blocks, how many there are, and whether there is a last norm."""
+        block = self.blocks[0].config()
+        return {
+            **block,
+            "type": type(self).__name__,
+            "n_layers": len(self.blocks),
+            "final_norm": self.norm is not None,
+        }
+
+    def __iter__(self) -> Iterator[Block]:
+        return iter(self.blocks)
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+
+class TransformerEncoder(Stack):
+    """`EncoderBlock`s in a row: *Dive into Deep Learning*, section 11.7.4.
+
+    Parameters
+    ----------
+    n_layers : int
+        How many blocks.
+    d_model, n_heads, d_ff, ...
+        As for `EncoderBlock`; with ``causal=True`` it is the body of a decoder-only language model.
+    final_norm : bool, optional
+        Whether a norm follows the last block; by default with norm_first alone.
+
+    Attributes
+    ----------
+    blocks : list of EncoderBlock
+    norm : AddNorm or None
+    """
+
+    block = EncoderBlock
+
+
+class TransformerDecoder(Stack):
+    """`DecoderBlock`s in a row: *Dive into Deep Learning*, section 11.7.5.
+
+    The parameters are those of `TransformerEncoder`; each call takes the memory after x.
+
+    Attributes
+    ----------
+    blocks : list of DecoderBlock
+    norm : AddNorm or None
+    """
+
+    block = DecoderBlock
+
+
+def stack_shapes(fields: dict[str, Any], has_memory: bool) -> dict[str, Any]:
+    """Name -> (shape, dtype) of the parameters of a stack with that config, in order."""
+    if not 1 <= fields["n_layers"] <= MOST_BLOCKS:
+        raise ValueError(f"n_layers must be from 1 to {MOST_BLOCKS}, got {fields['n_layers']}")
+    block = block_shapes(fields, has_memory)
+    parts: dict[str, dict[str, Any]] = {str(i): block for i in range(fields["n_layers"])}
+    if fields["final_norm"]:
+        parts["norm"] = {
+            name.removeprefix("norm1."): shape
+            for name, shape in block.items()
+            if name.startswith("norm1.")
+        }
+    return prefixed(parts)

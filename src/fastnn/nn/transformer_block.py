@@ -1,0 +1,313 @@
+"""The blocks of a Transformer: *Dive into Deep Learning*, section 11.7.
+
+A block adds the results of its parts to what came in, x + part(x), and normalizes: after the sum as in
+the book (post-norm), or before the part (pre-norm: Xiong et al., 2020, GPT-2). A pre-norm block hands
+on its last sum as two terms, branch and x: the norm that comes next adds them in its own pass over
+memory.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from .. import kernels
+from ..kernels.memory import empty
+from .attention import MultiHeadAttention, attention_shapes
+from .dropout import check_probability, new_stream
+from .feed_forward import FeedForward, feed_forward_shapes
+from .init import Initializer
+from .kv_cache import KVCache
+from .linear import Seed
+from .module import Module
+from .normalization import AddNorm
+from .randomness import RandomStream
+
+Array = NDArray[Any]
+Terms = tuple[Array | None, Array]  # (branch, x), whose sum is meant; branch None for zeros
+
+
+class Block(Module):
+    """What encoder and decoder blocks share; see `EncoderBlock` for the parameters."""
+
+    stream: RandomStream
+    has_memory = False
+
+    def __init__(
+        self,
+        d_model: int,
+        n_heads: int,
+        d_ff: int,
+        *,
+        n_kv_heads: int | None = None,
+        activation: str = "relu",
+        dropout: float = 0.0,
+        attention_dropout: float = 0.0,
+        norm_first: bool = False,
+        norm: Literal["layer", "rms"] = "layer",
+        eps: float = 1e-5,
+        bias: bool = True,
+        rotary: bool = False,
+        causal: bool = False,
+        dtype: DTypeLike = np.float32,
+        rng: Seed = None,
+        init: str | Initializer = "xavier_uniform",
+        out_init: str | Initializer | None = None,
+    ) -> None:
+        rng = np.random.default_rng(rng)
+        self.norm_first, self.causal = bool(norm_first), bool(causal)
+        self.dropout = check_probability("dropout", dropout)
+        self.stream = new_stream(rng)
+        drawn: dict[str, Any] = {"bias": bias, "dtype": dtype, "rng": rng}
+        drawn |= {"init": init, "out_init": out_init}
+        heads: dict[str, Any] = {"n_kv_heads": n_kv_heads, "dropout": attention_dropout, **drawn}
+
+        def new_norm() -> AddNorm:
+            return AddNorm(
+                d_model,
+                dropout,
+                eps,
+                kind=norm,
+                with_sum=self.norm_first,
+                bias=bias,
+                dtype=dtype,
+                rng=rng,
+            )
+
+        self.attention = MultiHeadAttention(d_model, n_heads, rotary=rotary, **heads)
+        parts: dict[str, Any] = {"attention": self.attention}
+        self.norms = [new_norm() for _ in range(3 if self.has_memory else 2)]
+        parts["norm1"] = self.norms[0]
+        if self.has_memory:
+            self.cross_attention = MultiHeadAttention(d_model, n_heads, d_memory=d_model, **heads)
+            parts |= {"cross_attention": self.cross_attention, "norm2": self.norms[1]}
+        self.feed_forward = FeedForward(d_model, d_ff, activation, dropout=0.0, **drawn)
+        parts |= {"feed_forward": self.feed_forward, f"norm{len(self.norms)}": self.norms[-1]}
+        super().__init__(parts)
+
+    def forward(self, x: Array, *memory: Array, **how: Any) -> tuple[Array, Any]:
+        """Output (B, T, d_model) for x (B, T, d_model); see `forward_terms` for the rest."""
+        terms, ctx = self.forward_terms(None, x, *memory, **how)
+        y, drop = self.forward_sum(*terms)
+        return y, (ctx, drop)
+
+    def backward(self, dy: Array, ctx: Any, need_dx: bool = True) -> Any:
+        """dx, or (dx, dmemory) of a decoder's block; gradients of parameters are added."""
+        (_, dx), *dmemory = self.backward_terms(self.backward_sum(dy, ctx[1]), ctx[0], need_dx)
+        return (dx, *dmemory) if dmemory else dx
+
+    def __call__(self, x: Array, *memory: Array, **how: Any) -> Array:
+        """The output for x, keeping nothing."""
+        return sum_of(*self.infer_terms(None, x, *memory, **how))
+
+    def forward_sum(self, branch: Array | None, x: Array) -> tuple[Array, Any]:
+        """dropout(branch) + x, where no norm comes next, and what `backward_sum` needs."""
+        if branch is None:
+            return x, None
+        seed, step = self.stream.next()
+        drop = {"p": self.dropout, "seed": seed, "step": step}
+        return sum_of(kernels.dropout(branch, **drop), x), drop
+
+    def backward_sum(self, dy: Array, drop: Any) -> Terms:
+        """The gradients of the terms of `forward_sum`."""
+        return None if drop is None else kernels.dropout_backward(dy, **drop), dy
+
+    def forward_terms(
+        self, branch: Array | None, x: Array, *memory: Array, **how: Any
+    ) -> tuple[Terms, Any]:
+        """The output as terms for an input of terms.
+
+        Parameters
+        ----------
+        branch, x, memory : ndarray
+        lengths, mask
+            Of the attention to the block's own input, as for `MultiHeadAttention`; of a decoder's
+            block `memory_lengths` too.
+        """
+        contexts = []
+        for part, norm, options in self._parts(memory, how):
+            if self.norm_first:
+                (y, x), ctx_norm = norm.forward(branch, x)
+                branch, ctx = part.forward(y, **options)
+            else:
+                branch, ctx = part.forward(x, **options)
+                x, ctx_norm = norm.forward(branch, x)
+                branch = None
+            contexts.append((ctx, ctx_norm))
+        return (branch, x), contexts
+
+    def backward_terms(self, dterms: Terms, ctx: Any, need_dx: bool = True) -> tuple[Any, ...]:
+        """((dbranch, dx), dmemory...) from the gradients of the output's terms."""
+        dbranch, dx = dterms
+        dmemory: list[Array] = []
+        parts = list(self._parts((None,) * self.has_memory, {}))
+        for i in reversed(range(len(parts))):
+            part, norm, _ = parts[i]
+            ctx_part, ctx_norm = ctx[i]
+            need = need_dx or i > 0
+            if self.norm_first:
+                dy = part.backward(dbranch, ctx_part)
+                if isinstance(dy, tuple):
+                    dy, *dmemory = dy
+                dbranch, dx = norm.backward((dy, dx), ctx_norm)
+            else:
+                dbranch, dx = norm.backward(dx, ctx_norm)
+                dy = part.backward(dbranch, ctx_part, need)
+                if isinstance(dy, tuple):
+                    dy, *dmemory = dy
+                dbranch, dx = None, np.add(dy, dx, out=dy) if need else None
+        return ((dbranch, dx), *dmemory)
+
+    def infer_terms(self, branch: Array | None, x: Array, *memory: Array, **how: Any) -> Terms:
+        """`forward_terms` without dropout, keeping nothing."""
+        for part, norm, options in self._parts(memory, how):
+            if self.norm_first:
+                y, x = norm(branch, x)
+                branch = part(y, **options)
+            else:
+                x = norm(part(x, **options), x)
+        return branch, x
+
+    def step_terms(
+        self,
+        branch: Array | None,
+        x: Array,
+        cache: KVCache,
+        lengths: Array | None = None,
+        memory: tuple[Array, Array, Any] | None = None,
+    ) -> Terms:
+        """The next positions, whose keys and values join the cache; see `MultiHeadAttention.step`.
+
+        memory are the keys, values and lengths for the cross-attention.
+        """
+
+        def run(part: Module, y: Array) -> Array:
+            if part is self.attention:
+                return self.attention.step(y, cache, lengths)
+            if memory is not None and part is self.cross_attention:
+                return self.cross_attention.attend(y, *memory)
+            return part(y)
+
+        for part, norm, _ in self._parts((None,) * self.has_memory, {}):
+            if self.norm_first:
+                y, x = norm(branch, x)
+                branch = run(part, y)
+            else:
+                x = norm(run(part, x), x)
+        return branch, x
+
+    def _parts(self, memory: tuple[Any, ...], how: dict[str, Any]) -> list[tuple[Any, ...]]:
+        """(layer, its norm, its options) in turn."""
+        own = {"causal": self.causal, **{k: how[k] for k in ("lengths", "mask") if k in how}}
+        parts: list[tuple[Any, ...]] = [(self.attention, self.norms[0], own)]
+        if self.has_memory:
+            if len(memory) != 1:
+                raise ValueError(f"{type(self).__name__} takes x and memory")
+            options = {"memory": memory[0], "lengths": how.get("memory_lengths")}
+            parts.append((self.cross_attention, self.norms[1], options))
+        parts.append((self.feed_forward, self.norms[-1], {}))
+        return parts
+
+    def config(self) -> dict[str, Any]:
+        """Sizes and choices."""
+        attention, norm = self.attention, self.norms[0]
+        return {
+            "type": type(self).__name__,
+            "d_model": attention.d_model,
+            "n_heads": attention.n_heads,
+            "d_ff": self.feed_forward.up.out_features,
+            "n_kv_heads": attention.n_kv_heads,
+            "activation": self.feed_forward.up.activation,
+            "dropout": self.dropout,
+            "attention_dropout": attention.dropout,
+            "norm_first": self.norm_first,
+            "norm": norm.kind,
+            "eps": norm.eps,
+            "bias": attention.out.bias is not None,
+            "rotary": attention.rotary,
+            "causal": self.causal,
+            "dtype": norm.dtype.name,
+        }
+
+
+class EncoderBlock(Block):
+    """Self-attention and a feed-forward network, each with its residual connection and norm.
+
+    With `causal` it is the block of a decoder-only language model.
+
+    Parameters
+    ----------
+    d_model, n_heads, n_kv_heads, rotary
+        As for `MultiHeadAttention`.
+    d_ff, activation
+        As for `FeedForward`.
+    dropout : float
+        Of what each part adds to its input, in training alone.
+    attention_dropout : float
+        Of attention weights.
+    norm_first : bool
+        Pre-norm instead of post-norm.
+    norm : {"layer", "rms"}
+    eps : float
+        Of the norms.
+    bias : bool
+        Of linear layers and layer norms.
+    causal : bool
+        No position sees a later one.
+    dtype : float32 or float64
+    rng : None, int or numpy.random.Generator
+    init, out_init : str or callable
+        How weights are drawn, as for `Linear`; out_init for the last layer of each part.
+
+    Attributes
+    ----------
+    attention : MultiHeadAttention
+    feed_forward : FeedForward
+    norms : list of AddNorm
+    """
+
+
+class DecoderBlock(Block):
+    """Causal self-attention, attention to a memory (B, S, d_model), and a feed-forward network.
+
+    The parameters are those of `EncoderBlock`.
+
+    Attributes
+    ----------
+    attention, cross_attention : MultiHeadAttention
+    feed_forward : FeedForward
+    norms : list of AddNorm
+    """
+
+    has_memory = True
+
+    def __init__(self, *args: Any, causal: bool = True, **options: Any) -> None:
+        super().__init__(*args, causal=causal, **options)
+
+
+def sum_of(branch: Array | None, x: Array) -> Array:
+    """branch + x, in a new array; x itself where branch is None."""
+    return x if branch is None else np.add(branch, x, out=empty(x.shape, x.dtype))
+
+
+def block_shapes(fields: dict[str, Any], has_memory: bool) -> dict[str, Any]:
+    """Name -> (shape, dtype) of the parameters of a block with that config, in order."""
+    norm = {"weight": ((fields["d_model"],), fields["dtype"])}
+    if fields["bias"] and fields["norm"] == "layer":
+        norm["bias"] = norm["weight"]
+    heads = attention_shapes({**fields, "d_memory": None})
+    parts = {"attention": heads, "norm1": norm}
+    if has_memory:
+        cross = attention_shapes({**fields, "d_memory": fields["d_model"]})
+        parts |= {"cross_attention": cross, "norm2": norm}
+    parts |= {"feed_forward": feed_forward_shapes(fields), f"norm{len(parts) // 2 + 1}": norm}
+    return prefixed(parts)
+
+
+def prefixed(parts: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The parameters of parts under dotted names."""
+    return {
+        f"{part}.{name}": found for part, inner in parts.items() for name, found in inner.items()
+    }
