@@ -80,6 +80,7 @@ FACES = {
     "packed",
     "plan",
     "prelu",
+    "rotary",
     "update",
     "_capi",
 }

@@ -36,6 +36,7 @@ from .packed import PackedMatrix, pack
 from .plan import Plan
 from .pooling import attention_pooling, attention_pooling_backward
 from .prelu import leaky_relu, leaky_relu_backward, prelu, prelu_backward
+from .rotary import rotary
 from .softmax_arrays import log_softmax, log_softmax_backward, softmax, softmax_backward
 from .stack import DenseStack
 from .threads import get_num_threads, num_threads, set_num_threads, thread_info
@@ -98,6 +99,7 @@ __all__ = [
     "rms_norm",
     "rms_norm_backward",
     "rmsprop_update",
+    "rotary",
     "scale",
     "set_num_threads",
     "sgd_update",
