@@ -81,6 +81,7 @@ FACES = {
     "plan",
     "prelu",
     "rotary",
+    "transformer_plan",
     "update",
     "_capi",
 }

@@ -40,6 +40,7 @@ from .rotary import rotary
 from .softmax_arrays import log_softmax, log_softmax_backward, softmax, softmax_backward
 from .stack import DenseStack
 from .threads import get_num_threads, num_threads, set_num_threads, thread_info
+from .transformer_plan import PlanState, TransformerPlan
 from .update import (
     adagrad_update,
     adam_update,
@@ -54,6 +55,8 @@ __all__ = [
     "DenseStack",
     "PackedMatrix",
     "Plan",
+    "PlanState",
+    "TransformerPlan",
     "adagrad_update",
     "adam_update",
     "adamw_update",

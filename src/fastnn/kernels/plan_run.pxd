@@ -35,8 +35,9 @@ cdef struct Layer:
 cdef struct Record:
     int64_t holders
     int bits                # 32 or 64: the real type
-    int count
+    int count               # of the layers; -1: the plan is a Transformer, transformer_run.pxd, and what follows n_out but destroy differs
     int64_t n_in, n_out
+    void (*destroy)(void *plan) noexcept nogil      # of other kinds of plans; NULL here
     int64_t hidden          # columns between layers at most
     int64_t strip           # rows at most
     int64_t packing         # reals that GEMM needs for packing, a strip

@@ -171,7 +171,7 @@ cdef inline bint overlap(const real *x, int64_t n, const real *y, int64_t m) noe
 cdef int checked_run(const Record *p, const real *x, real *y, int64_t rows) noexcept nogil:
     if p is NULL or rows < 0 or (rows > 0 and (x is NULL or y is NULL)):
         return BAD_ARGUMENT
-    if p.bits != 8 * <int>sizeof(real):
+    if p.bits != 8 * <int>sizeof(real) or p.count < 0:
         return WRONG_TYPE
     if rows > (<int64_t>1 << 58) // max(p.n_in, p.n_out) or overlap(x, rows * p.n_in, y, rows * p.n_out):
         return BAD_ARGUMENT
@@ -214,6 +214,9 @@ cdef int plan_release(const void *plan) noexcept nogil:
     if p is NULL:
         return BAD_ARGUMENT
     if count_holders(&p.holders, -1) > 0:
+        return OK
+    if p.destroy is not NULL:
+        p.destroy(p)
         return OK
     for i in range(WORKSPACES):
         give(p.workspaces[i])
