@@ -287,7 +287,7 @@ typedef struct fastnn_api {
 
     /* One step of a frozen language model, TransformerLM.freeze() in Python: ids (batch x n) join the state, row b bringing its first lengths[b], 1..n
      * (NULL: all n); logits (batch x vocabulary) are for what comes after each row's last. Any number of threads may run one plan, each with states of
-     * its own; nothing is allocated. An id that is none, or no room, is FASTNN_BAD_ARGUMENT. After an error the state is as before. */
+     * its own. An id that is none, or no room, is FASTNN_BAD_ARGUMENT. After an error the state is as before. */
     int (*plan_step_f32)(const fastnn_plan *plan, fastnn_state *state, const int64_t *ids, int64_t n, const int64_t *lengths, float *logits);
     int (*plan_step_f64)(const fastnn_plan *plan, fastnn_state *state, const int64_t *ids, int64_t n, const int64_t *lengths, double *logits);
     /* y = a frozen encoder, TransformerEncoder.freeze() in Python, on x (batch x n x d), both C-ordered; y may be x. lengths[b], 0..n, says how many positions of

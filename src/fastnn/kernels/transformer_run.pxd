@@ -1,7 +1,7 @@
 """Frozen Transformers by pointer, without the GIL: `plan_step` of a language model with a state, `plan_encode` of an encoder without one.
 
 `plan` is the address of a kernels.TransformerPlan. It never changes: any number of threads may run it, each with a state of its own. A state holds the
-keys and values of the positions so far of `batch` rows, and the work space: a step allocates nothing.
+keys and values of the positions so far of `batch` rows, and the work space: a step takes nothing but scratch of the pool.
 
 `plan_step`:    appends n ids to each row (lengths: of row b the first lengths[b], 1..n; NULL: all), and writes the logits (batch, vocabulary) of what comes
                 behind each row's last. ids (batch, n) are C-ordered. After an error the state is as before.
