@@ -33,44 +33,47 @@ cdef void release_capsule(object capsule) noexcept:
     plan_release(PyCapsule_GetPointer(capsule, "fastnn.plan"))
 
 
-cdef class Weights:
-    """Copies of arrays, one after the other in one block."""
-    cdef Transformer *plan
-    cdef int64_t used
-    cdef int typenum
+cdef struct Weights:
+    # Copies of arrays, one after the other in the plan's block, of which `used` bytes are.
+    Transformer *plan
+    int64_t used
+    int typenum
 
-    cdef const void *add(self, object array, tuple shape, str name) except? NULL:
-        """A C-ordered copy; NULL for None."""
-        cdef cnp.ndarray x, copy
-        if array is None:
-            return NULL
-        x = real_like(array, self.typenum, "TransformerPlan", name, "the first weight")
-        if np.shape(x) != shape:
-            raise ValueError(f"TransformerPlan: {name} must be {shape}, not {np.shape(x)}")
-        cdef char *to = <char*>self.plan.weights + self.used
-        copy = cnp.PyArray_SimpleNewFromData(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), self.typenum, to)
-        copy[...] = x
-        self.used += padded(x)
-        return to
 
-    cdef int set_norm(self, Norm *norm, tuple arrays, str name) except -1:
-        norm.weight = self.add(arrays[0], (self.plan.d,), f"{name}.weight")
-        norm.bias = self.add(arrays[1], (self.plan.d,), f"{name}.bias")
-        return 0
+cdef const void *add(Weights *weights, object array, tuple shape, str name) except? NULL:
+    """A C-ordered copy; NULL for None."""
+    cdef cnp.ndarray x, copy
+    if array is None:
+        return NULL
+    x = real_like(array, weights.typenum, "TransformerPlan", name, "the first weight")
+    if np.shape(x) != shape:
+        raise ValueError(f"TransformerPlan: {name} must be {shape}, not {np.shape(x)}")
+    cdef char *to = <char*>weights.plan.weights + weights.used
+    copy = cnp.PyArray_SimpleNewFromData(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), weights.typenum, to)
+    copy[...] = x
+    weights.used += padded(x)
+    return to
 
-    cdef int set_dense(self, Dense *layer, tuple arrays, int64_t n_in, int64_t n_out, int activation, str name) except -1:
-        cdef cnp.ndarray x = real_like(arrays[0], self.typenum, "TransformerPlan", name, "the first weight")
-        cdef void *to = <char*>self.plan.weights + self.used
-        if np.shape(x) != (n_in, n_out):
-            raise ValueError(f"TransformerPlan: {name}.weight must be {(n_in, n_out)}, not {np.shape(x)}")
-        layer.n_in, layer.n_out, layer.activation, layer.w = n_in, n_out, activation, to
-        if self.typenum == cnp.NPY_FLOAT:
-            pack_whole(n_in, n_out, <float*>cnp.PyArray_DATA(x), stride(x, 0), stride(x, 1), <float*>to)
-        else:
-            pack_whole(n_in, n_out, <double*>cnp.PyArray_DATA(x), stride(x, 0), stride(x, 1), <double*>to)
-        self.used += packed_bytes(x)
-        layer.bias = self.add(arrays[1], (n_out,), f"{name}.bias")
-        return 0
+
+cdef int set_norm(Weights *weights, Norm *norm, tuple arrays, str name) except -1:
+    norm.weight = add(weights, arrays[0], (weights.plan.d,), f"{name}.weight")
+    norm.bias = add(weights, arrays[1], (weights.plan.d,), f"{name}.bias")
+    return 0
+
+
+cdef int set_dense(Weights *weights, Dense *layer, tuple arrays, int64_t n_in, int64_t n_out, int activation, str name) except -1:
+    cdef cnp.ndarray x = real_like(arrays[0], weights.typenum, "TransformerPlan", name, "the first weight")
+    cdef void *to = <char*>weights.plan.weights + weights.used
+    if np.shape(x) != (n_in, n_out):
+        raise ValueError(f"TransformerPlan: {name}.weight must be {(n_in, n_out)}, not {np.shape(x)}")
+    layer.n_in, layer.n_out, layer.activation, layer.w = n_in, n_out, activation, to
+    if weights.typenum == cnp.NPY_FLOAT:
+        pack_whole(n_in, n_out, <float*>cnp.PyArray_DATA(x), stride(x, 0), stride(x, 1), <float*>to)
+    else:
+        pack_whole(n_in, n_out, <double*>cnp.PyArray_DATA(x), stride(x, 0), stride(x, 1), <double*>to)
+    weights.used += packed_bytes(x)
+    layer.bias = add(weights, arrays[1], (n_out,), f"{name}.bias")
+    return 0
 
 
 cdef int64_t packed_bytes(cnp.ndarray w) except -1:
@@ -159,25 +162,24 @@ cdef class TransformerPlan:
         t.weights, t.blocks = take(t.nbytes), <Block*>calloc(t.layers, sizeof(Block))
         if t.weights is NULL or t.blocks is NULL:
             raise MemoryError(f"TransformerPlan: no memory for {t.nbytes} bytes")
-        weights = Weights()
-        weights.plan, weights.typenum = t, typenum
+        weights.plan, weights.used, weights.typenum = t, 0, typenum
         for i in range(t.layers):
             block = blocks[i]
-            weights.set_norm(&t.blocks[i].norm1, block["norm1"], "norm1")
-            weights.set_dense(&t.blocks[i].qkv, block["qkv"], t.d, wide, 0, "qkv")
-            weights.set_dense(&t.blocks[i].out, block["out"], t.d, t.d, 0, "out")
-            weights.set_norm(&t.blocks[i].norm2, block["norm2"], "norm2")
-            weights.set_dense(&t.blocks[i].up, block["up"], t.d, t.d_ff, act, "up")
-            weights.set_dense(&t.blocks[i].down, block["down"], t.d_ff, t.d, 0, "down")
+            set_norm(&weights, &t.blocks[i].norm1, block["norm1"], "norm1")
+            set_dense(&weights, &t.blocks[i].qkv, block["qkv"], t.d, wide, 0, "qkv")
+            set_dense(&weights, &t.blocks[i].out, block["out"], t.d, t.d, 0, "out")
+            set_norm(&weights, &t.blocks[i].norm2, block["norm2"], "norm2")
+            set_dense(&weights, &t.blocks[i].up, block["up"], t.d, t.d_ff, act, "up")
+            set_dense(&weights, &t.blocks[i].down, block["down"], t.d_ff, t.d, 0, "down")
         if last is not None:
             t.has_last = True
-            weights.set_norm(&t.last, last, "norm")
+            set_norm(&weights, &t.last, last, "norm")
         t.n_in = t.n_out = t.d
         if embedding is not None:
             t.vocabulary = t.n_out = len(embedding)
-            t.embedding = weights.add(embedding, (t.vocabulary, t.d), "embedding")
-            t.positions = weights.add(positions, (t.max_len, t.d), "positions")
-            weights.set_dense(&t.head, (head, None), t.d, t.vocabulary, 0, "head")
+            t.embedding = add(&weights, embedding, (t.vocabulary, t.d), "embedding")
+            t.positions = add(&weights, positions, (t.max_len, t.d), "positions")
+            set_dense(&weights, &t.head, (head, None), t.d, t.vocabulary, 0, "head")
         if rotary:
             t.table = <char*>t.weights + weights.used
             if typenum == cnp.NPY_FLOAT:
