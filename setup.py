@@ -82,6 +82,7 @@ FACES = {
     "prelu",
     "rotary",
     "transformer_plan",
+    "transformer_weights",
     "update",
     "_capi",
 }

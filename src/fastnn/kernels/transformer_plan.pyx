@@ -8,19 +8,14 @@ from libc.string cimport memcpy
 import numpy as np
 
 from .activation cimport activation_code
-from .arrays cimport check_overlap, check_status, int64_array, is_output, real_like, real_type, refuse_output, stride
-from .gemm_loops cimport pack_whole, packed_size
+from .arrays cimport check_overlap, check_status, int64_array, is_output, real_like, real_type, refuse_output
 from .memory cimport give, new_array, take
 from .plan_run cimport plan_release, plan_retain
-from .rotary cimport rotary_table_f32, rotary_table_f64
-from .transformer_run cimport (MOST_ROWS, TRANSFORMER, Block, Dense, Norm, State, Transformer, plan_encode_f32, plan_encode_f64, plan_new_state,
-                               plan_step_f32, plan_step_f64, state_release, state_truncate)
+from .transformer_run cimport (MOST_ROWS, TRANSFORMER, Block, State, Transformer, plan_encode_f32, plan_encode_f64, plan_new_state, plan_step_f32,
+                               plan_step_f64, state_release, state_truncate)
+from .transformer_weights cimport fill, packed_bytes, padded
 
 cnp.import_array()
-
-cdef enum:
-    ALIGNED = 64        # bytes: each weight begins at a cache line
-
 
 cdef void destroy(void *plan) noexcept nogil:
     cdef Transformer *t = <Transformer*>plan
@@ -31,61 +26,6 @@ cdef void destroy(void *plan) noexcept nogil:
 
 cdef void release_capsule(object capsule) noexcept:
     plan_release(PyCapsule_GetPointer(capsule, "fastnn.plan"))
-
-
-cdef struct Weights:
-    # Copies of arrays, one after the other in the plan's block, of which `used` bytes are.
-    Transformer *plan
-    int64_t used
-    int typenum
-
-
-cdef const void *add(Weights *weights, object array, tuple shape, str name) except? NULL:
-    """A C-ordered copy; NULL for None."""
-    cdef cnp.ndarray x, copy
-    if array is None:
-        return NULL
-    x = real_like(array, weights.typenum, "TransformerPlan", name, "the first weight")
-    if np.shape(x) != shape:
-        raise ValueError(f"TransformerPlan: {name} must be {shape}, not {np.shape(x)}")
-    cdef char *to = <char*>weights.plan.weights + weights.used
-    copy = cnp.PyArray_SimpleNewFromData(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), weights.typenum, to)
-    copy[...] = x
-    weights.used += padded(x)
-    return to
-
-
-cdef int set_norm(Weights *weights, Norm *norm, tuple arrays, str name) except -1:
-    norm.weight = add(weights, arrays[0], (weights.plan.d,), f"{name}.weight")
-    norm.bias = add(weights, arrays[1], (weights.plan.d,), f"{name}.bias")
-    return 0
-
-
-cdef int set_dense(Weights *weights, Dense *layer, tuple arrays, int64_t n_in, int64_t n_out, int activation, str name) except -1:
-    cdef cnp.ndarray x = real_like(arrays[0], weights.typenum, "TransformerPlan", name, "the first weight")
-    cdef void *to = <char*>weights.plan.weights + weights.used
-    if np.shape(x) != (n_in, n_out):
-        raise ValueError(f"TransformerPlan: {name}.weight must be {(n_in, n_out)}, not {np.shape(x)}")
-    layer.n_in, layer.n_out, layer.activation, layer.w = n_in, n_out, activation, to
-    if weights.typenum == cnp.NPY_FLOAT:
-        pack_whole(n_in, n_out, <float*>cnp.PyArray_DATA(x), stride(x, 0), stride(x, 1), <float*>to)
-    else:
-        pack_whole(n_in, n_out, <double*>cnp.PyArray_DATA(x), stride(x, 0), stride(x, 1), <double*>to)
-    weights.used += packed_bytes(x)
-    layer.bias = add(weights, arrays[1], (n_out,), f"{name}.bias")
-    return 0
-
-
-cdef int64_t packed_bytes(cnp.ndarray w) except -1:
-    if cnp.PyArray_NDIM(w) != 2:
-        raise ValueError(f"TransformerPlan: a weight must be (in, out), not {np.shape(w)}")
-    cdef int64_t k = cnp.PyArray_DIM(w, 0), n = cnp.PyArray_DIM(w, 1)
-    cdef int64_t bytes = packed_size(k, n, <float*>NULL) * 4 if cnp.PyArray_TYPE(w) == cnp.NPY_FLOAT else packed_size(k, n, <double*>NULL) * 8
-    return (bytes + ALIGNED - 1) // ALIGNED * ALIGNED
-
-
-cdef int64_t padded(object array) except -1:
-    return 0 if array is None else (array.nbytes + ALIGNED - 1) // ALIGNED * ALIGNED
 
 
 cdef class TransformerPlan:
@@ -117,7 +57,7 @@ cdef class TransformerPlan:
 
     Attributes
     ----------
-    d_model, n_heads, n_layers, max_len, nbytes : int
+    d_model, n_layers, max_len, nbytes : int
     vocab_size : int
         0 of an encoder.
     dtype : numpy.dtype
@@ -131,8 +71,7 @@ cdef class TransformerPlan:
     def __cinit__(self, blocks, *, n_heads, n_kv_heads, activation, norm_first, rms, causal, rotary, eps, max_len, last=None, embedding=None,
                   scale=1.0, positions=None, head=None):
         cdef Transformer *t
-        cdef Weights weights
-        cdef int64_t i, total = 0, size, wide
+        cdef int64_t total = 0
         cdef int typenum = real_type(blocks[0]["qkv"][0], "TransformerPlan", "qkv.weight"), act = activation_code(activation, "TransformerPlan")
         if embedding is not None and head is None:
             head = embedding.T
@@ -151,41 +90,16 @@ cdef class TransformerPlan:
         t.norm_first, t.rms, t.causal, t.eps, t.scale = norm_first, rms, causal, eps, scale
         if t.d < 1 or t.heads < 1 or t.kv_heads < 1 or t.d % t.heads or t.heads % t.kv_heads or max_len < 1:
             raise ValueError(f"TransformerPlan: {n_heads} heads, {n_kv_heads} of keys, of {t.d} columns and {max_len} positions make no sense")
-        size = t.d // t.heads
-        wide = t.d + 2 * t.kv_heads * size
         t.table_positions = max_len + MOST_ROWS if rotary else 0     # what a row does not bring may stand behind its end
         for array in arrays:
             total += padded(array)
         for array in matrices:
             total += packed_bytes(array)
-        t.nbytes = total + t.table_positions * size * (t.bits // 8)
+        t.nbytes = total + t.table_positions * (t.d // t.heads) * (t.bits // 8)
         t.weights, t.blocks = take(t.nbytes), <Block*>calloc(t.layers, sizeof(Block))
         if t.weights is NULL or t.blocks is NULL:
             raise MemoryError(f"TransformerPlan: no memory for {t.nbytes} bytes")
-        weights.plan, weights.used, weights.typenum = t, 0, typenum
-        for i in range(t.layers):
-            block = blocks[i]
-            set_norm(&weights, &t.blocks[i].norm1, block["norm1"], "norm1")
-            set_dense(&weights, &t.blocks[i].qkv, block["qkv"], t.d, wide, 0, "qkv")
-            set_dense(&weights, &t.blocks[i].out, block["out"], t.d, t.d, 0, "out")
-            set_norm(&weights, &t.blocks[i].norm2, block["norm2"], "norm2")
-            set_dense(&weights, &t.blocks[i].up, block["up"], t.d, t.d_ff, act, "up")
-            set_dense(&weights, &t.blocks[i].down, block["down"], t.d_ff, t.d, 0, "down")
-        if last is not None:
-            t.has_last = True
-            set_norm(&weights, &t.last, last, "norm")
-        t.n_in = t.n_out = t.d
-        if embedding is not None:
-            t.vocabulary = t.n_out = len(embedding)
-            t.embedding = add(&weights, embedding, (t.vocabulary, t.d), "embedding")
-            t.positions = add(&weights, positions, (t.max_len, t.d), "positions")
-            set_dense(&weights, &t.head, (head, None), t.d, t.vocabulary, 0, "head")
-        if rotary:
-            t.table = <char*>t.weights + weights.used
-            if typenum == cnp.NPY_FLOAT:
-                rotary_table_f32(t.table_positions, size, 10000.0, <float*>t.table)
-            else:
-                rotary_table_f64(t.table_positions, size, 10000.0, <double*>t.table)
+        fill(t, typenum, act, list(blocks), last, embedding, positions, head)
 
     def __dealloc__(self):
         if self.record is not NULL:
@@ -194,10 +108,6 @@ cdef class TransformerPlan:
     @property
     def d_model(self):
         return self.record.d
-
-    @property
-    def n_heads(self):
-        return self.record.heads
 
     @property
     def n_layers(self):
