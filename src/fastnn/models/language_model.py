@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels, nn
 from ..nn import init
+from ..nn.freeze_transformer import freeze_transformer
 from ..nn.linear import Seed, check_count
 from ..nn.parameters import check_dtype
 from ..nn.transformer import stack_shapes
@@ -233,6 +234,30 @@ class TransformerLM(TokenModel):
             x = self.positions(x, cache.start)
         h = self.blocks.step(x, cache.layers, lengths)
         return kernels.matmul(last_of(h, lengths), self._head())
+
+    def freeze(self, max_len: int | None = None) -> kernels.TransformerPlan:  # type: ignore[override]
+        """The model as it is now, for inference alone, with the `step` and `new_cache` of a model.
+
+        Weights are copied. Many threads may run one plan, each with a state of its own, from Python
+        or by its address from C, without the GIL (docs/embedding.md). A step of one sequence takes
+        as long as reading the weights.
+
+        Parameters
+        ----------
+        max_len : int, optional
+            Positions at most; those of the model by default, and no more.
+        """
+        room = self.max_len if max_len is None else check_count("max_len", max_len)
+        if room > self.max_len:
+            raise ValueError(f"freeze: max_len {room} is more than the model's {self.max_len}")
+        return freeze_transformer(
+            self.blocks,
+            room,
+            embedding=self.embedding.weight.data,
+            scale=1.0 if self.embedding.scale is None else self.embedding.scale,
+            positions=None if self.positions is None else self.positions.table[:room],
+            head=None if self.head is None else self.head.weight.data,
+        )
 
     def _hidden(self, x: Ids) -> tuple[Array, Any]:
         self._check_ids(x)
