@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from ..nn.parameters import check_dtype
 from ..nn.transformer import stack_shapes
 from ..nn.transformer_block import prefixed
 from .cache import DecodingCache
+from .decoding import generate, stream
 from .token_loss import add_product, token_loss, token_loss_and_grad
 from .tokens import TokenModel, last_of
 
@@ -258,6 +260,18 @@ class TransformerLM(TokenModel):
             positions=None if self.positions is None else self.positions.table[:room],
             head=None if self.head is None else self.head.weight.data,
         )
+
+    def generate(
+        self, prompts: Any, max_new_tokens: int, **options: Any
+    ) -> list[NDArray[np.int64]]:
+        """New tokens behind each prompt: see `models.generate`, which has the options."""
+        return generate(self, prompts, max_new_tokens, **options)
+
+    def stream(
+        self, prompt: Any, max_new_tokens: int | None = None, **options: Any
+    ) -> Iterator[int]:
+        """New tokens one by one: see `models.stream`, which has the options."""
+        return stream(self, prompt, max_new_tokens, **options)
 
     def _hidden(self, x: Ids) -> tuple[Array, Any]:
         self._check_ids(x)
