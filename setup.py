@@ -40,6 +40,8 @@ FLAGS = [
     "-fvisibility=hidden",
     "-fno-asynchronous-unwind-tables",  # a tenth of the size; nothing unwinds through C
 ]
+if sys.platform == "linux":
+    FLAGS += ["-fno-plt"]
 FLAGS += ["-g"] if DEBUG else ["-g0"]
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 ISA_FLAGS = {"baseline": []}
@@ -65,9 +67,11 @@ def jobs():
 # loses 0.3 MB; what runs for every tile, row or call of a small product is compiled for speed.
 FACE_SIZE, BODY_SIZE = "-Os", "-O2"
 FACES = {
+    "_shared",
     "additive",
     "attention_arrays",
     "cross_entropy",
+    "dispatch",
     "dropout",
     "embedding",
     "linear",
@@ -76,6 +80,9 @@ FACES = {
     "packed",
     "plan",
     "prelu",
+    "rotary",
+    "transformer_plan",
+    "transformer_weights",
     "update",
     "_capi",
 }
@@ -172,7 +179,10 @@ class BuildExt(build_ext):
         return True
 
 
-extensions = [
+# What Cython puts into every module (function objects, import of C functions, ...) stands once, in a module of its own: a tenth of the wheel.
+SHARED = "fastnn.kernels._shared"
+extensions = [Extension(SHARED, [f"{KERNELS}/_shared.c"])]
+extensions += [
     Extension(
         f"fastnn.kernels.{name}",
         [f"{KERNELS}/{name}.pyx"],
@@ -187,6 +197,8 @@ setup(
     ext_modules=cythonize(
         extensions,
         include_path=["src"],
+        shared_utility_qualified_name=SHARED,
+        shared_utility_features_disabled=["MemoryView"],
         nthreads=jobs() if jobs() > 1 and sys.platform != "darwin" else 0,
         compiler_directives={
             "language_level": 3,

@@ -14,6 +14,8 @@ from ._version import __version__
 from .kernels import (
     PackedMatrix,
     Plan,
+    PlanState,
+    TransformerPlan,
     add_norm,
     add_norm_backward,
     attention,
@@ -45,6 +47,7 @@ from .kernels import (
     relu_backward,
     rms_norm,
     rms_norm_backward,
+    rotary,
     set_num_threads,
     sigmoid,
     sigmoid_backward,
@@ -60,7 +63,7 @@ from .kernels import (
 )
 
 # Loaded when they are first used, so that `import fastnn` costs little more than NumPy.
-_MODULES = ("capi", "data", "models", "nn", "optim", "plot", "sklearn", "train")
+_MODULES = ("capi", "data", "models", "nn", "optim", "plot", "sklearn", "text", "train")
 _FUNCTIONS = {
     "asarray": "interop",
     "fit": "train",
@@ -74,6 +77,8 @@ _FUNCTIONS = {
 __all__ = [
     "PackedMatrix",
     "Plan",
+    "PlanState",
+    "TransformerPlan",
     "__version__",
     "add_norm",
     "add_norm_backward",
@@ -108,6 +113,7 @@ __all__ = [
     "relu_backward",
     "rms_norm",
     "rms_norm_backward",
+    "rotary",
     "set_num_threads",
     "sigmoid",
     "sigmoid_backward",

@@ -91,11 +91,11 @@ class Function(NamedTuple):
 
 
 def _spell(declared: str) -> str:
-    """A C type as Cython spells it: "const float *" is "float const *". A plan is opaque."""
+    """A C type as Cython spells it: "const float *" is "float const *". Plans, states: opaque."""
     declared = declared.strip()
     const = declared.startswith("const ")
     base, star = re.fullmatch(r"(\w+)\s*(\**)", declared.removeprefix("const ")).groups()  # type: ignore[union-attr]
-    base = "void" if base == "fastnn_plan" else base
+    base = "void" if base in ("fastnn_plan", "fastnn_state") else base
     return base + (" const" if const else "") + (f" {star}" if star else "")
 
 

@@ -238,9 +238,72 @@ static PyObject *run_kept(PyObject *module, PyObject *args) {
     return Py_BuildValue("iiN", status, bits, result);
 }
 
+#if FASTNN_API_VERSION >= 2 /* test_callers.py compiles this with an older header too */
+/* Greedy generation by a shared plan of a language model, each thread with a state of its own. */
+struct writer {
+    const fastnn_plan *plan;
+    int64_t vocabulary, tokens;
+    int rounds, status;
+    int64_t *ids; /* what was written */
+};
+
+static void *write_tokens(void *argument) {
+    struct writer *w = argument;
+    const int before = fastnn_set_thread_limit(1);
+    fastnn_state *state = fastnn_plan_new_state(w->plan, 1, w->tokens);
+    float *logits = malloc(sizeof *logits * w->vocabulary);
+    w->status = state && logits ? FASTNN_OK : FASTNN_NO_MEMORY;
+    for (int round = 0; round < w->rounds && !w->status; round++) {
+        fastnn_state_truncate(state, 0);
+        int64_t id = 1;
+        for (int64_t t = 0; t < w->tokens && !w->status; t++) {
+            w->status = fastnn_plan_step(w->plan, state, &id, 1, NULL, logits);
+            int64_t best = 0;
+            for (int64_t i = 1; i < w->vocabulary; i++) best = logits[i] > logits[best] ? i : best;
+            w->ids[t] = id = best;
+        }
+    }
+    free(logits);
+    fastnn_state_release(state);
+    fastnn_set_thread_limit(before);
+    return NULL;
+}
+
+/* generate(plan, threads, tokens, rounds) -> (worst status, [the tokens of each thread]). */
+static PyObject *generate(PyObject *module, PyObject *args) {
+    (void)module;
+    PyObject *object, *written;
+    int threads, tokens, rounds, status = 0;
+    struct writer w[64];
+    pthread_t ids[64];
+    int64_t n_in;
+    if (!PyArg_ParseTuple(args, "Oiii", &object, &threads, &tokens, &rounds)) return NULL;
+    w[0] = (struct writer){.plan = fastnn_plan_from_object(object), .tokens = tokens, .rounds = rounds};
+    int64_t *all = calloc((size_t)threads * tokens, sizeof *all);
+    if (!w[0].plan || !all) return NULL;
+    fastnn_plan_info(w[0].plan, NULL, &n_in, &w[0].vocabulary);
+    Py_BEGIN_ALLOW_THREADS;
+    for (int i = 0; i < threads; i++) {
+        if (i > 0) w[i] = w[0];
+        w[i].ids = all + (int64_t)i * tokens;
+    }
+    for (int i = 0; i < threads; i++) pthread_create(&ids[i], NULL, write_tokens, &w[i]);
+    for (int i = 0; i < threads; i++) pthread_join(ids[i], NULL);
+    Py_END_ALLOW_THREADS;
+    written = PyList_New((Py_ssize_t)threads * tokens);
+    for (int64_t i = 0; i < (int64_t)threads * tokens; i++) PyList_SET_ITEM(written, i, PyLong_FromLongLong(all[i]));
+    for (int i = 0; i < threads; i++) status = w[i].status > status ? w[i].status : status;
+    free(all);
+    return Py_BuildValue("iN", status, written);
+}
+#define LATEST state_truncate
+#else
+#define LATEST plan_filter
+#endif
+
 static PyObject *has(PyObject *module, PyObject *args) {
     (void)module, (void)args;
-    return Py_BuildValue("ii", FASTNN_HAS(strerror), FASTNN_HAS(plan_filter));
+    return Py_BuildValue("ii", FASTNN_HAS(strerror), FASTNN_HAS(LATEST));
 }
 
 static PyMethodDef methods[] = {{"about", about, METH_NOARGS, NULL},
@@ -250,6 +313,9 @@ static PyMethodDef methods[] = {{"about", about, METH_NOARGS, NULL},
                                 {"thread_limit", thread_limit, METH_O, NULL},
                                 {"keep", keep, METH_O, NULL},
                                 {"run_kept", run_kept, METH_NOARGS, NULL},
+#if FASTNN_API_VERSION >= 2
+                                {"generate", generate, METH_VARARGS, NULL},
+#endif
                                 {"has", has, METH_NOARGS, NULL},
                                 {NULL, NULL, 0, NULL}};
 

@@ -95,6 +95,41 @@ def test_layers_of_all_kinds(real, rng):
     close(y.sum(axis=-1), np.ones(20), real)
 
 
+def varied(model, rng):
+    """The model with all parameters drawn anew, so that none is 0 or 1."""
+    for p in model.parameters():
+        p.data[...] = rng.normal(0.5, 0.5, p.data.shape)
+    return model
+
+
+@pytest.mark.parametrize("real", [np.float32, np.float64])
+@pytest.mark.parametrize("rows", [1, 3, 100, 1000])
+def test_norms_slopes_and_residual_branches(real, rows, rng):
+    kind = {"dtype": real}
+    inner = nn.Sequential(
+        nn.LayerNorm(8, **kind), nn.Linear(8, 8, activation="relu", rng=2, **kind)
+    )
+    model = nn.Sequential(
+        nn.Residual(nn.Sequential(nn.RMSNorm(8, **kind), nn.Residual(inner), nn.Softplus())),
+        nn.PReLU(8, **kind),
+        nn.Dropout(0.5, rng=0),
+        nn.Linear(8, 30, rng=0, **kind),
+        nn.LeakyReLU(0.1),
+        nn.PReLU(**kind),
+        nn.Linear(30, 5, rng=1, **kind),
+        nn.LayerNorm(5, affine=False, **kind),
+        nn.Softplus(),
+        nn.LogSoftmax(),
+    )
+    x = rng.standard_normal((rows, 8)).astype(real)
+    plan = varied(model, rng).freeze(64)
+    want = plan(x)
+    np.testing.assert_allclose(want, model(x), rtol=0, atol=2e-5 if real == np.float32 else 1e-13)
+    for threads in (2, 3, 8):
+        with fastnn.num_threads(threads):
+            assert (plan(x) == want).all()
+
+
 def test_shapes_strides_and_outputs(real, rng):
     model = nn.MLP((4, 7, 3), dtype=real, rng=0)
     plan = model.freeze()
@@ -193,11 +228,15 @@ def test_what_cannot_be_frozen():
             return x
 
     linear = nn.Linear(2, 2, rng=0)
-    for model in (nn.Residual(linear), Own(linear), nn.Sequential(linear, nn.Residual(linear))):
-        with pytest.raises(TypeError, match=r"(Residual|Own) has no place in a plan; Linear"):
+    for model in (Own(linear), nn.Sequential(linear, nn.Residual(Own(linear)))):
+        with pytest.raises(TypeError, match="Own has no place in a plan; Linear"):
             model.freeze()
-    with pytest.raises(ValueError, match="first step must be a layer"):
-        nn.Sequential(nn.ReLU(), linear).freeze()
+    with pytest.raises(ValueError, match="no step is a layer with weights"):
+        nn.Sequential(nn.ReLU(), nn.LayerNorm(3)).freeze()
+    with pytest.raises(ValueError, match="3 columns come out of a residual branch that 2 go into"):
+        nn.Sequential(linear, nn.Residual(nn.Linear(2, 3, rng=0))).freeze()
+    with pytest.raises(ValueError, match=r"weight must have the shape \(2,\)"):
+        nn.Sequential(linear, nn.LayerNorm(3)).freeze()
     with pytest.raises(ValueError, match=r"step 1 must be \(2, out\)"):
         nn.Sequential(linear, nn.Linear(3, 2, rng=0)).freeze()
     with pytest.raises(ValueError, match="batch_max must be at least 1"):
@@ -208,8 +247,17 @@ def test_what_cannot_be_frozen():
 
 def test_steps_that_do_not_fit():
     w, b = np.ones((2, 3), np.float32), np.zeros(3, np.float32)
-    with pytest.raises(ValueError, match="first step"):
+    with pytest.raises(ValueError, match="no step"):
         Plan([])
+    for steps, words in (
+        ([(w, b, None), ("add",)], "an add without"),
+        ([("keep",), (w, b, None)], "a keep without"),
+        ([(w, b, None), *[("keep",)] * 17], "more than 16"),
+        ([(w, b, None), ("layer_norm", None, None, 0.0)], "eps"),
+        ([(w, b, None), ("prelu", b[:2])], "slopes must have the shape"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            Plan(steps)
     with pytest.raises(ValueError, match=r"b must have the shape \(3,\)"):
         Plan([(w, b[:2], None)])
     with pytest.raises(TypeError, match="b is of float64"):

@@ -27,7 +27,7 @@
 
 /* The ABI is what the table means; code compiled for another one does not run. The API counts additions to its end. */
 #define FASTNN_ABI_VERSION 1
-#define FASTNN_API_VERSION 1
+#define FASTNN_API_VERSION 2
 
 /* The API that the code including this needs; lower it to run with an older fastnn too, and ask FASTNN_HAS for what came later. */
 #ifndef FASTNN_API_NEEDED
@@ -42,7 +42,7 @@ enum {
     FASTNN_OK = 0,
     FASTNN_NO_MEMORY = 1,
     FASTNN_BAD_ARGUMENT = 2, /* a negative size, a missing pointer, an unknown code, a label that is no column, an overlap */
-    FASTNN_WRONG_TYPE = 3    /* a plan of the other real type */
+    FASTNN_WRONG_TYPE = 3    /* a plan of the other real type, or of another kind */
 };
 
 /* Activations. GELU is the exact form with erf, GELU_TANH its approximation. */
@@ -65,6 +65,8 @@ enum { FASTNN_NO_MASK = 0, FASTNN_BOOLEAN_MASK = 1, FASTNN_ADDITIVE_MASK = 2 };
 
 /* A frozen model; see plan_run_f32. */
 typedef struct fastnn_plan fastnn_plan;
+/* What a frozen language model has read so far; see plan_step_f32. */
+typedef struct fastnn_state fastnn_state;
 
 typedef struct fastnn_api {
     uint32_t abi_version;
@@ -269,6 +271,35 @@ typedef struct fastnn_api {
     double (*plan_integrand)(int n, double *x, void *plan);
     /* The same as scipy.ndimage.generic_filter takes a function of a window; 0 on error, otherwise 1. */
     int (*plan_filter)(double *window, intptr_t n, double *result, void *plan);
+
+    /* ---- API 2 ---- */
+
+    /* The table (positions x d, d even) for rotary: for each position p d/2 cosines of p base^(-2i/d), then d/2 sines. */
+    int (*rotary_table_f32)(int64_t positions, int64_t d, double base, float *table);
+    int (*rotary_table_f64)(int64_t positions, int64_t d, double base, double *table);
+    /* Rotary position embedding: pairs (x_i, x_(i+d/2)) turned by the angles of their position; inverse turns back, which is backward. sizes is batch, heads,
+     * positions, d; strides go along batch, head and position, last axes are contiguous. starts, with a stride that may be 0, has the first position of each
+     * row of the batch; NULL: 0. The table has to reach that far. y may be x with the same strides. */
+    int (*rotary_f32)(const int64_t *sizes, const float *x, const int64_t *x_strides, const float *table, int64_t positions, const int64_t *starts,
+                      int64_t starts_stride, int inverse, float *y, const int64_t *y_strides);
+    int (*rotary_f64)(const int64_t *sizes, const double *x, const int64_t *x_strides, const double *table, int64_t positions, const int64_t *starts,
+                      int64_t starts_stride, int inverse, double *y, const int64_t *y_strides);
+
+    /* One step of a frozen language model, TransformerLM.freeze() in Python: ids (batch x n) join the state, row b bringing its first lengths[b], 1..n
+     * (NULL: all n); logits (batch x vocabulary) are for what comes after each row's last. Any number of threads may run one plan, each with states of
+     * its own. An id that is none, or no room, is FASTNN_BAD_ARGUMENT. After an error the state is as before. */
+    int (*plan_step_f32)(const fastnn_plan *plan, fastnn_state *state, const int64_t *ids, int64_t n, const int64_t *lengths, float *logits);
+    int (*plan_step_f64)(const fastnn_plan *plan, fastnn_state *state, const int64_t *ids, int64_t n, const int64_t *lengths, double *logits);
+    /* y = a frozen encoder, TransformerEncoder.freeze() in Python, on x (batch x n x d), both C-ordered; y may be x. lengths[b], 0..n, says how many positions of
+     * row b may be attended to, the first so many; NULL: all. */
+    int (*plan_encode_f32)(const fastnn_plan *plan, const float *x, int64_t batch, int64_t n, const int64_t *lengths, float *y);
+    int (*plan_encode_f64)(const fastnn_plan *plan, const double *x, int64_t batch, int64_t n, const int64_t *lengths, double *y);
+    /* An empty state for `batch` sequences of at most max_len positions, which keeps the plan alive; to be released. NULL where the plan is no language
+     * model's, max_len is more than the plan's, or there is no memory. */
+    fastnn_state *(*plan_new_state)(const fastnn_plan *plan, int64_t batch, int64_t max_len);
+    int (*state_release)(fastnn_state *state);
+    /* Forget all but the first `length` positions of each sequence. */
+    int (*state_truncate)(fastnn_state *state, int64_t length);
 } fastnn_api;
 
 /* The table. One for each file that includes this, or one for all files of a library: #define FASTNN_UNIQUE_SYMBOL to a name of yours in all of them, and
@@ -366,8 +397,21 @@ const fastnn_api *fastnn_table = NULL;
 #define fastnn_plan_release fastnn_table->plan_release
 #define fastnn_plan_integrand fastnn_table->plan_integrand
 #define fastnn_plan_filter fastnn_table->plan_filter
+#define fastnn_rotary_table_f32 fastnn_table->rotary_table_f32
+#define fastnn_rotary_table_f64 fastnn_table->rotary_table_f64
+#define fastnn_rotary_f32 fastnn_table->rotary_f32
+#define fastnn_rotary_f64 fastnn_table->rotary_f64
+#define fastnn_plan_step_f32 fastnn_table->plan_step_f32
+#define fastnn_plan_step_f64 fastnn_table->plan_step_f64
+#define fastnn_plan_encode_f32 fastnn_table->plan_encode_f32
+#define fastnn_plan_encode_f64 fastnn_table->plan_encode_f64
+#define fastnn_plan_new_state fastnn_table->plan_new_state
+#define fastnn_state_release fastnn_table->state_release
+#define fastnn_state_truncate fastnn_table->state_truncate
 /* Models are float32 unless they were made otherwise. */
 #define fastnn_plan_run fastnn_plan_run_f32
+#define fastnn_plan_step fastnn_plan_step_f32
+#define fastnn_plan_encode fastnn_plan_encode_f32
 
 #if defined(Py_PYTHON_H) && !defined(FASTNN_NO_IMPORT)
 

@@ -36,9 +36,11 @@ from .packed import PackedMatrix, pack
 from .plan import Plan
 from .pooling import attention_pooling, attention_pooling_backward
 from .prelu import leaky_relu, leaky_relu_backward, prelu, prelu_backward
+from .rotary import rotary
 from .softmax_arrays import log_softmax, log_softmax_backward, softmax, softmax_backward
 from .stack import DenseStack
 from .threads import get_num_threads, num_threads, set_num_threads, thread_info
+from .transformer_plan import PlanState, TransformerPlan
 from .update import (
     adagrad_update,
     adam_update,
@@ -53,6 +55,8 @@ __all__ = [
     "DenseStack",
     "PackedMatrix",
     "Plan",
+    "PlanState",
+    "TransformerPlan",
     "adagrad_update",
     "adam_update",
     "adamw_update",
@@ -98,6 +102,7 @@ __all__ = [
     "rms_norm",
     "rms_norm_backward",
     "rmsprop_update",
+    "rotary",
     "scale",
     "set_num_threads",
     "sgd_update",

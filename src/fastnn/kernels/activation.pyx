@@ -33,7 +33,7 @@ cdef int activation_code(object activation, str op) except -1:
     if activation is None:
         return FASTNN_ACT_NONE
     if not isinstance(activation, str) or activation not in _CODES:
-        names = ", ".join(repr(name) for name in _CODES)
+        names = ", ".join(map(repr, _CODES))
         raise ValueError(f"{op}: activation must be one of {names}, not {activation!r}")
     return _CODES[activation]
 

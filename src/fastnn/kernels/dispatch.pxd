@@ -383,3 +383,12 @@ cdef inline void update_run(int64_t n, real *p, const real *g, real *m, real *v,
         leaves_f32.update(n, p, g, m, v, c, step)
     else:
         leaves_f64.update(n, p, g, m, v, c, step)
+
+
+# rotary.h
+
+cdef inline void rotary_rows(int64_t rows, int64_t half, const real *x, int64_t ldx, const real *table, int inverse, real *y, int64_t ldy) noexcept nogil:
+    if real is float:
+        leaves_f32.rotary(rows, half, x, ldx, table, inverse, y, ldy)
+    else:
+        leaves_f64.rotary(rows, half, x, ldx, table, inverse, y, ldy)

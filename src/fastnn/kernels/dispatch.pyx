@@ -16,11 +16,11 @@ cdef extern from "dispatch.h":
 
 
 def _compiled():
-    return tuple(fastnn_isas[i].name.decode() for i in range(FASTNN_ISA_COUNT))
+    return tuple([fastnn_isas[i].name.decode() for i in range(FASTNN_ISA_COUNT)])
 
 
 def _found():
-    return tuple(fastnn_isas[i].name.decode() for i in range(FASTNN_ISA_COUNT) if fastnn_isas[i].cpu_has())
+    return tuple([fastnn_isas[i].name.decode() for i in range(FASTNN_ISA_COUNT) if fastnn_isas[i].cpu_has()])
 
 
 def _choose(str cap):

@@ -97,6 +97,7 @@ cdef extern from "leaves.h" nogil:
         double (*cross_entropy_soft)(int64_t, const float*, const float*, int64_t, const float*, double, double, double, float*) noexcept nogil
         double (*loss)(int, int64_t, const float*, const float*, const float*, const float*, float, float, float*, float*, int) noexcept nogil
         void (*update)(int64_t, float*, const float*, float*, float*, float*, const fastnn_step*) noexcept nogil
+        void (*rotary)(int64_t, int64_t, const float*, int64_t, const float*, int, float*, int64_t) noexcept nogil
 
     struct fastnn_leaves_f64:
         int64_t lanes, mr, nr, tall, dot_tile, dot_rows, dot_columns
@@ -155,3 +156,4 @@ cdef extern from "leaves.h" nogil:
         double (*cross_entropy_soft)(int64_t, const double*, const double*, int64_t, const double*, double, double, double, double*) noexcept nogil
         double (*loss)(int, int64_t, const double*, const double*, const double*, const double*, double, double, double*, double*, int) noexcept nogil
         void (*update)(int64_t, double*, const double*, double*, double*, double*, const fastnn_step*) noexcept nogil
+        void (*rotary)(int64_t, int64_t, const double*, int64_t, const double*, int, double*, int64_t) noexcept nogil

@@ -77,7 +77,7 @@ def empty(shape, dtype=np.float32):
     kind = np.dtype(dtype)
     if kind not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise TypeError(f"empty: dtype must be float32 or float64, not {kind}")
-    if len(sizes) > 32 or any(d < 0 for d in sizes):
+    if len(sizes) > 32 or min(sizes, default=0) < 0:
         raise ValueError(f"empty: {sizes} is not the shape of an array")
     total = kind.itemsize
     for d in sizes:

@@ -12,18 +12,20 @@ from .arrays cimport check_overlap, check_status, is_output, real_like, real_typ
 from .dispatch cimport real, tile_rows
 from .gemm_loops cimport Blocks, Product, ceil_div, choose_blocks, pack_whole, packed_size
 from .memory cimport new_array, take
-from .plan_run cimport FEW_ROWS, SOFTMAX, STACK, STRIP, Layer, Record, describe, plan_release, plan_retain, run
+from .plan_run cimport (ADD, FEW_ROWS, KEEP, LAYER_NORM, LOG_SOFTMAX, PRELU, RMS_NORM, SOFTMAX, STACK, STRIP, Layer, Record, describe, plan_release,
+                        plan_retain, run)
 
 cnp.import_array()
 
 cdef enum:
     KEEP_GIL = 100_000      # flops below which the GIL is kept, as in matmul.pyx
+    MOST_KEPT = 16          # residual branches in one another
 
 
 cdef int add_weights(Record *p, Layer *layer, object w, object b) except -1:
     """Pack w, copy b."""
     cdef int typenum = cnp.NPY_FLOAT if p.bits == 32 else cnp.NPY_DOUBLE
-    cdef cnp.ndarray x = real_like(w, typenum, "Plan", "w", "the first w"), row
+    cdef cnp.ndarray x = real_like(w, typenum, "Plan", "w", "the first w")
     cdef int64_t k = layer.n_in, n = layer.n_out, rs = stride(x, 0), cs = stride(x, 1), size = p.bits // 8
     cdef int64_t packed = (packed_size(k, n, <float*>NULL) if p.bits == 32 else packed_size(k, n, <double*>NULL)) * size
     layer.w = take(packed)
@@ -35,17 +37,64 @@ cdef int add_weights(Record *p, Layer *layer, object w, object b) except -1:
         pack_whole(k, n, <double*>cnp.PyArray_DATA(x), rs, cs, <double*>layer.w)
     p.nbytes += packed
     p.work += 2.0 * k * n
-    if b is None:
-        return 0
-    row = cnp.PyArray_GETCONTIGUOUS(real_like(b, typenum, "Plan", "b", "the first w"))
-    if np.shape(row) != (n,):
-        raise ValueError(f"Plan: b must have the shape ({n},), not {np.shape(row)}")
-    layer.bias = calloc(n, size)
-    if layer.bias is NULL:
-        raise MemoryError(f"Plan: no memory for {n * size} bytes")
-    memcpy(layer.bias, cnp.PyArray_DATA(row), n * size)
-    p.nbytes += n * size
+    layer.bias = copied(p, b, n, "b")
     return 0
+
+
+cdef void *copied(Record *p, object values, int64_t n, str name) except? NULL:
+    """A copy of n values; NULL for None."""
+    cdef int64_t bytes = n * (p.bits // 8)
+    cdef cnp.ndarray row
+    cdef void *copy
+    if values is None:
+        return NULL
+    row = cnp.PyArray_GETCONTIGUOUS(real_like(values, cnp.NPY_FLOAT if p.bits == 32 else cnp.NPY_DOUBLE, "Plan", name, "the first w"))
+    if np.shape(row) != (n,):
+        raise ValueError(f"Plan: {name} must have the shape ({n},), not {np.shape(row)}")
+    copy = calloc(max(n, <int64_t>1), p.bits // 8)
+    if copy is NULL:
+        raise MemoryError(f"Plan: no memory for {bytes} bytes")
+    memcpy(copy, cnp.PyArray_DATA(row), bytes)
+    p.nbytes += bytes
+    return copy
+
+
+cdef int add_named(Record *p, Layer *layer, tuple step, int64_t *depth) except -1:
+    """A step without a product: its name, and what it needs."""
+    cdef str name = step[0]
+    if name in ("layer_norm", "rms_norm"):
+        layer.kind = LAYER_NORM if name == "layer_norm" else RMS_NORM
+        layer.weight, layer.bias, layer.eps = copied(p, step[1], layer.n_in, "weight"), copied(p, step[2], layer.n_in, "bias"), step[3]
+        if not layer.eps > 0:
+            raise ValueError(f"Plan: eps must be above 0, not {layer.eps}")
+    elif name == "prelu":
+        slopes = np.full(1, step[1], np.float32 if p.bits == 32 else np.float64) if isinstance(step[1], float) else step[1]
+        layer.kind, layer.shared = PRELU, np.shape(slopes) == (1,)
+        layer.weight = copied(p, slopes, 1 if layer.shared else layer.n_in, "slopes")
+    elif name == "keep":
+        layer.kind, layer.slot = KEEP, depth[0]
+        depth[0] += 1
+        p.slots = max(p.slots, depth[0])
+    elif name == "add":
+        depth[0] -= 1
+        if depth[0] < 0:
+            raise ValueError("Plan: an add without a keep before it")
+        layer.kind, layer.slot = ADD, depth[0]
+    elif name == "softmax" or name == "log_softmax":
+        layer.kind = SOFTMAX if name == "softmax" else LOG_SOFTMAX
+    else:
+        layer.kind = activation_code(name, "Plan")
+    return 0
+
+
+cdef int64_t first_width(steps) except -1:
+    """Columns that go into the first step that says how many."""
+    for step in steps:
+        if not isinstance(step[0], str):
+            if np.ndim(step[0]) != 2:
+                raise ValueError(f"Plan: w of the first step must be (in, out) and not empty, not {np.shape(step[0])}")
+            return np.shape(step[0])[0]
+    raise ValueError("Plan: no step is a layer with weights")
 
 
 cdef int64_t packing_of(const Layer *layer, int64_t strip, const real *t) noexcept nogil:
@@ -67,11 +116,11 @@ cdef int lay_out(Record *p, int64_t batch_max) except -1:
             p.packing = max(p.packing, need)
         if i < p.count - 1:
             p.hidden = max(p.hidden, p.layers[i].n_out)
-    cdef int64_t fit = STACK // (2 * p.hidden * size) if p.hidden > 0 else p.strip
+    cdef int64_t strips = 2 + p.slots, fit = STACK // (strips * p.hidden * size) if p.hidden > 0 else p.strip
     if p.packing == 0 and fit >= min(p.strip, <int64_t>FEW_ROWS):
         p.strip = min(p.strip, fit)
         return 0
-    p.workspace = (2 * p.strip * p.hidden + p.packing) * size
+    p.workspace = (strips * p.strip * p.hidden + p.packing) * size
     p.workspaces[0] = take(p.workspace)
     if p.workspaces[0] is NULL:
         raise MemoryError(f"Plan: no memory for {p.workspace} bytes")
@@ -83,13 +132,14 @@ cdef void release_capsule(object capsule) noexcept:
 
 
 cdef class Plan:
-    """Dense layers, activations and softmax in a row, frozen: ``model.freeze()`` makes one.
+    """Dense layers and what stands between them, frozen: ``model.freeze()`` makes one.
 
     Parameters
     ----------
     steps : sequence of tuples
-        ``(w, b, activation)``, a layer act(x w + b) with w (in, out), b (out,) or None and the name of an activation or None; ``(activation,)``; or
-        ``("softmax",)``. The first has a w. Weights are copied.
+        ``(w, b, activation)``, a layer act(x w + b) with w (in, out), b (out,) or None and the name of an activation or None; ``(name,)`` of an activation,
+        "softmax" or "log_softmax"; ``("layer_norm", weight, bias, eps)`` and ``("rms_norm", weight, None, eps)``, with arrays or None;
+        ``("prelu", slopes)``, slopes (columns,), (1,) or a float; and ``("keep",)`` ... ``("add",)`` around a residual branch. Weights are copied.
     batch_max : int
         Rows that a call brings at most, as a rule: work space is laid out for them. More are taken in parts.
 
@@ -109,7 +159,7 @@ cdef class Plan:
     TypeError
         If an array is not of float32 or float64, or the types differ.
     ValueError
-        If there is no step, the first has no w, shapes do not fit, an activation is unknown, or batch_max is below 1.
+        If no step has a w, shapes do not fit, an activation is unknown, or batch_max is below 1.
     """
     cdef Record *record
     cdef readonly int64_t batch_max
@@ -117,11 +167,10 @@ cdef class Plan:
     def __cinit__(self, steps, int64_t batch_max=1024):
         cdef Record *p
         cdef Layer *layer
-        cdef int64_t width = -1
+        cdef int64_t width = first_width(steps), depth = 0
+        cdef int64_t[MOST_KEPT] kept
         if batch_max < 1:
             raise ValueError(f"Plan: batch_max must be at least 1, not {batch_max}")
-        if not steps or len(steps[0]) == 1:
-            raise ValueError("Plan: the first step must be a layer with weights")
         self.batch_max = batch_max
         self.record = p = <Record*>calloc(1, sizeof(Record))
         if p is not NULL:
@@ -129,21 +178,28 @@ cdef class Plan:
         if p is NULL or p.layers is NULL:
             raise MemoryError("Plan: no memory")
         p.holders = 1
-        p.bits = 32 if real_type(steps[0][0], "Plan", "w") == cnp.NPY_FLOAT else 64
+        p.bits = 32 if real_type([step[0] for step in steps if not isinstance(step[0], str)][0], "Plan", "w") == cnp.NPY_FLOAT else 64
         for i, step in enumerate(steps):
             layer = &p.layers[i]
             p.count = i + 1
-            activation = step[len(step) - 1]
-            layer.kind = SOFTMAX if activation == "softmax" and len(step) == 1 else activation_code(activation, "Plan")
-            if len(step) == 1:
-                layer.n_in = layer.n_out = width
+            layer.n_in = layer.n_out = width
+            if isinstance(step[0], str):
+                if depth == MOST_KEPT and step[0] == "keep":
+                    raise ValueError(f"Plan: more than {MOST_KEPT} residual branches in one another")
+                add_named(p, layer, tuple(step), &depth)
+                if layer.kind == KEEP:
+                    kept[layer.slot] = width
+                elif layer.kind == ADD and kept[layer.slot] != width:
+                    raise ValueError(f"Plan: {width} columns come out of a residual branch that {kept[layer.slot]} go into")
                 continue
             if np.ndim(step[0]) != 2 or 0 in np.shape(step[0]) or (i > 0 and np.shape(step[0])[0] != width):
                 wanted = "(in, out)" if i == 0 else f"({width}, out)"
                 raise ValueError(f"Plan: w of step {i} must be {wanted} and not empty, not {np.shape(step[0])}")
-            layer.n_in, layer.n_out = np.shape(step[0])
-            width = layer.n_out
+            layer.kind = activation_code(step[2], "Plan")
+            width = layer.n_out = np.shape(step[0])[1]
             add_weights(p, layer, step[0], step[1])
+        if depth:
+            raise ValueError("Plan: a keep without an add after it")
         p.n_in, p.n_out = p.layers[0].n_in, width
         lay_out(p, batch_max)
 

@@ -24,21 +24,34 @@ cdef enum:
     FEW_ROWS = 16           # rows that are not worth cutting into strips, whatever their work
     STACK = 65_536          # bytes of the stack that a call may take
     WORKSPACES = 64         # that a plan keeps: threads that may run it at once without allocating
-    SOFTMAX = -1            # the code of a step that no activation is
+    # The codes of steps that no activation is.
+    SOFTMAX = -1
+    LOG_SOFTMAX = -2
+    LAYER_NORM = -3
+    RMS_NORM = -4
+    PRELU = -5              # LeakyReLU too: one slope for all columns
+    KEEP = -6               # what goes into a residual branch is put aside
+    ADD = -7                # and added to what comes out
 
 cdef struct Layer:
     int64_t n_in, n_out
-    int kind                # an activation or SOFTMAX
-    void *w                 # what pack_whole of gemm_loops.pxd wrote, or NULL: nothing but the activation
+    int kind                # an activation or one of the codes
+    void *w                 # what pack_whole of gemm_loops.pxd wrote, or NULL: nothing but what `kind` says
     void *bias              # n_out values, or NULL
+    void *weight            # of a norm, n_out values or NULL; slopes, n_out or one
+    bint shared             # one slope
+    double eps
+    int64_t slot            # of KEEP and ADD: where
 
 cdef struct Record:
     int64_t holders
     int bits                # 32 or 64: the real type
-    int count
+    int count               # of the layers; -1: the plan is a Transformer, transformer_run.pxd, and what follows n_out but destroy differs
     int64_t n_in, n_out
+    void (*destroy)(void *plan) noexcept nogil      # of other kinds of plans; NULL here
     int64_t hidden          # columns between layers at most
     int64_t strip           # rows at most
+    int64_t slots           # inputs of residual branches, one in the other, at most
     int64_t packing         # reals that GEMM needs for packing, a strip
     int64_t workspace       # bytes; 0: the stack is enough
     int64_t nbytes          # all in all

@@ -1,4 +1,4 @@
-"""Running a frozen model: dense layers, activations and softmax in a row, y_i = act_i(y_(i-1) W_i + b_i), weights packed once.
+"""Running a frozen model: dense layers y_i = act_i(y_(i-1) W_i + b_i), weights packed once, and norms, activations, softmax and residual sums between them.
 
 Rows go through all layers in strips that stay in the cache, so what is between the layers never reaches memory, and threads share the strips out. A strip's
 rows are fixed by the shape alone, so the bits do not depend on the number of threads. Few rows with much work are divided within each layer instead.
@@ -10,9 +10,10 @@ from cython.parallel cimport parallel
 from libc.math cimport NAN
 from libc.stdint cimport int64_t, intptr_t, uintptr_t
 from libc.stdlib cimport free
+from libc.string cimport memcpy
 
 from .arrays cimport BAD_ARGUMENT, NO_MEMORY, OK, WRONG_TYPE
-from .dispatch cimport activation_block, real, softmax_block
+from .dispatch cimport activation_block, log_softmax_block, norm_block, prelu_block, real, softmax_block
 from .gemm cimport multiply
 from .gemm_loops cimport Blocks, Product, ceil_div, choose_blocks, worker
 from .memory cimport give, take
@@ -33,49 +34,63 @@ cdef void describe(Product *g, const Layer *layer, int64_t rows, const real *x, 
     g[0] = Product(rows, layer.n_out, layer.n_in, x, layer.n_in, 1, layer.w, 0, 0, y, layer.n_out, 1, 1, 0, layer.bias, 1, layer.kind, NULL, True)
 
 
-cdef void without_weights(const Layer *layer, int64_t rows, const real *x, real *y) noexcept nogil:
+cdef void without_product(const Layer *layer, int64_t rows, const real *x, const real *kept, real *y) noexcept nogil:
+    """kept: what ADD adds."""
     cdef int64_t n = layer.n_out
+    cdef int64_t i
     if layer.kind == SOFTMAX:
         softmax_block(rows, n, x, n, y, n, False)
+    elif layer.kind == LOG_SOFTMAX:
+        log_softmax_block(rows, n, x, n, y, n, False)
+    elif layer.kind == LAYER_NORM or layer.kind == RMS_NORM:
+        norm_block(layer.kind == RMS_NORM, rows, n, x, n, layer.eps, <const real*>layer.weight, <const real*>layer.bias, <real*>NULL, y, n, False)
+    elif layer.kind == PRELU:
+        prelu_block(layer.shared, rows, n, x, n, <const real*>layer.weight, y, n, False)
+    elif layer.kind == ADD:
+        for i in range(rows * n):
+            y[i] = x[i] + kept[i]
     else:
         activation_block(layer.kind, rows, n, x, n, y, n, False)
 
 
-cdef void run_strip(const Record *p, int64_t rows, const real *x, real *y, real *scratch) noexcept nogil:
-    """All layers for one strip, by one thread. scratch: two strips of `hidden` columns, taken by turns, and room for packing."""
+cdef real *target_of(const Record *p, int i, const real *x, real *y, real *scratch) noexcept nogil:
+    """Where step i writes: y in the end, else the one of the first two strips of scratch that x does not lie in."""
+    if i == p.count - 1:
+        return y
+    return scratch + p.strip * p.hidden if x == scratch else scratch
+
+
+cdef real *slot_of(const Record *p, const Layer *layer, real *scratch) noexcept nogil:
+    return scratch + (2 + layer.slot) * p.strip * p.hidden
+
+
+cdef int run_layers(const Record *p, int64_t rows, const real *x, real *y, real *scratch, bint alone) noexcept nogil:
+    """All layers: by one thread, for one strip; or, unless alone, for few rows, the threads dividing each product.
+
+    scratch: two strips of `hidden` columns, taken by turns, one for each slot, and room for packing.
+    """
     cdef Product g
     cdef Blocks s
-    cdef Layer *layer
-    cdef real *target
-    cdef int i
-    for i in range(p.count):
-        layer = &p.layers[i]
-        target = y if i == p.count - 1 else scratch + (i % 2) * p.strip * p.hidden
-        if layer.w is NULL:
-            without_weights(layer, rows, x, target)
-        else:
-            describe(&g, layer, rows, x, target)
-            choose_blocks(&g, &s, x)
-            worker(1, 0, &g, &s, scratch + 2 * p.strip * p.hidden)
-        x = target
-
-
-cdef int run_layers(const Record *p, int64_t rows, const real *x, real *y, real *scratch) noexcept nogil:
-    """All layers for few rows, the threads dividing each."""
-    cdef Product g
     cdef Layer *layer
     cdef real *target
     cdef int i, status
     for i in range(p.count):
         layer = &p.layers[i]
-        target = y if i == p.count - 1 else scratch + (i % 2) * p.strip * p.hidden
+        if layer.kind == KEEP:
+            memcpy(slot_of(p, layer, scratch), x, rows * layer.n_out * sizeof(real))
+            continue
+        target = target_of(p, i, x, y, scratch)
         if layer.w is NULL:
-            without_weights(layer, rows, x, target)
+            without_product(layer, rows, x, slot_of(p, layer, scratch), target)
         else:
             describe(&g, layer, rows, x, target)
-            status = multiply(&g, x)
-            if status != OK:
-                return status
+            if alone:
+                choose_blocks(&g, &s, x)
+                worker(1, 0, &g, &s, scratch + (2 + p.slots) * p.strip * p.hidden)
+            else:
+                status = multiply(&g, x)
+                if status != OK:
+                    return status
         x = target
     return OK
 
@@ -98,7 +113,7 @@ cdef void strips_share(int team, int thread, const Record *p, int64_t rows, cons
     share(ceil_div(rows, strip), team, thread, &first, &last)
     for i in range(first, last):
         row = i * strip
-        run_strip(p, min(strip, rows - row), x + row * p.n_in, y + row * p.n_out, scratch)
+        run_layers(p, min(strip, rows - row), x + row * p.n_in, y + row * p.n_out, scratch, True)
 
 
 # Workspaces.
@@ -138,7 +153,7 @@ cdef int run_few(const Record *p, int64_t rows, const real *x, real *y, void *wo
     cdef real *scratch = <real*>workspace
     if scratch is NULL:
         scratch = <real*>((<uintptr_t>stack + 63) // 64 * 64)
-    return run_layers(p, rows, x, y, scratch)
+    return run_layers(p, rows, x, y, scratch, False)
 
 
 cdef int run(const Record *p, const real *x, real *y, int64_t rows) noexcept nogil:
@@ -171,7 +186,7 @@ cdef inline bint overlap(const real *x, int64_t n, const real *y, int64_t m) noe
 cdef int checked_run(const Record *p, const real *x, real *y, int64_t rows) noexcept nogil:
     if p is NULL or rows < 0 or (rows > 0 and (x is NULL or y is NULL)):
         return BAD_ARGUMENT
-    if p.bits != 8 * <int>sizeof(real):
+    if p.bits != 8 * <int>sizeof(real) or p.count < 0:
         return WRONG_TYPE
     if rows > (<int64_t>1 << 58) // max(p.n_in, p.n_out) or overlap(x, rows * p.n_in, y, rows * p.n_out):
         return BAD_ARGUMENT
@@ -215,11 +230,15 @@ cdef int plan_release(const void *plan) noexcept nogil:
         return BAD_ARGUMENT
     if count_holders(&p.holders, -1) > 0:
         return OK
+    if p.destroy is not NULL:
+        p.destroy(p)
+        return OK
     for i in range(WORKSPACES):
         give(p.workspaces[i])
     for i in range(p.count):
         give(p.layers[i].w)
         free(p.layers[i].bias)
+        free(p.layers[i].weight)
     free(p.layers)
     free(p)
     return OK

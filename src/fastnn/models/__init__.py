@@ -1,6 +1,7 @@
 """Whole models of tokens: a language model and an encoder-decoder, trained and decoded."""
 
 from ..nn.config import register
+from .beam import Hypothesis, beam_search
 from .cache import DecodingCache
 from .convert import (
     from_gpt2,
@@ -10,17 +11,22 @@ from .convert import (
     to_gpt2,
     to_torch,
 )
+from .decoding import generate, stream
 from .language_model import TransformerLM, lm_shapes
 from .seq2seq import Seq2SeqTransformer, seq2seq_shapes
 
 __all__ = [
     "DecodingCache",
+    "Hypothesis",
     "Seq2SeqTransformer",
     "TransformerLM",
+    "beam_search",
     "from_gpt2",
     "from_torch_attention",
     "from_torch_decoder",
     "from_torch_encoder",
+    "generate",
+    "stream",
     "to_gpt2",
     "to_torch",
 ]

@@ -26,6 +26,9 @@ class DecodingCache:
     def __init__(self, layers: list[KVCache], memory: Sequence[Memory] | None = None) -> None:
         self.layers = layers
         self.memory = None if memory is None else list(memory)
+        # Which row of the memory it was at first: beams of one sentence share theirs, so changing
+        # places among them, as they do at every step, moves none of it.
+        self._origins = np.arange(len(layers[0].lengths))
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -47,7 +50,8 @@ class DecodingCache:
         rows = np.asarray(rows, np.intp)
         for layer in self.layers:
             layer.select(rows)
-        if self.memory is not None:
+        before, self._origins = self._origins, self._origins[rows]
+        if self.memory is not None and not np.array_equal(before, self._origins):
             self.memory = [
                 (keys[rows], values[rows], None if lengths is None else lengths[rows])
                 for keys, values, lengths in self.memory

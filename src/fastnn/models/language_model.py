@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, Literal
 
@@ -11,11 +12,13 @@ from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels, nn
 from ..nn import init
+from ..nn.freeze_transformer import freeze_transformer
 from ..nn.linear import Seed, check_count
 from ..nn.parameters import check_dtype
 from ..nn.transformer import stack_shapes
 from ..nn.transformer_block import prefixed
 from .cache import DecodingCache
+from .decoding import generate, stream
 from .token_loss import add_product, token_loss, token_loss_and_grad
 from .tokens import TokenModel, last_of
 
@@ -233,6 +236,42 @@ class TransformerLM(TokenModel):
             x = self.positions(x, cache.start)
         h = self.blocks.step(x, cache.layers, lengths)
         return kernels.matmul(last_of(h, lengths), self._head())
+
+    def freeze(self, max_len: int | None = None) -> kernels.TransformerPlan:  # type: ignore[override]
+        """The model as it is now, for inference alone, with the `step` and `new_cache` of a model.
+
+        Weights are copied. Many threads may run one plan, each with a state of its own, from Python
+        or by its address from C, without the GIL (docs/embedding.md). A step of one sequence takes
+        as long as reading the weights.
+
+        Parameters
+        ----------
+        max_len : int, optional
+            Positions at most; those of the model by default, and no more.
+        """
+        room = self.max_len if max_len is None else check_count("max_len", max_len)
+        if room > self.max_len:
+            raise ValueError(f"freeze: max_len {room} is more than the model's {self.max_len}")
+        return freeze_transformer(
+            self.blocks,
+            room,
+            embedding=self.embedding.weight.data,
+            scale=1.0 if self.embedding.scale is None else self.embedding.scale,
+            positions=None if self.positions is None else self.positions.table[:room],
+            head=None if self.head is None else self.head.weight.data,
+        )
+
+    def generate(
+        self, prompts: Any, max_new_tokens: int, **options: Any
+    ) -> list[NDArray[np.int64]]:
+        """New tokens behind each prompt: see `models.generate`, which has the options."""
+        return generate(self, prompts, max_new_tokens, **options)
+
+    def stream(
+        self, prompt: Any, max_new_tokens: int | None = None, **options: Any
+    ) -> Iterator[int]:
+        """New tokens one by one: see `models.stream`, which has the options."""
+        return stream(self, prompt, max_new_tokens, **options)
 
     def _hidden(self, x: Ids) -> tuple[Array, Any]:
         self._check_ids(x)

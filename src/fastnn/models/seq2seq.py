@@ -13,6 +13,7 @@ from ..nn.linear import Seed, check_count
 from ..nn.parameters import check_dtype
 from ..nn.transformer import stack_shapes
 from ..nn.transformer_block import prefixed
+from .beam import Hypothesis, beam_search
 from .cache import DecodingCache
 from .language_model import new_layers
 from .token_loss import add_product, token_loss, token_loss_and_grad
@@ -236,6 +237,31 @@ class Seq2SeqTransformer(TokenModel):
         x = self.positions(self.tgt_embedding(ids), cache.start)
         h = self.decoder.step(x, cache.layers, lengths, cache.memory)
         return kernels.matmul(last_of(h, lengths), self._head())
+
+    def generate(
+        self,
+        src: Ids,
+        src_lengths: Any = None,
+        *,
+        bos: int,
+        eos: int,
+        max_len: int,
+        beams: int = 5,
+        length_penalty: float = 0.75,
+        n_best: int = 1,
+    ) -> list[list[Hypothesis]]:
+        """The best outputs for each row of src by beam search: see `models.beam_search`."""
+        cache = self.new_cache(src, src_lengths, max_len)
+        return beam_search(
+            self,
+            cache,
+            bos=bos,
+            eos=eos,
+            max_len=max_len,
+            beams=beams,
+            length_penalty=length_penalty,
+            n_best=n_best,
+        )
 
     def _hidden(self, src: Ids, tgt: Ids, src_lengths: Any = None) -> tuple[Array, Any]:
         self._check_ids("src", src)

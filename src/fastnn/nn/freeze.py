@@ -6,13 +6,35 @@ from collections.abc import Iterator
 from typing import Any
 
 from .. import kernels
-from .activation import GELU, ReLU, Sigmoid, SiLU, Softmax, Tanh
-from .container import Sequential
+from .activation import (
+    GELU,
+    LeakyReLU,
+    LogSoftmax,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+)
+from .container import Residual, Sequential
 from .dropout import Dropout
 from .linear import Linear, check_count
 from .module import Module
+from .normalization import LayerNorm, RMSNorm
+from .prelu import PReLU
 
-_ACTIVATIONS = {ReLU: "relu", Tanh: "tanh", Sigmoid: "sigmoid", SiLU: "silu", Softmax: "softmax"}
+_NAMED = {
+    ReLU: "relu",
+    Tanh: "tanh",
+    Sigmoid: "sigmoid",
+    SiLU: "silu",
+    Softplus: "softplus",
+    Softmax: "softmax",
+    LogSoftmax: "log_softmax",
+}
+_ACTIVATIONS = {"relu", "gelu", "gelu_tanh", "tanh", "sigmoid", "silu", "softplus"}
+_KNOWN = (Linear, Dropout, GELU, LeakyReLU, PReLU, LayerNorm, RMSNorm, Residual, *_NAMED)
 
 
 def freeze(model: Module, batch_max: int = 1024) -> kernels.Plan:
@@ -25,8 +47,10 @@ def freeze(model: Module, batch_max: int = 1024) -> kernels.Plan:
     Parameters
     ----------
     model : Module
-        Of `Linear`, activations, `Softmax` and `Dropout` (which does nothing), in (nested) `Sequential` containers such as `MLP`;
-        the first of them a `Linear`.
+        Of `Linear`, activations, `LayerNorm`, `RMSNorm`, `Softmax`, `LogSoftmax`, `Residual` and
+        `Dropout` (which does nothing), in (nested) `Sequential` containers such as `MLP`; at least
+        one of them a `Linear`. Transformers have plans of their own: `TransformerEncoder.freeze`,
+        `TransformerLM.freeze`.
     batch_max : int
         Rows that a call brings at most, as a rule: work space is laid out for them. More are taken
         in parts.
@@ -41,7 +65,7 @@ def freeze(model: Module, batch_max: int = 1024) -> kernels.Plan:
     TypeError
         A layer has no place in a plan, or batch_max is no integer.
     ValueError
-        Sizes of layers do not fit, the first layer is no `Linear`, or batch_max is below 1.
+        Sizes of layers do not fit, there is no `Linear`, or batch_max is below 1.
     """
     return kernels.Plan(_merged(_steps(model)), check_count("batch_max", batch_max))
 
@@ -57,14 +81,21 @@ def _steps(model: Module) -> Iterator[tuple[Any, ...]]:
         yield model.weight.data, bias, model.activation
     elif isinstance(model, GELU) and kind is GELU:
         yield ("gelu" if model.approximate is None else "gelu_tanh",)
-    elif kind in _ACTIVATIONS:
-        yield (_ACTIVATIONS[kind],)
-    elif kind is Dropout:
-        return
-    else:
-        known = ", ".join(
-            ["Linear", "Dropout", "GELU", *(layer.__name__ for layer in _ACTIVATIONS)]
-        )
+    elif kind in _NAMED:
+        yield (_NAMED[kind],)
+    elif isinstance(model, (LayerNorm, RMSNorm)) and kind in (LayerNorm, RMSNorm):
+        weight, bias = (None if p is None else p.data for p in (model.weight, model.bias))
+        yield ("layer_norm" if kind is LayerNorm else "rms_norm"), weight, bias, model.eps
+    elif isinstance(model, PReLU) and kind is PReLU:
+        yield "prelu", model.weight.data
+    elif isinstance(model, LeakyReLU) and kind is LeakyReLU:
+        yield "prelu", float(model.slope)
+    elif isinstance(model, Residual) and kind is Residual:
+        yield ("keep",)
+        yield from _steps(model.layer)
+        yield ("add",)
+    elif kind is not Dropout:
+        known = ", ".join(layer.__name__ for layer in _KNOWN)
         raise TypeError(
             f"freeze: {kind.__name__} has no place in a plan; {known} and Sequential of them have"
         )
@@ -74,7 +105,7 @@ def _merged(steps: Iterator[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     """An activation after a layer that has none becomes the layer's."""
     merged: list[tuple[Any, ...]] = []
     for step in steps:
-        if merged and len(step) == 1 and step[0] != "softmax" and _is_bare(merged[-1]):
+        if merged and len(step) == 1 and step[0] in _ACTIVATIONS and _is_bare(merged[-1]):
             merged[-1] = (*merged[-1][:2], step[0])
         else:
             merged.append(step)
@@ -82,4 +113,4 @@ def _merged(steps: Iterator[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 
 
 def _is_bare(step: tuple[Any, ...]) -> bool:
-    return len(step) == 3 and step[2] is None
+    return not isinstance(step[0], str) and step[2] is None

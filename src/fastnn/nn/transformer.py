@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from .. import kernels
 from .kv_cache import KVCache
 from .linear import Seed, check_count
 from .module import Module
@@ -169,6 +170,12 @@ class TransformerEncoder(Stack):
     """
 
     block = EncoderBlock
+
+    def freeze(self, max_len: int = 1024) -> kernels.TransformerPlan:  # type: ignore[override]
+        """The encoder as it is now, for inputs of at most max_len positions: see `freeze_transformer`."""
+        from .freeze_transformer import freeze_transformer
+
+        return freeze_transformer(self, max_len)
 
 
 class TransformerDecoder(Stack):

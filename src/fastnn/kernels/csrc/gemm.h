@@ -28,10 +28,23 @@ enum { PREFETCH_FROM = 128 }; /* steps of k during which a line can arrive from 
 
 /* One vector of C from its accumulator. */
 INLINE vec finished(vec v, real alpha, real beta, vec c, const real *bias, vec bias_values, int relu) {
-    v *= alpha;
+    v = rounded(v * alpha); /* which of two products is fused must not depend on the copy of this code */
     if (beta != 0) v += beta * c;
     if (bias) v += bias_values;
     return relu ? relu_vec(v) : v;
+}
+
+/* The first m rows and n columns of a tile at the edge, its accumulators in memory: one copy for all heights, a third of the code of the tiles otherwise. */
+static __attribute__((noinline)) void finish_edge(const vec *acc, int64_t nv, int64_t m, int64_t n, real alpha, real beta, real *c, int64_t ldc,
+                                                  const real *bias, int relu) {
+    for (int64_t j = 0; j < nv; j++) {
+        const int64_t count = n - j * LANES < LANES ? n - j * LANES : LANES; /* columns of this vector, 1..LANES */
+        const vec bias_values = bias ? load_part(bias + j * LANES, count, 0) : (vec){0};
+        for (int64_t i = 0; i < m; i++) {
+            real *cij = c + i * ldc + j * LANES;
+            store_part(cij, count, finished(acc[i * nv + j], alpha, beta, beta != 0 ? load_part(cij, count, 0) : (vec){0}, bias, bias_values, relu));
+        }
+    }
 }
 
 /* The first m rows and n columns of acc -> C, unit column stride. A tile that is whole takes the loop without conditions. */
@@ -44,15 +57,9 @@ INLINE void finish(const int rows, const int nv, vec acc[][NV], int64_t m, int64
         }
         return;
     }
-    const int64_t rest = n - (nv - 1) * LANES; /* columns of the last vector, 1..LANES */
-    UNROLL for (int i = 0; i < rows; i++) if (i < m) UNROLL for (int j = 0; j < nv; j++) {
-        real *cij = c + i * ldc + j * LANES;
-        if (j < nv - 1 || rest == LANES)
-            store(cij, finished(acc[i][j], alpha, beta, beta != 0 ? load(cij) : (vec){0}, bias, bias ? load(bias + j * LANES) : (vec){0}, relu));
-        else
-            store_part(cij, rest, finished(acc[i][j], alpha, beta, beta != 0 ? load_part(cij, rest, 0) : (vec){0}, bias,
-                                           bias ? load_part(bias + j * LANES, rest, 0) : (vec){0}, relu));
-    }
+    vec copy[TALL * NV]; /* not acc itself: its address in a call would keep it out of the registers */
+    UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < nv; j++) copy[i * nv + j] = acc[i][j];
+    finish_edge(copy, nv, m, n, alpha, beta, c, ldc, bias, relu);
 }
 
 /* The lines of C that the tile will store to, asked for while k runs. */

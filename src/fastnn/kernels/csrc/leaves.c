@@ -19,6 +19,7 @@
 #include "pack.h"
 #include "prelu.h"
 #include "reduce.h"
+#include "rotary.h"
 #include "softmax.h"
 #include "update.h"
 
@@ -84,4 +85,5 @@ const struct JOIN(fastnn_leaves_, SUFFIX) TABLE(FASTNN_ISA, SUFFIX) = {
     .cross_entropy_soft = cross_entropy_soft,
     .loss = loss,
     .update = update,
+    .rotary = rotary,
 };

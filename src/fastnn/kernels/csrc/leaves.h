@@ -121,6 +121,8 @@ struct fastnn_step {
                                         int64_t lddk, R *dw);                                                                                                \
         /* update.h */                                                                                                                               \
         void (*update)(int64_t n, R *p, const R *g, R *m, R *v, R *c, const struct fastnn_step *step);                                               \
+        /* rotary.h */                                                                                                                               \
+        void (*rotary)(int64_t rows, int64_t half, const R *x, int64_t ldx, const R *table, int inverse, R *y, int64_t ldy);                         \
     };
 
 FASTNN_LEAVES(float, f32)

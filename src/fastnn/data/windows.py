@@ -1,0 +1,163 @@
+"""Windows of one long array of tokens: at random for training, one after the other to evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .batches import _at_least
+from .token_batches import IGNORED
+
+Ids = NDArray[np.int64]
+Window = tuple[Ids, Ids]
+
+
+class Crops:
+    """What `crops` returns: every `iter()` of it gives the next `steps` batches."""
+
+    def __init__(
+        self,
+        ids: NDArray[Any],
+        length: int,
+        batch_size: int,
+        steps: int,
+        seed: int | np.random.Generator | None,
+    ) -> None:
+        self.length = _at_least("length", length, 1)
+        self.ids = _checked_stream(ids, self.length + 1)
+        self.batch_size = _at_least("batch_size", batch_size, 1)
+        self.steps = _at_least("steps", steps, 1)
+        self.rng = np.random.default_rng(seed)
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __iter__(self) -> Iterator[Window]:
+        columns = np.arange(self.length + 1)
+        for _ in range(self.steps):
+            starts = self.rng.integers(len(self.ids) - self.length, size=(self.batch_size, 1))
+            yield _shifted(self.ids[starts + columns])
+
+    def state(self) -> dict[str, Any]:
+        """The state of the random generator: from it the next batches follow."""
+        return {"rng": self.rng.bit_generator.state}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on with the batches that followed on that `state()`; ValueError for other generators."""
+        self.rng.bit_generator.state = state["rng"]
+
+
+def crops(
+    ids: NDArray[Any],
+    length: int,
+    batch_size: int,
+    *,
+    steps: int = 100,
+    seed: int | np.random.Generator | None = None,
+) -> Crops:
+    """Random windows of a long text, without end: batches for a language model.
+
+    Parameters
+    ----------
+    ids : ndarray (n,) of integers
+        The text; a `np.memmap` is read where a window lies.
+    length : int
+        Tokens of a window. Each of the n - length places where one can begin is equally likely.
+    batch_size : int
+        Windows of a batch.
+    steps : int
+        Batches of one `iter()`, such as an epoch of `fit`; the next one goes on with new windows.
+        Where a run is taken up again, at most so many are drawn once more.
+    seed : None, int or numpy.random.Generator
+        Of the windows. The same seed gives the same batches.
+
+    Returns
+    -------
+    Crops
+        Iterate over it: (x, y), each (batch_size, length) int64, y one token further on than x.
+
+    Raises
+    ------
+    ValueError
+        The text is no longer than a window, or a number is below 1.
+    TypeError
+        ids is no array (n,) of integers.
+
+    Examples
+    --------
+    >>> x, y = next(iter(crops(np.arange(1000), 4, 2, seed=0)))
+    >>> (y - x).tolist()
+    [[1, 1, 1, 1], [1, 1, 1, 1]]
+    """
+    return Crops(ids, length, batch_size, steps, seed)
+
+
+class Windows:
+    """What `windows` returns: every `iter()` of it goes through the text once."""
+
+    def __init__(self, ids: NDArray[Any], length: int, batch_size: int) -> None:
+        self.length = _at_least("length", length, 1)
+        self.ids = _checked_stream(ids, 2)
+        self.batch_size = _at_least("batch_size", batch_size, 1)
+
+    def __len__(self) -> int:
+        return -(-(len(self.ids) - 1) // (self.length * self.batch_size))
+
+    def __iter__(self) -> Iterator[Window]:
+        n = self.length * self.batch_size
+        for start in range(0, len(self.ids) - 1, n):
+            flat = np.asarray(self.ids[start : start + n + 1], np.int64)
+            rows = -(-(len(flat) - 1) // self.length)
+            x = np.zeros(rows * self.length, np.int64)
+            y = np.full(rows * self.length, IGNORED, np.int64)
+            x[: len(flat) - 1], y[: len(flat) - 1] = flat[:-1], flat[1:]
+            yield x.reshape(rows, self.length), y.reshape(rows, self.length)
+
+
+def windows(ids: NDArray[Any], length: int, batch_size: int) -> Windows:
+    """The windows of a text one after the other: each token but the first is a target once.
+
+    Parameters
+    ----------
+    ids : ndarray (n,) of integers
+        The text; a `np.memmap` is read batch by batch.
+    length : int
+        Tokens of a window.
+    batch_size : int
+        Windows of a batch; the last one may have fewer.
+
+    Returns
+    -------
+    Windows
+        Iterate over it: (x, y), each (rows, length) int64, y one token further on than x. Behind
+        the end of the text x is 0 and y is -100, which losses ignore.
+
+    Raises
+    ------
+    ValueError
+        The text has fewer than two tokens, or a number is below 1.
+    TypeError
+        ids is no array (n,) of integers.
+
+    Examples
+    --------
+    >>> [(x.tolist(), y.tolist()) for x, y in windows(np.arange(6), 3, 1)]
+    [([[0, 1, 2]], [[1, 2, 3]]), ([[3, 4, 0]], [[4, 5, -100]])]
+    """
+    return Windows(ids, length, batch_size)
+
+
+def _shifted(rows: NDArray[Any]) -> Window:
+    """The inputs and targets of windows that are one token longer."""
+    return rows[:, :-1].astype(np.int64), rows[:, 1:].astype(np.int64)
+
+
+def _checked_stream(ids: NDArray[Any], least: int) -> NDArray[Any]:
+    if not isinstance(ids, np.ndarray) or ids.ndim != 1 or ids.dtype.kind not in "iu":
+        raise TypeError(f"ids must be an array (n,) of integers, got {ids!r:.80}")
+    if len(ids) < least:
+        raise ValueError(f"the text has {len(ids)} tokens, and must have at least {least}")
+    return ids

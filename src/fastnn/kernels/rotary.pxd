@@ -1,0 +1,15 @@
+"""Rotary position embedding by pointer, without the GIL: pairs (x_i, x_(i+d/2)) turned by the angle (position) base^(-2i/d).
+
+sizes is batch, heads, positions, d, with d even; strides count elements and go along batch, head and position; last axes are contiguous. table
+(positions, d) is what rotary_table wrote: for each position d/2 cosines, then d/2 sines. starts, with a stride that may be 0, has the first position of
+each row of the batch; NULL: 0. inverse turns back, which is backward. y may be x with the same strides. Returns 0 or 2 (a negative size, an odd d, a
+missing pointer, a base that is not above 0, a position beyond the table).
+"""
+from libc.stdint cimport int64_t
+
+cdef int rotary_table_f32(int64_t positions, int64_t d, double base, float *table) noexcept nogil
+cdef int rotary_table_f64(int64_t positions, int64_t d, double base, double *table) noexcept nogil
+cdef int rotary_f32(const int64_t *sizes, const float *x, const int64_t *x_strides, const float *table, int64_t positions, const int64_t *starts,
+                    int64_t starts_stride, int inverse, float *y, const int64_t *y_strides) noexcept nogil
+cdef int rotary_f64(const int64_t *sizes, const double *x, const int64_t *x_strides, const double *table, int64_t positions, const int64_t *starts,
+                    int64_t starts_stride, int inverse, double *y, const int64_t *y_strides) noexcept nogil

@@ -1,0 +1,1 @@
+"""The pointer faces of frozen Transformers are in transformer_run.pxd."""

@@ -1,0 +1,66 @@
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Ids = NDArray[np.integer[Any]]
+
+class TransformerPlan:
+    def __init__(
+        self,
+        blocks: Sequence[Mapping[str, tuple[Array | None, Array | None]]],
+        *,
+        n_heads: int,
+        n_kv_heads: int,
+        activation: str | None,
+        norm_first: bool,
+        rms: bool,
+        causal: bool,
+        rotary: bool,
+        eps: float,
+        max_len: int,
+        last: tuple[Array | None, Array | None] | None = None,
+        embedding: Array | None = None,
+        scale: float = 1.0,
+        positions: Array | None = None,
+        head: Array | None = None,
+    ) -> None: ...
+    @property
+    def d_model(self) -> int: ...
+    @property
+    def n_layers(self) -> int: ...
+    @property
+    def vocab_size(self) -> int: ...
+    @property
+    def max_len(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    @property
+    def address(self) -> int: ...
+    @property
+    def capsule(self) -> Any: ...
+    def new_state(self, batch: int = 1, max_len: int | None = None) -> PlanState: ...
+    def new_cache(self, batch: int, max_len: int | None = None) -> PlanState: ...
+    def step(
+        self, ids: Ids, state: PlanState, lengths: Any = None, *, out: Array | None = None
+    ) -> Array: ...
+    def __call__(
+        self, x: Array, *, lengths: Ids | None = None, out: Array | None = None
+    ) -> Array: ...
+
+class PlanState:
+    plan: TransformerPlan
+    def __init__(self, plan: TransformerPlan, batch: int, max_len: int | None = None) -> None: ...
+    @property
+    def lengths(self) -> NDArray[np.int64]: ...
+    @property
+    def max_len(self) -> int: ...
+    @property
+    def address(self) -> int: ...
+    def __len__(self) -> int: ...
+    def truncate(self, length: int = 0) -> None: ...
+    def select(self, rows: Any) -> None: ...

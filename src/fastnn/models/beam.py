@@ -1,0 +1,222 @@
+"""Beam search: the likeliest sequences that a model can be brought to say."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import kernels
+from ..nn.activation import check_finite
+from ..nn.linear import check_count
+from .decoding import Prompts, as_prompts, check_room, padded
+from .sampling import largest
+
+
+class Hypothesis(NamedTuple):
+    """A sequence that beam search has found.
+
+    Attributes
+    ----------
+    tokens : ndarray of int64, shape (L,)
+        Without what it began with; the last is `eos`, unless `max_len` cut it.
+    score : float
+        log P / L^alpha.
+    log_prob : float
+        log P of the tokens, natural logarithm.
+    """
+
+    tokens: NDArray[np.int64]
+    score: float
+    log_prob: float
+
+
+def beam_search(
+    model: Any,
+    cache: Any,
+    *,
+    bos: int | Prompts,
+    eos: int | None,
+    max_len: ArrayLike,
+    beams: int = 5,
+    length_penalty: float = 0.75,
+    n_best: int = 1,
+    early_stopping: bool = True,
+) -> list[list[Hypothesis]]:
+    """The best sequences for each sentence of a batch, by log P / L^alpha.
+
+    L counts the new tokens, `eos` among them. This is the score of *Dive into Deep Learning*,
+    section 10.8 (alpha 0.75), and of fairseq (`lenpen`, 1 by default), not the ((5 + L) / 6)^alpha
+    of Wu et al. (2016); alpha = 0 is log P itself, and a larger one favours longer sequences.
+
+    Each step extends all beams by all tokens and takes the 2 beams likeliest: those among the first
+    `beams` that end are kept as hypotheses, and the `beams` likeliest others go on. Ties go to the
+    better beam and then to the smaller token. A sentence that is done leaves the batch.
+
+    Parameters
+    ----------
+    model : Stepper
+        Such as `Seq2SeqTransformer` or `TransformerLM`.
+    cache : Cache
+        One row for each of S sentences, such as ``model.new_cache(src, src_lengths)``; used up.
+    bos : int, or prompts as for `generate`
+        What every sentence, or each one, begins with.
+    eos : int or None
+        The token that ends a sequence; None: all have max_len tokens.
+    max_len : int or integers of shape (S,)
+        The most tokens of a sequence, `eos` included; one that gets there ends without `eos`.
+    beams : int
+        At least 1; 1 is greedy search.
+    length_penalty : float
+        alpha.
+    n_best : int
+        How many to return, at most `beams`.
+    early_stopping : bool
+        True: a sentence is done when `beams` hypotheses have ended (fairseq's rule). False: when
+        none that goes on can get a better score than the n_best kept, which takes longer.
+
+    Returns
+    -------
+    list of S lists of Hypothesis
+        The best first; fewer than n_best where no more were found.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is of another type or out of range, shapes differ, the cache has no room for
+        max_len tokens, or the log-probabilities of a row are NaN.
+    """
+    beams, n_best = check_count("beams", beams), check_count("n_best", n_best)
+    if n_best > beams:
+        raise ValueError(f"n_best must be at most beams = {beams}, got {n_best}")
+    alpha = check_finite("length_penalty", length_penalty)
+    sentences = len(cache.lengths)
+    if eos is not None and (isinstance(eos, bool) or not isinstance(eos, (int, np.integer))):
+        raise TypeError(f"eos must be a token or None, got {eos!r:.80}")
+    if not isinstance(early_stopping, bool):
+        raise TypeError(f"early_stopping must be True or False, got {early_stopping!r:.80}")
+    texts = as_prompts([[int(bos)]] * sentences if isinstance(bos, (int, np.integer)) else bos)
+    limits = _limits(max_len, sentences)
+    if not sentences:
+        return []
+    check_room(cache, texts, int(limits.max()))
+    search = _Search(limits, beams, eos, alpha, n_best, early_stopping)
+    logits = model.step(*padded(texts, cache))
+    while True:
+        rows = search.extend(kernels.log_softmax(logits))
+        if len(rows) == 0:
+            return search.kept
+        if len(rows) != len(logits) or (rows != np.arange(len(rows))).any():
+            cache.select(rows)
+        logits = model.step(search.tokens[:, :, -1].reshape(-1, 1), cache)
+
+
+def _limits(max_len: ArrayLike, sentences: int) -> NDArray[np.int64]:
+    limits = np.asarray(max_len)
+    if limits.dtype.kind not in "iu":
+        raise TypeError(f"max_len must be an integer or several, got {max_len!r:.80}")
+    if limits.shape not in ((), (sentences,)):
+        raise ValueError(f"max_len must have the shape ({sentences},), not {limits.shape}")
+    if limits.size and limits.min() < 1:
+        raise ValueError(f"max_len must be at least 1, got {limits.min()}")
+    return np.broadcast_to(limits, (sentences,)).astype(np.int64)
+
+
+class _Search:
+    """The beams of the sentences that are not done, and the hypotheses of all.
+
+    S sentences go on, with W beams each: one at first, then `beams`, or as many as there are.
+    """
+
+    def __init__(
+        self,
+        limits: NDArray[np.int64],
+        beams: int,
+        eos: int | None,
+        alpha: float,
+        n_best: int,
+        early: bool,
+    ) -> None:
+        sentences = len(limits)
+        self.beams, self.alpha, self.n_best, self.early = beams, alpha, n_best, early
+        self.eos = -1 if eos is None else eos  # no token is -1
+        self.kept: list[list[Hypothesis]] = [[] for _ in limits]
+        self.limits = limits  # (S,)
+        self.sentences = np.arange(sentences)  # which of kept each one fills
+        self.ended = np.zeros(sentences, np.int64)  # how many hypotheses each one has had
+        self.worst = np.full(sentences, -np.inf)  # the score a new one must exceed
+        self.tokens = np.empty((sentences, 1, 0), np.int64)  # (S, W, t)
+        self.log_probs = np.zeros((sentences, 1))  # (S, W); -inf: no beam
+
+    def extend(self, log_probs: NDArray[Any]) -> NDArray[np.int64]:
+        """One more token, by log-probabilities (S W, V): the rows that go on, as S' W' of them."""
+        if np.isnan(log_probs[:, 0]).any():  # one NaN makes a whole row of log_softmax NaN
+            row = int(np.isnan(log_probs[:, 0]).argmax())
+            sentence = self.sentences[row // self.tokens.shape[1]]
+            raise ValueError(f"sentence {sentence}: the logits have NaN or infinity")
+        totals, parents, tokens = self._best(log_probs)
+        length = self.tokens.shape[2] + 1
+        ends = (tokens == self.eos) | (self.limits == length)[:, None]
+        done = ends & np.isfinite(totals)
+        done[:, self.beams :] = False
+        for s, i in np.argwhere(done).tolist():
+            self._keep(s, [*self.tokens[s, parents[s, i]].tolist(), tokens[s, i]], totals[s, i])
+        # the likeliest that go on: where there are too few, what ended is no beam
+        totals[ends] = -np.inf
+        on = np.argsort(ends, axis=1, kind="stable")[:, : self.beams]
+        totals, parents, tokens = (
+            np.take_along_axis(part, on, axis=1) for part in (totals, parents, tokens)
+        )
+        stay = np.flatnonzero(~self._done(totals.max(axis=1), length))
+        return self._go_on(stay, totals[stay], parents[stay], tokens[stay])
+
+    def _best(self, log_probs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        """The 2 beams likeliest of each sentence, the best first: log P, beam, token, each (S, n)."""
+        sentences, width = self.log_probs.shape
+        values, columns = largest(log_probs, min(2 * self.beams, log_probs.shape[1]))
+        each = values.shape[1]
+        totals = self.log_probs[:, :, None] + values.reshape(sentences, width, each)
+        totals = totals.reshape(sentences, width * each)
+        best = np.argsort(-totals, axis=1, kind="stable")[:, : 2 * self.beams]
+        tokens = np.take_along_axis(columns.reshape(sentences, width * each), best, axis=1)
+        return np.take_along_axis(totals, best, axis=1), best // each, tokens
+
+    def _keep(self, s: int, tokens: list[int], log_prob: float) -> None:
+        """Put a hypothesis among those of sentence s, if it is one of the n_best."""
+        self.ended[s] += 1
+        score = log_prob / len(tokens) ** self.alpha
+        if score <= self.worst[s]:
+            return
+        kept = self.kept[self.sentences[s]]
+        kept.append(Hypothesis(np.array(tokens, np.int64), float(score), float(log_prob)))
+        kept.sort(key=lambda hypothesis: -hypothesis.score)
+        del kept[self.n_best :]
+        if len(kept) == self.n_best:
+            self.worst[s] = kept[-1].score
+
+    def _done(self, log_probs: NDArray[np.float64], length: int) -> NDArray[np.bool_]:
+        """Which sentences are done, (S,), where their best beams have these log P, (S,).
+
+        log P only falls, and it is at most 0, so the best that can become of it is what it is now
+        at the length with the largest L^alpha.
+        """
+        first, last = (length + 1.0) ** self.alpha, self.limits**self.alpha
+        hopeless: NDArray[np.bool_] = log_probs / np.maximum(first, last) <= self.worst
+        return hopeless | (self.ended >= self.beams) if self.early else hopeless
+
+    def _go_on(
+        self,
+        stay: NDArray[np.int64],
+        log_probs: NDArray[np.float64],
+        parents: NDArray[np.int64],
+        tokens: NDArray[np.int64],
+    ) -> NDArray[np.int64]:
+        """Replace the beams by their children; the row of each one's parent."""
+        width = self.tokens.shape[1]
+        before = self.tokens[stay[:, None], parents]
+        self.tokens = np.concatenate([before, tokens[:, :, None]], axis=2)
+        self.log_probs = log_probs
+        self.sentences, self.ended = self.sentences[stay], self.ended[stay]
+        self.worst, self.limits = self.worst[stay], self.limits[stay]
+        return (stay[:, None] * width + parents).ravel()

@@ -1,0 +1,27 @@
+"""Vocabularies, which turn text into ids and back, and BLEU."""
+
+from __future__ import annotations
+
+import json
+
+from .bpe import BPE
+from .chars import CharVocab
+from .scores import bleu, d2l_bleu
+from .vocab import Vocab
+from .words import WordVocab
+
+__all__ = ["BPE", "CharVocab", "Vocab", "WordVocab", "bleu", "d2l_bleu", "from_json"]
+
+
+def from_json(text: str) -> Vocab:
+    """The vocabulary that a `to_json` wrote, of whatever kind; ValueError if the text is none."""
+    try:
+        kind = json.loads(text)["kind"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"this is no vocabulary in JSON: {error!r}") from error
+    for cls in (CharVocab, WordVocab, BPE):
+        if cls.kind == kind:
+            return cls.from_json(text)
+    raise ValueError(
+        f"vocabularies are of the kinds chars, words and bpe, this one is {kind!r:.80}"
+    )

@@ -1,0 +1,70 @@
+"""A vocabulary of characters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .vocab import Ids, Vocab
+
+# Code points as numbers; surrogates, which no encoding has, pass too.
+UTF32 = ("utf-32-le", "surrogatepass")
+
+
+class CharVocab(Vocab):
+    """One id per character, in the order of their code points; there are no specials.
+
+    Examples
+    --------
+    >>> vocab = CharVocab.from_text("to be, or not to be")
+    >>> vocab.encode("not")
+    array([4, 5, 7], dtype=int32)
+    >>> vocab.decode([2, 3])
+    'be'
+    """
+
+    kind = "chars"
+
+    def __init__(self, tokens: Sequence[str]) -> None:
+        """From its characters, sorted."""
+        super().__init__(tokens, specials=False)
+        if not self.tokens:
+            raise ValueError("there are no characters")
+        if any(len(token) != 1 for token in self.tokens) or self.tokens != sorted(self.tokens):
+            raise ValueError("the tokens must be single characters, sorted")
+        self._codes = _codes("".join(self.tokens))
+
+    @classmethod
+    def from_text(cls, text: str) -> CharVocab:
+        """Every character of a text; ValueError if it has none."""
+        return cls(sorted(set(text)))
+
+    def encode(self, text: str) -> Ids:
+        """The ids of a text, (n,) int32; ValueError for a character it does not have."""
+        codes = _codes(text)
+        ids = np.searchsorted(self._codes[:-1], codes)
+        if (wrong := np.flatnonzero(self._codes[ids] != codes)).size:
+            character = text[wrong[0]]
+            raise ValueError(
+                f"the character {character!r} (U+{ord(character):04X}) at {wrong[0]} is none of "
+                f"the {len(self)} of this vocabulary"
+            )
+        return ids.astype(np.int32)
+
+    def decode(self, ids: ArrayLike) -> str:
+        """The text of ids; IndexError for an id of no character."""
+        return self._codes[self._checked(ids)].tobytes().decode(*UTF32)
+
+    def _described(self) -> dict[str, Any]:
+        return {"characters": "".join(self.tokens)}
+
+    @classmethod
+    def _from_described(cls, described: dict[str, Any]) -> CharVocab:
+        return cls(described["characters"])
+
+
+def _codes(text: str) -> NDArray[np.uint32]:
+    return np.frombuffer(text.encode(*UTF32), "<u4")

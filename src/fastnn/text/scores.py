@@ -1,0 +1,87 @@
+"""BLEU: how many runs of words a translation shares with a reference."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+
+def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> float:
+    """BLEU of a corpus, 0 to 100, through sacrebleu (`pip install 'fastnn[text]'`).
+
+    Parameters
+    ----------
+    hypotheses, references : sequences of str
+        Sentence by sentence, already tokenised: words and marks stand between spaces, and are
+        compared as they are written (sacrebleu's `tokenize="none"`, the figure of multi-bleu.perl
+        and fairseq).
+
+    Raises
+    ------
+    ValueError
+        There are no sentences, or their numbers differ.
+    ModuleNotFoundError
+        sacrebleu is not installed.
+
+    References
+    ----------
+    K. Papineni et al. (2002). BLEU: a Method for Automatic Evaluation of Machine Translation.
+    M. Post (2018). A Call for Clarity in Reporting BLEU Scores.
+    """
+    for name, sentences in (("hypotheses", hypotheses), ("references", references)):
+        if isinstance(sentences, str):
+            raise TypeError(f"{name} must be several sentences, got one str")
+    if len(hypotheses) != len(references):
+        raise ValueError(f"{len(hypotheses)} hypotheses, {len(references)} references")
+    if not hypotheses:
+        raise ValueError("there are no sentences")
+    metric = _sacrebleu().metrics.BLEU(tokenize="none", force=True)  # force: it is meant so
+    return float(metric.corpus_score(list(hypotheses), [list(references)]).score)
+
+
+def d2l_bleu(prediction: str, label: str, k: int) -> float:
+    """The book's BLEU of one sentence, 0 to 1.
+
+    exp(min(0, 1 - len(label) / len(prediction))) prod_(n=1..k) p_n^(1/2^n), where p_n is the share
+    of the prediction's runs of n words that the label has, each as often as it has it.
+
+    Parameters
+    ----------
+    prediction, label : str
+        Words between spaces.
+    k : int
+        The longest runs that count, or the prediction's length if it is shorter.
+
+    Returns
+    -------
+    float
+        0 for a prediction without words.
+
+    References
+    ----------
+    A. Zhang et al., Dive into Deep Learning, section 10.7 (Evaluation of Predicted Sequences).
+    """
+    words, expected = prediction.split(), label.split()
+    if not words:
+        return 0.0
+    score = math.exp(min(0.0, 1 - len(expected) / len(words)))
+    for n in range(1, min(k, len(words)) + 1):
+        shared = (_runs(words, n) & _runs(expected, n)).total()
+        score *= (shared / (len(words) - n + 1)) ** 0.5**n
+    return score
+
+
+def _runs(words: list[str], n: int) -> Counter[tuple[str, ...]]:
+    return Counter(tuple(words[i : i + n]) for i in range(len(words) - n + 1))
+
+
+def _sacrebleu() -> Any:
+    try:
+        import sacrebleu
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "BLEU needs sacrebleu: pip install 'fastnn[text]'", name="sacrebleu"
+        ) from error
+    return sacrebleu

@@ -1,0 +1,95 @@
+"""What every vocabulary can do: text to ids and back, and JSON to keep it by."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Ids = NDArray[np.int32]
+V = TypeVar("V", bound="Vocab")
+
+PAD, UNK, BOS, EOS = SPECIALS = ("<pad>", "<unk>", "<bos>", "<eos>")
+
+
+class Vocab:
+    """The base of `CharVocab`, `WordVocab` and `BPE`; `text.from_json` reads any of them.
+
+    Attributes
+    ----------
+    tokens : list of str
+        Their ids are their places.
+    pad_id, unk_id, bos_id, eos_id : int or None
+        Of the specials `<pad> <unk> <bos> <eos>`: 0 to 3, or None where the vocabulary has none.
+    """
+
+    kind: ClassVar[str]  # its name in JSON
+
+    def __init__(self, tokens: Sequence[str], *, specials: bool) -> None:
+        self.tokens = list(tokens)
+        ids: list[int | None] = [*range(4)] if specials else [None] * 4
+        self.pad_id, self.unk_id, self.bos_id, self.eos_id = ids
+        if not all(isinstance(token, str) for token in self.tokens):
+            raise TypeError("the tokens must be str")
+        if specials and tuple(self.tokens[:4]) != SPECIALS:
+            raise ValueError(f"the first tokens must be {SPECIALS}, got {self.tokens[:4]}")
+        if len(set(self.tokens)) != len(self.tokens):
+            raise ValueError("a token is there twice")
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self)} tokens>"
+
+    def encode(self, text: str) -> Ids:
+        """The ids of a text, (n,) int32."""
+        raise NotImplementedError
+
+    def encode_batch(self, texts: Iterable[str]) -> list[Ids]:
+        """The ids of each text."""
+        return [self.encode(text) for text in texts]
+
+    def decode(self, ids: ArrayLike) -> str:
+        """The text of ids, without `<pad>`, `<bos>` and `<eos>`; IndexError for an id of no token."""
+        raise NotImplementedError
+
+    def to_json(self) -> str:
+        """All of it as one line of JSON, for a file of its own or the metadata of a model's."""
+        return json.dumps({"kind": self.kind, **self._described()}, separators=(",", ":"))
+
+    def _described(self) -> dict[str, Any]:
+        return {"tokens": self.tokens}
+
+    @classmethod
+    def _from_described(cls: type[V], described: dict[str, Any]) -> V:
+        raise NotImplementedError
+
+    @classmethod
+    def from_json(cls: type[V], text: str) -> V:
+        """The vocabulary that `to_json` wrote; ValueError if it is of another kind, or damaged."""
+        try:
+            described = json.loads(text)
+            kind = described.pop("kind")
+            if kind != cls.kind:
+                raise ValueError(f"its kind is {kind!r}")
+            return cls._from_described(described)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"this is no {cls.__name__} in JSON: {error}") from error
+
+    def _checked(self, ids: ArrayLike) -> NDArray[np.intp]:
+        array = np.asarray(ids)
+        if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+            raise TypeError(f"ids must be a sequence of integers, got {ids!r:.80}")
+        if array.size and not 0 <= array.min() <= array.max() < len(self):
+            wrong = array[(array < 0) | (array >= len(self))][0]
+            raise IndexError(f"id {wrong} is none of the {len(self)} of this vocabulary")
+        return array.astype(np.intp)
+
+    def _shown(self, ids: ArrayLike) -> list[str]:
+        """The tokens that belong to the text: all but <pad>, <bos> and <eos>."""
+        hidden = {self.pad_id, self.bos_id, self.eos_id}
+        return [self.tokens[i] for i in self._checked(ids).tolist() if i not in hidden]

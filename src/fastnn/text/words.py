@@ -1,0 +1,76 @@
+"""A vocabulary of words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .vocab import SPECIALS, Ids, Vocab
+
+
+class WordVocab(Vocab):
+    """One id per word, behind the four specials; other words are `<unk>`.
+
+    Words are what stands between spaces, tabs and ends of lines; `decode` puts one space between
+    them. A special that is written in a text is a word like others that are unknown.
+
+    References
+    ----------
+    A. Zhang et al., Dive into Deep Learning, section 9.2 (Vocabulary).
+    """
+
+    kind = "words"
+
+    def __init__(self, tokens: Sequence[str]) -> None:
+        """From the specials and the words in the order of their ids."""
+        super().__init__(tokens, specials=True)
+        words = enumerate(self.tokens[len(SPECIALS) :], len(SPECIALS))
+        self._ids = {word: i for i, word in words}
+
+    @classmethod
+    def from_sentences(
+        cls, sentences: Iterable[str], *, min_freq: int = 1, max_size: int | None = None
+    ) -> WordVocab:
+        """The words of sentences, frequent ones first, equally frequent ones by the alphabet.
+
+        Parameters
+        ----------
+        sentences : iterable of str
+        min_freq : int
+            Words that come less often are left out.
+        max_size : int, optional
+            Tokens at most, with the specials; the most frequent words stay.
+
+        Raises
+        ------
+        ValueError
+            max_size has no room for the specials.
+        TypeError
+            The sentences are one str.
+        """
+        if isinstance(sentences, str):
+            raise TypeError("from_sentences takes several sentences, got one str")
+        if max_size is not None and max_size < len(SPECIALS):
+            raise ValueError(f"max_size must be at least {len(SPECIALS)}, got {max_size}")
+        counts = Counter(word for sentence in sentences for word in sentence.split())
+        for special in SPECIALS:
+            counts.pop(special, None)
+        words = [word for word, count in counts.items() if count >= min_freq]
+        words.sort(key=lambda word: (-counts[word], word))
+        return cls([*SPECIALS, *words][:max_size])
+
+    def encode(self, text: str) -> Ids:
+        """The ids of a text's words, (n,) int32."""
+        return np.array([self._ids.get(word, self.unk_id) for word in text.split()], np.int32)
+
+    def decode(self, ids: ArrayLike) -> str:
+        """The words of ids, without `<pad>`, `<bos>` and `<eos>`; IndexError for an id of no word."""
+        return " ".join(self._shown(ids))
+
+    @classmethod
+    def _from_described(cls, described: dict[str, Any]) -> WordVocab:
+        return cls(described["tokens"])
