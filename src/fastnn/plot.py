@@ -17,7 +17,7 @@ from .train.atomic import PathLike, check_writable, write_atomically
 FORMATS = ("png", "svg", "pdf")
 
 # Inches of one map of attention.
-CELL = 1.8
+CELL = 2.0
 
 
 def _new_figure(size: tuple[float, float] = (9, 3.6)) -> Any:
@@ -138,7 +138,9 @@ def attention_maps(
     suffix = None if path is None else _format(path)
     shapes = {np.shape(layer) for layer in weights}
     if len(shapes) != 1 or len(shape := shapes.pop()) != 3 or 0 in shape:
-        raise ValueError("weights must be arrays (heads, queries, keys) of one shape, one per layer")
+        raise ValueError(
+            "weights must be arrays (heads, queries, keys) of one shape, one per layer"
+        )
     for name, labels, n in (("xlabels", xlabels, shape[2]), ("ylabels", ylabels, shape[1])):
         if labels is not None and len(labels) != n:
             raise ValueError(f"{len(labels)} {name} do not fit weights {shape}")

@@ -32,8 +32,8 @@ def units(text: str) -> int:
 
 
 def seed(text: str) -> int:
-    """At least 0."""
-    return integer(text, 0)
+    """What random numbers can be made of."""
+    return integer(text, 0, 2**64 - 1)
 
 
 def rate(text: str) -> float:

@@ -43,7 +43,7 @@ def generate(args: argparse.Namespace) -> None:
                     sys.stdout.flush()
             except UnicodeEncodeError:
                 raise  # a ValueError too, which `main` describes
-            except ValueError as error:  # top_p above 1, a seed too large, logits of NaN
+            except ValueError as error:  # top_p above 1, logits of NaN, seeds past the last
                 raise UsageError(str(error)) from error
             print(flush=True)
 
@@ -75,6 +75,8 @@ def encoded(vocab: Vocab, prompt: str) -> Ids:
         raise UsageError(f"argument --prompt: {error}") from error
     if not len(ids):
         raise UsageError("argument --prompt: must have a character at least")
+    if vocab.unk_id is not None and (ids == vocab.unk_id).any():
+        raise UsageError(f"argument --prompt: {prompt!r:.80} has characters the model never read")
     return ids
 
 

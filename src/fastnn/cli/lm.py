@@ -37,7 +37,7 @@ RECIPE_KEY = "recipe"
 TRAINING_SHARE = 0.9
 
 # Tokens of the line at each evaluation, of the sample at the end, and of the text in the picture.
-LINE, SAMPLE, DRAWN = 64, 300, 32
+LINE, SAMPLE, DRAWN = 64, 300, 24
 SAMPLE_TEMPERATURE = 0.8
 
 
@@ -56,7 +56,12 @@ def train(args: argparse.Namespace) -> bool:
     """
     settle(args)
     run_path = f"{args.output}.run"
-    files = {"--text": args.text, "--output": args.output, "FILE.run": run_path, "--plot": args.plot}
+    files = {
+        "--text": args.text,
+        "--output": args.output,
+        "FILE.run": run_path,
+        "--plot": args.plot,
+    }
     check_apart(files)
     check_outputs(args)
     check_writable(run_path)
@@ -140,18 +145,12 @@ class SameRecipe:
 
 def new_model(args: argparse.Namespace, vocab: Vocab, rng: np.random.Generator) -> TransformerLM:
     """UsageError where sizes do not fit one another."""
+    if args.n_embd % args.n_head:
+        raise UsageError(f"--n_embd {args.n_embd} must be a multiple of --n_head {args.n_head}")
+    sizes = args.n_embd, args.n_head, args.n_layer, args.block_size
     try:
-        return TransformerLM(
-            len(vocab),
-            args.n_embd,
-            args.n_head,
-            args.n_layer,
-            args.block_size,
-            dropout=args.dropout,
-            bias=args.bias,
-            rng=rng,
-        )
-    except ValueError as error:
+        return TransformerLM(len(vocab), *sizes, dropout=args.dropout, bias=args.bias, rng=rng)
+    except ValueError as error:  # a thousand layers and more
         raise UsageError(str(error)) from error
 
 
@@ -167,9 +166,7 @@ def new_optimizer(args: argparse.Namespace, model: TransformerLM) -> AdamW:
     return AdamW(model.parameters(), lr, betas, weight_decay=args.weight_decay)
 
 
-def _train(
-    args: argparse.Namespace, corpus: Corpus, recipe: dict[str, Any], run_path: str
-) -> bool:
+def _train(args: argparse.Namespace, corpus: Corpus, recipe: dict[str, Any], run_path: str) -> bool:
     rng = np.random.default_rng(args.seed)
     model = new_model(args, corpus.vocab, rng)
     optimizer = new_optimizer(args, model)

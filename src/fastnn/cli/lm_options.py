@@ -113,9 +113,7 @@ def add_generate(command: argparse.ArgumentParser) -> None:
         metavar="F",
         help="draw among the likeliest tokens that have this probability together",
     )
-    command.add_argument(
-        "--seed", type=seed, metavar="N", help="the same one gives the same texts"
-    )
+    command.add_argument("--seed", type=seed, metavar="N", help="the same one gives the same texts")
     _add(command, "num_samples", type=count, default=1, metavar="N", help="texts (default: 1)")
     command.add_argument("--threads", type=count, metavar="N", help="default: see `fastnn info`")
 
