@@ -1,4 +1,4 @@
-"""The command `fastnn`: train a model on digits or a table, use it, and see what runs where.
+"""The command `fastnn`: train a model on digits, a table or a text, use it, and see what runs where.
 
 What a command needs is imported when it runs, so that the command line answers at once.
 """
@@ -6,17 +6,15 @@ What a command needs is imported when it runs, so that the command line answers 
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import sys
 import warnings
 from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
+from . import lm_options
+from .arguments import count, delimiter, rate, seed, share, units
 from .errors import UsageError
-
-# Of one hidden layer: 17 MB of first weights; wider is a slip of the keyboard.
-MOST_UNITS = 65536
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
@@ -68,6 +66,10 @@ def _run(args: argparse.Namespace) -> int:
         return EXIT_INTERRUPTED if _train(args) else 0
     if args.command == "predict":
         _predict(args)
+    elif args.command == "generate":
+        from .generate import generate
+
+        generate(args)
     else:
         from .info import info
 
@@ -83,6 +85,8 @@ def _warn(message: Warning | str, *_: object, **__: object) -> None:
 def _train(args: argparse.Namespace) -> bool:
     if args.task_name == "digits":
         from .digits import train
+    elif args.task_name == "lm":
+        from .lm import train
     else:
         from .table import train
     return train(args)
@@ -113,6 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     _add_train(commands.add_parser("train", help="train a model and save it"))
     _add_predict(commands.add_parser("predict", help="use a model on a table or a digit"))
+    lm_options.add_generate(commands.add_parser("generate", help="text from a language model"))
     command = commands.add_parser("info", help="version, compiler, instruction sets, threads")
     command.add_argument("--json", action="store_true", help="as one JSON object")
     return parser
@@ -127,6 +132,8 @@ def _add_train(command: argparse.ArgumentParser) -> None:
     _add_table(table)
     for task, defaults in ((digits, DIGITS), (table, TABLE)):
         _add_training(task, defaults)
+    about = "a language model that goes on with texts"
+    lm_options.add_train(tasks.add_parser("lm", help=about, description=about))
 
 
 class Defaults(NamedTuple):
@@ -150,25 +157,25 @@ TABLE = Defaults(30, 32, 1e-3, (64, 64), "model.safetensors")
 
 def _add_training(command: argparse.ArgumentParser, defaults: Defaults) -> None:
     command.add_argument(
-        "--epochs", type=_count, default=defaults.epochs, metavar="N", help="default: %(default)s"
+        "--epochs", type=count, default=defaults.epochs, metavar="N", help="default: %(default)s"
     )
     command.add_argument(
         "--batch-size",
-        type=_count,
+        type=count,
         default=defaults.batch_size,
         metavar="N",
         help="examples per step (default: %(default)s)",
     )
     command.add_argument(
         "--lr",
-        type=_rate,
+        type=rate,
         default=defaults.lr,
         metavar="F",
         help="learning rate of AdamW (default: %(default)s)",
     )
     command.add_argument(
         "--hidden",
-        type=_units,
+        type=units,
         nargs="+",
         default=list(defaults.hidden),
         metavar="N",
@@ -176,12 +183,12 @@ def _add_training(command: argparse.ArgumentParser, defaults: Defaults) -> None:
     )
     command.add_argument(
         "--seed",
-        type=_seed,
+        type=seed,
         default=0,
         metavar="N",
         help="of the first weights and the order of the examples (default: %(default)s)",
     )
-    command.add_argument("--threads", type=_count, metavar="N", help="default: see `fastnn info`")
+    command.add_argument("--threads", type=count, metavar="N", help="default: see `fastnn info`")
     command.add_argument(
         "--output",
         default=defaults.output,
@@ -205,14 +212,14 @@ def _add_table(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--test-size",
-        type=_share,
+        type=share,
         default=0.2,
         metavar="F",
         help="share of the rows held out for the test (default: %(default)s)",
     )
     command.add_argument(
         "--dropout",
-        type=_share,
+        type=share,
         default=0.0,
         metavar="F",
         help="share of the hidden units dropped in each step (default: none)",
@@ -241,57 +248,7 @@ def _add_predict(command: argparse.ArgumentParser) -> None:
 def _add_delimiter(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--delimiter",
-        type=_delimiter,
+        type=delimiter,
         metavar="C",
         help="between cells; by default the comma, semicolon, tab or bar that the header has most",
     )
-
-
-def _integer(text: str, low: int, high: float = math.inf) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = low - 1
-    if not low <= value <= high:
-        limits = f"from {low} to {high}" if high < math.inf else f"of at least {low}"
-        raise argparse.ArgumentTypeError(f"must be an integer {limits}, got {text!r}")
-    return value
-
-
-def _count(text: str) -> int:
-    return _integer(text, 1)
-
-
-def _units(text: str) -> int:
-    return _integer(text, 1, MOST_UNITS)
-
-
-def _seed(text: str) -> int:
-    return _integer(text, 0)
-
-
-def _rate(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a number above 0, got {text!r}")
-    return value
-
-
-def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"must be a number from 0 to below 1, got {text!r}")
-    return value
-
-
-def _delimiter(text: str) -> str:
-    character = {"\\t": "\t", "tab": "\t"}.get(text, text)
-    if len(character) != 1 or character in '\r\n"':
-        raise argparse.ArgumentTypeError(f"must be one character, got {text!r}")
-    return character

@@ -44,6 +44,9 @@ class Lines:
         if (epoch + 1) % self.every == 0 or epoch + 1 == self.n_epochs:
             self.write(line(epoch, self.n_epochs, logs))
 
+    def move(self, n_batches: int, loss: float, note: str) -> None:
+        """So many batches are done; a line has no use for that."""
+
     def write(self, text: str) -> None:
         """Where lines go."""
         print(text, flush=True)
@@ -68,11 +71,12 @@ class Bar(Lines):
             TextColumn("training"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("batches  loss {task.fields[loss]:.4f}"),
+            TextColumn("batches  loss {task.fields[loss]:.4f}{task.fields[note]}"),
             TimeRemainingColumn(),
             transient=True,
         )
-        self.task = self.progress.add_task("", total=n_epochs * n_batches, loss=float("nan"))
+        fields = {"loss": float("nan"), "note": ""}
+        self.task = self.progress.add_task("", total=n_epochs * n_batches, **fields)
 
     def __enter__(self) -> Bar:
         self.progress.start()
@@ -85,6 +89,10 @@ class Bar(Lines):
         """Move on."""
         self.progress.update(self.task, advance=1, loss=logs["loss"])
 
+    def move(self, n_batches: int, loss: float, note: str) -> None:
+        """To a place, with a note beside the loss."""
+        self.progress.update(self.task, completed=n_batches, loss=loss, note=note)
+
     def write(self, text: str) -> None:
         """Above the bar."""
-        self.progress.console.print(text, highlight=False)
+        self.progress.console.print(text, highlight=False, markup=False)

@@ -1,6 +1,7 @@
 """Whole models of tokens: a language model and an encoder-decoder, trained and decoded."""
 
 from ..nn.config import register
+from .attention_maps import attention_weights
 from .beam import Hypothesis, beam_search
 from .cache import DecodingCache
 from .convert import (
@@ -20,6 +21,7 @@ __all__ = [
     "Hypothesis",
     "Seq2SeqTransformer",
     "TransformerLM",
+    "attention_weights",
     "beam_search",
     "from_gpt2",
     "from_torch_attention",

@@ -214,6 +214,11 @@ class TransformerLM(TokenModel):
         how = {"ignore_index": ignore_index, "label_smoothing": label_smoothing}
         return token_loss(self._infer(x), self._head(), targets, **how)
 
+    def embed(self, x: Ids) -> Array:
+        """What the first block gets for ids (B, T): (B, T, d_model), without dropout."""
+        self._check_ids(x)
+        return (self.positions or self.drop)(self.embedding(x))
+
     def new_cache(self, batch: int, max_len: int | None = None) -> DecodingCache:
         """An empty cache for `step`, with room for max_len positions; those of the model by default."""
         room = self.max_len if max_len is None else check_count("max_len", max_len)
@@ -287,8 +292,7 @@ class TransformerLM(TokenModel):
         self.embedding.backward(de, ctx_e)
 
     def _infer(self, x: Ids) -> Array:
-        self._check_ids(x)
-        return self.blocks((self.positions or self.drop)(self.embedding(x)))
+        return self.blocks(self.embed(x))
 
     def _head(self) -> Array:
         return self.embedding.weight.data.T if self.head is None else self.head.weight.data

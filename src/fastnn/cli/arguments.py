@@ -1,0 +1,77 @@
+"""Texts of the command line as numbers: types for argparse, with errors that say what is allowed."""
+
+from __future__ import annotations
+
+import argparse
+import math
+
+# Of one hidden layer: 17 MB of first weights; wider is a slip of the keyboard.
+MOST_UNITS = 65536
+
+
+def integer(text: str, low: int, high: float = math.inf) -> int:
+    """A whole number from low to high."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = low - 1
+    if not low <= value <= high:
+        limits = f"from {low} to {high}" if high < math.inf else f"of at least {low}"
+        raise argparse.ArgumentTypeError(f"must be an integer {limits}, got {text!r}")
+    return value
+
+
+def count(text: str) -> int:
+    """At least 1."""
+    return integer(text, 1)
+
+
+def units(text: str) -> int:
+    """Of a layer."""
+    return integer(text, 1, MOST_UNITS)
+
+
+def seed(text: str) -> int:
+    """What random numbers can be made of."""
+    return integer(text, 0, 2**64 - 1)
+
+
+def rate(text: str) -> float:
+    """Above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number above 0, got {text!r}")
+    return value
+
+
+def not_negative(text: str) -> float:
+    """At least 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number of at least 0, got {text!r}")
+    return value
+
+
+def share(text: str) -> float:
+    """From 0 to below 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to below 1, got {text!r}")
+    return value
+
+
+def delimiter(text: str) -> str:
+    """One character; `tab` and `\\t` are the tab."""
+    character = {"\\t": "\t", "tab": "\t"}.get(text, text)
+    if len(character) != 1 or character in '\r\n"':
+        raise argparse.ArgumentTypeError(f"must be one character, got {text!r}")
+    return character

@@ -1,0 +1,246 @@
+"""`fastnn train lm`: a Transformer learns to go on with a text."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import math
+import sys
+import time
+import zlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..data import crops, load_text, windows
+from ..kernels.threads import get_num_threads, num_threads
+from ..models import TransformerLM, attention_weights, stream
+from ..optim import AdamW
+from ..optim.schedules import warmup_cosine
+from ..text import BPE, CharVocab, Vocab
+from ..text.vocab import Ids
+from ..train import ModelCheckpoint, ModelFileError, save
+from ..train.atomic import check_writable
+from .checks import check_apart, check_learnt, check_outputs
+from .errors import UsageError
+from .generate import VOCABULARY_KEY, spelled
+from .lm_options import RECIPE, settle
+from .lm_report import Progress
+from .report import report
+
+# What the metadata of a model file call the options that it was trained with.
+RECIPE_KEY = "recipe"
+
+# The first so much of a text is learnt from, as in nanoGPT's prepare.py.
+TRAINING_SHARE = 0.9
+
+# Tokens of the line at each evaluation, of the sample at the end, and of the text in the picture.
+LINE, SAMPLE, DRAWN = 64, 300, 24
+SAMPLE_TEMPERATURE = 0.8
+
+
+class Corpus(NamedTuple):
+    """A text as ids."""
+
+    vocab: Vocab
+    train: Ids
+    validation: Ids
+
+
+def train(args: argparse.Namespace) -> bool:
+    """Train, save, measure, write a sample and draw; True when Ctrl-C ended the training early.
+
+    Whatever may be wrong with the options or the text is found out before the training.
+    """
+    settle(args)
+    run_path = f"{args.output}.run"
+    files = {
+        "--text": args.text,
+        "--output": args.output,
+        "FILE.run": run_path,
+        "--plot": args.plot,
+    }
+    check_apart(files)
+    check_outputs(args)
+    check_writable(run_path)
+    text = load_text() if args.text is None else read_text(args.text)
+    corpus = prepare(args, text)
+    recipe = recipe_of(args, text)
+    with num_threads(args.threads) if args.threads else contextlib.nullcontext():
+        return _train(args, corpus, recipe, run_path)
+
+
+def read_text(path: str) -> str:
+    """The text of a file; UsageError unless it is UTF-8."""
+    try:
+        return Path(path).read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from error
+
+
+def prepare(args: argparse.Namespace, text: str) -> Corpus:
+    """The vocabulary, and the two parts of the text; UsageError if one is too short."""
+    cut = int(len(text) * TRAINING_SHARE)
+    if args.vocab_size is not None and args.vocab != "bpe":
+        raise UsageError("--vocab_size is for --vocab bpe")
+    try:
+        vocab = CharVocab.from_text(text) if args.vocab == "chars" else None
+        vocab = vocab or BPE.train([text[:cut]], args.vocab_size)
+    except ValueError as error:
+        raise UsageError(f"{args.text or 'the text'}: {error}") from error
+    corpus = Corpus(vocab, vocab.encode(text[:cut]), vocab.encode(text[cut:]))
+    for name, part in (("training", corpus.train), ("validation", corpus.validation)):
+        if len(part) <= args.block_size:
+            raise UsageError(
+                f"{args.text or 'the text'}: its {name} part has {len(part)} tokens, and must have "
+                f"more than --block_size {args.block_size}"
+            )
+    return corpus
+
+
+def recipe_of(args: argparse.Namespace, text: str) -> dict[str, Any]:
+    """What decides on the bits of the model: the options, and a checksum of the text."""
+    names = [name for name, *_ in RECIPE] + ["bias", "vocab", "vocab_size", "seed"]
+    return {name: getattr(args, name) for name in names} | {"text": zlib.crc32(text.encode())}
+
+
+class SameRecipe:
+    """A callback that keeps the recipe in checkpoints, and ends the run after its last iteration.
+
+    A run goes on with the recipe it began with, but for max_iters; UsageError otherwise.
+    """
+
+    def __init__(self, recipe: dict[str, Any], batches: Any) -> None:
+        self.recipe, self.batches = recipe, batches
+
+    def on_train_begin(self, run: Any) -> None:
+        """Count the epochs that are left, each with an evaluation at its end."""
+        self.run = run
+        left = self.recipe["max_iters"] - run.optimizer.steps + run.step
+        run.epochs = run.epoch + math.ceil(left / self.recipe["eval_interval"])
+
+    def on_epoch_begin(self, epoch: int) -> None:
+        """The last epoch may be shorter."""
+        begun = self.run.optimizer.steps - self.run.step
+        self.batches.steps = min(self.recipe["eval_interval"], self.recipe["max_iters"] - begun)
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return self.recipe
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """From a checkpoint."""
+        changed = [name for name in self.recipe if state.get(name) != self.recipe[name]]
+        for name in changed:
+            if name == "text":
+                raise UsageError("--resume: the run was begun with another text")
+            if name != "max_iters":
+                raise UsageError(
+                    f"--resume: the run was begun with {name} {state.get(name)}, "
+                    f"not {self.recipe[name]}"
+                )
+
+
+def new_model(args: argparse.Namespace, vocab: Vocab, rng: np.random.Generator) -> TransformerLM:
+    """UsageError where sizes do not fit one another."""
+    if args.n_embd % args.n_head:
+        raise UsageError(f"--n_embd {args.n_embd} must be a multiple of --n_head {args.n_head}")
+    sizes = args.n_embd, args.n_head, args.n_layer, args.block_size
+    try:
+        return TransformerLM(len(vocab), *sizes, dropout=args.dropout, bias=args.bias, rng=rng)
+    except ValueError as error:  # a thousand layers and more
+        raise UsageError(str(error)) from error
+
+
+def new_optimizer(args: argparse.Namespace, model: TransformerLM) -> AdamW:
+    """AdamW along nanoGPT's schedule; UsageError where that has no place for the warm-up."""
+    if args.warmup_iters >= args.lr_decay_iters:
+        raise UsageError(
+            f"--warmup_iters {args.warmup_iters} must be below --lr_decay_iters "
+            f"{args.lr_decay_iters} (by default --max_iters)"
+        )
+    lr = warmup_cosine(args.learning_rate, args.warmup_iters, args.lr_decay_iters, args.min_lr)
+    betas = (args.beta1, args.beta2)
+    return AdamW(model.parameters(), lr, betas, weight_decay=args.weight_decay)
+
+
+def _train(args: argparse.Namespace, corpus: Corpus, recipe: dict[str, Any], run_path: str) -> bool:
+    rng = np.random.default_rng(args.seed)
+    model = new_model(args, corpus.vocab, rng)
+    optimizer = new_optimizer(args, model)
+    size = args.block_size, args.batch_size
+    batches = crops(corpus.train, *size, seed=rng)
+    # the same windows at each evaluation, so that losses differ by what was learnt between them
+    validation = list(crops(corpus.validation, *size, steps=args.eval_iters, seed=args.seed))
+
+    def sample() -> str:
+        return " ".join(written(model, corpus, LINE, args.seed).split())
+
+    shown = report(1, n_batches=args.max_iters)
+    progress = Progress(shown, args.max_iters, args.block_size * args.batch_size, sample)
+    print(
+        f"{args.n_layer} layers, {args.n_head} heads, {args.n_embd} wide: "
+        f"{model.parameters().size:,} parameters, threads: {get_num_threads()}\n"
+        f"{len(corpus.train):,} tokens to learn from, {len(corpus.validation):,} to validate; "
+        f"{len(corpus.vocab)} different ones"
+    )
+    start = time.perf_counter()
+    try:
+        with shown:
+            history = model.fit(
+                batches,
+                optimizer=optimizer,
+                validation_data=validation,
+                clip_norm=args.grad_clip or None,
+                callbacks=[SameRecipe(recipe, batches), progress, ModelCheckpoint(run_path)],
+                resume=run_path if args.resume else None,
+                verbose=0,
+            )
+    except ModelFileError as error:
+        raise UsageError(str(error)) from error
+    seconds = time.perf_counter() - start
+    ended = "interrupted after" if history.interrupted else "trained for"
+    print(f"{ended} {optimizer.steps} of {args.max_iters} iterations; this run {seconds:.1f} s")
+    check_learnt(model, args.output)
+    metadata = {VOCABULARY_KEY: corpus.vocab.to_json(), RECIPE_KEY: json.dumps(recipe)}
+    save(model, args.output, metadata=metadata)
+    print(f"model saved to {args.output}, the run to go on from in {run_path}", flush=True)
+    _show(args, model, corpus)
+    return history.interrupted
+
+
+def whole_loss(model: TransformerLM, ids: Ids, length: int, batch_size: int) -> float:
+    """The mean over all tokens of a text but the first, in windows one after the other."""
+    total = count = 0.0
+    for x, y in windows(ids, length, batch_size):
+        loss, n = model.loss(x, y)
+        total, count = total + loss * n, count + n
+    return total / count
+
+
+def written(model: TransformerLM, corpus: Corpus, n_tokens: int, seed: int) -> str:
+    """What the model writes behind the first token of the validation text.
+
+    Characters that the output's encoding lacks become question marks.
+    """
+    prompt = corpus.validation[:1]
+    tokens = stream(model.freeze(), prompt, n_tokens, temperature=SAMPLE_TEMPERATURE, seed=seed)
+    text = corpus.vocab.decode(prompt) + "".join(spelled(corpus.vocab, prompt, tokens))
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "replace").decode(encoding)
+
+
+def _show(args: argparse.Namespace, model: TransformerLM, corpus: Corpus) -> None:
+    loss = whole_loss(model, corpus.validation, args.block_size, args.batch_size)
+    print(f"validation loss {loss:.4f} over the whole validation text")
+    print(f"a sample:\n\n{written(model, corpus, SAMPLE, args.seed)}")
+    if args.plot:
+        from ..plot import attention_maps
+
+        ids = corpus.validation[: min(DRAWN, args.block_size)]
+        labels = [corpus.vocab.tokens[i].replace("\n", "\\n") for i in ids]
+        weights = [layer[0] for layer in attention_weights(model, ids[None])]
+        attention_maps(weights, args.plot, xlabels=labels, ylabels=labels)
+        print(f"\nwhat the heads look at drawn in {args.plot}")

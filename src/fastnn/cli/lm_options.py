@@ -1,0 +1,125 @@
+"""The options of `fastnn train lm`, under nanoGPT's names, and of `fastnn generate`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from .arguments import count, integer, not_negative, rate, seed, share, units
+
+# name, type, default, help: nanoGPT's recipe for a CPU.
+RECIPE: tuple[tuple[str, Any, Any, str], ...] = (
+    ("n_layer", count, 4, "blocks"),
+    ("n_head", count, 4, "heads of attention"),
+    ("n_embd", units, 128, "width, a multiple of n_head"),
+    ("block_size", count, 64, "tokens of context"),
+    ("batch_size", count, 12, "windows of the text per iteration"),
+    ("dropout", share, 0.0, "share of the units dropped in each iteration"),
+    ("learning_rate", rate, 1e-3, "of AdamW, at its highest"),
+    ("min_lr", not_negative, None, "at the end of the decay; a tenth of learning_rate by default"),
+    ("warmup_iters", lambda text: integer(text, 0), None, "while the rate rises; 100 by default"),
+    ("max_iters", count, 2000, "iterations"),
+    ("lr_decay_iters", count, None, "while the rate falls; max_iters by default"),
+    ("weight_decay", not_negative, 0.1, "of matrices"),
+    ("beta1", share, 0.9, "of AdamW"),
+    ("beta2", share, 0.99, "of AdamW"),
+    ("grad_clip", not_negative, 1.0, "greatest norm of the gradients; 0 for any"),
+    ("eval_interval", count, 250, "iterations between two evaluations, which save the run too"),
+    ("eval_iters", count, 20, "batches of the validation text of an evaluation"),
+)
+
+# A warm-up by default takes 100 iterations, or 1 in 20 of a shorter decay.
+WARMUP, WARMUP_SHARE = 100, 20
+
+
+def add_train(command: argparse.ArgumentParser) -> None:
+    """The options of `fastnn train lm`."""
+    command.add_argument(
+        "--text", metavar="FILE", help="UTF-8; Shakespeare's Romeo and Juliet by default"
+    )
+    command.add_argument(
+        "--vocab",
+        choices=["chars", "bpe"],
+        default="chars",
+        help="tokens: characters (the default) or pieces of words",
+    )
+    _add(command, "vocab_size", type=count, metavar="N", help="pieces of bpe (default: 1024)")
+    for name, kind, default, about in RECIPE:
+        metavar = "N" if kind in (count, units) or name == "warmup_iters" else "F"
+        about = f"{about} (default: %(default)s)" if default is not None else about
+        more = ("--lr",) if name == "learning_rate" else ()
+        _add(command, name, *more, type=kind, default=default, metavar=metavar, help=about)
+    command.add_argument(
+        "--bias",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="in linear layers and norms; none by default",
+    )
+    command.add_argument(
+        "--seed", type=seed, default=1337, metavar="N", help="of all chance (default: %(default)s)"
+    )
+    command.add_argument("--threads", type=count, metavar="N", help="default: see `fastnn info`")
+    command.add_argument(
+        "--output",
+        "--out",
+        default="lm.safetensors",
+        metavar="FILE",
+        help="where the model goes (default: %(default)s); FILE.run has the run to resume",
+    )
+    command.add_argument("--resume", action="store_true", help="go on with the run in FILE.run")
+    command.add_argument(
+        "--plot", metavar="FILE.png", help="draw what the heads look at in a validation text"
+    )
+
+
+def settle(args: argparse.Namespace) -> None:
+    """Give the options that depend on others their values."""
+    if args.lr_decay_iters is None:
+        args.lr_decay_iters = args.max_iters
+    if args.warmup_iters is None:
+        args.warmup_iters = min(WARMUP, args.lr_decay_iters // WARMUP_SHARE)
+    if args.min_lr is None:
+        args.min_lr = args.learning_rate / 10
+    if args.vocab == "bpe" and args.vocab_size is None:
+        args.vocab_size = 1024
+
+
+def add_generate(command: argparse.ArgumentParser) -> None:
+    """The options of `fastnn generate`."""
+    command.add_argument("model", metavar="MODEL", help="a file written by `fastnn train lm`")
+    command.add_argument(
+        "--prompt", default="\n", metavar="TEXT", help="to go on with (default: an empty line)"
+    )
+    _add(
+        command,
+        "max_new_tokens",
+        type=count,
+        default=500,
+        metavar="N",
+        help="of each sample (default: %(default)s)",
+    )
+    command.add_argument(
+        "--temperature",
+        type=not_negative,
+        default=0.8,
+        metavar="F",
+        help="below 1 keeps closer to likely tokens, 0 takes the likeliest (default: %(default)s)",
+    )
+    _add(command, "top_k", type=count, metavar="N", help="draw among the N likeliest tokens")
+    _add(
+        command,
+        "top_p",
+        type=rate,
+        metavar="F",
+        help="draw among the likeliest tokens that have this probability together",
+    )
+    command.add_argument("--seed", type=seed, metavar="N", help="the same one gives the same texts")
+    _add(command, "num_samples", type=count, default=1, metavar="N", help="texts (default: 1)")
+    command.add_argument("--threads", type=count, metavar="N", help="default: see `fastnn info`")
+
+
+def _add(command: argparse.ArgumentParser, name: str, *more: str, **options: Any) -> None:
+    """An option that is written with underscores, as nanoGPT's, or with dashes."""
+    dashed = f"--{name.replace('_', '-')}"
+    names = dict.fromkeys([f"--{name}", dashed, *more])
+    command.add_argument(*names, dest=name, **options)

@@ -1,0 +1,38 @@
+"""What the heads of a model look at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from .language_model import Ids, TransformerLM
+
+
+def attention_weights(model: TransformerLM, ids: Ids) -> list[NDArray[Any]]:
+    """The attention weights of a language model that reads ids, without dropout.
+
+    Parameters
+    ----------
+    model : TransformerLM
+    ids : integers (B, T)
+
+    Returns
+    -------
+    list of ndarray (B, n_heads, T, T)
+        One for each block: how much the position of the row attends to that of the column, 0 for
+        later ones. `fastnn.plot.attention_maps` draws those of one of the batch.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As from the model.
+    """
+    branch, x = None, model.embed(ids)
+    found = []
+    for block in model.blocks:
+        y = block.norms[0](branch, x)[0]  # pre-norm, as all blocks of a TransformerLM
+        found.append(block.attention(y, causal=True, need_weights=True)[1])
+        branch, x = block.infer_terms(branch, x)
+    return found
