@@ -1,16 +1,23 @@
-"""Pictures of training runs, through matplotlib (`pip install 'fastnn[plot]'`)."""
+"""Pictures of training runs and of attention, through matplotlib (`pip install 'fastnn[plot]'`)."""
 
 from __future__ import annotations
 
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
 
 from .train import History
 from .train.atomic import PathLike, check_writable, write_atomically
 
 FORMATS = ("png", "svg", "pdf")
+
+# Inches of a heat map for each token along its side, and the least and the most of a side.
+INCHES, SIDES = 0.13, (1.5, 6.0)
 
 
 def _new_figure() -> Any:
@@ -90,8 +97,86 @@ def loss_curve(
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
+    _write(figure, path, suffix)
+    return figure
+
+
+def attention_maps(
+    weights: Sequence[ArrayLike],
+    path: PathLike | None = None,
+    *,
+    xlabels: Sequence[str] | None = None,
+    ylabels: Sequence[str] | None = None,
+    titles: tuple[str, str] = ("layer", "head"),
+) -> Any:
+    """Draw attention weights as heat maps, a row for each layer and a column for each head.
+
+    As the book's `show_heatmaps`: *Dive into Deep Learning*, section 11.1.3.
+
+    Parameters
+    ----------
+    weights : sequence of array (H, T, S)
+        One for each layer, of one example: `[layer[0] for layer in found]` of what
+        `attention_weights` gives.
+    path : path-like, optional
+        Ending in .png, .svg or .pdf. Written atomically.
+    xlabels, ylabels : sequences of str, optional
+        The S keys and the T queries.
+    titles : (str, str)
+        What rows and columns are called.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        The ending is another one, there are no weights, or shapes or numbers of labels differ.
+    ModuleNotFoundError
+        matplotlib is not installed.
+    OSError
+        The file cannot be written.
+    """
+    suffix = None if path is None else _format(path)
+    maps = [np.asarray(layer) for layer in weights]
+    shapes = {layer.shape for layer in maps}
+    if len(shapes) != 1 or len(maps[0].shape) != 3 or 0 in maps[0].shape:
+        raise ValueError(f"weights must be arrays (heads, queries, keys) alike, got {shapes}")
+    heads, *sides = maps[0].shape
+    for name, labels, n in (("ylabels", ylabels, sides[0]), ("xlabels", xlabels, sides[1])):
+        if labels is not None and len(labels) != n:
+            raise ValueError(f"there are {len(labels)} {name} for {n} positions")
+    figure = _new_figure()
+    height, width = (min(max(INCHES * n, SIDES[0]), SIDES[1]) for n in sides)
+    figure.set_size_inches(heads * width + 1.5, len(maps) * height + 1)
+    grid = figure.subplots(len(maps), heads, squeeze=False, sharex=True, sharey=True)
+    highest = max(float(layer.max()) for layer in maps)
+    for (row, column), axes in np.ndenumerate(grid):
+        image = axes.imshow(maps[row][column], cmap="Reds", vmin=0, vmax=highest, aspect="auto")
+        axes.tick_params(labelsize=6, length=2)
+        if row == 0:
+            axes.set_title(f"{titles[1]} {column + 1}", fontsize=8)
+        if column == 0:
+            axes.set_ylabel(f"{titles[0]} {row + 1}", fontsize=8)
+    if xlabels is not None:
+        axes.set_xticks(range(sides[1]), [_plain(label) for label in xlabels])
+        for below in grid[-1]:
+            below.tick_params(axis="x", rotation=90)
+    if ylabels is not None:
+        axes.set_yticks(range(sides[0]), [_plain(label) for label in ylabels])
+    figure.colorbar(image, ax=grid, shrink=0.6, aspect=30).ax.tick_params(labelsize=6)
+    _write(figure, path, suffix)
+    return figure
+
+
+def _plain(label: str) -> str:
+    """A label as it stands: between two dollars matplotlib would read mathematics."""
+    return label.replace("$", r"\$")
+
+
+def _write(figure: Any, path: PathLike | None, suffix: str | None) -> None:
     if path is not None:
         picture = io.BytesIO()
         figure.savefig(picture, format=suffix)
         write_atomically(path, picture.getvalue())
-    return figure

@@ -1,4 +1,4 @@
-"""The command `fastnn`: train a model on digits or a table, use it, and see what runs where.
+"""The command `fastnn`: train a model on digits, a table or translations, use it, and see what runs where.
 
 What a command needs is imported when it runs, so that the command line answers at once.
 """
@@ -68,6 +68,10 @@ def _run(args: argparse.Namespace) -> int:
         return EXIT_INTERRUPTED if _train(args) else 0
     if args.command == "predict":
         _predict(args)
+    elif args.command == "translate":
+        from .translate import translate
+
+        translate(args)
     else:
         from .info import info
 
@@ -83,6 +87,8 @@ def _warn(message: Warning | str, *_: object, **__: object) -> None:
 def _train(args: argparse.Namespace) -> bool:
     if args.task_name == "digits":
         from .digits import train
+    elif args.task_name == "translate":
+        from .train_translate import train
     else:
         from .table import train
     return train(args)
@@ -109,10 +115,13 @@ def _one_line(error: BaseException) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from .translate_options import add_translate  # which takes the types of options from here
+
     parser = _Parser(prog="fastnn", description="Neural networks on CPUs.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     _add_train(commands.add_parser("train", help="train a model and save it"))
     _add_predict(commands.add_parser("predict", help="use a model on a table or a digit"))
+    add_translate(commands)
     command = commands.add_parser("info", help="version, compiler, instruction sets, threads")
     command.add_argument("--json", action="store_true", help="as one JSON object")
     return parser
@@ -127,6 +136,9 @@ def _add_train(command: argparse.ArgumentParser) -> None:
     _add_table(table)
     for task, defaults in ((digits, DIGITS), (table, TABLE)):
         _add_training(task, defaults)
+    from .translate_options import add_train
+
+    add_train(tasks)
 
 
 class Defaults(NamedTuple):

@@ -1,20 +1,24 @@
 """Whole models of tokens: a language model and an encoder-decoder, trained and decoded."""
 
 from ..nn.config import register
+from .attention_maps_seq2seq import Seq2SeqWeights
 from .beam import Hypothesis, beam_search
 from .cache import DecodingCache
 from .decoding import generate, stream
 from .language_model import TransformerLM, lm_shapes
 from .seq2seq import Seq2SeqTransformer, seq2seq_shapes
+from .translation import translate
 
 __all__ = [
     "DecodingCache",
     "Hypothesis",
     "Seq2SeqTransformer",
+    "Seq2SeqWeights",
     "TransformerLM",
     "beam_search",
     "generate",
     "stream",
+    "translate",
 ]
 
 _SHARED = {
