@@ -21,8 +21,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 VOCABULARY = 10_000
 MAX_TOKENS = 4096
 UPDATES = 8000
@@ -38,9 +36,7 @@ MODEL: dict[str, Any] = {
 LR, WARMUP, BETAS = 0.005, 2000, (0.9, 0.98)
 SMOOTHING = 0.1
 AVERAGE = 0.999
-BEAMS, LENGTH_PENALTY = 5, 1.0
-# A translation may be this many tokens longer than its source.
-LONGER = 30
+SEARCH: dict[str, Any] = {"beams": 5, "length_penalty": 1.0, "rows": 100}
 
 PUBLISHED, ASKED = 41.02, 40.0
 
@@ -104,35 +100,6 @@ def train(options: argparse.Namespace) -> tuple[Any, Any]:
     return options.output, bpe
 
 
-def translate(model: Any, bpe: Any, sentences: list[str], rows: int = 100) -> list[str]:
-    """By beam search, sentences of about the same length together."""
-    from fastnn.models import beam_search
-
-    sources = [np.append(bpe.encode(sentence), bpe.eos_id) for sentence in sentences]
-    order = sorted(range(len(sources)), key=lambda i: len(sources[i]))
-    found = [""] * len(sources)
-    for start in range(0, len(order), rows):
-        some = order[start : start + rows]
-        lengths = np.array([len(sources[i]) for i in some])
-        src = np.full((len(some), lengths.max()), bpe.pad_id)
-        for row, i in enumerate(some):
-            src[row, : lengths[row]] = sources[i]
-        longest = int(lengths.max()) + LONGER
-        best = beam_search(
-            model,
-            model.new_cache(src, lengths, max_len=longest),
-            bos=bpe.bos_id,
-            eos=bpe.eos_id,
-            max_len=longest,
-            beams=BEAMS,
-            length_penalty=LENGTH_PENALTY,
-        )
-        for i, hypotheses in zip(some, best, strict=True):
-            tokens = [token for token in hypotheses[0].tokens if token != bpe.eos_id]
-            found[i] = bpe.decode(tokens)
-    return found
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, metavar="FOLDER")
@@ -143,7 +110,7 @@ def main() -> None:
     parser.add_argument("--test-only", action="store_true", help="translate with FILE as it is")
     options = parser.parse_args()
     import fastnn
-    from fastnn import text
+    from fastnn import models, text
 
     if not options.test_only:
         train(options)
@@ -152,7 +119,7 @@ def main() -> None:
     for name in ("test_2016_flickr", "test_2017_flickr"):
         english, german = read(options.data, name)
         start = time.perf_counter()
-        found = translate(model, bpe, english)
+        found = models.translate(model, bpe, english, **SEARCH)
         score = {"test": name, "BLEU": round(text.bleu(found, german), 2)}
         score["seconds"] = round(time.perf_counter() - start, 1)
         print(json.dumps(score), flush=True)

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
 from .train import History
 from .train.atomic import PathLike, check_writable, write_atomically
 
 FORMATS = ("png", "svg", "pdf")
 
-# Inches of one map of attention.
-CELL = 2.0
+# Inches of a heat map for each token along its side, and the least and the most of a side.
+INCHES, SIDES = 0.13, (1.5, 6.0)
 
 
 def _new_figure(size: tuple[float, float] = (9, 3.6)) -> Any:
@@ -102,24 +102,28 @@ def loss_curve(
 
 
 def attention_maps(
-    weights: Sequence[NDArray[Any]],
+    weights: Sequence[ArrayLike],
     path: PathLike | None = None,
     *,
     xlabels: Sequence[str] | None = None,
     ylabels: Sequence[str] | None = None,
+    titles: tuple[str, str] = ("layer", "head"),
 ) -> Any:
-    """Draw how much each position attends to each other one: a row of maps per layer, one per head.
+    """Draw attention weights as heat maps, a row for each layer and a column for each head.
 
-    *Dive into Deep Learning*, sections 11.1.3 and 11.7.6.
+    As the book's `show_heatmaps`: *Dive into Deep Learning*, section 11.1.3.
 
     Parameters
     ----------
-    weights : sequence of ndarray (heads, queries, keys)
-        One array for each layer; every row of keys sums to 1.
+    weights : sequence of array (H, T, S)
+        One for each layer, of one example: `[layer[0] for layer in found]` of what
+        `attention_weights` gives.
     path : path-like, optional
         Ending in .png, .svg or .pdf. Written atomically.
-    xlabels, ylabels : sequence of str, optional
-        The tokens of the keys and of the queries.
+    xlabels, ylabels : sequences of str, optional
+        The S keys and the T queries.
+    titles : (str, str)
+        What rows and columns are called.
 
     Returns
     -------
@@ -128,42 +132,47 @@ def attention_maps(
     Raises
     ------
     ValueError
-        The ending is another one, there are no weights, or their shapes differ or do not fit the
-        labels.
+        The ending is another one, there are no weights, or shapes or numbers of labels differ.
     ModuleNotFoundError
         matplotlib is not installed.
     OSError
         The file cannot be written.
     """
     suffix = None if path is None else _format(path)
-    shapes = {np.shape(layer) for layer in weights}
-    if len(shapes) != 1 or len(shape := shapes.pop()) != 3 or 0 in shape:
-        raise ValueError(
-            "weights must be arrays (heads, queries, keys) of one shape, one per layer"
-        )
-    for name, labels, n in (("xlabels", xlabels, shape[2]), ("ylabels", ylabels, shape[1])):
+    maps = [np.asarray(layer) for layer in weights]
+    shapes = {layer.shape for layer in maps}
+    if len(shapes) != 1 or len(maps[0].shape) != 3 or 0 in maps[0].shape:
+        raise ValueError(f"weights must be arrays (heads, queries, keys) alike, got {shapes}")
+    heads, *sides = maps[0].shape
+    for name, labels, n in (("ylabels", ylabels, sides[0]), ("xlabels", xlabels, sides[1])):
         if labels is not None and len(labels) != n:
-            raise ValueError(f"{len(labels)} {name} do not fit weights {shape}")
-    n_layers, n_heads = len(weights), shape[0]
-    figure = _new_figure((1.2 + CELL * n_heads, 0.6 + CELL * n_layers))
-    grid = figure.subplots(n_layers, n_heads, sharex=True, sharey=True, squeeze=False)
-    for (i, j), axes in np.ndenumerate(grid):
-        image = axes.imshow(weights[i][j], cmap="Reds", vmin=0, aspect="auto")
-        if i == 0:
-            axes.set_title(f"head {j + 1}", fontsize="small")
-        if i == n_layers - 1:
-            axes.set_xlabel("keys", fontsize="small")
-        if j == 0:
-            axes.set_ylabel(f"layer {i + 1}\nqueries", fontsize="small")
-        # a label is text as it stands, not mathematics between dollars
-        how = {"fontsize": "xx-small", "parse_math": False}
-        if xlabels is not None:
-            axes.set_xticks(range(shape[2]), xlabels, rotation=90, **how)
-        if ylabels is not None:
-            axes.set_yticks(range(shape[1]), ylabels, **how)
-        figure.colorbar(image, ax=axes).ax.tick_params(labelsize="xx-small")
+            raise ValueError(f"there are {len(labels)} {name} for {n} positions")
+    figure = _new_figure()
+    height, width = (min(max(INCHES * n, SIDES[0]), SIDES[1]) for n in sides)
+    figure.set_size_inches(heads * width + 1.5, len(maps) * height + 1)
+    grid = figure.subplots(len(maps), heads, squeeze=False, sharex=True, sharey=True)
+    highest = max(float(layer.max()) for layer in maps)
+    for (row, column), axes in np.ndenumerate(grid):
+        image = axes.imshow(maps[row][column], cmap="Reds", vmin=0, vmax=highest, aspect="auto")
+        axes.tick_params(labelsize=6, length=2)
+        if row == 0:
+            axes.set_title(f"{titles[1]} {column + 1}", fontsize=8)
+        if column == 0:
+            axes.set_ylabel(f"{titles[0]} {row + 1}", fontsize=8)
+    if xlabels is not None:
+        axes.set_xticks(range(sides[1]), [_plain(label) for label in xlabels])
+        for below in grid[-1]:
+            below.tick_params(axis="x", rotation=90)
+    if ylabels is not None:
+        axes.set_yticks(range(sides[0]), [_plain(label) for label in ylabels])
+    figure.colorbar(image, ax=grid, shrink=0.6, aspect=30).ax.tick_params(labelsize=6)
     _write(figure, path, suffix)
     return figure
+
+
+def _plain(label: str) -> str:
+    """A label as it stands: between two dollars matplotlib would read mathematics."""
+    return label.replace("$", r"\$")
 
 
 def _write(figure: Any, path: PathLike | None, suffix: str | None) -> None:

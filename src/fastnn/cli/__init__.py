@@ -1,4 +1,4 @@
-"""The command `fastnn`: train a model on digits, a table or a text, use it, and see what runs where.
+"""The command `fastnn`: train models on digits, tables, texts and translations, use them, and see what runs where.
 
 What a command needs is imported when it runs, so that the command line answers at once.
 """
@@ -70,6 +70,10 @@ def _run(args: argparse.Namespace) -> int:
         from .generate import generate
 
         generate(args)
+    elif args.command == "translate":
+        from .translate import translate
+
+        translate(args)
     else:
         from .info import info
 
@@ -87,6 +91,8 @@ def _train(args: argparse.Namespace) -> bool:
         from .digits import train
     elif args.task_name == "lm":
         from .lm import train
+    elif args.task_name == "translate":
+        from .train_translate import train
     else:
         from .table import train
     return train(args)
@@ -113,11 +119,14 @@ def _one_line(error: BaseException) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from .translate_options import add_translate  # which takes the types of options from here
+
     parser = _Parser(prog="fastnn", description="Neural networks on CPUs.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     _add_train(commands.add_parser("train", help="train a model and save it"))
     _add_predict(commands.add_parser("predict", help="use a model on a table or a digit"))
     lm_options.add_generate(commands.add_parser("generate", help="text from a language model"))
+    add_translate(commands)
     command = commands.add_parser("info", help="version, compiler, instruction sets, threads")
     command.add_argument("--json", action="store_true", help="as one JSON object")
     return parser
@@ -134,6 +143,9 @@ def _add_train(command: argparse.ArgumentParser) -> None:
         _add_training(task, defaults)
     about = "a language model that goes on with texts"
     lm_options.add_train(tasks.add_parser("lm", help=about, description=about))
+    from .translate_options import add_train
+
+    add_train(tasks)
 
 
 class Defaults(NamedTuple):

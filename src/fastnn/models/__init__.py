@@ -2,6 +2,7 @@
 
 from ..nn.config import register
 from .attention_maps import attention_weights
+from .attention_maps_seq2seq import Seq2SeqWeights
 from .beam import Hypothesis, beam_search
 from .cache import DecodingCache
 from .convert import (
@@ -15,11 +16,13 @@ from .convert import (
 from .decoding import generate, stream
 from .language_model import TransformerLM, lm_shapes
 from .seq2seq import Seq2SeqTransformer, seq2seq_shapes
+from .translation import translate
 
 __all__ = [
     "DecodingCache",
     "Hypothesis",
     "Seq2SeqTransformer",
+    "Seq2SeqWeights",
     "TransformerLM",
     "attention_weights",
     "beam_search",
@@ -31,6 +34,7 @@ __all__ = [
     "stream",
     "to_gpt2",
     "to_torch",
+    "translate",
 ]
 
 _SHARED = {

@@ -13,6 +13,7 @@ from ..nn.linear import Seed, check_count
 from ..nn.parameters import check_dtype
 from ..nn.transformer import stack_shapes
 from ..nn.transformer_block import prefixed
+from .attention_maps_seq2seq import Seq2SeqWeights, attention_weights
 from .beam import Hypothesis, beam_search
 from .cache import DecodingCache
 from .language_model import new_layers
@@ -251,17 +252,13 @@ class Seq2SeqTransformer(TokenModel):
         n_best: int = 1,
     ) -> list[list[Hypothesis]]:
         """The best outputs for each row of src by beam search: see `models.beam_search`."""
-        cache = self.new_cache(src, src_lengths, max_len)
-        return beam_search(
-            self,
-            cache,
-            bos=bos,
-            eos=eos,
-            max_len=max_len,
-            beams=beams,
-            length_penalty=length_penalty,
-            n_best=n_best,
-        )
+        how: dict[str, Any] = {"bos": bos, "eos": eos, "max_len": max_len, "n_best": n_best}
+        how |= {"beams": beams, "length_penalty": length_penalty}
+        return beam_search(self, self.new_cache(src, src_lengths, max_len), **how)
+
+    def attention_weights(self, src: Ids, tgt: Ids, src_lengths: Any = None) -> Seq2SeqWeights:
+        """The weights of all attention, for the arguments of `forward`, in inference."""
+        return attention_weights(self, src, tgt, src_lengths)
 
     def _hidden(self, src: Ids, tgt: Ids, src_lengths: Any = None) -> tuple[Array, Any]:
         self._check_ids("src", src)

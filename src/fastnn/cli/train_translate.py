@@ -1,0 +1,212 @@
+"""`fastnn train translate`: an encoder-decoder learns to translate from pairs of sentences."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import json
+import math
+import os
+import time
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import models, optim
+from ..data import token_batches
+from ..kernels.threads import get_num_threads, num_threads
+from ..text import BPE
+from ..train import ModelFileError, save
+from ..train.atomic import check_writable
+from .checks import check_apart, check_learnt, check_outputs
+from .corpus import Pairs, hold_out, read_pairs
+from .errors import UsageError
+from .train_translate_report import Averaging, Progress, RunFile
+from .translate import VOCABULARY_KEY
+from .translate_options import TRAINING
+
+OPTIONS_KEY = "fastnn.translate"
+BETAS = (0.9, 0.98)
+
+# Options that a run may go on with changed.
+FREE = ("updates", "threads")
+
+
+class Corpus(NamedTuple):
+    """What is learnt from and measured on, as text and in batches."""
+
+    vocab: BPE
+    train: Any
+    validation: Any  # batches, or None
+    shown: Pairs  # of the validation, or of the training where there is none
+
+
+def train(args: argparse.Namespace) -> bool:
+    """Train, save and draw; True when Ctrl-C ended the training early.
+
+    Whatever may be wrong with the options or the files is found out before the training.
+    """
+    check_outputs(args)
+    check_writable(f"{args.output}.run")
+    for name in ("src", "tgt", "valid_src", "valid_tgt"):
+        path = getattr(args, name)
+        check_apart({f"--{name.replace('_', '-')}": path, "--output": args.output})
+    if (args.valid_src is None) != (args.valid_tgt is None):
+        raise UsageError("--valid-src and --valid-tgt go together")
+    if args.d_model % args.n_heads:
+        raise UsageError(f"--d-model {args.d_model} is no multiple of --n-heads {args.n_heads}")
+    if args.resume and not os.path.exists(f"{args.output}.run"):
+        raise UsageError(f"--resume: there is no {args.output}.run to go on from")
+    with num_threads(args.threads) if args.threads else contextlib.nullcontext():
+        return _train(args, prepare(args))
+
+
+def prepare(args: argparse.Namespace) -> Corpus:
+    """Read the files, learn the vocabulary, and cut batches. Prints what it found."""
+    pairs = read_pairs(args.src, args.tgt)
+    if args.valid_src is None:
+        pairs, validation = hold_out(pairs, args.valid_share, args.seed)
+    else:
+        validation = read_pairs(args.valid_src, args.valid_tgt)
+    try:
+        vocab = BPE.train([*pairs.src, *pairs.tgt], args.vocab_size)
+    except ValueError as error:
+        raise UsageError(f"--vocab-size: {error}") from error
+    pairs, train_ids = _short(args, vocab, pairs, "training")
+    if not pairs.src:
+        raise UsageError("all pairs are longer than --max-len or --max-tokens")
+    validation, validation_ids = _short(args, vocab, validation, "validation")
+    how: dict[str, Any] = {"bos_id": vocab.bos_id, "eos_id": vocab.eos_id, "pad_id": vocab.pad_id}
+    batches = token_batches(*train_ids, args.max_tokens, seed=args.seed, **how)
+    measured = None
+    if validation.src:
+        measured = token_batches(*validation_ids, args.max_tokens, shuffle=False, **how)
+    print(
+        f"{len(pairs.src):,} pairs to learn from, {len(validation.src):,} to measure on; "
+        f"vocabulary {len(vocab):,}"
+    )
+    return Corpus(vocab, batches, measured, validation if validation.src else pairs)
+
+
+def _short(
+    args: argparse.Namespace, vocab: BPE, pairs: Pairs, name: str
+) -> tuple[Pairs, tuple[list[Any], list[Any]]]:
+    """The pairs that are not too long, and their ids; each side gets one token more."""
+    most = min(args.max_len, args.max_tokens) - 1
+    src, tgt = vocab.encode_batch(pairs.src), vocab.encode_batch(pairs.tgt)
+    rows = [i for i in range(len(src)) if max(len(src[i]), len(tgt[i])) <= most]
+    if len(rows) < len(src):
+        print(f"{len(src) - len(rows):,} {name} pairs have more than {most} tokens: left out")
+    return pairs.take(rows), ([src[i] for i in rows], [tgt[i] for i in rows])
+
+
+def _train(args: argparse.Namespace, corpus: Corpus) -> bool:
+    vocab, batches = corpus.vocab, corpus.train
+    model = models.Seq2SeqTransformer(
+        len(vocab),
+        d_model=args.d_model,
+        n_heads=args.n_heads,
+        n_layers=args.n_layers,
+        d_ff=args.d_ff,
+        max_len=args.max_len,
+        dropout=args.dropout,
+        attention_dropout=0.0,
+        rng=args.seed,
+    )
+    model.seed(args.seed)
+    epochs = math.ceil(args.updates / len(batches))
+    print(
+        f"Transformer {args.n_layers} + {args.n_layers} x {args.d_model}, "
+        f"{model.parameters().size:,} parameters, threads: {get_num_threads()}; "
+        f"{epochs} epochs of {len(batches)} batches",
+        flush=True,
+    )
+    schedule = optim.schedules.inverse_sqrt(args.lr, args.warmup)
+    optimizer = optim.Adam(model.parameters(), lr=schedule, betas=BETAS)
+    average = optim.ExponentialMovingAverage(model.parameters(), args.ema) if args.ema else None
+    path = f"{args.output}.run"
+    start = time.perf_counter()
+    with Progress(epochs, corpus.train, _Sample(model, corpus, average)) as shown:
+        callbacks: list[Any] = [shown, RunFile(path, _asked(args, corpus))]
+        try:
+            history = model.fit(
+                batches,
+                optimizer=optimizer,
+                epochs=epochs,
+                label_smoothing=args.label_smoothing,
+                validation_data=corpus.validation,
+                ema=average,
+                callbacks=callbacks + [Averaging(args.ema)] * (average is not None),
+                resume=path if args.resume else None,
+                verbose=0,
+            )
+        except ModelFileError as error:
+            raise UsageError(str(error)) from error
+    ended = "interrupted after" if history.interrupted else "trained for"
+    seconds = time.perf_counter() - start
+    print(f"{ended} {optimizer.steps:,} steps; this run took {seconds:.1f} s")
+    with average.applied() if average is not None else contextlib.nullcontext():
+        check_learnt(model, args.output)
+        options = {
+            name.replace("-", "_"): getattr(args, name.replace("-", "_")) for name in TRAINING
+        }
+        metadata = {VOCABULARY_KEY: vocab.to_json(), OPTIONS_KEY: json.dumps(options)}
+        save(model, args.output, metadata=metadata)
+        print(f"model saved to {args.output}")
+        if args.plot:
+            draw(model, vocab, corpus.shown, args.plot)
+            print(f"attention drawn in {args.plot}")
+    return history.interrupted
+
+
+def _asked(args: argparse.Namespace, corpus: Corpus) -> dict[str, Any]:
+    """What has to be the same where a run goes on."""
+    names = [name for name in TRAINING if name not in FREE]
+    pieces = hashlib.sha256(corpus.vocab.to_json().encode()).hexdigest()
+    tokens = int(corpus.train.n_src.sum()), int(corpus.train.n_tgt.sum())
+    asked = {f"--{name}": getattr(args, name.replace("-", "_")) for name in names}
+    return asked | {"the text": f"{tokens[0]}, {tokens[1]} tokens of vocabulary {pieces[:12]}"}
+
+
+class _Sample:
+    """A sentence, its translation as it should be, and the model's at the moment."""
+
+    def __init__(self, model: Any, corpus: Corpus, average: Any) -> None:
+        self.model, self.vocab, self.average = model, corpus.vocab, average
+        i = example(corpus.shown)
+        self.src, self.tgt = corpus.shown.src[i], corpus.shown.tgt[i]
+
+    def first(self) -> str:
+        """The sentence and its translation."""
+        return f"sample  {self.src}\n        {self.tgt}"
+
+    def now(self) -> str:
+        """The model's translation."""
+        how = contextlib.nullcontext() if self.average is None else self.average.applied()
+        with how:
+            return models.translate(self.model, self.vocab, [self.src], beams=1)[0]
+
+
+def example(pairs: Pairs) -> int:
+    """The row of a sentence of ordinary length: one of the median."""
+    lengths = [len(sentence.split()) for sentence in pairs.src]
+    return int(np.argsort(lengths, kind="stable")[len(lengths) // 2])
+
+
+def draw(model: Any, vocab: BPE, pairs: Pairs, path: str) -> None:
+    """Heat maps of what each token of a translation attends to in the source."""
+    from ..plot import attention_maps
+
+    source = pairs.src[example(pairs)]
+    src = np.append(vocab.encode(source), vocab.eos_id)
+    (best,) = model.generate(
+        src[None], bos=vocab.bos_id, eos=vocab.eos_id, max_len=model.max_len, length_penalty=1.0
+    )
+    tokens = best[0].tokens
+    tgt = np.concatenate([[vocab.bos_id], tokens[:-1]])
+    weights = model.attention_weights(src[None], tgt[None])
+    labels = [[vocab.tokens[i].replace(" ", "_") for i in ids] for ids in (src, tokens)]
+    attention_maps(
+        [layer[0] for layer in weights.cross], path, xlabels=labels[0], ylabels=labels[1]
+    )

@@ -1,0 +1,115 @@
+"""Callbacks of `fastnn train translate`: what it prints, its average, and the file of its run."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+from ..train import ModelCheckpoint
+from .errors import UsageError
+from .report import Bar, report
+
+# Lines of a run: more epochs share them.
+MOST_LINES = 100
+
+# Batches between two files of the run; one takes some 50 ms, a batch of the default options 250 ms.
+SAVE_EVERY = 200
+
+
+class Progress:
+    """A callback, and a context to train in: speed, losses, time left and a sample translation."""
+
+    def __init__(self, epochs: int, batches: Any, sample: Any) -> None:
+        self.epochs, self.n_batches, self.sample = epochs, len(batches), sample
+        self.tokens = int(batches.n_src.sum() + batches.n_tgt.sum())  # of an epoch
+        self.every = math.ceil(epochs / MOST_LINES)
+        self.shown = report(epochs, len(batches))
+
+    def __enter__(self) -> Progress:
+        self.shown.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.shown.__exit__(*error)
+
+    def on_train_begin(self, run: Any) -> None:
+        """Take the time."""
+        self.run, self.done = run, 0
+        self.start = time.perf_counter()
+        if isinstance(self.shown, Bar):
+            left = (self.epochs - run.epoch) * self.n_batches - run.step
+            self.shown.progress.update(self.shown.task, total=left)
+        self.shown.write(self.sample.first())
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
+        """Count, and move the bar."""
+        self.done += 1
+        if isinstance(self.shown, Bar):
+            self.shown.on_train_batch_end(batch, logs)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+        """Print two lines, if it is this epoch's turn."""
+        if (epoch + 1) % self.every and epoch + 1 != self.epochs:
+            return
+        seconds = (time.perf_counter() - self.start) / max(self.done, 1)  # a batch
+        parts = [f"epoch {epoch + 1:{len(str(self.epochs))}d}/{self.epochs}"]
+        parts.append(f"loss {logs['loss']:.4f}")
+        if "val_loss" in logs:
+            parts.append(f"validation {logs['val_loss']:.4f}")
+        parts.append(f"{self.tokens / self.n_batches / seconds:,.0f} tokens/s")
+        parts.append(f"left {clock(seconds * self.n_batches * (self.epochs - epoch - 1))}")
+        self.shown.write("  ".join(parts))
+        self.shown.write(f"        {self.sample.now()}")
+
+
+class Averaging:
+    """The decay of an average rises to what was asked: it spans about a tenth of the steps so far.
+
+    Otherwise the average of a short run were mostly that of its beginning.
+    """
+
+    def __init__(self, decay: float) -> None:
+        self.decay = decay
+
+    def on_train_begin(self, run: Any) -> None:
+        """Remember the run."""
+        self.run = run
+
+    def on_train_batch_begin(self, batch: int) -> None:
+        """For the next step."""
+        n = self.run.optimizer.steps
+        self.run.ema.decay = min(self.decay, (1 + n) / (10 + n))
+
+
+class RunFile(ModelCheckpoint):
+    """The run in a file, now and then and at the end; it goes on with the same options only."""
+
+    def __init__(self, path: str, asked: dict[str, Any]) -> None:
+        super().__init__(path.replace("{", "{{").replace("}", "}}"), save_freq=SAVE_EVERY)
+        self.asked = asked
+
+    def on_train_end(self) -> None:
+        """Write, unless Ctrl-C may have come in the middle of a step."""
+        if not self.run.history.interrupted:
+            self._write(self.run.epoch, {})
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {**super().state(), "asked": self.asked}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """From a checkpoint; UsageError for one with other options."""
+        super().load_state(state)
+        for name, now in self.asked.items():
+            if (before := state["asked"].get(name)) != now:
+                raise UsageError(
+                    f"--resume: in the run so far {name} was {before}, now it is {now}"
+                )
+
+
+def clock(seconds: float) -> str:
+    """ "1:02:03", "2:03"."""
+    minutes, s = divmod(round(seconds), 60)
+    hours, m = divmod(minutes, 60)
+    return f"{hours}:{m:02d}:{s:02d}" if hours else f"{m}:{s:02d}"

@@ -1,0 +1,75 @@
+"""What an encoder-decoder attends to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..nn.attention import MultiHeadAttention
+from ..nn.transformer import Stack
+
+if TYPE_CHECKING:
+    from .seq2seq import Seq2SeqTransformer
+
+Array = NDArray[Any]
+Ids = NDArray[np.integer[Any]]
+
+
+class Seq2SeqWeights(NamedTuple):
+    """Attention weights, one array (B, n_heads, queries, keys) for each block; rows sum to 1.
+
+    Attributes
+    ----------
+    encoder : list of ndarray (B, H, S, S)
+    decoder : list of ndarray (B, H, T, T)
+    cross : list of ndarray (B, H, T, S)
+        Of the target's positions, to the source's.
+    """
+
+    encoder: list[Array]
+    decoder: list[Array]
+    cross: list[Array]
+
+
+def attention_weights(
+    model: Seq2SeqTransformer, src: Ids, tgt: Ids, src_lengths: Any = None
+) -> Seq2SeqWeights:
+    """The weights of all attention, without dropout, for the arguments of `forward`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `Seq2SeqTransformer.forward`.
+    """
+    model._check_ids("src", src)
+    model._check_ids("tgt", tgt)
+    x = model.positions(model.embedding(src))
+    memory, encoder = run_stack(model.encoder, x, lengths=src_lengths)
+    x = model.positions(model.tgt_embedding(tgt))
+    _, decoder = run_stack(model.decoder, x, memory, memory_lengths=src_lengths)
+    return Seq2SeqWeights(
+        [own for (own,) in encoder], [own for own, _ in decoder], [cross for _, cross in decoder]
+    )
+
+
+def run_stack(
+    stack: Stack, x: Array, *memory: Array, **how: Any
+) -> tuple[Array, list[list[Array]]]:
+    """The output of a stack, and of each of its blocks the weights of each attention in turn."""
+    branch: Array | None = None
+    found = []
+    for block in stack:
+        weights = []
+        for part, norm, options in block._parts(memory, how):
+            y, x = norm(branch, x) if block.norm_first else (x, x)
+            if isinstance(part, MultiHeadAttention):
+                branch, seen = part(y, need_weights=True, **options)
+                weights.append(seen)
+            else:
+                branch = part(y)
+            if not block.norm_first:
+                branch, x = None, norm(branch, x)
+        found.append(weights)
+    return stack._last(branch, x), found

@@ -1,0 +1,87 @@
+"""Sentences in, sentences out, by an encoder-decoder and its vocabulary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .beam import beam_search
+
+if TYPE_CHECKING:
+    from ..text import Vocab
+    from .seq2seq import Seq2SeqTransformer
+
+# A translation may be this many tokens longer than the longest source beside it.
+LONGER = 30
+
+
+def translate(
+    model: Seq2SeqTransformer,
+    vocab: Vocab,
+    sentences: Sequence[str],
+    *,
+    beams: int = 5,
+    length_penalty: float = 1.0,
+    rows: int = 100,
+) -> list[str]:
+    """A translation of each sentence by beam search, those of about the same length together.
+
+    Parameters
+    ----------
+    model : Seq2SeqTransformer
+        Trained on batches of `data.token_batches`: sources end with <eos>.
+    vocab : text.Vocab
+        Of both sides, with the specials.
+    sentences : sequence of str
+    beams, length_penalty
+        As for `models.beam_search`.
+    rows : int
+        Sentences of a batch; more take more memory.
+
+    Returns
+    -------
+    list of str
+        In the order of the sentences; "" for a sentence without tokens.
+
+    Raises
+    ------
+    ValueError
+        A sentence, <eos> included, has more tokens than the model's max_len, or rows is below 1.
+    TypeError
+        The sentences are one str.
+    """
+    if isinstance(sentences, str):
+        raise TypeError("translate takes several sentences, got one str")
+    if rows < 1:
+        raise ValueError(f"rows must be at least 1, got {rows}")
+    assert vocab.bos_id is not None and vocab.eos_id is not None and vocab.pad_id is not None
+    sources = [np.append(ids, vocab.eos_id) for ids in vocab.encode_batch(sentences)]
+    for i, source in enumerate(sources):
+        if len(source) > model.max_len:
+            raise ValueError(
+                f"sentence {i} has {len(source)} tokens, the model takes {model.max_len}"
+            )
+    full = [i for i, source in enumerate(sources) if len(source) > 1]
+    order = sorted(full, key=lambda i: len(sources[i]))
+    found = [""] * len(sources)
+    for start in range(0, len(order), rows):
+        some = order[start : start + rows]
+        lengths = np.array([len(sources[i]) for i in some])
+        src = np.full((len(some), lengths.max()), vocab.pad_id)
+        for row, i in enumerate(some):
+            src[row, : lengths[row]] = sources[i]
+        longest = min(int(lengths.max()) + LONGER, model.max_len)
+        best = beam_search(
+            model,
+            model.new_cache(src, lengths, max_len=longest),
+            bos=vocab.bos_id,
+            eos=vocab.eos_id,
+            max_len=longest,
+            beams=beams,
+            length_penalty=length_penalty,
+        )
+        for i, hypotheses in zip(some, best, strict=True):
+            found[i] = vocab.decode(hypotheses[0].tokens)
+    return found
