@@ -153,7 +153,8 @@ INLINE void tile(const int nv, int64_t m, int64_t n, int64_t k, real alpha, int 
         if (rows <= MR) {                                                                                                                            \
             tile_in_place(rows, nv, n, k, alpha, a, rsa, csa, b, ldb, beta, c, ldc, bias, relu);                                                     \
             break;                                                                                                                                   \
-        } /* fall through */
+        }                                                                                                                                            \
+        __attribute__((fallthrough));
     switch (m) {
     case 1: tile_row(nv, n, k, alpha, a, csa, b, ldb, beta, c, bias, relu); break;
         ROWS(2) ROWS(3) ROWS(4) ROWS(5) ROWS(6) ROWS(7) ROWS(8)

@@ -36,7 +36,7 @@ INLINE void cross_entropy_group(const int rows, int64_t n, const real *logits, i
 /* Cross entropy of m rows with labels; weights NULL: all 1. past_caches here and below: the gradient is large, and not in place (stream.h). */
 static void cross_entropy(int64_t m, int64_t n, const real *logits, int64_t ldlogits, const int64_t *targets, const double *weights, double scale,
                           real *dlogits, int64_t lddlogits, double *losses, int past_caches) {
-    FOR_GROUPS(m, n, n <= GROUP_COLUMNS, logits, ldlogits, logits, ldlogits, dlogits, lddlogits, past_caches, i,
+    FOR_GROUPS(m, n, n <= GROUP_COLUMNS, logits, ldlogits, dlogits, lddlogits, past_caches, i,
                cross_entropy_group(ROWS, n, logits + i * ldlogits, ldlogits, targets + i, weights ? weights + i : NULL, scale, to, ldto, losses + i));
 }
 
