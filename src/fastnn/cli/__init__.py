@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
-from . import lm_options
+from . import lm_options, translate_options
 from .arguments import count, delimiter, rate, seed, share, units
 from .errors import UsageError
 
@@ -119,14 +119,12 @@ def _one_line(error: BaseException) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from .translate_options import add_translate  # which takes the types of options from here
-
     parser = _Parser(prog="fastnn", description="Neural networks on CPUs.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     _add_train(commands.add_parser("train", help="train a model and save it"))
     _add_predict(commands.add_parser("predict", help="use a model on a table or a digit"))
     lm_options.add_generate(commands.add_parser("generate", help="text from a language model"))
-    add_translate(commands)
+    translate_options.add_translate(commands)
     command = commands.add_parser("info", help="version, compiler, instruction sets, threads")
     command.add_argument("--json", action="store_true", help="as one JSON object")
     return parser
@@ -143,9 +141,7 @@ def _add_train(command: argparse.ArgumentParser) -> None:
         _add_training(task, defaults)
     about = "a language model that goes on with texts"
     lm_options.add_train(tasks.add_parser("lm", help=about, description=about))
-    from .translate_options import add_train
-
-    add_train(tasks)
+    translate_options.add_train(tasks)
 
 
 class Defaults(NamedTuple):

@@ -5,26 +5,26 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from . import _count, _rate, _seed, _share, _units
+from .arguments import count, rate, seed, share, units
 
 # name: (type, default, help). The defaults are Transformer-Tiny's for Multi30k (Wu et al., "Good for
 # misconceived reasons", ACL 2021), as bench/tasks/multi30k.py trains it: 29,000 pairs of sentences.
 TRAINING: dict[str, tuple[Any, Any, str]] = {
-    "vocab-size": (_count, 10_000, "most pieces of words, of both languages together"),
-    "d-model": (_units, 128, "width of the model"),
-    "n-heads": (_count, 4, "heads of attention"),
-    "n-layers": (_count, 4, "blocks of the encoder, and of the decoder"),
-    "d-ff": (_units, 256, "units of the feed-forward networks"),
-    "max-len": (_count, 256, "most tokens of a sentence; longer pairs are left out"),
-    "dropout": (_share, 0.3, "share of units dropped in each step"),
-    "label-smoothing": (_share, 0.1, "share of a target given to all tokens"),
-    "updates": (_count, 8000, "steps of training, rounded up to whole epochs"),
-    "max-tokens": (_count, 4096, "tokens of a batch on either side, with padding"),
-    "lr": (_rate, 0.005, "highest learning rate of Adam"),
-    "warmup": (_count, 2000, "steps in which it rises, before it falls as 1 / sqrt(step)"),
-    "ema": (_share, 0.999, "decay of the average of the weights that is kept; 0 for none"),
-    "valid-share": (_share, 0.05, "share of the pairs held out where no files are given"),
-    "seed": (_seed, 0, "of the first weights, dropout, batches and what is held out"),
+    "vocab-size": (count, 10_000, "most pieces of words, of both languages together"),
+    "d-model": (units, 128, "width of the model"),
+    "n-heads": (count, 4, "heads of attention"),
+    "n-layers": (count, 4, "blocks of the encoder, and of the decoder"),
+    "d-ff": (units, 256, "units of the feed-forward networks"),
+    "max-len": (count, 256, "most tokens of a sentence; longer pairs are left out"),
+    "dropout": (share, 0.3, "share of units dropped in each step"),
+    "label-smoothing": (share, 0.1, "share of a target given to all tokens"),
+    "updates": (count, 8000, "steps of training, rounded up to whole epochs"),
+    "max-tokens": (count, 4096, "tokens of a batch on either side, with padding"),
+    "lr": (rate, 0.005, "highest learning rate of Adam"),
+    "warmup": (count, 2000, "steps in which it rises, before it falls as 1 / sqrt(step)"),
+    "ema": (share, 0.999, "decay of the average of the weights that is kept; 0 for none"),
+    "valid-share": (share, 0.05, "share of the pairs held out where no files are given"),
+    "seed": (seed, 0, "of the first weights, dropout, batches and what is held out"),
 }
 
 
@@ -38,7 +38,7 @@ def add_train(tasks: Any) -> None:
     command.add_argument("--valid-src", metavar="FILE", help="to measure the model on")
     command.add_argument("--valid-tgt", metavar="FILE", help="its translation, by lines")
     for name, (kind, default, about) in TRAINING.items():
-        metavar = "F" if kind in (_share, _rate) else "N"
+        metavar = "F" if kind in (share, rate) else "N"
         about = f"{about} (default: %(default)s)"
         command.add_argument(f"--{name}", type=kind, default=default, metavar=metavar, help=about)
     _add_threads(command)
@@ -68,7 +68,7 @@ def add_translate(commands: Any) -> None:
     )
     command.add_argument(
         "--beams",
-        type=_count,
+        type=count,
         default=5,
         metavar="N",
         help="translations followed at once; 1 is fastest (default: %(default)s)",
@@ -85,8 +85,8 @@ def add_translate(commands: Any) -> None:
 
 
 def _add_threads(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--threads", type=_count, metavar="N", help="default: see `fastnn info`")
+    command.add_argument("--threads", type=count, metavar="N", help="default: see `fastnn info`")
 
 
 def _share_or_more(text: str) -> float:
-    return 0.0 if text.strip() in ("0", "0.0") else _rate(text)
+    return 0.0 if text.strip() in ("0", "0.0") else rate(text)
