@@ -54,7 +54,7 @@ def test_training_learns_reports_and_saves(directory, capsys):
     code, out, err = run(capsys, "train", "lm", *TINY, *argv, "--plot", "maps.png")
     assert (code, err) == (0, "")
     lines = out.splitlines()
-    assert lines[0].startswith("1 layers, 2 heads, 16 wide: 3,584 parameters, threads: 1")
+    assert lines[0].startswith("1 layers, 2 heads, 16 wide: 3,456 parameters, threads: 1")
     assert lines[1] == "1,170 tokens to learn from, 130 to validate; 13 different ones"
     losses = r"loss (\d\.\d{4})  validation loss (\d\.\d{4})  [\d,]+ tokens/s  0:\d\d left"
     for done, line in zip((60, 120, 150), lines[2:8:2], strict=True):

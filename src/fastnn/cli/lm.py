@@ -196,6 +196,7 @@ def _train(args: argparse.Namespace, corpus: Corpus, recipe: dict[str, Any], run
                 clip_norm=args.grad_clip or None,
                 callbacks=[SameRecipe(recipe, batches), progress, ModelCheckpoint(run_path)],
                 resume=run_path if args.resume else None,
+                seed=args.seed,
                 verbose=0,
             )
     except ModelFileError as error:

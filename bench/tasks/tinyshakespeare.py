@@ -1,0 +1,177 @@
+"""Tiny Shakespeare: nanoGPT's recipe for a CPU, validation loss and time beside PyTorch.
+
+``python -m bench.tasks.tinyshakespeare --data input.txt --python-peers PYTHON`` trains in a process of
+its own in fastnn, then in PyTorch eager and compiled where PYTHON has it, and prints both with their
+ratio. The text is Karpathy's 1,115,394 characters.
+
+The recipe is the README's of nanoGPT (github.com/karpathy/nanoGPT, "I only have a macbook"): 4 layers,
+4 heads, 128 wide, context 64, batches of 12, no dropout, no biases, AdamW (0.9, 0.99, decay 0.1) with
+100 steps of warm-up to 1e-3 and half a cosine to 1e-4, norm of the gradients at most 1, 2,000 steps.
+It reports a validation loss of 1.88, the mean of 20 random batches; the mean over the whole validation
+text stands beside it. The seconds are those of the steps alone; a compiler's come before them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ids = NDArray[np.int64]
+
+LAYERS, HEADS, WIDTH, CONTEXT, BATCH = 4, 4, 128, 64, 12
+STEPS, WARMUP, LR, MIN_LR = 2000, 100, 1e-3, 1e-4
+BETAS, DECAY, MAX_NORM = (0.9, 0.99), 0.1, 1.0
+EVAL_ITERS = 20
+# Steps of a compiled model that are not timed, with weights that are thrown away.
+COMPILING = 3
+
+ASKED, PUBLISHED = 1.88, 1.88
+
+
+def read(path: str) -> tuple[int, Ids, Ids]:
+    """How many characters there are, and the ids of the first nine tenths and of the last."""
+    text = Path(path).read_text("utf-8")
+    ids = {character: i for i, character in enumerate(sorted(set(text)))}
+    stream = np.array([ids[character] for character in text])
+    cut = int(len(stream) * 0.9)
+    return len(ids), stream[:cut], stream[cut:]
+
+
+def batch(ids: Ids, rng: np.random.Generator) -> tuple[Ids, Ids]:
+    """Random windows, and the same one character later."""
+    rows = ids[rng.integers(len(ids) - CONTEXT, size=(BATCH, 1)) + np.arange(CONTEXT + 1)]
+    return rows[:, :-1].copy(), rows[:, 1:].copy()
+
+
+def losses(loss_of: Any, ids: Ids, rng: np.random.Generator) -> dict[str, float]:
+    """Over the whole text window by window, and nanoGPT's estimate."""
+    n = (len(ids) - 1) // CONTEXT
+    x, y = (ids[i : i + n * CONTEXT].reshape(n, CONTEXT) for i in (0, 1))
+    parts = [(x[i : i + 64], y[i : i + 64]) for i in range(0, n, 64)]
+    whole = sum(loss_of(*part) * len(part[0]) for part in parts) / n
+    tail = n * CONTEXT  # the last window is shorter
+    if tail < len(ids) - 1:
+        left = len(ids) - 1 - tail
+        rest = loss_of(ids[None, tail:-1].copy(), ids[None, tail + 1 :].copy())
+        whole = (whole * tail + rest * left) / (len(ids) - 1)
+    estimate = float(np.mean([loss_of(*batch(ids, rng)) for _ in range(EVAL_ITERS)]))
+    return {"whole": float(whole), "estimate": estimate}
+
+
+def train_fastnn(options: argparse.Namespace) -> dict[str, float]:
+    import fastnn
+    from fastnn import models, optim
+
+    fastnn.set_num_threads(options.threads)
+    vocab_size, ids, validation = read(options.data)
+    rng = np.random.default_rng(options.seed)
+    model = models.TransformerLM(vocab_size, WIDTH, HEADS, LAYERS, CONTEXT, bias=False, rng=rng)
+    lr = optim.schedules.warmup_cosine(LR, min(WARMUP, options.steps - 1), options.steps, MIN_LR)
+    optimizer = optim.AdamW(model.parameters(), lr, BETAS, weight_decay=DECAY)
+    start = time.perf_counter()
+    for _ in range(options.steps):
+        x, y = batch(ids, rng)
+        optimizer.zero_grad()
+        model.loss_and_grad(x, y)
+        optimizer.step(max_norm=MAX_NORM)
+    seconds = time.perf_counter() - start
+    return {"seconds": seconds, **losses(lambda x, y: model.loss(x, y)[0], validation, rng)}
+
+
+def train_torch(options: argparse.Namespace) -> dict[str, float]:
+    import torch
+
+    from .tinyshakespeare_torch import GPT, rate
+
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    vocab_size, ids, validation = read(options.data)
+    rng = np.random.default_rng(options.seed)
+    model = GPT(vocab_size, LAYERS, HEADS, WIDTH, CONTEXT)
+    run: Any = torch.compile(model) if options.worker == "compiled" else model
+    parameters = list(model.parameters())
+    groups = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": DECAY},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=LR, betas=BETAS, fused=True)
+
+    def tensors(x: Ids, y: Ids) -> tuple[Any, Any]:
+        return torch.from_numpy(x), torch.from_numpy(y)
+
+    for _ in range(COMPILING * (options.worker == "compiled")):
+        run(*tensors(*batch(ids, np.random.default_rng(1)))).backward()
+        optimizer.zero_grad(set_to_none=True)
+    start = time.perf_counter()
+    for step in range(options.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = rate(step, min(WARMUP, options.steps - 1), options.steps, LR, MIN_LR)
+        run(*tensors(*batch(ids, rng))).backward()
+        torch.nn.utils.clip_grad_norm_(parameters, MAX_NORM)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    seconds = time.perf_counter() - start
+    with torch.no_grad():
+        found = losses(lambda x, y: float(model(*tensors(x, y))), validation, rng)
+    return {"seconds": seconds, **found}
+
+
+WORKERS = {"fastnn": train_fastnn, "eager": train_torch, "compiled": train_torch}
+
+
+def ask(name: str, options: argparse.Namespace, python: str) -> dict[str, float] | None:
+    """The answer of a process, or None (with a word on stderr) where it failed."""
+    command = [python, "-m", "bench.tasks.tinyshakespeare", "--worker", name]
+    for option in ("data", "steps", "seed", "threads"):
+        command += [f"--{option}", str(getattr(options, option))]
+    limits = dict.fromkeys(("OMP_NUM_THREADS", "FASTNN_NUM_THREADS"), str(options.threads))
+    done = subprocess.run(command, env=os.environ | limits, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        print(f"{name} failed in {python}", file=sys.stderr)
+        return None
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.tasks.tinyshakespeare")
+    parser.add_argument("--data", required=True, metavar="FILE", help="the text")
+    parser.add_argument("--steps", type=int, default=STEPS, metavar="N")
+    parser.add_argument("--seed", type=int, default=1337)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--python-peers", metavar="PYTHON", help="that has torch")
+    parser.add_argument("--worker", choices=WORKERS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        print(json.dumps(WORKERS[options.worker](options)))
+        return
+    print(f"Tiny Shakespeare, {options.steps} steps, {options.threads} threads", flush=True)
+    ours = None
+    for name in WORKERS if options.python_peers else ("fastnn",):
+        python = sys.executable if name == "fastnn" else options.python_peers
+        found = ask(name, options, python)
+        if found is None:
+            continue
+        ours = found["seconds"] if name == "fastnn" else ours
+        ratio = (
+            "" if ours is None or name == "fastnn" else f"  fastnn {found['seconds'] / ours:.2f}x"
+        )
+        print(
+            f"{name:8}  {found['seconds']:6.1f} s  validation loss {found['whole']:.4f} over all, "
+            f"{found['estimate']:.4f} of {EVAL_ITERS} batches{ratio}",
+            flush=True,
+        )
+    print(f"asked: {ASKED}; published: {PUBLISHED}")
+
+
+if __name__ == "__main__":
+    main()
