@@ -148,7 +148,9 @@ def _train(args: argparse.Namespace, corpus: Corpus) -> bool:
     print(f"{ended} {optimizer.steps:,} steps; this run took {seconds:.1f} s")
     with average.applied() if average is not None else contextlib.nullcontext():
         check_learnt(model, args.output)
-        options = {name.replace("-", "_"): getattr(args, name.replace("-", "_")) for name in TRAINING}
+        options = {
+            name.replace("-", "_"): getattr(args, name.replace("-", "_")) for name in TRAINING
+        }
         metadata = {VOCABULARY_KEY: vocab.to_json(), OPTIONS_KEY: json.dumps(options)}
         save(model, args.output, metadata=metadata)
         print(f"model saved to {args.output}")
@@ -192,7 +194,7 @@ def example(pairs: Pairs) -> int:
     return int(np.argsort(lengths, kind="stable")[len(lengths) // 2])
 
 
-def draw(model: Any, vocab: BPE, pairs: Pairs, path: str) -> None:
+def draw(model: Any, vocab: Any, pairs: Pairs, path: str) -> None:
     """Heat maps of what each token of a translation attends to in the source."""
     from ..plot import attention_maps
 

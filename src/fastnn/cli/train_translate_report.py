@@ -103,7 +103,9 @@ class RunFile(ModelCheckpoint):
         super().load_state(state)
         for name, now in self.asked.items():
             if (before := state["asked"].get(name)) != now:
-                raise UsageError(f"--resume: in the run so far {name} was {before}, now it is {now}")
+                raise UsageError(
+                    f"--resume: in the run so far {name} was {before}, now it is {now}"
+                )
 
 
 def clock(seconds: float) -> str:
