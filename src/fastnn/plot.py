@@ -159,20 +159,16 @@ def attention_maps(
             axes.set_title(f"{titles[1]} {column + 1}", fontsize=8)
         if column == 0:
             axes.set_ylabel(f"{titles[0]} {row + 1}", fontsize=8)
+    # a label is text as it stands, not mathematics between dollars
     if xlabels is not None:
-        axes.set_xticks(range(sides[1]), [_plain(label) for label in xlabels])
+        axes.set_xticks(range(sides[1]), xlabels, parse_math=False)
         for below in grid[-1]:
             below.tick_params(axis="x", rotation=90)
     if ylabels is not None:
-        axes.set_yticks(range(sides[0]), [_plain(label) for label in ylabels])
+        axes.set_yticks(range(sides[0]), ylabels, parse_math=False)
     figure.colorbar(image, ax=grid, shrink=0.6, aspect=30).ax.tick_params(labelsize=6)
     _write(figure, path, suffix)
     return figure
-
-
-def _plain(label: str) -> str:
-    """A label as it stands: between two dollars matplotlib would read mathematics."""
-    return label.replace("$", r"\$")
 
 
 def _write(figure: Any, path: PathLike | None, suffix: str | None) -> None:

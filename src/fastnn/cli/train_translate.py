@@ -194,7 +194,7 @@ def example(pairs: Pairs) -> int:
     return int(np.argsort(lengths, kind="stable")[len(lengths) // 2])
 
 
-def draw(model: Any, vocab: BPE, pairs: Pairs, path: str) -> None:
+def draw(model: Any, vocab: Any, pairs: Pairs, path: str) -> None:
     """Heat maps of what each token of a translation attends to in the source."""
     from ..plot import attention_maps
 

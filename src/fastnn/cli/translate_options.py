@@ -75,7 +75,7 @@ def add_translate(commands: Any) -> None:
     )
     command.add_argument(
         "--length-penalty",
-        type=_share_or_more,
+        type=_exponent,
         default=1.0,
         metavar="F",
         help="the best has the highest log P / length^F (default: %(default)s)",
@@ -88,5 +88,5 @@ def _add_threads(command: argparse.ArgumentParser) -> None:
     command.add_argument("--threads", type=count, metavar="N", help="default: see `fastnn info`")
 
 
-def _share_or_more(text: str) -> float:
+def _exponent(text: str) -> float:
     return 0.0 if text.strip() in ("0", "0.0") else rate(text)
