@@ -146,7 +146,7 @@ def attention_maps(
     heads, *sides = maps[0].shape
     for name, labels, n in (("ylabels", ylabels, sides[0]), ("xlabels", xlabels, sides[1])):
         if labels is not None and len(labels) != n:
-            raise ValueError(f"there are {len(labels)} {name} for {n} positions")
+            raise ValueError(f"{len(labels)} {name} do not fit {n} positions")
     figure = _new_figure()
     height, width = (min(max(INCHES * n, SIDES[0]), SIDES[1]) for n in sides)
     figure.set_size_inches(heads * width + 1.5, len(maps) * height + 1)
