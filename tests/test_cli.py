@@ -253,7 +253,8 @@ def test_a_damaged_model(directory, capsys):
 
 
 def test_help_of_every_command(capsys):
-    for argv in (["--help"], ["train", "--help"], ["predict", "--help"], ["info", "--help"]):
+    commands = ["train"], ["train", "lm"], ["predict"], ["generate"], ["info"]
+    for argv in (["--help"], *([*command, "--help"] for command in commands)):
         with pytest.raises(SystemExit) as caught:
             main(argv)
         assert caught.value.code == 0

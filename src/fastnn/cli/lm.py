@@ -86,8 +86,11 @@ def prepare(args: argparse.Namespace, text: str) -> Corpus:
     if args.vocab_size is not None and args.vocab != "bpe":
         raise UsageError("--vocab_size is for --vocab bpe")
     try:
-        vocab = CharVocab.from_text(text) if args.vocab == "chars" else None
-        vocab = vocab or BPE.train([text[:cut]], args.vocab_size)
+        vocab: Vocab
+        if args.vocab == "chars":
+            vocab = CharVocab.from_text(text)
+        else:
+            vocab = BPE.train([text[:cut]], args.vocab_size)
     except ValueError as error:
         raise UsageError(f"{args.text or 'the text'}: {error}") from error
     corpus = Corpus(vocab, vocab.encode(text[:cut]), vocab.encode(text[cut:]))

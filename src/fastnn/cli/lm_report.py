@@ -63,7 +63,7 @@ class Progress:
             self.shown.write(f"  {self.sample()}")
 
     def _speed(self) -> float:
-        steps = self.optimizer.steps - self.before
+        steps: int = self.optimizer.steps - self.before
         return steps * self.batch_tokens / (self.now - self.begun)
 
 

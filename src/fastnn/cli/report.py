@@ -75,7 +75,7 @@ class Bar(Lines):
             TimeRemainingColumn(),
             transient=True,
         )
-        fields = {"loss": float("nan"), "note": ""}
+        fields: dict[str, Any] = {"loss": float("nan"), "note": ""}
         self.task = self.progress.add_task("", total=n_epochs * n_batches, **fields)
 
     def __enter__(self) -> Bar:
