@@ -10,6 +10,7 @@ import pytest
 from fastnn import models, text
 from fastnn.cli import main, train_translate_report
 from fastnn.cli.corpus import Pairs, hold_out, read_pairs, sentences
+from fastnn.cli.report import report
 from fastnn.cli.translate import read_model
 from fastnn.nn import MLP
 from fastnn.train import load, load_metadata, save
@@ -224,3 +225,12 @@ def test_held_out_pairs_are_not_learnt_from():
     assert len(held.src) == 5 and sorted(train.src + held.src) == sorted(pairs.src)
     assert all(int(a) == -int(b) for a, b in zip(*held, strict=True))
     assert hold_out(pairs, 0.1, seed=3) == (train, held) != hold_out(pairs, 0.1, seed=4)
+
+
+def test_a_sample_is_no_markup(monkeypatch, capsys):
+    """Above a bar, brackets and colons of a sentence stay as they are."""
+    pytest.importorskip("rich")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    with report(1, 1) as shown:
+        shown.write("see [/b] and [red] :smile:")
+    assert "see [/b] and [red] :smile:" in capsys.readouterr().out

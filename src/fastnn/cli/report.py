@@ -95,4 +95,4 @@ class Bar(Lines):
 
     def write(self, text: str) -> None:
         """Above the bar."""
-        self.progress.console.print(text, highlight=False, markup=False)
+        self.progress.console.print(text, highlight=False, markup=False, emoji=False)
