@@ -1,5 +1,7 @@
 """Whole models of tokens: a language model and an encoder-decoder, trained and decoded."""
 
+from typing import Any
+
 from ..nn.config import register
 from .beam import Hypothesis, beam_search
 from .cache import DecodingCache
@@ -17,7 +19,7 @@ __all__ = [
     "stream",
 ]
 
-_SHARED = {
+_SHARED: dict[str, Any] = {
     "d_model": int,
     "n_heads": int,
     "n_layers": int,

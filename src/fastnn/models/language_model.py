@@ -211,7 +211,7 @@ class TransformerLM(TokenModel):
         self, x: Ids, targets: Ids, *, ignore_index: int = -100, label_smoothing: float = 0.0
     ) -> tuple[float, int]:
         """The mean loss and how many targets count, without dropout; nothing is learnt."""
-        how = {"ignore_index": ignore_index, "label_smoothing": label_smoothing}
+        how: dict[str, Any] = {"ignore_index": ignore_index, "label_smoothing": label_smoothing}
         return token_loss(self._infer(x), self._head(), targets, **how)
 
     def new_cache(self, batch: int, max_len: int | None = None) -> DecodingCache:
@@ -267,7 +267,7 @@ class TransformerLM(TokenModel):
         """New tokens behind each prompt: see `models.generate`, which has the options."""
         return generate(self, prompts, max_new_tokens, **options)
 
-    def stream(
+    def stream(  # type: ignore[override]
         self, prompt: Any, max_new_tokens: int | None = None, **options: Any
     ) -> Iterator[int]:
         """New tokens one by one: see `models.stream`, which has the options."""
@@ -284,6 +284,7 @@ class TransformerLM(TokenModel):
         ctx_e, ctx_p, ctx_b = ctx
         de = self.blocks.backward(dh, ctx_b)
         de = (self.positions or self.drop).backward(de, ctx_p)
+        assert de is not None
         self.embedding.backward(de, ctx_e)
 
     def _infer(self, x: Ids) -> Array:

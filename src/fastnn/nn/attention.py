@@ -109,7 +109,7 @@ class MultiHeadAttention(Module):
         self.out = Linear(d_model, d_model, init=out_init or init, **options)
         super().__init__({**parts, "out": self.out})
 
-    def forward(  # type: ignore[override]
+    def forward(
         self,
         x: Array,
         memory: Array | None = None,
@@ -151,7 +151,7 @@ class MultiHeadAttention(Module):
         y, ctx_out = self.out.forward(heads)
         return y, (saved, (q, k, v, heads, lse, how), ctx_out)
 
-    def __call__(  # type: ignore[override]
+    def __call__(
         self,
         x: Array,
         memory: Array | None = None,
@@ -252,6 +252,7 @@ class MultiHeadAttention(Module):
             raise ValueError(f"MultiHeadAttention: this layer {has}")
         check_vectors("x", x, self.d_model)
         d, d_kv = self.d_model, self.n_kv_heads * self.head_dim
+        saved: tuple[Any, ...]
         if memory is None:
             qkv, ctx = self.qkv.forward(x)
             q, kv, saved = qkv[..., :d], qkv[..., d:], (ctx,)

@@ -76,8 +76,10 @@ class FeedForward(Module):
         """The layers' backward passes in turn."""
         ctx_up, ctx_drop, ctx_down = ctx
         dh = self.down.backward(dy, ctx_down)
+        assert dh is not None
         if ctx_drop is not None:
             dh = self.drop.backward(dh, ctx_drop)
+            assert dh is not None
         return self.up.backward(dh, ctx_up, need_dx)
 
     def config(self) -> dict[str, Any]:

@@ -257,7 +257,7 @@ class Module(ABC):
     def _streams(self) -> dict[str, RandomStream]:
         """The streams of this layer and of its parts by dotted name, each once."""
         found: dict[int, tuple[str, RandomStream]] = {}
-        if self.stream is not None:
+        if isinstance(self.stream, RandomStream):  # a subclass may have a method of that name
             found[id(self.stream)] = "", self.stream
         for name, part in self._modules.items():
             for inner, stream in part._streams().items():
