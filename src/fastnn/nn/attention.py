@@ -317,8 +317,11 @@ def check_rotary(rotary: bool, head_dim: int, d_memory: int | None) -> bool:
 
 def attention_shapes(fields: dict[str, Any]) -> dict[str, tuple[tuple[int, ...], str]]:
     """Name -> (shape, dtype) of the parameters of a MultiHeadAttention with that config."""
-    d, n_heads, dtype = fields["d_model"], fields["n_heads"], fields["dtype"]
-    d_kv = 2 * fields["n_kv_heads"] * (d // max(n_heads, 1))
+    d, n_heads, n_kv_heads, dtype = (fields[k] for k in ("d_model", "n_heads", "n_kv_heads", "dtype"))
+    for name in ("d_model", "n_heads", "n_kv_heads"):
+        check_count(name, fields[name])
+    check_heads(d, n_heads, n_kv_heads)
+    d_kv = 2 * n_kv_heads * (d // n_heads)
     sizes = {"qkv": (d, d + d_kv)} if fields["d_memory"] is None else {}
     if fields["d_memory"] is not None:
         sizes = {"q": (d, d), "kv": (fields["d_memory"], d_kv)}

@@ -202,6 +202,9 @@ class Block(Module):
 
     def _parts(self, memory: tuple[Any, ...], how: dict[str, Any]) -> list[tuple[Any, ...]]:
         """(layer, its norm, its options) in turn."""
+        known = ("lengths", "mask", "memory_lengths")[: 2 + self.has_memory]
+        if unknown := [name for name in how if name not in known]:
+            raise TypeError(f"{type(self).__name__} takes no {unknown[0]!r}, only {known}")
         own = {"causal": self.causal, "lengths": how.get("lengths"), "mask": how.get("mask")}
         parts: list[tuple[Any, ...]] = [(self.attention, self.norms[0], own)]
         if self.has_memory:
