@@ -138,3 +138,21 @@ def test_errors_arrive_where_the_batch_would(prefetch):
 def test_bad_arguments(arrays, options, error, message):
     with pytest.raises(error, match=message):
         batches(*arrays, **{"batch_size": 2, **options})
+
+
+def test_an_iterator_may_be_collected_in_its_own_thread():
+    """As the garbage collector does, which runs in any thread: no thread waits for itself."""
+    held, closed = [], threading.Event()
+
+    def source():
+        yield (np.zeros(1),)
+        go.wait(5)
+        held.pop().close()
+        closed.set()
+        yield (np.zeros(1),)
+
+    go = threading.Event()
+    held.append(_ahead(source(), 1))
+    next(held[0])
+    go.set()
+    assert closed.wait(5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -121,7 +122,9 @@ def _ahead(batches: Iterator[Batch], n: int) -> Iterator[Batch]:
             pending.append(thread.submit(next, batches, None))
             yield batch
     finally:  # closed early, or gathering failed: nothing more is begun, and the thread ends
-        thread.shutdown(wait=True, cancel_futures=True)
+        # The collector may run in that very thread, which cannot wait for itself.
+        own = threading.current_thread() in thread._threads
+        thread.shutdown(wait=not own, cancel_futures=True)
 
 
 def _checked_arrays(arrays: tuple[NDArray[Any], ...]) -> tuple[NDArray[Any], ...]:

@@ -1,5 +1,7 @@
 """Whole models of tokens: a language model and an encoder-decoder, trained and decoded."""
 
+from typing import Any
+
 from ..nn.config import register
 from .attention_maps import attention_weights
 from .attention_maps_seq2seq import Seq2SeqWeights
@@ -37,7 +39,7 @@ __all__ = [
     "translate",
 ]
 
-_SHARED = {
+_SHARED: dict[str, Any] = {
     "d_model": int,
     "n_heads": int,
     "n_layers": int,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from functools import partial
 from typing import Any, Literal
 
@@ -18,7 +17,7 @@ from ..nn.parameters import check_dtype
 from ..nn.transformer import stack_shapes
 from ..nn.transformer_block import prefixed
 from .cache import DecodingCache
-from .decoding import generate, stream
+from .decoding import generate
 from .token_loss import add_product, token_loss, token_loss_and_grad
 from .tokens import TokenModel, last_of
 
@@ -211,7 +210,7 @@ class TransformerLM(TokenModel):
         self, x: Ids, targets: Ids, *, ignore_index: int = -100, label_smoothing: float = 0.0
     ) -> tuple[float, int]:
         """The mean loss and how many targets count, without dropout; nothing is learnt."""
-        how = {"ignore_index": ignore_index, "label_smoothing": label_smoothing}
+        how: dict[str, Any] = {"ignore_index": ignore_index, "label_smoothing": label_smoothing}
         return token_loss(self._infer(x), self._head(), targets, **how)
 
     def embed(self, x: Ids) -> Array:
@@ -272,12 +271,6 @@ class TransformerLM(TokenModel):
         """New tokens behind each prompt: see `models.generate`, which has the options."""
         return generate(self, prompts, max_new_tokens, **options)
 
-    def stream(
-        self, prompt: Any, max_new_tokens: int | None = None, **options: Any
-    ) -> Iterator[int]:
-        """New tokens one by one: see `models.stream`, which has the options."""
-        return stream(self, prompt, max_new_tokens, **options)
-
     def _hidden(self, x: Ids) -> tuple[Array, Any]:
         self._check_ids(x)
         e, ctx_e = self.embedding.forward(x)
@@ -289,6 +282,7 @@ class TransformerLM(TokenModel):
         ctx_e, ctx_p, ctx_b = ctx
         de = self.blocks.backward(dh, ctx_b)
         de = (self.positions or self.drop).backward(de, ctx_p)
+        assert de is not None
         self.embedding.backward(de, ctx_e)
 
     def _infer(self, x: Ids) -> Array:

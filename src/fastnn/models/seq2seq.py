@@ -214,7 +214,7 @@ class Seq2SeqTransformer(TokenModel):
         self, x: Source, targets: Ids, *, ignore_index: int = -100, label_smoothing: float = 0.0
     ) -> tuple[float, int]:
         """The mean loss and how many targets count, without dropout; nothing is learnt."""
-        how = {"ignore_index": ignore_index, "label_smoothing": label_smoothing}
+        how: dict[str, Any] = {"ignore_index": ignore_index, "label_smoothing": label_smoothing}
         return token_loss(self._infer(*x), self._head(), targets, **how)
 
     def encode(self, src: Ids, src_lengths: Any = None) -> Array:
@@ -274,9 +274,13 @@ class Seq2SeqTransformer(TokenModel):
     def _hidden_backward(self, dh: Array, ctx: Any) -> None:
         ctx_src, ctx_src_pos, ctx_encoder, ctx_tgt, ctx_tgt_pos, ctx_decoder = ctx
         de, dmemory = self.decoder.backward(dh, ctx_decoder)
-        self.tgt_embedding.backward(self.positions.backward(de, ctx_tgt_pos), ctx_tgt)
+        de = self.positions.backward(de, ctx_tgt_pos)
+        assert de is not None
+        self.tgt_embedding.backward(de, ctx_tgt)
         de = self.encoder.backward(dmemory, ctx_encoder)
-        self.embedding.backward(self.positions.backward(de, ctx_src_pos), ctx_src)
+        de = self.positions.backward(de, ctx_src_pos)
+        assert de is not None
+        self.embedding.backward(de, ctx_src)
 
     def _infer(self, src: Ids, tgt: Ids, src_lengths: Any = None) -> Array:
         memory = self.encode(src, src_lengths)
@@ -314,8 +318,8 @@ class Seq2SeqTransformer(TokenModel):
     def config(self) -> dict[str, Any]:
         """Sizes and choices."""
         block = self.encoder.config()
-        same = ("d_model", "n_heads", "n_layers", "d_ff", "attention_dropout", "activation")
-        same += ("norm_first", "final_norm", "bias", "eps", "dropout", "dtype")
+        same: tuple[str, ...] = ("d_model", "n_heads", "n_layers", "d_ff", "attention_dropout")
+        same += ("activation", "norm_first", "final_norm", "bias", "eps", "dropout", "dtype")
         return {
             "type": "Seq2SeqTransformer",
             "src_vocab_size": self.embedding.num,

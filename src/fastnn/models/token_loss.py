@@ -33,7 +33,8 @@ def token_loss(
 ) -> tuple[float, int]:
     """The loss, and how many targets count; nothing is learnt. Arguments as for `token_loss_and_grad`."""
     rows, labels = check_targets(h, targets)
-    how = {"ignore_index": ignore_index, "label_smoothing": label_smoothing, "reduction": "sum"}
+    how: dict[str, Any] = {"ignore_index": ignore_index, "reduction": "sum"}
+    how["label_smoothing"] = label_smoothing
     packed = kernels.pack(w) if len(rows) > 1 else w
     total = 0.0
     for some in _chunks(rows, w):
@@ -81,7 +82,8 @@ def token_loss_and_grad(
     if n == 0:
         dh.fill(0)
         return 0.0, 0, dh.reshape(h.shape)
-    how = {"ignore_index": ignore_index, "label_smoothing": label_smoothing, "reduction": "sum"}
+    how: dict[str, Any] = {"ignore_index": ignore_index, "reduction": "sum"}
+    how["label_smoothing"] = label_smoothing
     packed, packed_t = kernels.pack(w), kernels.pack(w.T)
     total = 0.0
     for some in _chunks(rows, w):

@@ -57,4 +57,5 @@ def last_of(h: Array, lengths: Any) -> Array:
     """Of h (B, n, d) the last position of each row, (B, d); with lengths, the last of so many."""
     if lengths is None:
         return np.ascontiguousarray(h[:, -1])
-    return h[np.arange(len(h)), np.asarray(lengths) - 1]
+    last: Array = h[np.arange(len(h)), np.asarray(lengths) - 1]
+    return last

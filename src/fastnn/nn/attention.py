@@ -109,7 +109,7 @@ class MultiHeadAttention(Module):
         self.out = Linear(d_model, d_model, init=out_init or init, **options)
         super().__init__({**parts, "out": self.out})
 
-    def forward(  # type: ignore[override]
+    def forward(
         self,
         x: Array,
         memory: Array | None = None,
@@ -151,7 +151,7 @@ class MultiHeadAttention(Module):
         y, ctx_out = self.out.forward(heads)
         return y, (saved, (q, k, v, heads, lse, how), ctx_out)
 
-    def __call__(  # type: ignore[override]
+    def __call__(
         self,
         x: Array,
         memory: Array | None = None,
@@ -252,6 +252,7 @@ class MultiHeadAttention(Module):
             raise ValueError(f"MultiHeadAttention: this layer {has}")
         check_vectors("x", x, self.d_model)
         d, d_kv = self.d_model, self.n_kv_heads * self.head_dim
+        saved: tuple[Any, ...]
         if memory is None:
             qkv, ctx = self.qkv.forward(x)
             q, kv, saved = qkv[..., :d], qkv[..., d:], (ctx,)
@@ -316,8 +317,13 @@ def check_rotary(rotary: bool, head_dim: int, d_memory: int | None) -> bool:
 
 def attention_shapes(fields: dict[str, Any]) -> dict[str, tuple[tuple[int, ...], str]]:
     """Name -> (shape, dtype) of the parameters of a MultiHeadAttention with that config."""
-    d, n_heads, dtype = fields["d_model"], fields["n_heads"], fields["dtype"]
-    d_kv = 2 * fields["n_kv_heads"] * (d // max(n_heads, 1))
+    d, n_heads, n_kv_heads, dtype = (
+        fields[k] for k in ("d_model", "n_heads", "n_kv_heads", "dtype")
+    )
+    for name in ("d_model", "n_heads", "n_kv_heads"):
+        check_count(name, fields[name])
+    check_heads(d, n_heads, n_kv_heads)
+    d_kv = 2 * n_kv_heads * (d // n_heads)
     sizes = {"qkv": (d, d + d_kv)} if fields["d_memory"] is None else {}
     if fields["d_memory"] is not None:
         sizes = {"q": (d, d), "kv": (fields["d_memory"], d_kv)}

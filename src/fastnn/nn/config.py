@@ -101,7 +101,7 @@ _REGISTERED: dict[str, tuple[Callable[..., Module], Callable[[dict[str, Any]], S
 
 
 def register(
-    kind: type[Module],
+    kind: Callable[..., Module],
     fields: Mapping[str, Any],
     shapes: Callable[[dict[str, Any]], Shapes],
 ) -> None:

@@ -67,7 +67,7 @@ def cross_entropy(
     ----------
     Zhang et al., *Dive into Deep Learning*, 4.1, "Softmax Regression".
     """
-    how = {
+    how: dict[str, Any] = {
         "ignore_index": ignore_index,
         "weight": weight,
         "label_smoothing": label_smoothing,

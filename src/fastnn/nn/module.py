@@ -257,7 +257,7 @@ class Module(ABC):
     def _streams(self) -> dict[str, RandomStream]:
         """The streams of this layer and of its parts by dotted name, each once."""
         found: dict[int, tuple[str, RandomStream]] = {}
-        if isinstance(self.stream, RandomStream):  # a language model has a method of that name
+        if self.stream is not None:
             found[id(self.stream)] = "", self.stream
         for name, part in self._modules.items():
             for inner, stream in part._streams().items():

@@ -94,7 +94,7 @@ class PositionalEncoding(Module):
         if not self.dropout:
             return y, (x.shape, {})
         seed, step = self.stream.next()
-        drop = {"p": self.dropout, "seed": seed, "step": step}
+        drop: dict[str, Any] = {"p": self.dropout, "seed": seed, "step": step}
         return kernels.dropout(y, out=y, **drop), (x.shape, drop)
 
     def __call__(self, x: Array, start: int | NDArray[np.integer[Any]] = 0) -> Array:

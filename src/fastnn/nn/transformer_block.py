@@ -107,7 +107,7 @@ class Block(Module):
         if branch is None:
             return x, None
         seed, step = self.stream.next()
-        drop = {"p": self.dropout, "seed": seed, "step": step}
+        drop: dict[str, Any] = {"p": self.dropout, "seed": seed, "step": step}
         return sum_of(kernels.dropout(branch, **drop), x), drop
 
     def backward_sum(self, dy: Array, drop: Any) -> Terms:
@@ -140,6 +140,8 @@ class Block(Module):
 
     def backward_terms(self, dterms: Terms, ctx: Any, need_dx: bool = True) -> tuple[Any, ...]:
         """((dbranch, dx), dmemory...) from the gradients of the output's terms."""
+        dbranch: Array | None
+        dx: Any
         dbranch, dx = dterms
         dmemory: list[Array] = []
         parts = list(self._parts((None,) * self.has_memory, {}))
@@ -200,7 +202,10 @@ class Block(Module):
 
     def _parts(self, memory: tuple[Any, ...], how: dict[str, Any]) -> list[tuple[Any, ...]]:
         """(layer, its norm, its options) in turn."""
-        own = {"causal": self.causal, **{k: how[k] for k in ("lengths", "mask") if k in how}}
+        known = ("lengths", "mask", "memory_lengths")[: 2 + self.has_memory]
+        if unknown := [name for name in how if name not in known]:
+            raise TypeError(f"{type(self).__name__} takes no {unknown[0]!r}, only {known}")
+        own = {"causal": self.causal, "lengths": how.get("lengths"), "mask": how.get("mask")}
         parts: list[tuple[Any, ...]] = [(self.attention, self.norms[0], own)]
         if self.has_memory:
             if len(memory) != 1:
@@ -294,11 +299,11 @@ def sum_of(branch: Array | None, x: Array) -> Array:
 
 def block_shapes(fields: dict[str, Any], has_memory: bool) -> dict[str, Any]:
     """Name -> (shape, dtype) of the parameters of a block with that config, in order."""
-    norm = {"weight": ((fields["d_model"],), fields["dtype"])}
+    norm: dict[str, Any] = {"weight": ((fields["d_model"],), fields["dtype"])}
     if fields["bias"] and fields["norm"] == "layer":
         norm["bias"] = norm["weight"]
     heads = attention_shapes({**fields, "d_memory": None})
-    parts = {"attention": heads, "norm1": norm}
+    parts: dict[str, dict[str, Any]] = {"attention": heads, "norm1": norm}
     if has_memory:
         cross = attention_shapes({**fields, "d_memory": fields["d_model"]})
         parts |= {"cross_attention": cross, "norm2": norm}
