@@ -92,9 +92,10 @@ def from_torch_encoder(
         The file cannot be read, as from `fastnn.load`.
     """
     how = {"norm_first": norm_first, "activation": activation, "dropout": dropout, "eps": eps}
-    return _torch_stack(
+    stack: nn.TransformerEncoder = _torch_stack(
         nn.TransformerEncoder, state, prefix, dtype, n_heads=n_heads, causal=causal, **how
     )
+    return stack
 
 
 def from_torch_decoder(
@@ -111,9 +112,10 @@ def from_torch_decoder(
 ) -> nn.TransformerDecoder:
     """The decoder whose weights a ``torch.nn.TransformerDecoder`` has; see `from_torch_encoder`."""
     how = {"norm_first": norm_first, "activation": activation, "dropout": dropout, "eps": eps}
-    return _torch_stack(
+    stack: nn.TransformerDecoder = _torch_stack(
         nn.TransformerDecoder, state, prefix, dtype, n_heads=n_heads, causal=causal, **how
     )
+    return stack
 
 
 def from_torch_attention(
