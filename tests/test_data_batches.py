@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fastnn.data import batches
+from fastnn.data.batches import _ahead
 
 
 def data(n=23):

@@ -317,7 +317,9 @@ def check_rotary(rotary: bool, head_dim: int, d_memory: int | None) -> bool:
 
 def attention_shapes(fields: dict[str, Any]) -> dict[str, tuple[tuple[int, ...], str]]:
     """Name -> (shape, dtype) of the parameters of a MultiHeadAttention with that config."""
-    d, n_heads, n_kv_heads, dtype = (fields[k] for k in ("d_model", "n_heads", "n_kv_heads", "dtype"))
+    d, n_heads, n_kv_heads, dtype = (
+        fields[k] for k in ("d_model", "n_heads", "n_kv_heads", "dtype")
+    )
     for name in ("d_model", "n_heads", "n_kv_heads"):
         check_count(name, fields[name])
     check_heads(d, n_heads, n_kv_heads)
