@@ -79,7 +79,10 @@ INLINE void forward_rows(const int kind, int64_t m, int64_t n, const real *x, in
         int64_t j = until_aligned(y, n);
         const int streamed = past_caches && can_stream_rest(y, 1, n, 0);
         if (j) store_part(y, j, activate(kind, load_part(x, j, 0)));
-        for (; j + LANES <= n; j += LANES) store_to(y + j, activate(kind, load(x + j)), streamed);
+        for (; j + LANES <= n; j += LANES) {
+            if (streamed) fetch_ahead(x + j);
+            store_to(y + j, activate(kind, load_once(x + j)), streamed);
+        }
         if (j < n) store_part(y + j, n - j, activate(kind, load_part(x + j, n - j, 0)));
     }
 }
@@ -105,7 +108,11 @@ INLINE void backward_rows(const int kind, int64_t m, int64_t n, const real *dy, 
     if (first) backward_part(kind, m, first, dy, lddy, saved, ldsaved, dx, lddx, sums);
     for (int64_t i = 0; i < m; i++) {
         for (int64_t j = first; j < last; j += LANES) {
-            const vec d = activation_gradient(kind, load(dy + i * lddy + j), kind ? load(saved + i * ldsaved + j) : (vec){0});
+            if (streamed) {
+                fetch_ahead(dy + i * lddy + j);
+                if (kind) fetch_ahead(saved + i * ldsaved + j);
+            }
+            const vec d = activation_gradient(kind, load_once(dy + i * lddy + j), kind ? load_once(saved + i * ldsaved + j) : (vec){0});
             if (dx) store_to(dx + i * lddx + j, d, streamed);
             if (sums) store(sums + j, load(sums + j) + d);
         }
