@@ -83,8 +83,10 @@ class FeedForward(Module):
         ctx_up, _, ctx_drop = ctx
         shape = (*ctx_up[0][:-1], self.up.out_features)
         dh = self.down.backward(dy, (shape, self._units(*ctx), {}))
+        assert dh is not None
         if ctx_drop is not None:
             dh = self.drop.backward(dh, ctx_drop)
+            assert dh is not None
         return self.up.backward(dh, ctx_up, need_dx)
 
     def _units(self, ctx_up: Any, kept: NDArray[Any] | None, ctx_drop: Any) -> NDArray[Any]:
