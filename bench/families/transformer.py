@@ -66,14 +66,14 @@ def _step(
     flops: Callable[[Shape], int],
     weights: Callable[[Shape], int],
 ) -> Operation:
-    # Largest errors seen in float32 are 560, of a position whose gradient is near Adam's eps.
+    # The largest errors seen are 190, of PyTorch's encoder-decoder, and 82 of the language model.
     return Operation(
         inputs,
         step,
         flops,
         lambda s: 8 * weights(s),
         lambda s: 4 * weights(s),
-        lambda s: 5000,
+        lambda s: 1000,
         "fma",
     )
 
@@ -89,7 +89,7 @@ OPERATIONS = {
         _decode_flops,
         _decode_numbers,
         _decode_numbers,
-        lambda shape: 1000,
+        lambda shape: 100,  # 11 seen
         "read",
     ),
 }

@@ -7,15 +7,9 @@ from .attention_maps import attention_weights
 from .attention_maps_seq2seq import Seq2SeqWeights
 from .beam import Hypothesis, beam_search
 from .cache import DecodingCache
-from .convert import (
-    from_gpt2,
-    from_torch_attention,
-    from_torch_decoder,
-    from_torch_encoder,
-    to_gpt2,
-    to_torch,
-)
+from .convert import from_torch_attention, from_torch_decoder, from_torch_encoder, to_torch
 from .decoding import generate, stream
+from .gpt2 import from_gpt2, to_gpt2
 from .language_model import TransformerLM, lm_shapes
 from .seq2seq import Seq2SeqTransformer, seq2seq_shapes
 from .translation import translate

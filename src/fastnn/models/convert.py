@@ -1,14 +1,14 @@
-"""Weights from PyTorch's Transformers and from GPT-2's checkpoints, and back to them.
+"""Weights from PyTorch's Transformers, and back to them.
 
 Neither PyTorch nor pickle is needed: states are mappings of name -> array, such as
 ``module.state_dict()`` (tensors are viewed through DLPack), or safetensors files.
 
-PyTorch keeps a weight as (out, in), fastnn and GPT-2's published files as (in, out).
+PyTorch keeps a weight as (out, in), fastnn as (in, out).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -26,7 +26,8 @@ from .foreign import (
     read,
     taken,
 )
-from .language_model import TransformerLM
+
+Stack = TypeVar("Stack", nn.TransformerEncoder, nn.TransformerDecoder)
 
 _BLOCK = (
     ("self_attn.in_proj_", "attention.qkv."),
@@ -42,16 +43,6 @@ _CROSS = (
     ("multihead_attn.out_proj.", "cross_attention.out."),
     ("norm3.", "norm3."),
 )
-_GPT2_BLOCK = (
-    ("ln_1.", "norm1."),
-    ("attn.c_attn.", "attention.qkv."),
-    ("attn.c_proj.", "attention.out."),
-    ("ln_2.", "norm2."),
-    ("mlp.c_fc.", "feed_forward.up."),
-    ("mlp.c_proj.", "feed_forward.down."),
-)
-# Causal masks that old versions kept beside the weights.
-_GPT2_MASKS = (".attn.bias", ".attn.masked_bias")
 
 
 def from_torch_encoder(
@@ -91,7 +82,12 @@ def from_torch_encoder(
     ModelFileError, OSError, ModuleNotFoundError
         The file cannot be read, as from `fastnn.load`.
     """
-    how = {"norm_first": norm_first, "activation": activation, "dropout": dropout, "eps": eps}
+    how: dict[str, Any] = {
+        "norm_first": norm_first,
+        "activation": activation,
+        "dropout": dropout,
+        "eps": eps,
+    }
     stack: nn.TransformerEncoder = _torch_stack(
         nn.TransformerEncoder, state, prefix, dtype, n_heads=n_heads, causal=causal, **how
     )
@@ -111,7 +107,12 @@ def from_torch_decoder(
     dtype: DTypeLike | None = None,
 ) -> nn.TransformerDecoder:
     """The decoder whose weights a ``torch.nn.TransformerDecoder`` has; see `from_torch_encoder`."""
-    how = {"norm_first": norm_first, "activation": activation, "dropout": dropout, "eps": eps}
+    how: dict[str, Any] = {
+        "norm_first": norm_first,
+        "activation": activation,
+        "dropout": dropout,
+        "eps": eps,
+    }
     stack: nn.TransformerDecoder = _torch_stack(
         nn.TransformerDecoder, state, prefix, dtype, n_heads=n_heads, causal=causal, **how
     )
@@ -207,118 +208,9 @@ def to_torch(
     return taken(module, names, turned=True)
 
 
-def from_gpt2(
-    source: Source,
-    n_heads: int,
-    *,
-    vocab_size: int | None = None,
-    activation: str | None = None,
-    dropout: float = 0.0,
-    eps: float = 1e-5,
-    dtype: DTypeLike | None = None,
-) -> TransformerLM:
-    """The language model of a GPT-2 checkpoint: as published, or as nanoGPT writes them.
-
-    Parameters
-    ----------
-    source : mapping of str to array, or path
-        The names of Hugging Face's files ("h.0.attn.c_attn.weight", "transformer.h.0..."), whose
-        weights are (in, out); or those of nanoGPT's ``checkpoint["model"]``
-        ("_orig_mod.transformer.h.0..."), whose weights are (out, in). Which it is, the shapes tell.
-    n_heads : int
-        12 for the smallest published one; weights do not tell.
-    vocab_size : int, optional
-        Take the first so many tokens alone, of a table that was padded: nanoGPT's 50,304 of 50,257.
-    activation : str, optional
-        By default "gelu_tanh" for published weights, "gelu" for nanoGPT's.
-    dropout, eps
-        As for `TransformerLM`.
-    dtype : float32 or float64, optional
-        By default that of the weights.
-
-    Raises
-    ------
-    ValueError
-        Names are missing or unexpected, or shapes do not fit; the message names them.
-    TypeError
-        A value is no array.
-    ModelFileError, OSError, ModuleNotFoundError
-        The file cannot be read, as from `fastnn.load`.
-    """
-    arrays = {
-        name.removeprefix("_orig_mod.").removeprefix("transformer."): array
-        for name, array in read(source).items()
-        if not name.endswith(_GPT2_MASKS)
-    }
-    table = matrix(arrays, "wte.weight")
-    head = arrays.pop("lm_head.weight", table)
-    tied = head is table or np.array_equal(head, table)
-    if vocab_size is not None and vocab_size > len(table):
-        raise ValueError(f"vocab_size is {vocab_size}, but wte.weight has {len(table)} rows")
-    arrays["wte.weight"] = table[:vocab_size]
-    inner = matrix(arrays, "h.0.attn.c_attn.weight").shape
-    turned = inner == (3 * table.shape[1], table.shape[1])
-    hidden = matrix(arrays, "h.0.mlp.c_fc.weight").shape
-    model = TransformerLM(
-        len(arrays["wte.weight"]),
-        table.shape[1],
-        n_heads,
-        count_layers(arrays, "h"),
-        len(matrix(arrays, "wpe.weight")),
-        d_ff=hidden[0 if turned else -1],
-        dropout=dropout,
-        bias="h.0.attn.c_attn.bias" in arrays,
-        activation=activation or ("gelu" if turned else "gelu_tanh"),
-        eps=eps,
-        tie_weights=tied,
-        dtype=dtype_of(arrays, dtype),
-        rng=0,
-    )
-    if not tied:
-        head = head[:vocab_size]
-        arrays["lm_head.weight"] = head if turned else head.T
-    fill(model, arrays, _gpt2_names(model), turned)
-    return model
-
-
-def to_gpt2(model: TransformerLM, *, layout: str = "published") -> dict[str, Array]:
-    """The weights of a language model by GPT-2's names.
-
-    Parameters
-    ----------
-    model : TransformerLM
-        With learnt positions and layer norms.
-    layout : {"published", "nanogpt"}
-        Hugging Face's, weights (in, out); or nanoGPT's, names under "transformer." and weights
-        (out, in). Both have "lm_head.weight", of the shape of "wte.weight".
-
-    Raises
-    ------
-    TypeError, ValueError
-        The model is another one, or has what GPT-2 has not; or the layout is unknown.
-    """
-    if not isinstance(model, TransformerLM):
-        raise TypeError(f"to_gpt2 takes a TransformerLM, not {type(model).__name__}")
-    if layout not in ("published", "nanogpt"):
-        raise ValueError(f"layout must be 'published' or 'nanogpt', got {layout!r:.80}")
-    block = model.blocks.blocks[0]
-    grouped = block.attention.n_kv_heads != block.attention.n_heads
-    if model.position != "learned" or block.norms[0].kind != "layer" or grouped:
-        raise ValueError(f"GPT-2 has no counterpart of this TransformerLM: {model!r}")
-    turned = layout == "nanogpt"
-    state = taken(model, _gpt2_names(model), turned)
-    head = state.pop("lm_head.weight", None)
-    if head is not None and not turned:
-        head = np.ascontiguousarray(head.T)
-    prefix = "transformer." if turned else ""
-    state = {prefix + name: array for name, array in state.items()}
-    table = state[f"{prefix}wte.weight"]
-    return {**state, "lm_head.weight": table if head is None else head}
-
-
 def _torch_stack(
-    stack: Any, state: Source, prefix: str, dtype: DTypeLike | None, **options: Any
-) -> Any:
+    stack: type[Stack], state: Source, prefix: str, dtype: DTypeLike | None, **options: Any
+) -> Stack:
     arrays = read(state, prefix)
     d_ff, d_model = matrix(arrays, "layers.0.linear1.weight").shape
     model = stack(
@@ -343,14 +235,3 @@ def _torch_names(module: nn.TransformerEncoder | nn.TransformerDecoder) -> Names
         for theirs, ours in parts
     )
     return [*names, *both_ends([("norm.", "norm.")])]
-
-
-def _gpt2_names(model: TransformerLM) -> Names:
-    names = both_ends(
-        (f"h.{i}.{theirs}", f"blocks.{i}.{ours}")
-        for i in range(len(model.blocks))
-        for theirs, ours in _GPT2_BLOCK
-    )
-    tables = [("wte.weight", "embedding.weight"), ("wpe.weight", "positions.weight")]
-    last = both_ends([("ln_f.", "blocks.norm.")])
-    return [*tables, *names, *last, ("lm_head.weight", "head.weight")]

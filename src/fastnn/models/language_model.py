@@ -203,7 +203,7 @@ class TransformerLM(TokenModel):
             label_smoothing=label_smoothing,
             scale=scale,
         )
-        self._hidden_backward(dh, ctx)
+        self._hidden_backward(dh, ctx, release=True)
         return loss, n
 
     def loss(
@@ -278,9 +278,9 @@ class TransformerLM(TokenModel):
         h, ctx_b = self.blocks.forward(e)
         return h, (ctx_e, ctx_p, ctx_b)
 
-    def _hidden_backward(self, dh: Array, ctx: Any) -> None:
+    def _hidden_backward(self, dh: Array, ctx: Any, release: bool = False) -> None:
         ctx_e, ctx_p, ctx_b = ctx
-        de = self.blocks.backward(dh, ctx_b)
+        de = self.blocks.backward(dh, ctx_b, release=release)
         de = (self.positions or self.drop).backward(de, ctx_p)
         assert de is not None
         self.embedding.backward(de, ctx_e)

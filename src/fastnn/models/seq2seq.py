@@ -207,7 +207,7 @@ class Seq2SeqTransformer(TokenModel):
             label_smoothing=label_smoothing,
             scale=scale,
         )
-        self._hidden_backward(dh, ctx)
+        self._hidden_backward(dh, ctx, release=True)
         return loss, n
 
     def loss(
@@ -271,13 +271,13 @@ class Seq2SeqTransformer(TokenModel):
         h, ctx_decoder = self.decoder.forward(e, memory, memory_lengths=src_lengths)
         return h, (ctx_src, ctx_src_pos, ctx_encoder, ctx_tgt, ctx_tgt_pos, ctx_decoder)
 
-    def _hidden_backward(self, dh: Array, ctx: Any) -> None:
+    def _hidden_backward(self, dh: Array, ctx: Any, release: bool = False) -> None:
         ctx_src, ctx_src_pos, ctx_encoder, ctx_tgt, ctx_tgt_pos, ctx_decoder = ctx
-        de, dmemory = self.decoder.backward(dh, ctx_decoder)
+        de, dmemory = self.decoder.backward(dh, ctx_decoder, release=release)
         de = self.positions.backward(de, ctx_tgt_pos)
         assert de is not None
         self.tgt_embedding.backward(de, ctx_tgt)
-        de = self.encoder.backward(dmemory, ctx_encoder)
+        de = self.encoder.backward(dmemory, ctx_encoder, release=release)
         de = self.positions.backward(de, ctx_src_pos)
         assert de is not None
         self.embedding.backward(de, ctx_src)

@@ -84,14 +84,20 @@ class Stack(Module):
         y, ctx = last(branch, x)
         return y, (contexts, ctx)
 
-    def backward(self, dy: Array, ctx: Any, need_dx: bool = True) -> Any:
-        """dx, or (dx, dmemory) of a decoder; gradients of parameters are added."""
+    def backward(self, dy: Array, ctx: Any, need_dx: bool = True, *, release: bool = False) -> Any:
+        """dx, or (dx, dmemory) of a decoder; gradients of parameters are added.
+
+        With `release` the context is emptied block by block, so that its memory serves the blocks
+        that are still to come.
+        """
         contexts, ctx_last = ctx
         last = self.blocks[-1].backward_sum if self.norm is None else self.norm.backward
         dterms = last(dy, ctx_last)
         dmemory: Array | None = None
         for i in reversed(range(len(self.blocks))):
-            dterms, *more = self.blocks[i].backward_terms(dterms, contexts[i], need_dx or i > 0)
+            ctx_block = contexts.pop() if release else contexts[i]
+            dterms, *more = self.blocks[i].backward_terms(dterms, ctx_block, need_dx or i > 0)
+            del ctx_block
             if more:
                 dmemory = more[0] if dmemory is None else np.add(dmemory, more[0], out=dmemory)
         return dterms[1] if dmemory is None else (dterms[1], dmemory)

@@ -38,7 +38,7 @@ static int pool_class(int64_t bytes, int64_t *size) {
         *size = ((int64_t)1 << octave) / 4 * (4 + c % 4);
         if (bytes <= *size) return c;
     }
-    *size = bytes;
+    *size = (bytes + POOL_ALIGN - 1) / POOL_ALIGN * POOL_ALIGN;
     return -1;
 }
 
@@ -46,7 +46,7 @@ static int pool_class(int64_t bytes, int64_t *size) {
 static void *pool_take(int64_t bytes) {
     if (bytes < 0 || bytes > INT64_MAX / 2) return NULL;
     int64_t size;
-    const int c = pool_class(bytes, &size);
+    const int c = pool_class(bytes + POOL_ALIGN, &size);
     if (c >= 0)
         for (int s = 0; s < POOL_SLOTS; s++) {
             if (!__atomic_load_n(&pool_slots[c][s], __ATOMIC_RELAXED)) continue;
@@ -57,10 +57,9 @@ static void *pool_take(int64_t bytes) {
             }
         }
     void *block = NULL;
-    if (posix_memalign(&block, size >= POOL_HUGE_PAGE ? POOL_HUGE_PAGE : POOL_ALIGN, (size_t)size + POOL_ALIGN)) return NULL;
+    if (posix_memalign(&block, size >= POOL_HUGE_PAGE ? POOL_HUGE_PAGE : POOL_ALIGN, (size_t)size)) return NULL;
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
-    /* whole pages alone: the last one would be held for what little of it is used, a tenth of a training step's memory */
-    if (size >= POOL_HUGE_PAGE) (void)madvise(block, (size_t)(size / POOL_HUGE_PAGE * POOL_HUGE_PAGE), MADV_HUGEPAGE);
+    if (size >= POOL_HUGE_PAGE) (void)madvise(block, (size_t)size, MADV_HUGEPAGE);
 #endif
     *(struct pool_header *)block = (struct pool_header){c, size};
     return (char *)block + POOL_ALIGN;
