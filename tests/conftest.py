@@ -1,5 +1,7 @@
 """Fixtures for all tests."""
 
+import signal
+
 import numpy as np
 import pytest
 
@@ -22,3 +24,9 @@ def n_threads(request):
 @pytest.fixture
 def rng():
     return np.random.default_rng(20260)
+
+
+def pytest_configure(config):
+    # a shell starts jobs in the background with Ctrl-C ignored, and some tests send it
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
