@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, TypeVar
 
@@ -15,7 +16,7 @@ V = TypeVar("V", bound="Vocab")
 PAD, UNK, BOS, EOS = SPECIALS = ("<pad>", "<unk>", "<bos>", "<eos>")
 
 
-class Vocab:
+class Vocab(ABC):
     """The base of `CharVocab`, `WordVocab` and `BPE`; `text.from_json` reads any of them.
 
     Attributes
@@ -45,17 +46,17 @@ class Vocab:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self)} tokens>"
 
+    @abstractmethod
     def encode(self, text: str) -> Ids:
         """The ids of a text, (n,) int32."""
-        raise NotImplementedError
 
     def encode_batch(self, texts: Iterable[str]) -> list[Ids]:
         """The ids of each text."""
         return [self.encode(text) for text in texts]
 
+    @abstractmethod
     def decode(self, ids: ArrayLike) -> str:
         """The text of ids, without `<pad>`, `<bos>` and `<eos>`; IndexError for an id of no token."""
-        raise NotImplementedError
 
     def to_json(self) -> str:
         """All of it as one line of JSON, for a file of its own or the metadata of a model's."""
@@ -65,8 +66,9 @@ class Vocab:
         return {"tokens": self.tokens}
 
     @classmethod
+    @abstractmethod
     def _from_described(cls: type[V], described: dict[str, Any]) -> V:
-        raise NotImplementedError
+        """What `_described` describes."""
 
     @classmethod
     def from_json(cls: type[V], text: str) -> V:
