@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from .attention_maps_seq2seq import run_stack
+
 if TYPE_CHECKING:
     from .language_model import Ids, TransformerLM
 
@@ -29,10 +31,5 @@ def attention_weights(model: TransformerLM, ids: Ids) -> list[NDArray[Any]]:
     TypeError, ValueError
         As from the model.
     """
-    branch, x = None, model.embed(ids)
-    found = []
-    for block in model.blocks:
-        y = block.norms[0](branch, x)[0]  # pre-norm, as all blocks of a TransformerLM
-        found.append(block.attention(y, causal=True, need_weights=True)[1])
-        branch, x = block.infer_terms(branch, x)
-    return found
+    _, found = run_stack(model.blocks, model.embed(ids))
+    return [weights for (weights,) in found]
