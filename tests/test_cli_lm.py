@@ -213,7 +213,7 @@ def test_clock():
 def test_attention_weights_explain_the_output():
     model = models.TransformerLM(11, 16, 4, 3, 8, position="rotary", n_kv_heads=2, rng=0)
     ids = np.random.default_rng(0).integers(11, size=(2, 6))
-    found = models.attention_weights(model, ids)
+    found = model.attention_weights(ids)
     assert [w.shape for w in found] == [(2, 4, 6, 6)] * 3
     for w in found:
         np.testing.assert_allclose(w.sum(-1), 1, rtol=1e-5)

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..data import crops, load_text, windows
 from ..kernels.threads import get_num_threads, num_threads
-from ..models import TransformerLM, attention_weights, stream
+from ..models import TransformerLM, stream
 from ..optim import AdamW
 from ..optim.schedules import warmup_cosine
 from ..text import BPE, CharVocab, Vocab
@@ -245,6 +245,6 @@ def _show(args: argparse.Namespace, model: TransformerLM, corpus: Corpus) -> Non
 
         ids = corpus.validation[: min(DRAWN, args.block_size)]
         labels = [corpus.vocab.tokens[i].replace("\n", "\\n") for i in ids]
-        weights = [layer[0] for layer in attention_weights(model, ids[None])]
+        weights = [layer[0] for layer in model.attention_weights(ids[None])]
         attention_maps(weights, args.plot, xlabels=labels, ylabels=labels)
         print(f"\nwhat the heads look at drawn in {args.plot}")

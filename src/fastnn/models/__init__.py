@@ -3,8 +3,7 @@
 from typing import Any
 
 from ..nn.config import register
-from .attention_maps import attention_weights
-from .attention_maps_seq2seq import Seq2SeqWeights
+from .attention_maps import Seq2SeqWeights
 from .beam import Hypothesis, beam_search
 from .cache import DecodingCache
 from .convert import from_torch_attention, from_torch_decoder, from_torch_encoder, to_torch
@@ -20,7 +19,6 @@ __all__ = [
     "Seq2SeqTransformer",
     "Seq2SeqWeights",
     "TransformerLM",
-    "attention_weights",
     "beam_search",
     "from_gpt2",
     "from_torch_attention",

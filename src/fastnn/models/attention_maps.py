@@ -2,34 +2,48 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from .attention_maps_seq2seq import run_stack
+from ..nn.attention import MultiHeadAttention
+from ..nn.transformer import Stack
 
-if TYPE_CHECKING:
-    from .language_model import Ids, TransformerLM
+Array = NDArray[Any]
 
 
-def attention_weights(model: TransformerLM, ids: Ids) -> list[NDArray[Any]]:
-    """The attention weights of a language model that reads ids, without dropout.
+class Seq2SeqWeights(NamedTuple):
+    """Attention weights, one array (B, n_heads, queries, keys) for each block; rows sum to 1.
 
-    Parameters
+    Attributes
     ----------
-    model : TransformerLM
-    ids : integers (B, T)
-
-    Returns
-    -------
-    list of ndarray (B, n_heads, T, T)
-        One for each block: how much the position of the row attends to that of the column, 0 for
-        later ones. `fastnn.plot.attention_maps` draws those of one of the batch.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As from the model.
+    encoder : list of ndarray (B, H, S, S)
+    decoder : list of ndarray (B, H, T, T)
+    cross : list of ndarray (B, H, T, S)
+        Of the target's positions, to the source's.
     """
-    _, found = run_stack(model.blocks, model.embed(ids))
-    return [weights for (weights,) in found]
+
+    encoder: list[Array]
+    decoder: list[Array]
+    cross: list[Array]
+
+
+def run_stack(
+    stack: Stack, x: Array, *memory: Array, **how: Any
+) -> tuple[Array, list[list[Array]]]:
+    """The output of a stack, and of each of its blocks the weights of each attention in turn."""
+    branch: Array | None = None
+    found = []
+    for block in stack:
+        weights = []
+        for part, norm, options in block._parts(memory, how):
+            y, x = norm(branch, x) if block.norm_first else (x, x)
+            if isinstance(part, MultiHeadAttention):
+                branch, seen = part(y, need_weights=True, **options)
+                weights.append(seen)
+            else:
+                branch = part(y)
+            if not block.norm_first:
+                branch, x = None, norm(branch, x)
+        found.append(weights)
+    return stack._last(branch, x), found

@@ -56,3 +56,13 @@ class DecodingCache:
                 (keys[rows], values[rows], None if lengths is None else lengths[rows])
                 for keys, values, lengths in self.memory
             ]
+
+
+def new_layers(blocks: Any, batch: int, max_len: int) -> list[KVCache]:
+    """An empty cache for each block of a stack."""
+    caches = []
+    for block in blocks:
+        a = block.attention
+        dtype = a.out.weight.data.dtype
+        caches.append(KVCache(batch, a.n_kv_heads, max_len, a.head_dim, dtype))
+    return caches

@@ -16,9 +16,9 @@ from ..nn.linear import Seed, check_count
 from ..nn.parameters import check_dtype
 from ..nn.transformer import stack_shapes
 from ..nn.transformer_block import prefixed
-from .cache import DecodingCache
+from .attention_maps import run_stack
+from .cache import DecodingCache, new_layers
 from .decoding import generate
-from .token_loss import add_product, token_loss, token_loss_and_grad
 from .tokens import TokenModel, last_of
 
 Array = NDArray[Any]
@@ -157,65 +157,13 @@ class TransformerLM(TokenModel):
         h, ctx = self._hidden(x)
         return kernels.matmul(h, self._head()), (h, ctx)
 
-    def backward(self, dy: Array, ctx: Any, need_dx: bool = True) -> None:
-        """Adds the gradients of the parameters; ids have none."""
-        h, ctx = ctx
-        dy = dy.reshape(-1, self.vocab_size)
-        rows = h.reshape(-1, h.shape[-1])
-        dh = kernels.matmul(dy, self._head().T)
-        add_product(rows, dy, self._head_grad())
-        self._hidden_backward(dh.reshape(h.shape), ctx)
-
     def __call__(self, x: Ids) -> Array:
         """The logits for ids (B, T), keeping nothing."""
         return kernels.matmul(self._infer(x), self._head())
 
-    def loss_and_grad(
-        self,
-        x: Ids,
-        targets: Ids,
-        *,
-        ignore_index: int = -100,
-        label_smoothing: float = 0.0,
-        scale: float = 1.0,
-    ) -> tuple[float, int]:
-        """A training pass: the mean loss and how many targets count; gradients are added.
-
-        The same as `forward`, `nn.cross_entropy` and `backward`, without ever holding all logits.
-
-        Parameters
-        ----------
-        x, targets : integers (B, T)
-        ignore_index : int
-            A target that does not count.
-        label_smoothing : float
-            As for `nn.cross_entropy`.
-        scale : float
-            Of the gradients.
-        """
-        h, ctx = self._hidden(x)
-        loss, n, dh = token_loss_and_grad(
-            h,
-            self._head(),
-            targets,
-            self._head_grad(),
-            ignore_index=ignore_index,
-            label_smoothing=label_smoothing,
-            scale=scale,
-        )
-        self._hidden_backward(dh, ctx, release=True)
-        return loss, n
-
-    def loss(
-        self, x: Ids, targets: Ids, *, ignore_index: int = -100, label_smoothing: float = 0.0
-    ) -> tuple[float, int]:
-        """The mean loss and how many targets count, without dropout; nothing is learnt."""
-        how: dict[str, Any] = {"ignore_index": ignore_index, "label_smoothing": label_smoothing}
-        return token_loss(self._infer(x), self._head(), targets, **how)
-
     def embed(self, x: Ids) -> Array:
         """What the first block gets for ids (B, T): (B, T, d_model), without dropout."""
-        self._check_ids(x)
+        self._check_ids("ids", x)
         return (self.positions or self.drop)(self.embedding(x))
 
     def new_cache(self, batch: int, max_len: int | None = None) -> DecodingCache:
@@ -234,7 +182,7 @@ class TransformerLM(TokenModel):
         lengths : integers (B,), optional
             How many of the n ids each row brings, the first so many, at least 1; all by default.
         """
-        self._check_ids(ids)
+        self._check_ids("ids", ids)
         x = self.embedding(ids)
         if self.positions is not None:
             x = self.positions(x, cache.start)
@@ -271,8 +219,20 @@ class TransformerLM(TokenModel):
         """New tokens behind each prompt: see `models.generate`, which has the options."""
         return generate(self, prompts, max_new_tokens, **options)
 
+    def attention_weights(self, ids: Ids) -> list[Array]:
+        """What each head attends to, for ids (B, T), without dropout.
+
+        Returns
+        -------
+        list of ndarray (B, n_heads, T, T)
+            One for each block: how much the position of the row attends to that of the column, 0 for
+            later ones. `fastnn.plot.attention_maps` draws those of one of the batch.
+        """
+        _, found = run_stack(self.blocks, self.embed(ids))
+        return [weights for (weights,) in found]
+
     def _hidden(self, x: Ids) -> tuple[Array, Any]:
-        self._check_ids(x)
+        self._check_ids("ids", x)
         e, ctx_e = self.embedding.forward(x)
         e, ctx_p = (self.positions or self.drop).forward(e)
         h, ctx_b = self.blocks.forward(e)
@@ -288,20 +248,8 @@ class TransformerLM(TokenModel):
     def _infer(self, x: Ids) -> Array:
         return self.blocks(self.embed(x))
 
-    def _head(self) -> Array:
-        return self.embedding.weight.data.T if self.head is None else self.head.weight.data
-
-    def _head_grad(self) -> Array:
-        return self.embedding.weight.grad.T if self.head is None else self.head.weight.grad
-
-    def _check_ids(self, ids: Any) -> None:
-        shape = getattr(ids, "shape", None)
-        if shape is None or len(shape) != 2:
-            raise ValueError(f"TransformerLM: ids must be an array (batch, positions), got {shape}")
-        if shape[1] > self.max_len:
-            raise ValueError(
-                f"TransformerLM: {shape[1]} positions are more than max_len {self.max_len}"
-            )
+    def _tied(self) -> nn.Embedding:
+        return self.embedding
 
     def flops(self, input_shape: tuple[int, ...], *others: tuple[int, ...]) -> int:
         """The last product: 2 d_model vocab_size for each position."""
@@ -320,16 +268,6 @@ class TransformerLM(TokenModel):
             "position": self.position,
             "tie_weights": self.head is None,
         }
-
-
-def new_layers(blocks: Any, batch: int, max_len: int) -> list[nn.KVCache]:
-    """An empty cache for each block of a stack."""
-    caches = []
-    for block in blocks:
-        a = block.attention
-        dtype = a.out.weight.data.dtype
-        caches.append(nn.KVCache(batch, a.n_kv_heads, max_len, a.head_dim, dtype))
-    return caches
 
 
 def lm_shapes(fields: dict[str, Any]) -> dict[str, Any]:

@@ -13,11 +13,9 @@ from ..nn.linear import Seed, check_count
 from ..nn.parameters import check_dtype
 from ..nn.transformer import stack_shapes
 from ..nn.transformer_block import prefixed
-from .attention_maps_seq2seq import Seq2SeqWeights, attention_weights
+from .attention_maps import Seq2SeqWeights, run_stack
 from .beam import Hypothesis, beam_search
-from .cache import DecodingCache
-from .language_model import new_layers
-from .token_loss import add_product, token_loss, token_loss_and_grad
+from .cache import DecodingCache, new_layers
 from .tokens import TokenModel, last_of
 
 Array = NDArray[Any]
@@ -162,60 +160,12 @@ class Seq2SeqTransformer(TokenModel):
         TypeError, ValueError
             Types or shapes do not fit, or an id is out of range.
         """
-        h, ctx = self._hidden(src, tgt, src_lengths)
+        h, ctx = self._hidden((src, tgt, src_lengths))
         return kernels.matmul(h, self._head()), (h, ctx)
-
-    def backward(self, dy: Array, ctx: Any, need_dx: bool = True) -> None:
-        """Adds the gradients of the parameters; ids have none."""
-        h, ctx = ctx
-        rows, dy = h.reshape(-1, h.shape[-1]), dy.reshape(-1, dy.shape[-1])
-        dh = kernels.matmul(dy, self._head().T)
-        add_product(rows, dy, self._head_grad())
-        self._hidden_backward(dh.reshape(h.shape), ctx)
 
     def __call__(self, src: Ids, tgt: Ids, src_lengths: Any = None) -> Array:  # type: ignore[override]
         """The logits, keeping nothing; see `forward`."""
-        return kernels.matmul(self._infer(src, tgt, src_lengths), self._head())
-
-    def loss_and_grad(
-        self,
-        x: Source,
-        targets: Ids,
-        *,
-        ignore_index: int = -100,
-        label_smoothing: float = 0.0,
-        scale: float = 1.0,
-    ) -> tuple[float, int]:
-        """A training pass: the mean loss and how many targets count; gradients are added.
-
-        Parameters
-        ----------
-        x : (src, tgt) or (src, tgt, src_lengths)
-            As for `forward`.
-        targets : integers (B, T)
-            tgt, moved on by one.
-        ignore_index, label_smoothing, scale
-            As for `TransformerLM.loss_and_grad`.
-        """
-        h, ctx = self._hidden(*x)
-        loss, n, dh = token_loss_and_grad(
-            h,
-            self._head(),
-            targets,
-            self._head_grad(),
-            ignore_index=ignore_index,
-            label_smoothing=label_smoothing,
-            scale=scale,
-        )
-        self._hidden_backward(dh, ctx, release=True)
-        return loss, n
-
-    def loss(
-        self, x: Source, targets: Ids, *, ignore_index: int = -100, label_smoothing: float = 0.0
-    ) -> tuple[float, int]:
-        """The mean loss and how many targets count, without dropout; nothing is learnt."""
-        how: dict[str, Any] = {"ignore_index": ignore_index, "label_smoothing": label_smoothing}
-        return token_loss(self._infer(*x), self._head(), targets, **how)
+        return kernels.matmul(self._infer((src, tgt, src_lengths)), self._head())
 
     def encode(self, src: Ids, src_lengths: Any = None) -> Array:
         """What the encoder makes of src (B, S): (B, S, d_model)."""
@@ -257,10 +207,18 @@ class Seq2SeqTransformer(TokenModel):
         return beam_search(self, self.new_cache(src, src_lengths, max_len), **how)
 
     def attention_weights(self, src: Ids, tgt: Ids, src_lengths: Any = None) -> Seq2SeqWeights:
-        """The weights of all attention, for the arguments of `forward`, in inference."""
-        return attention_weights(self, src, tgt, src_lengths)
+        """What each head attends to, for the arguments of `forward`, without dropout."""
+        self._check_ids("src", src)
+        self._check_ids("tgt", tgt)
+        x = self.positions(self.embedding(src))
+        memory, encoder = run_stack(self.encoder, x, lengths=src_lengths)
+        x = self.positions(self.tgt_embedding(tgt))
+        _, decoder = run_stack(self.decoder, x, memory, memory_lengths=src_lengths)
+        own, cross = ([both[i] for both in decoder] for i in (0, 1))
+        return Seq2SeqWeights([weights for (weights,) in encoder], own, cross)
 
-    def _hidden(self, src: Ids, tgt: Ids, src_lengths: Any = None) -> tuple[Array, Any]:
+    def _hidden(self, x: Source) -> tuple[Array, Any]:
+        src, tgt, src_lengths = (*x, None)[:3]
         self._check_ids("src", src)
         self._check_ids("tgt", tgt)
         e, ctx_src = self.embedding.forward(src)
@@ -282,29 +240,15 @@ class Seq2SeqTransformer(TokenModel):
         assert de is not None
         self.embedding.backward(de, ctx_src)
 
-    def _infer(self, src: Ids, tgt: Ids, src_lengths: Any = None) -> Array:
+    def _infer(self, x: Source) -> Array:
+        src, tgt, src_lengths = (*x, None)[:3]
         memory = self.encode(src, src_lengths)
         self._check_ids("tgt", tgt)
         e = self.positions(self.tgt_embedding(tgt))
         return self.decoder(e, memory, memory_lengths=src_lengths)
 
-    def _head(self) -> Array:
-        return self.tgt_embedding.weight.data.T if self.head is None else self.head.weight.data
-
-    def _head_grad(self) -> Array:
-        return self.tgt_embedding.weight.grad.T if self.head is None else self.head.weight.grad
-
-    def _check_ids(self, name: str, ids: Any) -> None:
-        shape = getattr(ids, "shape", None)
-        if shape is None or len(shape) != 2:
-            raise ValueError(
-                f"Seq2SeqTransformer: {name} must be an array (batch, positions), got {shape}"
-            )
-        if shape[1] > self.max_len:
-            raise ValueError(
-                f"Seq2SeqTransformer: {name} has {shape[1]} positions, more than max_len "
-                f"{self.max_len}"
-            )
+    def _tied(self) -> nn.Embedding:
+        return self.tgt_embedding
 
     def example(self, input_shape: tuple[int, ...], dtype: Any = None) -> tuple[Array, ...]:
         """Ids of zeros on both sides to run a summary with."""

@@ -8,19 +8,101 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..nn import Module
+from .. import kernels
+from ..nn import Embedding, Linear, Module
+from .token_loss import add_product, token_loss, token_loss_and_grad
 
 if TYPE_CHECKING:
     from ..train import History
 
 Array = NDArray[Any]
+Ids = NDArray[np.integer[Any]]
 
 
 class TokenModel(Module):
     """A model whose input are ids of tokens, and whose output are logits for tokens.
 
-    A subclass has `loss_and_grad(x, targets)` and `loss(x, targets)` beside `forward` and `backward`.
+    Below, x is what a batch brings: ids, or a tuple of arrays. A subclass says how x becomes hidden
+    vectors; the last product and its loss are here.
+
+    Attributes
+    ----------
+    max_len : int
+    head : nn.Linear or None
+        Of the last product; None: it is the transposed table of an embedding.
     """
+
+    max_len: int
+    head: Linear | None
+
+    def _tied(self) -> Embedding:
+        """The embedding whose table the last product takes where there is no head."""
+        raise NotImplementedError
+
+    def _hidden(self, x: Any) -> tuple[Array, Any]:
+        """What the last product takes, (B, T, d_model), in a training pass, and its context."""
+        raise NotImplementedError
+
+    def _hidden_backward(self, dh: Array, ctx: Any, release: bool = False) -> None:
+        """From the gradient of `_hidden` those of all before it; `release`: the context is used up."""
+        raise NotImplementedError
+
+    def _infer(self, x: Any) -> Array:
+        """`_hidden` in inference, keeping nothing."""
+        raise NotImplementedError
+
+    def backward(self, dy: Array, ctx: Any, need_dx: bool = True) -> None:
+        """Adds the gradients of the parameters; ids have none."""
+        h, ctx = ctx
+        rows, dy = h.reshape(-1, h.shape[-1]), dy.reshape(-1, dy.shape[-1])
+        dh = kernels.matmul(dy, self._head().T)
+        add_product(rows, dy, self._head_grad())
+        self._hidden_backward(dh.reshape(h.shape), ctx)
+
+    def loss_and_grad(
+        self,
+        x: Any,
+        targets: Ids,
+        *,
+        ignore_index: int = -100,
+        label_smoothing: float = 0.0,
+        scale: float = 1.0,
+    ) -> tuple[float, int]:
+        """A training pass: the mean loss and how many targets count; gradients are added.
+
+        The same as `forward`, `nn.cross_entropy` and `backward`, without ever holding all logits.
+
+        Parameters
+        ----------
+        x : ids (B, T), or what `forward` takes as a tuple: (src, tgt) or (src, tgt, src_lengths)
+        targets : integers (B, T)
+            The tokens that come next: ids, or tgt, moved on by one.
+        ignore_index : int
+            A target that does not count.
+        label_smoothing : float
+            As for `nn.cross_entropy`.
+        scale : float
+            Of the gradients.
+        """
+        h, ctx = self._hidden(x)
+        loss, n, dh = token_loss_and_grad(
+            h,
+            self._head(),
+            targets,
+            self._head_grad(),
+            ignore_index=ignore_index,
+            label_smoothing=label_smoothing,
+            scale=scale,
+        )
+        self._hidden_backward(dh, ctx, release=True)
+        return loss, n
+
+    def loss(
+        self, x: Any, targets: Ids, *, ignore_index: int = -100, label_smoothing: float = 0.0
+    ) -> tuple[float, int]:
+        """The mean loss and how many targets count, without dropout; nothing is learnt."""
+        how: dict[str, Any] = {"ignore_index": ignore_index, "label_smoothing": label_smoothing}
+        return token_loss(self._infer(x), self._head(), targets, **how)
 
     def fit(
         self,
@@ -51,6 +133,21 @@ class TokenModel(Module):
     def example(self, input_shape: tuple[int, ...], dtype: Any = None) -> tuple[Array, ...]:
         """Ids of zeros to run a summary with."""
         return (np.zeros(input_shape, np.int64 if dtype is None else dtype),)
+
+    def _head(self) -> Array:
+        return self._tied().weight.data.T if self.head is None else self.head.weight.data
+
+    def _head_grad(self) -> Array:
+        return self._tied().weight.grad.T if self.head is None else self.head.weight.grad
+
+    def _check_ids(self, name: str, ids: Any) -> None:
+        shape, model = getattr(ids, "shape", None), type(self).__name__
+        if shape is None or len(shape) != 2:
+            raise ValueError(f"{model}: {name} must be an array (batch, positions), got {shape}")
+        if shape[1] > self.max_len:
+            raise ValueError(
+                f"{model}: {name} has {shape[1]} positions, more than max_len {self.max_len}"
+            )
 
 
 def last_of(h: Array, lengths: Any) -> Array:
