@@ -1,18 +1,10 @@
-"""The encoder-decoder: gradients, decoding, files, threads, and runs that are killed."""
-
-import os
-import signal
-import subprocess
-import sys
-import textwrap
-import time
+"""The encoder-decoder: gradients, decoding, files, threads."""
 
 import numpy as np
 import pytest
 
 import fastnn
-from fastnn import data, models, nn, optim
-from fastnn.train import ModelCheckpoint
+from fastnn import models, nn, optim
 
 LENGTHS = np.array([3, 5, 1])
 
@@ -110,55 +102,6 @@ def test_same_bits_for_any_number_of_threads():
     for n in (2, 3, 8):
         with fastnn.num_threads(n):
             np.testing.assert_array_equal(trained(), expected)
-
-
-PAIRS = [[4 + i % 5, 5 + i % 3, 4] for i in range(24)]
-
-
-def run(folder, epochs, resume=False, callbacks=()):
-    """Pairs of sentences, batches by tokens, dropout, averages, a checkpoint every other batch."""
-    marks = {"bos_id": 2, "eos_id": 3, "pad_id": 0}
-    batches = data.token_batches(PAIRS, PAIRS[::-1], 24, seed=3, **marks)
-    model = new_model(dtype=np.float32, dropout=0.2)
-    model.seed(4)
-    average = optim.ExponentialMovingAverage(model.parameters(), 0.9)
-    path = os.path.join(folder, "run.safetensors")
-    history = model.fit(
-        batches,
-        optimizer=optim.Adam(model.parameters(), lr=1e-2),
-        epochs=epochs,
-        label_smoothing=0.1,
-        clip_norm=1.0,
-        ema=average,
-        validation_data=data.token_batches(PAIRS, PAIRS, 24, shuffle=False, **marks),
-        callbacks=[ModelCheckpoint(path, save_freq=2), *callbacks],
-        resume=path if resume else None,
-        verbose=0,
-    )
-    return history, model.parameters().data.copy(), average.average.copy()
-
-
-def test_a_killed_run_goes_on_with_the_same_bits(tmp_path):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
-    expected = run(tmp_path / "a", 6)
-    program = f"""
-        import sys, time
-        sys.path.insert(0, {os.getcwd()!r})
-        from tests.models.test_seq2seq import run
-        run({str(tmp_path / "b")!r}, 6, callbacks=[lambda epoch, logs: print(epoch, flush=True) or time.sleep(0.2)])
-    """
-    with subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE
-    ) as process:
-        for _ in range(3):
-            process.stdout.readline()
-        time.sleep(0.21)
-        process.send_signal(signal.SIGKILL)
-    history, weights, average = run(tmp_path / "b", 6, resume=True)
-    assert history.history == expected[0].history and len(history.epoch) == 6
-    np.testing.assert_array_equal(weights, expected[1])
-    np.testing.assert_array_equal(average, expected[2])
 
 
 def test_errors_name_what_is_wrong():
