@@ -100,7 +100,7 @@ def test_ctrl_c_before_the_first_epoch_is_over(directory, capsys, monkeypatch):
     def press(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sys.modules["fastnn.train.fit"], "_train_epoch", press)
+    monkeypatch.setattr(sys.modules["fastnn.train.run"], "_train_epoch", press)
     code, out, _ = run(capsys, "train", "digits", *QUICK, "--plot", "curve.png")
     assert code == 130 and out[2].startswith("interrupted after 0 of 2 epochs")
     assert (directory / "digits.safetensors").exists() and not (directory / "curve.png").exists()

@@ -4,9 +4,10 @@ from .callbacks import CSVLogger, EarlyStopping, LRSchedule, ModelCheckpoint, Te
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .evaluate import evaluate
 from .files import load, load_metadata, plan_from_file, save
-from .fit import Run, fit
+from .fit import fit
 from .history import History
 from .objective import TokenLoss
+from .run import Run
 from .tensors import ModelFileError
 
 __all__ = [

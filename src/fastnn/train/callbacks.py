@@ -27,7 +27,7 @@ from .files import save
 from .history import Logs
 
 if TYPE_CHECKING:
-    from .fit import Run
+    from .run import Run
 
 HOOKS = (
     "on_train_begin",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .history import Logs
 
 if TYPE_CHECKING:
-    from .fit import Run
+    from .run import Run
 
 # Seconds between two movements of the bar: one costs some 20 us, as much as a step of a small model.
 REFRESH = 0.1
