@@ -72,22 +72,21 @@ def seq2seq_step(inputs: Arrays, dropout: float = 0.0) -> Call:
 
 
 def decode(inputs: Arrays) -> Call:
-    """A token's logits and the greedy choice, with the tokens before it in the cache.
+    """A token's logits and the greedy choice, with the tokens before it in the state, as `fastnn generate` makes them.
 
-    Cutting the cache back after each token is timed with it.
+    Cutting the state back after each token is timed with it.
     """
-    model, ids = language_model(inputs), inputs["ids"]
-    cache = model.new_cache(1)
+    plan, ids = language_model(inputs).freeze(), inputs["ids"]
+    state = plan.new_state()
     position = ids.shape[1] - 1
     if position:
-        model.step(ids[:, :-1], cache)
+        plan.step(ids[:, :-1], state)
     token = ids[:, -1:].copy()
 
     def call() -> tuple[Any, ...]:
-        logits = model.step(token, cache)
+        logits = plan.step(token, state)
         int(np.argmax(logits))
-        for layer in cache.layers:
-            layer.truncate(position)
+        state.truncate(position)
         return (logits,)
 
     return call

@@ -39,4 +39,6 @@ cdef struct Stack:
 
 # A product as a record; the last argument says the real type and is not read.
 cdef int multiply(const Product *g, const real *t) noexcept nogil
+# How many threads take a product of so many rows with packed matrices of so many elements in all.
+cdef int threads_for_packed(int64_t rows, double elements) noexcept nogil
 cdef int multiply_stack(const Product *g, const Stack *stack, const real *t) noexcept nogil

@@ -21,6 +21,7 @@ cdef enum:
     SPLIT_TILES = 8             # tiles of C below which there are too few to share out, and a long k is divided
     SPLIT_K = 1024              # products of one part. 10 x 4,096 x 32: 13.1 us by one thread, 8.7 by two
     GRAIN = 750_000             # flops a thread should have. 81 cubed: 6.0 us by one thread, 9.0 by two; 96 cubed: 8.0 and 6.5
+    PACKED_GRAIN = 100_000      # elements of packed B likewise, where A has few rows and all wait for B, as in gemm_row.pyx
     # Products for each column from which dot products are worth their sums over the lanes. AVX-512, 64 rows, n = 8: k = 64 0.99 us (the loops 0.93), k = 128
     # 1.35 (1.59); where more than half a vector is filled, n = 10: k = 256 2.90 (2.89), k = 512 5.32 (5.89). AVX2, n = 4: k = 64 0.86 (0.92).
     DOT_PRODUCTS = 16
@@ -124,7 +125,7 @@ cdef int run_with_tail(const Product *head, const Product *tail, const real *t) 
 cdef int run_loops(const Product *g, const real *t) noexcept nogil:
     cdef Blocks s
     cdef Product head, tail
-    cdef int team = threads_for(2.0 * g.m * g.n * g.k, GRAIN)
+    cdef int team = threads_for_packed(g.m, <double>g.k * g.n) if g.b_is_packed else threads_for(2.0 * g.m * g.n * g.k, GRAIN)
     cdef real *scratch = NULL
     if cut_tail(g, &head, &tail, t):
         return run_with_tail(&head, &tail, t)
@@ -323,6 +324,10 @@ cdef int gemm_f64(int64_t m, int64_t n, int64_t k, double alpha, const double *a
 
 cdef int multiply(const Product *g, const real *t) noexcept nogil:
     return run(g, t)
+
+
+cdef int threads_for_packed(int64_t rows, double elements) noexcept nogil:
+    return threads_for(elements * (1 + rows // 4), PACKED_GRAIN)
 
 
 cdef int multiply_stack(const Product *g, const Stack *stack, const real *t) noexcept nogil:

@@ -14,7 +14,7 @@ from libc.string cimport memcpy
 
 from .arrays cimport BAD_ARGUMENT, NO_MEMORY, OK, WRONG_TYPE
 from .dispatch cimport activation_block, log_softmax_block, norm_block, prelu_block, real, softmax_block
-from .gemm cimport multiply
+from .gemm cimport multiply, threads_for_packed
 from .gemm_loops cimport Blocks, Product, ceil_div, choose_blocks, worker
 from .memory cimport give, take
 from .threads cimport share, team_size, thread_id, threads_for
@@ -162,7 +162,7 @@ cdef int run(const Record *p, const real *x, real *y, int64_t rows) noexcept nog
     cdef bint few = rows <= min(<int64_t>FEW_ROWS, p.strip)
     if rows == 0:
         return OK
-    team = threads_for(rows * p.work, GRAIN)
+    team = threads_for_packed(rows, p.work / 2) if few else threads_for(rows * p.work, GRAIN)
     status = acquire_all(<Record*>p, 1 if few else team, workspaces)
     if status != OK:
         return status

@@ -5,7 +5,6 @@
 All rows of a step go through a layer before the next; a layer's product divides its columns among the threads, so a step of one row reads every weight
 once. A long prompt goes through in chunks of MOST_ROWS rows. Accuracy: that of the kernels which are called.
 """
-from cython.parallel cimport parallel
 from libc.math cimport sqrt
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
@@ -15,16 +14,12 @@ from .arrays cimport BAD_ARGUMENT, NO_MEMORY, OK, WRONG_TYPE
 from .attention_forward cimport attention_forward
 from .attention_parts cimport Attention
 from .dispatch cimport FASTNN_MASK_NONE, real
-from .gemm_loops cimport Blocks, Product, choose_blocks, worker
+from .gemm cimport multiply
+from .gemm_loops cimport Product
 from .layernorm cimport layer_norm_f32, layer_norm_f64
 from .memory cimport give, take
 from .plan_run cimport plan_release, plan_retain
 from .rotary cimport rotary_f32, rotary_f64
-from .threads cimport team_size, thread_id, threads_for
-
-cdef enum:
-    GRAIN = 100_000     # elements of a matrix that a thread should have, as for a matrix-vector product in gemm_row.pyx
-
 
 cdef struct Pass:
     # `n` positions of each of `batch` rows on their way through the layers.
@@ -39,24 +34,10 @@ cdef struct Pass:
 
 
 cdef int dense(const Dense *layer, int64_t rows, const real *x, real *y) noexcept nogil:
-    """y = act(x W + b), W packed. Few rows wait for memory to bring W, so threads are worth it from less work on than gemm.pyx sees in so few flops."""
+    """y = act(x W + b)."""
     cdef Product g = Product(rows, layer.n_out, layer.n_in, x, layer.n_in, 1, layer.w, 0, 0, y, layer.n_out, 1, 1, 0, layer.bias, 1, layer.activation,
                              NULL, True)
-    cdef Blocks s
-    cdef int team = threads_for(<double>layer.n_in * layer.n_out * (1 + rows // 4), GRAIN)
-    cdef real *scratch = NULL
-    choose_blocks(&g, &s, x)
-    if s.size_a > 0:
-        scratch = <real*>take(team * s.size_a * <int64_t>sizeof(real))
-        if scratch is NULL:
-            return NO_MEMORY
-    if team == 1:
-        worker(1, 0, &g, &s, scratch)
-    else:
-        with parallel(num_threads=team):
-            worker(team_size(), thread_id(), &g, &s, scratch)
-    give(scratch)
-    return OK
+    return multiply(&g, x)
 
 
 cdef int normalize(const Transformer *t, const Norm *norm, int64_t rows, const real *branch, const real *x, real *h, real *y) noexcept nogil:

@@ -11,7 +11,10 @@
 #include "activation.h"
 #include "tile.h"
 
-enum { PREFETCH_FROM = 128 }; /* steps of k during which a line can arrive from memory: 12 cycles each */
+enum {
+    PREFETCH_FROM = 128, /* steps of k during which a line can arrive from memory: 12 cycles each */
+    ROWS_AHEAD = 16      /* steps of k that the tile of one row asks for B ahead */
+};
 
 /* acc += A B, A(i, p) being the expression ELEMENT after p steps of csa. */
 #define ACCUMULATE(rows, ELEMENT)                                                                                                                             \
@@ -127,7 +130,7 @@ static void tile_tall(int64_t m, int64_t n, int64_t k, real alpha, const real *r
     finish(TALL, 1, acc, m, n, alpha, beta, c, ldc, bias, relu);
 }
 
-/* One row: four chains for each vector hide the latency that eight rows would have hidden. */
+/* One row: four chains for each vector hide the latency that eight rows would have hidden. B is used once and comes from far away. */
 INLINE void tile_row(const int nv, int64_t n, int64_t k, real alpha, const real *restrict a, int64_t csa, const real *restrict b, int64_t ldb, real beta, real *c,
                      const real *bias, int relu) {
     vec acc[4][NV];
@@ -135,6 +138,7 @@ INLINE void tile_row(const int nv, int64_t n, int64_t k, real alpha, const real 
     int64_t p = 0;
     for (; p + 4 <= k; p += 4) UNROLL for (int u = 0; u < 4; u++) {
         const vec av = splat(a[(p + u) * csa]);
+        UNROLL for (int j = 0; j < nv * VBYTES; j += 64) __builtin_prefetch((const char *)(b + (p + u + ROWS_AHEAD) * ldb) + j);
         UNROLL for (int j = 0; j < nv; j++) acc[u][j] += av * load(b + (p + u) * ldb + j * LANES);
     }
     for (; p < k; p++) UNROLL for (int j = 0; j < nv; j++) acc[0][j] += a[p * csa] * load(b + p * ldb + j * LANES);
