@@ -143,3 +143,24 @@ def test_refuses_and_adds_nothing(rng):
     with pytest.raises(ValueError, match=r"dy \(8, 3\), x \(7, 5\) and w \(5, 3\)"):
         linear_backward(dy, x[:7], w, dw=dw, db=db)
     assert not dw.any() and not db.any()
+
+
+@pytest.mark.parametrize("activation", SLOPES)
+def test_dz_in_the_place_of_dy(activation, real, rng):
+    dy, x, w, y = problem(rng, 70, 13, 9, real)
+    saved = SLOPES[activation][0]
+    how = {"activation": activation, **({saved: y} if saved else {})}
+    given, found = [], []
+    for overwrite_dy in (False, True):
+        dw, db, mine = np.zeros_like(w), np.zeros(9, real), dy.copy()
+        dx = linear_backward(mine, x, w, dw=dw, db=db, overwrite_dy=overwrite_dy, **how)
+        given.append(mine)
+        found.append((dx, dw, db))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert (given[0] == dy).all() and (activation is None or (given[1] != dy).any())
+    if saved:
+        with pytest.raises(ValueError, match=f"dy.*overlap|overlap.*{saved}"):
+            linear_backward(y, x, w, dw=dw, db=db, overwrite_dy=True, **how)
+    dy.flags.writeable = False  # then it is left alone
+    linear_backward(dy, x, w, dw=dw, db=db, overwrite_dy=True, **how)

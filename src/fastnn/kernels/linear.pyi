@@ -13,4 +13,5 @@ def linear_backward(
     preact: NDArray[Real] | None = None,
     activation: Activation = None,
     need_dx: bool = True,
+    overwrite_dy: bool = False,
 ) -> NDArray[Real] | None: ...

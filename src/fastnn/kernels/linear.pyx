@@ -2,7 +2,7 @@
 
     dz = dy * act'      dw += x^T dz      db += sum over rows of dz      dx = dz w^T
 
-dz lives in scratch only if there is an activation; it and its column sums are made in one pass. The sums are taken over blocks of rows of a fixed size
+dz lives in scratch, or in the place of dy where its owner allows it, only if there is an activation; it and its column sums are made in one pass. The sums are taken over blocks of rows of a fixed size
 and added in order, so the bits do not depend on the number of threads. Accuracy: as the products (gemm.pyx) and the activation's derivative
 (activation.pyx); db as a sum of ROWS terms plus a sum of n / ROWS terms.
 """
@@ -13,7 +13,7 @@ from libc.stdint cimport int64_t
 import numpy as np
 
 from .activation cimport activation_code, saves_output, team_for
-from .arrays cimport (BAD_ARGUMENT, NO_MEMORY, OK, check_overlap, check_status, real_like, real_type, refuse_output, refuse_shape, same_shape,
+from .arrays cimport (BAD_ARGUMENT, NO_MEMORY, OK, check_overlap, check_status, is_output, real_like, real_type, refuse_output, refuse_shape, same_shape,
                       shaped_like, stride)
 from .dispatch cimport FASTNN_ACT_NONE, FASTNN_ACT_LAST, activation_backward_block, add_run, real
 from .gemm cimport gemm
@@ -55,10 +55,12 @@ cdef void make_dz(int64_t n, int64_t n_out, const real *dy, const real *saved, i
 
 
 cdef int run(int64_t n, int64_t n_in, int64_t n_out, const real *dy, const real *x, int64_t rsx, int64_t csx, const real *w, int64_t rsw,
-             int64_t csw, const real *saved, int activation, real *dw, real *db, real *dx) noexcept nogil:
+             int64_t csw, const real *saved, int activation, real *dw, real *db, real *dx, real *over) noexcept nogil:
+    """over: dy again where dz may be written over it, else NULL."""
     cdef int64_t i, blocks = (n + ROWS - 1) // ROWS
     cdef bint plain = activation == FASTNN_ACT_NONE
-    cdef int64_t for_dz = 0 if plain else n * n_out
+    cdef int64_t for_dz = 0 if plain or over is not NULL else n * n_out
+    cdef real *place
     cdef real *scratch
     cdef real *sums
     cdef const real *dz
@@ -70,9 +72,10 @@ cdef int run(int64_t n, int64_t n_in, int64_t n_out, const real *dy, const real 
     scratch = <real*>take((for_dz + blocks * n_out) * <int64_t>sizeof(real))
     if scratch is NULL:
         return NO_MEMORY
-    dz = dy if plain else scratch
+    place = NULL if plain else scratch if over is NULL else over
+    dz = dy if plain else place
     sums = NULL if db is NULL else scratch + for_dz
-    make_dz(n, n_out, dy, saved, activation, NULL if plain else scratch, sums)
+    make_dz(n, n_out, dy, saved, activation, place, sums)
     if dx is not NULL:
         status = gemm(n, n_in, n_out, <real>1, dz, n_out, 1, w, csw, rsw, <real>0, dx, n_in, 1)
     if status == OK:
@@ -87,13 +90,13 @@ cdef int run(int64_t n, int64_t n_in, int64_t n_out, const real *dy, const real 
 cdef int linear_backward_f32(int64_t n, int64_t n_in, int64_t n_out, const float *dy, const float *x, int64_t rsx, int64_t csx,
                              const float *w, int64_t rsw, int64_t csw, const float *saved, int activation, float *dw, float *db,
                              float *dx) noexcept nogil:
-    return run(n, n_in, n_out, dy, x, rsx, csx, w, rsw, csw, saved, activation, dw, db, dx)
+    return run(n, n_in, n_out, dy, x, rsx, csx, w, rsw, csw, saved, activation, dw, db, dx, NULL)
 
 
 cdef int linear_backward_f64(int64_t n, int64_t n_in, int64_t n_out, const double *dy, const double *x, int64_t rsx, int64_t csx,
                              const double *w, int64_t rsw, int64_t csw, const double *saved, int activation, double *dw, double *db,
                              double *dx) noexcept nogil:
-    return run(n, n_in, n_out, dy, x, rsx, csx, w, rsw, csw, saved, activation, dw, db, dx)
+    return run(n, n_in, n_out, dy, x, rsx, csx, w, rsw, csw, saved, activation, dw, db, dx, NULL)
 
 
 cdef cnp.ndarray accumulator(object g, int typenum, str name):
@@ -114,13 +117,13 @@ cdef cnp.ndarray saved_array(object saved, cnp.ndarray dy, object activation, st
     return shaped_like(saved, dy, "linear_backward", name, "dy")
 
 
-def linear_backward(dy, x, w, *, dw, db=None, y=None, preact=None, activation=None, need_dx=True):
+def linear_backward(dy, x, w, *, dw, db=None, y=None, preact=None, activation=None, need_dx=True, overwrite_dy=False):
     """Backward of ``y = act(x @ w + b)``: adds to the gradients of w and b and returns that of x.
 
     Parameters
     ----------
     dy : ndarray of float32 or float64, shape (N, out)
-        Gradient of y; it is left unchanged.
+        Gradient of y; it is left unchanged unless overwrite_dy.
     x : ndarray, shape (N, in)
     w : ndarray, shape (in, out)
     dw : ndarray, shape (in, out), C-contiguous
@@ -134,6 +137,8 @@ def linear_backward(dy, x, w, *, dw, db=None, y=None, preact=None, activation=No
     activation : {None, "relu", "gelu", "gelu_tanh", "tanh", "sigmoid", "silu", "softplus"}
     need_dx : bool
         False saves the product for the first layer of a model.
+    overwrite_dy : bool
+        dz may take the place of dy, which saves an array of that size; dy must not overlap another argument then.
 
     Returns
     -------
@@ -176,6 +181,9 @@ def linear_backward(dy, x, w, *, dw, db=None, y=None, preact=None, activation=No
     for name, gradient in gradients:
         for other, operand in operands:
             check_overlap(gradient, operand, "linear_backward", name, other)
+    if overwrite_dy:
+        for other, operand in operands[1:]:
+            check_overlap(a, operand, "linear_backward", "dy", other)
     if act != FASTNN_ACT_NONE:
         saved = cnp.PyArray_GETCONTIGUOUS(saved)
         psaved = cnp.PyArray_DATA(saved)
@@ -188,12 +196,13 @@ def linear_backward(dy, x, w, *, dw, db=None, y=None, preact=None, activation=No
     cdef void *px = cnp.PyArray_DATA(xs)
     cdef void *pw = cnp.PyArray_DATA(ws)
     cdef void *pdw = cnp.PyArray_DATA(gw)
+    cdef void *over = pdy if overwrite_dy and is_output(a) else NULL
     with nogil:
         if typenum == cnp.NPY_FLOAT:
             status = run(shape[0], shape[1], n_out, <float*>pdy, <float*>px, rsx, csx, <float*>pw, rsw, csw, <float*>psaved, act,
-                         <float*>pdw, <float*>pb, <float*>pdx)
+                         <float*>pdw, <float*>pb, <float*>pdx, <float*>over)
         else:
             status = run(shape[0], shape[1], n_out, <double*>pdy, <double*>px, rsx, csx, <double*>pw, rsw, csw, <double*>psaved, act,
-                         <double*>pdw, <double*>pb, <double*>pdx)
+                         <double*>pdw, <double*>pb, <double*>pdx, <double*>over)
     check_status(status, "linear_backward")
     return dx

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -117,6 +118,7 @@ class MultiHeadAttention(Module):
         causal: bool = False,
         lengths: Any = None,
         mask: Array | None = None,
+        recompute: Callable[[], Array] | None = None,
     ) -> tuple[Array, Any]:
         """Output (B, T, d_model) for x (B, T, d_model).
 
@@ -132,13 +134,15 @@ class MultiHeadAttention(Module):
         mask : ndarray, optional
             Broadcasts to (B, n_heads, T, S): bool, True where a position may attend, or of the
             layer's dtype, added to the scores.
+        recompute : callable, optional
+            Gives x once more, as for `Linear.forward`.
 
         Raises
         ------
         TypeError, ValueError
             An argument is missing or one too many, or its type or shape does not fit.
         """
-        q, k, v, saved = self._project(x, memory)
+        q, k, v, saved = self._project(x, memory, recompute)
         if self.rotary:
             self._turn(q, k)
         seed, step = self.stream.next()
@@ -245,7 +249,9 @@ class MultiHeadAttention(Module):
             "dtype": self.out.weight.data.dtype.name,
         }
 
-    def _project(self, x: Array, memory: Array | None) -> tuple[Array, Array, Array, Any]:
+    def _project(
+        self, x: Array, memory: Array | None, recompute: Callable[[], Array] | None = None
+    ) -> tuple[Array, Array, Array, Any]:
         """Queries, keys and values of the heads, as views, and what backward needs."""
         if (memory is None) != (self.d_memory is None):
             has = "needs a memory" if memory is None else "is self-attention and takes no memory"
@@ -254,7 +260,7 @@ class MultiHeadAttention(Module):
         d, d_kv = self.d_model, self.n_kv_heads * self.head_dim
         saved: tuple[Any, ...]
         if memory is None:
-            qkv, ctx = self.qkv.forward(x)
+            qkv, ctx = self.qkv.forward(x, recompute=recompute)
             q, kv, saved = qkv[..., :d], qkv[..., d:], (ctx,)
         else:
             check_vectors("memory", memory, self.d_memory)
@@ -262,7 +268,7 @@ class MultiHeadAttention(Module):
                 raise ValueError(
                     f"MultiHeadAttention: x {x.shape} and memory {memory.shape} differ in batch"
                 )
-            q, ctx = self.q.forward(x)
+            q, ctx = self.q.forward(x, recompute=recompute)
             kv, ctx_kv = self.kv.forward(memory)
             saved = ctx, ctx_kv
         return (

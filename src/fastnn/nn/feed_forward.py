@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -65,13 +66,15 @@ class FeedForward(Module):
         """The output for x, keeping nothing."""
         return self.down(self.up(x))
 
-    def forward(self, x: NDArray[Any]) -> tuple[NDArray[Any], Any]:
-        """Output (..., d_model) for x (..., d_model); raises as `Linear`.
+    def forward(
+        self, x: NDArray[Any], *, recompute: Callable[[], NDArray[Any]] | None = None
+    ) -> tuple[NDArray[Any], Any]:
+        """Output (..., d_model) for x (..., d_model); arguments and errors are those of `Linear`.
 
         The context has what the activation's derivative is read off; units that are others (GELU's,
         or after dropout) `backward` makes anew, which saves a quarter of a block's memory.
         """
-        h, ctx_up = self.up.forward(x)
+        h, ctx_up = self.up.forward(x, recompute=recompute)
         kept = h if self.up.activation is None else None
         ctx_drop = None
         if self.drop.p:
@@ -87,7 +90,7 @@ class FeedForward(Module):
         if ctx_drop is not None:
             dh = self.drop.backward(dh, ctx_drop)
             assert dh is not None
-        return self.up.backward(dh, ctx_up, need_dx)
+        return self.up.backward(dh, ctx_up, need_dx, overwrite_dy=True)
 
     def _units(self, ctx_up: Any, kept: NDArray[Any] | None, ctx_drop: Any) -> NDArray[Any]:
         """The rows that went into `down` in the forward pass of this context."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -88,8 +89,17 @@ class Linear(Module):
             parts["bias"] = self.bias
         super().__init__(parts)
 
-    def forward(self, x: NDArray[Any]) -> tuple[NDArray[Any], Any]:
+    def forward(
+        self, x: NDArray[Any], *, recompute: Callable[[], NDArray[Any]] | None = None
+    ) -> tuple[NDArray[Any], Any]:
         """Output (..., out_features) for x (..., in_features).
+
+        Parameters
+        ----------
+        x : ndarray
+            Kept for backward, which needs it for the gradient of the weights.
+        recompute : callable, optional
+            Gives x once more: backward calls it, and x is not kept.
 
         Raises
         ------
@@ -102,7 +112,7 @@ class Linear(Module):
         rows = x.reshape(-1, self.in_features)
         b = None if self.bias is None else self.bias.data
         y, saved = affine(rows, self.weight.data, b, self.activation)
-        ctx = (x.shape, rows, saved)
+        ctx = (x.shape, rows if recompute is None else recompute, saved)
         return y.reshape(*x.shape[:-1], self.out_features), ctx
 
     def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
@@ -113,10 +123,17 @@ class Linear(Module):
         y = kernels.matmul(rows, self.weight.data, bias=b, activation=self.activation)
         return y if x.ndim == 2 else y.reshape(*x.shape[:-1], self.out_features)
 
-    def backward(self, dy: NDArray[Any], ctx: Any, need_dx: bool = True) -> NDArray[Any] | None:
-        """dW += x^T dz, db += sum over rows of dz; dx = dz W^T, where dz = dy * act'(y)."""
+    def backward(
+        self, dy: NDArray[Any], ctx: Any, need_dx: bool = True, *, overwrite_dy: bool = False
+    ) -> NDArray[Any] | None:
+        """dW += x^T dz, db += sum over rows of dz; dx = dz W^T, where dz = dy * act'(y).
+
+        With `overwrite_dy` dz may take the place of dy, which saves an array of that size.
+        """
         shape, rows, saved = ctx
         check_gradient("Linear", dy, (*shape[:-1], self.out_features))
+        if callable(rows):
+            rows = rows().reshape(-1, self.in_features)
         dx = kernels.linear_backward(
             dy.reshape(-1, self.out_features),
             rows,
@@ -125,6 +142,7 @@ class Linear(Module):
             db=None if self.bias is None else self.bias.grad,
             activation=self.activation,
             need_dx=need_dx,
+            overwrite_dy=overwrite_dy,
             **saved,
         )
         return None if dx is None else dx.reshape(shape)

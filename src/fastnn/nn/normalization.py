@@ -287,6 +287,10 @@ class AddNorm(_Norm):
         )
         return gradients if need_dx else None
 
+    def recompute(self, ctx: Any) -> NDArray[Any]:
+        """The y of the forward pass that made this context, once more: y need not be kept."""
+        return self._normalize_alone(ctx[0])
+
     def config(self) -> dict[str, Any]:
         """Size, dropout, eps, kind, outputs and dtype."""
         return {

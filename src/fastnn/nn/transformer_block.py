@@ -8,6 +8,7 @@ memory.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -130,7 +131,8 @@ class Block(Module):
         for part, norm, options in self._parts(memory, how):
             if self.norm_first:
                 (y, x), ctx_norm = norm.forward(branch, x)
-                branch, ctx = part.forward(y, **options)
+                again = partial(norm.recompute, ctx_norm)  # a sixth of the block's memory
+                branch, ctx = part.forward(y, recompute=again, **options)
             else:
                 branch, ctx = part.forward(x, **options)
                 x, ctx_norm = norm.forward(branch, x)
