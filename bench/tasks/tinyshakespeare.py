@@ -1,14 +1,16 @@
 """Tiny Shakespeare: nanoGPT's recipe for a CPU, validation loss and time beside PyTorch.
 
 ``python -m bench.tasks.tinyshakespeare --data input.txt --python-peers PYTHON`` trains in a process of
-its own in fastnn, then in PyTorch eager and compiled where PYTHON has it, and prints both with their
+its own in fastnn, then in PyTorch eager and compiled where PYTHON has it, and prints all with their
 ratio. The text is Karpathy's 1,115,394 characters.
 
 The recipe is the README's of nanoGPT (github.com/karpathy/nanoGPT, "I only have a macbook"): 4 layers,
 4 heads, 128 wide, context 64, batches of 12, no dropout, no biases, AdamW (0.9, 0.99, decay 0.1) with
 100 steps of warm-up to 1e-3 and half a cosine to 1e-4, norm of the gradients at most 1, 2,000 steps.
 It reports a validation loss of 1.88, the mean of 20 random batches; the mean over the whole validation
-text stands beside it. The seconds are those of the steps alone; a compiler's come before them.
+text stands beside it. ``rotary`` is fastnn again with rotary positions (Su et al., "RoFormer", 2021) in
+the place of the learned table, and ``rotary_lr`` with a peak of 3e-3 besides; all else is the recipe's.
+The seconds are those of the steps alone; a compiler's come before them.
 """
 
 from __future__ import annotations
@@ -33,6 +35,12 @@ BETAS, DECAY, MAX_NORM = (0.9, 0.99), 0.1, 1.0
 EVAL_ITERS = 20
 # Steps of a compiled model that are not timed, with weights that are thrown away.
 COMPILING = 3
+
+# What the recipe is changed in, by the name of the run.
+CHANGES: dict[str, dict[str, Any]] = {
+    "rotary": {"position": "rotary"},
+    "rotary_lr": {"position": "rotary", "lr": 3e-3},
+}
 
 ASKED, PUBLISHED = 1.88, 1.88
 
@@ -74,8 +82,12 @@ def train_fastnn(options: argparse.Namespace) -> dict[str, float]:
     fastnn.set_num_threads(options.threads)
     vocab_size, ids, validation = read(options.data)
     rng = np.random.default_rng(options.seed)
-    model = models.TransformerLM(vocab_size, WIDTH, HEADS, LAYERS, CONTEXT, bias=False, rng=rng)
-    lr = optim.schedules.warmup_cosine(LR, min(WARMUP, options.steps - 1), options.steps, MIN_LR)
+    options_of_model = dict(CHANGES.get(options.worker, {}))
+    peak = options_of_model.pop("lr", LR)
+    model = models.TransformerLM(
+        vocab_size, WIDTH, HEADS, LAYERS, CONTEXT, bias=False, rng=rng, **options_of_model
+    )
+    lr = optim.schedules.warmup_cosine(peak, min(WARMUP, options.steps - 1), options.steps, MIN_LR)
     optimizer = optim.AdamW(model.parameters(), lr, BETAS, weight_decay=DECAY)
     start = time.perf_counter()
     for _ in range(options.steps):
@@ -125,7 +137,8 @@ def train_torch(options: argparse.Namespace) -> dict[str, float]:
     return {"seconds": seconds, **found}
 
 
-WORKERS = {"fastnn": train_fastnn, "eager": train_torch, "compiled": train_torch}
+WORKERS = {"fastnn": train_fastnn, **dict.fromkeys(CHANGES, train_fastnn)}
+WORKERS |= {"eager": train_torch, "compiled": train_torch}
 
 
 def ask(name: str, options: argparse.Namespace, python: str) -> dict[str, float] | None:
@@ -156,17 +169,18 @@ def main() -> None:
         return
     print(f"Tiny Shakespeare, {options.steps} steps, {options.threads} threads", flush=True)
     ours = None
-    for name in WORKERS if options.python_peers else ("fastnn",):
-        python = sys.executable if name == "fastnn" else options.python_peers
+    for name, worker in WORKERS.items():
+        python = sys.executable if worker is train_fastnn else options.python_peers
+        if python is None:
+            continue
         found = ask(name, options, python)
         if found is None:
             continue
         ours = found["seconds"] if name == "fastnn" else ours
-        ratio = (
-            "" if ours is None or name == "fastnn" else f"  fastnn {found['seconds'] / ours:.2f}x"
-        )
+        ratio = "" if ours is None or python == sys.executable else found["seconds"] / ours
+        ratio = ratio and f"  fastnn {ratio:.2f}x"
         print(
-            f"{name:8}  {found['seconds']:6.1f} s  validation loss {found['whole']:.4f} over all, "
+            f"{name:9}  {found['seconds']:6.1f} s  validation loss {found['whole']:.4f} over all, "
             f"{found['estimate']:.4f} of {EVAL_ITERS} batches{ratio}",
             flush=True,
         )
