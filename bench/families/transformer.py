@@ -66,14 +66,16 @@ def _step(
     flops: Callable[[Shape], int],
     weights: Callable[[Shape], int],
 ) -> Operation:
-    # The largest errors seen are 190, of PyTorch's encoder-decoder, and 82 of the language model.
+    # The largest errors seen are 190, of PyTorch's encoder-decoder, and 82 of the language model; but
+    # where a gradient cancels to nearly nothing Adam's first step has the size of lr whatever its
+    # sign, and the table after it is off by 1,170 in fastnn and in PyTorch compiled.
     return Operation(
         inputs,
         step,
         flops,
         lambda s: 8 * weights(s),
         lambda s: 4 * weights(s),
-        lambda s: 1000,
+        lambda s: 3000,
         "fma",
     )
 
