@@ -219,3 +219,19 @@ def test_a_cache_whose_rows_have_unequal_lengths():
     np.testing.assert_array_equal(cache.values[1], cache.values[0])
     cache.truncate(3)
     assert cache.lengths.tolist() == [3, 3, 3] and cache.start == 3
+
+
+@pytest.mark.parametrize("run", [lambda layer: layer, lambda layer: layer.forward])
+@pytest.mark.parametrize(
+    ("make", "given", "takes"),
+    [
+        (lambda: nn.EncoderBlock(D, 2, 12, rng=0), 2, "x alone"),
+        (lambda: nn.TransformerEncoder(2, D, 2, 12, rng=0), 2, "x alone"),
+        (lambda: nn.DecoderBlock(D, 2, 12, rng=0), 1, "x and memory"),
+        (lambda: nn.TransformerDecoder(2, D, 2, 12, rng=0), 3, "x and memory"),
+    ],
+)
+def test_a_mask_by_position_is_no_memory(run, make, given, takes):
+    arrays = [vectors().astype(np.float32)] * given
+    with pytest.raises(TypeError, match=f"takes {takes} by position, not {given} arrays"):
+        run(make())(*arrays)
