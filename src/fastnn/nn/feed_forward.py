@@ -76,7 +76,8 @@ class FeedForward(Module):
         ctx_drop = None
         if self.drop.p:
             h, ctx_drop = self.drop.forward(h)
-        return self.down(h), (ctx_up, kept, ctx_drop)
+        y, _ = self.down.forward(h)  # by `forward`, which a summary watches
+        return y, (ctx_up, kept, ctx_drop)
 
     def backward(self, dy: NDArray[Any], ctx: Any, need_dx: bool = True) -> NDArray[Any] | None:
         """The layers' backward passes in turn."""
