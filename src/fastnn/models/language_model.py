@@ -14,6 +14,7 @@ from ..nn import init
 from ..nn.freeze_transformer import freeze_transformer
 from ..nn.linear import Seed, check_count
 from ..nn.parameters import check_dtype
+from ..nn.positional import check_max_len
 from ..nn.transformer import stack_shapes
 from ..nn.transformer_block import prefixed
 from .attention_maps import run_stack
@@ -40,7 +41,7 @@ class TransformerLM(TokenModel):
     vocab_size : int
     d_model, n_heads, n_layers : int
     max_len : int
-        The longest sequence.
+        The longest sequence; at most 2^20.
     d_ff : int, optional
         Units of the feed-forward networks; 4 d_model by default.
     n_kv_heads : int, optional
@@ -103,7 +104,7 @@ class TransformerLM(TokenModel):
             )
         self.vocab_size, self.max_len = (
             check_count("vocab_size", vocab_size),
-            check_count("max_len", max_len),
+            check_max_len(max_len),
         )
         self.position, self.dropout = position, dropout
         dtype, rng = check_dtype(dtype), np.random.default_rng(rng)
@@ -209,7 +210,7 @@ class TransformerLM(TokenModel):
             room,
             embedding=self.embedding.weight.data,
             scale=1.0 if self.embedding.scale is None else self.embedding.scale,
-            positions=None if self.positions is None else self.positions.table[:room],
+            positions=None if self.positions is None else self.positions.rows(room),
             head=None if self.head is None else self.head.weight.data,
         )
 
@@ -272,10 +273,14 @@ class TransformerLM(TokenModel):
 
 def lm_shapes(fields: dict[str, Any]) -> dict[str, Any]:
     """Name -> (shape, dtype) of the parameters of a TransformerLM with that config, in order."""
-    d, vocab, dtype = fields["d_model"], fields["vocab_size"], fields["dtype"]
+    d, dtype = fields["d_model"], fields["dtype"]
+    vocab, max_len = (
+        check_count("vocab_size", fields["vocab_size"]),
+        check_max_len(fields["max_len"]),
+    )
     parts = {"embedding": {"weight": ((vocab, d), dtype)}}
     if fields["position"] == "learned":
-        parts["positions"] = {"weight": ((fields["max_len"], d), dtype)}
+        parts["positions"] = {"weight": ((max_len, d), dtype)}
     parts["blocks"] = stack_shapes({**fields, "final_norm": True}, has_memory=False)
     if not fields["tie_weights"]:
         parts["head"] = {"weight": ((d, vocab), dtype)}

@@ -12,7 +12,7 @@ from .activation import FUNCTIONS
 from .attention import linear_shapes
 from .dropout import Dropout
 from .init import Initializer
-from .linear import Linear, Seed
+from .linear import Linear, Seed, check_count
 from .module import Module
 
 
@@ -55,6 +55,7 @@ class FeedForward(Module):
         init: str | Initializer = "xavier_uniform",
         out_init: str | Initializer | None = None,
     ) -> None:
+        d_model, d_ff = check_count("d_model", d_model), check_count("d_ff", d_ff)
         rng = np.random.default_rng(rng)
         self.up = Linear(d_model, d_ff, bias, activation, dtype=dtype, rng=rng, init=init)
         self.drop = Dropout(dropout, rng=rng)
@@ -120,5 +121,5 @@ class FeedForward(Module):
 
 def feed_forward_shapes(fields: dict[str, Any]) -> dict[str, tuple[tuple[int, ...], str]]:
     """Name -> (shape, dtype) of the parameters of a FeedForward with that config."""
-    d, d_ff = fields["d_model"], fields["d_ff"]
+    d, d_ff = (check_count(name, fields[name]) for name in ("d_model", "d_ff"))
     return linear_shapes({"up": (d, d_ff), "down": (d_ff, d)}, fields["bias"], fields["dtype"])
