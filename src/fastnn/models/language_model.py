@@ -18,7 +18,7 @@ from ..nn.positional import check_max_len
 from ..nn.transformer import stack_shapes
 from ..nn.transformer_block import prefixed
 from .attention_maps import run_stack
-from .cache import DecodingCache, new_layers
+from .cache import DecodingCache, check_step, new_layers
 from .decoding import generate
 from .tokens import TokenModel, last_of
 
@@ -168,8 +168,8 @@ class TransformerLM(TokenModel):
         return (self.positions or self.drop)(self.embedding(x))
 
     def new_cache(self, batch: int, max_len: int | None = None) -> DecodingCache:
-        """An empty cache for `step`, with room for max_len positions; those of the model by default."""
-        room = self.max_len if max_len is None else check_count("max_len", max_len)
+        """An empty cache for `step`, with room for max_len positions: those of the model, or fewer."""
+        room = self._room(max_len)
         return DecodingCache(new_layers(self.blocks, check_count("batch", batch), room))
 
     def step(self, ids: Ids, cache: DecodingCache, lengths: Any = None) -> Array:
@@ -182,11 +182,20 @@ class TransformerLM(TokenModel):
             What came before; of `new_cache`.
         lengths : integers (B,), optional
             How many of the n ids each row brings, the first so many, at least 1; all by default.
+            The others are not read.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An argument is of another type or shape, a length is out of range, or there is no room;
+            the cache is as before then.
+        IndexError
+            An id is out of range; the cache is as before, too.
         """
-        self._check_ids("ids", ids)
+        ids, lengths = check_step(ids, cache, lengths)
         x = self.embedding(ids)
         if self.positions is not None:
-            x = self.positions(x, cache.start)
+            x = self.positions(x, cache.start, lengths)
         h = self.blocks.step(x, cache.layers, lengths)
         return kernels.matmul(last_of(h, lengths), self._head())
 
@@ -202,9 +211,7 @@ class TransformerLM(TokenModel):
         max_len : int, optional
             Positions at most; those of the model by default, and no more.
         """
-        room = self.max_len if max_len is None else check_count("max_len", max_len)
-        if room > self.max_len:
-            raise ValueError(f"freeze: max_len {room} is more than the model's {self.max_len}")
+        room = self._room(max_len)
         return freeze_transformer(
             self.blocks,
             room,

@@ -16,7 +16,7 @@ from ..nn.transformer import check_layers, stack_shapes
 from ..nn.transformer_block import prefixed
 from .attention_maps import Seq2SeqWeights, run_stack
 from .beam import Hypothesis, beam_search
-from .cache import DecodingCache, new_layers
+from .cache import DecodingCache, check_step, new_layers
 from .tokens import TokenModel, last_of
 
 Array = NDArray[Any]
@@ -179,17 +179,20 @@ class Seq2SeqTransformer(TokenModel):
     def new_cache(
         self, src: Ids, src_lengths: Any = None, max_len: int | None = None
     ) -> DecodingCache:
-        """A cache for `step` that has read src (B, S), with room for max_len positions of the target."""
+        """A cache for `step` that has read src (B, S), with room for max_len positions of the target.
+
+        There is room for as many as the model has by default, and for no more.
+        """
+        room = self._room(max_len)
         memory = self.encode(src, src_lengths)
         lengths = None if src_lengths is None else np.asarray(src_lengths)
-        room = self.max_len if max_len is None else check_count("max_len", max_len)
         seen = [(*b.cross_attention.project_memory(memory), lengths) for b in self.decoder]
         return DecodingCache(new_layers(self.decoder, len(src), room), seen)
 
     def step(self, ids: Ids, cache: DecodingCache, lengths: Any = None) -> Array:
         """The logits (B, tgt_vocab_size) of the token after ids (B, n); see `TransformerLM.step`."""
-        self._check_ids("ids", ids)
-        x = self.positions(self.tgt_embedding(ids), cache.start)
+        ids, lengths = check_step(ids, cache, lengths)
+        x = self.positions(self.tgt_embedding(ids), cache.start, lengths)
         h = self.decoder.step(x, cache.layers, lengths, cache.memory)
         return kernels.matmul(last_of(h, lengths), self._head())
 

@@ -111,22 +111,32 @@ class PositionalEncoding(Module):
         drop: dict[str, Any] = {"p": self.dropout, "seed": seed, "step": step}
         return kernels.dropout(y, out=y, **drop), (x.shape, drop)
 
-    def __call__(self, x: Array, start: int | NDArray[np.integer[Any]] = 0) -> Array:
-        """The output for x at the positions from `start` on, one for all or one for each row."""
+    def __call__(
+        self,
+        x: Array,
+        start: int | NDArray[np.integer[Any]] = 0,
+        lengths: NDArray[np.integer[Any]] | None = None,
+    ) -> Array:
+        """The output for x at the positions from `start` on, one for all or one for each row.
+
+        Of row b the first lengths[b] vectors count, or all; the others' outputs mean nothing.
+        """
         check_vectors("PositionalEncoding: x", x, self.d_model)
         if x.dtype != self.dtype:
             raise TypeError(f"PositionalEncoding: x is {x.dtype}, but the layer is {self.dtype}")
         y = empty(x.shape, x.dtype)
-        np.add(x, self._from(start, x.shape[1]), out=y)
+        np.add(x, self._from(start, x.shape[1], lengths), out=y)
         return y
 
-    def _from(self, start: int | NDArray[np.integer[Any]], n: int) -> Array:
-        last = int(start if isinstance(start, int) else np.max(start, initial=0)) + n
+    def _from(self, start: Any, n: int, lengths: Any) -> Array:
+        stop = start + (n if lengths is None else lengths)
+        last = stop if isinstance(stop, int) else int(np.max(stop, initial=0))
         if last > self.max_len:
             raise ValueError(f"PositionalEncoding: {last} positions, but max_len is {self.max_len}")
-        if isinstance(start, int):
+        if isinstance(stop, int):
             return self.rows(last)[start:]
-        return self.rows(last)[np.asarray(start)[:, None] + np.arange(n)]
+        at = np.reshape(start, (-1, 1)) + np.arange(n)
+        return self.rows(last)[np.minimum(at, last - 1)]  # what does not count may stand beyond
 
     def backward(self, dy: Array, ctx: Any, need_dx: bool = True) -> Array | None:
         """dx = dy through the dropout; dweight[i] += sum of dx over the batch at position i."""
