@@ -117,13 +117,23 @@ def test_runs_without_decay(stops, real, rng, n_threads):
         np.testing.assert_array_equal(got, want)
 
 
-def test_stops_outside_of_the_array_are_harmless(real, rng):
+def test_stops_outside_of_the_array_are_harmless(real):
     results = []
-    for stops in ([64], [-5, -3, 64], [64, 10**15], [64, 2**63 - 1, -(2**63)]):
+    for stops in ([64], [-5, -3, 64], [-(2**63), -1, 64], [64, 10**15], [64, 2**63 - 1]):
         start = state(np.random.default_rng(0), 99, real)[:4]
         adamw_update(*start, step=2, lr=0.1, decay_stops=np.array(stops, np.int64))
         results.append(start[0].tobytes())
-    assert results.count(results[0]) == 4
+    assert results.count(results[0]) == 5
+
+
+@pytest.mark.parametrize("stops", [[64, 8], [0, 64, 63, 99], [2**63 - 1, -(2**63)]])
+def test_stops_that_do_not_ascend_are_refused(stops, real, rng):
+    start = state(rng, 99, real)[:4]
+    before = [a.copy() for a in start]
+    with pytest.raises(ValueError, match=r"decay_stops must ascend, but .* after"):
+        adamw_update(*start, step=2, lr=0.1, decay_stops=np.array(stops, np.int64))
+    for got, want in zip(start, before, strict=True):
+        np.testing.assert_array_equal(got, want)
 
 
 def pointer_face(name):

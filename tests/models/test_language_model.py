@@ -77,13 +77,25 @@ def test_a_step_has_the_same_bits_with_any_number_of_threads(n_threads, rng):
     np.testing.assert_array_equal(model.parameters().grad, one.parameters().grad)
 
 
+@pytest.mark.parametrize("position", ["learned", "sinusoidal", "rotary"])
 @pytest.mark.parametrize(
     "wrong",
-    [{"n_layers": 10**9}, {"n_heads": 3}, {"n_heads": 0}, {"d_model": -8}, {"n_kv_heads": 0}],
+    [
+        {"n_layers": 10**9},
+        {"n_heads": 3},
+        {"n_heads": 0},
+        {"d_model": -8},
+        {"n_kv_heads": 0},
+        {"d_ff": 0},
+        {"vocab_size": 0},
+        {"max_len": 0},
+        {"max_len": 10**9},
+    ],
 )
-def test_hostile_configs_are_refused_before_memory_is_taken(wrong):
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        parameter_shapes(new_model().config() | wrong)
+def test_hostile_configs_are_refused_before_memory_is_taken(wrong, position):
+    model = new_model(position=position)
+    with pytest.raises(ValueError, match=rf"\b{next(iter(wrong))}\b"):
+        parameter_shapes(model.config() | wrong)
 
 
 @pytest.mark.parametrize("options", OPTIONS)

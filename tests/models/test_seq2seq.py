@@ -5,6 +5,7 @@ import pytest
 
 import fastnn
 from fastnn import models, nn, optim
+from fastnn.nn.config import parameter_shapes
 
 LENGTHS = np.array([3, 5, 1])
 
@@ -102,6 +103,33 @@ def test_same_bits_for_any_number_of_threads():
     for n in (2, 3, 8):
         with fastnn.num_threads(n):
             np.testing.assert_array_equal(trained(), expected)
+
+
+@pytest.mark.parametrize("position", ["learned", "sinusoidal"])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"n_decoder_layers": 0},
+        {"n_decoder_layers": 10**9},
+        {"n_layers": -1},
+        {"src_vocab_size": 0},
+        {"tgt_vocab_size": 0},
+        {"d_ff": -32},
+        {"max_len": -9},
+        {"max_len": 10**9},
+    ],
+)
+def test_hostile_configs_are_refused_before_memory_is_taken(wrong, position):
+    model = new_model(position=position)
+    with pytest.raises(ValueError, match=f"^{next(iter(wrong))} "):
+        parameter_shapes(model.config() | wrong)
+
+
+@pytest.mark.parametrize("name", ["n_layers", "n_decoder_layers", "src_vocab_size", "d_ff"])
+def test_sizes_are_refused_by_their_names(name):
+    sizes = {"src_vocab_size": 11, "d_model": 8, "n_heads": 2} | {name: 0}
+    with pytest.raises(ValueError, match=f"^{name} must be at least 1"):
+        models.Seq2SeqTransformer(**sizes)
 
 
 def test_errors_name_what_is_wrong():

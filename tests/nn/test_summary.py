@@ -123,3 +123,32 @@ def test_inputs_that_do_not_fit():
         nn.MLP((4, 2), rng=0).summary((5, 3))
     with pytest.raises(TypeError, match="int64"):
         nn.MLP((4, 2), rng=0).summary((5, 4), dtype=np.int64)
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu", None])
+def test_a_block_of_a_transformer(activation):
+    d, n_heads, (B, T) = 16, 2, (3, 5)
+    block = nn.EncoderBlock(d, n_heads, 4 * d, activation=activation, bias=False, rng=0)
+    summary = block.summary((B, T, d))
+    found = {layer.name: layer for layer in summary.layers}
+    assert list(found) == [
+        "attention.qkv",
+        "attention.out",
+        "attention",
+        "norm1",
+        "feed_forward.up",
+        "feed_forward.down",
+        "norm2",
+    ]
+    products = [found[name].flops for name in found if "norm" not in name]
+    of_units = 0 if activation is None else 4 * d  # one for each
+    # qkv 6 d^2, out 2 d^2, up and down 8 d^2 each; scores and sums of values 2 T d each
+    assert sum(products) == B * T * (24 * d * d + 4 * T * d + of_units)
+    down = found["feed_forward.down"]
+    assert (down.output_shape, down.parameters) == ((B, T, d), 4 * d * d)
+    assert summary.parameters == sum(layer.parameters for layer in summary.layers)
+    # what backward makes anew, or reads off what `up` keeps beside its input, is not kept for `down`
+    units = 4 * B * T * 4 * d
+    assert found["feed_forward.up"].activation_bytes == units // 4 + (units if activation else 0)
+    assert down.activation_bytes == (0 if activation else units)
+    assert summary.activation_bytes == sum(layer.activation_bytes for layer in summary.layers)

@@ -152,6 +152,17 @@ def test_sinusoids_turn_by_a_fixed_angle_for_each_step():
     np.testing.assert_allclose(table[3:, 1::2], np.cos(step) * cos - np.sin(step) * sin, atol=1e-13)
 
 
+def test_sinusoids_are_made_as_positions_come(real):
+    long, d = 1500, 6
+    whole = nn.PositionalEncoding(d, long, dtype=real).table
+    layer = nn.PositionalEncoding(d, long, dtype=real)
+    assert whole.shape == (long, d) and whole.dtype == real
+    for n in (3, 300, 299, 1023, long):
+        np.testing.assert_array_equal(layer(np.zeros((1, n, d), real))[0], whole[:n])
+    with pytest.raises(ValueError, match="max_len must be at most"):
+        nn.PositionalEncoding(d, 10**9)
+
+
 @pytest.mark.parametrize("kind", ["sinusoidal", "learned"])
 def test_positions_are_added_and_may_start_anywhere(kind):
     layer = nn.PositionalEncoding(D, 12, kind=kind, dropout=0.25, dtype=float, rng=0)
@@ -219,3 +230,19 @@ def test_a_cache_whose_rows_have_unequal_lengths():
     np.testing.assert_array_equal(cache.values[1], cache.values[0])
     cache.truncate(3)
     assert cache.lengths.tolist() == [3, 3, 3] and cache.start == 3
+
+
+@pytest.mark.parametrize("run", [lambda layer: layer, lambda layer: layer.forward])
+@pytest.mark.parametrize(
+    ("make", "given", "takes"),
+    [
+        (lambda: nn.EncoderBlock(D, 2, 12, rng=0), 2, "x alone"),
+        (lambda: nn.TransformerEncoder(2, D, 2, 12, rng=0), 2, "x alone"),
+        (lambda: nn.DecoderBlock(D, 2, 12, rng=0), 1, "x and memory"),
+        (lambda: nn.TransformerDecoder(2, D, 2, 12, rng=0), 3, "x and memory"),
+    ],
+)
+def test_a_mask_by_position_is_no_memory(run, make, given, takes):
+    arrays = [vectors().astype(np.float32)] * given
+    with pytest.raises(TypeError, match=f"takes {takes} by position, not {given} arrays"):
+        run(make())(*arrays)

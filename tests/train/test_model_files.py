@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ import safetensors.numpy
 
 import fastnn.train.atomic
 from fastnn import nn
+from fastnn.models import Seq2SeqTransformer, TransformerLM
+from fastnn.nn.positional import MOST_POSITIONS
 from fastnn.train import ModelFileError, load, save
 from fastnn.train.atomic import check_writable, write_atomically
 
@@ -179,6 +182,28 @@ def test_metadata_that_are_not_ours(saved, metadata, message):
 def test_configs_that_do_not_fit_the_arrays(saved, config, message):
     rewrite(saved, config=config)
     refuse(saved, message)
+
+
+POSITIONS = nn.PositionalEncoding(4, 9, rng=0)
+LM = TransformerLM(5, 4, 1, 1, 9, position="rotary", rng=0)
+SEQ2SEQ = Seq2SeqTransformer(5, d_model=4, n_heads=1, n_layers=1, max_len=9, rng=0)
+
+
+@pytest.mark.parametrize("model", [POSITIONS, LM, SEQ2SEQ], ids=lambda m: type(m).__name__)
+def test_a_file_of_many_positions_takes_no_memory_for_them(model, tmp_path):
+    path = tmp_path / "model"
+    save(model, path)
+    rewrite(path, config=model.config() | {"max_len": 10**9})
+    refuse(path, "max_len must be at most")
+    wide = {"d_model": 10**9} if model is POSITIONS else {}
+    rewrite(path, config=model.config() | {"max_len": MOST_POSITIONS} | wide)
+    tracemalloc.start()
+    try:
+        load(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2_000_000  # a table of so many positions has 16 MB and more
 
 
 def test_a_missing_file_and_a_directory_are_the_systems_errors(tmp_path):

@@ -211,7 +211,12 @@ cdef int any_adam(tuple arrays, int64_t step, double lr, double beta1, double be
     if not (cnp.PyArray_Check(stops) and cnp.PyArray_TYPE(<cnp.ndarray>stops) == cnp.NPY_INT64 and cnp.PyArray_NDIM(<cnp.ndarray>stops) == 1
             and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>stops)):
         raise TypeError(f"{op}: decay_stops must be a contiguous vector of int64")
-    return run(&f, &s, op, cnp.PyArray_SIZE(<cnp.ndarray>stops), <const int64_t*>cnp.PyArray_DATA(<cnp.ndarray>stops))
+    cdef const int64_t *ends = <const int64_t*>cnp.PyArray_DATA(<cnp.ndarray>stops)
+    cdef int64_t i, n_stops = cnp.PyArray_SIZE(<cnp.ndarray>stops)
+    for i in range(1, n_stops):
+        if ends[i] < ends[i - 1]:
+            raise ValueError(f"{op}: decay_stops must ascend, but {ends[i]} comes after {ends[i - 1]}")
+    return run(&f, &s, op, n_stops, ends)
 
 
 def adam_update(p, g, m, v, *, int64_t step, double lr, double beta1=0.9, double beta2=0.999, double eps=1e-8, double weight_decay=0.0,
@@ -245,6 +250,11 @@ def adamw_update(p, g, m, v, *, int64_t step, double lr, double beta1=0.9, doubl
     decay_stops : ndarray of int64 (R,), optional
         Elements up to the first of these ascending numbers decay, from there to the second they do not, from there to the third they do,
         and so on. None: all decay.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `adam_update`, or if decay_stops are others or do not ascend. Nothing has been changed then.
     """
     any_adam((p, g, m, v), step, lr, beta1, beta2, eps, weight_decay, True, grad_scale, "adamw_update", decay_stops)
 

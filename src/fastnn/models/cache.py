@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..nn.kv_cache import KVCache
 
+Ids = NDArray[np.integer[Any]]
 Memory = tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]
 
 
@@ -29,6 +30,10 @@ class DecodingCache:
         # Which row of the memory it was at first: beams of one sentence share theirs, so changing
         # places among them, as they do at every step, moves none of it.
         self._origins = np.arange(len(layers[0].lengths))
+
+    def __len__(self) -> int:
+        """Rows of the batch."""
+        return len(self._origins)
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -56,6 +61,45 @@ class DecodingCache:
                 (keys[rows], values[rows], None if lengths is None else lengths[rows])
                 for keys, values, lengths in self.memory
             ]
+
+
+def check_step(ids: Any, cache: DecodingCache, lengths: Any) -> tuple[Ids, Ids | None]:
+    """`ids` with 0 for those that do not count, and `lengths` as int64, if `step` can take them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `kernels.TransformerPlan.step` does, but that ids may be out of the vocabulary.
+    """
+    batch = len(cache)
+    _check_integers("ids", ids)
+    if ids.ndim != 2 or len(ids) != batch or ids.shape[1] < 1:
+        raise ValueError(f"step: ids must be ({batch}, n) with n at least 1, not {ids.shape}")
+    n, taken = ids.shape[1], None
+    if lengths is not None:
+        taken = np.asarray(lengths)
+        _check_integers("lengths", taken)
+        if taken.shape != (batch,) or (batch and not 1 <= taken.min() <= taken.max() <= n):
+            raise ValueError(
+                f"step: lengths must be {batch} integers from 1 to {n}, not {lengths!r:.80}"
+            )
+        taken = taken.astype(np.int64)
+        ids = np.where(np.arange(n) < taken[:, None], ids, 0)
+    after = cache.start + (n if taken is None else taken)
+    if (after if isinstance(after, int) else after.max(initial=0)) > cache.max_len:
+        row = int(np.argmax(np.broadcast_to(after, batch) > cache.max_len))
+        count = n if taken is None else taken[row]
+        raise ValueError(
+            f"step: row {row} holds {cache.lengths[row]} positions and {count} more are too many "
+            f"for {cache.max_len}"
+        )
+    return ids, taken
+
+
+def _check_integers(name: str, x: Any) -> None:
+    if not isinstance(x, np.ndarray) or x.dtype.kind not in "iu":
+        kind = f"an array of {x.dtype}" if isinstance(x, np.ndarray) else type(x).__name__
+        raise TypeError(f"step: {name} must be a NumPy array of integers, not {kind}")
 
 
 def new_layers(blocks: Any, batch: int, max_len: int) -> list[KVCache]:

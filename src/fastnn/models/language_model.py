@@ -14,10 +14,11 @@ from ..nn import init
 from ..nn.freeze_transformer import freeze_transformer
 from ..nn.linear import Seed, check_count
 from ..nn.parameters import check_dtype
+from ..nn.positional import check_max_len
 from ..nn.transformer import stack_shapes
 from ..nn.transformer_block import prefixed
 from .attention_maps import run_stack
-from .cache import DecodingCache, new_layers
+from .cache import DecodingCache, check_step, new_layers
 from .decoding import generate
 from .tokens import TokenModel, last_of
 
@@ -40,7 +41,7 @@ class TransformerLM(TokenModel):
     vocab_size : int
     d_model, n_heads, n_layers : int
     max_len : int
-        The longest sequence.
+        The longest sequence; at most 2^20.
     d_ff : int, optional
         Units of the feed-forward networks; 4 d_model by default.
     n_kv_heads : int, optional
@@ -103,7 +104,7 @@ class TransformerLM(TokenModel):
             )
         self.vocab_size, self.max_len = (
             check_count("vocab_size", vocab_size),
-            check_count("max_len", max_len),
+            check_max_len(max_len),
         )
         self.position, self.dropout = position, dropout
         dtype, rng = check_dtype(dtype), np.random.default_rng(rng)
@@ -167,8 +168,8 @@ class TransformerLM(TokenModel):
         return (self.positions or self.drop)(self.embedding(x))
 
     def new_cache(self, batch: int, max_len: int | None = None) -> DecodingCache:
-        """An empty cache for `step`, with room for max_len positions; those of the model by default."""
-        room = self.max_len if max_len is None else check_count("max_len", max_len)
+        """An empty cache for `step`, with room for max_len positions: those of the model, or fewer."""
+        room = self._room(max_len)
         return DecodingCache(new_layers(self.blocks, check_count("batch", batch), room))
 
     def step(self, ids: Ids, cache: DecodingCache, lengths: Any = None) -> Array:
@@ -181,11 +182,20 @@ class TransformerLM(TokenModel):
             What came before; of `new_cache`.
         lengths : integers (B,), optional
             How many of the n ids each row brings, the first so many, at least 1; all by default.
+            The others are not read.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An argument is of another type or shape, a length is out of range, or there is no room;
+            the cache is as before then.
+        IndexError
+            An id is out of range; the cache is as before, too.
         """
-        self._check_ids("ids", ids)
+        ids, lengths = check_step(ids, cache, lengths)
         x = self.embedding(ids)
         if self.positions is not None:
-            x = self.positions(x, cache.start)
+            x = self.positions(x, cache.start, lengths)
         h = self.blocks.step(x, cache.layers, lengths)
         return kernels.matmul(last_of(h, lengths), self._head())
 
@@ -201,15 +211,13 @@ class TransformerLM(TokenModel):
         max_len : int, optional
             Positions at most; those of the model by default, and no more.
         """
-        room = self.max_len if max_len is None else check_count("max_len", max_len)
-        if room > self.max_len:
-            raise ValueError(f"freeze: max_len {room} is more than the model's {self.max_len}")
+        room = self._room(max_len)
         return freeze_transformer(
             self.blocks,
             room,
             embedding=self.embedding.weight.data,
             scale=1.0 if self.embedding.scale is None else self.embedding.scale,
-            positions=None if self.positions is None else self.positions.table[:room],
+            positions=None if self.positions is None else self.positions.rows(room),
             head=None if self.head is None else self.head.weight.data,
         )
 
@@ -272,10 +280,14 @@ class TransformerLM(TokenModel):
 
 def lm_shapes(fields: dict[str, Any]) -> dict[str, Any]:
     """Name -> (shape, dtype) of the parameters of a TransformerLM with that config, in order."""
-    d, vocab, dtype = fields["d_model"], fields["vocab_size"], fields["dtype"]
+    d, dtype = fields["d_model"], fields["dtype"]
+    vocab, max_len = (
+        check_count("vocab_size", fields["vocab_size"]),
+        check_max_len(fields["max_len"]),
+    )
     parts = {"embedding": {"weight": ((vocab, d), dtype)}}
     if fields["position"] == "learned":
-        parts["positions"] = {"weight": ((fields["max_len"], d), dtype)}
+        parts["positions"] = {"weight": ((max_len, d), dtype)}
     parts["blocks"] = stack_shapes({**fields, "final_norm": True}, has_memory=False)
     if not fields["tie_weights"]:
         parts["head"] = {"weight": ((d, vocab), dtype)}

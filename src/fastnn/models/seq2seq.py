@@ -11,11 +11,12 @@ from numpy.typing import DTypeLike, NDArray
 from .. import kernels, nn
 from ..nn.linear import Seed, check_count
 from ..nn.parameters import check_dtype
-from ..nn.transformer import stack_shapes
+from ..nn.positional import check_max_len
+from ..nn.transformer import check_layers, stack_shapes
 from ..nn.transformer_block import prefixed
 from .attention_maps import Seq2SeqWeights, run_stack
 from .beam import Hypothesis, beam_search
-from .cache import DecodingCache, new_layers
+from .cache import DecodingCache, check_step, new_layers
 from .tokens import TokenModel, last_of
 
 Array = NDArray[Any]
@@ -42,7 +43,7 @@ class Seq2SeqTransformer(TokenModel):
     d_ff : int, optional
         Units of the feed-forward networks; 4 d_model by default.
     max_len : int
-        The longest sequence on either side.
+        The longest sequence on either side; at most 2^20.
     dropout : float
         Of embeddings and of what each part of a block adds, in training alone.
     attention_dropout : float, optional
@@ -102,20 +103,22 @@ class Seq2SeqTransformer(TokenModel):
         rng: Seed = None,
     ) -> None:
         self.shared = tgt_vocab_size is None
-        self.max_len = check_count("max_len", max_len)
+        self.max_len = check_max_len(max_len)
         self.scale_embedding = bool(scale_embedding)
         dtype, rng = check_dtype(dtype), np.random.default_rng(rng)
 
-        def new_embedding(size: int) -> nn.Embedding:
-            scale = math.sqrt(d_model) if scale_embedding else None
+        def new_embedding(name: str, size: int) -> nn.Embedding:
             std = check_count("d_model", d_model) ** -0.5
+            scale = math.sqrt(d_model) if scale_embedding else None
+            size = check_count(name, size)
             return nn.Embedding(size, d_model, scale=scale, std=std, dtype=dtype, rng=rng)
 
-        self.embedding = new_embedding(src_vocab_size)
+        self.embedding = new_embedding("src_vocab_size", src_vocab_size)
         parts: dict[str, Any] = {"embedding": self.embedding}
         self.tgt_embedding = self.embedding
         if tgt_vocab_size is not None:
-            self.tgt_embedding = parts["tgt_embedding"] = new_embedding(tgt_vocab_size)
+            self.tgt_embedding = new_embedding("tgt_vocab_size", tgt_vocab_size)
+            parts["tgt_embedding"] = self.tgt_embedding
         self.positions = nn.PositionalEncoding(
             d_model, max_len, kind=position, dropout=dropout, dtype=dtype, rng=rng
         )
@@ -132,7 +135,8 @@ class Seq2SeqTransformer(TokenModel):
         }
         d_ff = 4 * d_model if d_ff is None else d_ff
         self.encoder = nn.TransformerEncoder(n_layers, d_model, n_heads, d_ff, **options)
-        n_layers = n_layers if n_decoder_layers is None else n_decoder_layers
+        if n_decoder_layers is not None:
+            n_layers = check_layers("n_decoder_layers", n_decoder_layers)
         self.decoder = nn.TransformerDecoder(n_layers, d_model, n_heads, d_ff, **options)
         parts |= {"positions": self.positions, "encoder": self.encoder, "decoder": self.decoder}
         self.head: nn.Linear | None = None
@@ -175,17 +179,20 @@ class Seq2SeqTransformer(TokenModel):
     def new_cache(
         self, src: Ids, src_lengths: Any = None, max_len: int | None = None
     ) -> DecodingCache:
-        """A cache for `step` that has read src (B, S), with room for max_len positions of the target."""
+        """A cache for `step` that has read src (B, S), with room for max_len positions of the target.
+
+        There is room for as many as the model has by default, and for no more.
+        """
+        room = self._room(max_len)
         memory = self.encode(src, src_lengths)
         lengths = None if src_lengths is None else np.asarray(src_lengths)
-        room = self.max_len if max_len is None else check_count("max_len", max_len)
         seen = [(*b.cross_attention.project_memory(memory), lengths) for b in self.decoder]
         return DecodingCache(new_layers(self.decoder, len(src), room), seen)
 
     def step(self, ids: Ids, cache: DecodingCache, lengths: Any = None) -> Array:
         """The logits (B, tgt_vocab_size) of the token after ids (B, n); see `TransformerLM.step`."""
-        self._check_ids("ids", ids)
-        x = self.positions(self.tgt_embedding(ids), cache.start)
+        ids, lengths = check_step(ids, cache, lengths)
+        x = self.positions(self.tgt_embedding(ids), cache.start, lengths)
         h = self.decoder.step(x, cache.layers, lengths, cache.memory)
         return kernels.matmul(last_of(h, lengths), self._head())
 
@@ -279,16 +286,17 @@ class Seq2SeqTransformer(TokenModel):
 
 def seq2seq_shapes(fields: dict[str, Any]) -> dict[str, Any]:
     """Name -> (shape, dtype) of the parameters of a Seq2SeqTransformer with that config, in order."""
-    d, dtype = fields["d_model"], fields["dtype"]
-    vocab_size = fields["tgt_vocab_size"] or fields["src_vocab_size"]
-    parts: dict[str, Any] = {"embedding": {"weight": ((fields["src_vocab_size"], d), dtype)}}
+    d, dtype, max_len = fields["d_model"], fields["dtype"], check_max_len(fields["max_len"])
+    vocab_size = check_count("src_vocab_size", fields["src_vocab_size"])
+    parts: dict[str, Any] = {"embedding": {"weight": ((vocab_size, d), dtype)}}
     if fields["tgt_vocab_size"] is not None:
+        vocab_size = check_count("tgt_vocab_size", fields["tgt_vocab_size"])
         parts["tgt_embedding"] = {"weight": ((vocab_size, d), dtype)}
     if fields["position"] == "learned":
-        parts["positions"] = {"weight": ((fields["max_len"], d), dtype)}
+        parts["positions"] = {"weight": ((max_len, d), dtype)}
     block = {**fields, "n_kv_heads": fields["n_heads"], "norm": "layer"}
     parts["encoder"] = stack_shapes(block, has_memory=False)
-    block["n_layers"] = fields["n_decoder_layers"]
+    block["n_layers"] = check_layers("n_decoder_layers", fields["n_decoder_layers"])
     parts["decoder"] = stack_shapes(block, has_memory=True)
     if not fields["tie_weights"]:
         parts["head"] = {"weight": ((d, vocab_size), dtype)}

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .. import kernels
 from ..nn import Embedding, Linear, Module
+from ..nn.linear import check_count
 from .token_loss import add_product, token_loss, token_loss_and_grad
 
 if TYPE_CHECKING:
@@ -140,6 +141,15 @@ class TokenModel(Module):
     def _head_grad(self) -> Array:
         return self._tied().weight.grad.T if self.head is None else self.head.weight.grad
 
+    def _room(self, max_len: int | None) -> int:
+        """Positions of a cache or a plan: all of the model's, or max_len of them."""
+        room = self.max_len if max_len is None else check_count("max_len", max_len)
+        if room > self.max_len:
+            raise ValueError(
+                f"{type(self).__name__}: max_len {room} is more than the model's {self.max_len}"
+            )
+        return room
+
     def _check_ids(self, name: str, ids: Any) -> None:
         shape, model = getattr(ids, "shape", None), type(self).__name__
         if shape is None or len(shape) != 2:
@@ -150,9 +160,9 @@ class TokenModel(Module):
             )
 
 
-def last_of(h: Array, lengths: Any) -> Array:
+def last_of(h: Array, lengths: Ids | None) -> Array:
     """Of h (B, n, d) the last position of each row, (B, d); with lengths, the last of so many."""
     if lengths is None:
         return np.ascontiguousarray(h[:, -1])
-    last: Array = h[np.arange(len(h)), np.asarray(lengths) - 1]
+    last: Array = h[np.arange(len(h)), lengths - 1]
     return last

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from math import isfinite
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
+from .activation import check_finite
 from .linear import Seed, check_count
 from .module import Module, check_gradient
 from .parameters import Parameter, check_dtype
@@ -55,7 +54,7 @@ class Embedding(Module):
         rng: Seed = None,
     ) -> None:
         self.num, self.dim = check_count("num", num), check_count("dim", dim)
-        self.scale = None if scale is None else _number("scale", scale)
+        self.scale = None if scale is None else check_finite("scale", scale)
         self.padding_idx = padding_idx
         if padding_idx is not None:
             if isinstance(padding_idx, bool) or not isinstance(padding_idx, (int, np.integer)):
@@ -63,7 +62,7 @@ class Embedding(Module):
             if not 0 <= padding_idx < num:
                 raise ValueError(f"padding_idx must be from 0 to {num - 1}, got {padding_idx}")
             self.padding_idx = int(padding_idx)
-        if _number("std", std) < 0:
+        if check_finite("std", std) < 0:
             raise ValueError(f"std must be at least 0, got {std}")
         # Drawn in float64 for every dtype, as the weights of Linear are.
         weight = np.random.default_rng(rng).normal(0.0, std, (num, dim)).astype(check_dtype(dtype))
@@ -109,11 +108,3 @@ class Embedding(Module):
     @property
     def _factor(self) -> float:
         return 1.0 if self.scale is None else self.scale
-
-
-def _number(name: str, value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number, got {value!r:.80}")
-    if not isfinite(value):
-        raise ValueError(f"{name} must be finite, got {value}")
-    return float(value)

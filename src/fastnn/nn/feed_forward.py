@@ -13,7 +13,7 @@ from .activation import FUNCTIONS
 from .attention import linear_shapes
 from .dropout import Dropout
 from .init import Initializer
-from .linear import Linear, Seed
+from .linear import Linear, Seed, check_count
 from .module import Module
 
 
@@ -56,6 +56,7 @@ class FeedForward(Module):
         init: str | Initializer = "xavier_uniform",
         out_init: str | Initializer | None = None,
     ) -> None:
+        d_model, d_ff = check_count("d_model", d_model), check_count("d_ff", d_ff)
         rng = np.random.default_rng(rng)
         self.up = Linear(d_model, d_ff, bias, activation, dtype=dtype, rng=rng, init=init)
         self.drop = Dropout(dropout, rng=rng)
@@ -79,7 +80,8 @@ class FeedForward(Module):
         ctx_drop = None
         if self.drop.p:
             h, ctx_drop = self.drop.forward(h)
-        return self.down(h), (ctx_up, kept, ctx_drop)
+        y, _ = self.down.forward(h)  # by `forward`, which a summary watches
+        return y, (ctx_up, kept, ctx_drop)
 
     def backward(self, dy: NDArray[Any], ctx: Any, need_dx: bool = True) -> NDArray[Any] | None:
         """The layers' backward passes in turn."""
@@ -122,5 +124,5 @@ class FeedForward(Module):
 
 def feed_forward_shapes(fields: dict[str, Any]) -> dict[str, tuple[tuple[int, ...], str]]:
     """Name -> (shape, dtype) of the parameters of a FeedForward with that config."""
-    d, d_ff = fields["d_model"], fields["d_ff"]
+    d, d_ff = (check_count(name, fields[name]) for name in ("d_model", "d_ff"))
     return linear_shapes({"up": (d, d_ff), "down": (d_ff, d)}, fields["bias"], fields["dtype"])

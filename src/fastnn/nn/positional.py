@@ -19,6 +19,11 @@ from .randomness import RandomStream
 
 Array = NDArray[Any]
 
+# More is a slip of the keyboard, or a hostile file: caches and tables of plans have as many rows.
+MOST_POSITIONS = 1 << 20
+# The table of sinusoids begins with so many positions and doubles: most inputs are short.
+FIRST_POSITIONS = 256
+
 
 class PositionalEncoding(Module):
     """y = dropout(x + P[position]).
@@ -30,7 +35,7 @@ class PositionalEncoding(Module):
     ----------
     d_model : int
     max_len : int
-        Positions that there are.
+        Positions that there are; at most 2^20.
     kind : {"sinusoidal", "learned"}
     dropout : float
         Probability from 0 to 1, in training alone.
@@ -58,10 +63,7 @@ class PositionalEncoding(Module):
         dtype: DTypeLike = np.float32,
         rng: Seed = None,
     ) -> None:
-        self.d_model, self.max_len = (
-            check_count("d_model", d_model),
-            check_count("max_len", max_len),
-        )
+        self.d_model, self.max_len = check_count("d_model", d_model), check_max_len(max_len)
         if kind not in ("sinusoidal", "learned"):
             raise ValueError(f"kind must be 'sinusoidal' or 'learned', got {kind!r:.80}")
         self.kind = kind
@@ -74,13 +76,25 @@ class PositionalEncoding(Module):
             table = rng.normal(0.0, std, (max_len, d_model)).astype(self.dtype)
             self.weight = Parameter(table)
         else:
-            self._table = sinusoids(self.max_len, self.d_model).astype(self.dtype)
+            self._table = np.empty((0, self.d_model), self.dtype)
         super().__init__({} if self.weight is None else {"weight": self.weight})
 
     @property
     def table(self) -> Array:
         """P, of shape (max_len, d_model)."""
-        return self._table if self.weight is None else self.weight.data
+        return self.rows(self.max_len)
+
+    def rows(self, n: int) -> Array:
+        """The first n rows of the table, n at most max_len: sinusoids are made as they are needed."""
+        if self.weight is not None:
+            return self.weight.data[:n]
+        table = self._table
+        while len(table) < n:
+            # in pieces that are the same whatever n is, and so are their bits
+            stop = min(max(FIRST_POSITIONS, 2 * len(table)), self.max_len)
+            more = sinusoids(len(table), stop, self.d_model).astype(self.dtype)
+            self._table = table = np.concatenate([table, more])
+        return table[:n]
 
     def forward(self, x: Array) -> tuple[Array, Any]:
         """Output of the shape of x (B, T, d_model), at the positions from 0 on.
@@ -97,22 +111,32 @@ class PositionalEncoding(Module):
         drop: dict[str, Any] = {"p": self.dropout, "seed": seed, "step": step}
         return kernels.dropout(y, out=y, **drop), (x.shape, drop)
 
-    def __call__(self, x: Array, start: int | NDArray[np.integer[Any]] = 0) -> Array:
-        """The output for x at the positions from `start` on, one for all or one for each row."""
+    def __call__(
+        self,
+        x: Array,
+        start: int | NDArray[np.integer[Any]] = 0,
+        lengths: NDArray[np.integer[Any]] | None = None,
+    ) -> Array:
+        """The output for x at the positions from `start` on, one for all or one for each row.
+
+        Of row b the first lengths[b] vectors count, or all; the others' outputs mean nothing.
+        """
         check_vectors("PositionalEncoding: x", x, self.d_model)
         if x.dtype != self.dtype:
             raise TypeError(f"PositionalEncoding: x is {x.dtype}, but the layer is {self.dtype}")
         y = empty(x.shape, x.dtype)
-        np.add(x, self._rows(start, x.shape[1]), out=y)
+        np.add(x, self._from(start, x.shape[1], lengths), out=y)
         return y
 
-    def _rows(self, start: int | NDArray[np.integer[Any]], n: int) -> Array:
-        last = int(start if isinstance(start, int) else np.max(start, initial=0)) + n
+    def _from(self, start: Any, n: int, lengths: Any) -> Array:
+        stop = start + (n if lengths is None else lengths)
+        last = stop if isinstance(stop, int) else int(np.max(stop, initial=0))
         if last > self.max_len:
             raise ValueError(f"PositionalEncoding: {last} positions, but max_len is {self.max_len}")
-        if isinstance(start, int):
-            return self.table[start:last]
-        return self.table[np.asarray(start)[:, None] + np.arange(n)]
+        if isinstance(stop, int):
+            return self.rows(last)[start:]
+        at = np.reshape(start, (-1, 1)) + np.arange(n)
+        return self.rows(last)[np.minimum(at, last - 1)]  # what does not count may stand beyond
 
     def backward(self, dy: Array, ctx: Any, need_dx: bool = True) -> Array | None:
         """dx = dy through the dropout; dweight[i] += sum of dx over the batch at position i."""
@@ -140,11 +164,18 @@ class PositionalEncoding(Module):
         }
 
 
-def sinusoids(max_len: int, d_model: int) -> NDArray[np.float64]:
-    """The table of sinusoidal positions, (max_len, d_model)."""
+def check_max_len(max_len: int) -> int:
+    """`max_len` as an int from 1 to MOST_POSITIONS; TypeError or ValueError otherwise."""
+    if check_count("max_len", max_len) > MOST_POSITIONS:
+        raise ValueError(f"max_len must be at most {MOST_POSITIONS}, got {max_len}")
+    return int(max_len)
+
+
+def sinusoids(start: int, stop: int, d_model: int) -> NDArray[np.float64]:
+    """The table of sinusoidal positions from start to stop, (stop - start, d_model)."""
     rate = 10000.0 ** (-np.arange(0, d_model, 2) / d_model)
-    angles = np.arange(max_len)[:, None] * rate
-    table = np.empty((max_len, d_model))
+    angles = np.arange(start, stop)[:, None] * rate
+    table = np.empty((stop - start, d_model))
     table[:, 0::2] = np.sin(angles)
     table[:, 1::2] = np.cos(angles)[:, : d_model // 2]
     return table
@@ -152,5 +183,5 @@ def sinusoids(max_len: int, d_model: int) -> NDArray[np.float64]:
 
 def positional_shapes(fields: dict[str, Any]) -> dict[str, tuple[tuple[int, ...], str]]:
     """Name -> (shape, dtype) of the parameters of a PositionalEncoding with that config."""
-    shape = (fields["max_len"], fields["d_model"])
+    shape = check_max_len(fields["max_len"]), check_count("d_model", fields["d_model"])
     return {"weight": (shape, fields["dtype"])} if fields["kind"] == "learned" else {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -114,9 +114,9 @@ def summarize(model: Module, input_shape: Shape, dtype: DTypeLike | None = None)
     """
     x = model.example(input_shape, dtype)
     plain, model = copy.deepcopy(model), copy.deepcopy(model)
-    n_bytes_in_all = _Kept(plain, x).add(plain.forward(*x)[1])
+    n_bytes_in_all = sum(_Kept(plain, x).stretches_of(plain.forward(*x)[1]).values())
     kept = _Kept(model, x)
-    layers: list[LayerSummary] = []
+    layers: list[tuple[LayerSummary, set[int]]] = []  # and the stretches of memory it came up with
     counted: set[int] = set()
 
     def watched(name: str, layer: Module) -> Callable[..., tuple[Any, Any]]:
@@ -129,23 +129,28 @@ def summarize(model: Module, input_shape: Shape, dtype: DTypeLike | None = None)
             size = sum(n for key, n in own.items() if key not in counted)
             counted.update(own)
             flops = layer.flops(*[np.shape(each) for each in inputs if each is not None])
-            n_bytes = kept.add(ctx)
+            added = kept.add(ctx)
             if not layer.parts() or size or flops:
                 shape = np.shape(y[0] if isinstance(y, tuple) else y)
                 kind = type(layer).__name__
-                layers.append(LayerSummary(name, kind, shape, size, flops, n_bytes))
+                layers.append((LayerSummary(name, kind, shape, size, flops, 0), added))
             return y, ctx
 
         return run
 
     for name, layer in list(model.modules()):
         setattr(layer, "forward", watched(name, layer))  # noqa: B010 (mypy knows it as a method)
-    model.forward(*x)
+    # A layer may drop the context of a part, which is nothing kept then.
+    last = kept.stretches_of(model.forward(*x)[1])
+    rows = tuple(
+        replace(layer, activation_bytes=sum(n for start, n in last.items() if start in added))
+        for layer, added in layers
+    )
     return Summary(
-        tuple(layers),
+        rows,
         tuple(x[0].shape),
         model.parameters().size,
-        sum(layer.flops or 0 for layer in layers),
+        sum(row.flops or 0 for row in rows),
         n_bytes_in_all,
     )
 
@@ -156,22 +161,20 @@ class _Kept:
     def __init__(self, model: Module, x: tuple[NDArray[Any], ...]) -> None:
         own = [array for p in model.parameters() for array in (p.data, p.grad)]
         self.without = {_owner(array)[0] for array in (*x, *own)}
-        self.stretches: dict[int, int] = {}
+        self.seen: set[int] = set()
         self.contexts: list[Any] = []  # alive, so that no address comes back
 
-    @property
-    def n_bytes(self) -> int:
-        return sum(self.stretches.values())
+    def stretches_of(self, ctx: Any) -> dict[int, int]:
+        """Where the stretches that this context holds on to begin, and their bytes."""
+        owners = dict(_owner(array) for array in _arrays(ctx))
+        return {start: n for start, n in owners.items() if start not in self.without}
 
-    def add(self, ctx: Any) -> int:
-        """By how many bytes this context makes it more."""
+    def add(self, ctx: Any) -> set[int]:
+        """Where those begin that no context before held on to."""
         self.contexts.append(ctx)
-        before = self.n_bytes
-        for array in _arrays(ctx):
-            start, n_bytes = _owner(array)
-            if start not in self.without:
-                self.stretches[start] = n_bytes
-        return self.n_bytes - before
+        new = self.stretches_of(ctx).keys() - self.seen
+        self.seen |= new
+        return new
 
 
 def _owner(array: NDArray[Any]) -> tuple[int, int]:

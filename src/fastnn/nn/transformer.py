@@ -46,8 +46,7 @@ class Stack(Module):
         rng: Seed = None,
         **options: Any,
     ) -> None:
-        if check_count("n_layers", n_layers) > MOST_BLOCKS:
-            raise ValueError(f"n_layers must be at most {MOST_BLOCKS}, got {n_layers}")
+        n_layers = check_layers("n_layers", n_layers)
         rng = np.random.default_rng(rng)
         options |= {"dropout": dropout, "dtype": dtype, "rng": rng}
         self.blocks = [self.block(d_model, n_heads, d_ff, **options) for _ in range(n_layers)]
@@ -198,10 +197,16 @@ class TransformerDecoder(Stack):
     block = DecoderBlock
 
 
+def check_layers(name: str, value: int) -> int:
+    """`value` as an int from 1 to MOST_BLOCKS; TypeError or ValueError naming it otherwise."""
+    if check_count(name, value) > MOST_BLOCKS:
+        raise ValueError(f"{name} must be at most {MOST_BLOCKS}, got {value}")
+    return int(value)
+
+
 def stack_shapes(fields: dict[str, Any], has_memory: bool) -> dict[str, Any]:
     """Name -> (shape, dtype) of the parameters of a stack with that config, in order."""
-    if not 1 <= fields["n_layers"] <= MOST_BLOCKS:
-        raise ValueError(f"n_layers must be from 1 to {MOST_BLOCKS}, got {fields['n_layers']}")
+    check_layers("n_layers", fields["n_layers"])
     block = block_shapes(fields, has_memory)
     parts: dict[str, dict[str, Any]] = {str(i): block for i in range(fields["n_layers"])}
     if fields["final_norm"]:

@@ -207,11 +207,14 @@ class Block(Module):
         known = ("lengths", "mask", "memory_lengths")[: 2 + self.has_memory]
         if unknown := [name for name in how if name not in known]:
             raise TypeError(f"{type(self).__name__} takes no {unknown[0]!r}, only {known}")
+        if len(memory) != self.has_memory:
+            takes = "x and memory" if self.has_memory else "x alone"
+            raise TypeError(
+                f"{type(self).__name__} takes {takes} by position, not {1 + len(memory)} arrays"
+            )
         own = {"causal": self.causal, "lengths": how.get("lengths"), "mask": how.get("mask")}
         parts: list[tuple[Any, ...]] = [(self.attention, self.norms[0], own)]
         if self.has_memory:
-            if len(memory) != 1:
-                raise ValueError(f"{type(self).__name__} takes x and memory")
             options = {"memory": memory[0], "lengths": how.get("memory_lengths")}
             parts.append((self.cross_attention, self.norms[1], options))
         parts.append((self.feed_forward, self.norms[-1], {}))
