@@ -185,6 +185,7 @@ def test_what_training_refuses(directory, capsys):
     assert_refused(capsys, f"{line} --src latin", "latin, line 2: this is not UTF-8")
     assert_refused(capsys, f"{line} --src a.en --valid-src a.en", "go together")
     assert_refused(capsys, f"{line} --src m", "--src and --output are the same file")
+    assert_refused(capsys, f"{line} --src m.run", r"--src and FILE\.run are the same file")
     assert_refused(capsys, f"{line} --src a.en --n-heads 3", "no multiple of --n-heads 3")
     assert_refused(capsys, f"{line} --src a.en --vocab-size 6", "--vocab-size: vocab_size is 6")
     assert_refused(capsys, f"{line} --src a.en --max-len 1", "all pairs are longer")

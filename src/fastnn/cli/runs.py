@@ -59,7 +59,7 @@ class RunFile(ModelCheckpoint):
     def on_train_batch_end(self, batch: int, logs: Logs) -> None:
         """Write every so many batches, and where Ctrl-C was pressed: it ends the run here."""
         super().on_train_batch_end(batch, logs)
-        if self.stopping:
+        if self.stopping and self.run.pending == 0:
             self._write(self.run.epoch, logs)
             raise KeyboardInterrupt
 

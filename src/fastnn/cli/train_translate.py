@@ -50,22 +50,23 @@ def train(args: argparse.Namespace) -> bool:
     Whatever may be wrong with the options or the files is found out before the training.
     """
     check_outputs(args)
-    check_writable(f"{args.output}.run")
+    run_path = f"{args.output}.run"
+    check_writable(run_path)
     for name in ("src", "tgt", "valid_src", "valid_tgt"):
-        path = getattr(args, name)
-        check_apart({f"--{name.replace('_', '-')}": path, "--output": args.output})
+        path = {f"--{name.replace('_', '-')}": getattr(args, name)}
+        check_apart({**path, "--output": args.output, "FILE.run": run_path, "--plot": args.plot})
     if (args.valid_src is None) != (args.valid_tgt is None):
         raise UsageError("--valid-src and --valid-tgt go together")
     if args.d_model % args.n_heads:
         raise UsageError(f"--d-model {args.d_model} is no multiple of --n-heads {args.n_heads}")
     new_model(args, len(SPECIALS))  # with it sizes are refused, before a vocabulary takes its time
-    before = asked_before(f"{args.output}.run") if args.resume else None
+    before = asked_before(run_path) if args.resume else None
     with num_threads(args.threads) if args.threads else contextlib.nullcontext():
         corpus = prepare(args)
         asked = _asked(args, corpus)
         if before is not None:
             check_same(before, asked)
-        return _train(args, corpus, RunFile(f"{args.output}.run", asked))
+        return _train(args, corpus, RunFile(run_path, asked))
 
 
 def prepare(args: argparse.Namespace) -> Corpus:
@@ -169,7 +170,10 @@ def _train(args: argparse.Namespace, corpus: Corpus, run_file: RunFile) -> bool:
         save(model, args.output, metadata=metadata)
         print(f"model saved to {args.output}{run_file.clause()}", flush=True)
         if args.plot:
-            draw(model, vocab, corpus.shown, args.plot)
+            try:
+                draw(model, vocab, corpus.shown, args.plot)
+            except ValueError as error:  # finite weights, but logits of NaN
+                raise UsageError(f"--plot: {error}") from error
             print(f"attention drawn in {args.plot}")
     return history.interrupted
 
