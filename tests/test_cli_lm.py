@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fastnn import models, nn, text
-from fastnn.cli import lm, lm_report, main
+from fastnn.cli import lm, lm_report, main, report, runs
 from fastnn.cli.generate import spelled
 from fastnn.data import load_text
 from fastnn.train import load, load_metadata, save
@@ -74,13 +74,14 @@ def test_training_learns_reports_and_saves(directory, capsys):
 
 
 def test_a_run_resumed_ends_with_the_same_bits(directory, capsys, monkeypatch):
+    monkeypatch.setattr(runs, "SAVE_EVERY", 2)
     argv = ["train", "lm", *TINY, *SHORT, "--dropout", 0.1, "--bias"]
     assert run(capsys, *argv)[0] == 0
     whole = Path("a").read_bytes(), Path("a.run").read_bytes()
     on_epoch_end = lm_report.Progress.on_epoch_end
 
     def press(self, epoch, logs):
-        if epoch == 1:  # before the run is saved
+        if epoch == 1:  # before the run is saved with this evaluation
             raise KeyboardInterrupt
         on_epoch_end(self, epoch, logs)
 
@@ -100,10 +101,10 @@ def test_a_run_goes_on_with_its_recipe_and_may_get_longer(capsys):
     fixed = ["--lr_decay_iters", 5, "--warmup_iters", 0]
     argv = ["train", "lm", *TINY, "--eval_interval", 2, *fixed]
     assert run(capsys, *argv, "--max_iters", 3)[0] == 0
-    assert_refused(capsys, [*argv, "--resume", "--lr", 1], "begun with learning_rate 0.001, not 1")
+    assert_refused(capsys, [*argv, "--resume", "--lr", 1], "--learning_rate was 0.001, now it is 1")
     Path("text").write_text(load_text() + "!")
-    assert_refused(capsys, [*argv, "--resume", "--text", "text"], "begun with another text")
-    assert_refused(capsys, [*argv, "--resume", "--n_embd", 32], "a.run")
+    assert_refused(capsys, [*argv, "--resume", "--text", "text"], "the checksum of the text was")
+    assert_refused(capsys, [*argv, "--resume", "--n_embd", 32], "--n_embd was 16, now it is 32")
     code, out, _ = run(capsys, *argv, "--max_iters", 6, "--resume")
     assert code == 0 and re.findall(r"iteration (\d)/6", out) == ["5", "6"]
 
@@ -140,6 +141,15 @@ def test_generate_streams_what_the_model_says(capsys, monkeypatch):
     assert len(flushed) >= 40
 
 
+def test_a_text_begins_with_a_token_that_the_model_knows(capsys):
+    for characters, begins in (("ab\n", "\n"), ("ab ", " "), ("cb", "b")):
+        a_model("m", text.CharVocab.from_text(characters))
+        code, out, err = run(capsys, "generate", "m", "--max_new_tokens", 3)
+        assert (code, err) == (0, "") and out.startswith(begins) and len(out) == 5
+    a_model("m", text.WordVocab.from_sentences(["hi hi lo"]))
+    assert run(capsys, "generate", "m", "--max_new_tokens", 3)[1].startswith("hi")
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
@@ -156,7 +166,7 @@ def test_generate_streams_what_the_model_says(capsys, monkeypatch):
         (["--n_layer", 2000], "n_layers must be at most"),
         (["--warmup_iters", 5, "--max_iters", 5], "--warmup_iters 5 must be below"),
         (["--vocab_size", 99], "--vocab_size is for --vocab bpe"),
-        (["--resume"], r"lm.safetensors.run: No such file"),
+        (["--resume"], r"--resume: there is no lm\.safetensors\.run to go on from"),
         (["--beta1", 1], "--beta1: must be a number from 0 to below 1"),
         (["--grad-clip", -1], "--grad-clip: must be a number of at least 0"),
         (["--seed", 2**64], "--seed"),
@@ -181,7 +191,7 @@ def test_what_cannot_be_gone_on_with(capsys):
     save(model, "nan", metadata={"vocabulary": vocab.to_json()})
     for argv, message in [
         (["none"], "none: No such file"),
-        (["mlp"], "mlp is no language model, but has a MLP"),
+        (["mlp"], "mlp is a MLP: it is not written by `fastnn train lm`"),
         (["plain"], "plain has no vocabulary"),
         (["odd"], "odd: this is no vocabulary"),
         (["small"], "its vocabulary has 2 tokens, its model 13"),
@@ -207,7 +217,7 @@ def test_a_terminal_gets_a_progress_bar(capsys, monkeypatch):
 
 
 def test_clock():
-    assert [lm_report.clock(s) for s in (0, 7.4, 61, 3723)] == ["0:00", "0:07", "1:01", "1:02:03"]
+    assert [report.clock(s) for s in (0, 7.4, 61, 3723)] == ["0:00", "0:07", "1:01", "1:02:03"]
 
 
 def test_attention_weights_explain_the_output():

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from fastnn import models, text
-from fastnn.cli import main, train_translate_report
+from fastnn.cli import main, runs, train_translate_report
 from fastnn.cli.corpus import Pairs, hold_out, read_pairs, sentences
 from fastnn.cli.report import report
-from fastnn.cli.translate import read_model
+from fastnn.cli.vocabularies import load_with_vocabulary
 from fastnn.nn import MLP
 from fastnn.train import load, load_metadata, save
 
@@ -113,7 +113,7 @@ def test_from_a_pipe_to_a_pipe(learnt, capsys, monkeypatch):
     monkeypatch.setattr("sys.stdin", coming)
     code, out, err = run(capsys, f"translate {learnt}/m --beams 2 --length-penalty 0 --threads 1")
     assert code == 0 and err == ""
-    model, vocab = read_model(str(learnt / "m"))
+    model, vocab = load_with_vocabulary(str(learnt / "m"), models.Seq2SeqTransformer, "translate")
     how = {"beams": 2, "length_penalty": 0.0}
     expected = models.translate(model, vocab, ["one two three", "four"], **how)
     assert out == [expected[0], "", "", expected[1]]
@@ -133,7 +133,7 @@ def test_a_resumed_run_ends_with_the_same_bits(directory, capsys, monkeypatch):
     assert run(capsys, f"{line} --output more --updates 9")[0] == 0
     assert run(capsys, f"{line} --output more --resume")[0] == 0
     # and one that Ctrl-C ends in the middle of an epoch, after a file of the run
-    monkeypatch.setattr(train_translate_report, "SAVE_EVERY", 7)
+    monkeypatch.setattr(runs, "SAVE_EVERY", 7)
 
     def interrupt(self, batch, logs):
         self.done += 1
@@ -156,7 +156,7 @@ def test_a_run_goes_on_with_the_same_options_and_text_only(directory, capsys):
     assert_refused(capsys, f"{line} --resume", r"there is no m\.run")
     assert run(capsys, f"{line} --updates 1")[0] == 0
     assert_refused(capsys, f"{line} --resume --lr 0.02", r"--lr was 0\.01, now it is 0\.02")
-    assert_refused(capsys, f"{line} --resume --d-model 16", r"m\.run")
+    assert_refused(capsys, f"{line} --resume --d-model 16", "--d-model was 32, now it is 16")
     for side, content in zip(("en", "de"), corpus(300, seed=5), strict=True):
         (directory / f"a.{side}").write_text(content, "utf-8")
     assert_refused(capsys, f"{line} --resume", r"the text was|m\.run")
@@ -185,6 +185,7 @@ def test_what_training_refuses(directory, capsys):
     assert_refused(capsys, f"{line} --src latin", "latin, line 2: this is not UTF-8")
     assert_refused(capsys, f"{line} --src a.en --valid-src a.en", "go together")
     assert_refused(capsys, f"{line} --src m", "--src and --output are the same file")
+    assert_refused(capsys, f"{line} --src m.run", r"--src and FILE\.run are the same file")
     assert_refused(capsys, f"{line} --src a.en --n-heads 3", "no multiple of --n-heads 3")
     assert_refused(capsys, f"{line} --src a.en --vocab-size 6", "--vocab-size: vocab_size is 6")
     assert_refused(capsys, f"{line} --src a.en --max-len 1", "all pairs are longer")
@@ -198,13 +199,48 @@ def test_what_translating_refuses(learnt, directory, capsys):
     save(MLP((2, 2), rng=0), "mlp")
     assert_refused(capsys, "translate none", "none: No such file")
     assert_refused(capsys, "translate a.en", r"a\.en")
-    assert_refused(capsys, "translate mlp a.en", "mlp is a MLP: `fastnn train translate` writes")
+    assert_refused(
+        capsys, "translate mlp a.en", "mlp is a MLP: it is not written by `fastnn train translate`"
+    )
     save(models.Seq2SeqTransformer(9, d_model=4, n_heads=1, n_layers=1, rng=0), "bare")
     assert_refused(capsys, "translate bare a.en", "bare has no vocabulary")
     assert_refused(capsys, f"translate {learnt}/m none", "none: No such file")
     assert_refused(capsys, f"translate {learnt}/m a.en --output a.en", "are the same file")
     (directory / "long").write_text("one\n" + "one " * 300 + "\n")
     assert_refused(capsys, f"translate {learnt}/m long", "long, line 2 has 300 tokens.* takes 255")
+
+
+def test_a_line_that_cannot_be_translated_is_found_first(learnt, directory, capsys, monkeypatch):
+    """And its number is that of the whole, also where chunks went before."""
+    monkeypatch.setattr("fastnn.cli.translate.CHUNK", 3)
+    good = b"one\ntwo\n\nthree\n"
+    for name, bad, message in (
+        ("latin", b"f\xfcnf\n", "line 5: this is not UTF-8"),
+        ("long", b"one " * 300, "line 5 has 300 tokens"),
+    ):
+        (directory / name).write_bytes(good + bad)
+        for options in ("", " --output o"):
+            code, out, err = run(capsys, f"translate {learnt}/m {name}{options}")
+            assert code == 2 and not out and f"{name}, {message}" in err
+            # what comes in is translated as it goes, but not where it goes to a file
+            monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(good + bad)))
+            code, out, err = run(capsys, f"translate {learnt}/m{options}")
+            assert code == 2 and f"stdin, {message}" in err
+            assert len(out) == (0 if options else 3)
+    assert not (directory / "o").exists()
+
+
+def test_length_penalties(learnt, capsys):
+    for zero in ("0", "0.0", "0.00", "0e0"):
+        assert run(capsys, f"translate {learnt}/m {learnt}/v.en --length-penalty {zero}")[0] == 0
+    assert_refused(capsys, f"translate {learnt}/m --length-penalty -1", "of at least 0, got '-1'")
+
+
+def test_a_model_that_gives_nan(learnt, directory, capsys):
+    model = load(learnt / "m")
+    model.parameters().data[...] = np.nan
+    save(model, "nan", metadata={"vocabulary": load_metadata(learnt / "m")["vocabulary"]})
+    assert_refused(capsys, "translate nan a.en", "nan: sentence 0: the logits have NaN")
 
 
 def test_without_tokenizers(directory, capsys, monkeypatch):

@@ -53,6 +53,10 @@ def test_what_translate_refuses():
         models.translate(model, vocab, "abc")
     with pytest.raises(ValueError, match="rows must be at least 1"):
         models.translate(model, vocab, ["a"], rows=0)
+    with pytest.raises(
+        ValueError, match=r"needs a vocabulary with <bos>.*<CharVocab of 12 tokens>"
+    ):
+        models.translate(model, text.CharVocab.from_text("abcdefghijkl"), ["a"])
 
 
 @pytest.mark.parametrize("norm_first", [False, True])

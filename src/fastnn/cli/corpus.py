@@ -26,15 +26,16 @@ class Pairs(NamedTuple):
         return Pairs([self.src[i] for i in rows], [self.tgt[i] for i in rows])
 
 
-def sentences(content: bytes, name: str) -> list[str]:
+def sentences(content: bytes, name: str, before: int = 0) -> list[str]:
     """The lines of a text, words apart by one space; UsageError if it is not UTF-8.
 
     Lines end with a newline alone: what else Unicode calls the end of a line may stand in one.
+    In errors they are counted on from the `before` lines that came earlier.
     """
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
+        line = before + content[: error.start].count(b"\n") + 1
         raise UsageError(f"{name}, line {line}: this is not UTF-8") from error
     return [" ".join(line.split()) for line in text.removesuffix("\n").split("\n")]
 

@@ -7,15 +7,14 @@ import contextlib
 import sys
 from collections.abc import Iterable, Iterator
 
+import numpy as np
+
 from ..kernels.threads import num_threads
 from ..models import TransformerLM, stream
-from ..text import Vocab, from_json
-from ..text.vocab import Ids
-from ..train import ModelFileError, load, load_metadata
+from ..text import Vocab
+from ..text.vocab import SPECIALS, Ids
 from .errors import UsageError
-
-# What the metadata of a model file call its vocabulary.
-VOCABULARY_KEY = "vocabulary"
+from .vocabularies import load_with_vocabulary
 
 # Between samples, as nanoGPT prints it.
 SEPARATOR = "---------------"
@@ -23,11 +22,9 @@ SEPARATOR = "---------------"
 
 def generate(args: argparse.Namespace) -> None:
     """Print the prompt and what follows on it, token by token."""
-    try:
-        model, vocab = load_with_vocabulary(args.model)
-    except ModelFileError as error:
-        raise UsageError(str(error)) from error
-    ids = encoded(vocab, args.prompt)
+    model, vocab = load_with_vocabulary(args.model, TransformerLM, "lm")
+    ids = opening(vocab) if args.prompt is None else encoded(vocab, args.prompt)
+    prompt = vocab.decode(ids) if args.prompt is None else args.prompt
     plan = model.freeze()
     options = {name: getattr(args, name) for name in ("temperature", "top_k", "top_p")}
     with num_threads(args.threads) if args.threads else contextlib.nullcontext():
@@ -37,7 +34,7 @@ def generate(args: argparse.Namespace) -> None:
             seed = None if args.seed is None else args.seed + i
             try:
                 tokens = stream(plan, ids, args.max_new_tokens, seed=seed, **options)
-                sys.stdout.write(args.prompt)
+                sys.stdout.write(prompt)
                 for piece in spelled(vocab, ids, tokens):
                     sys.stdout.write(piece)
                     sys.stdout.flush()
@@ -48,23 +45,13 @@ def generate(args: argparse.Namespace) -> None:
             print(flush=True)
 
 
-def load_with_vocabulary(path: str) -> tuple[TransformerLM, Vocab]:
-    """A model of `fastnn train lm`; ModelFileError for any other file."""
-    model = load(path)
-    if not isinstance(model, TransformerLM):
-        raise ModelFileError(f"{path} is no language model, but has a {type(model).__name__}")
-    described = load_metadata(path).get(VOCABULARY_KEY)
-    if described is None:
-        raise ModelFileError(f"{path} has no vocabulary: it is not written by `fastnn train lm`")
+def opening(vocab: Vocab) -> Ids:
+    """The ids of an empty line, or the first token of a vocabulary that has none."""
     try:
-        vocab = from_json(described)
-    except ValueError as error:
-        raise ModelFileError(f"{path}: {error}") from error
-    if len(vocab) != model.vocab_size:
-        raise ModelFileError(
-            f"{path}: its vocabulary has {len(vocab)} tokens, its model {model.vocab_size}"
-        )
-    return model, vocab
+        return encoded(vocab, "\n")
+    except UsageError:
+        first = next((i for i, token in enumerate(vocab.tokens) if token not in SPECIALS), 0)
+        return np.array([first], np.int32)
 
 
 def encoded(vocab: Vocab, prompt: str) -> Ids:

@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import json
 import math
-import sys
 import time
 import zlib
 from pathlib import Path
@@ -21,14 +20,16 @@ from ..optim import AdamW
 from ..optim.schedules import warmup_cosine
 from ..text import BPE, CharVocab, Vocab
 from ..text.vocab import Ids
-from ..train import ModelCheckpoint, ModelFileError, save
+from ..train import ModelFileError, save
 from ..train.atomic import check_writable
 from .checks import check_apart, check_learnt, check_outputs
 from .errors import UsageError
-from .generate import VOCABULARY_KEY, spelled
+from .generate import spelled
 from .lm_options import RECIPE, settle
 from .lm_report import Progress
-from .report import report
+from .report import report, sample, shown
+from .runs import RunFile, asked_before, check_same
+from .vocabularies import VOCABULARY_KEY
 
 # What the metadata of a model file call the options that it was trained with.
 RECIPE_KEY = "recipe"
@@ -54,7 +55,6 @@ def train(args: argparse.Namespace) -> bool:
 
     Whatever may be wrong with the options or the text is found out before the training.
     """
-    settle(args)
     run_path = f"{args.output}.run"
     files = {
         "--text": args.text,
@@ -65,11 +65,18 @@ def train(args: argparse.Namespace) -> bool:
     check_apart(files)
     check_outputs(args)
     check_writable(run_path)
+    before = asked_before(run_path) if args.resume else {}
+    settle(args, before)
     text = load_text() if args.text is None else read_text(args.text)
-    corpus = prepare(args, text)
     recipe = recipe_of(args, text)
+    run_file = RunFile(run_path, asked_of(recipe))
+    if args.resume:
+        check_same(before, run_file.asked)
+    # sizes and schedule are refused before a vocabulary takes its time
+    new_optimizer(args, new_model(args, 1, np.random.default_rng(args.seed)))
+    corpus = prepare(args, text)
     with num_threads(args.threads) if args.threads else contextlib.nullcontext():
-        return _train(args, corpus, recipe, run_path)
+        return _train(args, corpus, recipe, run_file)
 
 
 def read_text(path: str) -> str:
@@ -109,50 +116,38 @@ def recipe_of(args: argparse.Namespace, text: str) -> dict[str, Any]:
     return {name: getattr(args, name) for name in names} | {"text": zlib.crc32(text.encode())}
 
 
-class SameRecipe:
-    """A callback that keeps the recipe in checkpoints, and ends the run after its last iteration.
+def asked_of(recipe: dict[str, Any]) -> dict[str, Any]:
+    """What has to be the same where a run goes on: all of its recipe but for max_iters."""
+    asked = {f"--{name}": value for name, value in recipe.items() if name != "max_iters"}
+    asked["the checksum of the text"] = asked.pop("--text")
+    return asked
 
-    A run goes on with the recipe it began with, but for max_iters; UsageError otherwise.
-    """
 
-    def __init__(self, recipe: dict[str, Any], batches: Any) -> None:
-        self.recipe, self.batches = recipe, batches
+class Iterations:
+    """A callback that counts in iterations: epochs end with evaluations, the last with the run."""
+
+    def __init__(self, args: argparse.Namespace, batches: Any) -> None:
+        self.most, self.interval, self.batches = args.max_iters, args.eval_interval, batches
 
     def on_train_begin(self, run: Any) -> None:
-        """Count the epochs that are left, each with an evaluation at its end."""
+        """Count the epochs that are left."""
         self.run = run
-        left = self.recipe["max_iters"] - run.optimizer.steps + run.step
-        run.epochs = run.epoch + math.ceil(left / self.recipe["eval_interval"])
+        left = self.most - run.optimizer.steps + run.step
+        run.epochs = run.epoch + math.ceil(left / self.interval)
 
     def on_epoch_begin(self, epoch: int) -> None:
         """The last epoch may be shorter."""
         begun = self.run.optimizer.steps - self.run.step
-        self.batches.steps = min(self.recipe["eval_interval"], self.recipe["max_iters"] - begun)
-
-    def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
-        return self.recipe
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """From a checkpoint."""
-        changed = [name for name in self.recipe if state.get(name) != self.recipe[name]]
-        for name in changed:
-            if name == "text":
-                raise UsageError("--resume: the run was begun with another text")
-            if name != "max_iters":
-                raise UsageError(
-                    f"--resume: the run was begun with {name} {state.get(name)}, "
-                    f"not {self.recipe[name]}"
-                )
+        self.batches.steps = min(self.interval, self.most - begun)
 
 
-def new_model(args: argparse.Namespace, vocab: Vocab, rng: np.random.Generator) -> TransformerLM:
+def new_model(args: argparse.Namespace, vocab_size: int, rng: np.random.Generator) -> TransformerLM:
     """UsageError where sizes do not fit one another."""
     if args.n_embd % args.n_head:
         raise UsageError(f"--n_embd {args.n_embd} must be a multiple of --n_head {args.n_head}")
     sizes = args.n_embd, args.n_head, args.n_layer, args.block_size
     try:
-        return TransformerLM(len(vocab), *sizes, dropout=args.dropout, bias=args.bias, rng=rng)
+        return TransformerLM(vocab_size, *sizes, dropout=args.dropout, bias=args.bias, rng=rng)
     except ValueError as error:  # a thousand layers and more
         raise UsageError(str(error)) from error
 
@@ -169,20 +164,22 @@ def new_optimizer(args: argparse.Namespace, model: TransformerLM) -> AdamW:
     return AdamW(model.parameters(), lr, betas, weight_decay=args.weight_decay)
 
 
-def _train(args: argparse.Namespace, corpus: Corpus, recipe: dict[str, Any], run_path: str) -> bool:
+def _train(
+    args: argparse.Namespace, corpus: Corpus, recipe: dict[str, Any], run_file: RunFile
+) -> bool:
     rng = np.random.default_rng(args.seed)
-    model = new_model(args, corpus.vocab, rng)
+    model = new_model(args, len(corpus.vocab), rng)
     optimizer = new_optimizer(args, model)
     size = args.block_size, args.batch_size
     batches = crops(corpus.train, *size, seed=rng)
     # the same windows at each evaluation, so that losses differ by what was learnt between them
     validation = list(crops(corpus.validation, *size, steps=args.eval_iters, seed=args.seed))
 
-    def sample() -> str:
+    def line() -> str:
         return " ".join(written(model, corpus, LINE, args.seed).split())
 
-    shown = report(1, n_batches=args.max_iters)
-    progress = Progress(shown, args.max_iters, args.block_size * args.batch_size, sample)
+    lines = report(1, n_batches=args.max_iters)
+    progress = Progress(lines, args.max_iters, args.block_size * args.batch_size, line)
     print(
         f"{args.n_layer} layers, {args.n_head} heads, {args.n_embd} wide: "
         f"{model.parameters().size:,} parameters, threads: {get_num_threads()}\n"
@@ -191,14 +188,14 @@ def _train(args: argparse.Namespace, corpus: Corpus, recipe: dict[str, Any], run
     )
     start = time.perf_counter()
     try:
-        with shown:
+        with lines, run_file:
             history = model.fit(
                 batches,
                 optimizer=optimizer,
                 validation_data=validation,
                 clip_norm=args.grad_clip or None,
-                callbacks=[SameRecipe(recipe, batches), progress, ModelCheckpoint(run_path)],
-                resume=run_path if args.resume else None,
+                callbacks=[Iterations(args, batches), progress, run_file],
+                resume=run_file.file if args.resume else None,
                 seed=args.seed,
                 verbose=0,
             )
@@ -210,7 +207,7 @@ def _train(args: argparse.Namespace, corpus: Corpus, recipe: dict[str, Any], run
     check_learnt(model, args.output)
     metadata = {VOCABULARY_KEY: corpus.vocab.to_json(), RECIPE_KEY: json.dumps(recipe)}
     save(model, args.output, metadata=metadata)
-    print(f"model saved to {args.output}, the run to go on from in {run_path}", flush=True)
+    print(f"model saved to {args.output}{run_file.clause()}", flush=True)
     _show(args, model, corpus)
     return history.interrupted
 
@@ -225,21 +222,17 @@ def whole_loss(model: TransformerLM, ids: Ids, length: int, batch_size: int) -> 
 
 
 def written(model: TransformerLM, corpus: Corpus, n_tokens: int, seed: int) -> str:
-    """What the model writes behind the first token of the validation text.
-
-    Characters that the output's encoding lacks become question marks.
-    """
+    """What the model writes behind the first token of the validation text."""
     prompt = corpus.validation[:1]
     tokens = stream(model.freeze(), prompt, n_tokens, temperature=SAMPLE_TEMPERATURE, seed=seed)
-    text = corpus.vocab.decode(prompt) + "".join(spelled(corpus.vocab, prompt, tokens))
-    encoding = sys.stdout.encoding or "utf-8"
-    return text.encode(encoding, "replace").decode(encoding)
+    return corpus.vocab.decode(prompt) + "".join(spelled(corpus.vocab, prompt, tokens))
 
 
 def _show(args: argparse.Namespace, model: TransformerLM, corpus: Corpus) -> None:
     loss = whole_loss(model, corpus.validation, args.block_size, args.batch_size)
     print(f"validation loss {loss:.4f} over the whole validation text")
-    print(f"a sample:\n\n{written(model, corpus, SAMPLE, args.seed)}")
+    text = sample(lambda: written(model, corpus, SAMPLE, args.seed))
+    print(f"a sample:\n\n{shown(text)}")
     if args.plot:
         from ..plot import attention_maps
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from typing import Any
 
 from .arguments import count, integer, not_negative, rate, seed, share, units
@@ -24,7 +25,7 @@ RECIPE: tuple[tuple[str, Any, Any, str], ...] = (
     ("beta1", share, 0.9, "of AdamW"),
     ("beta2", share, 0.99, "of AdamW"),
     ("grad_clip", not_negative, 1.0, "greatest norm of the gradients; 0 for any"),
-    ("eval_interval", count, 250, "iterations between two evaluations, which save the run too"),
+    ("eval_interval", count, 250, "iterations between two evaluations"),
     ("eval_iters", count, 20, "batches of the validation text of an evaluation"),
 )
 
@@ -72,8 +73,11 @@ def add_train(command: argparse.ArgumentParser) -> None:
     )
 
 
-def settle(args: argparse.Namespace) -> None:
-    """Give the options that depend on others their values."""
+def settle(args: argparse.Namespace, before: Mapping[str, Any]) -> None:
+    """Give the options that depend on others their values: those of the run before, if there was one."""
+    for name in ("lr_decay_iters", "warmup_iters", "min_lr", "vocab_size"):
+        if getattr(args, name) is None:
+            setattr(args, name, before.get(f"--{name}"))
     if args.lr_decay_iters is None:
         args.lr_decay_iters = args.max_iters
     if args.warmup_iters is None:
@@ -88,7 +92,9 @@ def add_generate(command: argparse.ArgumentParser) -> None:
     """The options of `fastnn generate`."""
     command.add_argument("model", metavar="MODEL", help="a file written by `fastnn train lm`")
     command.add_argument(
-        "--prompt", default="\n", metavar="TEXT", help="to go on with (default: an empty line)"
+        "--prompt",
+        metavar="TEXT",
+        help="to go on with (default: an empty line, if the model knows it)",
     )
     _add(
         command,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from .errors import UsageError
@@ -27,6 +28,27 @@ def line(epoch: int, n_epochs: int, logs: dict[str, float]) -> str:
     return "  ".join(parts)
 
 
+def clock(seconds: float) -> str:
+    """Such as 1:02:03 or 0:07."""
+    minutes, s = divmod(round(seconds), 60)
+    hours, m = divmod(minutes, 60)
+    return f"{hours}:{m:02d}:{s:02d}" if hours else f"{m}:{s:02d}"
+
+
+def shown(text: str) -> str:
+    """A text with question marks for the characters that the output's encoding lacks."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "replace").decode(encoding)
+
+
+def sample(text: Callable[[], str]) -> str:
+    """What a model writes, or why it writes nothing: that of a diverged run gives NaN."""
+    try:
+        return text()
+    except ValueError as error:
+        return f"no sample: {error}"
+
+
 class Lines:
     """One plain line per reported epoch."""
 
@@ -49,7 +71,7 @@ class Lines:
 
     def write(self, text: str) -> None:
         """Where lines go."""
-        print(text, flush=True)
+        print(shown(text), flush=True)
 
 
 class Bar(Lines):
@@ -95,4 +117,4 @@ class Bar(Lines):
 
     def write(self, text: str) -> None:
         """Above the bar."""
-        self.progress.console.print(text, highlight=False, markup=False, emoji=False)
+        self.progress.console.print(shown(text), highlight=False, markup=False, emoji=False)

@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import json
 import math
-import os
 import time
 from typing import Any, NamedTuple
 
@@ -17,14 +16,17 @@ from .. import models, optim
 from ..data import token_batches
 from ..kernels.threads import get_num_threads, num_threads
 from ..text import BPE
+from ..text.vocab import SPECIALS
 from ..train import ModelFileError, save
 from ..train.atomic import check_writable
 from .checks import check_apart, check_learnt, check_outputs
 from .corpus import Pairs, hold_out, read_pairs
 from .errors import UsageError
-from .train_translate_report import Averaging, Progress, RunFile
-from .translate import VOCABULARY_KEY
+from .report import sample
+from .runs import RunFile, asked_before, check_same
+from .train_translate_report import Averaging, Progress
 from .translate_options import TRAINING
+from .vocabularies import VOCABULARY_KEY
 
 OPTIONS_KEY = "fastnn.translate"
 BETAS = (0.9, 0.98)
@@ -48,18 +50,23 @@ def train(args: argparse.Namespace) -> bool:
     Whatever may be wrong with the options or the files is found out before the training.
     """
     check_outputs(args)
-    check_writable(f"{args.output}.run")
+    run_path = f"{args.output}.run"
+    check_writable(run_path)
     for name in ("src", "tgt", "valid_src", "valid_tgt"):
-        path = getattr(args, name)
-        check_apart({f"--{name.replace('_', '-')}": path, "--output": args.output})
+        path = {f"--{name.replace('_', '-')}": getattr(args, name)}
+        check_apart({**path, "--output": args.output, "FILE.run": run_path, "--plot": args.plot})
     if (args.valid_src is None) != (args.valid_tgt is None):
         raise UsageError("--valid-src and --valid-tgt go together")
     if args.d_model % args.n_heads:
         raise UsageError(f"--d-model {args.d_model} is no multiple of --n-heads {args.n_heads}")
-    if args.resume and not os.path.exists(f"{args.output}.run"):
-        raise UsageError(f"--resume: there is no {args.output}.run to go on from")
+    new_model(args, len(SPECIALS))  # with it sizes are refused, before a vocabulary takes its time
+    before = asked_before(run_path) if args.resume else None
     with num_threads(args.threads) if args.threads else contextlib.nullcontext():
-        return _train(args, prepare(args))
+        corpus = prepare(args)
+        asked = _asked(args, corpus)
+        if before is not None:
+            check_same(before, asked)
+        return _train(args, corpus, RunFile(run_path, asked))
 
 
 def prepare(args: argparse.Namespace) -> Corpus:
@@ -101,20 +108,29 @@ def _short(
     return pairs.take(rows), ([src[i] for i in rows], [tgt[i] for i in rows])
 
 
-def _train(args: argparse.Namespace, corpus: Corpus) -> bool:
-    vocab, batches = corpus.vocab, corpus.train
-    model = models.Seq2SeqTransformer(
-        len(vocab),
-        d_model=args.d_model,
-        n_heads=args.n_heads,
-        n_layers=args.n_layers,
-        d_ff=args.d_ff,
-        max_len=args.max_len,
-        dropout=args.dropout,
-        attention_dropout=0.0,
-        rng=args.seed,
-    )
+def new_model(args: argparse.Namespace, vocab_size: int) -> models.Seq2SeqTransformer:
+    """UsageError for sizes that no model can have."""
+    try:
+        model = models.Seq2SeqTransformer(
+            vocab_size,
+            d_model=args.d_model,
+            n_heads=args.n_heads,
+            n_layers=args.n_layers,
+            d_ff=args.d_ff,
+            max_len=args.max_len,
+            dropout=args.dropout,
+            attention_dropout=0.0,
+            rng=args.seed,
+        )
+    except ValueError as error:  # more than a thousand layers, a table of positions past all memory
+        raise UsageError(str(error)) from error
     model.seed(args.seed)
+    return model
+
+
+def _train(args: argparse.Namespace, corpus: Corpus, run_file: RunFile) -> bool:
+    vocab, batches = corpus.vocab, corpus.train
+    model = new_model(args, len(vocab))
     epochs = math.ceil(args.updates / len(batches))
     print(
         f"Transformer {args.n_layers} + {args.n_layers} x {args.d_model}, "
@@ -125,10 +141,9 @@ def _train(args: argparse.Namespace, corpus: Corpus) -> bool:
     schedule = optim.schedules.inverse_sqrt(args.lr, args.warmup)
     optimizer = optim.Adam(model.parameters(), lr=schedule, betas=BETAS)
     average = optim.ExponentialMovingAverage(model.parameters(), args.ema) if args.ema else None
-    path = f"{args.output}.run"
     start = time.perf_counter()
-    with Progress(epochs, corpus.train, _Sample(model, corpus, average)) as shown:
-        callbacks: list[Any] = [shown, RunFile(path, _asked(args, corpus))]
+    with Progress(epochs, corpus.train, _Sample(model, corpus, average)) as shown, run_file:
+        callbacks: list[Any] = [shown, run_file]
         try:
             history = model.fit(
                 batches,
@@ -138,7 +153,7 @@ def _train(args: argparse.Namespace, corpus: Corpus) -> bool:
                 validation_data=corpus.validation,
                 ema=average,
                 callbacks=callbacks + [Averaging(args.ema)] * (average is not None),
-                resume=path if args.resume else None,
+                resume=run_file.file if args.resume else None,
                 verbose=0,
             )
         except ModelFileError as error:
@@ -153,9 +168,12 @@ def _train(args: argparse.Namespace, corpus: Corpus) -> bool:
         }
         metadata = {VOCABULARY_KEY: vocab.to_json(), OPTIONS_KEY: json.dumps(options)}
         save(model, args.output, metadata=metadata)
-        print(f"model saved to {args.output}")
+        print(f"model saved to {args.output}{run_file.clause()}", flush=True)
         if args.plot:
-            draw(model, vocab, corpus.shown, args.plot)
+            try:
+                draw(model, vocab, corpus.shown, args.plot)
+            except ValueError as error:  # finite weights, but logits of NaN
+                raise UsageError(f"--plot: {error}") from error
             print(f"attention drawn in {args.plot}")
     return history.interrupted
 
@@ -185,7 +203,7 @@ class _Sample:
         """The model's translation."""
         how = contextlib.nullcontext() if self.average is None else self.average.applied()
         with how:
-            return models.translate(self.model, self.vocab, [self.src], beams=1)[0]
+            return sample(lambda: models.translate(self.model, self.vocab, [self.src], beams=1)[0])
 
 
 def example(pairs: Pairs) -> int:

@@ -1,4 +1,4 @@
-"""Callbacks of `fastnn train translate`: what it prints, its average, and the file of its run."""
+"""Callbacks of `fastnn train translate`: what it prints, and its average."""
 
 from __future__ import annotations
 
@@ -6,15 +6,10 @@ import math
 import time
 from typing import Any
 
-from ..train import ModelCheckpoint
-from .errors import UsageError
-from .report import Bar, report
+from .report import Bar, clock, report
 
 # Lines of a run: more epochs share them.
 MOST_LINES = 100
-
-# Batches between two files of the run; one takes some 50 ms, a batch of the default options 250 ms.
-SAVE_EVERY = 200
 
 
 class Progress:
@@ -40,6 +35,8 @@ class Progress:
         if isinstance(self.shown, Bar):
             left = (self.epochs - run.epoch) * self.n_batches - run.step
             self.shown.progress.update(self.shown.task, total=left)
+        if run.optimizer.steps:
+            self.shown.write(f"going on after {run.optimizer.steps:,} steps")
         self.shown.write(self.sample.first())
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
@@ -80,36 +77,3 @@ class Averaging:
         """For the next step."""
         n = self.run.optimizer.steps
         self.run.ema.decay = min(self.decay, (1 + n) / (10 + n))
-
-
-class RunFile(ModelCheckpoint):
-    """The run in a file, now and then and at the end; it goes on with the same options only."""
-
-    def __init__(self, path: str, asked: dict[str, Any]) -> None:
-        super().__init__(path.replace("{", "{{").replace("}", "}}"), save_freq=SAVE_EVERY)
-        self.asked = asked
-
-    def on_train_end(self) -> None:
-        """Write, unless Ctrl-C may have come in the middle of a step."""
-        if not self.run.history.interrupted:
-            self._write(self.run.epoch, {})
-
-    def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
-        return {**super().state(), "asked": self.asked}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """From a checkpoint; UsageError for one with other options."""
-        super().load_state(state)
-        for name, now in self.asked.items():
-            if (before := state["asked"].get(name)) != now:
-                raise UsageError(
-                    f"--resume: in the run so far {name} was {before}, now it is {now}"
-                )
-
-
-def clock(seconds: float) -> str:
-    """ "1:02:03", "2:03"."""
-    minutes, s = divmod(round(seconds), 60)
-    hours, m = divmod(minutes, 60)
-    return f"{hours}:{m:02d}:{s:02d}" if hours else f"{m}:{s:02d}"

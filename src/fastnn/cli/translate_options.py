@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from .arguments import count, rate, seed, share, units
+from .arguments import count, not_negative, rate, seed, share, units
 
 # name: (type, default, help). The defaults are Transformer-Tiny's for Multi30k (Wu et al., "Good for
 # misconceived reasons", ACL 2021), as bench/tasks/multi30k.py trains it: 29,000 pairs of sentences.
@@ -75,7 +75,7 @@ def add_translate(commands: Any) -> None:
     )
     command.add_argument(
         "--length-penalty",
-        type=_exponent,
+        type=not_negative,
         default=1.0,
         metavar="F",
         help="the best has the highest log P / length^F (default: %(default)s)",
@@ -86,7 +86,3 @@ def add_translate(commands: Any) -> None:
 
 def _add_threads(command: argparse.ArgumentParser) -> None:
     command.add_argument("--threads", type=count, metavar="N", help="default: see `fastnn info`")
-
-
-def _exponent(text: str) -> float:
-    return 0.0 if text.strip() in ("0", "0.0") else rate(text)

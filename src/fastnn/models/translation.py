@@ -48,7 +48,8 @@ def translate(
     Raises
     ------
     ValueError
-        A sentence, <eos> included, has more tokens than the model's max_len, or rows is below 1.
+        A sentence, <eos> included, has more tokens than the model's max_len, rows is below 1, or
+        the vocabulary has no specials.
     TypeError
         The sentences are one str.
     """
@@ -56,7 +57,8 @@ def translate(
         raise TypeError("translate takes several sentences, got one str")
     if rows < 1:
         raise ValueError(f"rows must be at least 1, got {rows}")
-    assert vocab.bos_id is not None and vocab.eos_id is not None and vocab.pad_id is not None
+    if vocab.bos_id is None or vocab.eos_id is None or vocab.pad_id is None:
+        raise ValueError(f"translate needs a vocabulary with <bos>, <eos> and <pad>, got {vocab!r}")
     sources = [np.append(ids, vocab.eos_id) for ids in vocab.encode_batch(sentences)]
     for i, source in enumerate(sources):
         if len(source) > model.max_len:

@@ -1,0 +1,102 @@
+"""The run of a training command in a file: written on the way, kept at Ctrl-C, gone on with."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from ..train import ModelCheckpoint, ModelFileError, load, load_checkpoint
+from ..train.history import Logs
+from .errors import UsageError
+
+# Batches between two files of the run; one takes some 50 ms, a batch of the default options of
+# `train translate` 250 ms.
+SAVE_EVERY = 200
+
+
+class RunFile(ModelCheckpoint):
+    """A callback, and a context to train in: the run in a file now and then, at Ctrl-C and at the end.
+
+    The first Ctrl-C waits for the end of a step, where a run can be written; the second does not.
+
+    Parameters
+    ----------
+    path : str
+    asked : mapping of str to str, int, float, bool or None
+        What has to be the same where the run goes on, see `check_same`.
+
+    Attributes
+    ----------
+    file : str
+        The path.
+    """
+
+    def __init__(self, path: str, asked: Mapping[str, Any]) -> None:
+        literal = path.replace("{", "{{").replace("}", "}}")  # ModelCheckpoint fills in fields
+        super().__init__(literal, save_freq=SAVE_EVERY)
+        self.file, self.asked = path, dict(asked)
+        self.written = self.stopping = self.waits = False
+
+    def __enter__(self) -> RunFile:
+        # only Python's own handler is replaced, and only the main thread may do so
+        if threading.current_thread() is threading.main_thread():
+            self.waits = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if self.waits:
+            signal.signal(signal.SIGINT, self._wait)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.waits:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _wait(self, *_: object) -> None:
+        self.stopping = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def on_train_batch_end(self, batch: int, logs: Logs) -> None:
+        """Write every so many batches, and where Ctrl-C was pressed: it ends the run here."""
+        super().on_train_batch_end(batch, logs)
+        if self.stopping and self.run.pending == 0:
+            self._write(self.run.epoch, logs)
+            raise KeyboardInterrupt
+
+    def on_train_end(self) -> None:
+        """Write, unless Ctrl-C may have come in the middle of a step."""
+        if not self.run.history.interrupted:
+            self._write(self.run.epoch, {})
+
+    def _write(self, epoch: int, logs: Logs) -> None:
+        super()._write(epoch, logs)
+        self.written = True
+
+    def clause(self) -> str:
+        """To go behind "model saved to m": nothing where the file, if any, has another run."""
+        return f", the run to go on from in {self.file}" if self.written else ""
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {**super().state(), "asked": self.asked}
+
+
+def asked_before(path: str) -> dict[str, Any]:
+    """What the run in a file was asked for; UsageError if there is no file, or something else in it."""
+    if not os.path.exists(path):
+        raise UsageError(f"--resume: there is no {path} to go on from")
+    try:
+        found = load_checkpoint(path, load(path))
+        asked: dict[str, Any] = found.extra["callbacks"]["RunFile.0"]["asked"]
+    except ModelFileError as error:
+        raise UsageError(f"--resume: {error}") from error
+    except (KeyError, TypeError) as error:
+        raise UsageError(f"--resume: {path} has no run of this command") from error
+    return asked
+
+
+def check_same(before: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    """Raise UsageError where a run that goes on is asked for something else than before."""
+    for name, now in asked.items():
+        if (then := before.get(name)) != now:
+            raise UsageError(f"--resume: in the run so far {name} was {then}, now it is {now}")
