@@ -72,7 +72,7 @@ cdef void choose_blocks(const Product *g, Blocks *s, const real *t) noexcept nog
     row = s.kc * size
     row_in_place = max(row, footprint(g.rsa * size))
     if g.csa == 1:
-        s.pack_a = row_in_place > 2 * row and g.n >= MANY_PANELS * nr
+        s.pack_a = row_in_place > 2 * row and g.m > tile_rows(t) and g.n >= MANY_PANELS * nr
     else:
         s.pack_a = strided(g.rsa, g.csa, size) and g.n > FEW_PANELS * nr
     s.mr = mr = tall_rows(t) if g.n <= lanes and not s.pack_a else tile_rows(t)
