@@ -154,6 +154,7 @@ def _train(args: argparse.Namespace, corpus: Corpus, run_file: RunFile) -> bool:
                 ema=average,
                 callbacks=callbacks + [Averaging(args.ema)] * (average is not None),
                 resume=run_file.file if args.resume else None,
+                seed=args.seed,
                 verbose=0,
             )
         except ModelFileError as error:
