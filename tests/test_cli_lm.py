@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import sys
 import warnings
 from pathlib import Path
@@ -95,6 +96,28 @@ def test_a_run_resumed_ends_with_the_same_bits(directory, capsys, monkeypatch):
     assert (Path("a").read_bytes(), Path("a.run").read_bytes()) == whole
     code, out, _ = run(capsys, *argv, "--resume")  # nothing is left to do
     assert code == 0 and "iteration 5/5" not in out and Path("a").read_bytes() == whole[0]
+
+
+def test_a_goal_that_lies_behind_loses_nothing(capsys, monkeypatch):
+    fixed = ["--lr_decay_iters", 10, "--warmup_iters", 0, "--eval_interval", 4, "--dropout", 0.1]
+    argv = ["train", "lm", *TINY, *fixed, "--max_iters"]
+    assert run(capsys, *argv, 10)[0] == 0
+    whole = Path("a").read_bytes()
+    after_batch = lm_report.Progress.on_train_batch_end
+
+    def press(self, batch, logs):
+        after_batch(self, batch, logs)
+        if self.optimizer.steps == 6:  # two batches into the second epoch
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lm_report.Progress, "on_train_batch_end", press)
+        assert run(capsys, *argv, 10)[0] == 130
+    for goal in (5, 6):
+        code, out, _ = run(capsys, *argv, goal, "--resume")
+        assert code == 0 and f"trained for 6 of {goal} iterations" in out
+    assert run(capsys, *argv, 10, "--resume")[0] == 0
+    assert Path("a").read_bytes() == whole
 
 
 def test_a_run_goes_on_with_its_recipe_and_may_get_longer(capsys):

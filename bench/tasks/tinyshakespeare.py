@@ -177,8 +177,8 @@ def main() -> None:
         if found is None:
             continue
         ours = found["seconds"] if name == "fastnn" else ours
-        ratio = "" if ours is None or python == sys.executable else found["seconds"] / ours
-        ratio = ratio and f"  fastnn {ratio:.2f}x"
+        is_peer = worker is not train_fastnn and ours is not None
+        ratio = f"  fastnn {found['seconds'] / ours:.2f}x" if is_peer else ""
         print(
             f"{name:9}  {found['seconds']:6.1f} s  validation loss {found['whole']:.4f} over all, "
             f"{found['estimate']:.4f} of {EVAL_ITERS} batches{ratio}",

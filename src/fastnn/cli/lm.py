@@ -132,8 +132,8 @@ class Iterations:
     def on_train_begin(self, run: Any) -> None:
         """Count the epochs that are left."""
         self.run = run
-        left = self.most - run.optimizer.steps + run.step
-        run.epochs = run.epoch + math.ceil(left / self.interval)
+        begun, done = run.optimizer.steps - run.step, run.optimizer.steps >= self.most
+        run.epochs = run.epoch + (0 if done else math.ceil((self.most - begun) / self.interval))
 
     def on_epoch_begin(self, epoch: int) -> None:
         """The last epoch may be shorter."""

@@ -92,6 +92,8 @@ def asked_before(path: str) -> dict[str, Any]:
         raise UsageError(f"--resume: {error}") from error
     except (KeyError, TypeError) as error:
         raise UsageError(f"--resume: {path} has no run of this command") from error
+    if not isinstance(asked, dict):
+        raise UsageError(f"--resume: {path} has no run of this command")
     return asked
 
 

@@ -153,6 +153,7 @@ class Run:
         )
         self.epoch, self.step, self.history = found.epoch, found.step, found.history
         self.history.interrupted = False
+        self.order_state = self.rng.bit_generator.state  # of the beginning of the epoch, as saved
         try:
             self.means.load_state(found.extra.get("means", Means().state()))
             self.source.load_state(found.extra.get("source", {}))
