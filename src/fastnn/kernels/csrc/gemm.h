@@ -146,6 +146,18 @@ INLINE void tile_row(const int nv, int64_t n, int64_t k, real alpha, const real 
     finish(1, nv, acc, 1, n, alpha, beta, c, 0, bias, relu);
 }
 
+/* In a function of its own: beside it the compiler lays out the loops of higher tiles worse (512 cubed with transposed A 416, without it 440 GFLOP/s). */
+static __attribute__((noinline)) void tile_of_one_row(int nv, int64_t n, int64_t k, real alpha, const real *restrict a, int64_t csa, const real *restrict b,
+                                                      int64_t ldb, real beta, real *c, const real *bias, int relu) {
+    switch (nv) {
+    case 1: tile_row(1, n, k, alpha, a, csa, b, ldb, beta, c, bias, relu); break;
+    case 2: tile_row(2, n, k, alpha, a, csa, b, ldb, beta, c, bias, relu); break;
+#if NV > 2
+    case 3: tile_row(3, n, k, alpha, a, csa, b, ldb, beta, c, bias, relu); break;
+#endif
+    }
+}
+
 INLINE void tile(const int nv, int64_t m, int64_t n, int64_t k, real alpha, int packed, const real *a, int64_t rsa, int64_t csa, const real *b, int64_t ldb,
                  real beta, real *c, int64_t ldc, const real *bias, int relu) {
     if (packed) {
@@ -160,7 +172,7 @@ INLINE void tile(const int nv, int64_t m, int64_t n, int64_t k, real alpha, int 
         }                                                                                                                                            \
         __attribute__((fallthrough));
     switch (m) {
-    case 1: tile_row(nv, n, k, alpha, a, csa, b, ldb, beta, c, bias, relu); break;
+    case 1: tile_of_one_row(nv, n, k, alpha, a, csa, b, ldb, beta, c, bias, relu); break;
         ROWS(2) ROWS(3) ROWS(4) ROWS(5) ROWS(6) ROWS(7) ROWS(8)
     default: if (nv == 1) tile_tall(m, n, k, alpha, a, rsa, csa, b, ldb, beta, c, ldc, bias, relu);
     }
