@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -222,6 +222,7 @@ arrays = hnp.arrays(np.float64, st.integers(0, 40), elements=elements)
 
 
 @given(arrays, st.floats(-1e100, 1e100))
+@example(np.array([5e-324, 5e-324]), 1.5376250927266766e16)
 @settings(max_examples=100, deadline=None)
 def test_homogeneous_and_definite(x, factor):
     norm = frobenius_norm(x)
@@ -231,6 +232,7 @@ def test_homogeneous_and_definite(x, factor):
     x = np.clip(x, -1e150, 1e150)
     scaled = factor * x
     lost = np.finfo(float).tiny * math.sqrt(len(x))  # by the products, where they underflow
+    lost += abs(factor) * np.finfo(float).smallest_subnormal  # by the norm of x, where it is subnormal
     assert frobenius_norm(scaled) == pytest.approx(
         abs(factor) * frobenius_norm(x), rel=1e-15, abs=lost
     )
