@@ -232,7 +232,9 @@ def test_homogeneous_and_definite(x, factor):
     x = np.clip(x, -1e150, 1e150)
     scaled = factor * x
     lost = np.finfo(float).tiny * math.sqrt(len(x))  # by the products, where they underflow
-    lost += abs(factor) * np.finfo(float).smallest_subnormal  # by the norm of x, where it is subnormal
+    lost += (
+        abs(factor) * np.finfo(float).smallest_subnormal
+    )  # by the norm of x, where it is subnormal
     assert frobenius_norm(scaled) == pytest.approx(
         abs(factor) * frobenius_norm(x), rel=1e-15, abs=lost
     )
