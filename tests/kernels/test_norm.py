@@ -231,10 +231,9 @@ def test_homogeneous_and_definite(x, factor):
     assert frobenius_norm(-x) == norm
     x = np.clip(x, -1e150, 1e150)
     scaled = factor * x
-    lost = np.finfo(float).tiny * math.sqrt(len(x))  # by the products, where they underflow
-    lost += (
-        abs(factor) * np.finfo(float).smallest_subnormal
-    )  # by the norm of x, where it is subnormal
+    # by the products where they underflow, and by the norm of x where it is subnormal
+    lost = np.finfo(float).tiny * math.sqrt(len(x))
+    lost += abs(factor) * np.finfo(float).smallest_subnormal
     assert frobenius_norm(scaled) == pytest.approx(
         abs(factor) * frobenius_norm(x), rel=1e-15, abs=lost
     )
