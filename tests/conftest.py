@@ -2,10 +2,15 @@
 
 import signal
 
+import hypothesis
 import numpy as np
 import pytest
 
 import fastnn
+
+# equal sources are tested with equal examples
+hypothesis.settings.register_profile("fixed", derandomize=True)
+hypothesis.settings.load_profile("fixed")
 
 
 @pytest.fixture(params=[np.float32, np.float64], ids=["f32", "f64"])
