@@ -36,12 +36,17 @@ def seed(text: str) -> int:
     return integer(text, 0, 2**64 - 1)
 
 
+def _number(text: str) -> float:
+    """NaN, which no range has, for what is no number."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
 def rate(text: str) -> float:
     """Above 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = _number(text)
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"must be a number above 0, got {text!r}")
     return value
@@ -49,10 +54,7 @@ def rate(text: str) -> float:
 
 def not_negative(text: str) -> float:
     """At least 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = _number(text)
     if not 0 <= value < math.inf:
         raise argparse.ArgumentTypeError(f"must be a number of at least 0, got {text!r}")
     return value
@@ -60,10 +62,7 @@ def not_negative(text: str) -> float:
 
 def share(text: str) -> float:
     """From 0 to below 1."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = _number(text)
     if not 0 <= value < 1:
         raise argparse.ArgumentTypeError(f"must be a number from 0 to below 1, got {text!r}")
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -36,21 +37,21 @@ class TokenModel(Module):
     max_len: int
     head: Linear | None
 
+    @abstractmethod
     def _tied(self) -> Embedding:
         """The embedding whose table the last product takes where there is no head."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _hidden(self, x: Any) -> tuple[Array, Any]:
         """What the last product takes, (B, T, d_model), in a training pass, and its context."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _hidden_backward(self, dh: Array, ctx: Any, release: bool = False) -> None:
         """From the gradient of `_hidden` those of all before it; `release`: the context is used up."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _infer(self, x: Any) -> Array:
         """`_hidden` in inference, keeping nothing."""
-        raise NotImplementedError
 
     def backward(self, dy: Array, ctx: Any, need_dx: bool = True) -> None:
         """Adds the gradients of the parameters; ids have none."""
