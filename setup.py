@@ -1,6 +1,6 @@
 """Build the extensions. All metadata is in pyproject.toml.
 
-The C leaves (src/fastnn/kernels/csrc/leaves.c) are compiled once for each instruction set and real
+The C leaves (src/fastnn/kernels/simd/leaves.c) are compiled once for each instruction set and real
 type, in parallel, into objects that the `dispatch` extension links; every other extension is one
 Cython file compiled for the baseline. Environment:
 
@@ -23,10 +23,12 @@ from setuptools.command.build_ext import build_ext
 from setuptools.modified import newer_group
 
 KERNELS = "src/fastnn/kernels"
-CSRC = f"{KERNELS}/csrc"
-MODULES = sorted(path.stem for path in Path(KERNELS).glob("*.pyx"))
-LEAVES = f"{CSRC}/leaves.c"
-HEADERS = sorted(map(str, Path(CSRC).glob("*.h")))
+SOURCES = sorted(Path(KERNELS).rglob("*.pyx"))
+LEAVES = f"{KERNELS}/simd/leaves.c"
+HEADERS = sorted(map(str, Path(KERNELS).rglob("*.h")))
+INCLUDE = sorted({str(Path(header).parent) for header in HEADERS})
+# Headers that Cython files include; all others are compiled into the leaves alone.
+INCLUDED = ("leaves.h", "dispatch.h", "team.h", "pool.h", "atomic.h")
 
 DEBUG = os.environ.get("FASTNN_DEBUG") == "1"
 # Nothing of fast-math: linking with it flushes subnormals in the whole process. Contraction to FMA
@@ -63,33 +65,33 @@ def jobs():
     return max(1, int(os.environ.get("FASTNN_BUILD_JOBS") or cpus))
 
 
-# The loops over registers are in the leaves; what Cython makes around them is mostly checks of arguments. For size the wheel, which is to stay under 2 MB,
-# loses 0.3 MB; what runs for every tile, row or call of a small product is compiled for speed.
+# Modules that check arguments and loop over no tiles are compiled for size: the wheel is 0.3 MB
+# smaller. What runs for every tile, row or call of a small product is compiled for speed.
 FACE_SIZE, BODY_SIZE = "-Os", "-O2"
 FACES = {
     "_shared",
-    "additive",
-    "attention_arrays",
-    "cross_entropy",
-    "dispatch",
-    "dropout",
-    "embedding",
-    "linear",
-    "loss",
-    "normalization",
-    "packed",
-    "plan",
-    "prelu",
-    "rotary",
-    "transformer_plan",
-    "transformer_weights",
-    "update",
     "_capi",
+    "attention.additive",
+    "attention.arguments",
+    "attention.rotary",
+    "embedding.arrays",
+    "gemm.linear",
+    "gemm.packed",
+    "ground.dispatch",
+    "loss.cross_entropy",
+    "loss.elementwise",
+    "program.plan",
+    "program.transformer_plan",
+    "program.transformer_weights",
+    "rowwise.dropout",
+    "rowwise.norms_arrays",
+    "rowwise.prelu",
+    "update.arrays",
 }
 
 
 def is_face(ext):
-    return ext.name.rpartition(".")[2] in FACES
+    return ext.name.removeprefix("fastnn.kernels.") in FACES
 
 
 class BuildExt(build_ext):
@@ -143,6 +145,7 @@ class BuildExt(build_ext):
                 [LEAVES],
                 output_dir=str(folder),
                 macros=macros,
+                include_dirs=INCLUDE,
                 extra_postargs=flags,
             )
 
@@ -179,19 +182,23 @@ class BuildExt(build_ext):
         return True
 
 
-# What Cython puts into every module (function objects, import of C functions, ...) stands once, in a module of its own: a tenth of the wheel.
+# What Cython puts into every module (function objects, import of C functions, ...) stands once, in
+# a module of its own: a tenth of the wheel.
 SHARED = "fastnn.kernels._shared"
 extensions = [Extension(SHARED, [f"{KERNELS}/_shared.c"])]
 extensions += [
     Extension(
-        f"fastnn.kernels.{name}",
-        [f"{KERNELS}/{name}.pyx"],
-        include_dirs=[CSRC, numpy.get_include()],
+        ".".join(path.with_suffix("").parts[1:]),
+        [str(path)],
+        include_dirs=[*INCLUDE, numpy.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_25_API_VERSION")],
-        depends=[LEAVES, *HEADERS],
+        depends=[header for header in HEADERS if Path(header).name in INCLUDED],
     )
-    for name in MODULES
+    for path in SOURCES
 ]
+# The table of leaves is linked into dispatch.
+[dispatch] = [ext for ext in extensions if ext.name.endswith(".dispatch")]
+dispatch.depends += [LEAVES, *HEADERS]
 
 setup(
     ext_modules=cythonize(

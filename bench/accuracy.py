@@ -69,11 +69,12 @@ def compile_functions(isa: str, dtype: str) -> ctypes.CDLL:
     command = compiler()
     if command is None:
         raise RuntimeError("accuracy is measured by compiled loops, and there is no C compiler")
-    headers = Path(fastnn.kernels.__file__).with_name("csrc")
+    kernels = Path(fastnn.kernels.__file__).parent
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / "accuracy.so"
         macros = [f"-DFASTNN_ISA={isa}", f"-DFASTNN_REAL={dtype[-2:]}"]
-        paths = [f"-I{headers}", str(SOURCE), "-o", str(library), "-lm"]
+        headers = [f"-I{kernels / folder}" for folder in ("simd", "rowwise")]
+        paths = [*headers, str(SOURCE), "-o", str(library), "-lm"]
         flags = [*FLAGS, *ISA_FLAGS[isa], "-Wno-psabi", "-fPIC", "-shared"]
         done = subprocess.run([*command, *flags, *macros, *paths], capture_output=True, text=True)
         if done.returncode != 0:

@@ -1,4 +1,4 @@
-"""Derive the constants of src/fastnn/kernels/csrc/vecmath.h. Needs mpmath; prints the C that stands there.
+"""Derive the constants of src/fastnn/kernels/simd/vecmath.h. Needs mpmath; prints the C that stands there.
 
 exp    exp(x) = 2^n exp(r) with n = round(x / ln 2) and r = x - n ln 2, |r| <= ln 2 / 2, and exp(r) = 1 + r + r^2 q(r).
        ln 2 is split in two so that n * LN2_HI is exact for every n that occurs.

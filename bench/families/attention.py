@@ -143,7 +143,7 @@ CASES = [
 
 def _ours(inputs: Arrays, causal: bool) -> Any:
     from fastnn import kernels
-    from fastnn.kernels import memory
+    from fastnn.kernels.ground import memory
 
     q, k, v = (inputs[name] for name in "qkv")
     out = memory.empty(q.shape, q.dtype)

@@ -41,7 +41,7 @@ CASES = [
 
 def _fastnn_dropout(inputs: Arrays) -> Any:
     from fastnn import kernels
-    from fastnn.kernels.memory import empty
+    from fastnn.kernels.ground.memory import empty
 
     x, steps = inputs["x"], count()
     y = empty(x.shape, x.dtype)

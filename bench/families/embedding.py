@@ -69,7 +69,7 @@ CASES = [
 
 def _fastnn_embedding(inputs: Arrays) -> Any:
     from fastnn import kernels
-    from fastnn.kernels.memory import empty
+    from fastnn.kernels.ground.memory import empty
 
     ids, weight = inputs["ids"], inputs["weight"]
     y = empty((len(ids), weight.shape[1]), weight.dtype)

@@ -93,7 +93,7 @@ CASES = [
 
 def _fastnn_layer_norm(inputs: Arrays) -> Any:
     from fastnn import kernels
-    from fastnn.kernels.memory import empty
+    from fastnn.kernels.ground.memory import empty
 
     x, weight, bias = inputs["x"], inputs["weight"], inputs["bias"]
     y = empty(x.shape, x.dtype)
@@ -102,7 +102,7 @@ def _fastnn_layer_norm(inputs: Arrays) -> Any:
 
 def _fastnn_passes(inputs: Arrays, forward: Any, backward: Any, saved: str) -> Any:
     """Forward into h (where there is a sum) and stats, and backward into dweight and dbias."""
-    from fastnn.kernels.memory import empty
+    from fastnn.kernels.ground.memory import empty
 
     x, weight = inputs["x"], inputs["weight"]
     given = [inputs[name] for name in ("x", "residual", "weight", "bias") if name in inputs]

@@ -53,7 +53,7 @@ CASES = [(kernel, SHAPES, ("float32",)) for kernel in ("cross_entropy", *OPERATI
 def _fastnn(name: str) -> Callable[[Arrays], Any]:
     def prepare(inputs: Arrays) -> Any:
         from fastnn import kernels
-        from fastnn.kernels import memory
+        from fastnn.kernels.ground import memory
 
         pred, target = inputs["pred"], inputs["target"]
         options: dict[str, Any] = {"delta": HUBER_DELTA} if name == "huber" else {}

@@ -37,7 +37,7 @@ CASES = [
 
 def _fastnn(inputs: Arrays) -> Any:
     from fastnn import kernels
-    from fastnn.kernels import memory
+    from fastnn.kernels.ground import memory
 
     x = inputs["x"]
     y = memory.empty(x.shape, x.dtype)
@@ -46,7 +46,7 @@ def _fastnn(inputs: Arrays) -> Any:
 
 def _fastnn_backward(inputs: Arrays) -> Any:
     from fastnn import kernels
-    from fastnn.kernels import memory
+    from fastnn.kernels.ground import memory
 
     dy, y = inputs["dy"], inputs["y"]
     dx = memory.empty(dy.shape, dy.dtype)

@@ -8,7 +8,7 @@ import numpy as np
 
 import fastnn
 from fastnn import kernels, nn, optim
-from fastnn.kernels import memory
+from fastnn.kernels.ground import memory
 
 from ..operations import ADAM, ADAMW_DECAY, SGD, Arrays, network_layers
 from . import Call

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastnn.kernels import caches
+from fastnn.kernels.ground import caches
 
 
 def describe(root, *indices):

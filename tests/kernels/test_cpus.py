@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastnn.kernels import cpus
+from fastnn.kernels.ground import cpus
 
 
 def write(path, text):

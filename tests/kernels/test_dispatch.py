@@ -50,7 +50,7 @@ def test_unknown_instruction_set():
 
 
 def test_refusal_of_more_than_the_cpu_has(monkeypatch):
-    from fastnn.kernels import dispatch
+    from fastnn.kernels.ground import dispatch
 
     monkeypatch.setattr(dispatch, "isa_found", ("baseline",))
     monkeypatch.setattr(dispatch, "isa_compiled", ("baseline", "avx512"))

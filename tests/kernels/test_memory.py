@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn.kernels import memory
+from fastnn.kernels.ground import memory
 
 
 @pytest.fixture(autouse=True)

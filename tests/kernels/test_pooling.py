@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastnn.kernels import attention_pooling, attention_pooling_backward
-from fastnn.kernels.pooling import KERNELS
+from fastnn.kernels.attention.pooling import KERNELS
 
 KERNEL = {
     "gaussian": lambda u: np.exp(-(u**2) / 2),

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import nn, optim
 from ..data import load_digits
-from ..kernels.threads import get_num_threads, num_threads
+from ..kernels.ground.threads import get_num_threads, num_threads
 from ..train import evaluate, fit, save
 from .checks import check_learnt, check_outputs
 from .report import report

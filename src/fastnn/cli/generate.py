@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from ..kernels.threads import num_threads
+from ..kernels.ground.threads import num_threads
 from ..models import TransformerLM, stream
 from ..text import Vocab
 from ..text.vocab import SPECIALS, Ids

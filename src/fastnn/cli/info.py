@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.dispatch import build_info
-from ..kernels.threads import thread_info
+from ..kernels.ground.dispatch import build_info
+from ..kernels.ground.threads import thread_info
 
 
 def collect() -> dict[str, Any]:

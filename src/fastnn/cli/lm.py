@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..data import crops, load_text, windows
-from ..kernels.threads import get_num_threads, num_threads
+from ..kernels.ground.threads import get_num_threads, num_threads
 from ..models import TransformerLM, stream
 from ..optim import AdamW
 from ..optim.schedules import warmup_cosine

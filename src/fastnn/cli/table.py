@@ -17,7 +17,7 @@ from ..data.columns import Numbers
 from ..data.csv_file import Table, TableError, read_csv
 from ..data.schema import Schema, learn_columns
 from ..data.target import Quantity, Target, class_labels, held_out, quantities, task_of
-from ..kernels.threads import get_num_threads, num_threads
+from ..kernels.ground.threads import get_num_threads, num_threads
 from ..train import History, fit, save
 from .checks import check_learnt, check_outputs
 from .errors import UsageError

@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import models, optim
 from ..data import token_batches
-from ..kernels.threads import get_num_threads, num_threads
+from ..kernels.ground.threads import get_num_threads, num_threads
 from ..text import BPE
 from ..text.vocab import SPECIALS
 from ..train import ModelFileError, save

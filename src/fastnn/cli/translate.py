@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from ..kernels.threads import num_threads
+from ..kernels.ground.threads import num_threads
 from ..models import Seq2SeqTransformer
 from ..models import translate as translate_all
 from ..text import Vocab

@@ -1,2 +1,2 @@
 /* leaves.h: for Cython extensions that cimport fastnn; C and C++ want fastnn.h. */
-#include "../kernels/csrc/leaves.h"
+#include "../kernels/simd/leaves.h"

@@ -1,2 +1,2 @@
 /* team.h: for Cython extensions that cimport fastnn; C and C++ want fastnn.h. */
-#include "../kernels/csrc/team.h"
+#include "../kernels/ground/team.h"

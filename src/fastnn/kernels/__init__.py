@@ -1,6 +1,22 @@
 """The core: functions on arrays, each with a pointer face in its ``.pxd`` for other extensions."""
 
-from .activation_arrays import (
+from .attention.additive import additive_scores, additive_scores_backward
+from .attention.arrays import attention, attention_backward
+from .attention.pooling import attention_pooling, attention_pooling_backward
+from .attention.rotary import rotary
+from .embedding.arrays import embedding, embedding_backward
+from .gemm.arrays import gemm, matmul
+from .gemm.linear import linear_backward
+from .gemm.packed import PackedMatrix, pack
+from .ground.dispatch import build_info
+from .ground.threads import get_num_threads, num_threads, set_num_threads, thread_info
+from .loss.cross_entropy import cross_entropy
+from .loss.elementwise import bce_with_logits, huber, l1, mse
+from .norm.frobenius import frobenius_norm, squared_norm
+from .program.plan import Plan
+from .program.stack import DenseStack
+from .program.transformer_plan import PlanState, TransformerPlan
+from .rowwise.activation_arrays import (
     gelu,
     gelu_backward,
     relu,
@@ -14,17 +30,8 @@ from .activation_arrays import (
     tanh,
     tanh_backward,
 )
-from .additive import additive_scores, additive_scores_backward
-from .attention import attention, attention_backward
-from .cross_entropy import cross_entropy
-from .dispatch import build_info
-from .dropout import dropout, dropout_backward, philox
-from .embedding import embedding, embedding_backward
-from .linear import linear_backward
-from .loss import bce_with_logits, huber, l1, mse
-from .matmul import gemm, matmul
-from .norm import frobenius_norm, squared_norm
-from .normalization import (
+from .rowwise.dropout import dropout, dropout_backward, philox
+from .rowwise.norms_arrays import (
     add_norm,
     add_norm_backward,
     layer_norm,
@@ -32,16 +39,9 @@ from .normalization import (
     rms_norm,
     rms_norm_backward,
 )
-from .packed import PackedMatrix, pack
-from .plan import Plan
-from .pooling import attention_pooling, attention_pooling_backward
-from .prelu import leaky_relu, leaky_relu_backward, prelu, prelu_backward
-from .rotary import rotary
-from .softmax_arrays import log_softmax, log_softmax_backward, softmax, softmax_backward
-from .stack import DenseStack
-from .threads import get_num_threads, num_threads, set_num_threads, thread_info
-from .transformer_plan import PlanState, TransformerPlan
-from .update import (
+from .rowwise.prelu import leaky_relu, leaky_relu_backward, prelu, prelu_backward
+from .rowwise.softmax_arrays import log_softmax, log_softmax_backward, softmax, softmax_backward
+from .update.arrays import (
     adagrad_update,
     adam_update,
     adamw_update,

@@ -3,7 +3,7 @@ from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer, PyCapsul
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc
 
-from .arrays cimport BAD_ARGUMENT, NO_MEMORY, OK, WRONG_TYPE
+from .ground.arrays cimport BAD_ARGUMENT, NO_MEMORY, OK, WRONG_TYPE
 
 cdef struct Head:
     # As fastnn_api of fastnn.h begins; its slots follow.

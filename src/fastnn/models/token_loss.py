@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import kernels
-from ..kernels.memory import empty
+from ..kernels.ground.memory import empty
 
 Array = NDArray[Any]
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
-from ..kernels.memory import empty
+from ..kernels.ground.memory import empty
 from .dropout import check_probability, new_stream
 from .init import Initializer
 from .kv_cache import KVCache

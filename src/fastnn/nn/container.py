@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..kernels.memory import empty
+from ..kernels.ground.memory import empty
 from .init import Initializer
 from .linear import Linear, Seed, check_activation, check_count
 from .module import Module

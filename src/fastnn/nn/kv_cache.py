@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..kernels import memory
+from ..kernels.ground import memory
 
 
 class KVCache:

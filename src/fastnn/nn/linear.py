@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
-from ..kernels.memory import empty
+from ..kernels.ground.memory import empty
 from .activation import FUNCTIONS, Activation
 from .init import Initializer, initial
 from .module import Module, check_gradient

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
-from ..kernels.memory import empty
+from ..kernels.ground.memory import empty
 from .attention import MultiHeadAttention, attention_shapes
 from .dropout import check_probability, new_stream
 from .feed_forward import FeedForward, feed_forward_shapes

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels import memory
+from ..kernels.ground import memory
 from ..nn.parameters import Parameters
 
 # The numbers of a state, with their limits beside "finite and at least 0".

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import kernels
-from ..kernels.memory import empty
+from ..kernels.ground.memory import empty
 from ..nn.parameters import DTYPES
 
 # Elements from which `kernels.embedding`, which divides the rows among threads, is quicker than

@@ -1,0 +1,16 @@
+"""The arguments of attention as arrays -> the record of attention_parts.pxd; the one place that words their errors."""
+cimport numpy as cnp
+from libc.stdint cimport int64_t
+
+from .parts cimport Attention
+
+cdef class Arguments:
+    # The record, and the arrays that its pointers point into.
+    cdef Attention a
+    cdef int typenum
+    cdef cnp.ndarray q, k, v, lengths, mask
+
+cdef Arguments read_arguments(str op, object q, object k, object v, bint causal, object lengths, object mask, object scale, object dropout_p,
+                              object seed, object step)
+cdef cnp.ndarray contiguous_last(cnp.ndarray x)
+cdef void strides_of(cnp.ndarray x, int64_t *strides) noexcept

@@ -1,0 +1,148 @@
+"""The arguments of attention as arrays -> the record of attention_parts.pxd; the one place that words their errors."""
+cimport numpy as cnp
+from libc.math cimport isfinite, sqrt
+from libc.stdint cimport int64_t
+
+import numpy as np
+
+from ..ground.arrays cimport real_like, real_type, stride
+from ..ground.dispatch cimport FASTNN_MASK_ADDITIVE, FASTNN_MASK_BOOLEAN, FASTNN_MASK_NONE
+
+cnp.import_array()
+
+
+cdef cnp.ndarray contiguous_last(cnp.ndarray x):
+    """x, or a copy whose last axis is contiguous."""
+    cdef int last = cnp.PyArray_NDIM(x) - 1
+    if cnp.PyArray_DIM(x, last) > 1 and stride(x, last) != 1:
+        return cnp.PyArray_NewCopy(x, cnp.NPY_CORDER)
+    return x
+
+
+cdef void strides_of(cnp.ndarray x, int64_t *strides) noexcept:
+    """Of the axes batch, head and position."""
+    cdef int axis
+    for axis in range(3):
+        strides[axis] = stride(x, axis)
+
+
+cdef cnp.ndarray operand(object x, int typenum, str op, str name, int64_t *strides):
+    cdef cnp.ndarray y = real_like(x, typenum, op, name, "q")
+    if cnp.PyArray_NDIM(y) != 4:
+        raise ValueError(f"{op}: {name} must have the shape (batch, heads, length, size), not {np.shape(y)}")
+    y = contiguous_last(y)
+    strides_of(y, strides)
+    return y
+
+
+cdef int check_shapes(const Attention *a, Arguments args, str op) except -1:
+    q, k, v = np.shape(args.q), np.shape(args.k), np.shape(args.v)
+    if k[0] != q[0] or v[0] != q[0]:
+        raise ValueError(f"{op}: q, k and v must have one batch size, not those of {q}, {k} and {v}")
+    if k[3] != q[3]:
+        raise ValueError(f"{op}: q and k must have one size in the last axis, not those of {q} and {k}")
+    if k[1] != v[1] or k[2] != v[2]:
+        raise ValueError(f"{op}: k and v must have as many heads and positions as each other, not those of {k} and {v}")
+    if (k[1] == 0 and q[1] != 0) or (k[1] > 0 and q[1] % k[1] != 0):
+        raise ValueError(f"{op}: the heads of q must be a multiple of those of k and v, not {q[1]} and {k[1]}")
+    return 0
+
+
+cdef int set_lengths(Arguments args, object lengths, str op) except -1:
+    """(batch,) or (batch, n_queries) integers from 0 to n_keys."""
+    cdef Attention *a = &args.a
+    cdef cnp.ndarray x
+    cdef const int64_t *values
+    cdef int64_t i
+    a.lengths = NULL
+    if lengths is None:
+        return 0
+    given = np.asarray(lengths)
+    if given.dtype.kind not in "iu" and given.size > 0:
+        raise TypeError(f"{op}: lengths must be integers, not {given.dtype}")
+    if given.shape not in ((a.batch,), (a.batch, a.n_queries)):
+        raise ValueError(f"{op}: lengths must have the shape ({a.batch},) or ({a.batch}, {a.n_queries}), not {given.shape}")
+    x = np.ascontiguousarray(given, np.int64)
+    values = <const int64_t*>cnp.PyArray_DATA(x)
+    for i in range(cnp.PyArray_SIZE(x)):
+        if values[i] < 0 or values[i] > a.n_keys:
+            where = tuple(map(int, np.unravel_index(i, given.shape)))
+            raise ValueError(f"{op}: lengths{list(where)} is {values[i]}, which is not from 0 to the {a.n_keys} keys")
+    args.lengths = x
+    a.lengths = values
+    a.lengths_strides[0] = 1 if cnp.PyArray_NDIM(x) == 1 else a.n_queries
+    a.lengths_strides[1] = 0 if cnp.PyArray_NDIM(x) == 1 else 1
+    return 0
+
+
+cdef int set_mask(Arguments args, object mask, str op) except -1:
+    """A boolean or real array that broadcasts to (batch, heads, n_queries, n_keys), read in place by strides that are 0 where it does."""
+    cdef Attention *a = &args.a
+    cdef cnp.ndarray x
+    cdef int axis, i, ndim
+    cdef int64_t[4] full = [a.batch, a.heads, a.n_queries, a.n_keys]
+    cdef bint fits
+    a.mask_kind = FASTNN_MASK_NONE
+    if mask is None:
+        return 0
+    if cnp.PyArray_Check(mask) and cnp.PyArray_TYPE(<cnp.ndarray>mask) == cnp.NPY_BOOL:
+        x = <cnp.ndarray>mask
+        a.mask_kind = FASTNN_MASK_BOOLEAN
+    elif cnp.PyArray_Check(mask) and mask.dtype.kind == "f":
+        x = real_like(mask, args.typenum, op, "mask", "q")
+        a.mask_kind = FASTNN_MASK_ADDITIVE
+    else:
+        kind = mask.dtype if cnp.PyArray_Check(mask) else type(mask).__name__
+        raise TypeError(f"{op}: mask must be an array of bool (True: may attend) or of the type of q (added to the scores), not {kind}")
+    ndim = cnp.PyArray_NDIM(x)
+    fits = ndim <= 4
+    for axis in range(4):
+        a.mask_strides[axis] = 0
+        i = axis - 4 + ndim
+        if i >= 0 and fits and cnp.PyArray_DIM(x, i) != 1:
+            fits = cnp.PyArray_DIM(x, i) == full[axis]
+            a.mask_strides[axis] = stride(x, i)
+    if not fits:
+        raise ValueError(f"{op}: mask of shape {np.shape(x)} does not broadcast to {tuple(full)} (batch, heads, queries, keys)")
+    args.mask = x
+    a.mask = cnp.PyArray_DATA(x)
+    return 0
+
+
+cdef int set_dropout(Attention *a, object dropout_p, object seed, object step, str op) except -1:
+    a.dropout_p = dropout_p
+    if not 0 <= a.dropout_p <= 1:
+        raise ValueError(f"{op}: dropout_p must be from 0 to 1, not {dropout_p}")
+    if a.dropout_p > 0 and seed is None:
+        raise ValueError(f"{op}: dropout needs a seed")
+    a.seed, a.step = 0 if seed is None else seed, step
+    return 0
+
+
+cdef Arguments read_arguments(str op, object q, object k, object v, bint causal, object lengths, object mask, object scale, object dropout_p,
+                              object seed, object step):
+    """Check everything and fill in the record."""
+    cdef Arguments args = Arguments.__new__(Arguments)
+    cdef Attention *a = &args.a
+    args.typenum = real_type(q, op, "q")
+    args.q = operand(q, args.typenum, op, "q", a.qs)
+    args.k = operand(k, args.typenum, op, "k", a.ks)
+    args.v = operand(v, args.typenum, op, "v", a.vs)
+    a.batch, a.heads = cnp.PyArray_DIM(args.q, 0), cnp.PyArray_DIM(args.q, 1)
+    a.n_queries, a.d = cnp.PyArray_DIM(args.q, 2), cnp.PyArray_DIM(args.q, 3)
+    a.kv_heads, a.n_keys, a.dv = cnp.PyArray_DIM(args.k, 1), cnp.PyArray_DIM(args.k, 2), cnp.PyArray_DIM(args.v, 3)
+    a.q, a.k, a.v = cnp.PyArray_DATA(args.q), cnp.PyArray_DATA(args.k), cnp.PyArray_DATA(args.v)
+    if (cnp.PyArray_DIM(args.k, 0) != a.batch or cnp.PyArray_DIM(args.v, 0) != a.batch or cnp.PyArray_DIM(args.k, 3) != a.d
+            or cnp.PyArray_DIM(args.v, 1) != a.kv_heads or cnp.PyArray_DIM(args.v, 2) != a.n_keys or a.kv_heads == 0 or a.heads % a.kv_heads):
+        check_shapes(a, args, op)
+    a.causal = causal
+    if scale is None:
+        a.scale = 1 / sqrt(<double>max(<int64_t>1, a.d))
+    else:
+        a.scale = scale
+        if not isfinite(a.scale):
+            raise ValueError(f"{op}: scale must be finite, not {scale}")
+    set_lengths(args, lengths, op)
+    set_mask(args, mask, op)
+    set_dropout(a, dropout_p, seed, step, op)
+    return args

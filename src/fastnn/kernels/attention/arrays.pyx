@@ -1,0 +1,313 @@
+"""The Python faces of softmax attention (*Dive into Deep Learning*, section 11.3; Vaswani et al. 2017).
+
+    O = softmax(scale Q K^T + mask) V
+
+The forward loops are in attention_forward.pyx, the backward ones in attention_backward.pyx; docs/attention.md says why they look as they do.
+Accuracy: sums run in the real type, each power of two is good to 1.2 ulp; tests hold results to 2e-6 (float32) and 1e-14 (float64) times
+the largest, against a float64 reference.
+"""
+cimport numpy as cnp
+from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memcpy
+
+import numpy as np
+
+from ..ground.arrays cimport BAD_ARGUMENT, OK, check_overlap, check_status, is_output, real_like, refuse_output, stride
+from .arguments cimport Arguments, contiguous_last, read_arguments, strides_of
+from .backward cimport Gradients, attention_gradients
+from .forward cimport attention_forward, attention_weights
+from .parts cimport Attention
+from ..ground.memory cimport new_array
+
+cnp.import_array()
+
+
+# The faces.
+
+cdef int describe(Attention *a, const int64_t *sizes, const void *q, const int64_t *q_strides, const void *k, const int64_t *k_strides, const void *v,
+                  const int64_t *v_strides, double scale, int causal, const int64_t *lengths, const int64_t *lengths_strides, int mask_kind,
+                  const void *mask, const int64_t *mask_strides, double dropout_p, uint64_t seed, uint64_t step) noexcept nogil:
+    """The record of plain arguments; BAD_ARGUMENT if they cannot be."""
+    cdef int i
+    if sizes is NULL or q_strides is NULL or k_strides is NULL or v_strides is NULL or (lengths is not NULL and lengths_strides is NULL):
+        return BAD_ARGUMENT
+    a.batch, a.heads, a.kv_heads, a.n_queries, a.n_keys, a.d, a.dv = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], sizes[6]
+    for i in range(7):
+        if sizes[i] < 0:
+            return BAD_ARGUMENT
+    if a.kv_heads == 0 or a.heads % a.kv_heads or mask_kind < 0 or mask_kind > 2 or not 0 <= dropout_p <= 1:
+        return BAD_ARGUMENT
+    if mask_kind != 0 and (mask is NULL or mask_strides is NULL):
+        return BAD_ARGUMENT
+    if a.batch * a.heads * a.n_queries > 0 and (q is NULL or ((k is NULL or v is NULL) and a.n_keys > 0)):
+        return BAD_ARGUMENT
+    a.q, a.k, a.v, a.scale, a.causal, a.lengths, a.mask_kind, a.mask = q, k, v, scale, causal, lengths, mask_kind, mask
+    a.dropout_p, a.seed, a.step = dropout_p, seed, step
+    for i in range(3):
+        a.qs[i], a.ks[i], a.vs[i] = q_strides[i], k_strides[i], v_strides[i]
+    for i in range(2):
+        a.lengths_strides[i] = 0 if lengths is NULL else lengths_strides[i]
+    for i in range(4):
+        a.mask_strides[i] = 0 if mask_kind == 0 else mask_strides[i]
+    return OK
+
+
+cdef int attention_f32(const int64_t *sizes, const float *q, const int64_t *q_strides, const float *k, const int64_t *k_strides, const float *v,
+                       const int64_t *v_strides, float *out, const int64_t *out_strides, float *lse, double scale, int causal,
+                       const int64_t *lengths, const int64_t *lengths_strides, int mask_kind, const void *mask, const int64_t *mask_strides,
+                       double dropout_p, uint64_t seed, uint64_t step) noexcept nogil:
+    cdef Attention a
+    cdef int status = describe(&a, sizes, q, q_strides, k, k_strides, v, v_strides, scale, causal, lengths, lengths_strides, mask_kind, mask,
+                               mask_strides, dropout_p, seed, step)
+    if status == OK and (out is NULL or out_strides is NULL):
+        return BAD_ARGUMENT
+    return attention_forward(&a, out, out_strides, lse) if status == OK else status
+
+
+cdef int attention_f64(const int64_t *sizes, const double *q, const int64_t *q_strides, const double *k, const int64_t *k_strides, const double *v,
+                       const int64_t *v_strides, double *out, const int64_t *out_strides, double *lse, double scale, int causal,
+                       const int64_t *lengths, const int64_t *lengths_strides, int mask_kind, const void *mask, const int64_t *mask_strides,
+                       double dropout_p, uint64_t seed, uint64_t step) noexcept nogil:
+    cdef Attention a
+    cdef int status = describe(&a, sizes, q, q_strides, k, k_strides, v, v_strides, scale, causal, lengths, lengths_strides, mask_kind, mask,
+                               mask_strides, dropout_p, seed, step)
+    if status == OK and (out is NULL or out_strides is NULL):
+        return BAD_ARGUMENT
+    return attention_forward(&a, out, out_strides, lse) if status == OK else status
+
+
+cdef int attention_backward_f32(const int64_t *sizes, const float *dout, const float *q, const int64_t *q_strides, const float *k,
+                                const int64_t *k_strides, const float *v, const int64_t *v_strides, const float *out, const int64_t *out_strides,
+                                const float *lse, float *dq, float *dk, float *dv, double scale, int causal, const int64_t *lengths,
+                                const int64_t *lengths_strides, int mask_kind, const void *mask, const int64_t *mask_strides, double dropout_p,
+                                uint64_t seed, uint64_t step) noexcept nogil:
+    cdef Attention a
+    cdef Gradients g
+    cdef int status = describe(&a, sizes, q, q_strides, k, k_strides, v, v_strides, scale, causal, lengths, lengths_strides, mask_kind, mask,
+                               mask_strides, dropout_p, seed, step)
+    if status != OK:
+        return status
+    if dout is NULL or out is NULL or out_strides is NULL or lse is NULL or dq is NULL or dk is NULL or dv is NULL:
+        return BAD_ARGUMENT
+    g.dout, g.out, g.lse, g.dq, g.dk, g.dv = dout, out, lse, dq, dk, dv
+    memcpy(g.dos, out_strides, sizeof(g.dos))
+    memcpy(g.os, out_strides, sizeof(g.os))
+    memcpy(g.dqs, q_strides, sizeof(g.dqs))
+    memcpy(g.dks, k_strides, sizeof(g.dks))
+    memcpy(g.dvs, v_strides, sizeof(g.dvs))
+    return attention_gradients(&a, &g, dout)
+
+
+cdef int attention_backward_f64(const int64_t *sizes, const double *dout, const double *q, const int64_t *q_strides, const double *k,
+                                const int64_t *k_strides, const double *v, const int64_t *v_strides, const double *out, const int64_t *out_strides,
+                                const double *lse, double *dq, double *dk, double *dv, double scale, int causal, const int64_t *lengths,
+                                const int64_t *lengths_strides, int mask_kind, const void *mask, const int64_t *mask_strides, double dropout_p,
+                                uint64_t seed, uint64_t step) noexcept nogil:
+    cdef Attention a
+    cdef Gradients g
+    cdef int status = describe(&a, sizes, q, q_strides, k, k_strides, v, v_strides, scale, causal, lengths, lengths_strides, mask_kind, mask,
+                               mask_strides, dropout_p, seed, step)
+    if status != OK:
+        return status
+    if dout is NULL or out is NULL or out_strides is NULL or lse is NULL or dq is NULL or dk is NULL or dv is NULL:
+        return BAD_ARGUMENT
+    g.dout, g.out, g.lse, g.dq, g.dk, g.dv = dout, out, lse, dq, dk, dv
+    memcpy(g.dos, out_strides, sizeof(g.dos))
+    memcpy(g.os, out_strides, sizeof(g.os))
+    memcpy(g.dqs, q_strides, sizeof(g.dqs))
+    memcpy(g.dks, k_strides, sizeof(g.dks))
+    memcpy(g.dvs, v_strides, sizeof(g.dvs))
+    return attention_gradients(&a, &g, dout)
+
+
+cdef cnp.ndarray checked_output(Arguments args, object out):
+    """out if it is a writable array of the result's type and shape that shares nothing with q, k and v, or a new array."""
+    cdef cnp.npy_intp[4] shape = [args.a.batch, args.a.heads, args.a.n_queries, args.a.dv]
+    cdef cnp.ndarray o
+    cdef int i
+    cdef bint fits
+    if out is None:
+        return new_array(4, shape, args.typenum)
+    o = real_like(out, args.typenum, "attention", "out", "q")
+    fits = cnp.PyArray_NDIM(o) == 4
+    for i in range(4):
+        fits = fits and cnp.PyArray_DIM(o, i) == shape[i]
+    if not fits:
+        raise ValueError(f"attention: out must have the shape {tuple([shape[i] for i in range(4)])}, not {np.shape(o)}")
+    if not is_output(o):
+        refuse_output(o, "attention", "out")
+    for name, x in (("q", args.q), ("k", args.k), ("v", args.v), ("mask", args.mask)):
+        if x is not None:
+            check_overlap(o, x, "attention", "out", name)
+    return o
+
+
+cdef int run_forward(Arguments args, void *out, const int64_t *os, void *lse, void *weights) noexcept nogil:
+    cdef int status
+    if args.typenum == cnp.NPY_FLOAT:
+        status = attention_forward(&args.a, <float*>out, os, <float*>lse)
+        return attention_weights(&args.a, <float*>lse, <float*>weights) if status == OK and weights is not NULL else status
+    status = attention_forward(&args.a, <double*>out, os, <double*>lse)
+    return attention_weights(&args.a, <double*>lse, <double*>weights) if status == OK and weights is not NULL else status
+
+
+def attention(q, k, v, *, bint causal=False, lengths=None, mask=None, scale=None, dropout_p=0.0, seed=None, step=0,
+              bint need_weights=False, bint return_lse=False, out=None):
+    """Softmax attention of every head: each query gets the average of the values, weighted by how its scores with their keys compare.
+
+    Parameters
+    ----------
+    q : ndarray of float32 or float64, shape (batch, heads, n_queries, d)
+    k : ndarray like q, shape (batch, kv_heads, n_keys, d)
+    v : ndarray like q, shape (batch, kv_heads, n_keys, dv)
+        Any strides; read in place where the last axis is contiguous, as in views of one fused projection. ``heads`` is a multiple of ``kv_heads``:
+        query head h attends to key/value head ``h // (heads // kv_heads)``.
+    causal : bool
+        Query i sees no key after its own position; with ``n_keys != n_queries`` the last query is at the last key, as with a cache.
+    lengths : integers of shape (batch,) or (batch, n_queries), optional
+        How many keys may be seen, the first so many. What is beyond is not read.
+    mask : ndarray, optional
+        Broadcasts to (batch, heads, n_queries, n_keys). Of bool: True where a query may attend. Of the type of q: added to the scores.
+    scale : float, optional
+        Of the scores; ``1 / sqrt(d)`` by default.
+    dropout_p : float
+        Weights are dropped with this probability and the others divided by ``1 - dropout_p``, as `dropout` does it: which ones depends on `seed`, `step`
+        and the place of the weight in (batch, heads, n_queries, n_keys) alone.
+    seed, step : int
+        As for `dropout`; a seed is needed where dropout_p is not 0.
+    need_weights : bool
+        Return the weights too, for looking at: an array of all scores.
+    return_lse : bool
+        Return too what `attention_backward` needs.
+    out : ndarray of shape (batch, heads, n_queries, dv), optional
+        Any strides, such as a transposed view of a (batch, n_queries, heads, dv) array; must not overlap the operands.
+
+    Returns
+    -------
+    out : ndarray of shape (batch, heads, n_queries, dv)
+    lse : ndarray of shape (batch, heads, n_queries), if return_lse
+        The logarithm of the sum of the exponentials of a query's scores.
+    weights : ndarray of shape (batch, heads, n_queries, n_keys), if need_weights
+
+    A query that sees no key gets zeros, zero weights and an lse of -inf. NaN and Inf in keys and values that a query may not see do not reach it; others
+    propagate as in NumPy.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not an array of float32 or float64, the types differ, or lengths are not integers.
+    ValueError
+        If shapes do not fit (they are named), a length is out of range, or out is read-only or overlaps an operand.
+    """
+    cdef Arguments args = read_arguments("attention", q, k, v, causal, lengths, mask, scale, dropout_p, seed, step)
+    cdef cnp.npy_intp[4] shape = [args.a.batch, args.a.heads, args.a.n_queries, args.a.n_keys]
+    cdef cnp.ndarray given = checked_output(args, out), o = given, lse = None, weights = None
+    cdef int64_t[3] os
+    cdef void *p_lse = NULL
+    cdef void *p_weights = NULL
+    cdef int status
+    if cnp.PyArray_DIM(o, 3) > 1 and stride(o, 3) != 1:
+        o = new_array(4, cnp.PyArray_DIMS(o), args.typenum)
+    strides_of(o, os)
+    if return_lse or need_weights:
+        lse = new_array(3, shape, args.typenum)
+        p_lse = cnp.PyArray_DATA(lse)
+    if need_weights:
+        weights = new_array(4, shape, args.typenum)
+        p_weights = cnp.PyArray_DATA(weights)
+    with nogil:
+        status = run_forward(args, cnp.PyArray_DATA(o), os, p_lse, p_weights)
+    check_status(status, "attention")
+    if o is not given:
+        cnp.PyArray_CopyInto(given, o)
+    if not return_lse and not need_weights:
+        return given
+    return tuple([x for x, wanted in ((given, True), (lse, return_lse), (weights, need_weights)) if wanted])
+
+
+cdef cnp.ndarray like_output(Arguments args, object x, str name):
+    cdef cnp.ndarray y = real_like(x, args.typenum, "attention_backward", name, "q")
+    shape = (args.a.batch, args.a.heads, args.a.n_queries, args.a.dv)
+    if np.shape(y) != shape:
+        raise ValueError(f"attention_backward: {name} must have the shape {shape} of the output, not {np.shape(y)}")
+    return contiguous_last(y)
+
+
+cdef cnp.ndarray gradient_like(Arguments args, cnp.ndarray x, object out, str name, int64_t *strides):
+    """Where the gradient of x is written: out if it is given, which must have a contiguous last axis, or a new array."""
+    cdef cnp.ndarray y
+    if out is None:
+        y = new_array(4, cnp.PyArray_DIMS(x), args.typenum)
+    else:
+        y = real_like(out, args.typenum, "attention_backward", name, "q")
+        if np.shape(y) != np.shape(x):
+            raise ValueError(f"attention_backward: {name} must have the shape {np.shape(x)}, not {np.shape(y)}")
+        if not is_output(y):
+            refuse_output(y, "attention_backward", name)
+        if cnp.PyArray_DIM(y, 3) > 1 and stride(y, 3) != 1:
+            raise ValueError(f"attention_backward: the last axis of {name} must be contiguous")
+    strides_of(y, strides)
+    return y
+
+
+def attention_backward(dout, q, k, v, out, lse, *, bint causal=False, lengths=None, mask=None, scale=None, dropout_p=0.0, seed=None, step=0,
+                       dq=None, dk=None, dv=None):
+    """The gradients of the operands of `attention`.
+
+    Parameters
+    ----------
+    dout : ndarray like out
+        Gradient of the output.
+    q, k, v, causal, lengths, mask, scale, dropout_p, seed, step
+        As they were given to `attention`.
+    out, lse : ndarray
+        What `attention` returned with ``return_lse=True``.
+    dq, dk, dv : ndarray like q, k, v, optional
+        Where to write, with a contiguous last axis: views of the gradient of a fused projection, for example. They must not overlap anything else.
+
+    Returns
+    -------
+    dq, dk, dv : ndarray
+        Of the shapes of q, k and v. Keys that no query sees, and queries that see no key, have a gradient of zero.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `attention`.
+    """
+    cdef Arguments args = read_arguments("attention_backward", q, k, v, causal, lengths, mask, scale, dropout_p, seed, step)
+    cdef Gradients g
+    cdef int status
+    cdef cnp.ndarray d_out = like_output(args, dout, "dout"), o = like_output(args, out, "out")
+    cdef cnp.ndarray sums = real_like(lse, args.typenum, "attention_backward", "lse", "q")
+    if np.shape(sums) != np.shape(o)[:3]:
+        raise ValueError(f"attention_backward: lse must have the shape {np.shape(o)[:3]}, not {np.shape(sums)}")
+    sums = sums if cnp.PyArray_IS_C_CONTIGUOUS(sums) else cnp.PyArray_NewCopy(sums, cnp.NPY_CORDER)
+    strides_of(d_out, g.dos)
+    strides_of(o, g.os)
+    cdef cnp.ndarray grad_q = gradient_like(args, args.q, dq, "dq", g.dqs)
+    cdef cnp.ndarray grad_k = gradient_like(args, args.k, dk, "dk", g.dks)
+    cdef cnp.ndarray grad_v = gradient_like(args, args.v, dv, "dv", g.dvs)
+    check_gradients_apart(args, d_out, o, sums, (("dq", dq), ("dk", dk), ("dv", dv)))
+    g.dout, g.out, g.lse = cnp.PyArray_DATA(d_out), cnp.PyArray_DATA(o), cnp.PyArray_DATA(sums)
+    g.dq, g.dk, g.dv = cnp.PyArray_DATA(grad_q), cnp.PyArray_DATA(grad_k), cnp.PyArray_DATA(grad_v)
+    with nogil:
+        if args.typenum == cnp.NPY_FLOAT:
+            status = attention_gradients(&args.a, &g, <float*>NULL)
+        else:
+            status = attention_gradients(&args.a, &g, <double*>NULL)
+    check_status(status, "attention_backward")
+    return grad_q, grad_k, grad_v
+
+
+cdef int check_gradients_apart(Arguments args, cnp.ndarray dout, cnp.ndarray out, cnp.ndarray lse, tuple given) except -1:
+    """What the caller wants written must not overlap what is read, nor each other."""
+    cdef int i, j
+    read = (("q", args.q), ("k", args.k), ("v", args.v), ("dout", dout), ("out", out), ("lse", lse), ("mask", args.mask))
+    for i in range(3):
+        if given[i][1] is None:
+            continue
+        for name, x in (*read, *given[:i]):
+            if x is not None:
+                check_overlap(<cnp.ndarray>given[i][1], <cnp.ndarray>x, "attention_backward", given[i][0], name)
+    return 0

@@ -1,0 +1,22 @@
+"""The backward pass of softmax attention, on the record of attention_parts.pxd."""
+from libc.stdint cimport int64_t
+
+from .parts cimport Attention
+from ..ground.dispatch cimport real
+
+cdef struct Gradients:
+    # dout and out are like each other, dq, dk, dv like q, k, v; strides along batch, head and position. lse (batch, heads, n_queries) is C-ordered.
+    const void *dout
+    const void *out
+    const void *lse
+    void *dq
+    void *dk
+    void *dv
+    int64_t dos[3]
+    int64_t os[3]
+    int64_t dqs[3]
+    int64_t dks[3]
+    int64_t dvs[3]
+
+# 0 or 1 (no memory). The last argument says the real type and is not read.
+cdef int attention_gradients(const Attention *a, const Gradients *g, const real *t) noexcept nogil

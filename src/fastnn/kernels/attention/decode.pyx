@@ -1,0 +1,115 @@
+"""Attention of a few queries to many keys: a step of generation against a cache. K and V are read once, in place, at the speed of memory.
+
+    for each part of PART keys of a key/value head         a thread's share: the parts depend on the shape alone
+        S, its softmax and P V for all queries of the group: m, l and O of the part
+    for each query                                         the parts joined in order
+"""
+from cython.parallel cimport parallel
+from libc.math cimport INFINITY, M_LN2, M_LOG2E, exp2, log
+from libc.stdint cimport int64_t
+
+from ..ground.arrays cimport NO_MEMORY, OK
+from .parts cimport Attention, Blocks, balanced, ceil_div, drop, fill_limits, head_of, mask_at, pairs, whole_vectors
+from ..ground.dispatch cimport FASTNN_MASK_NONE, attention_few_scores, attention_few_values, attention_mask, attention_softmax, real
+from ..ground.memory cimport give, take
+from ..ground.threads cimport share, team_size, thread_id, threads_for
+
+cdef enum:
+    FEW_ROWS = 4        # queries of a key/value head up to which packing K and V would cost more than it saves
+    PART = 512          # keys that a thread works on at a time
+    GRAIN = 32_000      # pairs times sizes that a thread should have. 6 heads of 64: 128 keys 5.6 us by one thread, 4.0 by two; 249 keys 10.2 and 6.4
+
+
+cdef bint is_few(const Attention *a) noexcept nogil:
+    return a.kv_heads > 0 and a.heads // a.kv_heads * a.n_queries <= FEW_ROWS
+
+
+cdef void few_part(const Attention *a, int64_t b, int64_t h_kv, int64_t k0, int64_t keys, int64_t lds, real *m, real *l, real *o,
+                   real *scratch) noexcept nogil:
+    """m, l and the unfinished O of the queries of a group, by head and query, for the keys k0..k0+keys-1."""
+    cdef int64_t[FEW_ROWS] limit
+    cdef int64_t group = a.heads // a.kv_heads, rows = group * a.n_queries, g, h, i, c, r = 0, most = 0
+    cdef const real *q
+    cdef const real *v = head_of(a.v, a.vs, b, h_kv, m) + k0 * a.vs[2]
+    cdef real *queries = scratch
+    cdef real *scores = scratch + rows * a.d
+    for g in range(group):
+        h = h_kv * group + g
+        most = max(most, fill_limits(a, b, 0, a.n_queries, k0, keys, limit + g * a.n_queries))
+        for i in range(a.n_queries):
+            q = head_of(a.q, a.qs, b, h, m) + i * a.qs[2]
+            for c in range(a.d):
+                queries[r * a.d + c] = <real>(a.scale * M_LOG2E) * q[c]
+            m[r], l[r] = -INFINITY, 0
+            r += 1
+    for c in range(rows * a.dv):
+        o[c] = 0
+    attention_few_scores(rows, most, a.d, queries, head_of(a.k, a.ks, b, h_kv, m) + k0 * a.ks[2], a.ks[2], scores, lds)
+    for g in range(group):
+        if a.mask_kind != FASTNN_MASK_NONE:
+            attention_mask(a.mask_kind, a.n_queries, limit + g * a.n_queries, scores + g * a.n_queries * lds, lds,
+                           mask_at(a, b, h_kv * group + g, 0, k0, m), a.mask_strides[2], a.mask_strides[3])
+    attention_softmax(rows, limit, scores, lds, m, l, a.dv, o, a.dv)
+    for g in range(group):
+        if a.dropout_p > 0:
+            drop(a, b, h_kv * group + g, 0, a.n_queries, k0, most, scores + g * a.n_queries * lds, scores + g * a.n_queries * lds, lds)
+    attention_few_values(rows, most, a.dv, scores, lds, limit, a.mask_kind != FASTNN_MASK_NONE, v, a.vs[2], o, a.dv)
+
+
+cdef void join_parts(const Attention *a, int64_t row, int64_t parts, int64_t rows, const real *m, const real *l, const real *o, real *out,
+                     real *lse) noexcept nogil:
+    """out and lse of one query from its parts, `rows` queries apart."""
+    cdef int64_t p, c
+    cdef real top = -INFINITY, total = 0, factor
+    for p in range(parts):
+        top = max(top, m[p * rows + row])
+    for c in range(a.dv):
+        out[c] = 0
+    for p in range(parts):
+        if m[p * rows + row] == -INFINITY and l[p * rows + row] == 0:       # saw no key
+            continue
+        factor = <real>exp2(<double>m[p * rows + row] - (0 if top == -INFINITY else top))
+        total += factor * l[p * rows + row]
+        for c in range(a.dv):
+            out[c] += factor * o[(p * rows + row) * a.dv + c]
+    if total != 0:
+        for c in range(a.dv):
+            out[c] /= total
+    if lse is not NULL:
+        lse[0] = -INFINITY if total == 0 else <real>(<double>top * M_LN2 + log(<double>total))
+
+
+cdef void few_share(int team, int thread, const Attention *a, int64_t part, int64_t parts, real *sums, real *scratch) noexcept nogil:
+    """This thread's parts. sums holds, for each key/value head, m, l and O of all parts."""
+    cdef int64_t rows = a.heads // a.kv_heads * a.n_queries, item, first, last, head, p, lds = whole_vectors(part, sums)
+    cdef real *of_head
+    scratch += thread * rows * (a.d + lds)
+    share(a.batch * a.kv_heads * parts, team, thread, &first, &last)
+    for item in range(first, last):
+        head, p = item // parts, item % parts
+        of_head = sums + head * parts * rows * (2 + a.dv)
+        few_part(a, head // a.kv_heads, head % a.kv_heads, p * part, min(part, a.n_keys - p * part), lds, of_head + p * rows,
+                 of_head + (parts + p) * rows, of_head + (2 * parts + p * a.dv) * rows, scratch)
+
+
+cdef int attention_few(const Attention *a, real *out, const int64_t *os, real *lse) noexcept nogil:
+    cdef int64_t part = balanced(a.n_keys, PART, 1), parts = max(<int64_t>1, ceil_div(a.n_keys, part)), rows = a.heads // a.kv_heads * a.n_queries
+    cdef int64_t size = a.batch * a.kv_heads * parts * rows * (2 + a.dv), head, row, b, h, i
+    cdef int team = threads_for(pairs(a) * (a.d + a.dv), GRAIN)
+    cdef real *sums = <real*>take((size + team * rows * (a.d + whole_vectors(part, out))) * <int64_t>sizeof(real))
+    cdef real *of_head
+    if sums is NULL:
+        return NO_MEMORY
+    if team == 1:
+        few_share(1, 0, a, part, parts, sums, sums + size)
+    else:
+        with parallel(num_threads=team):
+            few_share(team_size(), thread_id(), a, part, parts, sums, sums + size)
+    for head in range(a.batch * a.kv_heads):
+        of_head = sums + head * parts * rows * (2 + a.dv)
+        for row in range(rows):
+            b, h, i = head // a.kv_heads, head % a.kv_heads * (rows // a.n_queries) + row // a.n_queries, row % a.n_queries
+            join_parts(a, row, parts, rows, of_head, of_head + parts * rows, of_head + 2 * parts * rows, out + b * os[0] + h * os[1] + i * os[2],
+                       NULL if lse is NULL else lse + (b * a.heads + h) * a.n_queries + i)
+    give(sums)
+    return OK

@@ -1,0 +1,87 @@
+"""What the forward and backward loops of attention share: the problem as a record, which keys a query sees, and how the work is cut."""
+from libc.stdint cimport int64_t, uint64_t
+
+from ..ground.dispatch cimport FASTNN_ATTENTION_TILES, FASTNN_MASK_BOOLEAN, FASTNN_MASK_NONE, dropout_run, real, tile_columns, tile_rows, vector_lanes
+from ..gemm.loops cimport balanced, ceil_div
+
+cdef enum:
+    MOST_ROWS = 128     # queries of a tile for any instruction set: 16 GEMM tiles of 8 rows
+
+cdef struct Attention:
+    # q (batch, heads, n_queries, d), k (batch, kv_heads, n_keys, d), v (batch, kv_heads, n_keys, dv), heads a multiple of kv_heads.
+    # Strides count elements and go along batch, head and position; the last axis is contiguous.
+    int64_t batch, heads, kv_heads, n_queries, n_keys, d, dv
+    const void *q
+    const void *k
+    const void *v
+    int64_t qs[3]
+    int64_t ks[3]
+    int64_t vs[3]
+    double scale
+    bint causal
+    const int64_t *lengths      # how many keys a query may see at most, or NULL; strides along batch and query
+    int64_t lengths_strides[2]
+    int mask_kind               # boolean: a byte for each score; additive: a real
+    const void *mask
+    int64_t mask_strides[4]
+    double dropout_p
+    uint64_t seed, step
+
+cdef struct Blocks:
+    int64_t rows, row_tiles     # queries of a tile; tiles of a head
+    int64_t keys, key_blocks    # keys of a block; blocks of a head
+    int64_t lds                 # from a row of scores to the next
+    int64_t keys_panels, values_panels      # reals of a packed block of K^T and of V
+
+cdef inline int64_t whole_vectors(int64_t n, const real *t) noexcept nogil:
+    return ceil_div(n, vector_lanes(t)) * vector_lanes(t)
+
+cdef inline int64_t visible(const Attention *a, int64_t b, int64_t i) noexcept nogil:
+    """How many keys query i of example b may see: the first so many. Causal is aligned at the end: the last query sees all keys."""
+    cdef int64_t n = a.n_keys
+    if a.causal:
+        n = max(<int64_t>0, min(n, i + 1 + n - a.n_queries))
+    if a.lengths is not NULL:
+        n = min(n, a.lengths[b * a.lengths_strides[0] + i * a.lengths_strides[1]])
+    return n
+
+cdef inline const real *head_of(const void *x, const int64_t *strides, int64_t b, int64_t h, const real *_) noexcept nogil:
+    return <const real*>x + b * strides[0] + h * strides[1]
+
+cdef inline int64_t fill_limits(const Attention *a, int64_t b, int64_t i0, int64_t rows, int64_t k0, int64_t keys, int64_t *limit) noexcept nogil:
+    """limit[r]: of the block of `keys` keys at k0, what query i0 + r sees. Returns the largest."""
+    cdef int64_t r, n, most = 0
+    if not a.causal and (a.lengths is NULL or a.lengths_strides[1] == 0):
+        most = max(<int64_t>0, min(keys, visible(a, b, i0) - k0))
+        for r in range(rows):
+            limit[r] = most
+        return most
+    for r in range(rows):
+        limit[r] = max(<int64_t>0, min(keys, visible(a, b, i0 + r) - k0))
+        most = max(most, limit[r])
+    return most
+
+cdef inline const void *mask_at(const Attention *a, int64_t b, int64_t h, int64_t i, int64_t j, const real *_) noexcept nogil:
+    cdef int64_t offset = b * a.mask_strides[0] + h * a.mask_strides[1] + i * a.mask_strides[2] + j * a.mask_strides[3]
+    return <const char*>a.mask + offset * (1 if a.mask_kind == FASTNN_MASK_BOOLEAN else <int64_t>sizeof(real))
+
+cdef inline void drop(const Attention *a, int64_t b, int64_t h, int64_t i0, int64_t rows, int64_t k0, int64_t n, const real *x, real *y,
+                      int64_t ld) noexcept nogil:
+    """y = dropout(x) for the first n keys of a tile; a weight's number is its place in (batch, heads, n_queries, n_keys)."""
+    cdef int64_t r, first = ((b * a.heads + h) * a.n_queries + i0) * a.n_keys + k0
+    for r in range(rows):
+        dropout_run(n, x + r * ld, <const real*>NULL, a.dropout_p, a.seed, a.step, first + r * a.n_keys, y + r * ld)
+
+cdef inline bint all_see(const Attention *a, int64_t rows, const int64_t *limit) noexcept nogil:
+    """Every query of the tile sees as many keys, none of them masked, so no weight is 0 for want of a key."""
+    cdef int64_t r
+    if a.mask_kind != FASTNN_MASK_NONE:
+        return False
+    for r in range(1, rows):
+        if limit[r] != limit[0]:
+            return False
+    return True
+
+cdef void choose_blocks(const Attention *a, int64_t most_rows, int64_t most_keys, Blocks *s, const real *t) noexcept nogil
+cdef void share_tiles(const Attention *a, const Blocks *s, int team, int thread, int64_t *first, int64_t *last) noexcept nogil
+cdef double pairs(const Attention *a) noexcept nogil

@@ -1,0 +1,57 @@
+"""What the forward and backward loops of attention share: the problem as a record, which keys a query sees, and how the work is cut."""
+from libc.stdint cimport int64_t
+
+from ..ground.threads cimport share
+
+cdef enum:
+    TILE_COST = 16      # a tile of queries costs as much as so many more keys would: what is done once for it
+
+
+cdef void choose_blocks(const Attention *a, int64_t most_rows, int64_t most_keys, Blocks *s, const real *t) noexcept nogil:
+    """Tiles of at most most_rows queries, in whole GEMM tiles, and equal blocks of about most_keys keys, in whole panels. They depend on the shape alone."""
+    cdef int64_t mr = tile_rows(t)
+    s.rows = min(max(mr, most_rows // mr * mr), FASTNN_ATTENTION_TILES * mr)
+    s.rows = balanced(a.n_queries, s.rows, mr)
+    s.row_tiles = ceil_div(a.n_queries, s.rows)
+    s.keys = balanced(a.n_keys, max(tile_columns(t), most_keys), tile_columns(t))
+    s.key_blocks = ceil_div(a.n_keys, s.keys)
+    s.keys = min(s.keys, max(a.n_keys, <int64_t>1))
+    s.lds = whole_vectors(s.keys, t)
+    s.keys_panels = whole_vectors(s.keys, t) * a.d
+    s.values_panels = whole_vectors(a.dv, t) * s.keys
+
+
+cdef int64_t tile_cost(const Attention *a, const Blocks *s, int64_t b, int64_t tile) noexcept nogil:
+    """About how many keys the queries of a tile see, plus what the tile costs anyhow."""
+    cdef int64_t i = tile * s.rows, last = min(a.n_queries, i + s.rows) - 1
+    return (visible(a, b, i) + visible(a, b, last)) // 2 + TILE_COST
+
+
+cdef void share_tiles(const Attention *a, const Blocks *s, int team, int thread, int64_t *first, int64_t *last) noexcept nogil:
+    """This thread's tiles [first, last) of all tiles, numbered by example, head and tile: consecutive, and about equal in cost."""
+    cdef int64_t tiles = a.heads * s.row_tiles, b, t, total = 0, done = 0, cost, start, stop
+    if team == 1 or (not a.causal and a.lengths is NULL):
+        share(a.batch * tiles, team, thread, first, last)
+        return
+    for b in range(a.batch):
+        for t in range(s.row_tiles):
+            total += a.heads * tile_cost(a, s, b, t)
+    start, stop = total * thread // team, total * (thread + 1) // team
+    first[0] = last[0] = a.batch * tiles
+    if thread == 0:
+        first[0] = 0
+    # A tile is the thread's whose part of the total its first pair falls into.
+    for t in range(a.batch * tiles):
+        cost = tile_cost(a, s, t // tiles, t % s.row_tiles)
+        if done < start <= done + cost:
+            first[0] = t + 1
+        if done < stop <= done + cost:
+            last[0] = t + 1
+            return
+        done += cost
+
+
+cdef double pairs(const Attention *a) noexcept nogil:
+    """Pairs of a query and a key that it sees, about."""
+    cdef double n = <double>a.batch * a.heads * a.n_queries * a.n_keys
+    return n / 2 if a.causal else n

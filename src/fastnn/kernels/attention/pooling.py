@@ -1,0 +1,183 @@
+"""Attention pooling with a kernel on distances: Nadaraya-Watson regression (1964; *Dive into Deep Learning*, section 11.2).
+
+    f(q) = sum_j K(|q - k_j| / width) v_j / sum_j K(|q - k_j| / width)
+
+A kernel, and not a product of features, says how much a key is worth to a query. With the Gaussian the weights are a softmax, of -|q - k|^2 / (2 width^2); its
+width can be trained.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..gemm.arrays import matmul
+from ..rowwise.softmax_arrays import softmax, softmax_backward
+
+Kernel = Literal["gaussian", "boxcar", "epanechnikov", "triangular", "constant"]
+KERNELS: tuple[Kernel, ...] = ("gaussian", "boxcar", "epanechnikov", "triangular", "constant")
+
+
+def _checked(
+    op: str, queries: Any, keys: Any, values: Any, kernel: str, width: float
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """The operands as (..., n, d), (..., m, d) and (..., m, dv), checked against one another."""
+    if kernel not in KERNELS:
+        raise ValueError(f"{op}: kernel must be one of {', '.join(KERNELS)}, not {kernel!r}")
+    if not width > 0:
+        raise ValueError(f"{op}: width must be positive, not {width}")
+    operands = {"queries": queries, "keys": keys, "values": values}
+    for name, x in operands.items():
+        if not isinstance(x, np.ndarray) or x.dtype not in (np.float32, np.float64):
+            kind = getattr(x, "dtype", type(x).__name__)
+            raise TypeError(f"{op}: {name} must be a NumPy array of float32 or float64, not {kind}")
+        if x.dtype != queries.dtype:
+            raise TypeError(f"{op}: {name} is of {x.dtype} but queries of {queries.dtype}")
+    shapes = queries.shape, keys.shape, values.shape
+    if (
+        min(map(len, shapes)) < 2
+        or shapes[0][-1] != shapes[1][-1]
+        or shapes[1][-2] != shapes[2][-2]
+    ):
+        raise ValueError(
+            f"{op}: queries, keys and values must be (..., n, d), (..., m, d) and (..., m, dv), "
+            f"not {shapes[0]}, {shapes[1]} and {shapes[2]}"
+        )
+    return queries, keys, values
+
+
+def _weights(
+    queries: NDArray[Any], keys: NDArray[Any], kernel: Kernel, width: float
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The weights (..., n, m), each row of sum 1 or all zeros, and the squared distances in widths."""
+    u = (queries[..., :, None, :] - keys[..., None, :, :]) / queries.dtype.type(width)
+    squares = np.einsum("...d,...d->...", u, u)
+    if kernel == "gaussian":
+        return softmax(-squares / 2), squares
+    if kernel == "boxcar":
+        k = (squares < 1).astype(queries.dtype)
+    elif kernel == "epanechnikov":
+        k = np.maximum(1 - squares, 0)
+    elif kernel == "triangular":
+        k = np.maximum(1 - np.sqrt(squares), 0)
+    else:
+        k = np.ones_like(squares)
+    total = k.sum(-1, keepdims=True)
+    return np.divide(k, total, out=np.zeros_like(k), where=total > 0), squares
+
+
+def attention_pooling(
+    queries: NDArray[Any],
+    keys: NDArray[Any],
+    values: NDArray[Any],
+    *,
+    kernel: Kernel = "gaussian",
+    width: float = 1.0,
+    need_weights: bool = False,
+) -> Any:
+    """Average of the values, weighted by how near their keys are to the query.
+
+    Parameters
+    ----------
+    queries : ndarray of float32 or float64, shape (..., n, d)
+    keys : ndarray like queries, shape (..., m, d)
+    values : ndarray like queries, shape (..., m, dv)
+        Leading axes broadcast. To leave a training example out of its own average, give each query
+        its own keys: shapes (n, 1, d), (n, m - 1, d), (n, m - 1, dv).
+    kernel : str
+        Of u = |q - k| / width: "gaussian" exp(-u^2 / 2), "boxcar" 1 for u < 1, "epanechnikov"
+        1 - u^2 for u < 1, "triangular" 1 - u for u < 1 (which the book's code calls Epanechnikov),
+        "constant" 1: average pooling.
+    width : float
+        Positive. The book's trained parameter w is 1 / width.
+    need_weights : bool
+        Return the weights too.
+
+    Returns
+    -------
+    out : ndarray of shape (..., n, dv)
+        Zeros for a query that no key is near enough to.
+    weights : ndarray of shape (..., n, m), if need_weights
+
+    Raises
+    ------
+    TypeError
+        If an operand is not an array of float32 or float64, or the types differ.
+    ValueError
+        If shapes do not fit, the kernel is unknown, or width is not positive.
+    """
+    queries, keys, values = _checked("attention_pooling", queries, keys, values, kernel, width)
+    weights, _ = _weights(queries, keys, kernel, width)
+    out = matmul(weights, values)
+    return (out, weights) if need_weights else out
+
+
+def attention_pooling_backward(
+    dout: NDArray[Any],
+    queries: NDArray[Any],
+    keys: NDArray[Any],
+    values: NDArray[Any],
+    *,
+    kernel: Kernel = "gaussian",
+    width: float = 1.0,
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], float]:
+    """The gradients of the operands of `attention_pooling`, and of the width.
+
+    Parameters
+    ----------
+    dout : ndarray of shape (..., n, dv)
+        Gradient of the output.
+    queries, keys, values, kernel, width
+        As they were given, with equal leading axes.
+
+    Returns
+    -------
+    dqueries, dkeys, dvalues : ndarray
+        Of the shapes of the operands. At the edge of a kernel, where it has no derivative, it
+        counts as flat; boxcar and constant have none anywhere.
+    dwidth : float
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `attention_pooling`, and ValueError if dout does not fit or leading axes differ.
+    """
+    op = "attention_pooling_backward"
+    queries, keys, values = _checked(op, queries, keys, values, kernel, width)
+    if not queries.shape[:-2] == keys.shape[:-2] == values.shape[:-2]:
+        raise ValueError(
+            f"{op}: leading axes differ: {queries.shape}, {keys.shape} and {values.shape}"
+        )
+    if dout.shape != (*queries.shape[:-1], values.shape[-1]) or dout.dtype != queries.dtype:
+        raise ValueError(
+            f"{op}: dout must be of {queries.dtype} and of shape "
+            f"{(*queries.shape[:-1], values.shape[-1])}, not {dout.dtype} {dout.shape}"
+        )
+    weights, squares = _weights(queries, keys, kernel, width)
+    dvalues = matmul(weights.swapaxes(-1, -2), dout)
+    slope = _slope(
+        weights, squares, kernel, softmax_backward(matmul(dout, values.swapaxes(-1, -2)), weights)
+    )
+    # squares = |q - k|^2 / width^2, and slope is the gradient of it
+    scale = queries.dtype.type(2 / width**2)
+    dqueries = scale * (slope.sum(-1, keepdims=True) * queries - matmul(slope, keys))
+    dkeys = scale * (slope.sum(-2)[..., None] * keys - matmul(slope.swapaxes(-1, -2), queries))
+    dwidth = -2 / width * float((slope.astype(np.float64) * squares).sum())
+    return dqueries, dkeys, dvalues, dwidth
+
+
+def _slope(
+    weights: NDArray[Any], squares: NDArray[Any], kernel: Kernel, dlog: NDArray[Any]
+) -> NDArray[Any]:
+    """The gradient of the squared distances s from that of log K, which the weights are a softmax of."""
+    if kernel == "gaussian":
+        return -dlog / 2
+    slope = np.zeros_like(weights)
+    if kernel == "epanechnikov":  # log K = log(1 - s)
+        np.divide(-dlog, 1 - squares, out=slope, where=weights > 0)
+    elif kernel == "triangular":  # log K = log(1 - sqrt(s)); flat where a key is the query
+        root = np.sqrt(squares)
+        np.divide(-dlog, 2 * root * (1 - root), out=slope, where=(weights > 0) & (root > 0))
+    return slope

@@ -1,0 +1,245 @@
+"""Rotary position embedding (Su et al., "RoFormer", 2021; arXiv:2104.09864).
+
+    (y_i, y_(i+d/2)) = R(p w_i) (x_i, x_(i+d/2))        w_i = base^(-2i/d), i = 0..d/2-1; R(t) turns by the angle t; p is the vector's position
+
+Pairs are element i of the first half and element i of the second, as in GPT-NeoX and Llama; the paper pairs neighbours, which is the same with the columns
+in another order. Products of turned queries and keys depend on the distance of their positions alone. Backward turns by the negative angle.
+Angles, sines and cosines are computed in double and rounded to the real type once, so position 100,000 is as good as position 0: to 2 ulp of the pair's
+length (1e-11 in float64, where the angle's own rounding shows).
+"""
+cimport numpy as cnp
+from cython.parallel cimport parallel
+from libc.math cimport cos, pow, sin
+from libc.stdint cimport int64_t
+
+import operator
+
+import numpy as np
+
+from ..ground.arrays cimport BAD_ARGUMENT, OK, check_in_place, check_status, int64_array, output_like, real_type, stride
+from ..ground.dispatch cimport real, rotary_rows
+from ..ground.memory cimport new_array
+from ..ground.threads cimport share, team_size, thread_id, threads_for
+
+cnp.import_array()
+
+cdef enum:
+    BLOCK = 64              # positions of a head that a thread takes at a time
+    GRAIN = 16384           # elements a thread should have, about 2 us in AVX-512
+    KEEP_GIL = 8192         # elements, 1 us, below which the GIL is kept
+    KEPT = 1 << 17          # positions: longer tables are made anew by each call, and no longer than it needs
+    FIRST_TABLE = 256       # positions of a table that is kept, at least
+
+cdef int64_t FURTHEST = 1 << 53     # position: from there on a double skips some
+
+
+cdef void fill_table(int64_t first, int64_t n, int64_t half, double base, real *table) noexcept nogil:
+    cdef int64_t p, i
+    cdef double angle, rate
+    for i in range(half):
+        rate = pow(base, -<double>i / half)
+        for p in range(n):
+            angle = (first + p) * rate
+            table[2 * half * p + i] = <real>cos(angle)
+            table[2 * half * p + half + i] = <real>sin(angle)
+
+
+cdef void rotary_share(int team, int thread, const int64_t *sizes, const real *x, const int64_t *xs, const real *table, const int64_t *starts,
+                       int64_t starts_stride, int inverse, real *y, const int64_t *ys) noexcept nogil:
+    """This thread's blocks of positions."""
+    cdef int64_t heads = sizes[1], n = sizes[2], d = sizes[3], blocks = (n + BLOCK - 1) // BLOCK, item, first, last, b, h, t
+    share(sizes[0] * heads * blocks, team, thread, &first, &last)
+    for item in range(first, last):
+        b, h, t = item // blocks // heads, item // blocks % heads, item % blocks * BLOCK
+        rotary_rows(min(<int64_t>BLOCK, n - t), d // 2, x + b * xs[0] + h * xs[1] + t * xs[2], xs[2],
+                    table + ((0 if starts is NULL else starts[b * starts_stride]) + t) * d, inverse, y + b * ys[0] + h * ys[1] + t * ys[2], ys[2])
+
+
+cdef int run(const int64_t *sizes, const real *x, const int64_t *xs, const real *table, int64_t positions, const int64_t *starts, int64_t starts_stride,
+             int inverse, real *y, const int64_t *ys) noexcept nogil:
+    cdef int64_t i, start
+    cdef int team
+    if sizes is NULL or xs is NULL or ys is NULL:
+        return BAD_ARGUMENT
+    for i in range(4):
+        if sizes[i] < 0:
+            return BAD_ARGUMENT
+    if sizes[3] % 2:
+        return BAD_ARGUMENT
+    if sizes[0] == 0 or sizes[1] == 0 or sizes[2] == 0 or sizes[3] == 0:
+        return OK
+    if x is NULL or y is NULL or table is NULL:
+        return BAD_ARGUMENT
+    for i in range(sizes[0]):
+        start = 0 if starts is NULL else starts[i * starts_stride]
+        if start < 0 or start > positions - sizes[2]:
+            return BAD_ARGUMENT
+    team = threads_for(<double>sizes[0] * sizes[1] * sizes[2] * sizes[3], GRAIN)
+    if team == 1:
+        rotary_share(1, 0, sizes, x, xs, table, starts, starts_stride, inverse, y, ys)
+    else:
+        with parallel(num_threads=team):
+            rotary_share(team_size(), thread_id(), sizes, x, xs, table, starts, starts_stride, inverse, y, ys)
+    return OK
+
+
+# The faces.
+
+cdef int rotary_table_f32(int64_t positions, int64_t d, double base, float *table) noexcept nogil:
+    if positions < 0 or d < 0 or d % 2 or not base > 0 or (table is NULL and positions > 0 and d > 0):
+        return BAD_ARGUMENT
+    fill_table(0, positions, d // 2, base, table)
+    return OK
+
+
+cdef int rotary_table_f64(int64_t positions, int64_t d, double base, double *table) noexcept nogil:
+    if positions < 0 or d < 0 or d % 2 or not base > 0 or (table is NULL and positions > 0 and d > 0):
+        return BAD_ARGUMENT
+    fill_table(0, positions, d // 2, base, table)
+    return OK
+
+
+cdef int rotary_f32(const int64_t *sizes, const float *x, const int64_t *x_strides, const float *table, int64_t positions, const int64_t *starts,
+                    int64_t starts_stride, int inverse, float *y, const int64_t *y_strides) noexcept nogil:
+    return run(sizes, x, x_strides, table, positions, starts, starts_stride, inverse, y, y_strides)
+
+
+cdef int rotary_f64(const int64_t *sizes, const double *x, const int64_t *x_strides, const double *table, int64_t positions, const int64_t *starts,
+                    int64_t starts_stride, int inverse, double *y, const int64_t *y_strides) noexcept nogil:
+    return run(sizes, x, x_strides, table, positions, starts, starts_stride, inverse, y, y_strides)
+
+
+_tables = {}        # (float64?, head size, base) -> the longest table so far
+
+
+cdef cnp.ndarray new_table(int typenum, int64_t first, int64_t n, int64_t d, double base):
+    cdef cnp.npy_intp[2] shape = [n, d]
+    cdef cnp.ndarray table = new_array(2, shape, typenum)
+    cdef void *data = cnp.PyArray_DATA(table)
+    with nogil:
+        if typenum == cnp.NPY_FLOAT:
+            fill_table(first, n, d // 2, base, <float*>data)
+        else:
+            fill_table(first, n, d // 2, base, <double*>data)
+    return table
+
+
+cdef cnp.ndarray table_for(int typenum, int64_t first, int64_t end, int64_t d, double base, int64_t *begins):
+    """A table with the positions first..end-1, and the position that it begins with."""
+    cdef cnp.ndarray table
+    begins[0] = 0
+    if end > KEPT:
+        begins[0] = first
+        return new_table(typenum, first, end - first, d, base)
+    key = (typenum, d, base)
+    table = _tables.get(key)
+    if table is None or cnp.PyArray_DIM(table, 0) < end:
+        table = new_table(typenum, 0, max(<int64_t>FIRST_TABLE, 1 << (end - 1).bit_length()), d, base)
+        _tables[key] = table
+    return table
+
+
+cdef cnp.ndarray checked_starts(object start, int64_t batch, int64_t *low, int64_t *high):
+    """start as contiguous int64 (batch,), or None if it is one for all; and the least and the greatest."""
+    cdef cnp.ndarray starts = None
+    cdef const int64_t *of
+    cdef int64_t i
+    if isinstance(start, np.ndarray):
+        starts = int64_array(start, "rotary", "start")
+        if np.shape(starts) != (batch,):
+            raise ValueError(f"rotary: start must be an int or have the shape ({batch},) of the batch, not {np.shape(starts)}")
+        of = <const int64_t*>cnp.PyArray_DATA(starts)
+        low[0] = high[0] = of[0] if batch else 0
+        for i in range(1, batch):
+            low[0], high[0] = min(low[0], of[i]), max(high[0], of[i])
+    elif not hasattr(start, "__index__"):
+        raise TypeError(f"rotary: start must be an int or an array of integers, not {type(start).__name__}")
+    else:
+        low[0] = high[0] = min(max(operator.index(start), -1), FURTHEST)
+    if low[0] < 0 or high[0] >= FURTHEST:
+        raise ValueError(f"rotary: start must be from 0 to 2**53 - 1, not {start}")
+    return starts
+
+
+cdef bint made_of_rows(cnp.ndarray x) noexcept:
+    return cnp.PyArray_DIM(x, 3) <= 1 or stride(x, 3) == 1
+
+
+def rotary(x, *, start=0, base=10000.0, inverse=False, out=None):
+    """Turn vectors by their positions: rotary position embedding.
+
+    Parameters
+    ----------
+    x : ndarray of float32 or float64, shape (B, H, T, D), D even, any strides
+        Queries or keys, as views of one projection they cost no copy. Element i is paired with element i + D/2.
+    start : int, or ndarray of integers (B,)
+        Position of the first vector, of all or of each row of the batch.
+    base : float
+        Above 0; pair i turns by base^(-2i/D) from a position to the next.
+    inverse : bool
+        Turn back. The gradient of x is ``rotary(dy, ..., inverse=True)``.
+    out : ndarray, optional
+        The type and shape of x; may be x itself, but must not overlap it otherwise.
+
+    Returns
+    -------
+    ndarray
+        ``out`` if given. NaN and Inf stay in their pairs.
+
+    Raises
+    ------
+    TypeError
+        If x or out is not an array of float32 or float64, the types differ, or start is no integer.
+    ValueError
+        If x is not 4-D with an even last axis, start is negative or has another shape, base is not above 0, or out has another shape, is read-only or
+        overlaps x.
+
+    Notes
+    -----
+    Su et al., "RoFormer: Enhanced Transformer with Rotary Position Embedding", 2021; pairs as in GPT-NeoX and Llama. Tables of cosines and sines of up to
+    131,072 positions are kept for the next call.
+    """
+    cdef int typenum = real_type(x, "rotary", "x"), status, i, turn_back = bool(inverse)
+    cdef cnp.ndarray a = <cnp.ndarray>x, y, starts, table
+    cdef int64_t[4] sizes
+    cdef int64_t[3] xs
+    cdef int64_t[3] ys
+    cdef int64_t begins = 0, low, high, step
+    if cnp.PyArray_NDIM(a) != 4 or cnp.PyArray_DIM(a, 3) % 2:
+        raise ValueError(f"rotary: x must be (batch, heads, positions, size) with an even size, not {np.shape(a)}")
+    if not 0 < base < float("inf"):
+        raise ValueError(f"rotary: base must be above 0, not {base}")
+    for i in range(4):
+        sizes[i] = cnp.PyArray_DIM(a, i)
+    starts = checked_starts(start, sizes[0], &low, &high)
+    if out is None:
+        y = new_array(4, cnp.PyArray_DIMS(a), typenum)
+    else:
+        y = output_like(out, a, "rotary", "out", "x")
+        check_in_place(y, a, "rotary", "out", "x")
+    if cnp.PyArray_SIZE(a) == 0:
+        return y
+    if not made_of_rows(a) or not made_of_rows(y):
+        y[...] = rotary(np.ascontiguousarray(a), start=start, base=base, inverse=inverse)
+        return y
+    table = table_for(typenum, low, high + sizes[2], sizes[3], base, &begins)
+    low -= begins
+    if begins and starts is not None:
+        starts = starts - begins
+    for i in range(3):
+        xs[i], ys[i] = stride(a, i), stride(y, i)
+    cdef void *px = cnp.PyArray_DATA(a)
+    cdef void *py = cnp.PyArray_DATA(y)
+    cdef void *pt = cnp.PyArray_DATA(table)
+    cdef int64_t *ps = &low if starts is None else <int64_t*>cnp.PyArray_DATA(starts)
+    cdef int64_t positions = cnp.PyArray_DIM(table, 0)
+    step = 0 if starts is None else 1
+    if cnp.PyArray_SIZE(a) < KEEP_GIL:
+        status = (run(sizes, <float*>px, xs, <float*>pt, positions, ps, step, turn_back, <float*>py, ys) if typenum == cnp.NPY_FLOAT else
+                  run(sizes, <double*>px, xs, <double*>pt, positions, ps, step, turn_back, <double*>py, ys))
+    else:
+        with nogil:
+            status = (run(sizes, <float*>px, xs, <float*>pt, positions, ps, step, turn_back, <float*>py, ys) if typenum == cnp.NPY_FLOAT else
+                      run(sizes, <double*>px, xs, <double*>pt, positions, ps, step, turn_back, <double*>py, ys))
+    check_status(status, "rotary")
+    return y

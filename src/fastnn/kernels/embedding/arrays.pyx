@@ -1,0 +1,248 @@
+"""Embedding: rows of a table by number, and the gradient of the table (*Dive into Deep Learning*, section 15.1).
+
+    y_i = scale weight[ids_i]           dweight[k] += scale sum over i with ids_i = k of dy_i
+
+Lookup divides the ids among threads. The gradient divides the columns: every thread goes through all ids and adds its columns, so each number is summed
+in the order of the ids whatever the number of threads is, without locks, and a word that occurs often holds nobody up.
+"""
+cimport numpy as cnp
+from cython.parallel cimport parallel
+from libc.stdint cimport int64_t
+
+import numbers
+
+import numpy as np
+
+from ..ground.arrays cimport (BAD_ARGUMENT, OK, Rows, check_overlap, check_status, find_rows, finish_output, is_output, real_like, real_type, refuse_output,
+                      with_rows)
+from ..ground.dispatch cimport first_outside, gather_rows, real, scatter_add_rows
+from ..ground.memory cimport new_array
+from ..ground.threads cimport share, team_size, thread_id, threads_for
+
+cnp.import_array()
+
+cdef enum:
+    MOST_AXES = 32
+    GRAIN = 32768           # elements a thread should have, as for other elementwise work
+    COLUMNS = 64            # bytes: columns are divided among threads in whole lines, which two threads would otherwise write to in turns
+    LARGE = 4 << 20         # bytes of output from which it is stored past the caches, as of layer norm
+    KEEP_GIL = 4096         # elements below which the GIL is kept: letting go costs 15 to 40 ns, and a wait where another thread takes it
+
+
+cdef void lookup_share(int team, int thread, int64_t count, int64_t cols, const int64_t *ids, const real *table, int64_t ldtable, real scale,
+                       real *y, int64_t ldy) noexcept nogil:
+    cdef int64_t first, last
+    share(count, team, thread, &first, &last)
+    gather_rows(last - first, cols, ids + first, table, ldtable, scale, y + first * ldy, ldy,
+                count * cols * <int64_t>sizeof(real) >= LARGE)
+
+
+cdef int lookup(int64_t count, int64_t rows, int64_t cols, const int64_t *ids, const real *table, int64_t ldtable, double scale, real *y,
+                int64_t ldy) noexcept nogil:
+    cdef int team
+    if count < 0 or rows < 0 or cols < 0:
+        return BAD_ARGUMENT
+    if count == 0 or cols == 0:
+        return OK
+    if ids is NULL or table is NULL or y is NULL or first_outside(count, ids, rows) < count:
+        return BAD_ARGUMENT
+    team = threads_for(<double>count * cols, GRAIN)
+    if team == 1:
+        lookup_share(1, 0, count, cols, ids, table, ldtable, <real>scale, y, ldy)
+    else:
+        with parallel(num_threads=team):
+            lookup_share(team_size(), thread_id(), count, cols, ids, table, ldtable, <real>scale, y, ldy)
+    return OK
+
+
+cdef void backward_share(int team, int thread, int64_t count, int64_t cols, const int64_t *ids, int64_t skipped, const real *dy, int64_t lddy,
+                         real scale, real *dtable, int64_t lddtable) noexcept nogil:
+    cdef int64_t first, last, width = COLUMNS // <int64_t>sizeof(real)
+    share((cols + width - 1) // width, team, thread, &first, &last)
+    first, last = first * width, min(last * width, cols)
+    if first < last:
+        scatter_add_rows(count, last - first, ids, skipped, dy + first, lddy, scale, dtable + first, lddtable)
+
+
+cdef int backward(int64_t count, int64_t rows, int64_t cols, const int64_t *ids, int64_t skipped, const real *dy, int64_t lddy, double scale,
+                  real *dtable, int64_t lddtable) noexcept nogil:
+    cdef int team
+    if count < 0 or rows < 0 or cols < 0:
+        return BAD_ARGUMENT
+    if count == 0 or cols == 0:
+        return OK
+    if ids is NULL or dy is NULL or dtable is NULL or first_outside(count, ids, rows) < count:
+        return BAD_ARGUMENT
+    team = threads_for(<double>count * cols, GRAIN)
+    if team == 1:
+        backward_share(1, 0, count, cols, ids, skipped, dy, lddy, <real>scale, dtable, lddtable)
+    else:
+        with parallel(num_threads=team):
+            backward_share(team_size(), thread_id(), count, cols, ids, skipped, dy, lddy, <real>scale, dtable, lddtable)
+    return OK
+
+
+cdef int embedding_f32(int64_t count, int64_t rows, int64_t cols, const int64_t *ids, const float *table, int64_t ldtable, double scale,
+                       float *y, int64_t ldy) noexcept nogil:
+    return lookup(count, rows, cols, ids, table, ldtable, scale, y, ldy)
+
+
+cdef int embedding_f64(int64_t count, int64_t rows, int64_t cols, const int64_t *ids, const double *table, int64_t ldtable, double scale,
+                       double *y, int64_t ldy) noexcept nogil:
+    return lookup(count, rows, cols, ids, table, ldtable, scale, y, ldy)
+
+
+cdef int embedding_backward_f32(int64_t count, int64_t rows, int64_t cols, const int64_t *ids, int64_t skipped, const float *dy,
+                                int64_t lddy, double scale, float *dtable, int64_t lddtable) noexcept nogil:
+    return backward(count, rows, cols, ids, skipped, dy, lddy, scale, dtable, lddtable)
+
+
+cdef int embedding_backward_f64(int64_t count, int64_t rows, int64_t cols, const int64_t *ids, int64_t skipped, const double *dy,
+                                int64_t lddy, double scale, double *dtable, int64_t lddtable) noexcept nogil:
+    return backward(count, rows, cols, ids, skipped, dy, lddy, scale, dtable, lddtable)
+
+
+cdef cnp.ndarray checked_ids(object ids, int64_t rows, str op, str table):
+    """ids as contiguous int64, each a row of the table; IndexError naming the first that is none."""
+    if not cnp.PyArray_Check(ids) or not cnp.PyArray_ISINTEGER(<cnp.ndarray>ids):
+        kind = f"an array of {ids.dtype}" if cnp.PyArray_Check(ids) else type(ids).__name__
+        raise TypeError(f"{op}: ids must be a NumPy array of integers, not {kind}")
+    if cnp.PyArray_NDIM(<cnp.ndarray>ids) >= MOST_AXES:
+        raise ValueError(f"{op}: ids has {MOST_AXES} or more axes")
+    cdef cnp.ndarray plain = np.ascontiguousarray(ids, np.int64)
+    cdef int64_t count = cnp.PyArray_SIZE(plain), at = first_outside(count, <int64_t*>cnp.PyArray_DATA(plain), rows)
+    if at < count:
+        shape = np.shape(ids)
+        where = tuple(map(int, np.unravel_index(at, shape))) if len(shape) > 1 else at
+        raise IndexError(f"{op}: ids[{where}] is {ids.flat[at]}, which is no row of {table} with {rows} rows")
+    return plain
+
+
+cdef double checked_scale(object scale, str op) except? -1:
+    if type(scale) is not float and (isinstance(scale, bool) or not isinstance(scale, numbers.Real)):
+        raise TypeError(f"{op}: scale must be a number, not {type(scale).__name__}")
+    return scale
+
+
+cdef int check_table(cnp.ndarray table, str op, str name) except -1:
+    if cnp.PyArray_NDIM(table) != 2:
+        raise ValueError(f"{op}: {name} must have two axes (rows, d), not {np.shape(table)}")
+    return 0
+
+
+cdef int typed_lookup(int typenum, int64_t count, int64_t rows, int64_t cols, const int64_t *ids, void *table, int64_t ldtable, double scale,
+                      void *y, int64_t ldy) noexcept nogil:
+    if typenum == cnp.NPY_FLOAT:
+        return embedding_f32(count, rows, cols, ids, <float*>table, ldtable, scale, <float*>y, ldy)
+    return embedding_f64(count, rows, cols, ids, <double*>table, ldtable, scale, <double*>y, ldy)
+
+
+def embedding(ids, weight, *, scale=1.0, out=None):
+    """The rows of weight that ids name, times scale.
+
+    Parameters
+    ----------
+    ids : ndarray of integers, any shape
+        Each from 0 to rows - 1.
+    weight : ndarray of float32 or float64, shape (rows, d), any strides
+    scale : float
+        Such as sqrt(d) in *Dive into Deep Learning*, section 11.7.4.
+    out : ndarray, shape (*ids.shape, d), optional
+        Of the type of weight.
+
+    Returns
+    -------
+    ndarray, shape (*ids.shape, d)
+        ``out`` if given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of another type.
+    ValueError
+        If shapes do not fit, or out is read-only or overlaps weight.
+    IndexError
+        If an id is no row of weight; the message says which. Nothing is written then.
+    """
+    cdef int typenum = real_type(weight, "embedding", "weight"), status, i
+    cdef cnp.npy_intp shape[MOST_AXES]
+    cdef double factor = checked_scale(scale, "embedding")
+    cdef cnp.ndarray whole = <cnp.ndarray>weight, y
+    check_table(whole, "embedding", "weight")
+    cdef cnp.ndarray plain = checked_ids(ids, cnp.PyArray_DIM(whole, 0), "embedding", "weight")
+    cdef int ndim = cnp.PyArray_NDIM(<cnp.ndarray>ids)
+    for i in range(ndim):
+        shape[i] = cnp.PyArray_DIM(<cnp.ndarray>ids, i)
+    shape[ndim] = cnp.PyArray_DIM(whole, 1)
+    if out is not None:
+        real_like(out, typenum, "embedding", "out", "weight")
+        if np.shape(out) != np.shape(ids) + (np.shape(whole)[1],):
+            raise ValueError(f"embedding: out must have the shape {np.shape(ids) + (np.shape(whole)[1],)}, not {np.shape(out)}")
+        if not is_output(<cnp.ndarray>out):
+            refuse_output(<cnp.ndarray>out, "embedding", "out")
+        check_overlap(<cnp.ndarray>out, whole, "embedding", "out", "weight")
+    cdef Rows rtable, ry
+    cdef cnp.ndarray table = with_rows(whole, &rtable)
+    y = <cnp.ndarray>out if out is not None and find_rows(<cnp.ndarray>out, &ry) else new_array(ndim + 1, shape, typenum)
+    find_rows(y, &ry)
+    cdef int64_t count = cnp.PyArray_SIZE(plain), rows = cnp.PyArray_DIM(whole, 0), cols = shape[ndim]
+    cdef const int64_t *pids = <const int64_t*>cnp.PyArray_DATA(plain)
+    cdef void *ptable = cnp.PyArray_DATA(table)
+    cdef void *py = cnp.PyArray_DATA(y)
+    if count * cols < KEEP_GIL:
+        status = typed_lookup(typenum, count, rows, cols, pids, ptable, rtable.ld, factor, py, ry.ld)
+    else:
+        with nogil:
+            status = typed_lookup(typenum, count, rows, cols, pids, ptable, rtable.ld, factor, py, ry.ld)
+    check_status(status, "embedding")
+    return finish_output(out, y)
+
+
+def embedding_backward(ids, dy, *, dweight, scale=1.0, padding_idx=None):
+    """Add the gradient of the table of `embedding` to dweight.
+
+    Parameters
+    ----------
+    ids : ndarray of integers, any shape
+    dy : ndarray of float32 or float64, shape (*ids.shape, d), any strides
+        Gradient of the output.
+    dweight : ndarray, shape (rows, d)
+        Added to; rows that no id names are not touched. The bits do not depend on the number of threads: each row is summed in the order of ids.
+    scale : float
+    padding_idx : int, optional
+        The id whose row gets no gradient.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of another type.
+    ValueError
+        If shapes do not fit, dweight's rows are not contiguous, or it is read-only or overlaps dy.
+    IndexError
+        If an id is no row of dweight; the message says which. Nothing is changed then.
+    """
+    cdef int typenum = real_type(dy, "embedding_backward", "dy"), status
+    cdef double factor = checked_scale(scale, "embedding_backward")
+    cdef cnp.ndarray table = real_like(dweight, typenum, "embedding_backward", "dweight", "dy")
+    check_table(table, "embedding_backward", "dweight")
+    cdef cnp.ndarray plain = checked_ids(ids, cnp.PyArray_DIM(table, 0), "embedding_backward", "dweight")
+    cdef int64_t count = cnp.PyArray_SIZE(plain), rows = cnp.PyArray_DIM(table, 0), cols = cnp.PyArray_DIM(table, 1)
+    cdef int64_t skipped = -1 if padding_idx is None else padding_idx
+    cdef Rows rtable, rdy
+    if np.shape(dy) != np.shape(ids) + (np.shape(table)[1],):
+        raise ValueError(f"embedding_backward: dy must have the shape {np.shape(ids) + (np.shape(table)[1],)}, not {np.shape(dy)}")
+    if not is_output(table):
+        refuse_output(table, "embedding_backward", "dweight")
+    if not find_rows(table, &rtable):
+        raise ValueError("embedding_backward: the rows of dweight must be contiguous")
+    check_overlap(table, <cnp.ndarray>dy, "embedding_backward", "dweight", "dy")
+    cdef cnp.ndarray a = with_rows(<cnp.ndarray>dy, &rdy)
+    cdef const int64_t *pids = <const int64_t*>cnp.PyArray_DATA(plain)
+    cdef void *pdy = cnp.PyArray_DATA(a)
+    cdef void *ptable = cnp.PyArray_DATA(table)
+    with nogil:
+        if typenum == cnp.NPY_FLOAT:
+            status = embedding_backward_f32(count, rows, cols, pids, skipped, <float*>pdy, rdy.ld, factor, <float*>ptable, rtable.ld)
+        else:
+            status = embedding_backward_f64(count, rows, cols, pids, skipped, <double*>pdy, rdy.ld, factor, <double*>ptable, rtable.ld)
+    check_status(status, "embedding_backward")

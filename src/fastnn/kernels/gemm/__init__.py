@@ -1,0 +1,1 @@
+"""Matrix products: paths, loops, packed weights, and the products of a linear layer."""

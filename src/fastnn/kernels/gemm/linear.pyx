@@ -1,0 +1,208 @@
+"""Backward of an affine layer y = act(x w + b): x (n, in), w (in, out), b (out,) (*Dive into Deep Learning*, section 5.3, with rows as examples).
+
+    dz = dy * act'      dw += x^T dz      db += sum over rows of dz      dx = dz w^T
+
+dz lives in scratch, or in the place of dy where its owner allows it, only if there is an activation; it and its column sums are made in one pass. The sums are taken over blocks of rows of a fixed size
+and added in order, so the bits do not depend on the number of threads. Accuracy: as the products (gemm.pyx) and the activation's derivative
+(activation.pyx); db as a sum of ROWS terms plus a sum of n / ROWS terms.
+"""
+cimport numpy as cnp
+from cython.parallel cimport parallel
+from libc.stdint cimport int64_t
+
+import numpy as np
+
+from ..rowwise.activation cimport activation_code, saves_output, team_for
+from ..ground.arrays cimport (BAD_ARGUMENT, NO_MEMORY, OK, check_overlap, check_status, is_output, real_like, real_type, refuse_output, refuse_shape, same_shape,
+                      shaped_like, stride)
+from ..ground.dispatch cimport FASTNN_ACT_NONE, FASTNN_ACT_LAST, activation_backward_block, add_run, real
+from .paths cimport gemm
+from ..ground.memory cimport give, new_array, take
+from ..ground.threads cimport share, team_size, thread_id
+
+cnp.import_array()
+
+cdef enum:
+    ROWS = 64           # rows of the bias gradient summed by themselves
+
+
+cdef void dz_share(int team, int thread, int64_t n, int64_t n_out, const real *dy, const real *saved, int activation, real *dz,
+                   real *sums) noexcept nogil:
+    cdef int64_t i, at, first, last
+    cdef const real *saved_block = NULL
+    cdef real *dz_block = NULL
+    cdef real *sums_row = NULL
+    share((n + ROWS - 1) // ROWS, team, thread, &first, &last)
+    for i in range(first, last):
+        at = i * ROWS * n_out
+        if saved is not NULL:
+            saved_block = saved + at
+        if dz is not NULL:
+            dz_block = dz + at
+        if sums is not NULL:
+            sums_row = sums + i * n_out
+        activation_backward_block(activation, min(<int64_t>ROWS, n - i * ROWS), n_out, dy + at, n_out, saved_block, n_out, dz_block, n_out, sums_row, False)
+
+
+cdef void make_dz(int64_t n, int64_t n_out, const real *dy, const real *saved, int activation, real *dz, real *sums) noexcept nogil:
+    """dz = dy * act', and a row of column sums of dz for each block of rows; dz or sums may be NULL."""
+    cdef int team = 1 if dz is NULL and sums is NULL else team_for(activation, True, n, n_out)
+    if team > 1:
+        with parallel(num_threads=team):
+            dz_share(team_size(), thread_id(), n, n_out, dy, saved, activation, dz, sums)
+    elif dz is not NULL or sums is not NULL:
+        dz_share(1, 0, n, n_out, dy, saved, activation, dz, sums)
+
+
+cdef int run(int64_t n, int64_t n_in, int64_t n_out, const real *dy, const real *x, int64_t rsx, int64_t csx, const real *w, int64_t rsw,
+             int64_t csw, const real *saved, int activation, real *dw, real *db, real *dx, real *over) noexcept nogil:
+    """over: dy again where dz may be written over it, else NULL."""
+    cdef int64_t i, blocks = (n + ROWS - 1) // ROWS
+    cdef bint plain = activation == FASTNN_ACT_NONE
+    cdef int64_t for_dz = 0 if plain or over is not NULL else n * n_out
+    cdef real *place
+    cdef real *scratch
+    cdef real *sums
+    cdef const real *dz
+    cdef int status = OK
+    if n < 0 or n_in < 0 or n_out < 0 or dw is NULL or dy is NULL or x is NULL or w is NULL:
+        return BAD_ARGUMENT
+    if activation < FASTNN_ACT_NONE or activation > FASTNN_ACT_LAST or (saved is NULL and not plain):
+        return BAD_ARGUMENT
+    scratch = <real*>take((for_dz + blocks * n_out) * <int64_t>sizeof(real))
+    if scratch is NULL:
+        return NO_MEMORY
+    place = NULL if plain else scratch if over is NULL else over
+    dz = dy if plain else place
+    sums = NULL if db is NULL else scratch + for_dz
+    make_dz(n, n_out, dy, saved, activation, place, sums)
+    if dx is not NULL:
+        status = gemm(n, n_in, n_out, <real>1, dz, n_out, 1, w, csw, rsw, <real>0, dx, n_in, 1)
+    if status == OK:
+        status = gemm(n_in, n_out, n, <real>1, x, csx, rsx, dz, n_out, 1, <real>1, dw, n_out, 1)
+    if status == OK and db is not NULL:  # last: whatever fails has added nothing
+        for i in range(blocks):
+            add_run(n_out, sums + i * n_out, db)
+    give(scratch)
+    return status
+
+
+cdef int linear_backward_f32(int64_t n, int64_t n_in, int64_t n_out, const float *dy, const float *x, int64_t rsx, int64_t csx,
+                             const float *w, int64_t rsw, int64_t csw, const float *saved, int activation, float *dw, float *db,
+                             float *dx) noexcept nogil:
+    return run(n, n_in, n_out, dy, x, rsx, csx, w, rsw, csw, saved, activation, dw, db, dx, NULL)
+
+
+cdef int linear_backward_f64(int64_t n, int64_t n_in, int64_t n_out, const double *dy, const double *x, int64_t rsx, int64_t csx,
+                             const double *w, int64_t rsw, int64_t csw, const double *saved, int activation, double *dw, double *db,
+                             double *dx) noexcept nogil:
+    return run(n, n_in, n_out, dy, x, rsx, csx, w, rsw, csw, saved, activation, dw, db, dx, NULL)
+
+
+cdef cnp.ndarray accumulator(object g, int typenum, str name):
+    """A gradient that is added to: of the right type, writable and C-ordered."""
+    cdef cnp.ndarray array = real_like(g, typenum, "linear_backward", name, "dy")
+    if not cnp.PyArray_ISWRITEABLE(array):
+        refuse_output(array, "linear_backward", name)
+    if not cnp.PyArray_IS_C_CONTIGUOUS(array):
+        raise ValueError(f"linear_backward: {name} must be C-contiguous")
+    return array
+
+
+cdef cnp.ndarray saved_array(object saved, cnp.ndarray dy, object activation, str name):
+    """What the derivative of the activation is read off: an array like dy."""
+    if saved is None:
+        what = "the output of the layer" if name == "y" else "what the activation was applied to"
+        raise ValueError(f"linear_backward: activation {activation!r} needs {name}, {what}")
+    return shaped_like(saved, dy, "linear_backward", name, "dy")
+
+
+def linear_backward(dy, x, w, *, dw, db=None, y=None, preact=None, activation=None, need_dx=True, overwrite_dy=False):
+    """Backward of ``y = act(x @ w + b)``: adds to the gradients of w and b and returns that of x.
+
+    Parameters
+    ----------
+    dy : ndarray of float32 or float64, shape (N, out)
+        Gradient of y; it is left unchanged unless overwrite_dy.
+    x : ndarray, shape (N, in)
+    w : ndarray, shape (in, out)
+    dw : ndarray, shape (in, out), C-contiguous
+        ``x.T @ dz`` is added to it, with dz = dy * act'(x w + b).
+    db : ndarray, shape (out,), optional
+        The column sums of dz are added to it.
+    y : ndarray, shape (N, out)
+        The output of the layer; needed with "relu", "tanh", "sigmoid" and "softplus".
+    preact : ndarray, shape (N, out)
+        ``x @ w + b``, what the activation was applied to; needed with "gelu", "gelu_tanh" and "silu".
+    activation : {None, "relu", "gelu", "gelu_tanh", "tanh", "sigmoid", "silu", "softplus"}
+    need_dx : bool
+        False saves the product for the first layer of a model.
+    overwrite_dy : bool
+        dz may take the place of dy, which saves an array of that size; dy must not overlap another argument then.
+
+    Returns
+    -------
+    ndarray of shape (N, in), or None
+        ``dz @ w.T``; None unless need_dx.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not an array of float32 or float64, or the types differ.
+    ValueError
+        If shapes do not fit, y or preact is missing, or dw or db is read-only, not contiguous, or overlaps another argument. Nothing has been added then.
+    """
+    cdef int typenum = real_type(dy, "linear_backward", "dy"), status
+    cdef int act = activation_code(activation, "linear_backward")
+    cdef cnp.ndarray a = <cnp.ndarray>dy, xs = real_like(x, typenum, "linear_backward", "x", "dy")
+    cdef cnp.ndarray ws = real_like(w, typenum, "linear_backward", "w", "dy"), gw = accumulator(dw, typenum, "dw"), saved, gb, dx = None
+    cdef void *pb = NULL
+    cdef void *psaved = NULL
+    cdef void *pdx = NULL
+    cdef cnp.npy_intp shape[2]
+    if a.ndim != 2 or xs.ndim != 2 or ws.ndim != 2 or np.shape(a) != (np.shape(xs)[0], np.shape(ws)[1]) or np.shape(xs)[1] != np.shape(ws)[0]:
+        raise ValueError(f"linear_backward: shapes of dy {np.shape(a)}, x {np.shape(xs)} and w {np.shape(ws)} are not (N, out), (N, in), (in, out)")
+    if not same_shape(gw, ws):
+        refuse_shape(gw, ws, "linear_backward", "dw", "w")
+    shape[0], shape[1] = cnp.PyArray_DIM(xs, 0), cnp.PyArray_DIM(xs, 1)
+    gradients = [("dw", gw)]
+    if db is not None:
+        gb = accumulator(db, typenum, "db")
+        if np.shape(gb) != (np.shape(ws)[1],):
+            raise ValueError(f"linear_backward: db must have the shape ({np.shape(ws)[1]},) of a row of w, not {np.shape(gb)}")
+        check_overlap(gb, gw, "linear_backward", "db", "dw")
+        gradients.append(("db", gb))
+        pb = cnp.PyArray_DATA(gb)
+    operands = [("dy", a), ("x", xs), ("w", ws)]
+    if act != FASTNN_ACT_NONE:
+        saved_name = "y" if saves_output(act) else "preact"
+        saved = saved_array(y if saves_output(act) else preact, a, activation, saved_name)
+        operands.append((saved_name, saved))
+    for name, gradient in gradients:
+        for other, operand in operands:
+            check_overlap(gradient, operand, "linear_backward", name, other)
+    if overwrite_dy:
+        for other, operand in operands[1:]:
+            check_overlap(a, operand, "linear_backward", "dy", other)
+    if act != FASTNN_ACT_NONE:
+        saved = cnp.PyArray_GETCONTIGUOUS(saved)
+        psaved = cnp.PyArray_DATA(saved)
+    a = cnp.PyArray_GETCONTIGUOUS(a)
+    if need_dx:
+        dx = new_array(2, shape, typenum)
+        pdx = cnp.PyArray_DATA(dx)
+    cdef int64_t rsx = stride(xs, 0), csx = stride(xs, 1), rsw = stride(ws, 0), csw = stride(ws, 1), n_out = cnp.PyArray_DIM(ws, 1)
+    cdef void *pdy = cnp.PyArray_DATA(a)
+    cdef void *px = cnp.PyArray_DATA(xs)
+    cdef void *pw = cnp.PyArray_DATA(ws)
+    cdef void *pdw = cnp.PyArray_DATA(gw)
+    cdef void *over = pdy if overwrite_dy and is_output(a) else NULL
+    with nogil:
+        if typenum == cnp.NPY_FLOAT:
+            status = run(shape[0], shape[1], n_out, <float*>pdy, <float*>px, rsx, csx, <float*>pw, rsw, csw, <float*>psaved, act,
+                         <float*>pdw, <float*>pb, <float*>pdx, <float*>over)
+        else:
+            status = run(shape[0], shape[1], n_out, <double*>pdy, <double*>px, rsx, csx, <double*>pw, rsw, csw, <double*>psaved, act,
+                         <double*>pdw, <double*>pb, <double*>pdx, <double*>over)
+    check_status(status, "linear_backward")
+    return dx

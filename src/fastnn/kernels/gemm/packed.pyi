@@ -1,0 +1,14 @@
+from typing import Any
+
+import numpy as np
+
+from .._types import AnyArray
+
+class PackedMatrix:
+    nbytes: int
+    @property
+    def shape(self) -> tuple[int, int]: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+
+def pack(b: AnyArray) -> PackedMatrix: ...

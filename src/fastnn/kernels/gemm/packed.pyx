@@ -1,0 +1,77 @@
+"""Matrices laid out once for many products: the panels of loops.pyx, kept."""
+cimport numpy as cnp
+from libc.stdint cimport int64_t
+
+import numpy as np
+
+from ..ground.arrays cimport real_type, stride
+from .loops cimport pack_whole, packed_size
+from ..ground.memory cimport give, take
+
+cnp.import_array()
+
+
+cdef class PackedMatrix:
+    """A matrix (k, n) laid out for products, which `matmul` takes in the place of b. Made by `pack`; it never changes.
+
+    Attributes
+    ----------
+    shape : (int, int)
+    dtype : numpy.dtype
+    nbytes : int
+        What it occupies: a little more than the matrix, whose columns are padded to whole vectors.
+    """
+    def __dealloc__(self):
+        give(self.data)
+
+    @property
+    def shape(self):
+        return self.k, self.n
+
+    @property
+    def dtype(self):
+        return np.dtype(np.float32 if self.typenum == cnp.NPY_FLOAT else np.float64)
+
+    def __repr__(self):
+        return f"PackedMatrix(shape={self.shape}, dtype={self.dtype})"
+
+
+def pack(b):
+    """Lay a matrix out once for many products: ``matmul(a, pack(b))`` has nothing left to pack.
+
+    Parameters
+    ----------
+    b : ndarray of float32 or float64, shape (k, n), any strides
+        Copied; later changes of it do not reach the packed matrix.
+
+    Returns
+    -------
+    PackedMatrix
+        For this process and its instruction set; it cannot be pickled.
+
+    Raises
+    ------
+    TypeError
+        If b is not an array of float32 or float64.
+    ValueError
+        If b is not 2-D.
+    """
+    cdef int typenum = real_type(b, "pack", "b")
+    cdef cnp.ndarray x = <cnp.ndarray>b
+    if cnp.PyArray_NDIM(x) != 2:
+        raise ValueError(f"pack: b must be 2-D, not of shape {np.shape(x)}")
+    cdef PackedMatrix packed = PackedMatrix.__new__(PackedMatrix)
+    cdef int64_t k = cnp.PyArray_DIM(x, 0), n = cnp.PyArray_DIM(x, 1), rs = stride(x, 0), cs = stride(x, 1)
+    cdef void *data = cnp.PyArray_DATA(x)
+    cdef bint f32 = typenum == cnp.NPY_FLOAT
+    packed.typenum, packed.k, packed.n = typenum, k, n
+    packed.nbytes = packed_size(k, n, <float*>NULL) * 4 if f32 else packed_size(k, n, <double*>NULL) * 8
+    packed.data = take(packed.nbytes)
+    if packed.data is NULL:
+        raise MemoryError(f"pack: no memory for {packed.nbytes} bytes")
+    with nogil:
+        if f32:
+            pack_whole(k, n, <float*>data, rs, cs, <float*>packed.data)
+        else:
+            pack_whole(k, n, <double*>data, rs, cs, <double*>packed.data)
+    return packed

@@ -1,0 +1,5 @@
+"""A row times a matrix, for gemm.pyx."""
+from ..ground.dispatch cimport real
+from .loops cimport Product
+
+cdef int run_row(const Product *g, const real *t) noexcept nogil

@@ -1,0 +1,1 @@
+"""Arrays, threads, memory and dispatch: what every family of kernels stands on."""

@@ -1,0 +1,299 @@
+"""Softmax with cross entropy, returned together with its gradient from one pass over the logits (*Dive into Deep Learning*, section 4.1.2).
+
+    L_i = -sum_j a_ij log softmax(o_i)_j        dL_i/do_ij = A_i softmax(o_i)_j - a_ij,  A_i = sum_j a_ij
+    a_ij = w_j ((1 - s) q_ij + s / C)           q_i the target's distribution, s the label smoothing (Szegedy et al. 2016), w_j the weight of class j
+
+Without smoothing and with a label t for q_i only a_it counts. The mean is sum_i v_i L_i / sum_i v_i w_t(i), v_i the weight of example i (w_t is 1 where
+targets are distributions), as PyTorch has it. Accuracy: a loss within 32 eps of max(1, loss), gradients within 16 eps of the largest. Losses are summed
+in double, row by row in a fixed order, so the bits do not depend on the number of threads.
+"""
+cimport numpy as cnp
+from cython.parallel cimport parallel
+from libc.stdint cimport INT64_MIN, int64_t
+from libc.string cimport memset
+
+import numpy as np
+
+from ..ground.arrays cimport (BAD_ARGUMENT, NO_MEMORY, OK, Rows, check_in_place, check_overlap, check_status, finish_output, int64_array, output_rows,
+                      real_type, shaped_like, with_rows)
+from ..ground.dispatch cimport cross_entropy_block, cross_entropy_soft_row, past_caches, real
+from .elementwise cimport can_divide, is_mean, is_none, refuse_total, sum_in_order, weight_array, wrong_weight
+from ..ground.memory cimport give, new_array, take
+from ..ground.threads cimport share, team_size, thread_id, threads_for
+
+cnp.import_array()
+
+cdef enum:
+    GRAIN = 8192        # elements a thread should have, as for softmax
+    KEEP_GIL = 4096     # elements below which the GIL is kept, as for softmax
+    LARGE_ROWS = 32 << 20  # bytes of gradient from which it is stored past the caches, as for softmax
+    NO_LABEL = -100     # what PyTorch ignores by default
+
+
+cdef int64_t wrong_label(int64_t rows, int64_t cols, const int64_t *labels, int64_t ignore, bint *ignores) noexcept nogil:
+    """The first row whose label is neither a class nor to be ignored, or -1; *ignores becomes whether any is ignored. Nothing is where ignore is INT64_MIN."""
+    cdef int64_t i
+    for i in range(rows):
+        if labels[i] == ignore and ignore != INT64_MIN:
+            ignores[0] = True
+        elif labels[i] < 0 or labels[i] >= cols:
+            return i
+    return -1
+
+
+cdef double row_weights(int64_t rows, const int64_t *labels, int64_t ignore, const real *class_weight, const real *sample_weight, bint soft,
+                        double *weights) noexcept nogil:
+    """The weight of each row, 0 where it is left out, and their sum. Soft rows apply the weight of the class themselves."""
+    cdef int64_t i
+    cdef double total = 0, w, c
+    for i in range(rows):
+        w = 1 if sample_weight is NULL else sample_weight[i]
+        c = 1
+        if labels is not NULL:
+            if labels[i] == ignore:
+                w = 0
+            elif class_weight is not NULL:
+                c = class_weight[labels[i]]
+        total += w * c
+        weights[i] = w if soft else w * c
+    return total
+
+
+cdef void soft_rows(int64_t first, int64_t stop, int64_t cols, const real *logits, int64_t ldlogits, const int64_t *labels, const real *probs,
+                    int64_t ldprobs, const real *class_weight, const double *weights, double smoothing, double scale, real *dlogits,
+                    int64_t lddlogits, double *losses) noexcept nogil:
+    """The rows from first to stop. Without probs ldprobs is 0."""
+    cdef int64_t i
+    cdef double w
+    for i in range(first, stop):
+        w = 1 if weights is NULL else weights[i]
+        losses[i] = w * cross_entropy_soft_row(cols, logits + i * ldlogits, probs + i * ldprobs, 0 if labels is NULL else labels[i], class_weight,
+                                               1 - smoothing, smoothing / cols, w * scale, dlogits + i * lddlogits)
+
+
+cdef void no_rows(int64_t rows, int64_t cols, real *dlogits, int64_t lddlogits, double *losses) noexcept nogil:
+    """Rows that are left out: logits are not read."""
+    cdef int64_t i
+    for i in range(rows):
+        losses[i] = 0
+        memset(dlogits + i * lddlogits, 0, cols * sizeof(real))
+
+
+cdef void rows_share(int team, int thread, int64_t rows, int64_t cols, const real *logits, int64_t ldlogits, const int64_t *labels,
+                     const real *probs, int64_t ldprobs, const real *class_weight, const double *weights, double smoothing, double scale,
+                     real *dlogits, int64_t lddlogits, double *losses) noexcept nogil:
+    """Runs of rows that count and of rows that do not, in turns."""
+    cdef int64_t i, first, last, stop
+    cdef const double *w = NULL
+    cdef bint large = rows * cols * <int64_t>sizeof(real) >= LARGE_ROWS and past_caches(rows * cols, dlogits, logits, probs)
+    share(rows, team, thread, &first, &last)
+    i = first
+    while i < last:
+        stop = last
+        if weights is not NULL:
+            w = weights + i
+            stop = i + 1
+            while stop < last and (weights[stop] == 0) == (weights[i] == 0):
+                stop += 1
+        if w is not NULL and w[0] == 0:
+            no_rows(stop - i, cols, dlogits + i * lddlogits, lddlogits, losses + i)
+        elif probs is not NULL or smoothing > 0:
+            soft_rows(i, stop, cols, logits, ldlogits, labels, probs, ldprobs, class_weight, weights, smoothing, scale, dlogits, lddlogits, losses)
+        else:
+            cross_entropy_block(stop - i, cols, logits + i * ldlogits, ldlogits, labels + i, w, scale, dlogits + i * lddlogits, lddlogits, losses + i,
+                                large)
+        i = stop
+
+
+cdef int all_rows(int64_t rows, int64_t cols, const real *logits, int64_t ldlogits, const int64_t *labels, int64_t ignore, const real *probs,
+                  int64_t ldprobs, const real *class_weight, const real *sample_weight, double smoothing, bint mean, real *dlogits,
+                  int64_t lddlogits, real *each, double *loss) noexcept nogil:
+    cdef int team
+    cdef int64_t i
+    cdef bint ignores = False
+    cdef double total = rows, scale = 1
+    cdef double *losses
+    cdef double *weights = NULL
+    if rows < 0 or cols <= 0 or (mean and rows == 0) or not 0 <= smoothing <= 1 or loss is NULL:
+        return BAD_ARGUMENT
+    if rows > 0 and (logits is NULL or dlogits is NULL or (labels is NULL) == (probs is NULL)):
+        return BAD_ARGUMENT
+    if probs is NULL:
+        ldprobs = 0
+    if labels is not NULL and wrong_label(rows, cols, labels, ignore, &ignores) >= 0:
+        return BAD_ARGUMENT
+    if (class_weight is not NULL and wrong_weight(cols, class_weight) >= 0) or (sample_weight is not NULL and wrong_weight(rows, sample_weight) >= 0):
+        return BAD_ARGUMENT
+    losses = <double*>take((2 * rows + 1) * <int64_t>sizeof(double))
+    if losses is NULL:
+        return NO_MEMORY
+    if ignores or sample_weight is not NULL or (class_weight is not NULL and labels is not NULL):
+        weights = losses + rows
+        total = row_weights(rows, labels, ignore, class_weight, sample_weight, probs is not NULL or smoothing > 0, weights)
+    if mean:
+        if not can_divide(total, <real>0):
+            give(losses)
+            return BAD_ARGUMENT
+        scale = 1 / total if total > 0 else 0
+    team = threads_for(<double>rows * cols, GRAIN)
+    if team == 1:
+        rows_share(1, 0, rows, cols, logits, ldlogits, labels, probs, ldprobs, class_weight, weights, smoothing, scale, dlogits, lddlogits, losses)
+    else:
+        with parallel(num_threads=team):
+            rows_share(team_size(), thread_id(), rows, cols, logits, ldlogits, labels, probs, ldprobs, class_weight, weights, smoothing, scale,
+                       dlogits, lddlogits, losses)
+    loss[0] = scale * sum_in_order(rows, losses) if scale > 0 else 0
+    if each is not NULL:
+        for i in range(rows):
+            each[i] = <real>losses[i]
+    give(losses)
+    return OK
+
+
+cdef int cross_entropy_f32(int64_t rows, int64_t cols, const float *logits, int64_t ldlogits, const int64_t *targets,
+                           float *dlogits, int64_t lddlogits, double *loss) noexcept nogil:
+    return all_rows(rows, cols, logits, ldlogits, targets, INT64_MIN, <float*>NULL, 0, <float*>NULL, <float*>NULL, 0, True, dlogits, lddlogits,
+                    <float*>NULL, loss)
+
+
+cdef int cross_entropy_f64(int64_t rows, int64_t cols, const double *logits, int64_t ldlogits, const int64_t *targets,
+                           double *dlogits, int64_t lddlogits, double *loss) noexcept nogil:
+    return all_rows(rows, cols, logits, ldlogits, targets, INT64_MIN, <double*>NULL, 0, <double*>NULL, <double*>NULL, 0, True, dlogits, lddlogits,
+                    <double*>NULL, loss)
+
+
+cdef int weighted_cross_entropy_f32(int64_t rows, int64_t cols, const float *logits, int64_t ldlogits, const int64_t *labels, int64_t ignore,
+                                    const float *probs, int64_t ldprobs, const float *class_weight, const float *sample_weight, double smoothing,
+                                    bint mean, float *dlogits, int64_t lddlogits, float *losses, double *loss) noexcept nogil:
+    return all_rows(rows, cols, logits, ldlogits, labels, ignore, probs, ldprobs, class_weight, sample_weight, smoothing, mean, dlogits, lddlogits,
+                    losses, loss)
+
+
+cdef int weighted_cross_entropy_f64(int64_t rows, int64_t cols, const double *logits, int64_t ldlogits, const int64_t *labels, int64_t ignore,
+                                    const double *probs, int64_t ldprobs, const double *class_weight, const double *sample_weight, double smoothing,
+                                    bint mean, double *dlogits, int64_t lddlogits, double *losses, double *loss) noexcept nogil:
+    return all_rows(rows, cols, logits, ldlogits, labels, ignore, probs, ldprobs, class_weight, sample_weight, smoothing, mean, dlogits, lddlogits,
+                    losses, loss)
+
+
+cdef int typed_rows(int typenum, Rows r, void *logits, const int64_t *labels, int64_t ignore, void *probs, int64_t ldprobs, void *class_weight,
+                    void *sample_weight, double smoothing, bint mean, void *dlogits, int64_t lddlogits, void *each, double *loss) noexcept nogil:
+    if typenum == cnp.NPY_FLOAT:
+        return all_rows(r.rows, r.cols, <float*>logits, r.ld, labels, ignore, <float*>probs, ldprobs, <float*>class_weight, <float*>sample_weight,
+                        smoothing, mean, <float*>dlogits, lddlogits, <float*>each, loss)
+    return all_rows(r.rows, r.cols, <double*>logits, r.ld, labels, ignore, <double*>probs, ldprobs, <double*>class_weight, <double*>sample_weight,
+                    smoothing, mean, <double*>dlogits, lddlogits, <double*>each, loss)
+
+
+cdef cnp.ndarray checked_targets(object targets, cnp.ndarray logits, bint mean, Rows *rq):
+    """Labels as contiguous int64, or probabilities as rows that *rq describes (its ld is 0 for labels)."""
+    cdef cnp.ndarray t
+    rq.ld = 0
+    if cnp.PyArray_Check(targets) and cnp.PyArray_NDIM(<cnp.ndarray>targets) == 2 and cnp.PyArray_ISFLOAT(<cnp.ndarray>targets):
+        t = with_rows(shaped_like(targets, logits, "cross_entropy", "targets", "logits"), rq)
+    else:
+        t = int64_array(targets, "cross_entropy", "targets")
+    if logits.ndim != 2 or (t.ndim != 2 and (t.ndim != 1 or cnp.PyArray_DIM(t, 0) != cnp.PyArray_DIM(logits, 0))):
+        raise ValueError(f"cross_entropy: logits must be (N, C) and targets (N,), or (N, C) probabilities, not {np.shape(logits)} and {np.shape(t)}")
+    if np.shape(logits)[1] == 0 or (mean and np.shape(logits)[0] == 0):
+        raise ValueError(f"cross_entropy: the mean over no examples or classes is undefined (logits {np.shape(logits)})")
+    return t
+
+
+cdef int refuse_label(object targets, cnp.ndarray labels, int64_t classes, int64_t ignore) except -1:
+    """IndexError for the first label that is out of range, if there is one."""
+    cdef bint ignores = False
+    cdef int64_t row = wrong_label(cnp.PyArray_SIZE(labels), classes, <const int64_t*>cnp.PyArray_DATA(labels), ignore, &ignores)
+    if row >= 0:
+        raise IndexError(f"cross_entropy: target {targets[row]} of row {row} is not one of {classes} classes")
+    return 0
+
+
+cdef double mean_weight(cnp.ndarray t, object ignore, cnp.ndarray weight, cnp.ndarray sample_weight):
+    """The sum of the weights that a mean divides by, for a message."""
+    total = np.ones(np.shape(t)[0]) if sample_weight is None else sample_weight.astype(np.float64)
+    with np.errstate(over="ignore"):
+        if t.ndim == 1:
+            total = np.where(t == ignore, 0, total if weight is None else total * np.take(weight, t, mode="clip"))
+        return np.sum(total)
+
+
+def cross_entropy(logits, targets, *, int64_t ignore_index=NO_LABEL, weight=None, sample_weight=None, double label_smoothing=0.0, reduction="mean",
+                  dlogits=None):
+    """Cross entropy of softmax(logits) with labels or class probabilities, and its gradient.
+
+    Parameters
+    ----------
+    logits : ndarray of float32 or float64, shape (N, C), any strides
+        Unnormalised: no softmax before this loss. Any finite size is safe.
+    targets : ndarray of integers, shape (N,), or of logits' type, shape (N, C)
+        Labels from 0 to C - 1, or probabilities of the classes.
+    ignore_index : int
+        A row with this label is left out, and its logits are not read; -100 by default. Probabilities have no such label.
+    weight : ndarray of logits' type, shape (C,), optional
+        Weights of the classes, finite and at least 0.
+    sample_weight : ndarray of logits' type, shape (N,), optional
+        Weights of the rows, finite and at least 0. A row of weight 0 is left out.
+    label_smoothing : float
+        From 0 to 1: this part of the target's probability is spread over all classes evenly (Szegedy et al. 2016).
+    reduction : {"mean", "sum", "none"}
+        "mean" divides by the sum of the weights: of each row's sample weight times the weight of its label, or the sample weight alone where targets are
+        probabilities, as in PyTorch. Where every row is left out it is 0 with gradients of 0 (a batch of padding does not spoil training).
+        "none" returns the weighted loss of each row; the gradient is then that of their sum.
+    dlogits : ndarray, optional
+        Where to write the gradient; the type and shape of logits; may be logits itself, but must not overlap anything otherwise.
+
+    Returns
+    -------
+    loss : float, or ndarray of shape (N,) for "none"
+        In nats. NaN or inf if a row that counts has NaN or +inf. A class with the logit -inf costs nothing where its target is 0.
+    dlogits : ndarray, shape (N, C)
+        Gradient of the loss with respect to logits.
+
+    Raises
+    ------
+    TypeError
+        If logits is not an array of float32 or float64, targets neither one of integers nor one like logits, or a weight not one of logits' type.
+    ValueError
+        If shapes do not fit, C is 0, the mean is over no rows, or by weights too large or small in total to divide by, a weight is negative or not finite,
+        label_smoothing is not from 0 to 1, reduction is none of the three, or dlogits is read-only or overlaps.
+    IndexError
+        If a label is out of range; the message names its row. Nothing has been written then.
+    """
+    cdef int typenum = real_type(logits, "cross_entropy", "logits"), status
+    cdef bint mean = is_mean(reduction, "cross_entropy")
+    cdef Rows rx, rd, rq
+    cdef cnp.ndarray x = <cnp.ndarray>logits, t = checked_targets(targets, x, mean, &rq), w = None, v = None, each = None
+    cdef cnp.ndarray a = with_rows(x, &rx), d = output_rows(dlogits, x, "cross_entropy", "dlogits", "logits", &rd)
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"cross_entropy: label_smoothing must be from 0 to 1, not {label_smoothing}")
+    if weight is not None:
+        w = weight_array(weight, rx.cols, x, "cross_entropy", "weight", "logits")
+    if sample_weight is not None:
+        v = weight_array(sample_weight, np.shape(x)[0], x, "cross_entropy", "sample_weight", "logits")
+    if dlogits is not None:
+        check_in_place(<cnp.ndarray>dlogits, x, "cross_entropy", "dlogits", "logits")
+        for name, other in (("targets", t), ("weight", w), ("sample_weight", v)):
+            if other is not None:
+                check_overlap(<cnp.ndarray>dlogits, other, "cross_entropy", "dlogits", name)
+    if is_none(reduction):
+        each = new_array(1, cnp.PyArray_DIMS(x), typenum)
+    cdef void *px = cnp.PyArray_DATA(a)
+    cdef void *pd = cnp.PyArray_DATA(d)
+    cdef const int64_t *labels = <const int64_t*>cnp.PyArray_DATA(t) if t.ndim == 1 else NULL
+    cdef void *pq = cnp.PyArray_DATA(t) if t.ndim == 2 else NULL
+    cdef void *pw = NULL if w is None else cnp.PyArray_DATA(w)
+    cdef void *pv = NULL if v is None else cnp.PyArray_DATA(v)
+    cdef void *pe = NULL if each is None else cnp.PyArray_DATA(each)
+    cdef double loss = 0
+    if rx.rows * rx.cols < KEEP_GIL:
+        status = typed_rows(typenum, rx, px, labels, ignore_index, pq, rq.ld, pw, pv, label_smoothing, mean, pd, rd.ld, pe, &loss)
+    else:
+        with nogil:
+            status = typed_rows(typenum, rx, px, labels, ignore_index, pq, rq.ld, pw, pv, label_smoothing, mean, pd, rd.ld, pe, &loss)
+    if status == BAD_ARGUMENT and labels is not NULL:
+        refuse_label(targets, t, rx.cols, ignore_index)
+    if status == BAD_ARGUMENT and mean and (w is not None or v is not None):
+        refuse_total(mean_weight(t, ignore_index, w, v), x, "cross_entropy")
+    check_status(status, "cross_entropy")
+    return loss if each is None else each, finish_output(dlogits, d)

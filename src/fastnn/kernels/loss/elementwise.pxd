@@ -1,0 +1,31 @@
+"""Elementwise losses with their gradients by pointer, without the GIL, on n contiguous elements.
+
+`kind` is FASTNN_LOSS_MSE, _L1, _HUBER or _BCE (leaves.h). Element i has the weight weight[i / per_weight] and, for BCE, the weight of its positive target
+positive[i % columns]; either may be NULL. delta is Huber's. The mean is by weight; all weights 0 give 0. losses may be NULL, dpred may be pred or target.
+Returns 0, 1 (no memory) or 2 (an unknown kind, a negative size, a mean over nothing, a missing pointer, n no multiple of per_weight, a weight that is
+negative, infinite or NaN, a total of weights whose reciprocal is not finite and above 0 in the type, a delta of Huber's that is not); outputs are written only
+when 0 is returned.
+"""
+cimport numpy as cnp
+from libc.stdint cimport int64_t
+
+from ..ground.dispatch cimport real
+
+cdef int loss_f32(int kind, int64_t n, const float *pred, const float *target, const float *weight, int64_t per_weight, const float *positive,
+                  int64_t columns, float delta, bint mean, float *dpred, float *losses, double *loss) noexcept nogil
+cdef int loss_f64(int kind, int64_t n, const double *pred, const double *target, const double *weight, int64_t per_weight, const double *positive,
+                  int64_t columns, double delta, bint mean, double *dpred, double *losses, double *loss) noexcept nogil
+cdef int mse_f32(int64_t n, const float *pred, const float *target, float *dpred, double *loss) noexcept nogil
+cdef int mse_f64(int64_t n, const double *pred, const double *target, double *dpred, double *loss) noexcept nogil
+
+# What cross entropy has in common with these.
+cdef double sum_in_order(int64_t n, const double *x) noexcept nogil
+cdef int64_t wrong_weight(int64_t n, const real *weight) noexcept nogil
+cdef bint can_divide(double total, real like) noexcept nogil
+cdef int refuse_total(double total, cnp.ndarray like, str op) except -1
+cdef bint is_mean(object reduction, str op) except -1
+cdef cnp.ndarray weight_array(object weight, int64_t n, cnp.ndarray like, str op, str name, str as_name)
+
+
+cdef inline bint is_none(object reduction):
+    return reduction == "none"

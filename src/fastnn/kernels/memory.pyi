@@ -1,9 +1,0 @@
-from collections.abc import Sequence
-
-from numpy.typing import DTypeLike
-
-from ._types import AnyArray
-
-def empty(shape: int | Sequence[int], dtype: DTypeLike = ...) -> AnyArray: ...
-def pool_bytes() -> int: ...
-def trim() -> int: ...

@@ -1,0 +1,6 @@
+from collections.abc import Sequence
+
+from .._types import AnyArray
+
+def frobenius_norm(x: AnyArray | Sequence[AnyArray]) -> float: ...
+def squared_norm(x: AnyArray | Sequence[AnyArray]) -> float: ...

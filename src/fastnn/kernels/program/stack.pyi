@@ -1,0 +1,15 @@
+from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from .._types import Real
+
+class DenseStack:
+    count: int
+    def __init__(self, steps: Sequence[tuple[Any, ...]]) -> None: ...
+    def infer(self, x: NDArray[Real]) -> NDArray[Real] | None: ...
+    def forward(self, x: NDArray[Real]) -> tuple[NDArray[Real], tuple[Any, ...]] | None: ...
+    def backward(
+        self, dy: NDArray[Real], ctx: tuple[Any, ...], need_dx: bool = True
+    ) -> NDArray[Real] | None: ...

@@ -1,0 +1,1 @@
+"""Kernels on rows: activations, softmax, layer and RMS norms, dropout."""

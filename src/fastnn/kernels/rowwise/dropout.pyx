@@ -1,0 +1,198 @@
+"""Dropout from a counter-based generator (*Dive into Deep Learning*, section 5.6; Srivastava et al., JMLR 2014).
+
+    y_i = x_i / (1 - p) where w_i >= p 2^32, else 0         w_i: word i of Philox 4x32-10 keyed by seed and step, i the position in C order
+
+The words are a function of (seed, step, i) alone (simd/philox.h), so backward computes the same mask again instead of reading a stored one, and the
+mask depends neither on threads nor on the instruction set, strides or real type. p counts in multiples of 2^-32. What is dropped is 0, even NaN.
+"""
+cimport numpy as cnp
+from cython.parallel cimport parallel
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+import numbers
+import operator
+
+import numpy as np
+
+from ..ground.arrays cimport BAD_ARGUMENT, OK, Rows, check_in_place, check_status, finish_output, flatten, output_rows, real_type, with_rows
+from ..ground.dispatch cimport dropout_run, leaves_f32, real, shifted
+from ..ground.threads cimport share, team_size, thread_id, threads_for
+
+cnp.import_array()
+
+cdef enum:
+    BLOCK = 4096        # elements: threads divide a long row in such blocks
+    GRAIN = 8192        # elements a thread should have, about 2 us in AVX-512
+    KEEP_GIL = 4096     # elements, 1 us, below which the GIL is kept: letting go costs 15 to 40 ns, and a wait where another thread takes it
+
+
+cdef inline void drop(int64_t n, const real *x, const real *residual, double p, uint64_t seed, uint64_t step, uint64_t first, real *y) noexcept nogil:
+    """One run. Nothing needs drawing where p = 0 or 1."""
+    if n == 0:
+        return
+    if residual is NULL and p == 0:
+        if x != y:
+            memcpy(y, x, n * sizeof(real))
+    elif residual is NULL and p == 1:
+        memset(y, 0, n * sizeof(real))
+    else:
+        dropout_run(n, x, residual, p, seed, step, first, y)
+
+
+cdef void dropout_share(int team, int thread, int64_t rows, int64_t cols, const real *x, int64_t ldx, const real *residual,
+                        int64_t ldresidual, double p, uint64_t seed, uint64_t step, real *y, int64_t ldy) noexcept nogil:
+    cdef int64_t i, first, last
+    if rows == 1:
+        share((cols + BLOCK - 1) // BLOCK, team, thread, &first, &last)
+        first, last = first * BLOCK, min(last * BLOCK, cols)
+        drop(last - first, x + first, shifted(residual, first), p, seed, step, first, y + first)
+        return
+    share(rows, team, thread, &first, &last)
+    for i in range(first, last):
+        drop(cols, x + i * ldx, shifted(residual, i * ldresidual), p, seed, step, i * cols, y + i * ldy)
+
+
+cdef int dropout_rows(int64_t rows, int64_t cols, const real *x, int64_t ldx, const real *residual, int64_t ldresidual, double p,
+                      uint64_t seed, uint64_t step, real *y, int64_t ldy) noexcept nogil:
+    cdef int team
+    if rows < 0 or cols < 0 or (rows > 0 and cols > 0 and (x is NULL or y is NULL)) or not 0 <= p <= 1:
+        return BAD_ARGUMENT
+    team = threads_for(<double>rows * cols, GRAIN)
+    if team == 1:
+        dropout_share(1, 0, rows, cols, x, ldx, residual, ldresidual, p, seed, step, y, ldy)
+    else:
+        with parallel(num_threads=team):
+            dropout_share(team_size(), thread_id(), rows, cols, x, ldx, residual, ldresidual, p, seed, step, y, ldy)
+    return OK
+
+
+cdef int dropout_f32(int64_t rows, int64_t cols, const float *x, int64_t ldx, const float *residual, int64_t ldresidual, double p,
+                     uint64_t seed, uint64_t step, float *y, int64_t ldy) noexcept nogil:
+    return dropout_rows(rows, cols, x, ldx, residual, ldresidual, p, seed, step, y, ldy)
+
+
+cdef int dropout_f64(int64_t rows, int64_t cols, const double *x, int64_t ldx, const double *residual, int64_t ldresidual, double p,
+                     uint64_t seed, uint64_t step, double *y, int64_t ldy) noexcept nogil:
+    return dropout_rows(rows, cols, x, ldx, residual, ldresidual, p, seed, step, y, ldy)
+
+
+cdef double checked_p(object p, str op) except -1:
+    """The probability of dropping."""
+    if type(p) is not float and (isinstance(p, bool) or not isinstance(p, numbers.Real)):
+        raise TypeError(f"{op}: p must be a number, not {type(p).__name__}")
+    if not 0 <= p <= 1:
+        raise ValueError(f"{op}: p must be from 0 to 1, not {p}")
+    return p
+
+
+cdef uint64_t checked_word(object value, str op, str name) except? 0:
+    """A seed, or the number of a step."""
+    if type(value) is not int and (isinstance(value, bool) or not hasattr(value, "__index__")):
+        raise TypeError(f"{op}: {name} must be an int, not {type(value).__name__}")
+    value = operator.index(value)
+    if not 0 <= value < 2**64:
+        raise ValueError(f"{op}: {name} must be from 0 to 2**64 - 1, not {value}")
+    return value
+
+
+cdef int typed(int typenum, Rows x, void *px, Rows y, void *py, double p, uint64_t seed, uint64_t step) noexcept nogil:
+    if typenum == cnp.NPY_FLOAT:
+        return dropout_f32(x.rows, x.cols, <float*>px, x.ld, NULL, 0, p, seed, step, <float*>py, y.ld)
+    return dropout_f64(x.rows, x.cols, <double*>px, x.ld, NULL, 0, p, seed, step, <double*>py, y.ld)
+
+
+cdef object apply(object x, object p, object seed, object step, object out, str op, str name):
+    cdef int typenum = real_type(x, op, name), status
+    cdef double probability = checked_p(p, op)
+    cdef uint64_t key = checked_word(seed, op, "seed"), number = checked_word(step, op, "step")
+    cdef Rows rx, ry
+    cdef cnp.ndarray a = with_rows(<cnp.ndarray>x, &rx)
+    cdef cnp.ndarray y = output_rows(out, <cnp.ndarray>x, op, "out", name, &ry)
+    if out is not None:
+        check_in_place(<cnp.ndarray>out, <cnp.ndarray>x, op, "out", name)
+    cdef void *px = cnp.PyArray_DATA(a)
+    cdef void *py = cnp.PyArray_DATA(y)
+    flatten(&rx, &ry)
+    if rx.rows * rx.cols < KEEP_GIL:
+        status = typed(typenum, rx, px, ry, py, probability, key, number)
+    else:
+        with nogil:
+            status = typed(typenum, rx, px, ry, py, probability, key, number)
+    check_status(status, op)
+    return finish_output(out, y)
+
+
+def dropout(x, p, *, seed, step, out=None):
+    """Set each element to zero with probability p and scale the others by 1 / (1 - p).
+
+    Parameters
+    ----------
+    x : ndarray of float32 or float64, any shape and strides
+    p : float
+        From 0 (a copy) to 1 (zeros); counts in multiples of 2^-32.
+    seed, step : int
+        From 0 to 2^64 - 1. They decide what is dropped, together with the position of an element in C order, and nothing else does. The same
+        seed with another step is another, independent pattern.
+    out : ndarray, optional
+        The type and shape of x; may be x itself, but must not overlap it otherwise.
+
+    Returns
+    -------
+    ndarray
+        ``out`` if given. What is dropped is 0, even where x is NaN or infinite.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of another type.
+    ValueError
+        If p, seed or step is out of range, or out has another shape, is read-only or overlaps x.
+    """
+    return apply(x, p, seed, step, out, "dropout", "x")
+
+
+def dropout_backward(dy, p, *, seed, step, out=None):
+    """The gradient of the input of `dropout`: dropout of dy by the same p, seed and step.
+
+    Parameters, returns and errors are those of `dropout`.
+    """
+    return apply(dy, p, seed, step, out, "dropout_backward", "dy")
+
+
+def philox(n, *, seed, step=0, block=0):
+    """n random 32-bit words of the generator behind `dropout`.
+
+    Philox 4x32-10 of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+
+    Parameters
+    ----------
+    n : int
+        At least 0.
+    seed, step : int
+        From 0 to 2^64 - 1: the key, and the upper half of the counter.
+    block : int
+        From 0 to 2^64 - 1, the lower half of the counter: the words start with the first of this block of four.
+
+    Returns
+    -------
+    ndarray of uint32, shape (n,)
+        Word i of block 0 decides about element i in `dropout`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is no int or out of range.
+    """
+    cdef uint64_t key = checked_word(seed, "philox", "seed"), number = checked_word(step, "philox", "step")
+    cdef uint64_t start = checked_word(block, "philox", "block")
+    if isinstance(n, bool) or not hasattr(n, "__index__"):
+        raise TypeError(f"philox: n must be an int, not {type(n).__name__}")
+    if n < 0:
+        raise ValueError(f"philox: n must be at least 0, not {n}")
+    cdef cnp.ndarray words = np.empty(operator.index(n), np.uint32)
+    cdef uint32_t *data = <uint32_t*>cnp.PyArray_DATA(words)
+    cdef int64_t count = cnp.PyArray_SIZE(words)
+    with nogil:
+        leaves_f32.philox(count, key, number, start, data)
+    return words

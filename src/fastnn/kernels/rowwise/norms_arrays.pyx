@@ -1,0 +1,344 @@
+"""Layer norm, RMS norm and add & norm on arrays (*Dive into Deep Learning*, section 11.7.3); formulas and sources are in norms.pyx.
+
+Forward writes three numbers for each row into `stats` where it is asked to: the mean, the rest of the mean that its rounding left out, and
+1 / sqrt(variance + eps). Backward reads them and the input. Gradients of weight and bias are added to the arrays given.
+"""
+cimport numpy as cnp
+from libc.math cimport INFINITY
+from libc.stdint cimport int64_t, uint64_t
+
+import numbers
+
+import numpy as np
+
+from ..ground.arrays cimport (Rows, check_in_place, check_overlap, check_status, finish_output, is_output, output_rows, real_like, real_type,
+                      refuse_output, shaped_like, with_rows)
+from .dropout cimport checked_p, checked_word
+from .norms cimport layer_norm_backward_f32, layer_norm_backward_f64, layer_norm_f32, layer_norm_f64
+
+cnp.import_array()
+
+cdef enum:
+    KEEP_GIL = 4096     # elements, 0.6 us, below which the GIL is kept: letting go costs 15 to 40 ns, and a wait where another thread takes it
+
+
+cdef double checked_eps(object eps, str op) except -1:
+    if type(eps) is not float and (isinstance(eps, bool) or not isinstance(eps, numbers.Real)):
+        raise TypeError(f"{op}: eps must be a number, not {type(eps).__name__}")
+    if not 0 < eps < INFINITY:
+        raise ValueError(f"{op}: eps must be above 0, not {eps}")
+    return eps
+
+
+cdef cnp.ndarray per_column(object v, int typenum, int64_t cols, str op, str name, str like_name):
+    """v as an array (cols,) of the type of the array called like_name; None stays None."""
+    if v is None:
+        return None
+    cdef cnp.ndarray a = real_like(v, typenum, op, name, like_name)
+    if cnp.PyArray_NDIM(a) != 1 or cnp.PyArray_DIM(a, 0) != cols:
+        raise ValueError(f"{op}: {name} must have the shape ({cols},) of a row of {like_name}, not {np.shape(a)}")
+    return a
+
+
+cdef cnp.ndarray gradient(object v, int typenum, int64_t cols, str op, str name, str like_name):
+    """The same of an array that is added to."""
+    cdef cnp.ndarray a = per_column(v, typenum, cols, op, name, like_name)
+    if a is not None:
+        if not is_output(a):
+            refuse_output(a, op, name)
+        if not cnp.PyArray_IS_C_CONTIGUOUS(a):
+            raise ValueError(f"{op}: {name} must be contiguous")
+    return a
+
+
+cdef cnp.ndarray row_stats(object stats, int typenum, int64_t rows, str op, str like_name):
+    cdef cnp.ndarray a = real_like(stats, typenum, op, "stats", like_name)
+    if cnp.PyArray_NDIM(a) != 2 or cnp.PyArray_DIM(a, 0) != rows or cnp.PyArray_DIM(a, 1) != 3:
+        raise ValueError(f"{op}: stats must have the shape ({rows}, 3) for the rows of {like_name}, not {np.shape(a)}")
+    if not cnp.PyArray_IS_C_CONTIGUOUS(a):
+        raise ValueError(f"{op}: stats must be contiguous")
+    return a
+
+
+cdef inline void *data(cnp.ndarray a) noexcept:
+    return NULL if a is None else cnp.PyArray_DATA(a)
+
+
+cdef int64_t count_rows(cnp.ndarray x) noexcept:
+    """Rows of x, those without elements too."""
+    cdef int i
+    cdef int64_t count = 1
+    for i in range(cnp.PyArray_NDIM(x) - 1):
+        count *= cnp.PyArray_DIM(x, i)
+    return count
+
+
+cdef int typed_forward(int typenum, int rms, Rows x, void *px, Rows r, void *pr, double p, uint64_t seed, uint64_t step, void *weight, void *bias,
+                       double eps, Rows h, void *ph, Rows y, void *py, void *stats) noexcept nogil:
+    if typenum == cnp.NPY_FLOAT:
+        return layer_norm_f32(rms, x.rows, x.cols, <float*>px, x.ld, <float*>pr, r.ld, p, seed, step, <float*>weight, <float*>bias, eps,
+                              <float*>ph, h.ld, <float*>py, y.ld, <float*>stats)
+    return layer_norm_f64(rms, x.rows, x.cols, <double*>px, x.ld, <double*>pr, r.ld, p, seed, step, <double*>weight, <double*>bias, eps,
+                          <double*>ph, h.ld, <double*>py, y.ld, <double*>stats)
+
+
+cdef int typed_backward(int typenum, int rms, Rows dy, void *pdy, Rows h, void *ph, void *stats, void *weight, Rows dh_in, void *pdh_in, double p,
+                        uint64_t seed, uint64_t step, Rows dh, void *pdh, Rows dx, void *pdx, void *dweight, void *dbias) noexcept nogil:
+    if typenum == cnp.NPY_FLOAT:
+        return layer_norm_backward_f32(rms, dy.rows, dy.cols, <float*>pdy, dy.ld, <float*>ph, h.ld, <float*>stats, <float*>weight,
+                                       <float*>pdh_in, dh_in.ld, p, seed, step, <float*>pdh, dh.ld, <float*>pdx, dx.ld, <float*>dweight,
+                                       <float*>dbias)
+    return layer_norm_backward_f64(rms, dy.rows, dy.cols, <double*>pdy, dy.ld, <double*>ph, h.ld, <double*>stats, <double*>weight,
+                                   <double*>pdh_in, dh_in.ld, p, seed, step, <double*>pdh, dh.ld, <double*>pdx, dx.ld, <double*>dweight,
+                                   <double*>dbias)
+
+
+cdef int check_apart(object out, str name, str op, bint in_place, object a, str a_name, object b, str b_name, object c, str c_name, object d,
+                     str d_name) except -1:
+    """ValueError if out overlaps one of the inputs; where in_place, it may be a, b or c itself. Any of them may be None."""
+    if out is None:
+        return 0
+    for x, x_name in ((a, a_name), (b, b_name), (c, c_name)):
+        if x is not None:
+            if in_place:
+                check_in_place(<cnp.ndarray>out, <cnp.ndarray>x, op, name, x_name)
+            else:
+                check_overlap(<cnp.ndarray>out, <cnp.ndarray>x, op, name, x_name)
+    if d is not None:
+        check_overlap(<cnp.ndarray>out, <cnp.ndarray>d, op, name, d_name)
+    return 0
+
+
+cdef int check_both(object out, str name, str op, object other, str other_name) except -1:
+    """ValueError if two outputs, or None, overlap."""
+    if out is not None and other is not None:
+        check_overlap(<cnp.ndarray>out, <cnp.ndarray>other, op, name, other_name)
+    return 0
+
+
+cdef object forward(int rms, object x, object residual, object weight, object bias, double eps, double p, uint64_t seed, uint64_t step, object h,
+                    object stats, object out, str op):
+    cdef int typenum = real_type(x, op, "x"), status
+    cdef Rows rx, rr, rh, ry
+    cdef cnp.ndarray whole = <cnp.ndarray>x, a = with_rows(whole, &rx), r = None, total = None, saved = None
+    cdef cnp.ndarray w = per_column(weight, typenum, rx.cols, op, "weight", "x"), b = per_column(bias, typenum, rx.cols, op, "bias", "x")
+    cdef cnp.ndarray y = output_rows(out, whole, op, "out", "x", &ry)
+    rr.ld = rh.ld = 0
+    if residual is not None:
+        r = with_rows(shaped_like(residual, whole, op, "residual", "x"), &rr)
+    if h is not None:
+        total = output_rows(h, whole, op, "h", "x", &rh)
+    if stats is not None:
+        saved = row_stats(stats, typenum, count_rows(whole), op, "x")
+        if not is_output(saved):
+            refuse_output(saved, op, "stats")
+    check_apart(out, "out", op, True, whole, "x", residual, "residual", None, "", w, "weight")
+    check_apart(h, "h", op, True, whole, "x", residual, "residual", None, "", w, "weight")
+    check_apart(stats, "stats", op, False, whole, "x", residual, "residual", w, "weight", b, "bias")
+    check_both(out, "out", op, b, "bias")
+    check_both(h, "h", op, b, "bias")
+    check_both(h, "h", op, out, "out")
+    check_both(stats, "stats", op, out, "out")
+    check_both(stats, "stats", op, h, "h")
+    w = w if w is None else cnp.PyArray_GETCONTIGUOUS(w)
+    b = b if b is None else cnp.PyArray_GETCONTIGUOUS(b)
+    cdef void *px = cnp.PyArray_DATA(a)
+    cdef void *py = cnp.PyArray_DATA(y)
+    cdef void *pr = data(r)
+    cdef void *ph = data(total)
+    cdef void *pw = data(w)
+    cdef void *pb = data(b)
+    cdef void *ps = data(saved)
+    if rx.rows * rx.cols < KEEP_GIL:
+        status = typed_forward(typenum, rms, rx, px, rr, pr, p, seed, step, pw, pb, eps, rh, ph, ry, py, ps)
+    else:
+        with nogil:
+            status = typed_forward(typenum, rms, rx, px, rr, pr, p, seed, step, pw, pb, eps, rh, ph, ry, py, ps)
+    check_status(status, op)
+    if total is not None:
+        finish_output(h, total)
+    return finish_output(out, y)
+
+
+cdef tuple backward(int rms, object dy, object h, object stats, object weight, object dh_in, double p, uint64_t seed, uint64_t step,
+                    object dweight, object dbias, object out, str op, str h_name):
+    cdef int typenum = real_type(dy, op, "dy"), status
+    cdef Rows rdy, rh, rin, rdh, rdx
+    cdef cnp.ndarray whole = <cnp.ndarray>dy, hs = shaped_like(h, whole, op, h_name, "dy"), arriving = None, dx = None
+    cdef cnp.ndarray a = with_rows(whole, &rdy), b = with_rows(hs, &rh), w = per_column(weight, typenum, rdy.cols, op, "weight", "dy")
+    cdef cnp.ndarray saved = row_stats(stats, typenum, count_rows(whole), op, "dy")
+    cdef cnp.ndarray dw = gradient(dweight, typenum, rdy.cols, op, "dweight", "dy"), db = gradient(dbias, typenum, rdy.cols, op, "dbias", "dy")
+    cdef cnp.ndarray dh = output_rows(out, whole, op, "out", "dy", &rdh)
+    rin.ld = rdx.ld = 0
+    if dh_in is not None:
+        arriving = with_rows(shaped_like(dh_in, whole, op, "dh", "dy"), &rin)
+    if p > 0:
+        dx = output_rows(None, whole, op, "dx", "dy", &rdx)
+    check_apart(out, "out", op, True, whole, "dy", hs, h_name, None, "", w, "weight")
+    check_both(out, "out", op, saved, "stats")
+    for name, sums in (("dweight", dw), ("dbias", db)):
+        check_apart(sums, name, op, False, whole, "dy", hs, h_name, dh_in, "dh", w, "weight")
+        check_both(sums, name, op, saved, "stats")
+        check_both(sums, name, op, out, "out")
+    check_both(db, "dbias", op, dw, "dweight")
+    w = w if w is None else cnp.PyArray_GETCONTIGUOUS(w)
+    cdef void *pdy = cnp.PyArray_DATA(a)
+    cdef void *ph = cnp.PyArray_DATA(b)
+    cdef void *ps = cnp.PyArray_DATA(saved)
+    cdef void *pin = data(arriving)
+    cdef void *pdh = cnp.PyArray_DATA(dh)
+    cdef void *pdx = data(dx)
+    cdef void *pw = data(w)
+    cdef void *pdw = data(dw)
+    cdef void *pdb = data(db)
+    if rdy.rows * rdy.cols < KEEP_GIL:
+        status = typed_backward(typenum, rms, rdy, pdy, rh, ph, ps, pw, rin, pin, p, seed, step, rdh, pdh, rdx, pdx, pdw, pdb)
+    else:
+        with nogil:
+            status = typed_backward(typenum, rms, rdy, pdy, rh, ph, ps, pw, rin, pin, p, seed, step, rdh, pdh, rdx, pdx, pdw, pdb)
+    check_status(status, op)
+    return dh if dx is None else dx, finish_output(out, dh)
+
+
+def layer_norm(x, weight=None, bias=None, *, eps=1e-5, stats=None, out=None):
+    """y = (x - mean) / sqrt(variance + eps) * weight + bias over the last axis: rows of mean 0 and variance 1, then scaled and shifted.
+
+    Ba, Kiros and Hinton, "Layer normalization", 2016.
+
+    Parameters
+    ----------
+    x : ndarray of float32 or float64, shape (..., n), any strides
+        A 0-d array is a row of one.
+    weight, bias : ndarray, shape (n,), optional
+        Of the type of x.
+    eps : float
+        Above 0. A constant row gives zeros (and the bias).
+    stats : ndarray, shape (rows, 3), contiguous, optional
+        Receives what `layer_norm_backward` needs of each of the rows of x: the mean in two parts, and 1 / sqrt(variance + eps).
+    out : ndarray, optional
+        The type and shape of x; may be x itself, but must not overlap it otherwise.
+
+    Returns
+    -------
+    ndarray
+        ``out`` if given. A row with NaN or an infinity is NaN. An element further from its row's mean than the largest number of the type is an infinity.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not an array of float32 or float64, or the types differ.
+    ValueError
+        If shapes do not fit, eps is not above 0, or an output is read-only or overlaps something.
+    """
+    return forward(0, x, None, weight, bias, checked_eps(eps, "layer_norm"), 0, 0, 0, None, stats, out, "layer_norm")
+
+
+def layer_norm_backward(dy, x, stats, weight=None, *, dweight=None, dbias=None, out=None):
+    """The gradient of the input of `layer_norm`; those of weight and bias are added to dweight and dbias.
+
+    Parameters
+    ----------
+    dy : ndarray of float32 or float64, shape (..., n), any strides
+        Gradient of the output.
+    x, stats, weight
+        The input, what `layer_norm` wrote into stats, and the same weight.
+    dweight, dbias : ndarray, shape (n,), contiguous, optional
+        Added to. The bits do not depend on the number of threads.
+    out : ndarray, optional
+        Where to write the gradient of x; may be dy or x itself, but must not overlap them otherwise.
+
+    Returns
+    -------
+    ndarray
+        ``out`` if given.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `layer_norm`.
+    MemoryError
+        If there is no memory for the sums; nothing is changed then.
+    """
+    return backward(0, dy, x, stats, weight, None, 0, 0, 0, dweight, dbias, out, "layer_norm_backward", "x")[1]
+
+
+def rms_norm(x, weight=None, *, eps=1e-6, stats=None, out=None):
+    """y = x / sqrt(mean of x^2 + eps) * weight over the last axis.
+
+    Zhang and Sennrich, "Root mean square layer normalization", NeurIPS 2019.
+
+    Parameters, returns and errors are those of `layer_norm`, but that an infinity makes its own element NaN and the others of its row 0.
+    """
+    return forward(1, x, None, weight, None, checked_eps(eps, "rms_norm"), 0, 0, 0, None, stats, out, "rms_norm")
+
+
+def rms_norm_backward(dy, x, stats, weight=None, *, dweight=None, out=None):
+    """The gradient of the input of `rms_norm`; that of weight is added to dweight. See `layer_norm_backward`."""
+    return backward(1, dy, x, stats, weight, None, 0, 0, 0, dweight, None, out, "rms_norm_backward", "x")[1]
+
+
+cdef int is_rms(object kind, str op) except -1:
+    if kind not in ("layer", "rms"):
+        raise ValueError(f"{op}: kind must be 'layer' or 'rms', not {kind!r}")
+    return kind == "rms"
+
+
+def add_norm(x, residual, weight=None, bias=None, *, kind="layer", eps=1e-5, p=0.0, seed=0, step=0, h=None, stats=None, out=None):
+    """Norm of h = residual + dropout(x) in one pass over memory.
+
+    Parameters
+    ----------
+    x, residual : ndarray of float32 or float64, shape (..., n), any strides
+        Of one type and shape.
+    weight, bias, eps, stats, out
+        As for `layer_norm`. out may be x or residual itself.
+    kind : {"layer", "rms"}
+        Which norm.
+    p, seed, step
+        As for `dropout`; p = 0 drops nothing.
+    h : ndarray, optional
+        Receives the sum, which backward needs; the type and shape of x; may be x or residual itself, but not out.
+
+    Returns
+    -------
+    ndarray
+        The normalized sum; ``out`` if given.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `layer_norm` and `dropout`.
+    """
+    if residual is None:
+        raise TypeError("add_norm: residual must be a NumPy array of float32 or float64, not NoneType")
+    return forward(is_rms(kind, "add_norm"), x, residual, weight, bias, checked_eps(eps, "add_norm"), checked_p(p, "add_norm"),
+                   checked_word(seed, "add_norm", "seed"), checked_word(step, "add_norm", "step"), h, stats, out, "add_norm")
+
+
+def add_norm_backward(dy, h, stats, weight=None, *, kind="layer", dh=None, p=0.0, seed=0, step=0, dweight=None, dbias=None):
+    """The gradients of the inputs of `add_norm`; those of weight and bias are added to dweight and dbias.
+
+    Parameters
+    ----------
+    dy : ndarray of float32 or float64, shape (..., n), any strides
+        Gradient of the output.
+    h, stats, weight, kind, p, seed, step
+        The sum and the stats that `add_norm` wrote, and its arguments.
+    dh : ndarray like dy, optional
+        What else the gradient of h is, where h itself went on to other layers, as in pre-norm Transformers.
+    dweight, dbias : ndarray, shape (n,), contiguous, optional
+        Added to. The bits do not depend on the number of threads.
+
+    Returns
+    -------
+    dx, dresidual : ndarray
+        One and the same array where p = 0.
+
+    Raises
+    ------
+    TypeError, ValueError, MemoryError
+        As `layer_norm_backward` and `dropout`.
+    """
+    return backward(is_rms(kind, "add_norm_backward"), dy, h, stats, weight, dh, checked_p(p, "add_norm_backward"),
+                    checked_word(seed, "add_norm_backward", "seed"), checked_word(step, "add_norm_backward", "step"), dweight, dbias, None,
+                    "add_norm_backward", "h")

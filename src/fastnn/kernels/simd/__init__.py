@@ -1,0 +1,1 @@
+"""Registers: the C micro-kernels and their table."""

@@ -1,0 +1,360 @@
+"""Steps of optimizers over flat arrays, in one pass over memory, in place.
+
+    d = s g + wd p, then p -= lr u, with u by the rule:
+    SGD      u = d; with momentum m = mu m + d, u = m, or u = d + mu m               (Nesterov, after Sutskever et al. 2013)
+    Adam     m = b1 m + (1 - b1) d;  v = b2 v + (1 - b2) d^2;  u = m' / (sqrt(v') + eps)              (Kingma and Ba 2015)
+    AdamW    the same with d = s g, and p -= lr (wd p + u)                                    (Loshchilov and Hutter 2019)
+    RMSprop  v = a v + (1 - a) d^2;  u = d / (sqrt(v) + eps); centred: v - c^2 under the root, c = a c + (1 - a) d;
+             with momentum m = mu m + u, u = m                                       (Tieleman and Hinton 2012, Graves 2013)
+    Adagrad  v += d^2;  u = d / (sqrt(v) + eps), lr / (1 + (t - 1) lr_decay) for lr      (Duchi, Hazan and Singer 2011)
+    EMA      average += (1 - decay) (p - average)
+
+m' = m / (1 - b1^t) and v' = v / (1 - b2^t) correct the bias; those scalars are computed in double, once per step. s scales the gradient as it is
+read (clipping, accumulation). The formulas are PyTorch's. Accuracy: a few roundings of the real type an element.
+"""
+cimport numpy as cnp
+from libc.math cimport pow, sqrt
+from libc.stdint cimport int64_t
+
+from ..ground.arrays cimport BAD_ARGUMENT, check_overlap, check_status, output_like, real_type, shaped_like
+from ..ground.dispatch cimport (FASTNN_ADAGRAD, FASTNN_ADAM, FASTNN_AVERAGE, FASTNN_MOMENTUM, FASTNN_NESTEROV, FASTNN_RMSPROP, FASTNN_SGD,
+                        fastnn_step)
+from .loops cimport scale_flat, update_flat
+
+cnp.import_array()
+
+
+# The scalars of each rule.
+
+cdef fastnn_step sgd_step(bint has_momentum, double lr, double momentum, bint nesterov, double weight_decay, double grad_scale) noexcept nogil:
+    return fastnn_step(rule=(FASTNN_NESTEROV if nesterov else FASTNN_MOMENTUM) if has_momentum else FASTNN_SGD, grad_scale=grad_scale,
+                       l2=weight_decay, shrink=0, lr=lr, keep1=momentum, take1=1, keep2=0, take2=0, unbias2=1, eps=0)
+
+
+cdef fastnn_step adam_step(int64_t step, double lr, double beta1, double beta2, double eps, double weight_decay, bint decoupled,
+                           double grad_scale) noexcept nogil:
+    return fastnn_step(rule=FASTNN_ADAM, grad_scale=grad_scale, l2=0 if decoupled else weight_decay, shrink=lr * weight_decay if decoupled else 0,
+                       lr=lr / (1 - pow(beta1, step)), keep1=beta1, take1=1 - beta1, keep2=beta2, take2=1 - beta2,
+                       unbias2=1 / sqrt(1 - pow(beta2, step)), eps=eps)
+
+
+cdef fastnn_step rmsprop_step(double lr, double alpha, double eps, double momentum, double weight_decay, double grad_scale) noexcept nogil:
+    return fastnn_step(rule=FASTNN_RMSPROP, grad_scale=grad_scale, l2=weight_decay, shrink=0, lr=lr, keep1=momentum, take1=1, keep2=alpha,
+                       take2=1 - alpha, unbias2=1, eps=eps)
+
+
+cdef fastnn_step adagrad_step(int64_t step, double lr, double lr_decay, double eps, double weight_decay, double grad_scale) noexcept nogil:
+    return fastnn_step(rule=FASTNN_ADAGRAD, grad_scale=grad_scale, l2=weight_decay, shrink=0, lr=lr / (1 + (step - 1) * lr_decay), keep1=0,
+                       take1=0, keep2=0, take2=0, unbias2=1, eps=eps)
+
+
+cdef fastnn_step ema_step(double decay) noexcept nogil:
+    return fastnn_step(rule=FASTNN_AVERAGE, grad_scale=1, l2=0, shrink=0, lr=0, keep1=0, take1=1 - decay, keep2=0, take2=0, unbias2=1, eps=0)
+
+
+# Pointer faces.
+
+cdef int sgd_f32(int64_t n, float *p, const float *g, float *m, double lr, double momentum, int nesterov, double weight_decay,
+                 double grad_scale) noexcept nogil:
+    cdef fastnn_step s = sgd_step(m is not NULL or momentum != 0, lr, momentum, nesterov, weight_decay, grad_scale)
+    return update_flat(n, p, g, m, NULL, NULL, &s, 0, NULL)
+
+
+cdef int adam_f32(int64_t n, float *p, const float *g, float *m, float *v, int64_t step, double lr, double beta1, double beta2, double eps,
+                  double weight_decay, int decoupled, double grad_scale) noexcept nogil:
+    cdef fastnn_step s = adam_step(step, lr, beta1, beta2, eps, weight_decay, decoupled, grad_scale)
+    return update_flat(n, p, g, m, v, NULL, &s, 0, NULL) if step >= 1 else BAD_ARGUMENT
+
+
+cdef int rmsprop_f32(int64_t n, float *p, const float *g, float *v, float *m, float *c, double lr, double alpha, double eps,
+                     double momentum, double weight_decay, double grad_scale) noexcept nogil:
+    cdef fastnn_step s = rmsprop_step(lr, alpha, eps, momentum, weight_decay, grad_scale)
+    return update_flat(n, p, g, m, v, c, &s, 0, NULL) if m is not NULL or n == 0 or momentum == 0 else BAD_ARGUMENT
+
+
+cdef int adagrad_f32(int64_t n, float *p, const float *g, float *v, int64_t step, double lr, double lr_decay, double eps,
+                     double weight_decay, double grad_scale) noexcept nogil:
+    cdef fastnn_step s = adagrad_step(step, lr, lr_decay, eps, weight_decay, grad_scale)
+    return update_flat(n, p, g, NULL, v, NULL, &s, 0, NULL) if step >= 1 else BAD_ARGUMENT
+
+
+cdef int ema_f32(int64_t n, float *average, const float *p, double decay) noexcept nogil:
+    cdef fastnn_step s = ema_step(decay)
+    return update_flat(n, average, p, NULL, NULL, NULL, &s, 0, NULL)
+
+
+cdef int scale_f32(int64_t n, double factor, float *x) noexcept nogil:
+    return scale_flat(n, factor, x)
+
+
+cdef int sgd_f64(int64_t n, double *p, const double *g, double *m, double lr, double momentum, int nesterov, double weight_decay,
+                 double grad_scale) noexcept nogil:
+    cdef fastnn_step s = sgd_step(m is not NULL or momentum != 0, lr, momentum, nesterov, weight_decay, grad_scale)
+    return update_flat(n, p, g, m, NULL, NULL, &s, 0, NULL)
+
+
+cdef int adam_f64(int64_t n, double *p, const double *g, double *m, double *v, int64_t step, double lr, double beta1, double beta2, double eps,
+                  double weight_decay, int decoupled, double grad_scale) noexcept nogil:
+    cdef fastnn_step s = adam_step(step, lr, beta1, beta2, eps, weight_decay, decoupled, grad_scale)
+    return update_flat(n, p, g, m, v, NULL, &s, 0, NULL) if step >= 1 else BAD_ARGUMENT
+
+
+cdef int rmsprop_f64(int64_t n, double *p, const double *g, double *v, double *m, double *c, double lr, double alpha, double eps,
+                     double momentum, double weight_decay, double grad_scale) noexcept nogil:
+    cdef fastnn_step s = rmsprop_step(lr, alpha, eps, momentum, weight_decay, grad_scale)
+    return update_flat(n, p, g, m, v, c, &s, 0, NULL) if m is not NULL or n == 0 or momentum == 0 else BAD_ARGUMENT
+
+
+cdef int adagrad_f64(int64_t n, double *p, const double *g, double *v, int64_t step, double lr, double lr_decay, double eps,
+                     double weight_decay, double grad_scale) noexcept nogil:
+    cdef fastnn_step s = adagrad_step(step, lr, lr_decay, eps, weight_decay, grad_scale)
+    return update_flat(n, p, g, NULL, v, NULL, &s, 0, NULL) if step >= 1 else BAD_ARGUMENT
+
+
+cdef int ema_f64(int64_t n, double *average, const double *p, double decay) noexcept nogil:
+    cdef fastnn_step s = ema_step(decay)
+    return update_flat(n, average, p, NULL, NULL, NULL, &s, 0, NULL)
+
+
+cdef int scale_f64(int64_t n, double factor, double *x) noexcept nogil:
+    return scale_flat(n, factor, x)
+
+
+# Faces on arrays.
+
+cdef struct Flat:
+    int typenum
+    int64_t n
+    void *x[5]              # p, g, m, v, c; NULL for None
+
+
+cdef int flat(tuple arrays, tuple names, str op, Flat *f, int optional=0) except -1:
+    """Describe the arrays: C-contiguous, of the type and shape of the first, apart from each other, and all but the second, the gradient,
+    writable. Those whose bit is set in `optional` may be None."""
+    cdef cnp.ndarray x, like
+    cdef int i, j
+    f.typenum = real_type(arrays[0], op, names[0])
+    like = <cnp.ndarray>arrays[0]
+    f.n = cnp.PyArray_SIZE(like)
+    for i in range(5):
+        f.x[i] = NULL
+        if i >= len(arrays) or (arrays[i] is None and optional & 1 << i):
+            continue
+        x = shaped_like(arrays[i], like, op, names[i], names[0]) if i == 1 else output_like(arrays[i], like, op, names[i], names[0])
+        if not cnp.PyArray_IS_C_CONTIGUOUS(x):
+            raise ValueError(f"{op}: {names[i]} must be C-contiguous")
+        f.x[i] = cnp.PyArray_DATA(x)
+        for j in range(i):
+            if f.x[j] is not NULL and <char*>f.x[j] < <char*>f.x[i] + cnp.PyArray_NBYTES(x) and <char*>f.x[i] < <char*>f.x[j] + cnp.PyArray_NBYTES(x):
+                check_overlap(x, <cnp.ndarray>arrays[j], op, names[i], names[j])
+    return 0
+
+
+cdef int run(const Flat *f, const fastnn_step *s, str op, int64_t n_stops=0, const int64_t *stops=NULL) except -1:
+    cdef int status
+    with nogil:
+        if f.typenum == cnp.NPY_FLOAT:
+            status = update_flat(f.n, <float*>f.x[0], <const float*>f.x[1], <float*>f.x[2], <float*>f.x[3], <float*>f.x[4], s, n_stops, stops)
+        else:
+            status = update_flat(f.n, <double*>f.x[0], <const double*>f.x[1], <double*>f.x[2], <double*>f.x[3], <double*>f.x[4], s, n_stops, stops)
+    return check_status(status, op)
+
+
+cdef int check_mean(double keep, str op, str name) except -1:
+    """keep is the part of a running mean that stays."""
+    if not 0 <= keep < 1:
+        raise ValueError(f"{op}: {name} must be in [0, 1), not {keep}")
+    return 0
+
+
+cdef int check_step(int64_t step, str op) except -1:
+    if step < 1:
+        raise ValueError(f"{op}: step counts from 1, not {step}")
+    return 0
+
+
+def sgd_update(p, g, m=None, *, double lr, double momentum=0.0, bint nesterov=False, double weight_decay=0.0, double grad_scale=1.0):
+    """One step of stochastic gradient descent, in place (*Dive into Deep Learning*, sections 12.4 and 12.6).
+
+    Parameters
+    ----------
+    p, g : ndarray of float32 or float64, one type and shape, C-contiguous
+        Parameters (updated) and their gradient (read).
+    m : ndarray like p
+        The momentum (updated), zeros at first; needed with momentum only.
+    lr, momentum, weight_decay, grad_scale : float
+    nesterov : bool
+
+    Raises
+    ------
+    TypeError, ValueError
+        If types or shapes differ, an output is read-only, arrays overlap, or m is missing. Nothing has been changed then.
+    """
+    if m is None and (momentum != 0 or nesterov):
+        raise ValueError("sgd_update: momentum needs m, an array like p")
+    cdef Flat f
+    flat((p, g, m), ("p", "g", "m"), "sgd_update", &f, 1 << 2)
+    cdef fastnn_step s = sgd_step(m is not None, lr, momentum, nesterov, weight_decay, grad_scale)
+    run(&f, &s, "sgd_update")
+
+
+cdef int any_adam(tuple arrays, int64_t step, double lr, double beta1, double beta2, double eps, double weight_decay, bint decoupled,
+                  double grad_scale, str op, object stops=None) except -1:
+    check_step(step, op)
+    check_mean(beta1, op, "beta1")
+    check_mean(beta2, op, "beta2")
+    cdef Flat f
+    flat(arrays, ("p", "g", "m", "v"), op, &f)
+    cdef fastnn_step s = adam_step(step, lr, beta1, beta2, eps, weight_decay, decoupled, grad_scale)
+    if stops is None:
+        return run(&f, &s, op)
+    if not (cnp.PyArray_Check(stops) and cnp.PyArray_TYPE(<cnp.ndarray>stops) == cnp.NPY_INT64 and cnp.PyArray_NDIM(<cnp.ndarray>stops) == 1
+            and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>stops)):
+        raise TypeError(f"{op}: decay_stops must be a contiguous vector of int64")
+    cdef const int64_t *ends = <const int64_t*>cnp.PyArray_DATA(<cnp.ndarray>stops)
+    cdef int64_t i, n_stops = cnp.PyArray_SIZE(<cnp.ndarray>stops)
+    for i in range(1, n_stops):
+        if ends[i] < ends[i - 1]:
+            raise ValueError(f"{op}: decay_stops must ascend, but {ends[i]} comes after {ends[i - 1]}")
+    return run(&f, &s, op, n_stops, ends)
+
+
+def adam_update(p, g, m, v, *, int64_t step, double lr, double beta1=0.9, double beta2=0.999, double eps=1e-8, double weight_decay=0.0,
+                double grad_scale=1.0):
+    """One step of Adam, in place; weight decay is added to the gradient (L2 regularisation).
+
+    Parameters
+    ----------
+    p, g : ndarray of float32 or float64, one type and shape, C-contiguous
+        Parameters (updated) and their gradient (read).
+    m, v : ndarray like p
+        First and second moments (updated), zeros at first.
+    step : int
+        The number of this step, from 1.
+    lr, beta1, beta2, eps, weight_decay, grad_scale : float
+
+    Raises
+    ------
+    TypeError, ValueError
+        If types or shapes differ, an output is read-only, arrays overlap, step < 1 or a beta is outside [0, 1). Nothing has been changed then.
+    """
+    any_adam((p, g, m, v), step, lr, beta1, beta2, eps, weight_decay, False, grad_scale, "adam_update")
+
+
+def adamw_update(p, g, m, v, *, int64_t step, double lr, double beta1=0.9, double beta2=0.999, double eps=1e-8, double weight_decay=1e-2,
+                 double grad_scale=1.0, decay_stops=None):
+    """One step of AdamW, in place: as `adam_update`, but weight decay shrinks the parameters themselves by lr * weight_decay of them.
+
+    Parameters
+    ----------
+    decay_stops : ndarray of int64 (R,), optional
+        Elements up to the first of these ascending numbers decay, from there to the second they do not, from there to the third they do,
+        and so on. None: all decay.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `adam_update`, or if decay_stops are others or do not ascend. Nothing has been changed then.
+    """
+    any_adam((p, g, m, v), step, lr, beta1, beta2, eps, weight_decay, True, grad_scale, "adamw_update", decay_stops)
+
+
+def rmsprop_update(p, g, v, m=None, c=None, *, double lr, double alpha=0.99, double eps=1e-8, double momentum=0.0, double weight_decay=0.0,
+                   double grad_scale=1.0):
+    """One step of RMSprop, in place (*Dive into Deep Learning*, section 12.8).
+
+    Parameters
+    ----------
+    p, g : ndarray of float32 or float64, one type and shape, C-contiguous
+        Parameters (updated) and their gradient (read).
+    v : ndarray like p
+        Running mean of the squared gradient (updated), zeros at first.
+    m : ndarray like p
+        The momentum (updated), zeros at first; needed with momentum only.
+    c : ndarray like p
+        Running mean of the gradient (updated), zeros at first. If it is given, the step is divided by the standard deviation of the
+        gradient (centred), not by the root of its mean square.
+    lr, alpha, eps, momentum, weight_decay, grad_scale : float
+
+    Raises
+    ------
+    TypeError, ValueError
+        If types or shapes differ, an output is read-only, arrays overlap, m is missing or alpha is outside [0, 1). Nothing has been changed then.
+    """
+    check_mean(alpha, "rmsprop_update", "alpha")
+    if m is None and momentum != 0:
+        raise ValueError("rmsprop_update: momentum needs m, an array like p")
+    cdef Flat f
+    flat((p, g, m, v, c), ("p", "g", "m", "v", "c"), "rmsprop_update", &f, 1 << 2 | 1 << 4)
+    cdef fastnn_step s = rmsprop_step(lr, alpha, eps, momentum, weight_decay, grad_scale)
+    run(&f, &s, "rmsprop_update")
+
+
+def adagrad_update(p, g, v, *, int64_t step, double lr, double lr_decay=0.0, double eps=1e-10, double weight_decay=0.0, double grad_scale=1.0):
+    """One step of Adagrad, in place (*Dive into Deep Learning*, section 12.7).
+
+    Parameters
+    ----------
+    p, g : ndarray of float32 or float64, one type and shape, C-contiguous
+        Parameters (updated) and their gradient (read).
+    v : ndarray like p
+        Sum of the squared gradients (updated).
+    step : int
+        The number of this step, from 1.
+    lr, lr_decay, eps, weight_decay, grad_scale : float
+        The step is taken with lr / (1 + (step - 1) * lr_decay).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If types or shapes differ, an output is read-only, arrays overlap or step < 1. Nothing has been changed then.
+    """
+    check_step(step, "adagrad_update")
+    cdef Flat f
+    flat((p, g, None, v), ("p", "g", "m", "v"), "adagrad_update", &f, 1 << 2)
+    cdef fastnn_step s = adagrad_step(step, lr, lr_decay, eps, weight_decay, grad_scale)
+    run(&f, &s, "adagrad_update")
+
+
+def ema_update(average, p, double decay):
+    """average += (1 - decay) * (p - average), in place: one step of an exponential moving average.
+
+    Parameters
+    ----------
+    average, p : ndarray of float32 or float64, one type and shape, C-contiguous
+        The average (updated) and what is averaged (read).
+    decay : float
+        In [0, 1]: how much of the average stays.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If types or shapes differ, the average is read-only, the arrays overlap or decay is outside [0, 1]. Nothing has been changed then.
+    """
+    if not 0 <= decay <= 1:
+        raise ValueError(f"ema_update: decay must be in [0, 1], not {decay}")
+    cdef Flat f
+    flat((average, p), ("average", "p"), "ema_update", &f)
+    cdef fastnn_step s = ema_step(decay)
+    run(&f, &s, "ema_update")
+
+
+def scale(x, double factor):
+    """x *= factor, in place.
+
+    Parameters
+    ----------
+    x : ndarray of float32 or float64, C-contiguous
+    factor : float
+
+    Raises
+    ------
+    TypeError, ValueError
+        If x is of another type, read-only or not contiguous.
+    """
+    cdef Flat f
+    flat((x,), ("x",), "scale", &f)
+    cdef int status
+    with nogil:
+        status = scale_flat(f.n, factor, <float*>f.x[0]) if f.typenum == cnp.NPY_FLOAT else scale_flat(f.n, factor, <double*>f.x[0])
+    check_status(status, "scale")
