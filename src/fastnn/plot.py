@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .files.atomic import PathLike, check_writable, write_atomically
 from .train import History
-from .train.atomic import PathLike, check_writable, write_atomically
 
 FORMATS = ("png", "svg", "pdf")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastnn import models, nn
-from fastnn.train.tensors import ModelFileError, write_tensors
+from fastnn.files.tensors import ModelFileError, write_tensors
 
 D, HEADS, HIDDEN, VOCAB = 8, 2, 12, 11
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-import fastnn.train.atomic
+import fastnn.files.atomic
 from fastnn import nn
+from fastnn.files.atomic import check_writable, write_atomically
 from fastnn.models import Seq2SeqTransformer, TransformerLM
 from fastnn.nn.positional import MOST_POSITIONS
 from fastnn.train import ModelFileError, load, save
-from fastnn.train.atomic import check_writable, write_atomically
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_a_failure_while_writing_leaves_the_old_file(saved, monkeypatch):
 
     for name in ("fsync", "replace", "chmod"):
         with monkeypatch.context() as patch:
-            patch.setattr(fastnn.train.atomic.os, name, fail)
+            patch.setattr(fastnn.files.atomic.os, name, fail)
             with pytest.raises(OSError, match="the disk is full"):
                 save(nn.MLP((2, 2), rng=0), saved)
         assert saved.read_bytes() == before
@@ -233,7 +233,7 @@ def test_the_bytes_are_on_the_disk_before_they_take_the_place(tmp_path, monkeypa
     for name in ("fsync", "replace"):
         real = getattr(os, name)
         recorded = lambda *args, name=name, real=real: (calls.append(name), real(*args))  # noqa: E731
-        monkeypatch.setattr(fastnn.train.atomic.os, name, recorded)
+        monkeypatch.setattr(fastnn.files.atomic.os, name, recorded)
     write_atomically(tmp_path / "file", b"content")
     assert calls == ["fsync", "replace"]
 
@@ -307,7 +307,7 @@ def test_an_interrupt_at_any_moment_leaves_nothing_behind(tmp_path, monkeypatch)
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr(fastnn.train.atomic.os, name, press)
+            patch.setattr(fastnn.files.atomic.os, name, press)
             with pytest.raises(KeyboardInterrupt):
                 write_atomically(tmp_path / "file", b"content")
         assert os.listdir(tmp_path) == (["file"] if name == "replace" else [])

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from .. import nn
-from ..train.atomic import check_writable
+from ..files.atomic import check_writable
 from .errors import UsageError
 
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..data import crops, load_text, windows
+from ..files.atomic import check_writable
 from ..kernels.ground.threads import get_num_threads, num_threads
 from ..models import TransformerLM, stream
 from ..optim import AdamW
@@ -21,7 +22,6 @@ from ..optim.schedules import warmup_cosine
 from ..text import BPE, CharVocab, Vocab
 from ..text.vocab import Ids
 from ..train import ModelFileError, save
-from ..train.atomic import check_writable
 from .checks import check_apart, check_learnt, check_outputs
 from .errors import UsageError
 from .generate import spelled

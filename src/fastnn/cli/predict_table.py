@@ -12,8 +12,8 @@ from .. import kernels, nn
 from ..data.csv_file import TableError, read_csv
 from ..data.schema import Schema
 from ..data.target import Quantity
+from ..files.atomic import check_writable, write_atomically
 from ..train import ModelFileError, load, load_metadata
-from ..train.atomic import check_writable, write_atomically
 from .checks import check_apart
 from .errors import UsageError
 from .table import METADATA_KEY, outputs

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from ..files.atomic import check_writable, write_atomically
 from ..kernels.ground.threads import num_threads
 from ..models import Seq2SeqTransformer
 from ..models import translate as translate_all
 from ..text import Vocab
-from ..train.atomic import check_writable, write_atomically
 from .checks import check_apart
 from .corpus import sentences
 from .errors import UsageError

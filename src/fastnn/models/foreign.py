@@ -33,7 +33,7 @@ def read(source: Source, prefix: str = "") -> dict[str, Array]:
             for name, value in source.items()
             if name.startswith(prefix)
         }
-    from ..train.tensors import headers, open_tensors  # the same floor: where it is needed
+    from ..files.tensors import headers, open_tensors  # the same floor: where it is needed
 
     with open_tensors(source) as file:
         names = [name for name in headers(file) if name.startswith(prefix)]

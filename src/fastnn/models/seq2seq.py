@@ -10,10 +10,10 @@ from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels, nn
 from ..nn.linear import Seed, check_count
-from ..nn.parameters import check_dtype
 from ..nn.positional import check_max_len
 from ..nn.transformer import check_layers, stack_shapes
 from ..nn.transformer_block import prefixed
+from ..parameters import check_dtype
 from .attention_maps import Seq2SeqWeights, run_stack
 from .beam import Hypothesis, beam_search
 from .cache import DecodingCache, check_step, new_layers

@@ -1,5 +1,6 @@
 """Layers and losses, each with its hand-written backward pass."""
 
+from ..parameters import Parameter, Parameters
 from . import init
 from .activation import (
     GELU,
@@ -25,7 +26,6 @@ from .linear import Linear, collapse
 from .loss import bce_with_logits, cross_entropy, huber_loss, l1_loss, mse_loss
 from .module import Module
 from .normalization import AddNorm, LayerNorm, RMSNorm
-from .parameters import Parameter, Parameters
 from .positional import PositionalEncoding
 from .prelu import PReLU
 from .randomness import RandomStream

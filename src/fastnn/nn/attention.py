@@ -10,12 +10,12 @@ from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
 from ..kernels.ground.memory import empty
+from ..parameters import Parameter, check_dtype
 from .dropout import check_probability, new_stream
 from .init import Initializer
 from .kv_cache import KVCache
 from .linear import Linear, Seed, check_count
 from .module import Module
-from .parameters import Parameter, check_dtype
 from .randomness import RandomStream
 
 Array = NDArray[Any]

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..kernels.ground.memory import empty
+from ..parameters import check_dtype
 from .init import Initializer
 from .linear import Linear, Seed, check_activation, check_count
 from .module import Module
-from .parameters import check_dtype
 from .plan import Plan
 
 

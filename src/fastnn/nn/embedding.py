@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
+from ..parameters import Parameter, check_dtype
 from .activation import check_finite
 from .linear import Seed, check_count
 from .module import Module, check_gradient
-from .parameters import Parameter, check_dtype
 
 
 class Embedding(Module):

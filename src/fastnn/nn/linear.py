@@ -11,10 +11,10 @@ from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
 from ..kernels.ground.memory import empty
+from ..parameters import Parameter, check_dtype
 from .activation import FUNCTIONS, Activation
 from .init import Initializer, initial
 from .module import Module, check_gradient
-from .parameters import Parameter, check_dtype
 
 Seed = int | np.random.Generator | None
 ACTIVATIONS: tuple[Activation | None, ...] = (None, *FUNCTIONS)

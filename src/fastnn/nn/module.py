@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
-from .parameters import Parameter, Parameters
+from ..parameters import Parameter, Parameters
 from .randomness import RandomStream, check_word, derived_seed
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
 from ..kernels.ground.memory import empty
+from ..parameters import Parameter, check_dtype
 from .dropout import check_probability, new_stream
 from .linear import Seed, check_count
 from .module import Module, check_gradient
-from .parameters import Parameter, check_dtype
 from .randomness import RandomStream
 
 

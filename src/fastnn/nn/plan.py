@@ -12,10 +12,10 @@ from itertools import pairwise
 from typing import Any
 
 from .. import kernels
+from ..parameters import _Block
 from .activation import GELU, ReLU, Sigmoid, SiLU, Softplus, Tanh
 from .linear import Linear
 from .module import Module
-from .parameters import _Block
 
 _ACTIVATIONS = {
     ReLU: "relu",

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
+from ..parameters import Parameter, check_dtype
 from .activation import check_finite
 from .linear import check_count
 from .module import Module, check_gradient
-from .parameters import Parameter, check_dtype
 
 
 class PReLU(Module):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import kernels
-from ..nn.parameters import Parameters
+from ..parameters import Parameters
 from .optimizer import Optimizer
 from .schedules import Schedule
 from .state import checked

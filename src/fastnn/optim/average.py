@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from .. import kernels
-from ..nn.parameters import Parameters
+from ..parameters import Parameters
 from .state import Stateful, checked
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from .. import kernels
-from ..nn.parameters import Parameters
+from ..parameters import Parameters
 from .state import number
 
 

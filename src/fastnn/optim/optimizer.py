@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from .. import kernels
-from ..nn.parameters import Parameters
+from ..parameters import Parameters
 from .clip import clip_factor
 from .schedules import Schedule
 from .state import Stateful, checked, number

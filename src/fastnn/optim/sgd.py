@@ -7,7 +7,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from .. import kernels
-from ..nn.parameters import Parameters
+from ..parameters import Parameters
 from .optimizer import Optimizer
 from .schedules import Schedule
 from .state import checked

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.ground import memory
-from ..nn.parameters import Parameters
+from ..parameters import Parameters
 
 # The numbers of a state, with their limits beside "finite and at least 0".
 _LIMITS: dict[str, dict[str, Any]] = {

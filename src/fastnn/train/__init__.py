@@ -1,14 +1,13 @@
 """Training, evaluation, and models in files."""
 
+from ..files import ModelFileError, load, load_metadata, plan_from_file, save
 from .callbacks import CSVLogger, EarlyStopping, LRSchedule, ModelCheckpoint, TerminateOnNaN
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .evaluate import evaluate
-from .files import load, load_metadata, plan_from_file, save
 from .fit import fit
 from .history import History
 from .objective import TokenLoss
 from .run import Run
-from .tensors import ModelFileError
 
 __all__ = [
     "CSVLogger",

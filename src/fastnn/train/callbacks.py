@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from numpy.typing import NDArray
 
+from ..files.atomic import PathLike, check_writable, write_atomically
+from ..files.model import save
 from ..nn.linear import check_count
-from .atomic import PathLike, check_writable, write_atomically
-from .files import save
 from .history import Logs
 
 if TYPE_CHECKING:

@@ -17,9 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import nn
-from ..optim import Optimizer
-from .atomic import PathLike
-from .files import (
+from ..files.atomic import PathLike
+from ..files.model import (
     METADATA_KEY,
     RUN_KEY,
     RUN_PREFIX,
@@ -29,8 +28,9 @@ from .files import (
     parameter_headers,
     read_parameters,
 )
+from ..files.tensors import check_headers, open_tensors, write_tensors
+from ..optim import Optimizer
 from .history import History
-from .tensors import check_headers, open_tensors, write_tensors
 
 if TYPE_CHECKING:
     from ..optim import ExponentialMovingAverage

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import nn
+from ..files.atomic import PathLike
 from ..nn.linear import check_count
 from ..optim import Optimizer
-from .atomic import PathLike
 from .batches import (
     ArraySource,
     StreamSource,

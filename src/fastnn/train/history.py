@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from .atomic import PathLike
+from ..files.atomic import PathLike
 
 Logs = dict[str, float]
 

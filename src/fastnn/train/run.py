@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import nn
+from ..files.atomic import PathLike
+from ..files.tensors import ModelFileError
 from ..optim import Optimizer
-from .atomic import PathLike
 from .batches import ArraySource, ClassWeights, StreamSource
 from .callbacks import collect_hooks
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -21,7 +22,6 @@ from .evaluate import means_over
 from .history import History, Logs
 from .metrics import Means
 from .objective import Loss, Objective, RowLoss
-from .tensors import ModelFileError
 
 if TYPE_CHECKING:
     from ..optim import ExponentialMovingAverage
