@@ -120,7 +120,7 @@ def test_files_that_no_kernel_writes(tmp_path, content, name):
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_bytes(text)
     quota = cpus.cgroup_quota(tmp_path, tmp_path / "self")
-    assert quota is None or 0 < quota < math.inf and math.ceil(quota) >= 1
+    assert quota is None or (0 < quota < math.inf and math.ceil(quota) >= 1)
     for cpu in range(2):
         folder = tmp_path / f"cpu{cpu}" / "topology"
         folder.mkdir(parents=True)
