@@ -139,7 +139,7 @@ def test_bpe(capsys):
     assert code == 0 and "; 90 different ones" in out
     vocab = text.from_json(load_metadata("a")["vocabulary"])
     ids = vocab.encode("But soft!  What light\nthrough yonder window")
-    pieces = "".join(spelled(vocab, ids[:3], ids[3:].tolist()))
+    pieces = "".join(spelled(vocab, ids[:3], ids[3:]))
     assert vocab.decode(ids[:3]) + pieces == vocab.decode(ids)
     code, out, _ = run(capsys, "generate", "a", "--prompt", "O Romeo", "--max_new_tokens", 5)
     assert code == 0 and out.startswith("O Romeo")

@@ -191,7 +191,7 @@ def test_a_model_that_gives_nan_writes_no_sample(capsys):
     vocab = text.CharVocab.from_text("abcd")
     model = models.TransformerLM(4, 16, 2, 1, 8, rng=0)
     model.parameters().data[...] = 1e30
-    ids = vocab.encode("abcdabcd")
+    ids = np.array(vocab.encode("abcdabcd"))
     args = lm.argparse.Namespace(block_size=4, batch_size=2, seed=0, plot=None)
     with np.errstate(all="ignore"):
         lm._show(args, model, lm.Corpus(vocab, ids, ids))

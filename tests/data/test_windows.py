@@ -113,11 +113,26 @@ def test_refused():
         for name, options in (("length", (0, 1)), ("batch_size", (1, 0))):
             with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
                 make(ids, *options)
-        for wrong in (ids.astype(np.float32), ids.reshape(2, 4), [1, 2, 3], "text"):
-            with pytest.raises(TypeError, match=r"ids must be an array \(n,\) of integers"):
+        for wrong in (
+            ids.astype(np.float32),
+            ids.reshape(2, 4),
+            [1.5, 2, 3],
+            [[1], [2, 3]],
+            "text",
+        ):
+            with pytest.raises(TypeError, match=r"ids must be a sequence \(n,\) of integers"):
                 make(wrong, 1, 1)
     with pytest.raises(ValueError, match="steps must be at least 1"):
         crops(ids, 2, 1, steps=0)
+
+
+def test_lists_are_taken_as_arrays_are():
+    """A vocabulary encodes to a list."""
+    ids = np.arange(20) % 7
+    for make in (lambda some: windows(some, 4, 2), lambda some: crops(some, 4, 2, seed=0)):
+        for (x, y), (x_list, y_list) in zip(make(ids), make(ids.tolist()), strict=True):
+            np.testing.assert_array_equal(x, x_list)
+            np.testing.assert_array_equal(y, y_list)
 
 
 def test_the_text_of_the_package():

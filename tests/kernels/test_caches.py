@@ -29,7 +29,7 @@ def test_sizes_are_read(tmp_path):
     assert caches.data_caches(tmp_path) == (48 << 10, 1 << 20)
 
 
-@pytest.mark.parametrize("size", ["", "?", "1K"])
+@pytest.mark.parametrize("size", ["", "?", "1K", "-48K", "K", "9" * 5000 + "K", "99999999999M"])
 def test_fallbacks(tmp_path, size):
     describe(tmp_path, (1, "Data", size), (2, "Unified", size))
     assert caches.data_caches(tmp_path) == (caches.L1_FALLBACK, caches.L2_FALLBACK)

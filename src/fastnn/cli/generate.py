@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from collections.abc import Iterable, Iterator
-
-import numpy as np
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..kernels.ground.threads import num_threads
 from ..models import TransformerLM, stream
@@ -51,7 +49,7 @@ def opening(vocab: Vocab) -> Ids:
         return encoded(vocab, "\n")
     except UsageError:
         first = next((i for i, token in enumerate(vocab.tokens) if token not in SPECIALS), 0)
-        return np.array([first], np.int32)
+        return [first]
 
 
 def encoded(vocab: Vocab, prompt: str) -> Ids:
@@ -60,14 +58,14 @@ def encoded(vocab: Vocab, prompt: str) -> Ids:
         ids = vocab.encode(prompt)
     except ValueError as error:
         raise UsageError(f"argument --prompt: {error}") from error
-    if not len(ids):
+    if not ids:
         raise UsageError("argument --prompt: must have a character at least")
-    if vocab.unk_id is not None and (ids == vocab.unk_id).any():
+    if vocab.unk_id in ids:
         raise UsageError(f"argument --prompt: {prompt!r:.80} has characters the model never read")
     return ids
 
 
-def spelled(vocab: Vocab, prompt: Ids, tokens: Iterable[int]) -> Iterator[str]:
+def spelled(vocab: Vocab, prompt: Sequence[int], tokens: Iterable[int]) -> Iterator[str]:
     """The text that each token adds, which may depend on the token before it (a space between)."""
     before = int(prompt[-1])
     for token in tokens:

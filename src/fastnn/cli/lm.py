@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..data import crops, load_text, windows
 from ..files.atomic import check_writable
@@ -20,7 +21,6 @@ from ..models import TransformerLM, stream
 from ..optim import AdamW
 from ..optim.schedules import warmup_cosine
 from ..text import BPE, CharVocab, Vocab
-from ..text.vocab import Ids
 from ..train import ModelFileError, save
 from .checks import check_apart, check_learnt, check_outputs
 from .errors import UsageError
@@ -46,8 +46,8 @@ class Corpus(NamedTuple):
     """A text as ids."""
 
     vocab: Vocab
-    train: Ids
-    validation: Ids
+    train: NDArray[np.int32]
+    validation: NDArray[np.int32]
 
 
 def train(args: argparse.Namespace) -> bool:
@@ -100,7 +100,8 @@ def prepare(args: argparse.Namespace, text: str) -> Corpus:
             vocab = BPE.train([text[:cut]], args.vocab_size)
     except ValueError as error:
         raise UsageError(f"{args.text or 'the text'}: {error}") from error
-    corpus = Corpus(vocab, vocab.encode(text[:cut]), vocab.encode(text[cut:]))
+    parts = (np.array(vocab.encode(part), np.int32) for part in (text[:cut], text[cut:]))
+    corpus = Corpus(vocab, *parts)
     for name, part in (("training", corpus.train), ("validation", corpus.validation)):
         if len(part) <= args.block_size:
             raise UsageError(
@@ -212,7 +213,7 @@ def _train(
     return history.interrupted
 
 
-def whole_loss(model: TransformerLM, ids: Ids, length: int, batch_size: int) -> float:
+def whole_loss(model: TransformerLM, ids: NDArray[np.int32], length: int, batch_size: int) -> float:
     """The mean over all tokens of a text but the first, in windows one after the other."""
     total = count = 0.0
     for x, y in windows(ids, length, batch_size):
@@ -225,7 +226,7 @@ def written(model: TransformerLM, corpus: Corpus, n_tokens: int, seed: int) -> s
     """What the model writes behind the first token of the validation text."""
     prompt = corpus.validation[:1]
     tokens = stream(model.freeze(), prompt, n_tokens, temperature=SAMPLE_TEMPERATURE, seed=seed)
-    return corpus.vocab.decode(prompt) + "".join(spelled(corpus.vocab, prompt, tokens))
+    return corpus.vocab.decode(prompt) + "".join(spelled(corpus.vocab, prompt.tolist(), tokens))
 
 
 def _show(args: argparse.Namespace, model: TransformerLM, corpus: Corpus) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-import secrets
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+
+from ..train.atomic import write_atomically
 
 TIMEOUT = 30.0  # seconds without a byte
 _CHUNK = 1 << 16
@@ -41,21 +40,11 @@ def download(url: str, path: Path, md5: str) -> None:
         The file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}-{secrets.token_hex(8)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            found = _fetch(url, file, path.name)
-            if found != md5:
-                raise DownloadError(f"{url} has the MD5 checksum {found}, expected {md5}")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomically(path, _fetch(url, path.name, md5))
 
 
-def _fetch(url: str, file: IO[bytes], label: str) -> str:
-    """Write what is at `url` to `file`; return its MD5 checksum."""
+def _fetch(url: str, label: str, md5: str) -> Iterator[bytes]:
+    """What is at `url`, piece by piece; DownloadError behind the last if the checksum is another."""
     # here, because most who load data have them: 16 ms of import saved
     import urllib.error
     import urllib.request
@@ -68,12 +57,13 @@ def _fetch(url: str, file: IO[bytes], label: str) -> str:
             with _progress(label, int(length) if length.isdecimal() else None) as advance:
                 while chunk := response.read(_CHUNK):
                     digest.update(chunk)
-                    file.write(chunk)
+                    yield chunk
                     advance(len(chunk))
     except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", None) or error
         raise DownloadError(f"cannot download {url}: {reason}") from error
-    return digest.hexdigest()
+    if (found := digest.hexdigest()) != md5:
+        raise DownloadError(f"{url} has the MD5 checksum {found}, expected {md5}")
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..json_text import parse_json
 from . import columns as columns_of
 from . import target as target_of
 from .columns import Column, encode, learn_column
@@ -72,7 +73,7 @@ class Schema:
     @classmethod
     def from_json(cls, text: str) -> Schema:
         """From what may be anybody's file; ValueError for what `to_json` cannot have written."""
-        described = json.loads(text)
+        described = parse_json(text)
         if not isinstance(described, Mapping) or described.get("version") != FORMAT_VERSION:
             raise ValueError(f"its table is not described in version {FORMAT_VERSION}")
         if described.keys() != {"version", "columns", "target", "unused"}:

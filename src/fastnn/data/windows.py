@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from .batches import _at_least
 from .token_batches import IGNORED
@@ -20,7 +20,7 @@ class Crops:
 
     def __init__(
         self,
-        ids: NDArray[Any],
+        ids: ArrayLike,
         length: int,
         batch_size: int,
         steps: int,
@@ -51,7 +51,7 @@ class Crops:
 
 
 def crops(
-    ids: NDArray[Any],
+    ids: ArrayLike,
     length: int,
     batch_size: int,
     *,
@@ -62,7 +62,7 @@ def crops(
 
     Parameters
     ----------
-    ids : ndarray (n,) of integers
+    ids : array-like (n,) of integers
         The text; a `np.memmap` is read where a window lies.
     length : int
         Tokens of a window. Each of the n - length places where one can begin is equally likely.
@@ -84,7 +84,7 @@ def crops(
     ValueError
         The text is no longer than a window, or a number is below 1.
     TypeError
-        ids is no array (n,) of integers.
+        ids is no sequence (n,) of integers.
 
     Examples
     --------
@@ -98,7 +98,7 @@ def crops(
 class Windows:
     """What `windows` returns: every `iter()` of it goes through the text once."""
 
-    def __init__(self, ids: NDArray[Any], length: int, batch_size: int) -> None:
+    def __init__(self, ids: ArrayLike, length: int, batch_size: int) -> None:
         self.length = _at_least("length", length, 1)
         self.ids = _checked_stream(ids, 2)
         self.batch_size = _at_least("batch_size", batch_size, 1)
@@ -117,12 +117,12 @@ class Windows:
             yield x.reshape(rows, self.length), y.reshape(rows, self.length)
 
 
-def windows(ids: NDArray[Any], length: int, batch_size: int) -> Windows:
+def windows(ids: ArrayLike, length: int, batch_size: int) -> Windows:
     """The windows of a text one after the other: each token but the first is a target once.
 
     Parameters
     ----------
-    ids : ndarray (n,) of integers
+    ids : array-like (n,) of integers
         The text; a `np.memmap` is read batch by batch.
     length : int
         Tokens of a window.
@@ -140,7 +140,7 @@ def windows(ids: NDArray[Any], length: int, batch_size: int) -> Windows:
     ValueError
         The text has fewer than two tokens, or a number is below 1.
     TypeError
-        ids is no array (n,) of integers.
+        ids is no sequence (n,) of integers.
 
     Examples
     --------
@@ -155,9 +155,17 @@ def _shifted(rows: NDArray[Any]) -> Window:
     return rows[:, :-1].astype(np.int64), rows[:, 1:].astype(np.int64)
 
 
-def _checked_stream(ids: NDArray[Any], least: int) -> NDArray[Any]:
-    if not isinstance(ids, np.ndarray) or ids.ndim != 1 or ids.dtype.kind not in "iu":
-        raise TypeError(f"ids must be an array (n,) of integers, got {ids!r:.80}")
-    if len(ids) < least:
-        raise ValueError(f"the text has {len(ids)} tokens, and must have at least {least}")
-    return ids
+def _checked_stream(ids: ArrayLike, least: int) -> NDArray[Any]:
+    stream = ids if isinstance(ids, np.ndarray) else _as_array(ids)  # a np.memmap stays one
+    if stream.ndim != 1 or (stream.size and stream.dtype.kind not in "iu"):
+        raise TypeError(f"ids must be a sequence (n,) of integers, got {ids!r:.80}")
+    if len(stream) < least:
+        raise ValueError(f"the text has {len(stream)} tokens, and must have at least {least}")
+    return stream
+
+
+def _as_array(ids: ArrayLike) -> NDArray[Any]:
+    try:
+        return np.asarray(ids)
+    except ValueError as error:  # rows of different lengths
+        raise TypeError(f"ids must be a sequence (n,) of integers: {error}") from error

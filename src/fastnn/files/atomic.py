@@ -1,21 +1,41 @@
-"""Writing a file so that a reader sees the old content or the new, never half of it."""
+"""Writing a file so that a reader sees the old content or the new, never half of it.
+
+A writer that is killed leaves its temporary file behind. Each writer holds a lock on its own until
+the end, and the system drops the lock of a process that dies, on this host or another: what can be
+locked is a leftover, and the next writer in the same folder removes it.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
+import platform
 import secrets
 import stat
-from collections.abc import Iterable
+import time
+import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # not POSIX: leftovers stay
+    fcntl = None  # type: ignore[assignment]
 
 PathLike = str | os.PathLike[str]
 Buffer = bytes | memoryview
 
+# Not the names of fastnn 0.1 (".fastnn-*.tmp"), whose writers hold no lock.
+PREFIX, SUFFIX = ".fastnn-", ".part"
+
+# Seconds after which a file of another host may be a leftover: no writer pauses for a day.
+OLD = 24 * 3600.0
+
 
 def write_atomically(path: PathLike, content: bytes | Iterable[Buffer]) -> None:
-    """Write `content`, bytes or pieces of them, to `path`; after a failure an older file is as before.
+    """Write `content`, bytes or pieces of them, to `path`; a failure leaves an older file untouched.
 
     The bytes go to a temporary file in the same directory, onto the disk, and then take the place
     of `path` in one step. A symbolic link stays, and the file it points to is replaced. Permissions
@@ -25,53 +45,122 @@ def write_atomically(path: PathLike, content: bytes | Iterable[Buffer]) -> None:
     ------
     OSError
         The directory is missing or not writable, the disk is full, or `path` is no regular file.
+        Whatever step fails, `filename` is `path`.
     """
-    target, temporary = _target_and_temporary(path)
-    try:
-        with os.fdopen(_create(temporary, path), "wb") as file:
-            for piece in (content,) if isinstance(content, bytes) else content:
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileNotFoundError):
-            os.chmod(temporary, stat.S_IMODE(target.stat().st_mode))
-        os.replace(temporary, target)
-    except BaseException:
-        _remove(temporary)
-        raise
+    with _errors_named(path):
+        target = _target(path)
+        _remove_leftovers(target.parent)
+        with _temporary(target) as (temporary, descriptor):
+            with os.fdopen(descriptor, "wb") as file:
+                for piece in (content,) if isinstance(content, bytes) else content:
+                    file.write(piece)
+                file.flush()
+                os.fsync(file.fileno())
+            with contextlib.suppress(FileNotFoundError):
+                os.chmod(temporary, stat.S_IMODE(target.stat().st_mode))
+            os.replace(temporary, target)
 
 
 def check_writable(path: PathLike) -> None:
     """Raise the OSError that `write_atomically` would meet on opening, leaving nothing behind."""
-    _, temporary = _target_and_temporary(path)
+    with _errors_named(path), _temporary(_target(path)) as (_, descriptor):
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _errors_named(path: PathLike) -> Iterator[None]:
+    """Errors of the system with the file that was asked for: a write or a close names none."""
+    name = os.fspath(path)
     try:
-        os.close(_create(temporary, path))
-    finally:
-        _remove(temporary)
+        yield
+    except OSError as error:
+        if error.errno is None:  # worded by somebody else, such as a download
+            raise
+        raise OSError(error.errno, error.strerror or str(error), name) from error
 
 
-def _target_and_temporary(path: PathLike) -> tuple[Path, Path]:
-    """The file that `path` means, and a new name beside it."""
+def _target(path: PathLike) -> Path:
+    """The file that `path` means."""
     target = Path(os.path.realpath(path))
     if target.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if target.exists() and not target.is_file():
-        raise OSError(errno.EINVAL, "Not a regular file", os.fspath(path))
-    return target, target.with_name(f".fastnn-{secrets.token_hex(8)}.tmp")
+        raise OSError(errno.EINVAL, "Not a regular file")
+    return target
 
 
-def _create(temporary: Path, path: PathLike) -> int:
-    """The descriptor of a new empty file."""
+@contextlib.contextmanager
+def _temporary(target: Path) -> Iterator[tuple[Path, int]]:
+    """A new empty file beside `target`, and its descriptor, which the block closes.
+
+    It is locked until the end of the block, and removed then unless it was renamed.
+    """
+    path, lock = None, None
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:
-        # 0o666 less the umask: the mode of any new file
-        return os.open(temporary, flags, 0o666)
-    except OSError as error:
-        # named after the file that was asked for, not the temporary one
-        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+        while True:
+            path = target.with_name(f"{PREFIX}{_host()}-{secrets.token_hex(8)}{SUFFIX}")
+            descriptor = os.open(path, flags, 0o666)  # less the umask: the mode of any new file
+            lock = os.dup(descriptor) if fcntl else None
+            if lock is None or _lock(lock) is not False:
+                break
+            # another writer took it for a leftover between these two lines
+            os.close(descriptor)
+            os.close(lock)
+        yield path, descriptor
+    finally:
+        with contextlib.suppress(OSError):
+            if path is not None:
+                path.unlink()
+        with contextlib.suppress(OSError):
+            if lock is not None:
+                os.close(lock)
 
 
-def _remove(temporary: Path) -> None:
-    """Remove the file if there is one; what went wrong before is not replaced by an error here."""
+def _lock(descriptor: int) -> bool | None:
+    """Lock an open file; False if another holds it or has removed it, None if there are no locks."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return os.fstat(descriptor).st_nlink > 0
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files of dead writers; whatever cannot be removed stays.
+
+    A lock is trusted among the processes of one kernel. Some network file systems grant it to two
+    hosts at once, so the file of another host has to be old, too.
+    """
+    if fcntl is None:
+        return
     with contextlib.suppress(OSError):
-        temporary.unlink()
+        for name in os.listdir(folder):
+            if name.startswith(PREFIX) and name.endswith(SUFFIX):
+                _remove_leftover(folder / name)
+
+
+def _remove_leftover(path: Path) -> None:
+    flags = os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, flags)
+        try:
+            status = os.fstat(descriptor)
+            own = path.name.startswith(f"{PREFIX}{_host()}-")
+            if stat.S_ISREG(status.st_mode) and (own or time.time() - status.st_mtime > OLD):
+                if _lock(descriptor):
+                    path.unlink()
+        finally:
+            os.close(descriptor)
+
+
+@functools.cache
+def _host() -> str:
+    """Eight hexadecimal digits for the running kernel, which containers share."""
+    try:
+        name = Path("/proc/sys/kernel/random/boot_id").read_bytes()
+    except OSError:
+        name = platform.node().encode()
+    return f"{zlib.crc32(name):08x}"

@@ -6,11 +6,11 @@ from the file, and takes no memory beyond what the file itself holds.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from .. import kernels, nn
+from ..json_text import compose_json, parse_json
 from ..nn.config import check_classes, parameter_shapes
 from .atomic import PathLike
 from .tensors import ModelFileError as ModelFileError
@@ -133,7 +133,7 @@ def describe(model: nn.Module) -> str:
             "so the file could not be loaded again"
         )
     check_classes(model)
-    return json.dumps({"version": FORMAT_VERSION, "model": config})
+    return compose_json({"version": FORMAT_VERSION, "model": config})
 
 
 def parameter_arrays(model: nn.Module) -> dict[str, Any]:
@@ -161,7 +161,7 @@ def read_parameters(file: Any, model: nn.Module) -> None:
 def _read_config(metadata: dict[str, str]) -> dict[str, Any]:
     if METADATA_KEY not in metadata:
         raise ValueError("its metadata do not describe a model (not written by fastnn)")
-    described = json.loads(metadata[METADATA_KEY])
+    described = parse_json(metadata[METADATA_KEY])
     if not isinstance(described, dict) or described.keys() != {"version", "model"}:
         raise ValueError("its metadata are malformed")
     if described["version"] != FORMAT_VERSION:

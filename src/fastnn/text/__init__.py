@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
+from ..json_text import parse_json
 from .bpe import BPE
 from .chars import CharVocab
 from .scores import bleu, d2l_bleu
-from .vocab import Vocab
+from .vocab import Vocab, one_text
 from .words import WordVocab
 
 __all__ = ["BPE", "CharVocab", "Vocab", "WordVocab", "bleu", "d2l_bleu", "from_json"]
@@ -15,10 +14,13 @@ __all__ = ["BPE", "CharVocab", "Vocab", "WordVocab", "bleu", "d2l_bleu", "from_j
 
 def from_json(text: str) -> Vocab:
     """The vocabulary that a `to_json` wrote, of whatever kind; ValueError if the text is none."""
+    one_text("from_json", text)
     try:
-        kind = json.loads(text)["kind"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"this is no vocabulary in JSON: {error!r}") from error
+        kind = parse_json(text)["kind"]
+    except KeyError as error:
+        raise ValueError(f"this is no vocabulary in JSON: it has no {error}") from error
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"this is no vocabulary in JSON: {error}") from error
     for cls in (CharVocab, WordVocab, BPE):
         if cls.kind == kind:
             return cls.from_json(text)

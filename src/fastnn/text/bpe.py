@@ -6,10 +6,17 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from .vocab import SPECIALS, UNK, Ids, Vocab
+from ..nn.linear import check_count
+from .vocab import SPECIALS, UNK, Ids, Vocab, one_text, several_texts
+
+# The library reserves memory for vocab_size tokens before it reads, about 60 bytes each. Above this
+# size the texts are counted first: no vocabulary has more pieces than `most_pieces`.
+RESERVED = 1 << 16
+
+# More than any text repeats a pair; the library counts in 64 bits.
+MOST_FREQUENT = 1 << 62
 
 
 class BPE(Vocab):
@@ -30,7 +37,7 @@ class BPE(Vocab):
     def __init__(self, tokens: Sequence[str], merges: Sequence[tuple[str, str]]) -> None:
         """From the pieces, specials first, and the pairs that are joined, the first one first."""
         super().__init__(tokens, specials=True)
-        self.merges = [(left, right) for left, right in merges]
+        self.merges = _pairs(merges)
         ids = {token: i for i, token in enumerate(self.tokens)}
         pieces = ids.keys() - set(SPECIALS)
         for left, right in self.merges:
@@ -56,26 +63,31 @@ class BPE(Vocab):
         Raises
         ------
         ValueError
-            The specials and the characters alone are more than vocab_size.
+            The specials and the characters alone are more than vocab_size, or a number is below 1.
         TypeError
-            The sentences are one str.
+            The sentences are one str, or a number is no integer.
         ModuleNotFoundError
             tokenizers is not installed.
         """
-        if isinstance(sentences, str):
-            raise TypeError("train takes several sentences, got one str")
+        texts = several_texts("train", sentences)
+        vocab_size = check_count("vocab_size", vocab_size)
+        min_frequency = min(check_count("min_frequency", min_frequency), MOST_FREQUENT)
         library = _tokenizers()
+        room = vocab_size
+        if room > RESERVED:
+            held = list(texts)
+            texts, room = iter(held), min(room, most_pieces(held))
         learner = library.Tokenizer(library.models.BPE(unk_token=UNK))
         learner.pre_tokenizer = _words(library)
         # Without a mark for the end of a word: the library numbers marked characters in the order
         # of a hash table, which differs from run to run.
         trainer = library.trainers.BpeTrainer(
-            vocab_size=vocab_size,
+            vocab_size=room,
             min_frequency=min_frequency,
             special_tokens=list(SPECIALS),
             show_progress=False,
         )
-        learner.train_from_iterator((" " + sentence for sentence in sentences), trainer)
+        learner.train_from_iterator((" " + text for text in texts), trainer)
         model = json.loads(learner.to_str())["model"]
         if len(model["vocab"]) > vocab_size:
             raise ValueError(
@@ -91,14 +103,14 @@ class BPE(Vocab):
         return cls(sorted(model["vocab"], key=model["vocab"].get), merges)
 
     def encode(self, text: str) -> Ids:
-        """The ids of a text, (n,) int32."""
-        return self.encode_batch([text])[0]
+        """The ids of a text."""
+        return self.encode_batch([one_text("encode", text)])[0]
 
     def encode_batch(self, texts: Iterable[str]) -> list[Ids]:
         """The ids of each text; the library divides the texts among threads."""
-        spaced = [" " + text if text else text for text in texts]
+        spaced = [" " + text if text else text for text in several_texts("encode_batch", texts)]
         found = self._tokenizer.encode_batch_fast(spaced, add_special_tokens=False)
-        return [np.array(encoding.ids, np.int32) for encoding in found]
+        return [encoding.ids for encoding in found]
 
     def decode(self, ids: ArrayLike) -> str:
         """The text of ids, without `<pad>`, `<bos>` and `<eos>`; IndexError for an id of no token."""
@@ -113,6 +125,26 @@ class BPE(Vocab):
     def _from_described(cls, described: dict[str, Any]) -> BPE:
         tokens = described["tokens"]
         return cls(tokens, [(tokens[left], tokens[right]) for left, right in described["merges"]])
+
+
+def _pairs(merges: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The merges as tuples; TypeError if one is no pair of str."""
+    pairs = [tuple(pair) if isinstance(pair, (list, tuple)) else () for pair in merges]
+    for pair, given in zip(pairs, merges, strict=True):
+        if len(pair) != 2 or not all(isinstance(piece, str) for piece in pair):
+            raise TypeError(f"merges must be pairs of str, got {given!r:.80}")
+    return pairs  # type: ignore[return-value]
+
+
+def most_pieces(texts: Iterable[str]) -> int:
+    """An upper bound of the tokens that `BPE.train` can learn from these texts.
+
+    Specials, characters, and merges: each joins two pieces of a word, so there are fewer of them
+    than characters in the different words.
+    """
+    words = {word for text in texts for word in text.split(" ")}
+    characters = len(set().union(*words)) + 1  # and the space
+    return len(SPECIALS) + characters + sum(map(len, words))
 
 
 def _words(library: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .vocab import Ids, Vocab
+from .vocab import Ids, Vocab, one_text
 
 # Code points as numbers; surrogates, which no encoding has, pass too.
 UTF32 = ("utf-32-le", "surrogatepass")
@@ -21,7 +21,7 @@ class CharVocab(Vocab):
     --------
     >>> vocab = CharVocab.from_text("to be, or not to be")
     >>> vocab.encode("not")
-    array([4, 5, 7], dtype=int32)
+    [4, 5, 7]
     >>> vocab.decode([2, 3])
     'be'
     """
@@ -40,11 +40,11 @@ class CharVocab(Vocab):
     @classmethod
     def from_text(cls, text: str) -> CharVocab:
         """Every character of a text; ValueError if it has none."""
-        return cls(sorted(set(text)))
+        return cls(sorted(set(one_text("from_text", text))))
 
     def encode(self, text: str) -> Ids:
-        """The ids of a text, (n,) int32; ValueError for a character it does not have."""
-        codes = _codes(text)
+        """The ids of a text; ValueError for a character it does not have."""
+        codes = _codes(one_text("encode", text))
         ids = np.searchsorted(self._codes[:-1], codes)
         if (wrong := np.flatnonzero(self._codes[ids] != codes)).size:
             character = text[wrong[0]]
@@ -52,7 +52,8 @@ class CharVocab(Vocab):
                 f"the character {character!r} (U+{ord(character):04X}) at {wrong[0]} is none of "
                 f"the {len(self)} of this vocabulary"
             )
-        return ids.astype(np.int32)
+        found: Ids = ids.tolist()
+        return found
 
     def decode(self, ids: ArrayLike) -> str:
         """The text of ids; IndexError for an id of no character."""

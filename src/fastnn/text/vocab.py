@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Ids = NDArray[np.int32]
+from ..json_text import parse_json
+
+Ids = list[int]
 V = TypeVar("V", bound="Vocab")
 
 PAD, UNK, BOS, EOS = SPECIALS = ("<pad>", "<unk>", "<bos>", "<eos>")
@@ -30,15 +33,19 @@ class Vocab(ABC):
     kind: ClassVar[str]  # its name in JSON
 
     def __init__(self, tokens: Sequence[str], *, specials: bool) -> None:
+        if not isinstance(tokens, Iterable):
+            raise TypeError(f"tokens must be a sequence of str, got {type(tokens).__name__}")
         self.tokens = list(tokens)
         ids: list[int | None] = [*range(4)] if specials else [None] * 4
         self.pad_id, self.unk_id, self.bos_id, self.eos_id = ids
         if not all(isinstance(token, str) for token in self.tokens):
-            raise TypeError("the tokens must be str")
+            wrong = next(token for token in self.tokens if not isinstance(token, str))
+            raise TypeError(f"the tokens must be str, got one of {type(wrong).__name__}")
         if specials and tuple(self.tokens[:4]) != SPECIALS:
             raise ValueError(f"the first tokens must be {SPECIALS}, got {self.tokens[:4]}")
         if len(set(self.tokens)) != len(self.tokens):
-            raise ValueError("a token is there twice")
+            repeated = next(token for token, n in Counter(self.tokens).items() if n > 1)
+            raise ValueError(f"duplicate token {repeated!r:.80}")
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -48,11 +55,11 @@ class Vocab(ABC):
 
     @abstractmethod
     def encode(self, text: str) -> Ids:
-        """The ids of a text, (n,) int32."""
+        """The ids of a text: a list of int, so that ``encode(text) + [eos_id]`` is one longer."""
 
     def encode_batch(self, texts: Iterable[str]) -> list[Ids]:
         """The ids of each text."""
-        return [self.encode(text) for text in texts]
+        return [self.encode(text) for text in several_texts("encode_batch", texts)]
 
     @abstractmethod
     def decode(self, ids: ArrayLike) -> str:
@@ -73,11 +80,12 @@ class Vocab(ABC):
     @classmethod
     def from_json(cls: type[V], text: str) -> V:
         """The vocabulary that `to_json` wrote; ValueError if it is of another kind, or damaged."""
+        one_text("from_json", text)
         try:
-            described = json.loads(text)
+            described = parse_json(text)
             kind = described.pop("kind")
             if kind != cls.kind:
-                raise ValueError(f"its kind is {kind!r}")
+                raise ValueError(f"its kind is {kind!r:.80}")
             return cls._from_described(described)
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"this is no {cls.__name__} in JSON: {error}") from error
@@ -95,3 +103,18 @@ class Vocab(ABC):
         """The tokens that belong to the text: all but <pad>, <bos> and <eos>."""
         hidden = {self.pad_id, self.bos_id, self.eos_id}
         return [self.tokens[i] for i in self._checked(ids).tolist() if i not in hidden]
+
+
+def one_text(function: str, text: object) -> str:
+    """The text; TypeError if it is no str."""
+    if not isinstance(text, str):
+        raise TypeError(f"{function} takes a str, got {type(text).__name__}")
+    return text
+
+
+def several_texts(function: str, texts: object) -> Iterator[str]:
+    """The texts, one after the other; TypeError if they are one str, or one of them is none."""
+    if isinstance(texts, str) or not isinstance(texts, Iterable):
+        given = "one str" if isinstance(texts, str) else type(texts).__name__
+        raise TypeError(f"{function} takes several texts (a list of str), got {given}")
+    return (one_text(f"{function}, text {i}:", text) for i, text in enumerate(texts))

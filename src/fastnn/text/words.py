@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from .vocab import SPECIALS, Ids, Vocab
+from ..nn.linear import check_count
+from .vocab import SPECIALS, UNK, Ids, Vocab, one_text, several_texts
 
 
 class WordVocab(Vocab):
@@ -48,15 +48,15 @@ class WordVocab(Vocab):
         Raises
         ------
         ValueError
-            max_size has no room for the specials.
+            max_size has no room for the specials, or min_freq is below 1.
         TypeError
-            The sentences are one str.
+            The sentences are one str, or a number is no integer.
         """
-        if isinstance(sentences, str):
-            raise TypeError("from_sentences takes several sentences, got one str")
-        if max_size is not None and max_size < len(SPECIALS):
+        texts = several_texts("from_sentences", sentences)
+        min_freq = check_count("min_freq", min_freq)
+        if max_size is not None and check_count("max_size", max_size) < len(SPECIALS):
             raise ValueError(f"max_size must be at least {len(SPECIALS)}, got {max_size}")
-        counts = Counter(word for sentence in sentences for word in sentence.split())
+        counts = Counter(word for sentence in texts for word in sentence.split())
         for special in SPECIALS:
             counts.pop(special, None)
         words = [word for word, count in counts.items() if count >= min_freq]
@@ -64,8 +64,10 @@ class WordVocab(Vocab):
         return cls([*SPECIALS, *words][:max_size])
 
     def encode(self, text: str) -> Ids:
-        """The ids of a text's words, (n,) int32."""
-        return np.array([self._ids.get(word, self.unk_id) for word in text.split()], np.int32)
+        """The ids of a text's words."""
+        return [
+            self._ids.get(word, SPECIALS.index(UNK)) for word in one_text("encode", text).split()
+        ]
 
     def decode(self, ids: ArrayLike) -> str:
         """The words of ids, without `<pad>`, `<bos>` and `<eos>`; IndexError for an id of no word."""

@@ -7,7 +7,6 @@ all else is JSON under its own key of the metadata, where {"array": name} stands
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,6 +28,7 @@ from ..files.model import (
     read_parameters,
 )
 from ..files.tensors import check_headers, open_tensors, write_tensors
+from ..json_text import compose_json, parse_json
 from ..optim import Optimizer
 from .history import History
 
@@ -113,7 +113,7 @@ def save_checkpoint(
     arrays: dict[str, NDArray[Any]] = {}
     run = {"version": RUN_VERSION, "epoch": int(epoch), "step": int(step)}
     run["state"] = _packed(state, RUN_PREFIX.rstrip("/"), arrays)
-    metadata = {METADATA_KEY: describe(model), RUN_KEY: json.dumps(run)}
+    metadata = {METADATA_KEY: describe(model), RUN_KEY: compose_json(run)}
     write_tensors(path, parameter_arrays(model) | arrays, metadata)
 
 
@@ -240,7 +240,7 @@ def _read_run(file: Any) -> dict[str, Any]:
     metadata = file.metadata() or {}
     if RUN_KEY not in metadata:
         raise ValueError("it holds no training run (a model alone, or not written by fastnn)")
-    run = json.loads(metadata[RUN_KEY])
+    run = parse_json(metadata[RUN_KEY])
     if not isinstance(run, dict) or run.keys() != {"version", "epoch", "step", "state"}:
         raise ValueError("its description of the run is malformed")
     if run["version"] != RUN_VERSION:

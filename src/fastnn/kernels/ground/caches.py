@@ -31,9 +31,9 @@ def data_caches(root: Path | None = None) -> tuple[int, int]:
                     )
             except (OSError, ValueError):
                 continue
-    # A container may show nonsense: no core has less than 16 KiB and 128 KiB.
+    # A container may show nonsense: every core has 16 KiB to 1 MiB, and 128 KiB to 1 GiB.
     l1, l2 = found.get(1, 0), found.get(2, 0)
     return (
-        l1 if l1 >= 16 << 10 else L1_FALLBACK,
-        l2 if l2 >= 128 << 10 else L2_FALLBACK,
+        l1 if 16 << 10 <= l1 <= 1 << 20 else L1_FALLBACK,
+        l2 if 128 << 10 <= l2 <= 1 << 30 else L2_FALLBACK,
     )

@@ -15,27 +15,36 @@ CGROUP_ROOT = Path("/sys/fs/cgroup")
 CPU_ROOT = Path("/sys/devices/system/cpu")
 
 
+# A count of threads with more digits is as good as this many: the limit is far below.
+MOST_DIGITS = 9
+
+
 def _read(path: Path) -> str | None:
+    """The file's text, bytes that are not UTF-8 kept as a path would have them; None without one."""
     try:
-        return path.read_text()
-    except OSError:
+        return path.read_text("utf-8", "surrogateescape")
+    except (OSError, ValueError):  # ValueError: a NUL in the name of a group
         return None
 
 
 def _ratio(quota: str, period: str) -> float | None:
-    """CPUs that quota microseconds in every period come to; None where there is no limit."""
+    """CPUs that quota microseconds in every period come to; None if there is no (finite) limit."""
     try:
         limit, every = float(quota), float(period)
     except ValueError:  # cgroup v2 says "max"
         return None
-    return limit / every if limit > 0 and every > 0 else None
+    ratio = limit / every if limit > 0 and every > 0 else 0.0
+    return ratio if 0 < ratio < math.inf else None
 
 
 def _own_groups(proc_cgroup: Path) -> tuple[str, str]:
     """The process's group in the v2 hierarchy and in v1's cpu hierarchy ("/" where unknown)."""
     v2 = v1 = "/"
     for line in (_read(proc_cgroup) or "").splitlines():
-        _, controllers, group = line.split(":", 2)
+        _, *found = line.split(":", 2)
+        if len(found) < 2:  # not a line of the kernel's
+            continue
+        controllers, group = found
         if not controllers:
             v2 = group
         elif "cpu" in controllers.split(","):
@@ -74,7 +83,7 @@ def affinity() -> set[int]:
     """The CPUs that the scheduler may run this process on."""
     try:
         return os.sched_getaffinity(0)
-    except AttributeError:  # not Linux
+    except (AttributeError, OSError):  # not Linux, or forbidden in this container
         return set(range(os.cpu_count() or 1))
 
 
@@ -89,7 +98,10 @@ def physical_cores(cpus: set[int], root: Path | None = None) -> int:
 def _from_environment(name: str) -> int | None:
     """The count a variable asks for; of a list (OMP_NUM_THREADS) the first is the outer level."""
     word = os.environ.get(name, "").split(",")[0].strip()
-    return int(word) if word.isdecimal() and int(word) > 0 else None
+    digits = word.lstrip("0")
+    if not digits.isdecimal():
+        return None
+    return int(digits) if len(digits) <= MOST_DIGITS else 10**MOST_DIGITS
 
 
 def default_threads(omp_max_threads: int) -> dict[str, object]:
