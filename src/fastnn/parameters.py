@@ -79,11 +79,14 @@ class Parameter:
     name : str
         The name in the model that owns the memory, such as "0.weight"; "" before there is one.
     data, grad : ndarray
-        Views of one shape into the flat arrays. Write into them (`p.data[...] = value`), never
-        replace them.
+        Views of one shape into the flat arrays. They stay views: `p.data = value` copies the value
+        in, and raises an error if it has another shape or dtype.
     """
 
     __slots__ = ("_block", "_start", "data", "grad", "name")
+
+    data: NDArray[Any]
+    grad: NDArray[Any]
 
     def __init__(self, value: NDArray[Any]) -> None:
         value = np.asarray(value)
@@ -95,9 +98,28 @@ class Parameter:
     def _settle(self, block: _Block, start: int, shape: tuple[int, ...]) -> None:
         """Make data and grad views into `block`, leaving the values there as they are."""
         stop = start + int(np.prod(shape, dtype=np.int64))
-        self.data = block.data[start:stop].reshape(shape)
-        self.grad = block.grad[start:stop].reshape(shape)
+        object.__setattr__(self, "data", block.data[start:stop].reshape(shape))
+        object.__setattr__(self, "grad", block.grad[start:stop].reshape(shape))
         self._block, self._start = block, start
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in ("data", "grad"):
+            object.__setattr__(self, name, value)
+        elif value is not (own := getattr(self, name)):  # it is after `p.data -= ...`
+            own[...] = self._fitting(name, value)
+
+    def _fitting(self, name: str, value: Any) -> NDArray[Any]:
+        """`value` as an array of the parameter's shape and dtype; errors name the parameter."""
+        what = f"{name} of {repr(self.name) if self.name else 'this parameter'}"
+        if value is None:
+            raise TypeError(f"{what} cannot be None; zero_grad() sets gradients to zero")
+        dtype = self.data.dtype
+        array = np.asarray(value) if hasattr(value, "dtype") else np.asarray(value, dtype)
+        if array.shape != self.data.shape:
+            raise ValueError(f"{what} has shape {self.data.shape}, not {array.shape}")
+        if array.dtype != dtype:
+            raise TypeError(f"{what} is {dtype}, not {array.dtype}: give value.astype({dtype})")
+        return array
 
     def _move(self, block: _Block, start: int) -> None:
         """Copy values and gradient to `start` of `block` and live there from now on."""

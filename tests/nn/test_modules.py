@@ -151,7 +151,11 @@ def test_a_gradient_of_another_shape_is_refused(layer):
         (lambda: nn.MLP((3, 2), activation="exp"), ValueError, "'exp'"),
         (lambda: nn.Sequential(), ValueError, "at least one layer"),
         (lambda: nn.Sequential(nn.ReLU(), np.tanh), TypeError, "layer 1 .* ufunc"),
-        (lambda: nn.Residual(np.tanh), TypeError, "Residual needs a fastnn layer, got ufunc"),
+        (
+            lambda: nn.Residual(np.tanh),
+            TypeError,
+            "Residual: layer must be an nn.Module, not ufunc",
+        ),
     ],
 )
 def test_what_cannot_be_made(make, error, message):

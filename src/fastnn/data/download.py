@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ..train.atomic import write_atomically
+from ..files.atomic import write_atomically
 
 TIMEOUT = 30.0  # seconds without a byte
 _CHUNK = 1 << 16

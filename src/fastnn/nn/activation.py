@@ -56,6 +56,10 @@ class _Function(Module):
         y = self.function.forward(x)
         return y, y if self.function.saves_output else x
 
+    def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
+        """The output for x, keeping nothing."""
+        return self.function.forward(x)
+
     def backward(self, dy: NDArray[Any], ctx: Any, need_dx: bool = True) -> NDArray[Any] | None:
         """dx = dy act'(x), element by element; over rows for softmax."""
         check_gradient(type(self).__name__, dy, ctx.shape)

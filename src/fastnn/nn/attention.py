@@ -145,9 +145,9 @@ class MultiHeadAttention(Module):
         q, k, v, saved = self._project(x, memory, recompute)
         if self.rotary:
             self._turn(q, k)
-        seed, step = self.stream.next()
+        p, seed, step = self.stream.drop(self.dropout)
         how = {"causal": causal, "lengths": lengths, "mask": mask}
-        how |= {"dropout_p": self.dropout, "seed": seed, "step": step}
+        how |= {"dropout_p": p, "seed": seed, "step": step}
         heads = empty(x.shape, x.dtype)
         _, lse = kernels.attention(
             q, k, v, return_lse=True, out=split_heads(heads, self.n_heads), **how

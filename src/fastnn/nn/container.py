@@ -15,7 +15,7 @@ from ..kernels.ground.memory import empty
 from ..parameters import check_dtype
 from .init import Initializer
 from .linear import Linear, Seed, check_activation, check_count
-from .module import Module
+from .module import Module, not_a_layer
 from .plan import Plan
 
 
@@ -42,7 +42,7 @@ class Sequential(Module):
             raise ValueError(f"{type(self).__name__} needs at least one layer")
         for i, layer in enumerate(layers):
             if not isinstance(layer, Module):
-                raise TypeError(f"layer {i} is no fastnn layer but {type(layer).__name__}")
+                raise TypeError(f"{type(self).__name__}: layer {i} {not_a_layer(layer)}")
         self.layers = layers
         self._plan = Plan(layers)
         super().__init__({str(i): layer for i, layer in enumerate(layers)})
@@ -120,7 +120,7 @@ class Residual(Module):
 
     def __init__(self, layer: Module) -> None:
         if not isinstance(layer, Module):
-            raise TypeError(f"Residual needs a fastnn layer, got {type(layer).__name__}")
+            raise TypeError(f"Residual: layer {not_a_layer(layer)}")
         self.layer = layer
         super().__init__({"layer": layer})
 

@@ -55,9 +55,9 @@ class Dropout(Module):
 
     def forward(self, x: NDArray[Any]) -> tuple[NDArray[Any], Any]:
         """x with elements dropped; the context is what decided which: p, seed and step."""
-        seed, step = self.stream.next()
-        y = kernels.dropout(x, self.p, seed=seed, step=step)
-        return y, (x.shape, self.p, seed, step)
+        p, seed, step = self.stream.drop(self.p)
+        y = kernels.dropout(x, p, seed=seed, step=step)
+        return y, (x.shape, p, seed, step)
 
     def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
         """x itself."""

@@ -167,11 +167,17 @@ class Linear(Module):
         if not isinstance(x, np.ndarray):
             raise TypeError(f"Linear: x must be a NumPy array, got {type(x).__name__}")
         if x.dtype != self.weight.data.dtype:
-            raise TypeError(f"Linear: x is {x.dtype}, but the weights are {self.weight.data.dtype}")
+            dtype = self.weight.data.dtype
+            raise TypeError(
+                f"Linear: x is {x.dtype}, but the weights are {dtype}; give x.astype(np.{dtype})"
+            )
         if x.ndim == 0 or x.shape[-1] != self.in_features:
+            is_flat = x.ndim > 2 and math.prod(x.shape[1:]) == self.in_features
             raise ValueError(
-                f"Linear: x has shape {x.shape}, but weight {self.weight.data.shape} "
-                f"needs (..., {self.in_features})"
+                f"Linear: x has shape {x.shape}, but {self.weight.name or 'weight'} "
+                f"{self.weight.data.shape} needs (..., {self.in_features})"
+                + "; give x.reshape(len(x), -1)"
+                * is_flat
             )
 
 

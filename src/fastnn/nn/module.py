@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
 from ..parameters import Parameter, Parameters
-from .randomness import RandomStream, check_word, derived_seed
+from .randomness import RandomStream, check_word, derived_seed, inference
 
 if TYPE_CHECKING:
     from .summary import Summary
@@ -33,7 +34,7 @@ class Module(ABC):
     gradients and need a lock.
 
     A layer that draws random numbers in training holds a `RandomStream` as its attribute `stream`;
-    its ctx remembers the seed and the step that `stream.next()` gave it.
+    its ctx remembers the probability, seed and step that `stream.drop(p)` gave it.
 
     Parameters
     ----------
@@ -76,8 +77,12 @@ class Module(ABC):
         """What `nn.build` needs to make the same architecture again, as values that JSON has."""
 
     def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
-        """The output for x, keeping nothing."""
-        return self.forward(x)[0]
+        """The output for x, keeping nothing; no layer that `forward` runs drops anything.
+
+        A layer that can do without what `forward` keeps for backward has its own.
+        """
+        with inference():
+            return self.forward(x)[0]
 
     def parameters(self) -> Parameters:
         """All parameters. Those of a part of a model are a stretch of the model's flat arrays.
@@ -167,21 +172,37 @@ class Module(ABC):
         TypeError
             An array has another dtype than the model.
         """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state must be a mapping of names to arrays, got {_kind(state)}")
         _check_names(self._named, state, "state")
         arrays = {name: np.asarray(state[name]) for name in self._named}
         for name, parameter in self._named.items():
-            if arrays[name].shape != parameter.data.shape:
+            shape = parameter.data.shape
+            if arrays[name].shape != shape:
                 raise ValueError(
-                    f"{name!r} has shape {arrays[name].shape} in the state, "
-                    f"{parameter.data.shape} in this model"
+                    f"{name!r} has shape {arrays[name].shape} in the state, {shape} in this model"
+                    + _TRANSPOSED * (arrays[name].shape == shape[::-1])
                 )
             if arrays[name].dtype != parameter.data.dtype:
                 raise TypeError(
                     f"{name!r} is {arrays[name].dtype} in the state, "
                     f"{parameter.data.dtype} in this model"
                 )
+        self._doubt_orientation(state)
         for name, parameter in self._named.items():
             parameter.data[...] = arrays[name]
+
+    def _doubt_orientation(self, state: Mapping[str, Any]) -> None:
+        """Warn of PyTorch's tensors whose shapes cannot show that they were not transposed."""
+        matrices = [name for name, p in self._named.items() if p.data.ndim == 2]
+        is_torch = any(type(state[name]).__module__.startswith("torch") for name in matrices)
+        if is_torch and all(n == m for n, m in (self._named[k].data.shape for k in matrices)):
+            warnings.warn(
+                f"load_state: {matrices[0]!r} is square, so its shape does not show whether it is "
+                "(in, out); a weight of PyTorch's Linear is (out, in): give its transpose",
+                RuntimeWarning,
+                stacklevel=3,
+            )
 
     def freeze(self, batch_max: int = 1024) -> kernels.Plan:
         """The model as it is now, made for inference alone: see `fastnn.nn.freeze`."""
@@ -264,10 +285,78 @@ class Module(ABC):
                 found.setdefault(id(stream), (f"{name}.{inner}" if inner else name, stream))
         return dict(found.values())
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        own = self.__dict__.get(name)
+        if own is value or "_named" not in self.__dict__:  # parts are still being made
+            object.__setattr__(self, name, value)
+        elif isinstance(own, Parameter) and any(own is p for p in self._named.values()):
+            if isinstance(value, (Parameter, Module)):
+                raise TypeError(
+                    f"{type(self).__name__}.{name} is a parameter of this model and stays the "
+                    f"same object; change its values: {name}.data = array"
+                )
+            own.data = value
+        elif isinstance(own, Module) and any(own is part for part in self._modules.values()):
+            raise TypeError(
+                f"{type(self).__name__}.{name} is a part of this model and stays the same object; "
+                f"change its values ({name}.load_state(state)) or make a new model"
+            )
+        elif own is None and name in ("weight", "bias") and hasattr(value, "dtype"):
+            raise TypeError(f"this {type(self).__name__} was made without {name}")
+        else:
+            object.__setattr__(self, name, value)
+
+    if not TYPE_CHECKING:  # a type checker would take every name for an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            hint = _ELSEWHERE.get(name, "")
+            if name in ("_modules", "_named", "_parameters"):
+                hint = "__init__ must end with super().__init__({name: part, ...})"
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute {name!r}"
+                + f": {hint}" * bool(hint),
+                name=name,
+                obj=self,
+            )
+
     def __repr__(self) -> str:
         config = self.config()
         kind = config.pop("type")
         return f"{kind}({', '.join(f'{key}={value!r}' for key, value in config.items())})"
+
+
+# What other libraries' users look for, and how it is done here.
+_ELSEWHERE = {
+    "compile": "give the optimizer and the loss to fastnn.fit(model, x, y, optimizer=..., loss=...)",
+    "fit": 'use fastnn.fit(model, x, y, optimizer="adam")',
+    "evaluate": "use fastnn.evaluate(model, x, y)",
+    "predict": "call the model: model(x)",
+    "train": "there are no modes: model.forward(x) is a training pass, model(x) inference",
+    "eval": "there are no modes: model(x) is inference and drops nothing",
+    "state_dict": "use model.state()",
+    "load_state_dict": "use model.load_state(state)",
+    "get_weights": "use model.state()",
+    "set_weights": "use model.load_state(state)",
+    "named_parameters": "use model.parameters().named()",
+    "to": "a model stays on the CPU; its dtype is chosen when it is made",
+    "add": "use nn.Sequential(layer, layer, ...)",
+}
+
+_TRANSPOSED = "; its transpose fits: PyTorch's Linear holds (out, in), fastnn's (in, out)"
+
+
+def _kind(value: Any) -> str:
+    """The type of a value, without its data."""
+    return "None" if value is None else type(value).__name__
+
+
+def not_a_layer(value: Any) -> str:
+    """The end of an error about something that should be a layer."""
+    if isinstance(value, type):
+        return f"must be an nn.Module, not a class: give {value.__name__}()"
+    if isinstance(value, (list, tuple)):
+        return f"must be an nn.Module, not a {_kind(value)}: give the layers one by one, *layers"
+    return f"must be an nn.Module, not {_kind(value)}"
 
 
 def _check_names(own: Collection[str], given: Collection[str], what: str) -> None:
@@ -281,7 +370,9 @@ def _check_names(own: Collection[str], given: Collection[str], what: str) -> Non
 
 
 def check_gradient(layer: str, dy: NDArray[Any], shape: tuple[int, ...]) -> None:
-    """Raise ValueError, naming both shapes, unless dy has the shape of the layer's output."""
+    """Raise TypeError or ValueError unless dy is an array of the shape of the layer's output."""
+    if not isinstance(dy, np.ndarray):
+        raise TypeError(f"{layer}: dy must be a NumPy array of shape {shape}, got {_kind(dy)}")
     if dy.shape != shape:
         raise ValueError(
             f"{layer}: dy has shape {dy.shape}, but the output of this forward pass had {shape}"

@@ -253,8 +253,8 @@ class AddNorm(_Norm):
         if x is None:
             y = self._normalize_alone(residual, stats=stats)
             return ((y, residual) if self.with_sum else y), (residual, stats, {})
-        seed, step = self.stream.next()
-        drop = {"p": self.dropout, "seed": seed, "step": step}
+        p, seed, step = self.stream.drop(self.dropout)
+        drop = {"p": p, "seed": seed, "step": step}
         h = empty(x.shape, x.dtype)
         y = self._normalize(x, residual, h=h, stats=stats, **drop)
         return ((y, h) if self.with_sum else y), (h, stats, drop)

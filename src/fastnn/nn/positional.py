@@ -107,8 +107,8 @@ class PositionalEncoding(Module):
         y = self(x)
         if not self.dropout:
             return y, (x.shape, {})
-        seed, step = self.stream.next()
-        drop: dict[str, Any] = {"p": self.dropout, "seed": seed, "step": step}
+        p, seed, step = self.stream.drop(self.dropout)
+        drop: dict[str, Any] = {"p": p, "seed": seed, "step": step}
         return kernels.dropout(y, out=y, **drop), (x.shape, drop)
 
     def __call__(

@@ -9,11 +9,30 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
 SEEDS = 2**64  # seeds and counts are below
+
+_in_inference = ContextVar("fastnn_in_inference", default=False)
+
+
+@contextmanager
+def inference() -> Iterator[None]:
+    """Let no layer drop anything inside the block, whatever forward passes run in it.
+
+    `Module.__call__` runs `forward` in one. It holds for this thread (this task of asyncio) alone,
+    may be nested, and keeps nothing on any layer.
+    """
+    token = _in_inference.set(True)
+    try:
+        yield
+    finally:
+        _in_inference.reset(token)
 
 
 class RandomStream:
@@ -46,6 +65,13 @@ class RandomStream:
             step = self.calls
             self.calls = step + 1
             return self.seed, step
+
+    def drop(self, p: float) -> tuple[float, int, int]:
+        """(probability, seed, step) of dropout in the next pass; within `inference` nothing drops.
+
+        A pass in `inference` takes no number, so that it changes no later one.
+        """
+        return (0.0, 0, 0) if _in_inference.get() else (p, *self.next())
 
     def set(self, seed: int, calls: int = 0) -> None:
         """Go on from this state."""

@@ -107,8 +107,8 @@ class Block(Module):
         """dropout(branch) + x, where no norm comes next, and what `backward_sum` needs."""
         if branch is None:
             return x, None
-        seed, step = self.stream.next()
-        drop: dict[str, Any] = {"p": self.dropout, "seed": seed, "step": step}
+        p, seed, step = self.stream.drop(self.dropout)
+        drop: dict[str, Any] = {"p": p, "seed": seed, "step": step}
         return sum_of(kernels.dropout(branch, **drop), x), drop
 
     def backward_sum(self, dy: Array, drop: Any) -> Terms:
