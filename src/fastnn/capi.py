@@ -202,13 +202,16 @@ def capsule(name: str) -> Any:
     return _capsules[name]
 
 
-def ctypes(name: str) -> Any:
-    """A function as ctypes calls it: argument types are set and the GIL is released.
+def ctypes(name: str, *, void_pointers: bool = False) -> Any:
+    """Return a function as ctypes calls it: argument types are set and the GIL is released.
 
     Parameters
     ----------
     name : str
         Such as "softmax_f32"; see `functions`.
+    void_pointers : bool
+        Declare every pointer as ``void *``. Compiled numba code can then pass 0 for NULL, such as
+        a product without a bias, and ``x.ctypes`` for an array x.
 
     Returns
     -------
@@ -223,7 +226,8 @@ def ctypes(name: str) -> Any:
         There is no such function.
     """
     function = _function(name)
-    types = [_C_TYPES[kind] for kind, _ in function.arguments]
+    kinds = [kind for kind, _ in function.arguments]
+    types = [_ctypes.c_void_p if void_pointers and "*" in k else _C_TYPES[k] for k in kinds]
     made: Any = _ctypes.CFUNCTYPE(_C_TYPES[function.result], *types)(address(name))
     made.__name__ = f"fastnn_{name}"
     made.__doc__ = f"{function.prototype}\n\n{function.contract}"

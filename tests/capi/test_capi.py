@@ -99,7 +99,7 @@ def test_what_scipy_cannot_call():
 def test_numba_calls_a_kernel_inside_its_loop():
     numba = pytest.importorskip("numba")
     extending = pytest.importorskip("numba.extending")
-    address = extending.get_cython_function_address("fastnn.kernels.softmax", "softmax_f32")
+    address = extending.get_cython_function_address("fastnn.kernels.rowwise.softmax", "softmax_f32")
     assert address == capi.address("softmax_f32")
     softmax = capi.ctypes("softmax_f32")
 
@@ -114,6 +114,31 @@ def test_numba_calls_a_kernel_inside_its_loop():
     x = np.arange(6, dtype=np.float32)
     assert ragged(x, np.array([0, 2, 6])) == 0
     np.testing.assert_allclose([x[:2].sum(), x[2:].sum()], 1, rtol=1e-6)
+
+
+def test_void_pointers_take_null_and_arrays():
+    gemm = capi.ctypes("gemm_f32", void_pointers=True)
+    a, b = np.ones((3, 4), np.float32), np.ones((4, 5), np.float32)
+    c = np.empty((3, 5), np.float32)
+    pa, pb, pc = (x.ctypes.data for x in (a, b, c))
+    assert gemm(3, 5, 4, 1.0, pa, 4, 1, pb, 5, 1, 0.0, pc, 5, 1, None, 0, None) == 0
+    np.testing.assert_array_equal(c, 4)
+
+
+def test_numba_passes_null():
+    numba = pytest.importorskip("numba")
+    gemm = capi.ctypes("gemm_f32", void_pointers=True)
+
+    @numba.njit
+    def product(a, b, c):
+        (m, k), n = a.shape, b.shape[1]
+        ctypes = a.ctypes, b.ctypes, c.ctypes
+        return gemm(m, n, k, 1.0, ctypes[0], k, 1, ctypes[1], n, 1, 0.0, ctypes[2], n, 1, 0, 0, 0)
+
+    a, b = np.ones((3, 4), np.float32), np.ones((4, 5), np.float32)
+    c = np.empty((3, 5), np.float32)
+    assert product(a, b, c) == 0
+    np.testing.assert_array_equal(c, 4)
 
 
 def test_modules_are_lazy():

@@ -107,7 +107,14 @@ def test_a_signature_that_differs_from_the_kernels_is_noticed():
 
 
 @pytest.mark.parametrize("language", ["c99", "c11", "c++11", "c++17"])
-@pytest.mark.parametrize("python", ["", "#include <Python.h>\n"])
+@pytest.mark.parametrize(
+    "python",
+    [
+        "",
+        "#include <Python.h>\n",
+        pytest.param("#define Py_LIMITED_API 0x030a0000\n#include <Python.h>\n", id="abi3"),
+    ],
+)
 def test_compiles_without_warnings(tmp_path, language, python):
     command = compiler()
     if "++" in language:

@@ -75,6 +75,30 @@ def test_context_binds_its_own_thread_only():
     assert seen == [fastnn.get_num_threads()]
 
 
+@needs_openmp
+def test_threads_may_share_a_context():
+    """Each thread gets back the limit that it had, in whatever order they leave."""
+    shared, restored = fastnn.num_threads(3), {}
+    inside = threading.Barrier(2)
+    left = threading.Event()
+
+    def work(own):
+        with fastnn.num_threads(own):
+            with shared:
+                inside.wait(TIME_LIMIT)
+                if own == 7:  # entered with the other, leaves after it
+                    left.wait(TIME_LIMIT)
+            left.set()
+            restored[own] = fastnn.get_num_threads()
+
+    threads = [threading.Thread(target=work, args=(own,)) for own in (5, 7)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(TIME_LIMIT)
+    assert restored == {5: 5, 7: 7}
+
+
 @pytest.mark.parametrize("bad", [0, -2])
 def test_counts_below_one(bad):
     with pytest.raises(ValueError, match=f"at least 1.*not {bad}"):

@@ -442,7 +442,9 @@ FASTNN_STATIC const fastnn_plan *fastnn_plan_from_object(PyObject *object) {
     PyObject *capsule = PyObject_GetAttrString(object, "capsule");
     const fastnn_plan *plan = capsule ? (const fastnn_plan *)PyCapsule_GetPointer(capsule, "fastnn.plan") : NULL;
     Py_XDECREF(capsule);
-    if (!plan) PyErr_Format(PyExc_TypeError, "a fastnn.Plan is needed (model.freeze() makes one), not %.100s", Py_TYPE(object)->tp_name);
+    if (!plan)
+        PyErr_Format(PyExc_TypeError, "a fastnn.Plan is needed (model.freeze() makes one), not %R",
+                     (PyObject *)Py_TYPE(object));
     return plan;
 }
 

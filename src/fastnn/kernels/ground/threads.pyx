@@ -5,6 +5,7 @@ the OpenMP maximum where somebody has lowered it since import (threadpoolctl, jo
 inside another parallel region and in a forked child, where libgomp's pool holds threads that no longer exist. `omp_set_num_threads` is never called.
 """
 import warnings
+from threading import get_ident
 
 from .cpus import default_threads
 
@@ -105,23 +106,27 @@ class num_threads:
     Parameters
     ----------
     n : int
-        As for `set_num_threads`. Blocks nest; other threads are not affected.
+        As for `set_num_threads`. Blocks nest; other threads are not affected, and may use the
+        same object.
     """
 
     def __init__(self, n):
         self.n = n
-        self._outer = []
+        self._outer = {}    # thread -> the limits to restore, innermost last
 
     def __enter__(self):
         global _own_limit
         cdef int n = _checked(self.n)
-        self._outer.append(_own_limit)
+        self._outer.setdefault(get_ident(), []).append(_own_limit)
         _own_limit = n
         return self
 
     def __exit__(self, exc_type, exc, tb):
         global _own_limit
-        _own_limit = self._outer.pop()
+        outer = self._outer[get_ident()]
+        _own_limit = outer.pop()
+        if not outer:
+            del self._outer[get_ident()]
 
 
 def thread_info():
