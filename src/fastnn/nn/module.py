@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from .. import kernels
+from .. import hooks, kernels
 from ..parameters import Parameter, Parameters
 from .randomness import RandomStream, check_word, derived_seed, inference
 
@@ -222,9 +222,7 @@ class Module(ABC):
         OSError
             The file cannot be written; an older one is as it was.
         """
-        from ..train import save  # a floor above: it is loaded when it is asked for
-
-        save(self, path, metadata=metadata)
+        hooks.bound("save")(self, path, metadata=metadata)
 
     def seed(self, seed: int) -> None:
         """Start the random numbers of training anew, from this seed.
