@@ -22,6 +22,7 @@ FLOORS = {
     "checks": 1,
     "hooks": 1,
     "interop": 1,
+    "json_text": 1,
     "parameters": 1,
     "kernels": 2,
     "nn": 3,
@@ -40,7 +41,7 @@ FLOORS = {
 }
 
 # Rooms on one floor that may import from each other, as long as no circle comes of it.
-BESIDE = {("plot", "files"), ("models", "text"), ("", "cli")}
+BESIDE = {("parameters", "checks"), ("plot", "files"), ("models", "text"), ("", "cli")}
 
 
 def sources():
