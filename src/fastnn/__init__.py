@@ -9,7 +9,7 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-from . import kernels
+from . import hooks, kernels
 from ._version import __version__
 from .kernels import (
     PackedMatrix,
@@ -63,14 +63,14 @@ from .kernels import (
 )
 
 # Loaded when they are first used, so that `import fastnn` costs little more than NumPy.
-_MODULES = ("capi", "data", "models", "nn", "optim", "plot", "sklearn", "text", "train")
+_MODULES = ("capi", "data", "files", "models", "nn", "optim", "plot", "sklearn", "text", "train")
 _FUNCTIONS = {
     "asarray": "interop",
     "fit": "train",
     "evaluate": "train",
-    "load": "train",
-    "plan_from_file": "train",
-    "save": "train",
+    "load": "files",
+    "plan_from_file": "files",
+    "save": "files",
     "gradcheck": "nn",
 }
 
@@ -142,6 +142,11 @@ def __getattr__(name: str) -> Any:
     if name in _FUNCTIONS:
         return getattr(importlib.import_module(f"{__name__}.{_FUNCTIONS[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+# Lower floors reach these by name: nothing in the package imports from a floor above its own.
+hooks.bind("save", lambda: __getattr__("save"))
+hooks.bind("models", lambda: __getattr__("models"))
 
 
 def __dir__() -> list[str]:

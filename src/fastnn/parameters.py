@@ -13,21 +13,13 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
-DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+from .checks import DTYPES, check_dtype
 
 # Every parameter starts at a multiple of a cache line, which is also the widest vector register
 # (AVX-512).
 ALIGNMENT = 64
-
-
-def check_dtype(dtype: DTypeLike) -> np.dtype[Any]:
-    """float32 or float64 as a dtype; TypeError for any other."""
-    found = np.dtype(dtype)
-    if found not in DTYPES:
-        raise TypeError(f"dtype must be float32 or float64, got {found}")
-    return found
 
 
 def _aligned_zeros(size: int, dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -1,23 +1,34 @@
-"""Pictures of training runs and of attention, through matplotlib (`pip install 'fastnn[plot]'`)."""
+"""Pictures of curves over epochs and of attention, through matplotlib (`pip install 'fastnn[plot]'`)."""
 
 from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .files.atomic import PathLike, check_writable, write_atomically
-from .train import History
 
 FORMATS = ("png", "svg", "pdf")
 
 # Inches of a heat map for each token along its side, and the least and the most of a side.
 INCHES, SIDES = 0.13, (1.5, 6.0)
+
+
+class Curves(Protocol):
+    """What `loss_curve` draws, such as a `train.History`: named columns, one value per epoch."""
+
+    @property
+    def epoch(self) -> Sequence[int]:
+        """The finished epochs, counted from 0."""
+
+    @property
+    def history(self) -> Mapping[str, Sequence[float]]:
+        """Such as "loss", "val_loss", "accuracy" and "val_accuracy"."""
 
 
 def _new_figure(size: tuple[float, float] = (9, 3.6)) -> Any:
@@ -51,14 +62,14 @@ def check_plot(path: PathLike) -> None:
 
 
 def loss_curve(
-    history: History, path: PathLike | None = None, *, validation_label: str = "validation"
+    history: Curves, path: PathLike | None = None, *, validation_label: str = "validation"
 ) -> Any:
     """Draw loss and accuracy (if there is one) over the epochs of a training run.
 
     Parameters
     ----------
     history : History
-        With at least one finished epoch.
+        Or any object with its `epoch` and `history`; at least one finished epoch.
     path : path-like, optional
         Ending in .png, .svg or .pdf. Written atomically.
     validation_label : str

@@ -171,7 +171,7 @@ def test_inputs_that_do_not_fit():
     ("make", "error", "message"),
     [
         (lambda: nn.LayerNorm(0), ValueError, "dim must be at least 1, got 0"),
-        (lambda: nn.LayerNorm(4, 0), ValueError, "eps must be above 0, got 0"),
+        (lambda: nn.LayerNorm(4, 0), ValueError, "eps must be above 0 and finite, got 0"),
         (lambda: nn.RMSNorm(4, "1"), TypeError, "eps must be a number"),
         (lambda: nn.RMSNorm(4, dtype=np.float16), TypeError, "float16"),
         (lambda: nn.AddNorm(4, 2), ValueError, "dropout must be from 0 to 1"),

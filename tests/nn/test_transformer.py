@@ -159,7 +159,7 @@ def test_sinusoids_are_made_as_positions_come(real):
     assert whole.shape == (long, d) and whole.dtype == real
     for n in (3, 300, 299, 1023, long):
         np.testing.assert_array_equal(layer(np.zeros((1, n, d), real))[0], whole[:n])
-    with pytest.raises(ValueError, match="max_len must be at most"):
+    with pytest.raises(ValueError, match="max_len must be from 1 to"):
         nn.PositionalEncoding(d, 10**9)
 
 

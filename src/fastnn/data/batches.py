@@ -6,11 +6,12 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from operator import index as as_index
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..checks import check_count
 
 Batch = tuple[NDArray[Any], ...]
 
@@ -28,8 +29,8 @@ class Batches:
         prefetch: int,
     ) -> None:
         self.arrays = _checked_arrays(arrays)
-        self.batch_size = _at_least("batch_size", batch_size, 1)
-        self.prefetch = _at_least("prefetch", prefetch, 0)
+        self.batch_size = check_count("batch_size", batch_size, 1)
+        self.prefetch = check_count("prefetch", prefetch, 0)
         self.shuffle, self.drop_last = bool(shuffle), bool(drop_last)
         self.rng = np.random.default_rng(seed)
 
@@ -141,15 +142,3 @@ def _checked_arrays(arrays: tuple[NDArray[Any], ...]) -> tuple[NDArray[Any], ...
     if len(arrays[0]) == 0:
         raise ValueError(f"the arrays have no rows: array 0 has shape {arrays[0].shape}")
     return arrays
-
-
-def _at_least(name: str, value: int, least: int) -> int:
-    if isinstance(value, bool):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    try:
-        number = as_index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, got {value!r}") from None
-    if number < least:
-        raise ValueError(f"{name} must be at least {least}, got {number}")
-    return number

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..parameters import check_dtype
+from ..checks import check_dtype
 
 # Every fifth image, from the first on, is held out.
 HELD_OUT_EVERY = 5

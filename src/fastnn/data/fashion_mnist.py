@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..parameters import check_dtype
+from ..checks import check_dtype
 from .download import download as fetch
 from .idx import IdxError, PathLike, read_idx
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .batches import _at_least
+from ..checks import check_count
 
 IGNORED = -100  # the label that no loss counts: their `ignore_index`
 
@@ -137,9 +137,9 @@ def token_batches(
     >>> src.tolist(), tgt_in.tolist(), src_lengths.tolist(), tgt_out.tolist()
     ([[7, 3, 0], [5, 6, 3]], [[2, 9], [2, 8]], [2, 3], [[9, 3], [8, 3]])
     """
-    max_tokens = _at_least("max_tokens", max_tokens, 1)
+    max_tokens = check_count("max_tokens", max_tokens, 1)
     ids = {"bos_id": bos_id, "eos_id": eos_id, "pad_id": pad_id}
-    bos, eos, pad = (_at_least(name, value, 0) for name, value in ids.items())
+    bos, eos, pad = (check_count(name, value, 0) for name, value in ids.items())
     if len(src) != len(tgt):
         raise ValueError(f"there are {len(src)} sources and {len(tgt)} targets")
     if len(src) == 0:

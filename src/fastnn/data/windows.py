@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .batches import _at_least
+from ..checks import check_count
 from .token_batches import IGNORED
 
 Ids = NDArray[np.int64]
@@ -26,10 +26,10 @@ class Crops:
         steps: int,
         seed: int | np.random.Generator | None,
     ) -> None:
-        self.length = _at_least("length", length, 1)
+        self.length = check_count("length", length, 1)
         self.ids = _checked_stream(ids, self.length + 1)
-        self.batch_size = _at_least("batch_size", batch_size, 1)
-        self.steps = _at_least("steps", steps, 1)
+        self.batch_size = check_count("batch_size", batch_size, 1)
+        self.steps = check_count("steps", steps, 1)
         self.rng = np.random.default_rng(seed)
 
     def __len__(self) -> int:
@@ -99,9 +99,9 @@ class Windows:
     """What `windows` returns: every `iter()` of it goes through the text once."""
 
     def __init__(self, ids: ArrayLike, length: int, batch_size: int) -> None:
-        self.length = _at_least("length", length, 1)
+        self.length = check_count("length", length, 1)
         self.ids = _checked_stream(ids, 2)
-        self.batch_size = _at_least("batch_size", batch_size, 1)
+        self.batch_size = check_count("batch_size", batch_size, 1)
 
     def __len__(self) -> int:
         return -(-(len(self.ids) - 1) // (self.length * self.batch_size))

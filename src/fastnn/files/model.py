@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .. import kernels, nn
+from .. import hooks, kernels, nn
 from ..json_text import compose_json, parse_json
 from ..nn.config import check_classes, parameter_shapes
 from .atomic import PathLike
@@ -80,8 +80,7 @@ def load(path: PathLike) -> nn.Module:
     ModuleNotFoundError
         safetensors is not installed.
     """
-    from .. import models  # noqa: F401 (it makes its classes known to nn.build)
-
+    hooks.bound("models")  # importing them makes their classes known to nn.build
     with open_tensors(path) as file:
         config = _read_config(file.metadata() or {})
         expected = parameter_shapes(config)

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import kernels
-from ..nn.activation import check_finite
-from ..nn.linear import check_count
+from ..checks import check_count, check_flag, check_integer, check_number
 from .decoding import Prompts, as_prompts, check_room, padded
 from .sampling import largest
 
@@ -90,12 +89,10 @@ def beam_search(
     beams, n_best = check_count("beams", beams), check_count("n_best", n_best)
     if n_best > beams:
         raise ValueError(f"n_best must be at most beams = {beams}, got {n_best}")
-    alpha = check_finite("length_penalty", length_penalty)
+    alpha = check_number("length_penalty", length_penalty)
     sentences = len(cache.lengths)
-    if eos is not None and (isinstance(eos, bool) or not isinstance(eos, (int, np.integer))):
-        raise TypeError(f"eos must be a token or None, got {eos!r:.80}")
-    if not isinstance(early_stopping, bool):
-        raise TypeError(f"early_stopping must be True or False, got {early_stopping!r:.80}")
+    eos = None if eos is None else check_integer("eos", eos)
+    early_stopping = check_flag("early_stopping", early_stopping)
     texts = as_prompts([[int(bos)]] * sentences if isinstance(bos, (int, np.integer)) else bos)
     limits = _limits(max_len, sentences)
     if not sentences:

@@ -12,8 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..nn.linear import check_count
-from ..nn.randomness import check_word
+from ..checks import check_count, check_seed
 from .sampling import Draw, Sampler
 
 
@@ -259,6 +258,6 @@ def _stops(stop: int | Iterable[int]) -> frozenset[int]:
 
 def _draws(seed: int | None, rows: int) -> list[Draw]:
     """A stream of random numbers for each row."""
-    entropy = None if seed is None else check_word("seed", seed)
+    entropy = None if seed is None else check_seed("seed", seed)
     streams = np.random.SeedSequence(entropy).spawn(rows)
     return [np.random.Generator(np.random.PCG64(stream)).random for stream in streams]

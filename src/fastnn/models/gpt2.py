@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import DTypeLike
 
+from ..checks import check_choice
 from .foreign import (
     Array,
     Names,
@@ -127,8 +128,7 @@ def to_gpt2(model: TransformerLM, *, layout: str = "published") -> dict[str, Arr
     """
     if not isinstance(model, TransformerLM):
         raise TypeError(f"to_gpt2 takes a TransformerLM, not {type(model).__name__}")
-    if layout not in ("published", "nanogpt"):
-        raise ValueError(f"layout must be 'published' or 'nanogpt', got {layout!r:.80}")
+    check_choice("layout", layout, ("published", "nanogpt"))
     block = model.blocks.blocks[0]
     grouped = block.attention.n_kv_heads != block.attention.n_heads
     if model.position != "learned" or block.norms[0].kind != "layer" or grouped:

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels, nn
+from ..checks import check_count, check_dtype
 from ..nn import init
 from ..nn.freeze_transformer import freeze_transformer
-from ..nn.linear import Seed, check_count
+from ..nn.linear import Seed
 from ..nn.positional import check_max_len
 from ..nn.transformer import stack_shapes
 from ..nn.transformer_block import prefixed
-from ..parameters import check_dtype
 from .attention_maps import run_stack
 from .cache import DecodingCache, check_step, new_layers
 from .decoding import generate

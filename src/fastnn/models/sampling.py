@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..nn.activation import check_finite
-from ..nn.dropout import check_probability
-from ..nn.linear import check_count
+from ..checks import check_count, check_number
 
 Draw = Callable[[], float]  # the next number of a stream that is uniform on [0, 1)
 
@@ -49,13 +47,9 @@ class Sampler:
     def __init__(
         self, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
     ) -> None:
-        self.temperature = check_finite("temperature", temperature)
-        if self.temperature < 0:
-            raise ValueError(f"temperature must be at least 0, got {temperature}")
+        self.temperature = check_number("temperature", temperature, least=0)
         self.top_k = None if top_k is None else check_count("top_k", top_k)
-        self.top_p = 1.0 if top_p is None else check_probability("top_p", top_p)
-        if self.top_p == 0:
-            raise ValueError("top_p must be above 0, got 0")
+        self.top_p = 1.0 if top_p is None else check_number("top_p", top_p, above=0, most=1)
 
     def __call__(
         self, logits: NDArray[Any], draws: Sequence[Draw], rows: Sequence[int]

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels, nn
-from ..nn.linear import Seed, check_count
+from ..checks import check_count, check_dtype
+from ..nn.linear import Seed
 from ..nn.positional import check_max_len
 from ..nn.transformer import check_layers, stack_shapes
 from ..nn.transformer_block import prefixed
-from ..parameters import check_dtype
 from .attention_maps import Seq2SeqWeights, run_stack
 from .beam import Hypothesis, beam_search
 from .cache import DecodingCache, check_step, new_layers

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import kernels
+from ..checks import check_count
 from ..nn import Embedding, Linear, Module
-from ..nn.linear import check_count
 from .token_loss import add_product, token_loss, token_loss_and_grad
 
 if TYPE_CHECKING:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from numbers import Real
 from typing import Any, Literal, NamedTuple
 
 from numpy.typing import NDArray
 
 from .. import kernels
+from ..checks import check_choice, check_number
 from .module import Module, check_gradient
 
 Activation = Literal["relu", "gelu", "gelu_tanh", "tanh", "sigmoid", "silu", "softplus"]
@@ -115,9 +115,7 @@ class GELU(_Function):
     """
 
     def __init__(self, approximate: Literal["tanh"] | None = None) -> None:
-        if approximate not in (None, "tanh"):
-            raise ValueError(f"approximate must be None or 'tanh', got {approximate!r}")
-        self.approximate = approximate
+        self.approximate = check_choice("approximate", approximate, (None, "tanh"))
         self.function = FUNCTIONS["gelu" if approximate is None else "gelu_tanh"]
         super().__init__()
 
@@ -147,7 +145,7 @@ class LeakyReLU(_Function):
     """
 
     def __init__(self, slope: float = 0.01) -> None:
-        self.slope = check_finite("slope", slope)
+        self.slope = check_number("slope", slope)
         self.function = Function(
             partial(kernels.leaky_relu, slope=self.slope),
             partial(kernels.leaky_relu_backward, slope=self.slope),
@@ -180,12 +178,3 @@ class LogSoftmax(_Function):
 
     function = Function(kernels.log_softmax, kernels.log_softmax_backward, True)
     flops_each = 5  # maximum, difference, exponential, sum and difference
-
-
-def check_finite(name: str, value: float) -> float:
-    """`value` as a float; TypeError or ValueError naming it unless it is a finite number."""
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number, got {value!r:.80}")
-    if not math.isfinite(value):
-        raise ValueError(f"{name} must be finite, got {value}")
-    return float(value)

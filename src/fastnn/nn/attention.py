@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
+from ..checks import check_count, check_dtype, check_probability
 from ..kernels.ground.memory import empty
-from ..parameters import Parameter, check_dtype
-from .dropout import check_probability, new_stream
+from ..parameters import Parameter
+from .dropout import new_stream
 from .init import Initializer
 from .kv_cache import KVCache
-from .linear import Linear, Seed, check_count
+from .linear import Linear, Seed
 from .module import Module
 from .randomness import RandomStream
 

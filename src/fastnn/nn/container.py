@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from ..checks import check_count, check_dtype
 from ..kernels.ground.memory import empty
-from ..parameters import check_dtype
 from .init import Initializer
-from .linear import Linear, Seed, check_activation, check_count
+from .linear import Linear, Seed, check_activation
 from .module import Module, not_a_layer
 from .plan import Plan
 

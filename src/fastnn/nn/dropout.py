@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import kernels
+from ..checks import check_probability
 from .linear import Seed
 from .module import Module, check_gradient
 from .randomness import SEEDS, RandomStream
@@ -85,12 +85,3 @@ def new_stream(rng: Seed) -> RandomStream:
     return RandomStream(
         int(np.random.default_rng(rng).integers(SEEDS - 1, dtype=np.uint64, endpoint=True))
     )
-
-
-def check_probability(name: str, value: float) -> float:
-    """`value` as a float from 0 to 1; TypeError or ValueError naming it otherwise."""
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number, got {value!r:.80}")
-    if not 0 <= value <= 1:
-        raise ValueError(f"{name} must be from 0 to 1, got {value}")
-    return float(value)

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
-from ..parameters import Parameter, check_dtype
-from .activation import check_finite
-from .linear import Seed, check_count
+from ..checks import check_count, check_dtype, check_number
+from ..parameters import Parameter
+from .linear import Seed
 from .module import Module, check_gradient
 
 
@@ -54,16 +54,11 @@ class Embedding(Module):
         rng: Seed = None,
     ) -> None:
         self.num, self.dim = check_count("num", num), check_count("dim", dim)
-        self.scale = None if scale is None else check_finite("scale", scale)
-        self.padding_idx = padding_idx
-        if padding_idx is not None:
-            if isinstance(padding_idx, bool) or not isinstance(padding_idx, (int, np.integer)):
-                raise TypeError(f"padding_idx must be an integer or None, got {padding_idx!r:.80}")
-            if not 0 <= padding_idx < num:
-                raise ValueError(f"padding_idx must be from 0 to {num - 1}, got {padding_idx}")
-            self.padding_idx = int(padding_idx)
-        if check_finite("std", std) < 0:
-            raise ValueError(f"std must be at least 0, got {std}")
+        self.scale = None if scale is None else check_number("scale", scale)
+        self.padding_idx = (
+            None if padding_idx is None else check_count("padding_idx", padding_idx, 0, num - 1)
+        )
+        std = check_number("std", std, least=0)
         # Drawn in float64 for every dtype, as the weights of Linear are.
         weight = np.random.default_rng(rng).normal(0.0, std, (num, dim)).astype(check_dtype(dtype))
         if self.padding_idx is not None:

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
+from ..checks import check_count
 from .activation import FUNCTIONS
 from .attention import linear_shapes
 from .dropout import Dropout
 from .init import Initializer
-from .linear import Linear, Seed, check_count
+from .linear import Linear, Seed
 from .module import Module
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .. import kernels
+from ..checks import check_count
 from .activation import (
     GELU,
     LeakyReLU,
@@ -19,7 +20,7 @@ from .activation import (
 )
 from .container import Residual, Sequential
 from .dropout import Dropout
-from .linear import Linear, check_count
+from .linear import Linear
 from .module import Module
 from .normalization import LayerNorm, RMSNorm
 from .prelu import PReLU

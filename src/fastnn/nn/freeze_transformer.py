@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from .. import kernels
-from .linear import Linear, check_count
+from ..checks import check_count
+from .linear import Linear
 from .transformer import TransformerEncoder
 from .transformer_block import EncoderBlock
 

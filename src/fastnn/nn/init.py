@@ -14,6 +14,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from ..checks import check_choice
+
 Shape = tuple[int, ...]
 Initializer = Callable[..., NDArray[np.floating]]
 
@@ -165,9 +167,7 @@ def initial(
         `init` is neither a name nor callable, or the result is no array of the dtype.
     """
     if isinstance(init, str):
-        if init not in INITIALIZERS:
-            raise ValueError(f"init must be one of {', '.join(INITIALIZERS)}, got {init!r}")
-        init = INITIALIZERS[init]
+        init = INITIALIZERS[check_choice("init", init, INITIALIZERS)]
     if not callable(init):
         raise TypeError(f"init must be a name or a function (shape, rng, dtype), got {init!r}")
     values = np.asarray(init(shape, rng, dtype))

@@ -10,23 +10,15 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
+from ..checks import check_choice, check_count, check_dtype
 from ..kernels.ground.memory import empty
-from ..parameters import Parameter, check_dtype
+from ..parameters import Parameter
 from .activation import FUNCTIONS, Activation
 from .init import Initializer, initial
 from .module import Module, check_gradient
 
 Seed = int | np.random.Generator | None
 ACTIVATIONS: tuple[Activation | None, ...] = (None, *FUNCTIONS)
-
-
-def check_count(name: str, value: int) -> int:
-    """`value` as an int of at least 1; TypeError or ValueError naming it otherwise."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}")
-    return int(value)
 
 
 def affine(
@@ -183,9 +175,7 @@ class Linear(Module):
 
 def check_activation(activation: str | None) -> Activation | None:
     """`activation` itself; ValueError naming the known ones if it is none of them."""
-    if activation not in ACTIVATIONS:
-        raise ValueError(f"activation must be one of {ACTIVATIONS}, got {activation!r}")
-    return activation
+    return check_choice("activation", activation, ACTIVATIONS)
 
 
 def collapse(first: Linear, second: Linear) -> Linear:

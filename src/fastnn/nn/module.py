@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from .. import kernels
+from .. import hooks, kernels
+from ..checks import check_seed
 from ..parameters import Parameter, Parameters
-from .randomness import RandomStream, check_word, derived_seed, inference
+from .randomness import RandomStream, derived_seed, inference
 
 if TYPE_CHECKING:
     from .summary import Summary
@@ -222,9 +223,7 @@ class Module(ABC):
         OSError
             The file cannot be written; an older one is as it was.
         """
-        from ..train import save  # a floor above: it is loaded when it is asked for
-
-        save(self, path, metadata=metadata)
+        hooks.bound("save")(self, path, metadata=metadata)
 
     def seed(self, seed: int) -> None:
         """Start the random numbers of training anew, from this seed.
@@ -238,7 +237,7 @@ class Module(ABC):
         seed : int
             From 0 to 2^64 - 1.
         """
-        seed = check_word("seed", seed)
+        seed = check_seed("seed", seed)
         for name, stream in self._streams().items():
             stream.set(derived_seed(seed, name))
 
@@ -270,7 +269,7 @@ class Module(ABC):
                 )
             _check_names(("seed", "calls"), entry, f"random state of {name!r}")
             checked[name] = [
-                check_word(f"{key} of {name!r}", entry[key]) for key in ("seed", "calls")
+                check_seed(f"{key} of {name!r}", entry[key]) for key in ("seed", "calls")
             ]
         for name, stream in streams.items():
             stream.set(*checked[name])

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from math import inf
-from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
+from ..checks import check_choice, check_count, check_dtype, check_number, check_probability
 from ..kernels.ground.memory import empty
-from ..parameters import Parameter, check_dtype
-from .dropout import check_probability, new_stream
-from .linear import Seed, check_count
+from ..parameters import Parameter
+from .dropout import new_stream
+from .linear import Seed
 from .module import Module, check_gradient
 from .randomness import RandomStream
 
@@ -23,7 +22,7 @@ class _Norm(Module):
 
     def __init__(self, dim: int, eps: float, weight: bool, bias: bool, dtype: DTypeLike) -> None:
         self.dim = check_count("dim", dim)
-        self.eps = _check_eps(eps)
+        self.eps = check_number("eps", eps, above=0)
         self.dtype = check_dtype(dtype)
         self.weight = Parameter(np.ones(dim, self.dtype)) if weight else None
         self.bias = Parameter(np.zeros(dim, self.dtype)) if bias else None
@@ -226,9 +225,7 @@ class AddNorm(_Norm):
         dtype: DTypeLike = np.float32,
         rng: Seed = None,
     ) -> None:
-        if kind not in ("layer", "rms"):
-            raise ValueError(f"kind must be 'layer' or 'rms', got {kind!r:.80}")
-        self.kind = kind
+        self.kind: Literal["layer", "rms"] = check_choice("kind", kind, ("layer", "rms"))
         self.dropout = check_probability("dropout", dropout)
         self.with_sum = bool(with_sum)
         self.stream = new_stream(rng)
@@ -318,11 +315,3 @@ class AddNorm(_Norm):
     def _normalize(self, x: NDArray[Any], residual: NDArray[Any], **how: Any) -> NDArray[Any]:
         w, b = self._data(self.weight), self._data(self.bias)
         return kernels.add_norm(x, residual, w, b, kind=self.kind, eps=self.eps, **how)
-
-
-def _check_eps(eps: float) -> float:
-    if isinstance(eps, bool) or not isinstance(eps, Real):
-        raise TypeError(f"eps must be a number, got {eps!r:.80}")
-    if not 0 < eps < inf:
-        raise ValueError(f"eps must be above 0, got {eps}")
-    return float(eps)

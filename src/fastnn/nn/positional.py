@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
+from ..checks import check_choice, check_count, check_dtype, check_probability
 from ..kernels.ground.memory import empty
-from ..parameters import Parameter, check_dtype
+from ..parameters import Parameter
 from .attention import check_vectors
-from .dropout import check_probability, new_stream
-from .linear import Seed, check_count
+from .dropout import new_stream
+from .linear import Seed
 from .module import Module, check_gradient
 from .randomness import RandomStream
 
@@ -64,9 +65,7 @@ class PositionalEncoding(Module):
         rng: Seed = None,
     ) -> None:
         self.d_model, self.max_len = check_count("d_model", d_model), check_max_len(max_len)
-        if kind not in ("sinusoidal", "learned"):
-            raise ValueError(f"kind must be 'sinusoidal' or 'learned', got {kind!r:.80}")
-        self.kind = kind
+        self.kind = check_choice("kind", kind, ("sinusoidal", "learned"))
         self.dropout = check_probability("dropout", dropout)
         self.dtype = check_dtype(dtype)
         rng = np.random.default_rng(rng)
@@ -166,9 +165,7 @@ class PositionalEncoding(Module):
 
 def check_max_len(max_len: int) -> int:
     """`max_len` as an int from 1 to MOST_POSITIONS; TypeError or ValueError otherwise."""
-    if check_count("max_len", max_len) > MOST_POSITIONS:
-        raise ValueError(f"max_len must be at most {MOST_POSITIONS}, got {max_len}")
-    return int(max_len)
+    return check_count("max_len", max_len, high=MOST_POSITIONS)
 
 
 def sinusoids(start: int, stop: int, d_model: int) -> NDArray[np.float64]:

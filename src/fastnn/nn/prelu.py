@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
-from ..parameters import Parameter, check_dtype
-from .activation import check_finite
-from .linear import check_count
+from ..checks import check_count, check_dtype, check_number
+from ..parameters import Parameter
 from .module import Module, check_gradient
 
 
@@ -43,7 +42,7 @@ class PReLU(Module):
         self, num_parameters: int = 1, init: float = 0.25, *, dtype: DTypeLike = np.float32
     ) -> None:
         self.num_parameters = check_count("num_parameters", num_parameters)
-        slopes = np.full(num_parameters, check_finite("init", init), check_dtype(dtype))
+        slopes = np.full(num_parameters, check_number("init", init), check_dtype(dtype))
         self.weight = Parameter(slopes)
         super().__init__({"weight": self.weight})
 

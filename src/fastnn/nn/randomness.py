@@ -96,12 +96,3 @@ def derived_seed(seed: int, name: str) -> int:
     """
     digest = hashlib.blake2b(name.encode(), digest_size=8, key=seed.to_bytes(8, "little")).digest()
     return int.from_bytes(digest, "little")
-
-
-def check_word(name: str, value: Any) -> int:
-    """`value` as an int from 0 to 2^64 - 1; TypeError or ValueError naming it otherwise."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} must be an integer, got {value!r:.80}")
-    if not 0 <= value < SEEDS:
-        raise ValueError(f"{name} must be from 0 to 2**64 - 1, got {value}")
-    return int(value)

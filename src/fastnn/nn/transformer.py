@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
+from ..checks import check_count
 from .kv_cache import KVCache
-from .linear import Seed, check_count
+from .linear import Seed
 from .module import Module
 from .normalization import AddNorm
 from .transformer_block import (
@@ -199,9 +200,7 @@ class TransformerDecoder(Stack):
 
 def check_layers(name: str, value: int) -> int:
     """`value` as an int from 1 to MOST_BLOCKS; TypeError or ValueError naming it otherwise."""
-    if check_count(name, value) > MOST_BLOCKS:
-        raise ValueError(f"{name} must be at most {MOST_BLOCKS}, got {value}")
-    return int(value)
+    return check_count(name, value, high=MOST_BLOCKS)
 
 
 def stack_shapes(fields: dict[str, Any], has_memory: bool) -> dict[str, Any]:

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
+from ..checks import check_probability
 from ..kernels.ground.memory import empty
 from .attention import MultiHeadAttention, attention_shapes
-from .dropout import check_probability, new_stream
+from .dropout import new_stream
 from .feed_forward import FeedForward, feed_forward_shapes
 from .init import Initializer
 from .kv_cache import KVCache

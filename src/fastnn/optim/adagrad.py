@@ -7,10 +7,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from .. import kernels
+from ..checks import check_number
 from ..parameters import Parameters
 from .optimizer import Optimizer
 from .schedules import Schedule
-from .state import checked, number
+from .state import checked
 
 
 class Adagrad(Optimizer):
@@ -60,7 +61,9 @@ class Adagrad(Optimizer):
         super().__init__(params, lr, weight_decay)
         self.lr_decay = checked("lr_decay", lr_decay)
         self.eps = self._checked("eps", eps)
-        self.v = self._new_array(number("initial_accumulator_value", initial_accumulator_value))
+        self.v = self._new_array(
+            check_number("initial_accumulator_value", initial_accumulator_value, least=0)
+        )
 
     def _update(self, p: NDArray[Any], g: NDArray[Any], lr: float, grad_scale: float) -> None:
         kernels.adagrad_update(

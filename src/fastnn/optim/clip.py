@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from .. import kernels
+from ..checks import check_number
 from ..parameters import Parameters
-from .state import number
 
 
 def clip_factor(norm: float, max_norm: float) -> float:
@@ -37,7 +37,7 @@ def clip_grad_norm(params: Parameters, max_norm: float) -> float:
     Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks",
     ICML 2013, algorithm 1.
     """
-    max_norm = number("max_norm", max_norm, above_0=True)
+    max_norm = check_number("max_norm", max_norm, above=0)
     grad = params.grad
     norm = kernels.frobenius_norm(grad)
     if (factor := clip_factor(norm, max_norm)) != 1:

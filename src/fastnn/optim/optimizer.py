@@ -9,10 +9,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from .. import kernels
+from ..checks import check_number
 from ..parameters import Parameters
 from .clip import clip_factor
 from .schedules import Schedule
-from .state import Stateful, checked, number
+from .state import Stateful, checked
 
 
 class Optimizer(Stateful, ABC):
@@ -83,7 +84,7 @@ class Optimizer(Stateful, ABC):
         lr = self.current_lr if lr is None else checked("lr", lr)
         norm = None
         if max_norm is not None:
-            max_norm = number("max_norm", max_norm, above_0=True)
+            max_norm = check_number("max_norm", max_norm, above=0)
             norm = abs(grad_scale) * kernels.frobenius_norm(g)
             grad_scale *= clip_factor(norm, max_norm)
         self._update(p, g, lr, grad_scale)

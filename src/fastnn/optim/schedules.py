@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from .state import number
+from ..checks import check_count, check_number
 
 Schedule = Callable[[int], float]
 
@@ -33,16 +33,9 @@ __all__ = [
 ]
 
 
-def _count(name: str, value: int, least: int = 0) -> None:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be a whole number, got {value!r}")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")
-
-
 def _check_span(warmup: int, total: int) -> None:
-    _count("warmup", warmup)
-    _count("total", total, 1)
+    check_count("warmup", warmup, 0)
+    check_count("total", total)
     if warmup >= total:
         raise ValueError(f"warmup must be below total, got {warmup} and {total}")
 
@@ -65,7 +58,7 @@ class constant:
     lr: float
 
     def __post_init__(self) -> None:
-        number("lr", self.lr)
+        check_number("lr", self.lr, least=0)
 
     def __call__(self, step: int) -> float:
         return self.lr
@@ -81,8 +74,8 @@ class linear:
     min_lr: float = 0.0
 
     def __post_init__(self) -> None:
-        number("lr", self.lr)
-        number("min_lr", self.min_lr)
+        check_number("lr", self.lr, least=0)
+        check_number("min_lr", self.min_lr, least=0)
         _check_span(self.warmup, self.total)
 
     def __call__(self, step: int) -> float:
@@ -101,9 +94,9 @@ class step_decay:
     factor: float = 0.1
 
     def __post_init__(self) -> None:
-        number("lr", self.lr)
-        number("factor", self.factor)
-        _count("every", self.every, 1)
+        check_number("lr", self.lr, least=0)
+        check_number("factor", self.factor, least=0)
+        check_count("every", self.every)
 
     def __call__(self, step: int) -> float:
         return self.lr * self.factor ** (step // self.every)
@@ -121,11 +114,11 @@ class multi_step:
     factor: float = 0.1
 
     def __post_init__(self) -> None:
-        number("lr", self.lr)
-        number("factor", self.factor)
+        check_number("lr", self.lr, least=0)
+        check_number("factor", self.factor, least=0)
         object.__setattr__(self, "milestones", tuple(self.milestones))
         for milestone in self.milestones:
-            _count("a milestone", milestone)
+            check_count("a milestone", milestone, 0)
         if any(later <= earlier for earlier, later in pairwise(self.milestones)):
             raise ValueError(f"milestones must ascend, got {self.milestones}")
 
@@ -147,8 +140,8 @@ class warmup_cosine:
     min_lr: float = 0.0
 
     def __post_init__(self) -> None:
-        number("lr", self.lr)
-        number("min_lr", self.min_lr)
+        check_number("lr", self.lr, least=0)
+        check_number("min_lr", self.min_lr, least=0)
         _check_span(self.warmup, self.total)
 
     def __call__(self, step: int) -> float:
@@ -168,8 +161,8 @@ class inverse_sqrt:
     warmup: int = 0
 
     def __post_init__(self) -> None:
-        number("lr", self.lr)
-        _count("warmup", self.warmup)
+        check_number("lr", self.lr, least=0)
+        check_count("warmup", self.warmup, 0)
 
     def __call__(self, step: int) -> float:
         part = _rising(step, self.warmup)
@@ -188,9 +181,9 @@ class noam:
     factor: float = 1.0
 
     def __post_init__(self) -> None:
-        _count("d_model", self.d_model, 1)
-        _count("warmup", self.warmup, 1)
-        number("factor", self.factor)
+        check_count("d_model", self.d_model)
+        check_count("warmup", self.warmup)
+        check_number("factor", self.factor, least=0)
 
     def __call__(self, step: int) -> float:
         n = step + 1
@@ -216,11 +209,11 @@ class one_cycle:
     final_div_factor: float = 1e4
 
     def __post_init__(self) -> None:
-        number("max_lr", self.max_lr)
-        _count("total", self.total, 1)
-        number("pct_start", self.pct_start, below=1.0)
-        number("div_factor", self.div_factor, above_0=True)
-        number("final_div_factor", self.final_div_factor, above_0=True)
+        check_number("max_lr", self.max_lr, least=0)
+        check_count("total", self.total)
+        check_number("pct_start", self.pct_start, least=0, below=1.0)
+        check_number("div_factor", self.div_factor, above=0)
+        check_number("final_div_factor", self.final_div_factor, above=0)
 
     def __call__(self, step: int) -> float:
         start = self.max_lr / self.div_factor

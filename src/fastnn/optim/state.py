@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import check_number
 from ..kernels.ground import memory
 from ..parameters import Parameters
 
@@ -23,25 +23,14 @@ _LIMITS: dict[str, dict[str, Any]] = {
     "alpha": {"below": 1.0},
     "decay": {"below": 1.0},
     # 0 would turn a parameter that never had a gradient into 0 / 0
-    "eps": {"above_0": True},
+    "eps": {"above": 0},
     "steps": {"below": 2.0**63},
 }
 
 
-def number(name: str, value: Any, *, below: float = math.inf, above_0: bool = False) -> float:
-    """`value` as a float within its limits; TypeError or ValueError naming it otherwise."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    if not 0 <= value < below or (above_0 and value == 0):  # also refuses NaN
-        low = "above 0" if above_0 else "at least 0"
-        high = "finite" if below == math.inf else f"below {below:g}"
-        raise ValueError(f"{name} must be {low} and {high}, got {value}")
-    return float(value)
-
-
 def checked(name: str, value: Any) -> float:
-    """`number` with the limits that this name has everywhere."""
-    return number(name, value, **_LIMITS[name])
+    """`check_number` with the limits that this name has everywhere."""
+    return check_number(name, value, **{"least": 0, **_LIMITS[name]})
 
 
 class Stateful:

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import kernels
+from ..checks import DTYPES
 from ..kernels.ground.memory import empty
-from ..parameters import DTYPES
 
 # Elements from which `kernels.embedding`, which divides the rows among threads, is quicker than
 # `take`: 256 x 784 of 60,000 rows 33 us against 65, 128 x 784 23 against 28, 200 x 64 2.3 against 1.8.

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from numpy.typing import NDArray
 
+from ..checks import check_count
 from ..files.atomic import PathLike, check_writable, write_atomically
 from ..files.model import save
-from ..nn.linear import check_count
 from .history import Logs
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from .. import nn
-from ..nn.linear import check_count
+from ..checks import check_count
 from .batches import Batch, check_examples, check_weights, in_order
 from .history import Logs
 from .metrics import Means

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import nn
+from ..checks import check_count
 from ..files.atomic import PathLike
-from ..nn.linear import check_count
 from ..optim import Optimizer
 from .batches import (
     ArraySource,

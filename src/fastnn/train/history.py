@@ -49,6 +49,6 @@ class History:
         ModuleNotFoundError
             matplotlib is not installed.
         """
-        from .. import plot  # a floor above: it is loaded when it is asked for
+        from .. import plot  # lazily: it needs matplotlib
 
         return plot.loss_curve(self, path, **options)

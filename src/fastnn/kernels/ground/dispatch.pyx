@@ -51,7 +51,7 @@ def build_info():
         (rows and columns of a GEMM tile), ``python`` and ``numpy`` (versions running).
     """
     import numpy
-    from ... import __version__
+    from ..._version import __version__
     return {
         "version": __version__,
         "compiler": FASTNN_COMPILER.decode(),

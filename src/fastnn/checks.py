@@ -1,0 +1,130 @@
+"""Checks of arguments, and how their errors are worded: one function for each kind.
+
+Each returns the value in the type that the caller goes on with. TypeError is for another type,
+ValueError for a value out of range; both name the argument, say what is allowed and what was given.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import operator
+from collections.abc import Iterable
+from numbers import Number, Real
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+SEEDS = 2**64  # seeds are below
+
+Choice = TypeVar("Choice")
+
+
+def given(value: Any) -> str:
+    """A value in an error: numbers, strings and None as they are, of anything else the type alone."""
+    if value is None or isinstance(value, (str, Number, np.generic)):
+        return f"{value!r:.80}"
+    return f"an object of type {type(value).__name__}"
+
+
+def check_integer(name: str, value: Any) -> int:
+    """Return `value` as an int of any size."""
+    if not isinstance(value, (bool, np.bool_)):
+        with contextlib.suppress(TypeError):
+            return operator.index(value)
+    raise TypeError(f"{name} must be an integer, got {given(value)}")
+
+
+def check_count(name: str, value: Any, low: int = 1, high: int | None = None) -> int:
+    """Return `value` as an int from `low` to `high`."""
+    found = check_integer(name, value)
+    if found < low or (high is not None and found > high):
+        limits = f"at least {low}" if high is None else f"from {low} to {high}"
+        raise ValueError(f"{name} must be {limits}, got {found}")
+    return found
+
+
+def check_number(
+    name: str,
+    value: Any,
+    *,
+    least: float = -math.inf,
+    above: float = -math.inf,
+    most: float = math.inf,
+    below: float = math.inf,
+) -> float:
+    """Return `value` as a float that is finite and within the limits."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {given(value)}")
+    try:
+        found = float(value)
+    except OverflowError:  # an integer beyond all floats
+        found = math.inf
+    if not (least <= found <= most and above < found < below):  # NaN and infinity are not
+        low = f"at least {least:g}" if least > above else f"above {above:g}"
+        high = f"at most {most:g}" if most < below else f"below {below:g}"
+        if least > above and most < below:
+            limits = f"from {least:g} to {most:g}"
+        else:
+            limits = " and ".join(limit for limit in (low, high) if "inf" not in limit)
+            limits += " and finite" if limits and min(most, below) == math.inf else ""
+        raise ValueError(f"{name} must be {limits or 'finite'}, got {value!s:.80}")
+    return found
+
+
+def check_probability(name: str, value: Any) -> float:
+    """Return `value` as a float from 0 to 1."""
+    return check_number(name, value, least=0, most=1)
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """Return `value`, True or False, as a bool."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {given(value)}")
+    return bool(value)
+
+
+def check_choice(name: str, value: Any, choices: Iterable[Choice]) -> Choice:
+    """Return the one of `choices` that equals `value`; the error suggests the most similar one."""
+    known = tuple(choices)
+    if value is None or isinstance(value, (str, Number)):
+        for choice in known:
+            if value == choice:
+                return choice
+    *others, last = map(repr, known)
+    allowed = f"{', '.join(others)} or {last}" if others else last
+    message = f"{name} must be {allowed}, got {given(value)}"
+    if isinstance(value, str):
+        from difflib import get_close_matches  # needed for errors alone
+
+        strings = [choice for choice in known if isinstance(choice, str)]
+        for similar in get_close_matches(value.lower(), strings, 1):
+            message += f"; did you mean {similar!r}?"
+    raise ValueError(message)
+
+
+def check_seed(name: str, value: Any) -> int:
+    """Return `value` as an int from 0 to 2^64 - 1."""
+    found = check_integer(name, value)
+    if not 0 <= found < SEEDS:
+        raise ValueError(f"{name} must be from 0 to 2**64 - 1, got {found}")
+    return found
+
+
+def check_name(name: str, value: Any) -> str:
+    """Return `value`, a str that is not empty."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, got {given(value)}")
+    if not value:
+        raise ValueError(f"{name} must not be empty")
+    return value
+
+
+def check_dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    """Return float32 or float64 as a dtype; TypeError for any other."""
+    found = np.dtype(dtype)
+    if found not in DTYPES:
+        raise TypeError(f"dtype must be float32 or float64, got {found}")
+    return found
