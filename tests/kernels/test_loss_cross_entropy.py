@@ -225,6 +225,76 @@ def test_any_integer_labels(kind, rng):
     assert got[0] == want[0] and (got[1] == want[1]).all()
 
 
+INTEGERS = [*np.typecodes["AllInteger"], ">i4", ">u8"]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_integers_of_two_dimensions(options, real, rng):
+    """A column of labels is the labels, one-hot integers and bools are their probabilities."""
+    logits, targets, options = optioned(rng, (7, 3), real, "labels", *options[1:])
+    hot = np.zeros(logits.shape, real)
+    hot[np.arange(7), targets % 3] = 1
+    for reduction in ("mean", "sum", "none"):
+        how = {"reduction": reduction, **options}
+        want, want_d = cross_entropy(logits, targets, **how)
+        want_hot, want_hot_d = cross_entropy(logits, hot, **how)
+        for kind in INTEGERS:
+            if (targets >= 0).all() or np.dtype(kind).kind == "i":
+                out = np.zeros_like(logits)
+                got, d = cross_entropy(logits, targets.astype(kind)[:, None], dlogits=out, **how)
+                assert np.array_equal(got, want) and d is out and np.array_equal(d, want_d)
+        for kind in (*INTEGERS, bool):
+            for _, view in layouts(hot.astype(kind)):
+                got, d = cross_entropy(logits, view, **how)
+                assert np.array_equal(got, want_hot) and np.array_equal(d, want_hot_d)
+    if "weight" not in options and -100 not in targets:
+        loss = cross_entropy(logits, targets, **options)[0]
+        assert cross_entropy(logits, hot.astype(int), **options)[0] == pytest.approx(loss, rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", [*INTEGERS, bool])
+@pytest.mark.parametrize("of", [cross_entropy, fastnn.nn.cross_entropy])
+def test_integers_that_do_not_fit(of, kind, real):
+    """Their bytes were once read as numbers of the logits' type, far out of bounds."""
+    logits = np.zeros((6, 3), real)
+    for shape in ((6, 2), (6, 4), (7, 1), (1, 1), (1, 3), (7, 3), (6, 0), (0, 3), (6, 3, 1)):
+        with pytest.raises((TypeError, ValueError), match=r"cross_entropy: .*targets"):
+            of(logits, np.zeros(shape, kind))
+    with pytest.raises((TypeError, ValueError), match=r"cross_entropy: .*targets"):
+        of(np.broadcast_to(real(0), (1, 200_000_000)), np.zeros((2, 1), kind))
+    if kind is not bool:
+        for wrong in (2, 100):
+            with pytest.raises(ValueError, match=f"of 0 and 1, but row 2 holds {wrong}"):
+                of(logits, np.full((6, 3), [[0], [1], [wrong], [0], [0], [0]]).astype(kind))
+
+
+def test_a_column_beside_many_classes():
+    """50,000 numbers were once read from the 8 bytes of one label."""
+    logits = np.zeros((1, 50_000), np.float32)
+    loss, d = cross_entropy(logits, np.zeros((1, 1), int))
+    assert loss == pytest.approx(math.log(50_000)) and d[0, 0] < 0 and (d[0, 1:] > 0).all()
+    column = np.ones((32, 1), np.uint8)
+    assert cross_entropy(np.zeros((32, 50_000), np.float32), column)[0] == pytest.approx(loss)
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint64, np.int64, bool])
+def test_more_axes_in_nn(kind, real, rng):
+    logits = rng.standard_normal((2, 5, 3)).astype(real)
+    labels = rng.integers(0, 3, (2, 5))
+    hot = np.eye(3, dtype=real)[labels]
+    loss, d = fastnn.nn.cross_entropy(logits, hot)
+    got = [fastnn.nn.cross_entropy(logits, hot.astype(kind))]
+    if kind is not bool:
+        got.append(fastnn.nn.cross_entropy(logits, labels.astype(kind)))
+        got.append(fastnn.nn.cross_entropy(logits, labels.astype(kind)[..., None]))
+    for other, other_d in got:
+        assert other == pytest.approx(loss, rel=1e-6)
+        np.testing.assert_allclose(other_d, d, rtol=0, atol=1e-6)
+    for shape in ((2, 5, 2), (5, 2), (2, 5, 3, 1), (10,), (10, 3), (2, 5, 0)):
+        with pytest.raises(ValueError, match="cross_entropy: targets must be labels"):
+            fastnn.nn.cross_entropy(logits, np.zeros(shape, kind))
+
+
 def test_layouts_and_in_place(real, rng):
     logits, targets = problem(rng, (13, 21), real)
     loss, plain = cross_entropy(logits, targets)

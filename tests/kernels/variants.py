@@ -19,7 +19,7 @@ def layouts(x):
 
 def spaced(x):
     """x with a gap of one element after each element and one row after each row."""
-    wide = np.full([2 * d for d in x.shape], np.nan, x.dtype)
+    wide = np.full([2 * d for d in x.shape], np.nan if x.dtype.kind == "f" else 77).astype(x.dtype)
     view = wide[tuple(slice(None, None, 2) for _ in x.shape)]
     view[...] = x
     return view

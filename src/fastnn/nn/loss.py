@@ -33,9 +33,9 @@ def cross_entropy(
     logits : ndarray (N, C) of float32 or float64
         Unnormalised: no softmax before this loss. Any finite size is safe. More axes, such as
         (batch, positions, C), count as rows.
-    targets : ndarray (N,) of integers, or (N, C) of logits' dtype
-        The class of each row, 0 to C - 1, or the probabilities of the classes; with more axes where
-        logits have them.
+    targets : ndarray (N,) or (N, 1) of integers
+        The class of each row, 0 to C - 1. Or the probabilities of the classes, (N, C) of logits'
+        dtype; integers and bools of that shape are one-hot. More axes where logits have them.
     ignore_index : int
         Rows with this label are left out; where all are, loss and gradient are 0.
     weight : ndarray (C,), optional
@@ -73,15 +73,18 @@ def cross_entropy(
         "label_smoothing": label_smoothing,
         "reduction": reduction,
     }
-    if not isinstance(logits, np.ndarray) or logits.ndim <= 2:
+    if not all(isinstance(x, np.ndarray) for x in (logits, targets)) or logits.ndim <= 2:
         return kernels.cross_entropy(logits, targets, sample_weight=sample_weight, **how)
-    shape, targets = logits.shape, np.asarray(targets)
-    if targets.shape not in (shape[:-1], shape):
-        raise ValueError(f"cross_entropy: targets {targets.shape} do not fit logits {shape}")
-    rows = targets.reshape((-1, shape[-1]) if targets.shape == shape else -1)
+    shape = logits.shape
+    if targets.shape not in (shape[:-1], (*shape[:-1], 1), shape):
+        raise ValueError(
+            f"cross_entropy: targets must be labels {shape[:-1]} or {(*shape[:-1], 1)}, or "
+            f"probabilities or one-hot rows {shape}, for logits {shape}, not {targets.shape}"
+        )
+    rows = targets.reshape(-1, *targets.shape[len(shape) - 1 :])
     weights = sample_weight
     if weights is not None:
-        weights = np.asarray(weights)
+        weights = np.asanyarray(weights)
         if weights.shape != shape[:-1]:
             raise ValueError(
                 f"cross_entropy: sample_weight {weights.shape} does not fit logits {shape}"

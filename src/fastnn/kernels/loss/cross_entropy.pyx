@@ -14,8 +14,9 @@ from libc.string cimport memset
 
 import numpy as np
 
-from ..ground.arrays cimport (BAD_ARGUMENT, NO_MEMORY, OK, Rows, check_in_place, check_overlap, check_status, finish_output, int64_array, output_rows,
-                      real_type, shaped_like, with_rows)
+from ..ground.arrays cimport (BAD_ARGUMENT, NO_MEMORY, OK, Rows, check_in_place, check_overlap,
+                              check_status, finish_output, int64_array, output_rows, real_type,
+                              same_shape, shaped_like, with_rows)
 from ..ground.dispatch cimport cross_entropy_block, cross_entropy_soft_row, past_caches, real
 from .elementwise cimport can_divide, is_mean, is_none, refuse_total, sum_in_order, weight_array, wrong_weight
 from ..ground.memory cimport give, new_array, take
@@ -185,19 +186,59 @@ cdef int typed_rows(int typenum, Rows r, void *logits, const int64_t *labels, in
                     smoothing, mean, <double*>dlogits, lddlogits, <double*>each, loss)
 
 
+cdef bint is_one_hot(cnp.ndarray targets, cnp.ndarray logits) noexcept:
+    """True for bools and integers of the shape of logits, but integers (N, 1) are labels."""
+    if not same_shape(targets, logits):
+        return False
+    return cnp.PyArray_ISBOOL(targets) or (cnp.PyArray_ISINTEGER(targets)
+                                           and cnp.PyArray_DIM(targets, 1) != 1)
+
+
+cdef cnp.ndarray one_hot(cnp.ndarray targets, cnp.ndarray logits):
+    """Rows of 0 and 1 as probabilities in the type of logits; ValueError for any other number."""
+    cdef cnp.ndarray wrong = np.argwhere((targets != 0) & (targets != 1))
+    if cnp.PyArray_SIZE(wrong) > 0:
+        row, column = wrong[0]
+        raise ValueError(f"cross_entropy: targets of {targets.dtype} and shape {np.shape(targets)} "
+                         f"must be one-hot rows of 0 and 1, but row {row} holds "
+                         f"{targets[row, column]}; labels have the shape (N,)")
+    return targets.astype(logits.dtype, order="C")
+
+
+cdef cnp.ndarray label_array(object targets):
+    """Integers (N,), or (N, 1), as contiguous int64 (N,)."""
+    cdef cnp.ndarray labels = int64_array(targets, "cross_entropy", "targets")
+    if cnp.PyArray_NDIM(labels) == 2 and cnp.PyArray_DIM(labels, 1) == 1:
+        return labels.reshape(-1)
+    return labels
+
+
 cdef cnp.ndarray checked_targets(object targets, cnp.ndarray logits, bint mean, Rows *rq):
-    """Labels as contiguous int64, or probabilities as rows that *rq describes (its ld is 0 for labels)."""
+    """Labels as contiguous int64 (N,), or probabilities (N, C) as rows that *rq describes."""
     cdef cnp.ndarray t
+    cdef bint is_matrix = (cnp.PyArray_Check(targets)
+                           and cnp.PyArray_NDIM(<cnp.ndarray>targets) == 2)
     rq.ld = 0
-    if cnp.PyArray_Check(targets) and cnp.PyArray_NDIM(<cnp.ndarray>targets) == 2 and cnp.PyArray_ISFLOAT(<cnp.ndarray>targets):
+    if is_matrix and cnp.PyArray_ISFLOAT(<cnp.ndarray>targets):
         t = with_rows(shaped_like(targets, logits, "cross_entropy", "targets", "logits"), rq)
+    elif is_matrix and is_one_hot(<cnp.ndarray>targets, logits):
+        t = with_rows(one_hot(<cnp.ndarray>targets, logits), rq)
     else:
-        t = int64_array(targets, "cross_entropy", "targets")
-    if logits.ndim != 2 or (t.ndim != 2 and (t.ndim != 1 or cnp.PyArray_DIM(t, 0) != cnp.PyArray_DIM(logits, 0))):
-        raise ValueError(f"cross_entropy: logits must be (N, C) and targets (N,), or (N, C) probabilities, not {np.shape(logits)} and {np.shape(t)}")
+        t = label_array(targets)
+        if cnp.PyArray_NDIM(t) != 1 or np.shape(t)[:1] != np.shape(logits)[:1]:
+            refuse_targets(targets, logits)
+    if cnp.PyArray_NDIM(logits) != 2:
+        refuse_targets(targets, logits)
     if np.shape(logits)[1] == 0 or (mean and np.shape(logits)[0] == 0):
-        raise ValueError(f"cross_entropy: the mean over no examples or classes is undefined (logits {np.shape(logits)})")
+        raise ValueError("cross_entropy: the mean over no examples or classes is undefined "
+                         f"(logits {np.shape(logits)})")
     return t
+
+
+cdef int refuse_targets(object targets, cnp.ndarray logits) except -1:
+    raise ValueError("cross_entropy: logits must be (N, C) and targets labels (N,) or (N, 1), or "
+                     "probabilities or one-hot rows (N, C), "
+                     f"not {np.shape(logits)} and {np.shape(targets)}")
 
 
 cdef int refuse_label(object targets, cnp.ndarray labels, int64_t classes, int64_t ignore) except -1:
@@ -205,7 +246,8 @@ cdef int refuse_label(object targets, cnp.ndarray labels, int64_t classes, int64
     cdef bint ignores = False
     cdef int64_t row = wrong_label(cnp.PyArray_SIZE(labels), classes, <const int64_t*>cnp.PyArray_DATA(labels), ignore, &ignores)
     if row >= 0:
-        raise IndexError(f"cross_entropy: target {targets[row]} of row {row} is not one of {classes} classes")
+        raise IndexError(f"cross_entropy: target {targets.flat[row]} of row {row} is not one of "
+                         f"{classes} classes")
     return 0
 
 
@@ -226,10 +268,12 @@ def cross_entropy(logits, targets, *, int64_t ignore_index=NO_LABEL, weight=None
     ----------
     logits : ndarray of float32 or float64, shape (N, C), any strides
         Unnormalised: no softmax before this loss. Any finite size is safe.
-    targets : ndarray of integers, shape (N,), or of logits' type, shape (N, C)
-        Labels from 0 to C - 1, or probabilities of the classes.
+    targets : ndarray of integers, shape (N,) or (N, 1)
+        Labels from 0 to C - 1. Or probabilities of the classes, shape (N, C), of logits' type;
+        integers and bools of that shape are one-hot rows and count as probabilities of 0 and 1.
     ignore_index : int
-        A row with this label is left out, and its logits are not read; -100 by default. Probabilities have no such label.
+        A row with this label is left out, and its logits are not read; -100 by default.
+        Probabilities have no such label.
     weight : ndarray of logits' type, shape (C,), optional
         Weights of the classes, finite and at least 0.
     sample_weight : ndarray of logits' type, shape (N,), optional
@@ -253,7 +297,8 @@ def cross_entropy(logits, targets, *, int64_t ignore_index=NO_LABEL, weight=None
     Raises
     ------
     TypeError
-        If logits is not an array of float32 or float64, targets neither one of integers nor one like logits, or a weight not one of logits' type.
+        If logits is not an array of float32 or float64, targets neither one of integers nor one
+        like logits, or a weight not one of logits' type.
     ValueError
         If shapes do not fit, C is 0, the mean is over no rows, or by weights too large or small in total to divide by, a weight is negative or not finite,
         label_smoothing is not from 0 to 1, reduction is none of the three, or dlogits is read-only or overlaps.
