@@ -78,6 +78,7 @@ FACES = {
     "gemm.linear",
     "gemm.packed",
     "ground.dispatch",
+    "ground.scalars",
     "loss.cross_entropy",
     "loss.elementwise",
     "program.plan",

@@ -20,6 +20,8 @@ cdef struct Rows:
     int64_t ld
 
 
+cdef bint is_masked(object x) noexcept
+cdef bint overlaps_itself(cnp.ndarray x) except -1
 cdef int refuse(object x, str op, str name) except -1
 cdef int refuse_dtype(cnp.ndarray x, int typenum, str op, str name, str as_name) except -1
 cdef int refuse_shape(cnp.ndarray x, cnp.ndarray like, str op, str name, str like_name) except -1
@@ -34,12 +36,18 @@ cdef cnp.ndarray output_rows(object out, cnp.ndarray like, str op, str name, str
 cdef object finish_output(object out, cnp.ndarray y)
 
 
+cdef inline bint is_plain(object x) noexcept:
+    """True for a NumPy array without a mask: a kernel would compute with masked elements."""
+    return cnp.PyArray_CheckExact(x) or (cnp.PyArray_Check(x) and not is_masked(x))
+
+
 cdef inline int real_type(object x, str op, str name) except -1:
     """NPY_FLOAT or NPY_DOUBLE; TypeError unless x is an aligned, native float32 or float64 array."""
     cdef int typenum
-    if cnp.PyArray_Check(x):
+    if is_plain(x):
         typenum = cnp.PyArray_TYPE(<cnp.ndarray>x)
-        if (typenum == cnp.NPY_FLOAT or typenum == cnp.NPY_DOUBLE) and cnp.PyArray_ISBEHAVED_RO(<cnp.ndarray>x):
+        if ((typenum == cnp.NPY_FLOAT or typenum == cnp.NPY_DOUBLE)
+                and cnp.PyArray_ISBEHAVED_RO(<cnp.ndarray>x)):
             return typenum
     return refuse(x, op, name)
 
@@ -69,15 +77,11 @@ cdef inline cnp.ndarray shaped_like(object x, cnp.ndarray like, str op, str name
     return <cnp.ndarray>x
 
 
-cdef inline bint is_output(cnp.ndarray x) noexcept:
-    """Writable, and no two elements in one place by a stride of 0."""
-    cdef int i
-    if not cnp.PyArray_ISWRITEABLE(x):
-        return False
-    for i in range(cnp.PyArray_NDIM(x)):
-        if cnp.PyArray_STRIDE(x, i) == 0 and cnp.PyArray_DIM(x, i) > 1 and cnp.PyArray_SIZE(x) > 0:
-            return False
-    return True
+cdef inline bint is_output(cnp.ndarray x) except -1:
+    """True if x is writable and no two of its elements share memory."""
+    if cnp.PyArray_CHKFLAGS(x, cnp.NPY_ARRAY_C_CONTIGUOUS | cnp.NPY_ARRAY_WRITEABLE):
+        return True
+    return cnp.PyArray_ISWRITEABLE(x) and not overlaps_itself(x)
 
 
 cdef inline cnp.ndarray output_like(object out, cnp.ndarray like, str op, str name, str like_name):

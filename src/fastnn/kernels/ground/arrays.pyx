@@ -1,25 +1,44 @@
 """ndarray -> pointer, shape, strides; the one place that words a shape, dtype or layout error."""
+import sys
+
 import numpy as np
 
 cimport numpy as cnp
 from libc.stdint cimport int64_t
 
 from .memory cimport new_array
+from .overlap cimport elements_collide
+from .scalars import given
 
 cnp.import_array()
 
 WANTED = "a NumPy array of float32 or float64"
 
 
+cdef bint is_masked(object x) noexcept:
+    """True for a numpy.ma.MaskedArray; no array is one before numpy.ma is imported."""
+    ma = sys.modules.get("numpy.ma")
+    return ma is not None and isinstance(x, ma.MaskedArray)
+
+
+cdef int refuse_masked(object x, str op, str name) except -1:
+    if is_masked(x):
+        raise TypeError(f"{op}: {name} is a masked array, whose mask would be ignored; "
+                        "give it values with .filled()")
+    return 0
+
+
 cdef int refuse(object x, str op, str name) except -1:
     """Say what is wrong with x as a real array."""
+    refuse_masked(x, op, name)
     if not cnp.PyArray_Check(x):
-        raise TypeError(f"{op}: {name} must be {WANTED}, not {type(x).__name__}")
+        raise TypeError(f"{op}: {name} must be {WANTED}, not {given(x)}")
     if x.dtype.type not in (np.float32, np.float64):
         raise TypeError(f"{op}: {name} must be {WANTED}, not of {x.dtype}")
     if not x.dtype.isnative:
         raise TypeError(f"{op}: {name} must be {WANTED} in native byte order, not {x.dtype.str}")
-    raise ValueError(f"{op}: {name} is not aligned to its elements (a view into packed records or raw bytes?); copy it first")
+    raise ValueError(f"{op}: {name} is not aligned to its elements "
+                     "(a view into packed records or raw bytes?); copy it first")
 
 
 cdef int refuse_dtype(cnp.ndarray x, int typenum, str op, str name, str as_name) except -1:
@@ -34,17 +53,63 @@ cdef int refuse_shape(cnp.ndarray x, cnp.ndarray like, str op, str name, str lik
 cdef int refuse_output(cnp.ndarray out, str op, str name) except -1:
     if not cnp.PyArray_ISWRITEABLE(out):
         raise ValueError(f"{op}: {name} is read-only")
-    raise ValueError(f"{op}: {name} overlaps itself: a stride is 0")
+    raise ValueError(f"{op}: {name} overlaps itself: some of its elements share memory "
+                     "(a broadcast or as_strided view?)")
+
+
+cdef bint overlaps_itself(cnp.ndarray x) except -1:
+    """True if two elements share memory. Axes that each reach over all finer ones decide nearly
+    always, a formula for two axes the rest; beyond, the places of all elements are compared."""
+    cdef int64_t[64] steps
+    cdef int64_t[64] dims
+    cdef int64_t step, dim, reach = 1
+    cdef int i, j, n = 0
+    if cnp.PyArray_SIZE(x) <= 1:
+        return False
+    for i in range(cnp.PyArray_NDIM(x)):
+        dim, step = cnp.PyArray_DIM(x, i), stride(x, i)
+        step = -step if step < 0 else step
+        if dim == 1:
+            continue
+        if step == 0:
+            return True
+        j = n
+        while j > 0 and steps[j - 1] > step:
+            steps[j], dims[j] = steps[j - 1], dims[j - 1]
+            j -= 1
+        steps[j], dims[j] = step, dim
+        n += 1
+    for i in range(n):
+        if steps[i] < reach:
+            break
+        reach += (dims[i] - 1) * steps[i]
+    else:
+        return False
+    if n == 2:
+        return elements_collide(dims[0], dims[1], steps[0], steps[1])
+    return same_places([(steps[i], dims[i]) for i in range(n)])
+
+
+cdef bint same_places(list axes) except -1:
+    """True if two combinations of steps along the axes lead to one place."""
+    if np.prod([float(d) for _, d in axes]) > 1 + sum(s * (d - 1) for s, d in axes):
+        return True         # more elements than places
+    places = np.zeros((), np.int64)
+    for step, dim in axes:
+        places = np.add.outer(places, step * np.arange(dim))
+    return np.unique(places).size < places.size
 
 
 cdef cnp.ndarray int64_array(object x, str op, str name):
-    """Indices, labels or lengths as contiguous int64; a number too large for that becomes the largest."""
-    if not cnp.PyArray_Check(x) or not cnp.PyArray_ISINTEGER(<cnp.ndarray>x):
-        kind = f"an array of {x.dtype}" if cnp.PyArray_Check(x) else type(x).__name__
+    """Indices, labels or lengths as contiguous int64; a number too large becomes the largest."""
+    if not is_plain(x) or not cnp.PyArray_ISINTEGER(<cnp.ndarray>x):
+        refuse_masked(x, op, name)
+        kind = f"an array of {x.dtype}" if cnp.PyArray_Check(x) else given(x)
         raise TypeError(f"{op}: {name} must be a NumPy array of integers, not {kind}")
     if cnp.PyArray_ISUNSIGNED(<cnp.ndarray>x) and cnp.PyArray_ITEMSIZE(<cnp.ndarray>x) == 8:
         x = np.minimum(x, np.uint64(2**63 - 1))
-    return cnp.PyArray_FROM_OTF(x, cnp.NPY_INT64, cnp.NPY_ARRAY_CARRAY_RO | cnp.NPY_ARRAY_FORCECAST)
+    return cnp.PyArray_FROM_OTF(x, cnp.NPY_INT64,
+                                cnp.NPY_ARRAY_CARRAY_RO | cnp.NPY_ARRAY_FORCECAST)
 
 
 cdef int check_status(int status, str op) except -1:

@@ -33,3 +33,16 @@ cdef inline bint overlap(const real *c, int64_t m, int64_t n, int64_t rsc, int64
     offset = (<intptr_t>x - <intptr_t>c) // size % rsc
     offset = offset + rsc if offset < 0 else offset     # the column of c's matrix at which x begins
     return offset < n or offset + cols > rsc
+
+
+cdef inline bint elements_collide(int64_t m, int64_t n, int64_t rs, int64_t cs) noexcept nogil:
+    """True if two elements of an (m, n) matrix with strides rs and cs share memory: i rs = j cs
+    for some i < m and j < n that are not both 0."""
+    cdef int64_t a = -rs if rs < 0 else rs, b = -cs if cs < 0 else cs, u = a, v = b
+    if m <= 0 or n <= 0:
+        return False
+    while v != 0:
+        u, v = v, u % v
+    if u == 0:
+        return m > 1 or n > 1
+    return b // u < m and a // u < n

@@ -1,0 +1,89 @@
+"""Scalar arguments: numbers, probabilities, flags, counts, seeds and names, checked and worded once.
+
+Each check takes the argument, the function's name and the argument's name. The success path is
+inline; scalars.pyx words the errors: TypeError for another type, ValueError beyond the range.
+"""
+from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
+from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
+from libc.math cimport INFINITY
+from libc.stdint cimport int64_t, uint64_t
+
+cdef double number_of(object x, str op, str name) except? -1
+cdef bint flag_of(object x, str op, str name) except -1
+cdef int64_t whole_of(object x, int64_t low, int64_t high, str op, str name) except? -1
+cdef uint64_t word_of(object x, str op, str name) except? 0
+cdef int refuse_value(object x, str wanted, str op, str name) except -1
+cdef int choice(object x, tuple names, str op, str name) except -1
+
+
+cdef inline double any_number(object x, str op, str name) except? -1:
+    """x as a double, NaN and infinities included. Arrays and bool are not numbers."""
+    return PyFloat_AS_DOUBLE(x) if PyFloat_CheckExact(x) else number_of(x, op, name)
+
+
+cdef inline double finite_number(object x, str op, str name) except? -1:
+    cdef double v = any_number(x, op, name)
+    if not -INFINITY < v < INFINITY:
+        refuse_value(x, "finite", op, name)
+    return v
+
+
+cdef inline double positive_number(object x, str op, str name) except? -1:
+    """A finite number above 0."""
+    cdef double v = any_number(x, op, name)
+    if not 0 < v < INFINITY:
+        refuse_value(x, "a finite number above 0", op, name)
+    return v
+
+
+cdef inline double nonnegative_number(object x, str op, str name) except? -1:
+    """A finite number of at least 0."""
+    cdef double v = any_number(x, op, name)
+    if not 0 <= v < INFINITY:
+        refuse_value(x, "at least 0 and finite", op, name)
+    return v
+
+
+cdef inline double probability(object x, str op, str name) except? -1:
+    """From 0 to 1."""
+    cdef double v = any_number(x, op, name)
+    if not 0 <= v <= 1:
+        refuse_value(x, "from 0 to 1", op, name)
+    return v
+
+
+cdef inline double kept_part(object x, str op, str name) except? -1:
+    """What a running mean keeps: at least 0 and below 1."""
+    cdef double v = any_number(x, op, name)
+    if not 0 <= v < 1:
+        refuse_value(x, "at least 0 and below 1", op, name)
+    return v
+
+
+cdef inline bint flag(object x, str op, str name) except -1:
+    """bool or numpy.bool, nothing that is merely true or false."""
+    if x is True:
+        return True
+    return False if x is False else flag_of(x, op, name)
+
+
+cdef inline int64_t whole_number(object x, int64_t low, int64_t high, str op, str name) except? -1:
+    """An integer from low to high."""
+    cdef int overflow = 0
+    cdef int64_t v
+    if PyLong_CheckExact(x):
+        v = PyLong_AsLongLongAndOverflow(x, &overflow)
+        if overflow == 0 and low <= v <= high:
+            return v
+    return whole_of(x, low, high, op, name)
+
+
+cdef inline uint64_t word(object x, str op, str name) except? 0:
+    """A seed, or the number of a step: an integer from 0 to 2^64 - 1."""
+    cdef int overflow = 0
+    cdef int64_t v
+    if PyLong_CheckExact(x):
+        v = PyLong_AsLongLongAndOverflow(x, &overflow)
+        if overflow == 0 and v >= 0:
+            return <uint64_t>v
+    return word_of(x, op, name)

@@ -1,0 +1,109 @@
+"""Scalar arguments: what is not taken by the inline checks of scalars.pxd, and the wording of errors.
+
+    function: argument must be this, not that (the type and value given; of an array never the data)
+"""
+import numbers
+import operator
+
+import numpy as np
+
+from libc.stdint cimport INT64_MAX, INT64_MIN
+
+cdef enum:
+    LONGEST = 40        # characters of a value in a message
+
+
+def value_of(x):
+    """The value of a scalar for a message, the type of anything else."""
+    if isinstance(x, int) and x.bit_length() > 128:
+        return f"an int of {x.bit_length()} bits"
+    if isinstance(x, (str, bytes)):
+        text = repr(x[:LONGEST + 1])
+    elif x is None or isinstance(x, (int, float, complex, np.generic)):
+        text = str(x)
+    else:
+        return given(x)
+    return text if len(text) <= LONGEST else text[:LONGEST] + "..."
+
+
+def given(x):
+    """The type of an argument, with the value of a scalar or the dtype and shape of an array."""
+    kind = type(x).__name__
+    if x is None:
+        return "None"
+    if isinstance(x, np.ndarray):
+        return f"{kind} of {x.dtype}, shape {np.shape(x)}"
+    if isinstance(x, (str, bytes, int, float, complex, np.generic)):
+        return f"{kind} {value_of(x)}"
+    return kind
+
+
+cdef int refuse_type(object x, str wanted, str op, str name) except -1:
+    raise TypeError(f"{op}: {name} must be {wanted}, not {given(x)}")
+
+
+cdef int refuse_value(object x, str wanted, str op, str name) except -1:
+    raise ValueError(f"{op}: {name} must be {wanted}, not {value_of(x)}")
+
+
+cdef double number_of(object x, str op, str name) except? -1:
+    if isinstance(x, bool) or not isinstance(x, numbers.Real):
+        refuse_type(x, "a number", op, name)
+    try:
+        return float(x)
+    except OverflowError:
+        refuse_value(x, "a number that float64 can hold", op, name)
+
+
+cdef bint flag_of(object x, str op, str name) except -1:
+    if not isinstance(x, np.bool_):
+        refuse_type(x, "True or False", op, name)
+    return bool(x)
+
+
+cdef object integer(object x, str op, str name):
+    """x as an int; bool is none."""
+    if isinstance(x, (bool, np.ndarray)) or not hasattr(x, "__index__"):
+        refuse_type(x, "an int", op, name)
+    return operator.index(x)
+
+
+cdef int64_t whole_of(object x, int64_t low, int64_t high, str op, str name) except? -1:
+    i = integer(x, op, name)
+    if low <= i <= high:
+        return i
+    if high == INT64_MAX and low != INT64_MIN:
+        refuse_value(i, f"at least {low} and below 2**63", op, name)
+    bounds = "from -2**63 to 2**63 - 1" if low == INT64_MIN else f"from {low} to {high}"
+    refuse_value(i, bounds, op, name)
+
+
+cdef uint64_t word_of(object x, str op, str name) except? 0:
+    i = integer(x, op, name)
+    if not 0 <= i < 2**64:
+        refuse_value(i, "from 0 to 2**64 - 1", op, name)
+    return i
+
+
+cdef int choice(object x, tuple names, str op, str name) except -1:
+    """The index of x in names, which are strings and None."""
+    cdef int i, n = len(names)
+    for i in range(n):
+        if x is names[i]:
+            return i
+    if isinstance(x, str):
+        for i in range(n):
+            if x == names[i]:
+                return i
+    refuse_choice(x, names, op, name)
+
+
+cdef int refuse_choice(object x, tuple names, str op, str name) except -1:
+    from difflib import get_close_matches
+
+    words = [n for n in names if n is not None]
+    near = get_close_matches(x.lower(), words, 1) if isinstance(x, str) and len(x) <= 100 else []
+    one_of = "one of " if len(names) > 3 else ""
+    listed = ", ".join(map(repr, names[:-1])) + f" or {names[-1]!r}"
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"{op}: {name} must be {one_of}{listed}, not {value_of(x)}{hint}")
