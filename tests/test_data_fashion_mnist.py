@@ -34,8 +34,8 @@ def small_data(n_train=7, n_test=3):
         images = rng.integers(0, 256, (n, 28, 28), np.uint8)
         labels = rng.integers(0, 10, n, np.uint8)
         arrays[prefix] = images, labels
-        files[f"{prefix}-images-idx3-ubyte.gz"] = gzip.compress(idx(images), mtime=0)
-        files[f"{prefix}-labels-idx1-ubyte.gz"] = gzip.compress(idx(labels), mtime=0)
+        files[f"{prefix}-images-idx3-ubyte.gz"] = gzip.compress(idx(images, mtime=0), mtime=0)
+        files[f"{prefix}-labels-idx1-ubyte.gz"] = gzip.compress(idx(labels, mtime=0), mtime=0)
     return files, arrays
 
 
@@ -60,7 +60,7 @@ def test_read_idx(tmp_path, dtype, compressed):
     for shape in [(), (0,), (5,), (3, 0, 2), (2, 3, 4)]:
         array = np.arange(np.prod(shape, dtype=int)).reshape(shape).astype(dtype)
         content = idx(array)
-        (tmp_path / "x").write_bytes(gzip.compress(content) if compressed else content)
+        (tmp_path / "x").write_bytes(gzip.compress(content, mtime=0) if compressed else content)
         found = read_idx(tmp_path / "x")
         assert found.dtype == array.dtype and found.dtype.isnative
         np.testing.assert_array_equal(found, array)
@@ -82,10 +82,10 @@ GOOD = idx(np.arange(12, dtype=np.uint8).reshape(3, 4))
         (GOOD + b"\0", r"more than the 12 bytes that its shape \(3, 4\) needs"),
         # claims 2^64 bytes: must be refused without taking them
         (b"\0\0\x08\x02" + b"\xff" * 8 + b"abc", "truncated: .* got 3"),
-        (gzip.compress(GOOD)[:-4], "damaged gzip stream"),
-        (gzip.compress(GOOD)[:15], "damaged gzip stream"),
+        (gzip.compress(GOOD, mtime=0)[:-4], "damaged gzip stream"),
+        (gzip.compress(GOOD, mtime=0)[:15], "damaged gzip stream"),
         (b"\x1f\x8bnonsense", "damaged gzip stream"),
-        (gzip.compress(GOOD)[:-8] + bytes(8), "damaged gzip stream"),
+        (gzip.compress(GOOD, mtime=0)[:-8] + bytes(8), "damaged gzip stream"),
     ],
 )
 def test_damaged_idx_files(tmp_path, content, message):

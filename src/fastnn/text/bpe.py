@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from ..nn.linear import check_count
+from ..checks import check_count
 from .vocab import SPECIALS, UNK, Ids, Vocab, one_text, several_texts
 
 # The library reserves memory for vocab_size tokens before it reads, about 60 bytes each. Above this
