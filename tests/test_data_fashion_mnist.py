@@ -34,8 +34,8 @@ def small_data(n_train=7, n_test=3):
         images = rng.integers(0, 256, (n, 28, 28), np.uint8)
         labels = rng.integers(0, 10, n, np.uint8)
         arrays[prefix] = images, labels
-        files[f"{prefix}-images-idx3-ubyte.gz"] = gzip.compress(idx(images, mtime=0), mtime=0)
-        files[f"{prefix}-labels-idx1-ubyte.gz"] = gzip.compress(idx(labels, mtime=0), mtime=0)
+        files[f"{prefix}-images-idx3-ubyte.gz"] = gzip.compress(idx(images), mtime=0)
+        files[f"{prefix}-labels-idx1-ubyte.gz"] = gzip.compress(idx(labels), mtime=0)
     return files, arrays
 
 
