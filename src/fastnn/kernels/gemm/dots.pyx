@@ -7,11 +7,8 @@ from libc.string cimport memcpy
 
 from ..ground.dispatch cimport FASTNN_ACT_NONE, dot_columns, dot_rows, dot_tile, gemm_dots, pack_columns, real, vector_lanes
 from .loops cimport Product, balanced, ceil_div
+from ..ground.sums cimport FOLD
 from ..ground.threads cimport share
-
-cdef enum:
-    DOT_BLOCK = 1024            # products at a time: the rows of A of a tile stay in the L1 cache
-
 
 cdef void gather_columns(const Product *g, real *columns) noexcept nogil:
     """columns[j * k + p] = b_pj."""
@@ -34,7 +31,8 @@ cdef void dots_share(int team, int thread, const Product *g, const real *columns
     cdef const real *a = <const real*>g.a
     cdef int64_t wide = balanced(g.n, dot_columns(columns), 1), high = balanced(g.m, min(dot_rows(columns), dot_tile(columns) // wide), 1)
     cdef int64_t column_tiles = ceil_div(g.n, wide), row_tiles = ceil_div(g.m, high), tile, first, last, i, j, pb, pc, kb, offset
-    cdef int64_t kc = balanced(g.k, DOT_BLOCK, 1), k_blocks = ceil_div(g.k, kc)
+    # so many products at a time, and the rows of A of a tile stay in the L1 cache
+    cdef int64_t kc = balanced(g.k, FOLD, 1), k_blocks = ceil_div(g.k, kc)
     cdef bint by_rows = g.m >= g.n, end
     share(row_tiles if by_rows else column_tiles, team, thread, &first, &last)
     for pb in range(k_blocks):

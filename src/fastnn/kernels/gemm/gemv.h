@@ -7,6 +7,7 @@
 #include "vec.h"
 
 enum { GEMV_ROWS = 8, GEMV_COLUMNS = 4 }; /* streams read side by side: enough for the prefetchers, few enough for their number */
+enum { FOLD = 1024 }; /* terms of a chain; see ground/sums.pxd */
 
 /* The first n columns, n < LANES, of y += sum over rows of x_r b_r. */
 INLINE void add_part(const int rows, int64_t n, const real *x, const real *b, int64_t ldb, real *restrict y) {
@@ -38,7 +39,7 @@ static void gemv_rows(int64_t k, int64_t n, const real *x, const real *b, int64_
 }
 
 /* The lanes of sums[c] sum to the dot product of x with column c of b, in `chains` chains. */
-INLINE void dot_columns(const int columns, const int chains, int64_t k, const real *x, const real *b, int64_t ldb, vec *sums) {
+INLINE void dot_run(const int columns, const int chains, int64_t k, const real *x, const real *b, int64_t ldb, vec *sums) {
     vec acc[GEMV_COLUMNS][4];
     UNROLL for (int c = 0; c < columns; c++) UNROLL for (int u = 0; u < chains; u++) acc[c][u] = (vec){0};
     int64_t p = 0;
@@ -54,6 +55,17 @@ INLINE void dot_columns(const int columns, const int chains, int64_t k, const re
     UNROLL for (int c = 0; c < columns; c++) {
         sums[c] = acc[c][0];
         UNROLL for (int u = 1; u < chains; u++) sums[c] += acc[c][u];
+    }
+}
+
+/* The same for any k: no chain is longer than FOLD, and the sums of such runs are added up. */
+INLINE void dot_columns(const int columns, const int chains, int64_t k, const real *x, const real *b, int64_t ldb,
+                        vec *sums) {
+    const int64_t run = (int64_t)FOLD * chains * LANES;
+    for (int64_t p = 0; p < k; p += run) {
+        vec part[GEMV_COLUMNS];
+        dot_run(columns, chains, k - p < run ? k - p : run, x + p, b + p, ldb, part);
+        UNROLL for (int c = 0; c < columns; c++) sums[c] = p ? sums[c] + part[c] : part[c];
     }
 }
 

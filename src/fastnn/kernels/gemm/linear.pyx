@@ -15,9 +15,10 @@ import numpy as np
 from ..rowwise.activation cimport activation_code, saves_output, team_for
 from ..ground.arrays cimport (BAD_ARGUMENT, NO_MEMORY, OK, check_overlap, check_status, is_output, real_like, real_type, refuse_output, refuse_shape, same_shape,
                       shaped_like, stride)
-from ..ground.dispatch cimport FASTNN_ACT_NONE, FASTNN_ACT_LAST, activation_backward_block, add_run, real
+from ..ground.dispatch cimport FASTNN_ACT_NONE, FASTNN_ACT_LAST, activation_backward_block, real
 from .paths cimport gemm
 from ..ground.memory cimport give, new_array, take
+from ..ground.sums cimport add_rows
 from ..ground.threads cimport share, team_size, thread_id
 
 cnp.import_array()
@@ -57,7 +58,7 @@ cdef void make_dz(int64_t n, int64_t n_out, const real *dy, const real *saved, i
 cdef int run(int64_t n, int64_t n_in, int64_t n_out, const real *dy, const real *x, int64_t rsx, int64_t csx, const real *w, int64_t rsw,
              int64_t csw, const real *saved, int activation, real *dw, real *db, real *dx, real *over) noexcept nogil:
     """over: dy again where dz may be written over it, else NULL."""
-    cdef int64_t i, blocks = (n + ROWS - 1) // ROWS
+    cdef int64_t blocks = (n + ROWS - 1) // ROWS
     cdef bint plain = activation == FASTNN_ACT_NONE
     cdef int64_t for_dz = 0 if plain or over is not NULL else n * n_out
     cdef real *place
@@ -81,8 +82,7 @@ cdef int run(int64_t n, int64_t n_in, int64_t n_out, const real *dy, const real 
     if status == OK:
         status = gemm(n_in, n_out, n, <real>1, x, csx, rsx, dz, n_out, 1, <real>1, dw, n_out, 1)
     if status == OK and db is not NULL:  # last: whatever fails has added nothing
-        for i in range(blocks):
-            add_run(n_out, sums + i * n_out, db)
+        add_rows(blocks, n_out, sums, n_out, db)
     give(scratch)
     return status
 

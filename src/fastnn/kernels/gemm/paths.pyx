@@ -15,11 +15,12 @@ from .row cimport run_row
 from .loops cimport Blocks, Product, balanced, ceil_div, choose_blocks, panel_count, worker
 from ..ground.memory cimport give, take
 from ..ground.overlap cimport overlap
+from ..ground.sums cimport FOLD
 from ..ground.threads cimport share, team_size, thread_id, threads_for
 
 cdef enum:
     SPLIT_TILES = 8             # tiles of C below which there are too few to share out, and a long k is divided
-    SPLIT_K = 1024              # products of one part. 10 x 4,096 x 32: 13.1 us by one thread, 8.7 by two
+    LONGEST = FOLD * FOLD       # terms of a sum that is folded once
     GRAIN = 750_000             # flops a thread should have. 81 cubed: 6.0 us by one thread, 9.0 by two; 96 cubed: 8.0 and 6.5
     PACKED_GRAIN = 100_000      # elements of packed B likewise, where A has few rows and all wait for B, as in row.pyx
     # Products for each column from which dot products are worth their sums over the lanes. AVX-512, 64 rows, n = 8: k = 64 0.99 us (the loops 0.93), k = 128
@@ -48,7 +49,7 @@ cdef Path choose_path(const Product *g, const real *t) noexcept nogil:
         return ROW
     if g.n == 1 and (g.rsa == 1 or g.csa == 1):
         return COLUMN
-    if g.k >= 2 * SPLIT_K and tiles < SPLIT_TILES:
+    if g.k >= 2 * FOLD and tiles < SPLIT_TILES:
         return OVER_K
     if narrow and g.n < lanes and g.csa == 1 and g.k >= products * g.n:
         return DOTS
@@ -72,6 +73,8 @@ cdef bint cut_tail(const Product *g, Product *head, Product *tail, const real *t
     """Whether the last vector of columns of C is hardly filled and better taken by itself; head and tail are the two products then."""
     cdef int64_t lanes = vector_lanes(t), rest = g.n % lanes, cut = g.n - rest
     if rest == 0 or cut == 0 or 4 * rest > lanes or g.n > TAIL_COLUMNS or g.b_is_packed:
+        return False
+    if g.k == 0:        # dot products of no terms would not store C
         return False
     if not (g.csa == 1 and g.k >= DOT_PRODUCTS * rest) and not (g.rsa == 1 and g.m >= tile_columns(t) and g.bias is NULL):
         return False
@@ -176,11 +179,20 @@ cdef void over_k_share(int team, int thread, const Product *g, const Blocks *s, 
         worker(1, 0, &g_i, &s_i, scratch)
 
 
+cdef void finish_rows(const Product *g, real *sums) noexcept nogil:
+    """C from A B, m x n without gaps, which is overwritten."""
+    cdef int64_t i
+    for i in range(g.m):
+        gemv_finish(g.n, <real>g.alpha, sums + i * g.n, <real>g.beta, <real*>g.c + i * g.rsc, g.csc,
+                    <const real*>g.bias, 1, g.activation,
+                    NULL if g.preact is NULL else <real*>g.preact + i * g.rsc)
+
+
 cdef int run_over_k(const Product *g, const real *t) noexcept nogil:
     cdef Blocks s
     cdef Product first = g[0]
     cdef int team = threads_for(2.0 * g.m * g.n * g.k, GRAIN)
-    cdef int64_t i, part = balanced(g.k, SPLIT_K, 1), parts = ceil_div(g.k, part), size = g.m * g.n
+    cdef int64_t i, part = balanced(g.k, FOLD, 1), parts = ceil_div(g.k, part), size = g.m * g.n
     cdef real *sums
     first.k = part
     choose_blocks(&first, &s, t)
@@ -194,11 +206,37 @@ cdef int run_over_k(const Product *g, const real *t) noexcept nogil:
             over_k_share(team_size(), thread_id(), g, &s, part, sums, sums + parts * size)
     for i in range(1, parts):
         add_run(size, sums + i * size, sums)
-    for i in range(g.m):
-        gemv_finish(g.n, <real>g.alpha, sums + i * g.n, <real>g.beta, <real*>g.c + i * g.rsc, g.csc, <const real*>g.bias, 1, g.activation,
-                    NULL if g.preact is NULL else <real*>g.preact + i * g.rsc)
+    finish_rows(g, sums)
     give(sums)
     return OK
+
+
+cdef int run_long(const Product *g, const real *t) noexcept nogil:
+    """Products longer than FOLD^2, where the sums of FOLD terms would themselves make a long chain.
+
+    Each part of k is a product of its own."""
+    cdef Product part = g[0]
+    cdef int64_t i, k = balanced(g.k, LONGEST, 1), size = g.m * g.n
+    cdef int status = OK
+    cdef real *sums = <real*>take(2 * size * <int64_t>sizeof(real))
+    if sums is NULL:
+        return NO_MEMORY
+    part.alpha, part.beta, part.bias, part.preact, part.activation = 1, 0, NULL, NULL, FASTNN_ACT_NONE
+    part.rsc, part.csc = g.n, 1
+    for i in range(ceil_div(g.k, k)):
+        part.k = min(k, g.k - i * k)
+        part.a = <const real*>g.a + i * k * g.csa
+        part.b = <const real*>g.b + i * k * g.rsb
+        part.c = sums if i == 0 else sums + size
+        status = run(&part, t)
+        if status != OK:
+            break
+        if i > 0:
+            add_run(size, sums + size, sums)
+    if status == OK:
+        finish_rows(g, sums)
+    give(sums)
+    return status
 
 
 cdef int run(const Product *g, const real *t) noexcept nogil:
@@ -214,6 +252,8 @@ cdef int run(const Product *g, const real *t) noexcept nogil:
         return run(&other, t)
     if g.c is NULL or (g.k > 0 and (g.a is NULL or g.b is NULL)):
         return BAD_ARGUMENT
+    if g.k > LONGEST and not g.b_is_packed:
+        return run_long(g, t)
     path = choose_path(g, t)
     if path == ROW:
         return run_row(g, t)

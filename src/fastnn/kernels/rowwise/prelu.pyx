@@ -16,8 +16,9 @@ import numpy as np
 
 from ..ground.arrays cimport (BAD_ARGUMENT, NO_MEMORY, OK, Rows, check_in_place, check_overlap, check_status, finish_output, flatten, is_output,
                       output_rows, real_like, real_type, refuse_output, shaped_like, with_rows)
-from ..ground.dispatch cimport add_run, past_caches, prelu_backward_block, prelu_block, real
+from ..ground.dispatch cimport past_caches, prelu_backward_block, prelu_block, real
 from ..ground.memory cimport give, take
+from ..ground.sums cimport add_rows
 from ..ground.threads cimport share, team_size, thread_id, threads_for
 
 cnp.import_array()
@@ -111,8 +112,7 @@ cdef int backward(bint shared, int64_t rows, int64_t cols, const real *dy, int64
             total += (<double*>sums)[i]
         da[0] += <real>total
     elif da is not NULL:
-        for i in range((rows + ROWS - 1) // ROWS):
-            add_run(cols, <real*>sums + i * cols, da)
+        add_rows((rows + ROWS - 1) // ROWS, cols, <real*>sums, cols, da)
     give(sums)
     return OK
 

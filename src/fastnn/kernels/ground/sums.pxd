@@ -1,0 +1,22 @@
+"""How long a sum may be: a chain of additions has at most about FOLD terms, and longer sums are sums of such sums.
+
+The partition depends on the number of terms alone, not on threads or on how many rows are computed at once.
+"""
+from libc.stdint cimport int64_t
+
+from .dispatch cimport add_run, real
+
+cdef enum:
+    FOLD = 1024         # terms; its namesake in gemm/gemv.h is for sums within a vector
+
+
+cdef inline void add_rows(int64_t count, int64_t n, real *rows, int64_t ld, real *y) noexcept nogil:
+    """y += `count` rows of n, in order; past the first FOLD rows, each FOLD are summed in place first."""
+    cdef int64_t i, start = FOLD
+    for i in range(min(count, start)):
+        add_run(n, rows + i * ld, y)
+    while start < count:
+        for i in range(start + 1, min(count, start + FOLD)):
+            add_run(n, rows + i * ld, rows + start * ld)
+        add_run(n, rows + start * ld, y)
+        start += FOLD
