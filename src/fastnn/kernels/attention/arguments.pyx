@@ -7,6 +7,7 @@ import numpy as np
 
 from ..ground.arrays cimport real_like, real_type, stride
 from ..ground.dispatch cimport FASTNN_MASK_ADDITIVE, FASTNN_MASK_BOOLEAN, FASTNN_MASK_NONE
+from .parts cimport bad_length
 
 cnp.import_array()
 
@@ -52,8 +53,7 @@ cdef int set_lengths(Arguments args, object lengths, str op) except -1:
     """(batch,) or (batch, n_queries) integers from 0 to n_keys."""
     cdef Attention *a = &args.a
     cdef cnp.ndarray x
-    cdef const int64_t *values
-    cdef int64_t i
+    cdef int64_t b, i
     a.lengths = NULL
     if lengths is None:
         return 0
@@ -63,15 +63,14 @@ cdef int set_lengths(Arguments args, object lengths, str op) except -1:
     if given.shape not in ((a.batch,), (a.batch, a.n_queries)):
         raise ValueError(f"{op}: lengths must have the shape ({a.batch},) or ({a.batch}, {a.n_queries}), not {given.shape}")
     x = np.ascontiguousarray(given, np.int64)
-    values = <const int64_t*>cnp.PyArray_DATA(x)
-    for i in range(cnp.PyArray_SIZE(x)):
-        if values[i] < 0 or values[i] > a.n_keys:
-            where = tuple(map(int, np.unravel_index(i, given.shape)))
-            raise ValueError(f"{op}: lengths{list(where)} is {values[i]}, which is not from 0 to the {a.n_keys} keys")
     args.lengths = x
-    a.lengths = values
+    a.lengths = <const int64_t*>cnp.PyArray_DATA(x)
     a.lengths_strides[0] = 1 if cnp.PyArray_NDIM(x) == 1 else a.n_queries
     a.lengths_strides[1] = 0 if cnp.PyArray_NDIM(x) == 1 else 1
+    if bad_length(a, &b, &i):
+        where = [b, i][:given.ndim]
+        raise ValueError(f"{op}: lengths{where} is {given[tuple(where)]}, which is not from 0 to the "
+                         f"{a.n_keys} keys")
     return 0
 
 

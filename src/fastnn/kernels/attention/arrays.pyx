@@ -7,6 +7,7 @@ Accuracy: sums run in the real type, each power of two is good to 1.2 ulp; tests
 the largest, against a float64 reference.
 """
 cimport numpy as cnp
+from libc.math cimport isfinite
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
@@ -16,7 +17,7 @@ from ..ground.arrays cimport BAD_ARGUMENT, OK, check_overlap, check_status, is_o
 from .arguments cimport Arguments, contiguous_last, read_arguments, strides_of
 from .backward cimport Gradients, attention_gradients
 from .forward cimport attention_forward, attention_weights
-from .parts cimport Attention
+from .parts cimport Attention, bad_length
 from ..ground.memory cimport new_array
 
 cnp.import_array()
@@ -29,13 +30,14 @@ cdef int describe(Attention *a, const int64_t *sizes, const void *q, const int64
                   const void *mask, const int64_t *mask_strides, double dropout_p, uint64_t seed, uint64_t step) noexcept nogil:
     """The record of plain arguments; BAD_ARGUMENT if they cannot be."""
     cdef int i
+    cdef int64_t b, query
     if sizes is NULL or q_strides is NULL or k_strides is NULL or v_strides is NULL or (lengths is not NULL and lengths_strides is NULL):
         return BAD_ARGUMENT
     a.batch, a.heads, a.kv_heads, a.n_queries, a.n_keys, a.d, a.dv = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], sizes[6]
     for i in range(7):
         if sizes[i] < 0:
             return BAD_ARGUMENT
-    if a.kv_heads == 0 or a.heads % a.kv_heads or mask_kind < 0 or mask_kind > 2 or not 0 <= dropout_p <= 1:
+    if a.kv_heads == 0 or a.heads % a.kv_heads or mask_kind < 0 or mask_kind > 2 or not 0 <= dropout_p <= 1 or not isfinite(scale):
         return BAD_ARGUMENT
     if mask_kind != 0 and (mask is NULL or mask_strides is NULL):
         return BAD_ARGUMENT
@@ -49,7 +51,7 @@ cdef int describe(Attention *a, const int64_t *sizes, const void *q, const int64
         a.lengths_strides[i] = 0 if lengths is NULL else lengths_strides[i]
     for i in range(4):
         a.mask_strides[i] = 0 if mask_kind == 0 else mask_strides[i]
-    return OK
+    return BAD_ARGUMENT if bad_length(a, &b, &query) else OK
 
 
 cdef int attention_f32(const int64_t *sizes, const float *q, const int64_t *q_strides, const float *k, const int64_t *k_strides, const float *v,
@@ -61,7 +63,7 @@ cdef int attention_f32(const int64_t *sizes, const float *q, const int64_t *q_st
                                mask_strides, dropout_p, seed, step)
     if status == OK and (out is NULL or out_strides is NULL):
         return BAD_ARGUMENT
-    return attention_forward(&a, out, out_strides, lse) if status == OK else status
+    return attention_forward(&a, out, out_strides, lse, <float*>NULL) if status == OK else status
 
 
 cdef int attention_f64(const int64_t *sizes, const double *q, const int64_t *q_strides, const double *k, const int64_t *k_strides, const double *v,
@@ -73,7 +75,7 @@ cdef int attention_f64(const int64_t *sizes, const double *q, const int64_t *q_s
                                mask_strides, dropout_p, seed, step)
     if status == OK and (out is NULL or out_strides is NULL):
         return BAD_ARGUMENT
-    return attention_forward(&a, out, out_strides, lse) if status == OK else status
+    return attention_forward(&a, out, out_strides, lse, <double*>NULL) if status == OK else status
 
 
 cdef int attention_backward_f32(const int64_t *sizes, const float *dout, const float *q, const int64_t *q_strides, const float *k,
@@ -89,7 +91,7 @@ cdef int attention_backward_f32(const int64_t *sizes, const float *dout, const f
         return status
     if dout is NULL or out is NULL or out_strides is NULL or lse is NULL or dq is NULL or dk is NULL or dv is NULL:
         return BAD_ARGUMENT
-    g.dout, g.out, g.lse, g.dq, g.dk, g.dv = dout, out, lse, dq, dk, dv
+    g.dout, g.out, g.lse, g.sums, g.dq, g.dk, g.dv = dout, out, lse, NULL, dq, dk, dv
     memcpy(g.dos, out_strides, sizeof(g.dos))
     memcpy(g.os, out_strides, sizeof(g.os))
     memcpy(g.dqs, q_strides, sizeof(g.dqs))
@@ -111,7 +113,7 @@ cdef int attention_backward_f64(const int64_t *sizes, const double *dout, const 
         return status
     if dout is NULL or out is NULL or out_strides is NULL or lse is NULL or dq is NULL or dk is NULL or dv is NULL:
         return BAD_ARGUMENT
-    g.dout, g.out, g.lse, g.dq, g.dk, g.dv = dout, out, lse, dq, dk, dv
+    g.dout, g.out, g.lse, g.sums, g.dq, g.dk, g.dv = dout, out, lse, NULL, dq, dk, dv
     memcpy(g.dos, out_strides, sizeof(g.dos))
     memcpy(g.os, out_strides, sizeof(g.os))
     memcpy(g.dqs, q_strides, sizeof(g.dqs))
@@ -142,17 +144,22 @@ cdef cnp.ndarray checked_output(Arguments args, object out):
     return o
 
 
-cdef int run_forward(Arguments args, void *out, const int64_t *os, void *lse, void *weights) noexcept nogil:
+cdef int run_forward(Arguments args, void *out, const int64_t *os, void *lse, void *sums,
+                     void *weights) noexcept nogil:
     cdef int status
     if args.typenum == cnp.NPY_FLOAT:
-        status = attention_forward(&args.a, <float*>out, os, <float*>lse)
-        return attention_weights(&args.a, <float*>lse, <float*>weights) if status == OK and weights is not NULL else status
-    status = attention_forward(&args.a, <double*>out, os, <double*>lse)
-    return attention_weights(&args.a, <double*>lse, <double*>weights) if status == OK and weights is not NULL else status
+        status = attention_forward(&args.a, <float*>out, os, <float*>lse, <float*>sums)
+        if status == OK and weights is not NULL:
+            status = attention_weights(&args.a, <float*>sums, <float*>weights)
+        return status
+    status = attention_forward(&args.a, <double*>out, os, <double*>lse, <double*>sums)
+    if status == OK and weights is not NULL:
+        status = attention_weights(&args.a, <double*>sums, <double*>weights)
+    return status
 
 
 def attention(q, k, v, *, bint causal=False, lengths=None, mask=None, scale=None, dropout_p=0.0, seed=None, step=0,
-              bint need_weights=False, bint return_lse=False, out=None):
+              bint need_weights=False, bint return_lse=False, bint return_sums=False, out=None):
     """Softmax attention of every head: each query gets the average of the values, weighted by how its scores with their keys compare.
 
     Parameters
@@ -167,7 +174,9 @@ def attention(q, k, v, *, bint causal=False, lengths=None, mask=None, scale=None
     lengths : integers of shape (batch,) or (batch, n_queries), optional
         How many keys may be seen, the first so many. What is beyond is not read.
     mask : ndarray, optional
-        Broadcasts to (batch, heads, n_queries, n_keys). Of bool: True where a query may attend. Of the type of q: added to the scores.
+        Broadcasts to (batch, heads, n_queries, n_keys). Of bool: True where a query may attend. Of
+        the type of q: added to the scores. Only -inf hides a key. Finite numbers beyond 0.69 times
+        the largest of the type count as that.
     scale : float, optional
         Of the scores; ``1 / sqrt(d)`` by default.
     dropout_p : float
@@ -178,7 +187,10 @@ def attention(q, k, v, *, bint causal=False, lengths=None, mask=None, scale=None
     need_weights : bool
         Return the weights too, for looking at: an array of all scores.
     return_lse : bool
-        Return too what `attention_backward` needs.
+        Return the log-sum-exp too, from which `attention_backward` works.
+    return_sums : bool
+        Return the maxima and sums too: `attention_backward` takes them in the place of lse, and need
+        not make them again where lse is large.
     out : ndarray of shape (batch, heads, n_queries, dv), optional
         Any strides, such as a transposed view of a (batch, n_queries, heads, dv) array; must not overlap the operands.
 
@@ -187,6 +199,8 @@ def attention(q, k, v, *, bint causal=False, lengths=None, mask=None, scale=None
     out : ndarray of shape (batch, heads, n_queries, dv)
     lse : ndarray of shape (batch, heads, n_queries), if return_lse
         The logarithm of the sum of the exponentials of a query's scores.
+    sums : ndarray of shape (2, batch, heads, n_queries), if return_sums
+        A query's largest score times log2(e), m, and the sum of 2^(score log2(e) - m).
     weights : ndarray of shape (batch, heads, n_queries, n_keys), if need_weights
 
     A query that sees no key gets zeros, zero weights and an lse of -inf. NaN and Inf in keys and values that a query may not see do not reach it; others
@@ -200,29 +214,35 @@ def attention(q, k, v, *, bint causal=False, lengths=None, mask=None, scale=None
         If shapes do not fit (they are named), a length is out of range, or out is read-only or overlaps an operand.
     """
     cdef Arguments args = read_arguments("attention", q, k, v, causal, lengths, mask, scale, dropout_p, seed, step)
-    cdef cnp.npy_intp[4] shape = [args.a.batch, args.a.heads, args.a.n_queries, args.a.n_keys]
-    cdef cnp.ndarray given = checked_output(args, out), o = given, lse = None, weights = None
+    cdef cnp.npy_intp[5] shape = [2, args.a.batch, args.a.heads, args.a.n_queries, args.a.n_keys]
+    cdef cnp.ndarray given = checked_output(args, out), o = given
+    cdef cnp.ndarray lse = None, sums = None, weights = None
     cdef int64_t[3] os
     cdef void *p_lse = NULL
+    cdef void *p_sums = NULL
     cdef void *p_weights = NULL
     cdef int status
     if cnp.PyArray_DIM(o, 3) > 1 and stride(o, 3) != 1:
         o = new_array(4, cnp.PyArray_DIMS(o), args.typenum)
     strides_of(o, os)
-    if return_lse or need_weights:
-        lse = new_array(3, shape, args.typenum)
+    if return_lse:
+        lse = new_array(3, shape + 1, args.typenum)
         p_lse = cnp.PyArray_DATA(lse)
+    if return_sums or need_weights:
+        sums = new_array(4, shape, args.typenum)
+        p_sums = cnp.PyArray_DATA(sums)
     if need_weights:
-        weights = new_array(4, shape, args.typenum)
+        weights = new_array(4, shape + 1, args.typenum)
         p_weights = cnp.PyArray_DATA(weights)
     with nogil:
-        status = run_forward(args, cnp.PyArray_DATA(o), os, p_lse, p_weights)
+        status = run_forward(args, cnp.PyArray_DATA(o), os, p_lse, p_sums, p_weights)
     check_status(status, "attention")
     if o is not given:
         cnp.PyArray_CopyInto(given, o)
-    if not return_lse and not need_weights:
+    if not return_lse and not return_sums and not need_weights:
         return given
-    return tuple([x for x, wanted in ((given, True), (lse, return_lse), (weights, need_weights)) if wanted])
+    results = ((given, True), (lse, return_lse), (sums, return_sums), (weights, need_weights))
+    return tuple([x for x, wanted in results if wanted])
 
 
 cdef cnp.ndarray like_output(Arguments args, object x, str name):
@@ -261,7 +281,9 @@ def attention_backward(dout, q, k, v, out, lse, *, bint causal=False, lengths=No
     q, k, v, causal, lengths, mask, scale, dropout_p, seed, step
         As they were given to `attention`.
     out, lse : ndarray
-        What `attention` returned with ``return_lse=True``.
+        What `attention` returned with ``return_lse=True``, or in the place of lse the sums that it
+        returned with ``return_sums=True``. With lse alone, and a row's beyond 16, which has no room
+        for the sum beside a maximum, the scores are computed once more for maxima and sums.
     dq, dk, dv : ndarray like q, k, v, optional
         Where to write, with a contiguous last axis: views of the gradient of a fused projection, for example. They must not overlap anything else.
 
@@ -280,8 +302,9 @@ def attention_backward(dout, q, k, v, out, lse, *, bint causal=False, lengths=No
     cdef int status
     cdef cnp.ndarray d_out = like_output(args, dout, "dout"), o = like_output(args, out, "out")
     cdef cnp.ndarray sums = real_like(lse, args.typenum, "attention_backward", "lse", "q")
-    if np.shape(sums) != np.shape(o)[:3]:
-        raise ValueError(f"attention_backward: lse must have the shape {np.shape(o)[:3]}, not {np.shape(sums)}")
+    if np.shape(sums) not in (np.shape(o)[:3], (2, *np.shape(o)[:3])):
+        raise ValueError(f"attention_backward: lse must have the shape {np.shape(o)[:3]}, or as sums "
+                         f"{(2, *np.shape(o)[:3])}, not {np.shape(sums)}")
     sums = sums if cnp.PyArray_IS_C_CONTIGUOUS(sums) else cnp.PyArray_NewCopy(sums, cnp.NPY_CORDER)
     strides_of(d_out, g.dos)
     strides_of(o, g.os)
@@ -289,7 +312,11 @@ def attention_backward(dout, q, k, v, out, lse, *, bint causal=False, lengths=No
     cdef cnp.ndarray grad_k = gradient_like(args, args.k, dk, "dk", g.dks)
     cdef cnp.ndarray grad_v = gradient_like(args, args.v, dv, "dv", g.dvs)
     check_gradients_apart(args, d_out, o, sums, (("dq", dq), ("dk", dk), ("dv", dv)))
-    g.dout, g.out, g.lse = cnp.PyArray_DATA(d_out), cnp.PyArray_DATA(o), cnp.PyArray_DATA(sums)
+    g.dout, g.out, g.lse, g.sums = cnp.PyArray_DATA(d_out), cnp.PyArray_DATA(o), NULL, NULL
+    if cnp.PyArray_NDIM(sums) == 3:
+        g.lse = cnp.PyArray_DATA(sums)
+    else:
+        g.sums = cnp.PyArray_DATA(sums)
     g.dq, g.dk, g.dv = cnp.PyArray_DATA(grad_q), cnp.PyArray_DATA(grad_k), cnp.PyArray_DATA(grad_v)
     with nogil:
         if args.typenum == cnp.NPY_FLOAT:

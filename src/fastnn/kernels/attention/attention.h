@@ -9,6 +9,8 @@
 #ifndef FASTNN_ATTENTION_H
 #define FASTNN_ATTENTION_H
 
+#include <float.h>
+
 #include "dots.h"
 #include "gemm.h"
 #include "leaves.h"
@@ -109,6 +111,13 @@ static int all_finite(int64_t n, const real *x) {
     return sum_lanes(sum) == 0;
 }
 
+/* The mask times log2(e) stays finite, with room for the scores: 0.69 < ln 2. */
+#define MASK_LARGEST ((real)0.69 * (FASTNN_REAL == 32 ? (real)FLT_MAX : (real)DBL_MAX))
+INLINE real mask_bits(real bias) {
+    const real low = bias < -MASK_LARGEST ? -MASK_LARGEST : bias;
+    return (low > MASK_LARGEST ? MASK_LARGEST : low) * LOG2E;
+}
+
 /* One row of attention_mask; key_stride is a constant 1 where it can be, so that the loops become vectors. */
 INLINE void mask_row(int kind, int64_t n, real *row, const void *mask, const int64_t key_stride) {
     if (kind == FASTNN_MASK_BOOLEAN) {
@@ -116,11 +125,15 @@ INLINE void mask_row(int kind, int64_t n, real *row, const void *mask, const int
         for (int64_t j = 0; j < n; j++) row[j] = may[j * key_stride] ? row[j] : (real)-INFINITY;
     } else {
         const real *bias = mask;
-        for (int64_t j = 0; j < n; j++) row[j] = bias[j * key_stride] == (real)-INFINITY ? (real)-INFINITY : row[j] + bias[j * key_stride] * LOG2E;
+        for (int64_t j = 0; j < n; j++) {
+            const real b = bias[j * key_stride];
+            row[j] = b - b == 0 ? row[j] + mask_bits(b) : b; /* b - b: 0 if finite, else NaN */
+        }
     }
 }
 
-/* S := S + mask log2(e), or -inf where the mask is False or -inf, whatever S is there. */
+/* S := S + mask log2(e), or -inf where the mask is False or -inf, whatever S is there. A finite
+ * mask hides nothing: the lowest number leaves a finite score. */
 static void attention_mask(int kind, int64_t rows, const int64_t *limit, real *s, int64_t lds, const void *mask, int64_t row_stride, int64_t key_stride) {
     const int64_t row_bytes = row_stride * (kind == FASTNN_MASK_BOOLEAN ? 1 : (int64_t)sizeof(real));
     for (int64_t i = 0; i < rows; i++) {
@@ -152,17 +165,18 @@ INLINE vec largest(int64_t n, const real *x) {
     return j < n ? max_vec(load_part(x + j, n - j, (real)-INFINITY), m) : m;
 }
 
-/* x_j := 2^(x_j - shift) for j < n, 0 from there to `stop`, whole vectors; returns the sum lane by lane. */
-INLINE vec powers(int64_t n, int64_t stop, real shift, real *x) {
+/* x_j := factor 2^(x_j - shift) for j < n, 0 from there to `stop`, whole vectors; returns the sum
+ * lane by lane. */
+INLINE vec powers(int64_t n, int64_t stop, real shift, const real factor, real *x) {
     vec sum = {0};
     int64_t j = 0;
     for (; j + LANES <= n; j += LANES) {
-        const vec p = exp2_vec(load(x + j) - shift);
+        const vec p = factor * exp2_vec(load(x + j) - shift);
         store(x + j, p);
         sum += p;
     }
     if (j < n) {
-        const vec p = exp2_vec(load_part(x + j, n - j, (real)-INFINITY) - shift);
+        const vec p = factor * exp2_vec(load_part(x + j, n - j, (real)-INFINITY) - shift);
         store(x + j, p);
         sum += p;
         j += LANES;
@@ -186,7 +200,7 @@ INLINE void tile_softmax_group(int64_t rows, const int64_t *limit, const int64_t
     const vec before = rows < LANES ? load_part(m, rows, (real)-INFINITY) : load(m), now = max_vec(max_each(of_row), before);
     const vec shift = choose(now == (real)-INFINITY, (vec){0}, now);
     store(shifts, shift);
-    for (int64_t r = 0; r < LANES; r++) of_row[r] = r < rows ? powers(limit[r], stop[r], shifts[r], s + r * lds) : (vec){0};
+    for (int64_t r = 0; r < LANES; r++) of_row[r] = r < rows ? powers(limit[r], stop[r], shifts[r], 1, s + r * lds) : (vec){0};
     const vec factor = exp2_vec(before - shift), sums = sum_each(of_row);
     if (rows < LANES) {
         store_part(l, rows, load_part(l, rows, 0) * factor + sums);
@@ -221,10 +235,12 @@ static void attention_finish(int64_t rows, int64_t dv, const real *m, const real
     }
 }
 
-/* S becomes P = 2^(S - lse log2(e)), 0 from the limit to `stop`; rows whose lse is -inf have no key. */
-static void attention_probabilities(int64_t rows, const int64_t *limit, int64_t stop, real *s, int64_t lds, const real *lse) {
+/* S becomes P = factor 2^(S - shift), 0 from the limit to `stop`. */
+static void attention_probabilities(int64_t rows, const int64_t *limit, int64_t stop, real *s,
+                                    int64_t lds, const real *shift, const real *factor) {
     for (int64_t i = 0; i < rows; i++)
-        (void)powers(limit[i], stop, lse[i] == (real)-INFINITY ? (real)INFINITY : (real)((double)lse[i] * M_LOG2E), s + i * lds);
+        if (factor[i] == 1) (void)powers(limit[i], stop, shift[i], 1, s + i * lds);
+        else (void)powers(limit[i], stop, shift[i], factor[i], s + i * lds);
 }
 
 #endif

@@ -5,10 +5,12 @@ from .parts cimport Attention
 from ..ground.dispatch cimport real
 
 cdef struct Gradients:
-    # dout and out are like each other, dq, dk, dv like q, k, v; strides along batch, head and position. lse (batch, heads, n_queries) is C-ordered.
+    # dout and out are like each other, dq, dk, dv like q, k, v; strides along batch, head and
+    # position. lse and sums are what attention_forward wrote; one may be NULL.
     const void *dout
     const void *out
     const void *lse
+    const void *sums
     void *dq
     void *dk
     void *dv

@@ -5,4 +5,5 @@ from .parts cimport Attention
 from ..ground.dispatch cimport real
 
 cdef bint is_few(const Attention *a) noexcept nogil
-cdef int attention_few(const Attention *a, real *out, const int64_t *os, real *lse) noexcept nogil
+cdef int attention_few(const Attention *a, real *out, const int64_t *os, real *lse,
+                       real *sums) noexcept nogil

@@ -5,11 +5,12 @@
     for each query                                         the parts joined in order
 """
 from cython.parallel cimport parallel
-from libc.math cimport INFINITY, M_LN2, M_LOG2E, exp2, log
+from libc.math cimport INFINITY, M_LOG2E, exp2
 from libc.stdint cimport int64_t
 
 from ..ground.arrays cimport NO_MEMORY, OK
-from .parts cimport Attention, Blocks, balanced, ceil_div, drop, fill_limits, head_of, mask_at, pairs, whole_vectors
+from .parts cimport (Attention, Blocks, balanced, ceil_div, drop, fill_limits, head_of, log_sum_exp,
+                    mask_at, pairs, whole_vectors)
 from ..ground.dispatch cimport FASTNN_MASK_NONE, attention_few_scores, attention_few_values, attention_mask, attention_softmax, real
 from ..ground.memory cimport give, take
 from ..ground.threads cimport share, team_size, thread_id, threads_for
@@ -56,9 +57,10 @@ cdef void few_part(const Attention *a, int64_t b, int64_t h_kv, int64_t k0, int6
     attention_few_values(rows, most, a.dv, scores, lds, limit, a.mask_kind != FASTNN_MASK_NONE, v, a.vs[2], o, a.dv)
 
 
-cdef void join_parts(const Attention *a, int64_t row, int64_t parts, int64_t rows, const real *m, const real *l, const real *o, real *out,
-                     real *lse) noexcept nogil:
-    """out and lse of one query from its parts, `rows` queries apart."""
+cdef void join_parts(const Attention *a, int64_t row, int64_t parts, int64_t rows, const real *m,
+                     const real *l, const real *o, real *out, real *maximum,
+                     real *sum) noexcept nogil:
+    """m, l and the finished O of one query from its parts, `rows` queries apart."""
     cdef int64_t p, c
     cdef real top = -INFINITY, total = 0, factor
     for p in range(parts):
@@ -75,8 +77,7 @@ cdef void join_parts(const Attention *a, int64_t row, int64_t parts, int64_t row
     if total != 0:
         for c in range(a.dv):
             out[c] /= total
-    if lse is not NULL:
-        lse[0] = -INFINITY if total == 0 else <real>(<double>top * M_LN2 + log(<double>total))
+    maximum[0], sum[0] = top, total
 
 
 cdef void few_share(int team, int thread, const Attention *a, int64_t part, int64_t parts, real *sums, real *scratch) noexcept nogil:
@@ -92,24 +93,31 @@ cdef void few_share(int team, int thread, const Attention *a, int64_t part, int6
                  of_head + (parts + p) * rows, of_head + (2 * parts + p * a.dv) * rows, scratch)
 
 
-cdef int attention_few(const Attention *a, real *out, const int64_t *os, real *lse) noexcept nogil:
+cdef int attention_few(const Attention *a, real *out, const int64_t *os, real *lse,
+                       real *sums) noexcept nogil:
     cdef int64_t part = balanced(a.n_keys, PART, 1), parts = max(<int64_t>1, ceil_div(a.n_keys, part)), rows = a.heads // a.kv_heads * a.n_queries
-    cdef int64_t size = a.batch * a.kv_heads * parts * rows * (2 + a.dv), head, row, b, h, i
+    cdef int64_t size = a.batch * a.kv_heads * parts * rows * (2 + a.dv), head, row, b, h, i, at
     cdef int team = threads_for(pairs(a) * (a.d + a.dv), GRAIN)
-    cdef real *sums = <real*>take((size + team * rows * (a.d + whole_vectors(part, out))) * <int64_t>sizeof(real))
+    cdef real *scratch = <real*>take((size + team * rows * (a.d + whole_vectors(part, out))) * <int64_t>sizeof(real))
     cdef real *of_head
-    if sums is NULL:
+    cdef real m, l
+    if scratch is NULL:
         return NO_MEMORY
     if team == 1:
-        few_share(1, 0, a, part, parts, sums, sums + size)
+        few_share(1, 0, a, part, parts, scratch, scratch + size)
     else:
         with parallel(num_threads=team):
-            few_share(team_size(), thread_id(), a, part, parts, sums, sums + size)
+            few_share(team_size(), thread_id(), a, part, parts, scratch, scratch + size)
     for head in range(a.batch * a.kv_heads):
-        of_head = sums + head * parts * rows * (2 + a.dv)
+        of_head = scratch + head * parts * rows * (2 + a.dv)
         for row in range(rows):
             b, h, i = head // a.kv_heads, head % a.kv_heads * (rows // a.n_queries) + row // a.n_queries, row % a.n_queries
-            join_parts(a, row, parts, rows, of_head, of_head + parts * rows, of_head + 2 * parts * rows, out + b * os[0] + h * os[1] + i * os[2],
-                       NULL if lse is NULL else lse + (b * a.heads + h) * a.n_queries + i)
-    give(sums)
+            join_parts(a, row, parts, rows, of_head, of_head + parts * rows, of_head + 2 * parts * rows,
+                       out + b * os[0] + h * os[1] + i * os[2], &m, &l)
+            at = (b * a.heads + h) * a.n_queries + i
+            if lse is not NULL:
+                lse[at] = log_sum_exp(m, l)
+            if sums is not NULL:
+                sums[at], sums[a.batch * a.heads * a.n_queries + at] = m, l
+    give(scratch)
     return OK

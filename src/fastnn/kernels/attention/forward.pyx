@@ -13,8 +13,8 @@ from libc.string cimport memcpy
 
 from ..ground.arrays cimport NO_MEMORY, OK
 from .decode cimport attention_few, is_few
-from .parts cimport (MOST_ROWS, Attention, Blocks, all_see, choose_blocks, drop, fill_limits, head_of, mask_at, pairs, share_tiles, visible,
-                               whole_vectors)
+from .parts cimport (MOST_ROWS, Attention, Blocks, all_see, choose_blocks, drop, fill_limits, head_of, mask_at, pairs, share_tiles,
+                    shift_of_sums, visible, whole_vectors)
 from ..ground.dispatch cimport (FASTNN_MASK_NONE, all_finite, attention_finish, attention_mask, attention_probabilities, attention_scores, attention_softmax,
                         attention_values, pack_panels, real)
 from ..ground.memory cimport give, take
@@ -52,7 +52,8 @@ cdef void forward_tile(const Attention *a, const Blocks *s, int64_t b, int64_t h
     attention_values(rows, keys, a.dv, scores, s.lds, limit, v, finite[0] != 0, <real>(0 if k0 == 0 else 1), o, ldo)
 
 
-cdef void forward_chunk(const Attention *a, const Blocks *s, int64_t head, int64_t tile0, int64_t tile1, real *out, const int64_t *os, real *lse,
+cdef void forward_chunk(const Attention *a, const Blocks *s, int64_t head, int64_t tile0,
+                        int64_t tile1, real *out, const int64_t *os, real *lse, real *sums,
                         real *scratch) noexcept nogil:
     """Tiles tile0..tile1-1 of the queries of one head."""
     cdef int64_t b = head // a.heads, h = head % a.heads, h_kv = h // (a.heads // a.kv_heads), i, i0 = tile0 * s.rows, k0, keys, tile, most = 0
@@ -80,9 +81,14 @@ cdef void forward_chunk(const Attention *a, const Blocks *s, int64_t head, int64
             forward_tile(a, s, b, h, i, k0, keys, packed_k, packed_v, &finite, scores, m + i - i0, l + i - i0, out + i * os[2], os[2])
         k0 += s.keys
     attention_finish(i1 - i0, a.dv, m, l, out + i0 * os[2], os[2], NULL if lse is NULL else lse + head * a.n_queries + i0)
+    if sums is not NULL:
+        sums += head * a.n_queries + i0
+        memcpy(sums, m, (i1 - i0) * sizeof(real))
+        memcpy(sums + a.batch * a.heads * a.n_queries, l, (i1 - i0) * sizeof(real))
 
 
-cdef void forward_share(int team, int thread, const Attention *a, const Blocks *s, int64_t size, real *out, const int64_t *os, real *lse,
+cdef void forward_share(int team, int thread, const Attention *a, const Blocks *s, int64_t size,
+                        real *out, const int64_t *os, real *lse, real *sums,
                         real *scratch) noexcept nogil:
     """This thread's tiles, in ranges of one head and at most CHUNK queries."""
     cdef int64_t tile, last, stop, head
@@ -90,11 +96,13 @@ cdef void forward_share(int team, int thread, const Attention *a, const Blocks *
     while tile < last:
         head = tile // s.row_tiles
         stop = min(last, (head + 1) * s.row_tiles, tile + max(<int64_t>1, CHUNK // s.rows))
-        forward_chunk(a, s, head, tile - head * s.row_tiles, stop - head * s.row_tiles, out, os, lse, scratch + thread * size)
+        forward_chunk(a, s, head, tile - head * s.row_tiles, stop - head * s.row_tiles, out, os, lse,
+                      sums, scratch + thread * size)
         tile = stop
 
 
-cdef int attention_forward(const Attention *a, real *out, const int64_t *os, real *lse) noexcept nogil:
+cdef int attention_forward(const Attention *a, real *out, const int64_t *os, real *lse,
+                           real *sums) noexcept nogil:
     cdef Blocks s
     cdef int team
     cdef int64_t size
@@ -102,7 +110,7 @@ cdef int attention_forward(const Attention *a, real *out, const int64_t *os, rea
     if a.batch * a.heads * a.n_queries == 0:
         return OK
     if is_few(a):
-        return attention_few(a, out, os, lse)
+        return attention_few(a, out, os, lse, sums)
     choose_blocks(a, ROWS, min(<int64_t>KEYS_BYTES, BLOCK_BYTES // max(<int64_t>1, a.d + a.dv)) // <int64_t>sizeof(real), &s, out)
     team = threads_for(2 * pairs(a) * (a.d + a.dv), GRAIN)
     size = whole_vectors(s.keys_panels + s.values_panels + s.rows * s.lds + 2 * min(s.row_tiles * s.rows, CHUNK + s.rows), out)
@@ -110,34 +118,41 @@ cdef int attention_forward(const Attention *a, real *out, const int64_t *os, rea
     if scratch is NULL:
         return NO_MEMORY
     if team == 1:
-        forward_share(1, 0, a, &s, size, out, os, lse, scratch)
+        forward_share(1, 0, a, &s, size, out, os, lse, sums, scratch)
     else:
         with parallel(num_threads=team):
-            forward_share(team_size(), thread_id(), a, &s, size, out, os, lse, scratch)
+            forward_share(team_size(), thread_id(), a, &s, size, out, os, lse, sums, scratch)
     give(scratch)
     return OK
 
 
-cdef void weights_share(int team, int thread, const Attention *a, const Blocks *s, const real *lse, real *weights, real *scratch) noexcept nogil:
+cdef void weights_share(int team, int thread, const Attention *a, const Blocks *s, const real *sums,
+                        real *weights, real *scratch) noexcept nogil:
     """This thread's tiles of the weights, block by block as in forward_chunk."""
     cdef int64_t limit[MOST_ROWS]
-    cdef int64_t tile, last, b, h, h_kv, i0, rows, r, k0, keys
+    cdef int64_t tile, last, b, h, h_kv, i0, rows, r, k0, keys, first
     cdef real *packed_k = scratch
     cdef real *scores = scratch + s.keys_panels
+    cdef real *shift = scores + s.rows * s.lds
+    cdef real *factor = shift + s.rows
     cdef real *row
     share_tiles(a, s, team, thread, &tile, &last)
     for tile in range(tile, last):
         b, h, i0 = tile // s.row_tiles // a.heads, tile // s.row_tiles % a.heads, tile % s.row_tiles * s.rows
         h_kv = h // (a.heads // a.kv_heads)
         rows = min(s.rows, a.n_queries - i0)
-        row = weights + ((b * a.heads + h) * a.n_queries + i0) * a.n_keys
+        first = (b * a.heads + h) * a.n_queries + i0
+        row = weights + first * a.n_keys
+        for r in range(rows):
+            shift_of_sums(sums[first + r], sums[a.batch * a.heads * a.n_queries + first + r],
+                          shift + r, factor + r)
         k0 = 0
         while k0 < a.n_keys:
             keys = min(s.keys, a.n_keys - k0)
             pack_panels(keys, a.d, head_of(a.k, a.ks, b, h_kv, scratch) + k0 * a.ks[2], 1, a.ks[2], packed_k)
             fill_limits(a, b, i0, rows, k0, keys, limit)
             score_tile(a, s, b, h, i0, rows, k0, keys, packed_k, limit, scores)
-            attention_probabilities(rows, limit, keys, scores, s.lds, lse + (b * a.heads + h) * a.n_queries + i0)
+            attention_probabilities(rows, limit, keys, scores, s.lds, shift, factor)
             if a.dropout_p > 0:
                 drop(a, b, h, i0, rows, k0, keys, scores, scores, s.lds)
             for r in range(rows):
@@ -145,7 +160,7 @@ cdef void weights_share(int team, int thread, const Attention *a, const Blocks *
             k0 += keys
 
 
-cdef int attention_weights(const Attention *a, const real *lse, real *weights) noexcept nogil:
+cdef int attention_weights(const Attention *a, const real *sums, real *weights) noexcept nogil:
     cdef Blocks s
     cdef int team
     cdef int64_t size
@@ -154,14 +169,15 @@ cdef int attention_weights(const Attention *a, const real *lse, real *weights) n
         return OK
     choose_blocks(a, MOST_ROWS, KEYS_BYTES // <int64_t>sizeof(real), &s, weights)
     team = threads_for(2 * pairs(a) * a.d, GRAIN)
-    size = s.keys_panels + s.rows * s.lds
+    size = whole_vectors(s.keys_panels + s.rows * (s.lds + 2), weights)
     scratch = <real*>take(team * size * <int64_t>sizeof(real))
     if scratch is NULL:
         return NO_MEMORY
     if team == 1:
-        weights_share(1, 0, a, &s, lse, weights, scratch)
+        weights_share(1, 0, a, &s, sums, weights, scratch)
     else:
         with parallel(num_threads=team):
-            weights_share(team_size(), thread_id(), a, &s, lse, weights, scratch + thread_id() * size)
+            weights_share(team_size(), thread_id(), a, &s, sums, weights,
+                          scratch + thread_id() * size)
     give(scratch)
     return OK

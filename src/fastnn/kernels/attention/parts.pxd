@@ -1,4 +1,5 @@
 """What the forward and backward loops of attention share: the problem as a record, which keys a query sees, and how the work is cut."""
+from libc.math cimport INFINITY, M_LN2, M_LOG2E, fabs, log
 from libc.stdint cimport int64_t, uint64_t
 
 from ..ground.dispatch cimport FASTNN_ATTENTION_TILES, FASTNN_MASK_BOOLEAN, FASTNN_MASK_NONE, dropout_run, real, tile_columns, tile_rows, vector_lanes
@@ -6,6 +7,7 @@ from ..gemm.loops cimport balanced, ceil_div
 
 cdef enum:
     MOST_ROWS = 128     # queries of a tile for any instruction set: 16 GEMM tiles of 8 rows
+    LSE_EXACT = 16      # a log-sum-exp up to this size is rounded by less than the weights are
 
 cdef struct Attention:
     # q (batch, heads, n_queries, d), k (batch, kv_heads, n_keys, d), v (batch, kv_heads, n_keys, dv), heads a multiple of kv_heads.
@@ -61,6 +63,25 @@ cdef inline int64_t fill_limits(const Attention *a, int64_t b, int64_t i0, int64
         most = max(most, limit[r])
     return most
 
+cdef inline real log_sum_exp(real m, real l) noexcept nogil:
+    """Of scores whose largest is m / log2(e), l the sum of 2^(score log2(e) - m)."""
+    return -INFINITY if l == 0 else <real>(<double>m * M_LN2 + log(<double>l))
+
+cdef inline bint lse_suffices(real lse) noexcept nogil:
+    """True if P = exp(score - lse) is good to the last bits; a large lse has no room for log(l)."""
+    return fabs(<double>lse) <= LSE_EXACT or lse == -INFINITY
+
+cdef inline void shift_of_lse(real lse, real *shift, real *factor) noexcept nogil:
+    """P = factor 2^(score log2(e) - shift); a row without a key has none."""
+    shift[0], factor[0] = INFINITY if lse == -INFINITY else <real>(<double>lse * M_LOG2E), 1
+
+cdef inline void shift_of_sums(real m, real l, real *shift, real *factor) noexcept nogil:
+    """The same from maximum and sum: right whatever offset the scores of the row share."""
+    cdef real lse = log_sum_exp(m, l)
+    shift_of_lse(lse, shift, factor)
+    if not lse_suffices(lse):
+        shift[0], factor[0] = m, 1 / l
+
 cdef inline const void *mask_at(const Attention *a, int64_t b, int64_t h, int64_t i, int64_t j, const real *_) noexcept nogil:
     cdef int64_t offset = b * a.mask_strides[0] + h * a.mask_strides[1] + i * a.mask_strides[2] + j * a.mask_strides[3]
     return <const char*>a.mask + offset * (1 if a.mask_kind == FASTNN_MASK_BOOLEAN else <int64_t>sizeof(real))
@@ -82,6 +103,7 @@ cdef inline bint all_see(const Attention *a, int64_t rows, const int64_t *limit)
             return False
     return True
 
+cdef bint bad_length(const Attention *a, int64_t *b, int64_t *i) noexcept nogil
 cdef void choose_blocks(const Attention *a, int64_t most_rows, int64_t most_keys, Blocks *s, const real *t) noexcept nogil
 cdef void share_tiles(const Attention *a, const Blocks *s, int team, int thread, int64_t *first, int64_t *last) noexcept nogil
 cdef double pairs(const Attention *a) noexcept nogil

@@ -7,6 +7,19 @@ cdef enum:
     TILE_COST = 16      # a tile of queries costs as much as so many more keys would: what is done once for it
 
 
+cdef bint bad_length(const Attention *a, int64_t *b, int64_t *i) noexcept nogil:
+    """True if the length of query i of example b, the first such one, is not from 0 to n_keys."""
+    cdef int64_t n, queries = a.n_queries if a.lengths_strides[1] else 1
+    if a.lengths is NULL:
+        return False
+    for b[0] in range(a.batch):
+        for i[0] in range(queries):
+            n = a.lengths[b[0] * a.lengths_strides[0] + i[0] * a.lengths_strides[1]]
+            if n < 0 or n > a.n_keys:
+                return True
+    return False
+
+
 cdef void choose_blocks(const Attention *a, int64_t most_rows, int64_t most_keys, Blocks *s, const real *t) noexcept nogil:
     """Tiles of at most most_rows queries, in whole GEMM tiles, and equal blocks of about most_keys keys, in whole panels. They depend on the shape alone."""
     cdef int64_t mr = tile_rows(t)

@@ -64,7 +64,7 @@ cdef int run(const int64_t *sizes, const real *x, const int64_t *xs, const real 
     for i in range(4):
         if sizes[i] < 0:
             return BAD_ARGUMENT
-    if sizes[3] % 2:
+    if sizes[3] % 2 or positions < 0:
         return BAD_ARGUMENT
     if sizes[0] == 0 or sizes[1] == 0 or sizes[2] == 0 or sizes[3] == 0:
         return OK

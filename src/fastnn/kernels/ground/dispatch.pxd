@@ -311,11 +311,13 @@ cdef inline void attention_finish(int64_t rows, int64_t dv, const real *m, const
     else:
         leaves_f64.attention_finish(rows, dv, m, l, o, ldo, lse)
 
-cdef inline void attention_probabilities(int64_t rows, const int64_t *limit, int64_t stop, real *s, int64_t lds, const real *lse) noexcept nogil:
+cdef inline void attention_probabilities(int64_t rows, const int64_t *limit, int64_t stop, real *s,
+                                         int64_t lds, const real *shift,
+                                         const real *factor) noexcept nogil:
     if real is float:
-        leaves_f32.attention_probabilities(rows, limit, stop, s, lds, lse)
+        leaves_f32.attention_probabilities(rows, limit, stop, s, lds, shift, factor)
     else:
-        leaves_f64.attention_probabilities(rows, limit, stop, s, lds, lse)
+        leaves_f64.attention_probabilities(rows, limit, stop, s, lds, shift, factor)
 
 cdef inline void attention_delta(int64_t rows, int64_t dv, const real *dout, int64_t lddout, const real *out, int64_t ldout,
                                  real *delta) noexcept nogil:

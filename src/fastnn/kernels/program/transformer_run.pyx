@@ -104,7 +104,7 @@ cdef int attend(const Transformer *t, const Pass *p, int64_t layer, real *qkv, r
     a.mask_kind, a.mask, a.dropout_p, a.seed, a.step = FASTNN_MASK_NONE, NULL, 0, 0, 0
     for i in range(4):
         a.mask_strides[i] = 0
-    return attention_forward(&a, heads, out, <real*>NULL)
+    return attention_forward(&a, heads, out, <real*>NULL, <real*>NULL)
 
 
 cdef int64_t workspace_size(const Transformer *t, int64_t rows) noexcept nogil:

@@ -106,7 +106,7 @@ struct fastnn_step {
         void (*attention_values)(int64_t rows, int64_t keys, int64_t dv, const R *p, int64_t ldp, const int64_t *limit, const R *v, int finite,       \
                                  R beta, R *o, int64_t ldo);                                                                                         \
         void (*attention_finish)(int64_t rows, int64_t dv, const R *m, const R *l, R *o, int64_t ldo, R *lse);                                        \
-        void (*attention_probabilities)(int64_t rows, const int64_t *limit, int64_t stop, R *s, int64_t lds, const R *lse);                          \
+        void (*attention_probabilities)(int64_t rows, const int64_t *limit, int64_t stop, R *s, int64_t lds, const R *shift, const R *factor);      \
         /* attention_backward.h */                                                                                                                   \
         void (*attention_delta)(int64_t rows, int64_t dv, const R *dout, int64_t lddout, const R *out, int64_t ldout, R *delta);                      \
         void (*attention_dscores)(int64_t rows, int64_t stop, R scale, const R *p, const R *delta, R *dp, int64_t lds);                               \

@@ -70,7 +70,8 @@ cdef extern from "leaves.h" nogil:
         void (*attention_values)(int64_t, int64_t, int64_t, const float*, int64_t, const int64_t*, const float*, int, float, float*,
                                  int64_t) noexcept nogil
         void (*attention_finish)(int64_t, int64_t, const float*, const float*, float*, int64_t, float*) noexcept nogil
-        void (*attention_probabilities)(int64_t, const int64_t*, int64_t, float*, int64_t, const float*) noexcept nogil
+        void (*attention_probabilities)(int64_t, const int64_t*, int64_t, float*, int64_t,
+                                        const float*, const float*) noexcept nogil
         void (*attention_delta)(int64_t, int64_t, const float*, int64_t, const float*, int64_t, float*) noexcept nogil
         void (*attention_dscores)(int64_t, int64_t, float, const float*, const float*, float*, int64_t) noexcept nogil
         void (*attention_transposed)(int64_t, int64_t, int64_t, const float*, int64_t, const int64_t*, const float*, int, float*,
@@ -129,7 +130,8 @@ cdef extern from "leaves.h" nogil:
         void (*attention_values)(int64_t, int64_t, int64_t, const double*, int64_t, const int64_t*, const double*, int, double, double*,
                                  int64_t) noexcept nogil
         void (*attention_finish)(int64_t, int64_t, const double*, const double*, double*, int64_t, double*) noexcept nogil
-        void (*attention_probabilities)(int64_t, const int64_t*, int64_t, double*, int64_t, const double*) noexcept nogil
+        void (*attention_probabilities)(int64_t, const int64_t*, int64_t, double*, int64_t,
+                                        const double*, const double*) noexcept nogil
         void (*attention_delta)(int64_t, int64_t, const double*, int64_t, const double*, int64_t, double*) noexcept nogil
         void (*attention_dscores)(int64_t, int64_t, double, const double*, const double*, double*, int64_t) noexcept nogil
         void (*attention_transposed)(int64_t, int64_t, int64_t, const double*, int64_t, const int64_t*, const double*, int, double*,
