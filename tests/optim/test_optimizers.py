@@ -1,5 +1,8 @@
 """Optimizers against plain float64 NumPy and against PyTorch; clipping; bad arguments."""
 
+import inspect
+import math
+
 import numpy as np
 import pytest
 
@@ -321,3 +324,36 @@ def test_clipping_in_the_step(max_norm, grad_scale, real):
     np.testing.assert_allclose(
         models[0].parameters().data, models[1].parameters().data, rtol=8 * np.finfo(real).eps
     )
+
+
+@pytest.mark.parametrize("kind", [optim.SGD, optim.Adam, optim.AdamW, optim.RMSprop, optim.Adagrad])
+def test_arguments_of_every_optimizer_are_named(kind):
+    layer = nn.Linear(2, 2, rng=0)
+    layer.parameters().grad.fill(1)
+    before = layer.parameters().data.copy()
+    for name in (*kind._numbers, *kind._choices, "betas", "centered", "nesterov"):
+        if name not in inspect.signature(kind).parameters:
+            continue
+        for wrong in ("0.5", None, [0.1], (0.1,), 1j, "no", math.nan, 10**400):
+            options = {"lr": 0.1} | {name: wrong}
+            with pytest.raises((TypeError, ValueError), match=f"{name}|beta1|lr"):
+                kind(layer.parameters(), **options)
+    for wrong in (layer, "params", None, list(layer.parameters())):
+        with pytest.raises(TypeError, match=r"params must be model.parameters\(\)"):
+            kind(wrong, lr=0.1)
+        with pytest.raises(TypeError, match=r"params must be model.parameters\(\)"):
+            optim.clip_grad_norm(wrong, 1.0)
+    optimizer = kind(layer.parameters(), lr=0.1)
+    state = optimizer.state_dict()
+    for options in ({"lr": "1"}, {"grad_scale": "1"}, {"grad_scale": None}, {"max_norm": "1"}):
+        with pytest.raises(TypeError, match=f"{next(iter(options))} must be a number"):
+            optimizer.step(**options)
+    optimizer.lr = "0.1"
+    with pytest.raises(TypeError, match=r"lr must be a number, got '0.1'"):
+        optimizer.step()
+    optimizer.lr = 0.1
+    for wrong in (None, [1], "state"):
+        with pytest.raises(TypeError, match="state must be a mapping"):
+            optimizer.load_state_dict(wrong)
+    np.testing.assert_equal(optimizer.state_dict(), state)
+    np.testing.assert_array_equal(layer.parameters().data, before)

@@ -1,6 +1,7 @@
 """Schedules at the points their descriptions name, against formulas and PyTorch; bad arguments."""
 
 import copy
+import dataclasses
 import math
 import pickle
 
@@ -154,3 +155,55 @@ def test_an_optimizer_follows_its_schedule():
 def test_arguments_out_of_range_are_named(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.parametrize("schedule", ALL, ids=IDS)
+def test_any_step_gives_a_float_and_wrong_ones_are_named(schedule):
+    for step in (0, 10**7, 10**15, 2**53 + 1, 2**63 - 1, np.int32(2**31 - 1), np.uint8(255)):
+        value = schedule(step)
+        assert type(value) is float and math.isfinite(value) and value >= 0
+    for step, error in ((1.5, TypeError), ("1", TypeError), (None, TypeError), (True, TypeError)):
+        with pytest.raises(error, match="step must be an integer"):
+            schedule(step)
+    for step in (-1, 2**63, 10**400):
+        with pytest.raises(ValueError, match="step must be"):
+            schedule(step)
+
+
+@pytest.mark.parametrize("schedule", ALL, ids=IDS)
+def test_every_number_is_a_float_or_bounded(schedule):
+    """Of whatever type it was given: integers have no powers or sums of their own any more."""
+    fields = {f.name: getattr(schedule, f.name) for f in dataclasses.fields(schedule)}
+    for name, value in fields.items():
+        make = lambda new, name=name: type(schedule)(**fields | {name: new})  # noqa: E731
+        if isinstance(value, float):
+            for scalar in (np.float32(0.5), np.float64(0.5)):
+                assert type(getattr(make(scalar), name)) is float
+            wrong = (math.nan, math.inf, -1.0, 10**400, "1", None, True, np.ones(1), 1j)
+        elif isinstance(value, int):
+            assert type(getattr(make(np.int32(value)), name)) is int
+            assert make(np.uint16(value)) == schedule
+            wrong = (2**63, 10**400, -1, 1.0, "1", None, True, np.ones(1))
+        else:
+            wrong = (3, None, "38", [2**63], [1.5], [-1], [True])
+        for new in wrong:
+            with pytest.raises((TypeError, ValueError), match=name.removesuffix("s")):
+                make(new)
+    assert type(schedules.constant(1)(0)) is float and schedules.constant(1) == schedules.constant(
+        1.0
+    )
+
+
+def test_powers_end_in_no_overflow():
+    assert schedules.step_decay(0.1, 1, 2)(10**7) == math.inf
+    assert schedules.step_decay(0.1, 1, 2)(10) == 0.1 * 2.0**10
+    assert schedules.step_decay(0.1, 1, 0.5)(10**18) == schedules.step_decay(0, 1, 2)(10**18) == 0
+    assert schedules.multi_step(1, range(2000), 2)(5000) == math.inf
+    layer = nn.Linear(1, 1, rng=0)
+    optimizer = optim.SGD(layer.parameters(), lr=schedules.step_decay(0.1, 1, 2))
+    optimizer.steps = 10**7
+    with pytest.raises(ValueError, match="lr must be at least 0 and finite, got inf at step 1000"):
+        optimizer.step()
+    for tiny in ({"div_factor": 5e-324}, {"final_div_factor": 5e-324}):
+        with pytest.raises(ValueError, match=r"max_lr / div_factor.* finite, got inf"):
+            schedules.one_cycle(0.1, 9, **tiny)

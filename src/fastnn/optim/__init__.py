@@ -5,15 +5,15 @@
 >>> model.backward(dlogits, ctx, need_dx=False)
 >>> optimizer.step(max_norm=1.0)  # clipped to a global norm of 1
 
-Backward passes add to the gradients, so a batch may be taken in k parts that fit the memory; each
-loss is the mean of its part, and the step takes the mean of the k gradients:
+Backward passes add to the gradients, so a batch may be taken in parts that fit the memory. With
+sums as losses the step along the mean over all rows is that of the whole batch, however it is cut:
 
 >>> optimizer.zero_grad()
 >>> for part in parts:
 ...     logits, ctx = model.forward(x[part])
-...     loss, dlogits = nn.cross_entropy(logits, y[part])
+...     loss, dlogits = nn.cross_entropy(logits, y[part], reduction="sum")
 ...     model.backward(dlogits, ctx, need_dx=False)
->>> optimizer.step(grad_scale=1 / len(parts))
+>>> optimizer.step(grad_scale=1 / len(y))
 """
 
 from . import schedules

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import kernels
+from ..checks import check_flag
 from ..parameters import Parameters
 from .optimizer import Optimizer
 from .schedules import Schedule
@@ -56,6 +57,8 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(params, lr, weight_decay)
+        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+            raise TypeError(f"betas must be two numbers (beta1, beta2), got {betas!r:.80}")
         beta1, beta2 = betas
         self.beta1 = checked("beta1", beta1)
         self.beta2 = checked("beta2", beta2)
@@ -117,7 +120,7 @@ class AdamW(Adam):
         decay_1d: bool = False,
     ) -> None:
         super().__init__(params, lr, betas, eps, weight_decay)
-        self.decay_1d = bool(decay_1d)
+        self.decay_1d = check_flag("decay_1d", decay_1d)
         self._decay_stops = None if self.decay_1d else _decay_stops(params)
 
     def _update(self, p: NDArray[Any], g: NDArray[Any], lr: float, grad_scale: float) -> None:

@@ -7,6 +7,7 @@ import math
 from .. import kernels
 from ..checks import check_number
 from ..parameters import Parameters
+from .state import check_params
 
 
 def clip_factor(norm: float, max_norm: float) -> float:
@@ -38,7 +39,7 @@ def clip_grad_norm(params: Parameters, max_norm: float) -> float:
     ICML 2013, algorithm 1.
     """
     max_norm = check_number("max_norm", max_norm, above=0)
-    grad = params.grad
+    grad = check_params(params).grad
     norm = kernels.frobenius_norm(grad)
     if (factor := clip_factor(norm, max_norm)) != 1:
         kernels.scale(grad, factor)

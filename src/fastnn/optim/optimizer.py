@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -38,11 +37,16 @@ class Optimizer(Stateful, ABC):
 
     @property
     def current_lr(self) -> float:
-        """The learning rate of the next step. ValueError where it is negative or not finite."""
-        lr = self.lr(self.steps) if callable(self.lr) else self.lr
-        if not 0 <= lr < math.inf:
-            raise ValueError(f"lr must be at least 0 and finite, got {lr} at step {self.steps}")
-        return lr
+        """The learning rate of the next step.
+
+        TypeError or ValueError if it is no number, negative or not finite.
+        """
+        if not callable(self.lr):
+            return checked("lr", self.lr)
+        try:
+            return checked("lr", self.lr(self.steps))
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{error} at step {self.steps}") from None
 
     @abstractmethod
     def _update(self, p: NDArray[Any], g: NDArray[Any], lr: float, grad_scale: float) -> None:
@@ -82,6 +86,7 @@ class Optimizer(Stateful, ABC):
         """
         p, g = self.params.data, self.params.grad
         lr = self.current_lr if lr is None else checked("lr", lr)
+        grad_scale = check_number("grad_scale", grad_scale)
         norm = None
         if max_norm is not None:
             max_norm = check_number("max_norm", max_norm, above=0)

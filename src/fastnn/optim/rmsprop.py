@@ -7,6 +7,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from .. import kernels
+from ..checks import check_flag
 from ..parameters import Parameters
 from .optimizer import Optimizer
 from .schedules import Schedule
@@ -65,7 +66,7 @@ class RMSprop(Optimizer):
         self.momentum = checked("momentum", momentum)
         self.v = self._new_array()
         self.m = self._new_array() if self.momentum else None
-        self.c = self._new_array() if centered else None
+        self.c = self._new_array() if check_flag("centered", centered) else None
         self._arrays = tuple(name for name in "vmc" if getattr(self, name) is not None)
 
     def _update(self, p: NDArray[Any], g: NDArray[Any], lr: float, grad_scale: float) -> None:

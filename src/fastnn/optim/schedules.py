@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
-from ..checks import check_count, check_number
+from ..checks import check_count, check_number, given
 
 Schedule = Callable[[int], float]
 
@@ -33,9 +34,34 @@ __all__ = [
 ]
 
 
+class _Schedule:
+    """A schedule whose arguments are floats, or whole numbers below 2^63."""
+
+    def _rate(self, step: int) -> float:
+        raise NotImplementedError
+
+    def __call__(self, step: int) -> float:
+        """The learning rate of that step, which counts from 0."""
+        return self._rate(_count("step", step))
+
+    def _take_numbers(self, *names: str, **limits: Any) -> None:
+        for name in names:
+            object.__setattr__(
+                self, name, check_number(name, getattr(self, name), **{"least": 0, **limits})
+            )
+
+    def _take_counts(self, least: int, *names: str) -> None:
+        for name in names:
+            object.__setattr__(self, name, _count(name, getattr(self, name), least))
+
+
+def _count(name: str, value: Any, least: int = 0) -> int:
+    """`value` as an int that is a float and a step, too; the larger bound is no part of errors."""
+    found = check_count(name, value, least)
+    return found if found < 2**63 else check_count(name, value, least, 2**63 - 1)
+
+
 def _check_span(warmup: int, total: int) -> None:
-    check_count("warmup", warmup, 0)
-    check_count("total", total)
     if warmup >= total:
         raise ValueError(f"warmup must be below total, got {warmup} and {total}")
 
@@ -51,21 +77,29 @@ def _between(start: float, end: float, t: float) -> float:
     return weight * start + (1 - weight) * end
 
 
+def _decayed(lr: float, factor: float, times: int) -> float:
+    """lr * factor^times; inf, which no optimizer takes, if that is no float."""
+    try:
+        return lr * factor**times if lr else 0.0
+    except OverflowError:
+        return math.inf
+
+
 @dataclass(frozen=True)
-class constant:
+class constant(_Schedule):
     """The same lr for ever."""
 
     lr: float
 
     def __post_init__(self) -> None:
-        check_number("lr", self.lr, least=0)
+        self._take_numbers("lr")
 
-    def __call__(self, step: int) -> float:
+    def _rate(self, step: int) -> float:
         return self.lr
 
 
 @dataclass(frozen=True)
-class linear:
+class linear(_Schedule):
     """After the warm-up straight down from lr to min_lr at step `total`, and so on for ever."""
 
     lr: float
@@ -74,11 +108,12 @@ class linear:
     min_lr: float = 0.0
 
     def __post_init__(self) -> None:
-        check_number("lr", self.lr, least=0)
-        check_number("min_lr", self.min_lr, least=0)
+        self._take_numbers("lr", "min_lr")
+        self._take_counts(0, "warmup")
+        self._take_counts(1, "total")
         _check_span(self.warmup, self.total)
 
-    def __call__(self, step: int) -> float:
+    def _rate(self, step: int) -> float:
         if step < self.warmup:
             return self.lr * _rising(step, self.warmup)
         t = min((step - self.warmup) / (self.total - self.warmup), 1.0)
@@ -86,7 +121,7 @@ class linear:
 
 
 @dataclass(frozen=True)
-class step_decay:
+class step_decay(_Schedule):
     """lr * factor^k after k times `every` steps."""
 
     lr: float
@@ -94,16 +129,15 @@ class step_decay:
     factor: float = 0.1
 
     def __post_init__(self) -> None:
-        check_number("lr", self.lr, least=0)
-        check_number("factor", self.factor, least=0)
-        check_count("every", self.every)
+        self._take_numbers("lr", "factor")
+        self._take_counts(1, "every")
 
-    def __call__(self, step: int) -> float:
-        return self.lr * self.factor ** (step // self.every)
+    def _rate(self, step: int) -> float:
+        return _decayed(self.lr, self.factor, step // self.every)
 
 
 @dataclass(frozen=True)
-class multi_step:
+class multi_step(_Schedule):
     """lr * factor^k from the k-th of the ascending milestones on.
 
     *Dive into Deep Learning*, section 12.11.3.2.
@@ -114,20 +148,20 @@ class multi_step:
     factor: float = 0.1
 
     def __post_init__(self) -> None:
-        check_number("lr", self.lr, least=0)
-        check_number("factor", self.factor, least=0)
-        object.__setattr__(self, "milestones", tuple(self.milestones))
-        for milestone in self.milestones:
-            check_count("a milestone", milestone, 0)
+        self._take_numbers("lr", "factor")
+        if isinstance(self.milestones, str) or not isinstance(self.milestones, Iterable):
+            raise TypeError(f"milestones must be integers, got {given(self.milestones)}")
+        milestones = tuple(_count("a milestone", milestone) for milestone in self.milestones)
+        object.__setattr__(self, "milestones", milestones)
         if any(later <= earlier for earlier, later in pairwise(self.milestones)):
             raise ValueError(f"milestones must ascend, got {self.milestones}")
 
-    def __call__(self, step: int) -> float:
-        return self.lr * self.factor ** bisect_right(self.milestones, step)
+    def _rate(self, step: int) -> float:
+        return _decayed(self.lr, self.factor, bisect_right(self.milestones, step))
 
 
 @dataclass(frozen=True)
-class warmup_cosine:
+class warmup_cosine(_Schedule):
     """After the warm-up down half a cosine from lr to min_lr at step `total`, and so on for ever.
 
     Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017,
@@ -140,18 +174,19 @@ class warmup_cosine:
     min_lr: float = 0.0
 
     def __post_init__(self) -> None:
-        check_number("lr", self.lr, least=0)
-        check_number("min_lr", self.min_lr, least=0)
+        self._take_numbers("lr", "min_lr")
+        self._take_counts(0, "warmup")
+        self._take_counts(1, "total")
         _check_span(self.warmup, self.total)
 
-    def __call__(self, step: int) -> float:
+    def _rate(self, step: int) -> float:
         if step < self.warmup:
             return self.lr * _rising(step, self.warmup)
         return _between(self.lr, self.min_lr, (step - self.warmup) / (self.total - self.warmup))
 
 
 @dataclass(frozen=True)
-class inverse_sqrt:
+class inverse_sqrt(_Schedule):
     """After the warm-up lr * sqrt((warmup + 1) / (step + 1)).
 
     Without warm-up that is lr / sqrt(step + 1) (*Dive into Deep Learning*, section 12.11.2).
@@ -161,16 +196,16 @@ class inverse_sqrt:
     warmup: int = 0
 
     def __post_init__(self) -> None:
-        check_number("lr", self.lr, least=0)
-        check_count("warmup", self.warmup, 0)
+        self._take_numbers("lr")
+        self._take_counts(0, "warmup")
 
-    def __call__(self, step: int) -> float:
+    def _rate(self, step: int) -> float:
         part = _rising(step, self.warmup)
         return self.lr * (part if step < self.warmup else 1 / math.sqrt(part))
 
 
 @dataclass(frozen=True)
-class noam:
+class noam(_Schedule):
     """factor * d_model^-0.5 * min(n^-0.5, n * warmup^-1.5), n = step + 1: greatest at n = warmup.
 
     Vaswani et al., "Attention is all you need", 2017, equation 3.
@@ -181,18 +216,17 @@ class noam:
     factor: float = 1.0
 
     def __post_init__(self) -> None:
-        check_count("d_model", self.d_model)
-        check_count("warmup", self.warmup)
-        check_number("factor", self.factor, least=0)
+        self._take_counts(1, "d_model", "warmup")
+        self._take_numbers("factor")
 
-    def __call__(self, step: int) -> float:
+    def _rate(self, step: int) -> float:
         n = step + 1
         lr: float = self.factor * self.d_model**-0.5 * min(n**-0.5, n * self.warmup**-1.5)
         return lr
 
 
 @dataclass(frozen=True)
-class one_cycle:
+class one_cycle(_Schedule):
     """Up half a cosine from max_lr / div_factor to max_lr, and down another one.
 
     The top is at step pct_start * total - 1, the end, max_lr / div_factor / final_div_factor, at
@@ -209,14 +243,19 @@ class one_cycle:
     final_div_factor: float = 1e4
 
     def __post_init__(self) -> None:
-        check_number("max_lr", self.max_lr, least=0)
-        check_count("total", self.total)
-        check_number("pct_start", self.pct_start, least=0, below=1.0)
-        check_number("div_factor", self.div_factor, above=0)
-        check_number("final_div_factor", self.final_div_factor, above=0)
+        self._take_counts(1, "total")
+        self._take_numbers("max_lr")
+        self._take_numbers("pct_start", below=1.0)
+        self._take_numbers("div_factor", "final_div_factor", above=0)
+        check_number("max_lr / div_factor", self._start)
+        check_number("max_lr / div_factor / final_div_factor", self._start / self.final_div_factor)
 
-    def __call__(self, step: int) -> float:
-        start = self.max_lr / self.div_factor
+    @property
+    def _start(self) -> float:
+        return self.max_lr / self.div_factor
+
+    def _rate(self, step: int) -> float:
+        start = self._start
         top, last = self.pct_start * self.total - 1, self.total - 1
         if step < top:
             return _between(start, self.max_lr, step / top)

@@ -7,6 +7,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from .. import kernels
+from ..checks import check_flag
 from ..parameters import Parameters
 from .optimizer import Optimizer
 from .schedules import Schedule
@@ -56,7 +57,7 @@ class SGD(Optimizer):
     ) -> None:
         super().__init__(params, lr, weight_decay)
         self.momentum = checked("momentum", momentum)
-        self.nesterov = bool(nesterov)
+        self.nesterov = check_flag("nesterov", nesterov)
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov needs momentum above 0")
         self.m = self._new_array() if self.momentum else None

@@ -33,6 +33,13 @@ def checked(name: str, value: Any) -> float:
     return check_number(name, value, **{"least": 0, **_LIMITS[name]})
 
 
+def check_params(params: Any) -> Parameters:
+    """`params`; TypeError unless they are the parameters of a model."""
+    if not isinstance(params, Parameters):
+        raise TypeError(f"params must be model.parameters(), got {type(params).__name__}")
+    return params
+
+
 class Stateful:
     """Numbers and flat arrays over the parameters of a model, which can be saved and taken over.
 
@@ -45,9 +52,7 @@ class Stateful:
     _choices: tuple[str, ...] = ()
 
     def __init__(self, params: Parameters) -> None:
-        if not isinstance(params, Parameters):
-            raise TypeError(f"params must be model.parameters(), got {type(params).__name__}")
-        self.params = params
+        self.params = check_params(params)
 
     def _new_array(self, value: float = 0.0) -> NDArray[Any]:
         """A flat array like that of the parameters, which begins at a cache line as that does."""
@@ -107,6 +112,8 @@ class Stateful:
             getattr(self, name)[:] = state[name]
 
     def _check_keys(self, state: Mapping[str, Any], expected: set[str]) -> None:
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state must be a mapping, as of state_dict(), not {type(state)!r:.80}")
         if state.keys() != expected:
             raise ValueError(
                 f"the state is not one of {type(self).__name__}: missing "
