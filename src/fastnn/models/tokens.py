@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .. import kernels
 from ..checks import check_count
 from ..nn import Embedding, Linear, Module
+from ..nn.module import check_gradient
 from .token_loss import add_product, token_loss, token_loss_and_grad
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class TokenModel(Module):
 
     @abstractmethod
     def _hidden_backward(self, dh: Array, ctx: Any, release: bool = False) -> None:
-        """From the gradient of `_hidden` those of all before it; `release`: the context is used up."""
+        """Add the gradients of all before `_hidden`; `release`: the context is used up."""
 
     @abstractmethod
     def _infer(self, x: Any) -> Array:
@@ -56,6 +57,7 @@ class TokenModel(Module):
     def backward(self, dy: Array, ctx: Any, need_dx: bool = True) -> None:
         """Adds the gradients of the parameters; ids have none."""
         h, ctx = ctx
+        check_gradient(type(self).__name__, dy, (*h.shape[:-1], self._head().shape[1]), h.dtype)
         rows, dy = h.reshape(-1, h.shape[-1]), dy.reshape(-1, dy.shape[-1])
         dh = kernels.matmul(dy, self._head().T)
         add_product(rows, dy, self._head_grad())
@@ -125,7 +127,7 @@ class TokenModel(Module):
         label_smoothing : float
             In training; the validation loss is without.
         **options
-            Of `fastnn.fit`: optimizer, epochs, steps_per_epoch, validation_data, callbacks and so on.
+            Of `fastnn.fit`: optimizer, epochs, steps_per_epoch, validation_data, callbacks ...
         """
         from ..train import TokenLoss, fit  # which knows no model, but is on the same floor
 

@@ -13,9 +13,10 @@ from numpy.typing import DTypeLike, NDArray
 
 from ..checks import check_count, check_dtype
 from ..kernels.ground.memory import empty
+from .hints import not_a_layer
 from .init import Initializer
 from .linear import Linear, Seed, check_activation
-from .module import Module, not_a_layer
+from .module import Module
 from .plan import Plan
 
 
@@ -76,11 +77,10 @@ class Sequential(Module):
             stack = self._plan.stack()
             assert stack is not None  # it made this context
             return stack.backward(dy, ctx, need_dx)
-        grad: NDArray[Any] | None = dy
+        grad: Any = dy  # only the first layer may be told that dx is not needed
         for i in reversed(range(len(self.layers))):
-            assert grad is not None  # only the first layer may be told that dx is not needed
             grad = self.layers[i].backward(grad, ctx[i], need_dx=need_dx or i > 0)
-        return grad
+        return grad  # type: ignore[no-any-return]
 
     def config(self) -> dict[str, Any]:
         """The layers' configs; the second occurrence of a layer names the position of its first."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 from .. import hooks, kernels
 from ..checks import check_seed
 from ..parameters import Parameter, Parameters
+from .hints import ELSEWHERE, TRANSPOSED, doubt_orientation, kind_of
 from .randomness import RandomStream, derived_seed, inference
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ class Module(ABC):
             An array has another dtype than the model.
         """
         if not isinstance(state, Mapping):
-            raise TypeError(f"state must be a mapping of names to arrays, got {_kind(state)}")
+            raise TypeError(f"state must be a mapping of names to arrays, got {kind_of(state)}")
         _check_names(self._named, state, "state")
         arrays = {name: np.asarray(state[name]) for name in self._named}
         for name, parameter in self._named.items():
@@ -182,28 +182,16 @@ class Module(ABC):
             if arrays[name].shape != shape:
                 raise ValueError(
                     f"{name!r} has shape {arrays[name].shape} in the state, {shape} in this model"
-                    + _TRANSPOSED * (arrays[name].shape == shape[::-1])
+                    + TRANSPOSED * (arrays[name].shape == shape[::-1])
                 )
             if arrays[name].dtype != parameter.data.dtype:
                 raise TypeError(
                     f"{name!r} is {arrays[name].dtype} in the state, "
                     f"{parameter.data.dtype} in this model"
                 )
-        self._doubt_orientation(state)
+        doubt_orientation({name: p.data.shape for name, p in self._named.items()}, state)
         for name, parameter in self._named.items():
             parameter.data[...] = arrays[name]
-
-    def _doubt_orientation(self, state: Mapping[str, Any]) -> None:
-        """Warn of PyTorch's tensors whose shapes cannot show that they were not transposed."""
-        matrices = [name for name, p in self._named.items() if p.data.ndim == 2]
-        is_torch = any(type(state[name]).__module__.startswith("torch") for name in matrices)
-        if is_torch and all(n == m for n, m in (self._named[k].data.shape for k in matrices)):
-            warnings.warn(
-                f"load_state: {matrices[0]!r} is square, so its shape does not show whether it is "
-                "(in, out); a weight of PyTorch's Linear is (out, in): give its transpose",
-                RuntimeWarning,
-                stacklevel=3,
-            )
 
     def freeze(self, batch_max: int = 1024) -> kernels.Plan:
         """The model as it is now, made for inference alone: see `fastnn.nn.freeze`."""
@@ -250,7 +238,7 @@ class Module(ABC):
         return {name: stream.state() for name, stream in self._streams().items()}
 
     def load_random_state(self, state: Mapping[str, Mapping[str, int]]) -> None:
-        """Go on with the random numbers of training from a `random_state()`, all or (on any error) none.
+        """Go on with the random numbers of a `random_state()`, all or (on any error) none.
 
         Raises
         ------
@@ -300,7 +288,7 @@ class Module(ABC):
                 f"{type(self).__name__}.{name} is a part of this model and stays the same object; "
                 f"change its values ({name}.load_state(state)) or make a new model"
             )
-        elif own is None and name in ("weight", "bias") and hasattr(value, "dtype"):
+        elif own is None and name in ("weight", "bias") and _is_of_fastnn(self):
             raise TypeError(f"this {type(self).__name__} was made without {name}")
         else:
             object.__setattr__(self, name, value)
@@ -308,7 +296,7 @@ class Module(ABC):
     if not TYPE_CHECKING:  # a type checker would take every name for an attribute
 
         def __getattr__(self, name: str) -> Any:
-            hint = _ELSEWHERE.get(name, "")
+            hint = ELSEWHERE.get(name, "")
             if name in ("_modules", "_named", "_parameters"):
                 hint = "__init__ must end with super().__init__({name: part, ...})"
             raise AttributeError(
@@ -324,38 +312,8 @@ class Module(ABC):
         return f"{kind}({', '.join(f'{key}={value!r}' for key, value in config.items())})"
 
 
-# What other libraries' users look for, and how it is done here.
-_ELSEWHERE = {
-    "compile": "give the optimizer and the loss to fastnn.fit(model, x, y, optimizer=..., loss=...)",
-    "fit": 'use fastnn.fit(model, x, y, optimizer="adam")',
-    "evaluate": "use fastnn.evaluate(model, x, y)",
-    "predict": "call the model: model(x)",
-    "train": "there are no modes: model.forward(x) is a training pass, model(x) inference",
-    "eval": "there are no modes: model(x) is inference and drops nothing",
-    "state_dict": "use model.state()",
-    "load_state_dict": "use model.load_state(state)",
-    "get_weights": "use model.state()",
-    "set_weights": "use model.load_state(state)",
-    "named_parameters": "use model.parameters().named()",
-    "to": "a model stays on the CPU; its dtype is chosen when it is made",
-    "add": "use nn.Sequential(layer, layer, ...)",
-}
-
-_TRANSPOSED = "; its transpose fits: PyTorch's Linear holds (out, in), fastnn's (in, out)"
-
-
-def _kind(value: Any) -> str:
-    """The type of a value, without its data."""
-    return "None" if value is None else type(value).__name__
-
-
-def not_a_layer(value: Any) -> str:
-    """The end of an error about something that should be a layer."""
-    if isinstance(value, type):
-        return f"must be an nn.Module, not a class: give {value.__name__}()"
-    if isinstance(value, (list, tuple)):
-        return f"must be an nn.Module, not a {_kind(value)}: give the layers one by one, *layers"
-    return f"must be an nn.Module, not {_kind(value)}"
+def _is_of_fastnn(module: Module) -> bool:
+    return type(module).__module__.startswith(__name__.partition(".")[0] + ".")
 
 
 def _check_names(own: Collection[str], given: Collection[str], what: str) -> None:
@@ -368,11 +326,18 @@ def _check_names(own: Collection[str], given: Collection[str], what: str) -> Non
         raise ValueError(f"the {what} does not fit this model: {' and '.join(problems)}")
 
 
-def check_gradient(layer: str, dy: NDArray[Any], shape: tuple[int, ...]) -> None:
-    """Raise TypeError or ValueError unless dy is an array of the shape of the layer's output."""
+def check_gradient(
+    layer: str, dy: NDArray[Any], shape: tuple[int, ...], dtype: DTypeLike | None = None
+) -> None:
+    """Raise TypeError or ValueError unless dy is an array of the shape of the layer's output.
+
+    `dtype` is for layers whose kernels take others too.
+    """
     if not isinstance(dy, np.ndarray):
-        raise TypeError(f"{layer}: dy must be a NumPy array of shape {shape}, got {_kind(dy)}")
+        raise TypeError(f"{layer}: dy must be a NumPy array of shape {shape}, got {kind_of(dy)}")
     if dy.shape != shape:
         raise ValueError(
             f"{layer}: dy has shape {dy.shape}, but the output of this forward pass had {shape}"
         )
+    if dtype is not None and dy.dtype != dtype:
+        raise TypeError(f"{layer}: dy is {dy.dtype}, but the parameters are {dtype}")

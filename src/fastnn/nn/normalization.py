@@ -274,6 +274,9 @@ class AddNorm(_Norm):
         one and the same array. With `need_dx=False` None is returned.
         """
         h, stats, drop = ctx
+        if self.with_sum and not (isinstance(dy, tuple) and len(dy) == 2):
+            kind = type(dy).__name__
+            raise TypeError(f"AddNorm: dy must be (dy, dh) for a layer with_sum, got {kind}")
         dy, dh = dy if self.with_sum else (dy, None)
         check_gradient("AddNorm", dy, h.shape)
         if dh is not None:

@@ -140,7 +140,7 @@ class PositionalEncoding(Module):
     def backward(self, dy: Array, ctx: Any, need_dx: bool = True) -> Array | None:
         """dx = dy through the dropout; dweight[i] += sum of dx over the batch at position i."""
         shape, drop = ctx
-        check_gradient("PositionalEncoding", dy, shape)
+        check_gradient("PositionalEncoding", dy, shape, self.dtype)
         dx = kernels.dropout_backward(dy, **drop) if drop else dy
         if self.weight is not None:
             rows = self.weight.grad[: shape[1]]

@@ -1,0 +1,53 @@
+"""What errors say to those who come from other libraries."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+# What other libraries' users look for, and how it is done here.
+ELSEWHERE = {
+    "compile": "give optimizer and loss to fastnn.fit(model, x, y, optimizer=..., loss=...)",
+    "fit": 'use fastnn.fit(model, x, y, optimizer="adam")',
+    "evaluate": "use fastnn.evaluate(model, x, y)",
+    "predict": "call the model: model(x)",
+    "train": "there are no modes: model.forward(x) is a training pass, model(x) inference",
+    "eval": "there are no modes: model(x) is inference and drops nothing",
+    "state_dict": "use model.state()",
+    "load_state_dict": "use model.load_state(state)",
+    "get_weights": "use model.state()",
+    "set_weights": "use model.load_state(state)",
+    "named_parameters": "use model.parameters().named()",
+    "to": "a model stays on the CPU; its dtype is chosen when it is made",
+    "add": "use nn.Sequential(layer, layer, ...)",
+}
+
+TRANSPOSED = "; its transpose fits: PyTorch's Linear holds (out, in), fastnn's (in, out)"
+
+
+def kind_of(value: Any) -> str:
+    """The type of a value, without its data."""
+    return "None" if value is None else type(value).__name__
+
+
+def not_a_layer(value: Any) -> str:
+    """The end of an error about something that should be a layer."""
+    if isinstance(value, type):
+        return f"must be an nn.Module, not a class: give {value.__name__}()"
+    if isinstance(value, (list, tuple)):
+        return f"must be an nn.Module, not a {kind_of(value)}: give the layers one by one, *layers"
+    return f"must be an nn.Module, not {kind_of(value)}"
+
+
+def doubt_orientation(shapes: Mapping[str, tuple[int, ...]], state: Mapping[str, Any]) -> None:
+    """Warn of PyTorch's tensors whose shapes cannot show that they were not transposed."""
+    matrices = {name: shape for name, shape in shapes.items() if len(shape) == 2}
+    is_torch = any(type(state[name]).__module__.startswith("torch") for name in matrices)
+    if is_torch and all(n == m for n, m in matrices.values()):
+        warnings.warn(
+            f"load_state: {next(iter(matrices))!r} is square, so its shape does not show whether it "
+            "is (in, out); a weight of PyTorch's Linear is (out, in): give its transpose",
+            RuntimeWarning,
+            stacklevel=3,
+        )

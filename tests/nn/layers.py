@@ -1,0 +1,82 @@
+"""One of every layer and model, in float64 and with dropout if it has any, for tests to walk."""
+
+import numpy as np
+
+from fastnn import models, nn
+
+D = 4
+F64 = {"dtype": np.float64}
+HEADS = {"n_heads": 2, "rng": 0, **F64}
+BLOCK = {"dropout": 0.5, "attention_dropout": 0.5, **HEADS}
+
+
+def rows(seed=0):
+    """Vectors (2, 3, D)."""
+    return np.random.default_rng(seed).normal(size=(2, 3, D))
+
+
+def ids():
+    return np.array([[1, 0, 2], [3, 1, 4]])
+
+
+def one(make):
+    return lambda: (make(), (rows(),))
+
+
+def two(make):
+    return lambda: (make(), (rows(), rows(1)))
+
+
+# name -> function that makes (layer, inputs of forward)
+LAYERS = {
+    "Linear": one(lambda: nn.Linear(D, 3, activation="tanh", rng=0, **F64)),
+    "ReLU": one(nn.ReLU),
+    "Tanh": one(nn.Tanh),
+    "Sigmoid": one(nn.Sigmoid),
+    "SiLU": one(nn.SiLU),
+    "GELU": one(nn.GELU),
+    "Softplus": one(nn.Softplus),
+    "LeakyReLU": one(nn.LeakyReLU),
+    "PReLU": one(lambda: nn.PReLU(D, **F64)),
+    "Softmax": one(nn.Softmax),
+    "LogSoftmax": one(nn.LogSoftmax),
+    "Dropout": one(lambda: nn.Dropout(0.5, rng=0)),
+    "LayerNorm": one(lambda: nn.LayerNorm(D, **F64)),
+    "RMSNorm": one(lambda: nn.RMSNorm(D, **F64)),
+    "AddNorm": two(lambda: nn.AddNorm(D, 0.5, rng=0, **F64)),
+    "AddNorm, with the sum": two(lambda: nn.AddNorm(D, 0.5, with_sum=True, rng=0, **F64)),
+    "Embedding": lambda: (nn.Embedding(6, D, rng=0, **F64), (ids(),)),
+    "PositionalEncoding": one(
+        lambda: nn.PositionalEncoding(D, 8, kind="learned", dropout=0.5, rng=0, **F64)
+    ),
+    "MultiHeadAttention": one(lambda: nn.MultiHeadAttention(D, dropout=0.5, **HEADS)),
+    "FeedForward": one(lambda: nn.FeedForward(D, 6, dropout=0.5, rng=0, **F64)),
+    "EncoderBlock": one(lambda: nn.EncoderBlock(D, d_ff=6, **BLOCK)),
+    "DecoderBlock": two(lambda: nn.DecoderBlock(D, d_ff=6, **BLOCK)),
+    "TransformerEncoder": one(lambda: nn.TransformerEncoder(2, D, d_ff=6, **BLOCK)),
+    "TransformerEncoder, norm first": one(
+        lambda: nn.TransformerEncoder(2, D, d_ff=6, norm_first=True, **BLOCK)
+    ),
+    "TransformerDecoder": two(lambda: nn.TransformerDecoder(2, D, d_ff=6, **BLOCK)),
+    "Residual": one(lambda: nn.Residual(nn.Dropout(0.5, rng=0))),
+    "MLP": lambda: (nn.MLP((D, 5, 3), rng=0, **F64), (rows()[0],)),
+    "Sequential": one(lambda: nn.Sequential(nn.Linear(D, D, rng=0, **F64), nn.Dropout(0.5, rng=0))),
+    "TransformerLM": lambda: (
+        models.TransformerLM(6, D, n_layers=1, max_len=4, dropout=0.5, **HEADS),
+        (ids(),),
+    ),
+    "Seq2SeqTransformer": lambda: (
+        models.Seq2SeqTransformer(6, None, D, n_layers=1, dropout=0.5, **HEADS),
+        (ids(), ids()),
+    ),
+}
+
+
+def test_every_layer_is_in_the_table():
+    public = {**vars(nn), **vars(models)}
+    kinds = {
+        name
+        for name in [*nn.__all__, *models.__all__]
+        if isinstance(public[name], type) and issubclass(public[name], nn.Module)
+    }
+    assert kinds - {"Module", "TokenModel"} == {name.split(",")[0] for name in LAYERS}
