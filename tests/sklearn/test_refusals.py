@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import sklearn.neural_network
 
 from fastnn.sklearn import MLPClassifier, MLPRegressor
 
@@ -64,3 +65,14 @@ def test_weights_of_a_validation_set_must_not_all_be_zero():
 
 def _one_of_weight(row):
     return (np.arange(len(X)) == row).astype(float)
+
+
+@pytest.mark.parametrize("labels", [(False, True), (0, 1), ("often", "rare")])
+def test_a_class_of_one_member_is_named_as_scikit_learn_names_it(labels):
+    y = np.array(labels)[(np.arange(40) == 3).astype(int)]
+    messages = []
+    for kind in (MLPClassifier, sklearn.neural_network.MLPClassifier):
+        with pytest.raises(ValueError, match="least populated") as caught:
+            kind((5,), max_iter=3, early_stopping=True, random_state=0).fit(X, y)
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]

@@ -6,10 +6,15 @@ Neither PyTorch nor pickle is needed: a state is a mapping of name -> array, suc
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import DTypeLike
 
 from ..checks import check_choice
+from ..json_text import parse_json
 from .foreign import (
     Array,
     Names,
@@ -38,12 +43,12 @@ _MASKS = (".attn.bias", ".attn.masked_bias")
 
 def from_gpt2(
     source: Source,
-    n_heads: int,
+    n_heads: int | None = None,
     *,
     vocab_size: int | None = None,
     activation: str | None = None,
     dropout: float = 0.0,
-    eps: float = 1e-5,
+    eps: float | None = None,
     dtype: DTypeLike | None = None,
 ) -> TransformerLM:
     """The language model of a GPT-2 checkpoint: as published, or as nanoGPT writes them.
@@ -54,26 +59,34 @@ def from_gpt2(
         The names of Hugging Face's files ("h.0.attn.c_attn.weight", "transformer.h.0..."), whose
         weights are (in, out); or those of nanoGPT's ``checkpoint["model"]``
         ("_orig_mod.transformer.h.0..."), whose weights are (out, in). Which it is, the shapes tell.
-    n_heads : int
-        12 for the smallest published one; weights do not tell.
+        Or nanoGPT's whole checkpoint, or the folder of a published one: its model.safetensors and
+        config.json.
+    n_heads : int, optional
+        12 for the smallest published one. Weights do not tell: it may be left out only if there is
+        a config.json in the folder of the file, or nanoGPT's "model_args".
     vocab_size : int, optional
         Take the first so many tokens alone, of a table that was padded: nanoGPT's 50,304 of 50,257.
     activation : str, optional
-        By default "gelu_tanh" for published weights, "gelu" for nanoGPT's.
-    dropout, eps
+        By default that of the config, else "gelu_tanh" for published weights, "gelu" for nanoGPT's.
+    dropout : float
         As for `TransformerLM`.
+    eps : float, optional
+        Of the norms; by default that of the config, else 1e-5.
     dtype : float32 or float64, optional
         By default that of the weights.
 
     Raises
     ------
     ValueError
-        Names are missing or unexpected, or shapes do not fit; the message names them.
+        Names are missing or unexpected, or shapes do not fit; the message names them. n_heads is
+        another than that of the config, or neither is given.
     TypeError
         A value is no array.
     ModelFileError, OSError, ModuleNotFoundError
         The file cannot be read, as from `fastnn.load`.
     """
+    source, config = _with_config(source)
+    n_heads = _heads(n_heads, config)
     arrays = {
         name.removeprefix("_orig_mod.").removeprefix("transformer."): array
         for name, array in read(source).items()
@@ -97,8 +110,8 @@ def from_gpt2(
         d_ff=hidden[0 if turned else -1],
         dropout=dropout,
         bias="h.0.attn.c_attn.bias" in arrays,
-        activation=activation or ("gelu" if turned else "gelu_tanh"),
-        eps=eps,
+        activation=activation or _activation(config) or ("gelu" if turned else "gelu_tanh"),
+        eps=config.get("layer_norm_epsilon", 1e-5) if eps is None else eps,
         tie_weights=tied,
         dtype=dtype_of(arrays, dtype),
         rng=0,
@@ -108,6 +121,47 @@ def from_gpt2(
         arrays["lm_head.weight"] = head if turned else head.T
     fill(model, arrays, _names(model), turned)
     return model
+
+
+def _with_config(source: Any) -> tuple[Source, Mapping[str, Any]]:
+    """The weights of a source, and what stands beside them in a config, or nothing."""
+    if isinstance(source, Mapping):
+        if isinstance(source.get("model"), Mapping):
+            return source["model"], source.get("model_args", {})
+        return source, {}
+    path = os.fspath(source)
+    is_folder = os.path.isdir(path)
+    beside = os.path.join(path if is_folder else os.path.dirname(path), "config.json")
+    config: Any = {}
+    if os.path.isfile(beside):
+        with open(beside, encoding="utf-8") as file:
+            config = parse_json(file.read())
+        if not isinstance(config, dict) or config.get("model_type") != "gpt2":
+            if is_folder:
+                raise ValueError(f"{beside} does not describe a GPT-2")
+            config = {}  # of something else that lies in the same folder
+        for name in ("scale_attn_by_inverse_layer_idx", "add_cross_attention"):
+            if config.get(name):
+                raise ValueError(f"{beside}: {name} has no counterpart in TransformerLM")
+    return (os.path.join(path, "model.safetensors") if is_folder else path), config
+
+
+def _heads(n_heads: int | None, config: Mapping[str, Any]) -> int:
+    found = config.get("n_head")
+    if n_heads is None:
+        if type(found) is not int:
+            raise ValueError("n_heads is needed: neither the weights nor a config.json tell it")
+        return found
+    if found is not None and n_heads != found:
+        raise ValueError(f"n_heads is {n_heads}, but the config of these weights has {found}")
+    return n_heads
+
+
+def _activation(config: Mapping[str, Any]) -> str | None:
+    """Our name of the config's activation, or None if it names none."""
+    name = config.get("activation_function")
+    known = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "swish": "silu"}
+    return None if name is None else known.get(name, name)
 
 
 def to_gpt2(model: TransformerLM, *, layout: str = "published") -> dict[str, Array]:

@@ -259,7 +259,8 @@ class BaseMLP(BaseEstimator, ABC):
             np.arange(len(examples)),
             random_state=rng,
             test_size=self.validation_fraction,
-            stratify=examples.y if is_binary else None,
+            # bool as in scikit-learn, so that its error for a class of one names 'True'
+            stratify=examples.y > 0 if is_binary else None,
         )
         if len(held_out) < 2:
             raise ValueError(
