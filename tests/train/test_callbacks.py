@@ -19,7 +19,7 @@ from fastnn.train import (
     fit,
     load,
 )
-from fastnn.train.callbacks import HOOKS
+from fastnn.train.hooks import HOOKS
 from fastnn.train.progress import described
 
 from .test_fit import blobs, train_blobs

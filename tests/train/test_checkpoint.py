@@ -94,8 +94,11 @@ def test_a_run_goes_on_bit_by_bit(tmp_path, options, save_freq, killed_at):
 
 def test_resuming_twice_and_where_it_ended(tmp_path):
     expected, path = run(), tmp_path / "run"
-    for epochs in (1, 3, 4, 4):
+    for epochs in (1, 3, 4):
         found = run(path, epochs=epochs, resume=path if path.exists() else None)
+    assert_same(found, expected)
+    with pytest.warns(RuntimeWarning, match="is over: 4 epochs are done and epochs=4: give more"):
+        found = run(path, epochs=4, resume=path, verbose=2)
     assert_same(found, expected)
 
 
@@ -138,7 +141,8 @@ def test_best_weights_and_files_survive(tmp_path):
     stopping = best()
     train(4, stopping, callbacks=[stopping, ModelCheckpoint(path)], loss=loss)
     again = best()
-    train(9, again, callbacks=[again, CSVLogger(log)], loss=loss, resume=path)
+    with pytest.warns(RuntimeWarning, match="is over: a callback stopped it after epoch 4"):
+        train(9, again, callbacks=[again, CSVLogger(log)], loss=loss, resume=path, verbose=2)
     assert again.wait == 3 and len(log.read_text().splitlines()) == 5
 
 
@@ -332,3 +336,79 @@ def test_iterables_go_on_where_they_were(tmp_path, steps, killed_at):
         with pytest.raises(EndAt.Killed):
             train(make(), callbacks=[EndAt(killed_at), ModelCheckpoint(path, save_freq=2)])
         np.testing.assert_array_equal(train(make(), resume=path), train(make()))
+
+
+def monitored(path, callbacks, epochs, resume=None, **options):
+    model = new_model()
+    data = {"validation_data": blobs(30, seed=1), "seed": 0, "verbose": 0}
+    optimizer = new_optimizer(model)
+    options |= {"resume": resume, "optimizer": optimizer, "callbacks": callbacks}
+    return fit(model, *blobs(100), epochs=epochs, **data, **options)
+
+
+def test_callbacks_go_on_by_what_they_monitor(tmp_path):
+    """In another order, and with one whose metric had none: it starts with its own."""
+    path = tmp_path / "run"
+    first = [EarlyStopping("loss", patience=9), EarlyStopping("val_accuracy", patience=9)]
+    monitored(path, [*first, ModelCheckpoint(path)], 3)
+    other = EarlyStopping("accuracy", patience=40)
+    swapped = [EarlyStopping("val_accuracy", patience=9), other, EarlyStopping("loss", patience=9)]
+    states = []
+    look = type(
+        "Look",
+        (),
+        {"on_train_begin": lambda _, run: states.extend(callback.state() for callback in swapped)},
+    )()
+    monitored(path, [look, *swapped], 8, resume=path)
+    assert states[0] == first[1].state() and states[2] == first[0].state()
+    assert np.isnan(states[1]["best"]) and states[1]["wait"] == 0
+    # a lower loss would never be beaten by an accuracy
+    assert other.best_epoch is not None and 0 < other.best.value <= 1
+
+
+def test_the_best_file_of_another_metric_is_written(tmp_path):
+    path, best = tmp_path / "run", tmp_path / "best"
+    monitored(path, [ModelCheckpoint(path, "loss", mode="max")], 2)
+    kept = ModelCheckpoint(best, "val_accuracy", save_best_only=True)
+    monitored(path, [kept], 4, resume=path)
+    assert best.exists()
+    # the mode is part of what is monitored
+    kept = ModelCheckpoint(tmp_path / "least", "loss", save_best_only=True)
+    monitored(path, [kept], 4, resume=path)
+    assert (tmp_path / "least").exists()
+
+
+def test_a_callback_that_was_used_before_starts_afresh(tmp_path):
+    path = tmp_path / "run"
+    used = EarlyStopping("accuracy", patience=3)
+    monitored(path, [used], 6)
+    monitored(path, [ModelCheckpoint(path)], 2)
+    seen = []
+    look = lambda epoch, logs: seen.append(used.state()["best"])  # noqa: E731
+    history = monitored(path, [used, look], 3, resume=path)
+    assert seen == [history.history["accuracy"][-1]]
+
+
+def test_states_of_the_first_version_do_not_name_the_metric(tmp_path):
+    """They are taken if their best is in the history of what is monitored now."""
+    path = tmp_path / "run"
+    old = EarlyStopping("loss", patience=9)
+    state = old.state
+    old.state = lambda: {key: value for key, value in state().items() if key != "monitor"}
+    monitored(path, [old, ModelCheckpoint(path)], 3)
+    for metric, is_taken in (("loss", True), ("val_accuracy", False)):
+        again = EarlyStopping(metric, patience=9)
+        states = []
+        look = type(
+            "Look", (), {"on_train_begin": lambda _, run, a=again, s=states: s.append(a.state())}
+        )()
+        monitored(path, [look, again], 4, resume=path)
+        assert (states[0]["best"] == old.best.value) == is_taken
+
+
+def test_a_run_with_no_epoch_left_says_so_unless_it_is_silent(tmp_path):
+    path = tmp_path / "run"
+    monitored(path, [ModelCheckpoint(path)], 2)
+    assert len(monitored(path, [], 2, resume=path).epoch) == 2
+    with pytest.warns(RuntimeWarning, match="no epoch runs: 5 epochs are done and epochs=3"):
+        fit(new_model(), *blobs(9), optimizer="sgd", initial_epoch=5, epochs=3)

@@ -1,4 +1,4 @@
-"""Checkpoints that are refused: truncated, foreign, malformed, of another model; nothing is changed then."""
+"""Checkpoints that are refused and change nothing: damaged, foreign, of another model."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 import safetensors.numpy
 
 import fastnn
-from fastnn import nn, optim
+from fastnn import models, nn, optim
 from fastnn.train import (
     ModelFileError,
     fit,
@@ -144,3 +144,45 @@ def test_a_run_of_somebody_else(tmp_path, extra):
     save_checkpoint(path, model, optimizer, rng=np.random.default_rng(), extra=extra)
     with pytest.raises(ModelFileError, match="holds no run of fit"):
         run(resume=path)
+
+
+LM = {"vocab_size": 7, "d_model": 8, "n_heads": 2, "n_layers": 1, "max_len": 4, "rng": 0}
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "values"),
+    [
+        (lambda v: nn.MLP((4, 4, 4), v, rng=0), "activation", ("relu", "tanh")),
+        (
+            lambda v: nn.Sequential(nn.Linear(4, 4, rng=0), nn.GELU(v)),
+            "approximate",
+            (None, "tanh"),
+        ),
+        (lambda v: nn.Sequential(nn.Linear(4, 4, rng=0), nn.LeakyReLU(v)), "slope", (0.1, 0.2)),
+        (lambda v: nn.LayerNorm(4, v), "eps", (1e-5, 1e-3)),
+        (lambda v: nn.RMSNorm(4, v), "eps", (1e-5, 1e-3)),
+        (lambda v: nn.MultiHeadAttention(8, v, rng=0), "n_heads", (2, 4)),
+        (lambda v: nn.EncoderBlock(8, 2, 4, norm_first=v, rng=0), "norm_first", (True, False)),
+        (lambda v: nn.TransformerEncoder(2, 8, 2, 4, eps=v, rng=0), "eps", (1e-5, 1e-6)),
+        (lambda v: models.TransformerLM(**LM | {"n_heads": v}), "n_heads", (2, 4)),
+        (lambda v: models.TransformerLM(**LM, activation=v), "activation", ("gelu", "gelu_tanh")),
+        (
+            lambda v: models.Seq2SeqTransformer(7, None, 8, 2, 1, scale_embedding=v, rng=0),
+            "scale_embedding",
+            (True, False),
+        ),
+    ],
+)
+def test_a_model_of_the_same_shapes_and_another_config(tmp_path, make, name, values):
+    """Both ways; and the same config is taken."""
+    path = tmp_path / "run"
+    for before, now in (values, values[::-1]):
+        model = make(before)
+        save_checkpoint(path, model, new_optimizer(model))
+        other, twin = make(now), make(before)
+        kept = other.parameters().data.copy()
+        optimizer = new_optimizer(other)
+        with pytest.raises(ModelFileError, match=rf"{name} = {before!r}, .* has {now!r}"):
+            load_checkpoint(path, other, optimizer)
+        np.testing.assert_array_equal(other.parameters().data, kept)
+        load_checkpoint(path, twin, new_optimizer(twin))

@@ -262,7 +262,7 @@ def test_bad_examples_are_named():
     for bad_x, bad_y, error, message in [
         (x, y[:5], ValueError, r"x has 6 rows \(6, 2\), y has 5 \(5,\)"),
         (x[:0], y[:0], ValueError, "x has no rows"),
-        (x.tolist(), y, TypeError, "x must be a NumPy array"),
+        ("x", y, TypeError, "x must be an array of numbers, got str"),
         (x.astype(float), y, TypeError, "float64"),
         (x, y + 3, IndexError, "row"),
     ]:

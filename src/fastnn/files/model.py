@@ -135,6 +135,28 @@ def describe(model: nn.Module) -> str:
     return compose_json({"version": FORMAT_VERSION, "model": config})
 
 
+def check_same_config(metadata: dict[str, str], model: nn.Module) -> None:
+    """ValueError naming the first field in which a file and a model differ, shapes being equal."""
+    difference = _difference(_read_config(metadata), parse_json(compose_json(model.config())), "")
+    if difference:
+        name, before, now = difference
+        raise ValueError(
+            f"it holds a model with {name} = {before!r:.80}, and this one has {now!r:.80}"
+        )
+
+
+def _difference(a: Any, b: Any, name: str) -> tuple[str, Any, Any] | None:
+    """The dotted name and the values of the first field that both have and that differs."""
+    if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+        a, b = ({str(i): item for i, item in enumerate(items)} for items in (a, b))
+    if isinstance(a, dict) and isinstance(b, dict):
+        for key in [key for key in a if key in b]:
+            if found := _difference(a[key], b[key], f"{name}.{key}" if name else key):
+                return found
+        return None
+    return None if a == b else (name, a, b)
+
+
 def parameter_arrays(model: nn.Module) -> dict[str, Any]:
     """Name -> values of every parameter, as views."""
     return {name: parameter.data for name, parameter in model.parameters().named()}

@@ -5,94 +5,22 @@ Neither copies more than one batch, so arrays may be `np.memmap` views of files 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import kernels
-from ..checks import DTYPES
+from ..checks import DTYPES, check_number
 from ..kernels.ground.memory import empty
+from .examples import Batch, as_array, check_examples, check_weights
 
 # Elements from which `kernels.embedding`, which divides the rows among threads, is quicker than
-# `take`: 256 x 784 of 60,000 rows 33 us against 65, 128 x 784 23 against 28, 200 x 64 2.3 against 1.8.
+# `take`: 256 x 784 of 60,000 rows 33 us against 65, 128 x 784 23 against 28, 200 x 64 2.3
+# against 1.8.
 MANY = 65536
-
-LAST_LABEL = np.iinfo(np.int64).max
-
-
-class Batch(NamedTuple):
-    """Examples, what the loss compares the output with, and a weight for each row or None.
-
-    The examples of a model with several inputs are a tuple.
-    """
-
-    x: Any
-    y: NDArray[Any]
-    weight: NDArray[Any] | None = None
-
-    @property
-    def inputs(self) -> tuple[NDArray[Any], ...]:
-        """What the model takes."""
-        return self.x if isinstance(self.x, tuple) else (self.x,)
-
-
-class ClassWeights:
-    """A weight for each class; classes that are not named, and ignored rows, weigh 1."""
-
-    def __init__(self, weights: Mapping[int, float], dtype: np.dtype[Any]) -> None:
-        for label, weight in weights.items():
-            if not isinstance(label, (int, np.integer)) or not 0 <= label <= LAST_LABEL:
-                raise ValueError(f"class_weight: {label!r} is no class; classes count from 0")
-            if not 0 <= weight < np.inf:
-                raise ValueError(f"class_weight: class {label} cannot weigh {weight}")
-        labels = sorted(weights)
-        # one more at the end, for labels beyond all: -1 is no class
-        self.labels = np.array([*labels, -1], np.int64)
-        self.weights = np.array([*(weights[label] for label in labels), 1], dtype)
-
-    def __call__(self, batch: Batch) -> Batch:
-        """The batch with the weights of its classes multiplied in."""
-        if batch.y.ndim != 1 or batch.y.dtype.kind not in "iu":
-            raise ValueError(
-                "class_weight needs targets that are one integer class per row, "
-                f"not {batch.y.dtype} {batch.y.shape}"
-            )
-        y = batch.y.astype(np.int64)
-        at = np.searchsorted(self.labels[:-1], y)
-        weight = np.where(self.labels[at] == y, self.weights[at], self.weights[-1])
-        return batch._replace(weight=weight if batch.weight is None else weight * batch.weight)
-
-
-def balanced(y: NDArray[Any]) -> dict[int, float]:
-    """Class weights n / (k count), which give each of the k classes in y the same total."""
-    labels, counts = np.unique(y, return_counts=True)
-    return dict(zip(labels.tolist(), (len(y) / (len(labels) * counts)).tolist(), strict=True))
-
-
-def check_examples(x_name: str, x: NDArray[Any], y_name: str, y: NDArray[Any]) -> None:
-    """TypeError or ValueError unless both are arrays with the same number of rows, at least one."""
-    for name, array in ((x_name, x), (y_name, y)):
-        if not isinstance(array, np.ndarray) or array.ndim == 0:
-            raise TypeError(f"{name} must be a NumPy array of examples, got {array!r:.80}")
-    if len(x) != len(y):
-        raise ValueError(f"{x_name} has {len(x)} rows {x.shape}, {y_name} has {len(y)} {y.shape}")
-    if len(x) == 0:
-        raise ValueError(f"{x_name} has no rows: its shape is {x.shape}")
-
-
-def check_weights(weights: Any, n: int, dtype: np.dtype[Any]) -> NDArray[Any] | None:
-    """`weights` as an array (n,) of dtype, or None."""
-    if weights is None:
-        return None
-    array = np.asarray(weights)
-    if array.dtype.kind not in "fiub" or array.shape != (n,):
-        raise ValueError(
-            f"sample_weight must be {n} numbers, one for each row, not {array.dtype} {array.shape}"
-        )
-    return array.astype(dtype, copy=False)
 
 
 def in_order(
@@ -154,7 +82,7 @@ class ArraySource:
         """Nothing to go on from."""
 
     def epoch(self, rng: np.random.Generator, skip: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch but the first `skip`; the same number is drawn from rng always."""
+        """The batches of an epoch but the first `skip`; rng draws the same whatever that is."""
         if not self.shuffle:
             yield from islice(
                 in_order(self.x, self.y, self.weight, self.batch_size), skip, self.steps
@@ -173,14 +101,20 @@ class StreamSource:
     An epoch is one pass, or `steps` batches: those follow on one another from epoch to epoch, and
     an iterable that can begin again does so when it ends. One with `state()` and `load_state()`,
     such as `data.batches`, has its state kept in checkpoints; any other has to give the same
-    batches again where a run goes on.
+    batches again where a run goes on. `take_integers`: targets are numbers of `dtype`, not classes.
     """
 
     def __init__(
-        self, batches: Iterable[Any], steps: int | None, dtype: np.dtype[Any], name: str = "x"
+        self,
+        batches: Iterable[Any],
+        steps: int | None,
+        dtype: np.dtype[Any],
+        name: str = "x",
+        take_integers: bool = False,
     ) -> None:
         self.batches: Any = batches
         self.steps, self.dtype, self.name = steps, dtype, name
+        self.take_integers = take_integers
         self.begins_anew = iter(batches) is not batches
         self.iterator: Iterator[Any] | None = None
         self.has_state = hasattr(batches, "state") and hasattr(batches, "load_state")
@@ -245,33 +179,56 @@ class StreamSource:
     def _batch(self, item: Any) -> Batch:
         if not isinstance(item, (tuple, list)) or len(item) not in (2, 3):
             raise TypeError(
-                f"{self.name} must give batches (x, y) or (x, y, weight), got {item!r:.80}"
+                f"{self.name} must give batches (x, y) or (x, y, weight), got {type(item).__name__}"
             )
         x, y, *weights = item
-        for each in x if isinstance(x, tuple) else (x,):
+        y = as_array("a batch's y", y, self.dtype, take_integers=self.take_integers)
+        inputs = tuple(
+            as_array("a batch's x", each, self.dtype)
+            for each in (x if isinstance(x, tuple) else (x,))
+        )
+        for each in inputs:
             check_examples("a batch's x", each, "its y", y)
-        return Batch(x, y, check_weights(weights[0] if weights else None, len(y), self.dtype))
+        weight = check_weights(weights[0] if weights else None, len(y), self.dtype)
+        return Batch(inputs if isinstance(x, tuple) else inputs[0], y, weight)
+
+
+def as_rows(
+    name: str, x: Any, y: Any, weight: Any, dtype: np.dtype[Any], take_integers: bool
+) -> Batch:
+    """All examples as one batch of views; `name` begins the names of x and y in errors."""
+    x = as_array(f"{name}x", x, dtype)
+    y = as_array(f"{name}y", y, dtype, take_integers=take_integers)
+    check_examples(f"{name}x", x, f"{name}y", y)
+    return Batch(x, y, check_weights(weight, len(x), dtype))
 
 
 def split_rows(
-    x: Any, y: Any, sample_weight: Any, validation_data: Any, share: float
+    x: Any,
+    y: Any,
+    sample_weight: Any,
+    validation_data: Any,
+    share: float,
+    dtype: np.dtype[Any],
+    take_integers: bool,
 ) -> tuple[Batch | None, Any]:
     """All rows as one batch of views, or None for an iterable of batches; and the validation data.
 
     That is the last rows, if a share of them is asked for.
     """
-    if not 0 <= share < 1:
-        raise ValueError(f"validation_split must be in [0, 1), got {share}")
+    check_number("validation_split", share, least=0, below=1)
     if share and validation_data is not None:
         raise ValueError("give validation_data or validation_split, not both")
     if y is None:
-        if isinstance(x, np.ndarray) or not isinstance(x, Iterable):
-            raise TypeError(f"x must be an array, with y, or an iterable of batches, got {x!r:.80}")
+        if hasattr(x, "__array__") or isinstance(x, (str, Mapping)) or not isinstance(x, Iterable):
+            raise TypeError(
+                "x must be an array, with y, or an iterable of batches, "
+                f"got {type(x).__name__} without y"
+            )
         if share or sample_weight is not None:
             raise ValueError("validation_split and sample_weight need x and y as arrays")
         return None, validation_data
-    check_examples("x", x, "y", y)
-    weight = check_weights(sample_weight, len(x), np.dtype(np.float64))
+    x, y, weight = as_rows("", x, y, sample_weight, dtype, take_integers)
     if not share:
         return Batch(x, y, weight), validation_data
     n = int(len(x) * (1 - share))
@@ -282,34 +239,28 @@ def split_rows(
     return Batch(x[:n], y[:n], weight[:n]), (x[n:], y[n:], weight[n:])
 
 
-def validation_batches(data: Any, batch_size: int, dtype: np.dtype[Any]) -> Any:
-    """A function that gives the batches of the validation data anew each time."""
-    if isinstance(data, list) and data and all(isinstance(item, np.ndarray) for item in data):
+def validation_batches(
+    data: Any, batch_size: int, dtype: np.dtype[Any], take_integers: bool
+) -> tuple[Callable[[], Iterator[Batch]], NDArray[Any] | None]:
+    """A function that gives the batches of the validation data from the first; and all targets.
+
+    Those are None for an iterable of batches.
+    """
+    if isinstance(data, list) and data and all(hasattr(item, "__array__") for item in data):
         data = tuple(data)
     if not isinstance(data, tuple):
-        if not isinstance(data, Iterable) or isinstance(data, np.ndarray):
-            raise TypeError(f"validation_data must be (x, y) or batches, got {data!r:.80}")
-        source = StreamSource(data, None, dtype, "validation_data")
+        is_array = hasattr(data, "__array__") or isinstance(data, (str, Mapping))
+        if is_array or not isinstance(data, Iterable):
+            raise TypeError(f"validation_data must be (x, y) or batches, got {type(data).__name__}")
+        source = StreamSource(data, None, dtype, "validation_data", take_integers)
         if not source.begins_anew:
             raise ValueError(
                 "validation_data is an iterator, which can be run through once: give an iterable "
                 "that begins anew in each epoch, such as a list of batches"
             )
-        return lambda: source.epoch(np.random.default_rng(0))
+        return lambda: source.epoch(np.random.default_rng(0)), None
     if len(data) not in (2, 3):
         raise ValueError(f"validation_data must be (x, y) or (x, y, weight), got {len(data)} items")
-    x, y, *weights = data
-    check_examples("validation x", x, "validation y", y)
-    weight = check_weights(weights[0] if weights else None, len(x), dtype)
-    return lambda: in_order(x, y, weight, batch_size)
-
-
-def weights_of_classes(weights: Any, y: Any, dtype: np.dtype[Any]) -> ClassWeights | None:
-    if weights is None:
-        return None
-    if isinstance(weights, str):
-        if weights != "balanced" or y is None:
-            raise ValueError(f"class_weight must be a dict, or 'balanced' with y, got {weights!r}")
-        ClassWeights({}, dtype)(Batch(y[:1], y[:1]))  # whether y holds classes
-        weights = balanced(y[y >= 0])
-    return ClassWeights(weights, dtype)
+    x, y, weight = (*data, None)[:3]
+    x, y, weight = as_rows("validation ", x, y, weight, dtype, take_integers)
+    return lambda: in_order(x, y, weight, batch_size), y

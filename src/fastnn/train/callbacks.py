@@ -16,71 +16,21 @@ import csv
 import io
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 from numpy.typing import NDArray
 
-from ..checks import check_count
+from ..checks import check_choice, check_count, check_flag, given
 from ..files.atomic import PathLike, check_writable, write_atomically
 from ..files.model import save
+from ..optim.state import checked
+from .arguments import check_path, check_signature
 from .history import Logs
+from .hooks import Monitor
 
 if TYPE_CHECKING:
     from .run import Run
-
-HOOKS = (
-    "on_train_begin",
-    "on_epoch_begin",
-    "on_train_batch_begin",
-    "on_train_batch_end",
-    "on_epoch_end",
-    "on_train_end",
-)
-
-
-def collect_hooks(callbacks: Iterable[Any]) -> dict[str, list[Callable[..., object]]]:
-    """The functions to call at each of HOOKS; TypeError for what is no callback."""
-    hooks: dict[str, list[Callable[..., object]]] = {name: [] for name in HOOKS}
-    for callback in callbacks:
-        found = [name for name in HOOKS if callable(getattr(callback, name, None))]
-        if not found and not callable(callback):
-            raise TypeError(f"a callback is called or has some of {', '.join(HOOKS)}: {callback!r}")
-        for name in found:
-            hooks[name].append(getattr(callback, name))
-        if not found:
-            hooks["on_epoch_end"].append(callback)
-    return hooks
-
-
-class _Best:
-    """The best value of a monitored metric so far."""
-
-    def __init__(self, monitor: str, mode: str, min_delta: float = 0.0) -> None:
-        if mode not in ("auto", "min", "max"):
-            raise ValueError(f"mode must be 'auto', 'min' or 'max', got {mode!r}")
-        if not 0 <= min_delta < math.inf:
-            raise ValueError(f"min_delta must be at least 0 and finite, got {min_delta}")
-        self.monitor, self.min_delta = monitor, min_delta
-        is_max = mode == "max" or (mode == "auto" and monitor.endswith(("accuracy", "auc", "f1")))
-        self.sign = -1.0 if is_max else 1.0
-        self.value = math.nan
-
-    def improved(self, logs: Logs) -> bool:
-        """Whether the value in logs is better by more than min_delta, and so the best from now on.
-
-        A NaN never is; the first other value always.
-        """
-        if self.monitor not in logs:
-            raise ValueError(
-                f"{self.monitor!r} is not measured here, only {', '.join(map(repr, logs))}"
-            )
-        new = logs[self.monitor]
-        is_first = math.isnan(self.value) and not math.isnan(new)
-        if is_first or self.sign * new < self.sign * self.value - self.min_delta:
-            self.value = new
-            return True
-        return False
 
 
 class EarlyStopping:
@@ -114,23 +64,27 @@ class EarlyStopping:
         mode: Literal["auto", "min", "max"] = "auto",
         restore_best_weights: bool = False,
     ) -> None:
-        if isinstance(patience, bool) or not isinstance(patience, int) or patience < 0:
-            raise ValueError(f"patience must be an integer of at least 0, got {patience!r}")
-        self.best = _Best(monitor, mode, min_delta)
-        self.patience, self.restore_best_weights = patience, restore_best_weights
-        self._start()
+        self.best = Monitor(monitor, mode, min_delta)
+        self.patience = check_count("patience", patience, 0)
+        self.restore_best_weights = check_flag("restore_best_weights", restore_best_weights)
+        self.reset()
 
-    def _start(self) -> None:
+    def check_names(self, names: list[str], batch_names: list[str]) -> None:
+        """ValueError unless the metric is measured."""
+        self.best.check(names)
+
+    def reset(self) -> None:
+        """Forget the best epoch so far."""
         self.best.value, self.wait = math.nan, 0
         self.weights: NDArray[Any] | None = None
         self.best_epoch: int | None = None
         self.stopped_epoch: int | None = None
 
     def on_train_begin(self, run: Run) -> None:
-        """Start anew, unless the run goes on from a checkpoint."""
+        """Start afresh unless the run was resumed."""
         self.run = run
         if not run.history.epoch:
-            self._start()
+            self.reset()
         run.stop_training = run.stop_training or self._is_over()
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
@@ -164,12 +118,13 @@ class EarlyStopping:
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""
-        state = {"best": self.best.value, "wait": self.wait, "best_epoch": self.best_epoch}
+        state: dict[str, Any] = {"monitor": str(self.best), "best": self.best.value}
+        state |= {"wait": self.wait, "best_epoch": self.best_epoch}
         return state if self.weights is None else state | {"weights": self.weights}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """From a checkpoint."""
-        self._start()
+        self.reset()
         self.best.value, self.wait = float(state["best"]), int(state["wait"])
         self.best_epoch, self.weights = state["best_epoch"], state.get("weights")
 
@@ -197,8 +152,8 @@ class ModelCheckpoint:
     Parameters
     ----------
     path : path-like
-        May hold fields: "model-{epoch:02d}-{val_loss:.2f}.safetensors". Whether it can be written is
-        found out before the training.
+        May hold fields: "model-{epoch:02d}-{val_loss:.2f}.safetensors". Fields, and whether it can
+        be written, are checked before the first step.
     monitor, mode
         As in `EarlyStopping`; for save_best_only.
     save_best_only : bool
@@ -222,19 +177,30 @@ class ModelCheckpoint:
         mode: Literal["auto", "min", "max"] = "auto",
         save_freq: Literal["epoch"] | int = "epoch",
     ) -> None:
-        self.path = os.fspath(path)
-        self.best = _Best(monitor, mode)
-        self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
+        self.path = check_path("path", path)
+        self.best = Monitor(monitor, mode)
+        self.save_best_only = check_flag("save_best_only", save_best_only)
+        self.save_weights_only = check_flag("save_weights_only", save_weights_only)
         self.save_freq = None if save_freq == "epoch" else check_count("save_freq", save_freq)
         if save_best_only and self.save_freq:
             raise ValueError("save_best_only compares epochs: it needs save_freq='epoch'")
         self.batches = 0
 
+    def check_names(self, names: list[str], batch_names: list[str]) -> None:
+        """ValueError unless the metric and the fields of the path are measured."""
+        if self.save_best_only:
+            self.best.check(names)
+        self._path(0, dict.fromkeys(names if self.save_freq is None else batch_names, 0.0))
+
+    def reset(self) -> None:
+        """Forget the best epoch so far."""
+        self.best.value, self.batches = math.nan, 0
+
     def on_train_begin(self, run: Run) -> None:
-        """Start anew, unless the run goes on from a checkpoint."""
+        """Start afresh unless the run was resumed."""
         self.run = run
         if not run.history.epoch and not run.step:
-            self.best.value, self.batches = math.nan, 0
+            self.reset()
         folder, name = os.path.split(self.path)
         if "{" not in folder:
             check_writable(os.path.join(folder, "model") if "{" in name else self.path)
@@ -253,12 +219,17 @@ class ModelCheckpoint:
         if self.save_freq is None and (not self.save_best_only or self.best.improved(logs)):
             self._write(epoch, logs)
 
-    def _write(self, epoch: int, logs: Logs) -> None:
+    def _path(self, epoch: int, logs: Logs) -> str:
         try:
-            path = self.path.format(epoch=epoch, **logs)
+            return self.path.format(epoch=epoch, **logs)
         except (KeyError, IndexError) as error:
             known = ", ".join(map(repr, ("epoch", *logs)))
             raise ValueError(f"{self.path}: {error} is no field here, only {known}") from error
+        except (ValueError, AttributeError) as error:
+            raise ValueError(f"{self.path}: its fields are malformed: {error}") from error
+
+    def _write(self, epoch: int, logs: Logs) -> None:
+        path = self._path(epoch, logs)
         if not self.save_weights_only:
             self.run.save(path)
         elif self.run.ema is None:
@@ -269,7 +240,7 @@ class ModelCheckpoint:
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""
-        return {"best": self.best.value, "batches": self.batches}
+        return {"best": self.best.value, "batches": self.batches, "monitor": str(self.best)}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """From a checkpoint."""
@@ -294,10 +265,11 @@ class LRSchedule:
         self, schedule: Callable[[int], float], per: Literal["epoch", "step"] = "epoch"
     ) -> None:
         if not callable(schedule):
-            raise TypeError(f"a schedule is a function number -> learning rate, got {schedule!r}")
-        if per not in ("epoch", "step"):
-            raise ValueError(f"per must be 'epoch' or 'step', got {per!r}")
-        self.schedule, self.per = schedule, per
+            raise TypeError(
+                f"schedule must be a function number -> learning rate, got {given(schedule)}"
+            )
+        check_signature("schedule", schedule, 0)
+        self.schedule, self.per = schedule, check_choice("per", per, ("epoch", "step"))
 
     def on_train_begin(self, run: Run) -> None:
         """Remember whose rate it is."""
@@ -306,12 +278,12 @@ class LRSchedule:
     def on_epoch_begin(self, epoch: int) -> None:
         """Set the rate of the epoch."""
         if self.per == "epoch":
-            self.optimizer.lr = float(self.schedule(epoch))
+            self.optimizer.lr = checked("lr", self.schedule(epoch))
 
     def on_train_batch_begin(self, batch: int) -> None:
         """Set the rate of the next step."""
         if self.per == "step":
-            self.optimizer.lr = float(self.schedule(self.optimizer.steps))
+            self.optimizer.lr = checked("lr", self.schedule(self.optimizer.steps))
 
 
 class CSVLogger:
@@ -327,7 +299,10 @@ class CSVLogger:
     """
 
     def __init__(self, path: PathLike, separator: str = ",") -> None:
-        self.path, self.separator = path, separator
+        self.path = check_path("path", path)
+        if not isinstance(separator, str) or len(separator) != 1 or separator in '\r\n"':
+            raise ValueError(f"separator must be one character, got {given(separator)}")
+        self.separator = separator
 
     def on_train_begin(self, run: Run) -> None:
         """Remember whose history it is."""

@@ -21,6 +21,7 @@ from ..files.model import (
     METADATA_KEY,
     RUN_KEY,
     RUN_PREFIX,
+    check_same_config,
     describe,
     parameter_arrays,
     parameter_expected,
@@ -157,6 +158,7 @@ def load_checkpoint(
     with open_tensors(path) as file:
         run = _read_run(file)
         check_headers(parameter_headers(file), parameter_expected(model))
+        check_same_config(file.metadata(), model)
         state = _unpacked(run["state"], file)
         if state.keys() != _FIELDS or not isinstance(state["extra"], dict):
             raise ValueError("its description of the run is malformed")

@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from .. import nn
 from ..checks import check_count
-from .batches import Batch, check_examples, check_weights, in_order
+from .arguments import check_model
+from .batches import as_rows, in_order
+from .examples import Batch
 from .history import Logs
 from .metrics import Means
-from .objective import Loss, Objective, RowLoss
+from .objective import Loss, LossName, Objective, as_objective
 
 
 def means_over(model: nn.Module, batches: Iterable[Batch], objective: Objective) -> Logs:
@@ -25,10 +27,10 @@ def means_over(model: nn.Module, batches: Iterable[Batch], objective: Objective)
 
 def evaluate(
     model: nn.Module,
-    x: NDArray[Any],
-    y: NDArray[Any],
+    x: NDArray[Any] | Iterable[Any],
+    y: NDArray[Any] | Iterable[Any],
     *,
-    loss: Loss = nn.cross_entropy,
+    loss: Loss | Objective | LossName = nn.cross_entropy,
     batch_size: int = 256,
     sample_weight: NDArray[Any] | None = None,
 ) -> tuple[float, float | None]:
@@ -52,8 +54,10 @@ def evaluate(
     ValueError
         x and y differ in length or are empty.
     """
-    check_examples("x", x, "y", y)
-    weights = check_weights(sample_weight, len(x), model.parameters().dtype)
-    batches = in_order(x, y, weights, check_count("batch_size", batch_size))
-    logs = means_over(model, batches, RowLoss(loss))
+    dtype = check_model(model).dtype
+    objective = as_objective(loss, model)
+    of_numbers = getattr(objective, "of_numbers", False)
+    rows = as_rows("", x, y, sample_weight, dtype, of_numbers)
+    batches = in_order(*rows, check_count("batch_size", batch_size))
+    logs = means_over(model, batches, objective)
     return logs["loss"], logs.get("accuracy")

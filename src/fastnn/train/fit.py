@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -9,19 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import nn
-from ..checks import check_count
+from ..checks import check_count, check_flag
 from ..files.atomic import PathLike
 from ..optim import Optimizer
-from .batches import (
-    ArraySource,
-    StreamSource,
-    check_weights,
-    split_rows,
-    validation_batches,
-    weights_of_classes,
+from .arguments import (
+    OptimizerName,
+    as_callbacks,
+    as_generator,
+    as_optimizer,
+    check_average,
+    check_model,
+    check_norm,
+    check_path,
 )
+from .batches import ArraySource, StreamSource, split_rows, validation_batches
+from .examples import weights_of_classes
 from .history import History
-from .objective import Loss, Objective
+from .objective import Loss, LossName, Objective, as_objective
 from .progress import display
 from .run import Run
 
@@ -34,16 +39,16 @@ Examples = tuple[NDArray[Any], ...] | Iterable[Any]
 def fit(
     model: nn.Module,
     x: NDArray[Any] | Iterable[Any],
-    y: NDArray[Any] | None = None,
+    y: NDArray[Any] | Iterable[Any] | None = None,
     *,
-    optimizer: Optimizer,
-    loss: Loss | Objective = nn.cross_entropy,
+    optimizer: Optimizer | OptimizerName,
+    loss: Loss | Objective | LossName = nn.cross_entropy,
     epochs: int = 1,
     batch_size: int = 32,
     validation_data: Examples | None = None,
     validation_split: float = 0.0,
     shuffle: bool = True,
-    callbacks: Iterable[Any] = (),
+    callbacks: Any = (),
     class_weight: Mapping[int, float] | str | None = None,
     sample_weight: NDArray[Any] | None = None,
     initial_epoch: int = 0,
@@ -63,17 +68,19 @@ def fit(
     x : ndarray (N, ...), or iterable of batches
         One example per row, of the dtype of the model. `np.memmap` is read batch by batch. An
         iterable gives (x, y) or (x, y, weight), and y, batch_size and shuffle are not used; each
-        epoch runs through it anew.
+        epoch starts a new pass over it. Arrays may be of other libraries (a DataFrame, a tensor
+        on the CPU) or lists; real numbers in a list become the dtype of the model.
     y : ndarray (N,) of integers, or (N, ...)
-        Classes, or whatever the loss compares the output with.
-    optimizer : Optimizer
+        Classes, also as a column (N, 1) or bool, or whatever the loss compares the output with.
+    optimizer : Optimizer, or {"sgd", "adam", "adamw", "rmsprop", "adagrad"}
         Over `model.parameters()`, or over those of a part of the model to train that part alone.
-    loss : callable
+        A name stands for that optimizer with its defaults; "sgd" has lr = 0.01.
+    loss : callable, or {"cross_entropy", "bce_with_logits", "mse", "l1", "huber"}
         (output, targets) -> (loss, gradient of the output), a mean over rows. With weights it is
         called with `sample_weight=` too, an array (rows,) of the dtype of the model. Or an object
         with the methods of `train.objective.Objective`, such as `train.TokenLoss`.
     epochs : int
-        The epoch to stop before: with initial_epoch or resume, so many less are run.
+        Last epoch (exclusive). With `initial_epoch` or `resume`, only the remaining epochs run.
     batch_size : int
         At least 1. The last batch of an epoch may be smaller.
     validation_data : (x, y), (x, y, weight) or iterable of batches, optional
@@ -82,7 +89,7 @@ def fit(
         In [0, 1): this share of the rows, the last ones, is validation data.
     shuffle : bool
         Visit the rows in a new random order in each epoch.
-    callbacks : iterable
+    callbacks : iterable, or one callback
         Each is a callable `(epoch, logs)` called after every epoch, or an object with some of the
         methods of `train.callbacks`. Epochs and batches count from 0; logs are the values of
         `History.history`, for a batch the means since the epoch began.
@@ -104,8 +111,9 @@ def fit(
     clip_norm : float, optional
         Greatest norm of all gradients of a step together, see `optim.clip_grad_norm`.
     accumulate : int
-        Batches whose mean gradient makes one step. What is left at the end of an epoch makes one
-        too.
+        Batches that make one step: the step of all their rows as one batch. Each batch counts by
+        what its loss is a mean over (rows, sample and class weights, tokens that are not
+        ignored). The batches left at the end of an epoch make a step too.
     ema : optim.ExponentialMovingAverage, optional
         Updated after each step; validation and the files of `ModelCheckpoint` have the averages.
     resume : path-like, optional
@@ -125,8 +133,10 @@ def fit(
     Raises
     ------
     ValueError
-        x and y differ in length or are empty, an option is out of range, or the optimizer or ema
-        belongs to another model.
+        x and y differ in length or are empty, an option is out of range, the optimizer or ema
+        belongs to another model, or a callback monitors or names what is not measured.
+    IndexError
+        A label is none of the model's classes.
     TypeError
         An option or a batch has the wrong type, or a callback has no method and cannot be called.
     ModelFileError
@@ -136,40 +146,51 @@ def fit(
     -----
     RuntimeWarning
         Once, at the first epoch whose loss is NaN or infinite. The training goes on:
-        `train.TerminateOnNaN` ends it, and so does `train.EarlyStopping`.
+        `train.TerminateOnNaN` ends it, and so does `train.EarlyStopping`. Also if there is no
+        epoch to run, unless verbose is 0.
+
+    Notes
+    -----
+    Arrays, validation data, labels and callbacks are checked before the first step: an error
+    leaves the weights unchanged. For that the model is called on one row and on one batch of the
+    validation data.
     """
-    epochs = check_count("epochs", epochs)
-    batch_size = check_count("batch_size", batch_size)
-    if not np.may_share_memory(optimizer.params.data, model.parameters().data):
-        raise ValueError("the optimizer does not hold the parameters of this model")
-    if ema is not None and not np.may_share_memory(ema.params.data, model.parameters().data):
-        raise ValueError("ema does not hold the average of the parameters of this model")
-    run = Run(model, optimizer, loss, epochs)
-    run.epoch = 0 if initial_epoch == 0 else check_count("initial_epoch", initial_epoch)
-    run.rng = np.random.default_rng(seed)
-    run.clip_norm = _check_norm(clip_norm)
-    run.accumulate = check_count("accumulate", accumulate)
+    parameters = check_model(model)
+    dtype = parameters.dtype
+    objective = as_objective(loss, model)
+    run = Run(model, as_optimizer(optimizer, parameters), objective, check_count("epochs", epochs))
+    check_average(ema, parameters)
     run.ema = ema
-    rows, validation_data = split_rows(x, y, sample_weight, validation_data, validation_split)
-    dtype = model.parameters().dtype
+    run.epoch = check_count("initial_epoch", initial_epoch, 0)
+    run.rng = as_generator(seed)
+    run.clip_norm = check_norm(clip_norm)
+    run.accumulate = check_count("accumulate", accumulate)
+    batch_size = check_count("batch_size", batch_size)
+    shuffle = check_flag("shuffle", shuffle)
     steps = None if steps_per_epoch is None else check_count("steps_per_epoch", steps_per_epoch)
+    of_numbers = getattr(objective, "of_numbers", False)
+    rows, validation_data = split_rows(
+        x, y, sample_weight, validation_data, validation_split, dtype, of_numbers
+    )
     if rows is None:
-        run.source = StreamSource(x, steps, dtype)
+        run.source = StreamSource(x, steps, dtype, take_integers=of_numbers)
     else:
-        weights = check_weights(rows.weight, len(rows.x), dtype)
-        run.source = ArraySource(rows.x, rows.y, weights, batch_size, shuffle, steps)
+        run.source = ArraySource(*rows, batch_size, shuffle, steps)
     if validation_data is not None:
-        run.validation = validation_batches(validation_data, batch_size, dtype)
-    run.class_weights = weights_of_classes(class_weight, None if rows is None else rows.y, dtype)
+        run.validation = validation_batches(validation_data, batch_size, dtype, of_numbers)
+    run.class_weights = weights_of_classes(
+        class_weight,
+        None if rows is None else rows.y,
+        dtype,
+        getattr(objective, "ignore_index", -100),
+    )
     with display(verbose) as shown:
-        run.set_callbacks([*callbacks, *shown])
+        run.set_callbacks([*as_callbacks(callbacks), *shown])
         if resume is not None:
-            run.restore(resume)
+            run.restore(check_path("resume", resume))
+        run.check_data()
+        begun = run.epoch, run.step
         run.train()
+    if verbose and begun == (run.epoch, run.step) and (why := run.why_over()):
+        warnings.warn(why, RuntimeWarning, stacklevel=2)
     return run.history
-
-
-def _check_norm(clip_norm: float | None) -> float | None:
-    if clip_norm is not None and not clip_norm > 0:
-        raise ValueError(f"clip_norm (max_norm of all gradients) must be above 0, got {clip_norm}")
-    return clip_norm

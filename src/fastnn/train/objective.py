@@ -2,24 +2,61 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+from functools import partial
+from typing import Any, Literal, Protocol, runtime_checkable
 
+import numpy as np
 from numpy.typing import NDArray
 
-from .. import nn
-from .batches import Batch
+from .. import kernels, nn
+from ..checks import check_choice
+from .examples import Batch
 from .metrics import Means
 
 Loss = Callable[..., tuple[float, NDArray[Any]]]
+LossName = Literal["cross_entropy", "bce_with_logits", "mse", "l1", "huber"]
+
+# Given what the mean loss of a batch is over (None: it is a sum), returns a factor for its
+# gradients, so that the batches of one step count by weight.
+Weigh = Callable[[float | None], float]
+
+LOSSES: dict[str, Loss] = {
+    "cross_entropy": nn.cross_entropy,
+    "bce_with_logits": nn.bce_with_logits,
+    "mse": nn.mse_loss,
+    "l1": nn.l1_loss,
+    "huber": nn.huber_loss,
+}
+# Names that other libraries have for ours.
+_ELSEWHERE = {
+    "sparse_categorical_crossentropy": "cross_entropy",
+    "categorical_crossentropy": "cross_entropy",
+    "nll_loss": "cross_entropy",
+    "binary_crossentropy": "bce_with_logits",
+    "bce": "bce_with_logits",
+    "mean_squared_error": "mse",
+    "mse_loss": "mse",
+    "mean_absolute_error": "l1",
+    "mae": "l1",
+    "l1_loss": "l1",
+    "huber_loss": "huber",
+    "smooth_l1": "huber",
+}
+_OF_CLASSES = (nn.cross_entropy, kernels.cross_entropy)
+_OF_NUMBERS = (
+    *(nn.mse_loss, nn.l1_loss, nn.huber_loss, nn.bce_with_logits),
+    *(kernels.mse, kernels.l1, kernels.huber, kernels.bce_with_logits),
+)
 
 
 @runtime_checkable
 class Objective(Protocol):
     """Two passes over a batch; both take its loss into the means."""
 
-    def learn(self, model: nn.Module, batch: Batch, means: Means) -> None:
-        """Add the gradients of the parameters."""
+    def learn(self, model: nn.Module, batch: Batch, means: Means, weigh: Weigh) -> None:
+        """Add the gradients of the parameters, times `weigh(what the loss is a mean over)`."""
 
     def measure(self, model: nn.Module, batch: Batch, means: Means) -> None:
         """Learn nothing, and drop nothing."""
@@ -28,31 +65,128 @@ class Objective(Protocol):
 class RowLoss:
     """A loss (output, targets) -> (loss, gradient of the output), a mean over rows.
 
-    A loss without weights need not know the word `sample_weight`.
+    A loss without weights need not know the word `sample_weight`. Of those in `nn`, also inside
+    `functools.partial`, it is known what the mean is over; of any other it is the rows, without
+    classes below 0.
     """
 
     def __init__(self, loss: Loss) -> None:
+        if isinstance(loss, type) or not callable(loss):
+            kind = f"the class {loss.__name__}" if isinstance(loss, type) else type(loss).__name__
+            raise TypeError(
+                "loss must be a function (output, targets) -> (loss, gradient), one of "
+                f"{', '.join(map(repr, LOSSES))}, or an objective such as TokenLoss(), got {kind}"
+            )
         self.loss = loss
+        function, how = (loss.func, loss.keywords) if isinstance(loss, partial) else (loss, {})
+        self.of_classes = any(function is known for known in _OF_CLASSES)
+        self.of_numbers = any(function is known for known in _OF_NUMBERS)
+        is_known = self.of_classes or self.of_numbers
+        self.ignore_index: int = how.get("ignore_index", -100)
+        self.class_weight = how.get("weight") if self.of_classes else None
+        self.is_sum = is_known and how.get("reduction") == "sum"
+        if is_known and how.get("reduction") == "none":
+            raise ValueError("loss: training needs one number, so reduction cannot be 'none'")
 
-    def learn(self, model: nn.Module, batch: Batch, means: Means) -> None:
+    def learn(self, model: nn.Module, batch: Batch, means: Means, weigh: Weigh) -> None:
         output, ctx = model.forward(*batch.inputs)
+        batch = self.fitted(output, batch)
         value, doutput = self(output, batch)
+        weight, elements = self._add(value, output, batch, means)
+        factor = weigh(None if self.is_sum else weight * elements)
+        if factor != 1:
+            doutput = _scaled(doutput, factor)
         model.backward(doutput, ctx, need_dx=False)
-        means.add(value, output, batch)
 
     def measure(self, model: nn.Module, batch: Batch, means: Means) -> None:
         output = model(*batch.inputs)
-        means.add(self(output, batch)[0], output, batch)
+        batch = self.fitted(output, batch)
+        self._add(self(output, batch)[0], output, batch, means)
 
     def __call__(self, output: NDArray[Any], batch: Batch) -> tuple[float, NDArray[Any]]:
         """The loss of a batch and its gradient."""
-        if batch.weight is None:
-            return self.loss(output, batch.y)
-        return self.loss(output, batch.y, sample_weight=batch.weight)
+        how = {} if batch.weight is None else {"sample_weight": batch.weight}
+        found = self.loss(output, batch.y, **how)
+        if not isinstance(found, tuple) or len(found) != 2:
+            raise TypeError(
+                "loss must return (loss, gradient of the output), got "
+                + (f"{len(found)} values" if isinstance(found, tuple) else type(found).__name__)
+            )
+        return found
+
+    def fitted(self, output: NDArray[Any], batch: Batch) -> Batch:
+        """The batch with labels as the loss takes them: (N, 1) as (N,), bool as 0 and 1."""
+        y = batch.y
+        if not self.of_classes or y.dtype.kind not in "iub":
+            return batch
+        if y.shape == (*output.shape[:-1], 1):
+            y = y[..., 0]
+        if y.dtype == bool and y.shape == output.shape[:-1]:
+            y = y.astype(np.int64)
+        return batch if y is batch.y else batch._replace(y=y)
+
+    def check_labels(self, model: nn.Module, x: NDArray[Any], y: NDArray[Any], name: str) -> None:
+        """IndexError for the first of all labels in y that is none of the model's classes."""
+        if not self.of_classes or y.dtype.kind not in "iu":
+            return
+        output = model(x)
+        labels = self.fitted(output, Batch(x, y[:1])).y
+        if labels.shape != output.shape[:-1]:
+            return  # the loss says what does not fit
+        wrong = ((y < 0) | (y >= output.shape[-1])) & (y != self.ignore_index)
+        if wrong.any():
+            at = tuple(map(int, np.argwhere(wrong)[0]))
+            raise IndexError(
+                f"cross_entropy: target {y[at]} of row {at[0]} of {name} is not one of "
+                f"{output.shape[-1]} classes, which count from 0"
+            )
+
+    def _add(
+        self, value: float, output: NDArray[Any], batch: Batch, means: Means
+    ) -> tuple[float, float]:
+        """Take the batch into the means; return the weight of its rows and the elements of each."""
+        y, weights = batch.y, batch.weight
+        counted = self._counted(output, y)
+        elements = 1.0
+        if counted is None:
+            weight = len(y) if weights is None else float(weights.sum(dtype=np.float64))
+            if self.of_numbers or self.of_classes:
+                elements = float(np.prod(output.shape[1 : output.ndim - self.of_classes]))
+        else:
+            weight = self._weight_of(y, weights, counted)
+            if output.shape[-1] > 1:
+                means.add_classes(output, y, counted)
+        if self.is_sum:
+            means.add_sum(value)
+        else:
+            means.add_mean(value, weight, elements)
+        return weight, elements
+
+    def _counted(self, output: NDArray[Any], y: NDArray[Any]) -> NDArray[np.bool_] | None:
+        """Which targets are not ignored; None if they are no classes."""
+        if y.dtype.kind not in "iu" or output.shape[:-1] != y.shape:
+            return None
+        if not self.of_classes and output.shape[-1] == 1:
+            return None  # integers beside a single output are numbers
+        counted: NDArray[np.bool_] = y != self.ignore_index if self.of_classes else y >= 0
+        return counted
+
+    def _weight_of(
+        self, y: NDArray[Any], weights: NDArray[Any] | None, counted: NDArray[np.bool_]
+    ) -> float:
+        if weights is None and self.class_weight is None:
+            return int(np.count_nonzero(counted))
+        each = np.ones(len(y)) if weights is None else weights
+        found = np.broadcast_to(each.reshape(-1, *[1] * (y.ndim - 1)), y.shape)[counted]
+        if self.class_weight is not None:
+            found = found.astype(np.float64) * np.asarray(self.class_weight)[y[counted]]
+        return float(found.sum(dtype=np.float64))
 
 
 class TokenLoss:
-    """Cross entropy of a model of tokens (`fastnn.models`), which computes it itself: a mean over tokens.
+    """Cross entropy of a model of tokens (`fastnn.models`), which computes it itself.
+
+    It is a mean over tokens.
 
     Parameters
     ----------
@@ -65,14 +199,44 @@ class TokenLoss:
     def __init__(self, label_smoothing: float = 0.0, ignore_index: int = -100) -> None:
         self.label_smoothing, self.ignore_index = label_smoothing, ignore_index
 
-    def learn(self, model: Any, batch: Batch, means: Means) -> None:
+    def learn(self, model: Any, batch: Batch, means: Means, weigh: Weigh) -> None:
         value, n = model.loss_and_grad(
             batch.x,
             batch.y,
             ignore_index=self.ignore_index,
             label_smoothing=self.label_smoothing,
+            scale=weigh(int(np.count_nonzero(batch.y != self.ignore_index))),
         )
         means.add_mean(value, n)
 
     def measure(self, model: Any, batch: Batch, means: Means) -> None:
         means.add_mean(*model.loss(batch.x, batch.y, ignore_index=self.ignore_index))
+
+
+def _scaled(gradient: Any, factor: float) -> Any:
+    """A gradient, or each of a tuple, times a factor, in new arrays."""
+    if isinstance(gradient, tuple):
+        return tuple(_scaled(each, factor) for each in gradient)
+    return gradient * factor
+
+
+def as_objective(loss: Any, model: nn.Module) -> Objective:
+    """The objective for a loss by name, a function or an objective; errors name what is wrong."""
+    if isinstance(loss, str):
+        if loss in _ELSEWHERE:
+            raise ValueError(f"loss {loss!r} is called {_ELSEWHERE[loss]!r} here")
+        return RowLoss(LOSSES[check_choice("loss", loss, LOSSES)])
+    if isinstance(loss, type) or not isinstance(loss, Objective):
+        return RowLoss(loss)
+    try:
+        inspect.signature(loss.learn).bind(model, None, None, None)
+    except TypeError as error:
+        raise TypeError(
+            f"loss: {type(loss).__name__}.learn must take (model, batch, means, weigh): {error}"
+        ) from None
+    if isinstance(loss, TokenLoss) and not hasattr(model, "loss_and_grad"):
+        raise TypeError(
+            "loss: TokenLoss is for models of tokens such as TransformerLM, not "
+            f"{type(model).__name__}"
+        )
+    return loss

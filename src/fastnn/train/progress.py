@@ -13,7 +13,7 @@ from .history import Logs
 if TYPE_CHECKING:
     from .run import Run
 
-# Seconds between two movements of the bar: one costs some 20 us, as much as a step of a small model.
+# Seconds between two updates of the bar: one costs some 20 us, as a step of a small model does.
 REFRESH = 0.1
 
 

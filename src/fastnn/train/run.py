@@ -5,23 +5,26 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import nn
 from ..files.atomic import PathLike
 from ..files.tensors import ModelFileError
 from ..optim import Optimizer
-from .batches import ArraySource, ClassWeights, StreamSource
-from .callbacks import collect_hooks
+from .batches import ArraySource, StreamSource
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .evaluate import means_over
+from .examples import Batch, ClassWeights
 from .history import History, Logs
+from .hooks import Monitor, collect_hooks
 from .metrics import Means
-from .objective import Loss, Objective, RowLoss
+from .objective import Objective, RowLoss
 
 if TYPE_CHECKING:
     from ..optim import ExponentialMovingAverage
@@ -48,16 +51,22 @@ class Run:
     """
 
     def __init__(
-        self, model: nn.Module, optimizer: Optimizer, loss: Loss | Objective, epochs: int
+        self, model: nn.Module, optimizer: Optimizer, objective: Objective, epochs: int
     ) -> None:
         self.model, self.optimizer, self.epochs = model, optimizer, epochs
-        self.objective = loss if isinstance(loss, Objective) else RowLoss(loss)
+        self.objective = objective
         self.epoch = self.step = self.pending = 0
+        self.first_weight = self.weight = 0.0  # of the pending batches: see `weigh`
         self.stop_training = False
         self.history = History()
         self.means = Means()
         self.source: ArraySource | StreamSource
-        self.validation: Any = None
+        # Its batches from the first, and all its targets if they are one array.
+        self.validation: tuple[Callable[[], Iterator[Batch]], NDArray[Any] | None] | None = None
+        self.validation_begun: Iterator[Batch] | None = None
+        self.validation_names: list[str] = []
+        self.are_names_checked = False
+        self.resumed_from: str | None = None
         self.class_weights: ClassWeights | None = None
         self.clip_norm: float | None = None
         self.accumulate = 1
@@ -73,6 +82,7 @@ class Run:
         """Take the callbacks; those that save the run come last, when the others are up to date."""
         callbacks = sorted(callbacks, key=lambda callback: hasattr(callback, "saves_run"))
         self.hooks = collect_hooks(callbacks)
+        self.callbacks = callbacks
         counts: dict[str, int] = {}
         self.stateful: dict[str, Any] = {}
         for callback in callbacks:
@@ -85,6 +95,39 @@ class Run:
         """Call that method of every callback that has it."""
         for function in self.hooks[hook]:
             function(*args)
+
+    def check_data(self) -> None:
+        """Raise now what labels and validation data would raise after some steps."""
+        if self.epoch >= self.epochs:
+            return
+        labels = self.objective.check_labels if isinstance(self.objective, RowLoss) else None
+        if labels is not None and isinstance(self.source, ArraySource):
+            labels(self.model, self.source.x[:1], self.source.y, "y")
+        if self.validation is None:
+            return
+        batches, y = self.validation
+        begun = batches()
+        first = next(begun)
+        probe = Means()
+        try:
+            self.objective.measure(self.model, first, probe)
+            if labels is not None and y is not None:
+                labels(self.model, first.x[:1], y, "the validation y")
+        except (TypeError, ValueError, IndexError) as error:
+            if type(error) not in (TypeError, ValueError, IndexError):
+                raise
+            raise type(error)(f"in the validation data: {error}") from error
+        self.validation_names = probe.names()
+        self.validation_begun = chain([first], begun)
+
+    def check_names(self) -> None:
+        """Let callbacks refuse what they monitor or name a file after; before the first step."""
+        self.are_names_checked = True
+        names = self.means.names()
+        all_names = [*names, *(f"val_{name}" for name in self.validation_names)]
+        for callback in self.callbacks:
+            if hasattr(callback, "check_names"):
+                callback.check_names(all_names, names)
 
     def train(self) -> None:
         """All epochs, until the last one, a callback or Ctrl-C."""
@@ -103,6 +146,17 @@ class Run:
             self.history.interrupted = True
         self.call("on_train_end")
 
+    def why_over(self) -> str | None:
+        """Why there is no epoch to run, or None if there is one."""
+        if self.epoch >= self.epochs:
+            why = f"{self.epoch} epochs are done and epochs={self.epochs}: give more epochs"
+        elif self.stop_training:
+            why = f"a callback stopped it after epoch {self.epoch}"
+        else:
+            return None
+        what = f"the run of {self.resumed_from} is over" if self.resumed_from else "no epoch runs"
+        return f"{what}: {why}"
+
     def _check_loss(self, loss: float) -> None:
         before = self.history.history.get("loss", [])
         if not math.isfinite(loss) and all(map(math.isfinite, before)):
@@ -114,15 +168,31 @@ class Run:
             )
 
     def _validate(self) -> Logs:
+        assert self.validation is not None
+        batches = self.validation_begun or self.validation[0]()
+        self.validation_begun = None
         if self.ema is None:
-            return means_over(self.model, self.validation(), self.objective)
+            return means_over(self.model, batches, self.objective)
         with self.ema.applied():
-            return means_over(self.model, self.validation(), self.objective)
+            return means_over(self.model, batches, self.objective)
+
+    def weigh(self, weight: float | None) -> float:
+        """A factor for the gradients of a batch whose loss is a mean over that weight.
+
+        The pending batches then make the step of all their rows as one batch. The factor of the
+        first is 1, so one batch for each step keeps its bits. None: the loss is a sum.
+        """
+        if not weight:
+            return 1.0
+        self.first_weight = self.first_weight or weight
+        self.weight += weight
+        return weight / self.first_weight
 
     def update(self) -> None:
-        """A step of the optimizer along the mean of the gradients that are pending."""
-        self.optimizer.step(grad_scale=1 / self.pending, max_norm=self.clip_norm)
-        self.pending = 0
+        """A step of the optimizer along the gradients that are pending; see `weigh`."""
+        scale = self.first_weight / self.weight if self.weight else 1.0
+        self.optimizer.step(grad_scale=scale, max_norm=self.clip_norm)
+        self.pending, self.first_weight, self.weight = 0, 0.0, 0.0
         if self.ema is not None:
             self.ema.update()
 
@@ -152,16 +222,36 @@ class Run:
             path, self.model, self.optimizer, rng=self.rng, ema=self.ema, check=check
         )
         self.epoch, self.step, self.history = found.epoch, found.step, found.history
+        self.resumed_from = os.fspath(path)
         self.history.interrupted = False
         self.order_state = self.rng.bit_generator.state  # of the beginning of the epoch, as saved
         try:
             self.means.load_state(found.extra.get("means", Means().state()))
             self.source.load_state(found.extra.get("source", {}))
-            for name, state in found.extra.get("callbacks", {}).items():
-                if name in self.stateful:
-                    self.stateful[name].load_state(state)
+            self._restore_callbacks(found.extra.get("callbacks", {}))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelFileError(f"{os.fspath(path)} holds no run of fit: {error!r}") from error
+
+    def _restore_callbacks(self, states: Mapping[str, Any]) -> None:
+        """Give each callback the state of one of its class that monitored the same.
+
+        Those that find none start afresh: the best accuracy is no best loss.
+        """
+        left = dict(states)
+        for name, callback in self.stateful.items():
+            best = getattr(callback, "best", None)
+            if isinstance(best, Monitor):
+                kind = name.rsplit(".", 1)[0]
+                fitting = [
+                    key
+                    for key, state in left.items()
+                    if key.rsplit(".", 1)[0] == kind and best.fits(state, self.history)
+                ]
+                name = fitting[0] if fitting else ""
+            if name in left:
+                callback.load_state(left.pop(name))
+            elif hasattr(callback, "reset"):
+                callback.reset()
 
     def _check_cut(self, path: str, found: Checkpoint) -> None:
         before, now = found.extra.get("cut"), self.source.cut()
@@ -185,7 +275,9 @@ def _train_epoch(run: Run) -> Logs:
             batch = run.class_weights(batch)
         if run.pending == 0:
             gradients.zero_grad()
-        run.objective.learn(model, batch, means)
+        run.objective.learn(model, batch, means, run.weigh)
+        if not run.are_names_checked:
+            run.check_names()
         run.pending += 1
         if run.pending == run.accumulate:
             run.update()

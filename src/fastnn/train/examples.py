@@ -1,0 +1,143 @@
+"""Examples, targets and weights as arrays, each checked before the first step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..interop import asarray
+
+LAST_LABEL = np.iinfo(np.int64).max
+
+
+class Batch(NamedTuple):
+    """Examples, what the loss compares the output with, and a weight for each row or None.
+
+    The examples of a model with several inputs are a tuple.
+    """
+
+    x: Any
+    y: NDArray[Any]
+    weight: NDArray[Any] | None = None
+
+    @property
+    def inputs(self) -> tuple[NDArray[Any], ...]:
+        """What the model takes."""
+        return self.x if isinstance(self.x, tuple) else (self.x,)
+
+
+def as_array(
+    name: str, value: Any, dtype: np.dtype[Any], *, take_integers: bool = False
+) -> NDArray[Any]:
+    """`value` as an array of numbers with at least one axis; TypeError naming it otherwise.
+
+    Arrays of other libraries keep their dtype. A list has none: its real numbers become `dtype`,
+    and with `take_integers` its integers too.
+    """
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array, and its mask would be ignored: give x.filled()")
+    if isinstance(value, np.ndarray) and value.ndim > 0:
+        return value
+    if isinstance(value, list) or hasattr(value, "__array__"):
+        try:
+            array = np.asarray(value)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise TypeError(
+                f"{name} must be an array of numbers, and this {type(value).__name__} cannot be "
+                f"read as one: {error!s:.120}"
+            ) from error
+    elif hasattr(value, "__dlpack__"):
+        array = asarray(value)
+    else:
+        array = np.empty((), object)
+    if array.ndim == 0 or array.dtype.kind not in "biuf":
+        kind = f" of {array.dtype}" if array.ndim else ""
+        raise TypeError(f"{name} must be an array of numbers, got {type(value).__name__}{kind}")
+    if isinstance(value, list) and array.dtype.kind in ("fiu" if take_integers else "f"):
+        return array.astype(dtype)
+    return array
+
+
+def check_examples(x_name: str, x: NDArray[Any], y_name: str, y: NDArray[Any]) -> None:
+    """ValueError unless both have the same number of rows, at least one."""
+    if len(x) != len(y):
+        raise ValueError(f"{x_name} has {len(x)} rows {x.shape}, {y_name} has {len(y)} {y.shape}")
+    if len(x) == 0:
+        raise ValueError(f"{x_name} has no rows: its shape is {x.shape}")
+
+
+def check_weights(weights: Any, n: int, dtype: np.dtype[Any]) -> NDArray[Any] | None:
+    """`weights` as an array (n,) of dtype, or None."""
+    if weights is None:
+        return None
+    array = np.asarray(weights)
+    if array.dtype.kind not in "fiub" or array.shape != (n,):
+        raise ValueError(
+            f"sample_weight must be {n} numbers, one for each row, not {array.dtype} {array.shape}"
+        )
+    if not (np.isfinite(array) & (array >= 0)).all():
+        row = int(np.argmin(np.isfinite(array) & (array >= 0)))
+        raise ValueError(f"sample_weight: row {row} cannot weigh {array[row]}")
+    return array.astype(dtype, copy=False)
+
+
+class ClassWeights:
+    """A weight for each class; classes that are not named, and ignored rows, weigh 1."""
+
+    def __init__(self, weights: Any, dtype: np.dtype[Any]) -> None:
+        if not isinstance(weights, Mapping):
+            raise TypeError(
+                "class_weight must be a dict of class to weight or 'balanced', got "
+                f"{type(weights).__name__}; of a list make dict(enumerate(weights))"
+            )
+        for label, weight in weights.items():
+            is_label = isinstance(label, (int, np.integer)) and not isinstance(label, bool)
+            if not is_label or not 0 <= label <= LAST_LABEL:
+                raise ValueError(f"class_weight: {label!r:.80} is no class; classes count from 0")
+            is_number = isinstance(weight, (int, float, np.integer, np.floating))
+            if not is_number or isinstance(weight, bool) or not 0 <= weight < np.inf:
+                raise ValueError(f"class_weight: class {label} cannot weigh {weight!r:.80}")
+        labels = sorted(weights)
+        # one more at the end, for labels beyond all: -1 is no class
+        self.labels = np.array([*labels, -1], np.int64)
+        self.weights = np.array([*(weights[label] for label in labels), 1], dtype)
+
+    def __call__(self, batch: Batch) -> Batch:
+        """The batch with the weights of its classes multiplied in."""
+        y = one_label_per_row(batch.y).astype(np.int64)
+        at = np.searchsorted(self.labels[:-1], y)
+        weight = np.where(self.labels[at] == y, self.weights[at], self.weights[-1])
+        return batch._replace(weight=weight if batch.weight is None else weight * batch.weight)
+
+
+def one_label_per_row(y: NDArray[Any]) -> NDArray[Any]:
+    """Labels (N,) or (N, 1) as (N,); ValueError for other targets."""
+    if y.dtype.kind not in "iub" or y.size != len(y) or y.ndim > 2:
+        raise ValueError(
+            "class_weight needs targets that are one integer class per row, "
+            f"not {y.dtype} {y.shape}"
+        )
+    return y.reshape(-1).astype(np.int64 if y.dtype == bool else y.dtype, copy=False)
+
+
+def balanced(y: NDArray[Any]) -> dict[int, float]:
+    """Class weights n / (k count), which give each of the k classes in y the same total."""
+    labels, counts = np.unique(y, return_counts=True)
+    return dict(zip(labels.tolist(), (len(y) / (len(labels) * counts)).tolist(), strict=True))
+
+
+def weights_of_classes(
+    weights: Any, y: NDArray[Any] | None, dtype: np.dtype[Any], ignore_index: int
+) -> ClassWeights | None:
+    """The weights that `class_weight` asks for; of balanced ones rows to be ignored are no part."""
+    if weights is None:
+        return None
+    if isinstance(weights, str):
+        if weights != "balanced" or y is None:
+            raise ValueError(f"class_weight must be a dict, or 'balanced' with y, got {weights!r}")
+        labels = one_label_per_row(y)
+        weights = balanced(labels[(labels >= 0) & (labels != ignore_index)])
+    return ClassWeights(weights, dtype)
