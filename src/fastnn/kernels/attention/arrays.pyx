@@ -19,6 +19,7 @@ from .backward cimport Gradients, attention_gradients
 from .forward cimport attention_forward, attention_weights
 from .parts cimport Attention, bad_length
 from ..ground.memory cimport new_array
+from ..ground.scalars cimport flag
 
 cnp.import_array()
 
@@ -158,8 +159,9 @@ cdef int run_forward(Arguments args, void *out, const int64_t *os, void *lse, vo
     return status
 
 
-def attention(q, k, v, *, bint causal=False, lengths=None, mask=None, scale=None, dropout_p=0.0, seed=None, step=0,
-              bint need_weights=False, bint return_lse=False, bint return_sums=False, out=None):
+def attention(q, k, v, *, causal=False, lengths=None, mask=None, scale=None, dropout_p=0.0,
+              seed=None, step=0, need_weights=False, return_lse=False, return_sums=False,
+              out=None):
     """Softmax attention of every head: each query gets the average of the values, weighted by how its scores with their keys compare.
 
     Parameters
@@ -209,14 +211,19 @@ def attention(q, k, v, *, bint causal=False, lengths=None, mask=None, scale=None
     Raises
     ------
     TypeError
-        If an argument is not an array of float32 or float64, the types differ, or lengths are not integers.
+        If an argument is not an array of float32 or float64, the types differ, lengths are not
+        integers, or a number or flag is of another type.
     ValueError
-        If shapes do not fit (they are named), a length is out of range, or out is read-only or overlaps an operand.
+        If shapes do not fit (they are named), a length or number is out of range, or out is
+        read-only or overlaps an operand.
     """
     cdef Arguments args = read_arguments("attention", q, k, v, causal, lengths, mask, scale, dropout_p, seed, step)
     cdef cnp.npy_intp[5] shape = [2, args.a.batch, args.a.heads, args.a.n_queries, args.a.n_keys]
     cdef cnp.ndarray given = checked_output(args, out), o = given
     cdef cnp.ndarray lse = None, sums = None, weights = None
+    cdef bint with_lse = flag(return_lse, "attention", "return_lse")
+    cdef bint with_sums = flag(return_sums, "attention", "return_sums")
+    cdef bint with_weights = flag(need_weights, "attention", "need_weights")
     cdef int64_t[3] os
     cdef void *p_lse = NULL
     cdef void *p_sums = NULL
@@ -225,13 +232,13 @@ def attention(q, k, v, *, bint causal=False, lengths=None, mask=None, scale=None
     if cnp.PyArray_DIM(o, 3) > 1 and stride(o, 3) != 1:
         o = new_array(4, cnp.PyArray_DIMS(o), args.typenum)
     strides_of(o, os)
-    if return_lse:
+    if with_lse:
         lse = new_array(3, shape + 1, args.typenum)
         p_lse = cnp.PyArray_DATA(lse)
-    if return_sums or need_weights:
+    if with_sums or with_weights:
         sums = new_array(4, shape, args.typenum)
         p_sums = cnp.PyArray_DATA(sums)
-    if need_weights:
+    if with_weights:
         weights = new_array(4, shape + 1, args.typenum)
         p_weights = cnp.PyArray_DATA(weights)
     with nogil:
@@ -239,9 +246,9 @@ def attention(q, k, v, *, bint causal=False, lengths=None, mask=None, scale=None
     check_status(status, "attention")
     if o is not given:
         cnp.PyArray_CopyInto(given, o)
-    if not return_lse and not return_sums and not need_weights:
+    if not with_lse and not with_sums and not with_weights:
         return given
-    results = ((given, True), (lse, return_lse), (sums, return_sums), (weights, need_weights))
+    results = ((given, True), (lse, with_lse), (sums, with_sums), (weights, with_weights))
     return tuple([x for x, wanted in results if wanted])
 
 
@@ -270,8 +277,8 @@ cdef cnp.ndarray gradient_like(Arguments args, cnp.ndarray x, object out, str na
     return y
 
 
-def attention_backward(dout, q, k, v, out, lse, *, bint causal=False, lengths=None, mask=None, scale=None, dropout_p=0.0, seed=None, step=0,
-                       dq=None, dk=None, dv=None):
+def attention_backward(dout, q, k, v, out, lse, *, causal=False, lengths=None, mask=None,
+                       scale=None, dropout_p=0.0, seed=None, step=0, dq=None, dk=None, dv=None):
     """The gradients of the operands of `attention`.
 
     Parameters
