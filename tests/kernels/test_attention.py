@@ -249,7 +249,7 @@ SCALARS = [
     ("step", 2**64, ValueError, "from 0 to 2\\*\\*64 - 1"),
     ("step", None, TypeError, "an int, not None"),
 ]
-FLAGS = ("need_weights", "return_lse", "return_sums")
+FLAGS = ("need_weights", "return_lse", "return_normalizer")
 
 
 @pytest.mark.parametrize(("name", "bad", "error", "words"), SCALARS)

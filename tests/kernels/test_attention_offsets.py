@@ -1,8 +1,8 @@
 """Attention where scores share a large offset, and where masks are as large as their type allows.
 
 Scores are exact here: with ``scale=ln 2`` the kernels' log2(e) scale is 1, and q k^T gives small
-integers times a power of two that the type can hold beside the offset. So the float64 oracle sees
-the same scores, and the bounds are those of the other tests of attention.
+integers times a power of two that the type can hold beside the offset. So the oracle may leave the
+offset out, and the bounds are those of the other tests of attention.
 """
 
 import numpy as np
@@ -46,19 +46,25 @@ def limits(rng, shape):
     }
 
 
-def check(q, k, v, dout, real, what, **options):
-    """Forward, weights and both ways backward against the oracle."""
-    out, lse, weights = attention(q, k, v, return_lse=True, need_weights=True, **options)
-    plain, sums = attention(q, k, v, return_sums=True, **options)
+def check(q, k, v, dout, mask, same, what, **options):
+    """Forward, weights and both ways backward against the oracle, whose mask is `same`."""
+    real, given, options = q.dtype.type, {"mask": mask, **options}, {"mask": same, **options}
+    out, lse, weights = attention(q, k, v, return_lse=True, need_weights=True, **given)
+    plain, normalizer = attention(q, k, v, return_normalizer=True, **given)
     np.testing.assert_array_equal(plain, out)
     p = oracle.attention_weights(q, k, **options)
     assert_close(weights, p, real, what)
     assert_close(out, oracle.attention(q, k, v, **options), real, what)
     assert ((lse == -np.inf) == (p.sum(-1) == 0)).all(), what
     want = oracle.attention_backward(dout, q, k, v, **options)
-    for saved in (lse, sums):
-        got = attention_backward(dout, q, k, v, out, saved, **options)
+    for saved in (lse, normalizer):
+        got = attention_backward(dout, q, k, v, out, saved, **given)
         assert_gradients(got, want, real, what)
+
+
+def hidden_alone(mask):
+    """The mask without its finite numbers."""
+    return np.where(mask == -np.inf, mask, 0)
 
 
 @pytest.mark.parametrize("shape", CASES, ids=str)
@@ -77,10 +83,10 @@ def test_masks_that_add_one_number_to_a_row(shape, real, rng):
             "full, some hidden": full,
         }
         for name, limit in limits(rng, shape).items():
-            kind = rng.choice(list(masks))
-            for kind in ("full, some hidden", kind):
-                options = {"scale": LN2, "mask": masks[kind], **limit}
-                check(q, k, v, dout, real, (offset, kind, name), **options)
+            for kind in ("full, some hidden", rng.choice(list(masks)[:-1])):
+                mask = masks[kind]
+                what = (offset, kind, name)
+                check(q, k, v, dout, mask, hidden_alone(mask), what, scale=LN2, **limit)
 
 
 @pytest.mark.parametrize("shape", CASES, ids=str)
@@ -88,21 +94,19 @@ def test_products_that_share_an_offset(shape, real, rng):
     """The same from q and k: one column adds the offset to every score."""
     for offset in OFFSETS:
         q, k, v, dout = whole_numbers(rng, shape, real, offset)
-        q[..., -1] = 1 if shape[5] > 3 else np.sign(q[..., -1])
-        k[..., -1] = real(offset)
-        if shape[5] <= 3:
-            q[..., :-1] = 0  # the one column left: keys are equal
+        q[..., -1], k[..., -1] = 1, 0
+        far = k.copy()
+        far[..., -1] = offset
         options = {"scale": LN2, "causal": True}
-        out, weights = attention(q, k, v, need_weights=True, **options)
+        out, weights = attention(q, far, v, need_weights=True, **options)
         assert_close(weights, oracle.attention_weights(q, k, **options), real, offset)
         assert_close(out, oracle.attention(q, k, v, **options), real, offset)
         want = oracle.attention_backward(dout, q, k, v, **options)
-        for kind in ("return_lse", "return_sums"):
-            _, saved = attention(q, k, v, **options, **{kind: True})
-            dq, dk, dv = attention_backward(dout, q, k, v, out, saved, **options)
-            assert_gradients((dk, dv), want[1:], real, offset)
-            # dq of the column is the offset times a sum that is 0 but for rounding
-            assert_gradients([dq[..., :-1]], [want[0][..., :-1]], real, offset)
+        for kind in ("return_lse", "return_normalizer"):
+            _, saved = attention(q, far, v, **options, **{kind: True})
+            dq, dk, dv = attention_backward(dout, q, far, v, out, saved, **options)
+            dq[..., -1] = 0  # the offset times a sum that is 0 but for rounding
+            assert_gradients((dq, dk, dv), want, real, offset)
 
 
 @pytest.mark.parametrize("shape", CASES, ids=str)
@@ -125,7 +129,7 @@ def test_masks_as_large_as_the_type(shape, real, rng):
         mask = rows[(each + shift) % len(rows)]
         q, k, v, dout = whole_numbers(rng, shape, real)
         for name, limit in limits(rng, shape).items():
-            check(q, k, v, dout, real, (shift, name), scale=LN2, mask=mask, **limit)
+            check(q, k, v, dout, mask, mask, (shift, name), scale=LN2, **limit)
 
 
 def test_known_weights(real):
@@ -153,16 +157,15 @@ def test_known_weights(real):
 def test_dropout_beside_an_offset(real, rng):
     shape = (2, 4, 2, 33, 70, 8, 8)
     q, k, v, dout = whole_numbers(rng, shape, real, 1e6)
-    options = {"scale": LN2, "mask": np.array(-1e6, real), "causal": True}
-    drop = {"dropout_p": 0.3, "seed": 7, "step": 3}
+    options = {"scale": LN2, "causal": True}
+    how = {"mask": np.array(-1e6, real), "dropout_p": 0.3, "seed": 7, "step": 3, **options}
     kept = fastnn.dropout(np.ones((2, 4, 33, 70)), 0.3, seed=7, step=3)
-    out, lse, weights = attention(q, k, v, return_lse=True, need_weights=True, **options, **drop)
-    _, sums = attention(q, k, v, return_sums=True, **options, **drop)
+    out, lse, weights = attention(q, k, v, return_lse=True, need_weights=True, **how)
+    _, normalizer = attention(q, k, v, return_normalizer=True, **how)
     assert_close(weights, kept * oracle.attention_weights(q, k, **options), real)
     want = oracle.attention_backward(dout, q, k, v, kept=kept, **options)
-    for saved in (lse, sums):
-        got = attention_backward(dout, q, k, v, out, saved, **options, **drop)
-        assert_gradients(got, want, real)
+    for saved in (lse, normalizer):
+        assert_gradients(attention_backward(dout, q, k, v, out, saved, **how), want, real)
 
 
 def test_a_row_does_not_depend_on_its_company(real, rng):
@@ -181,7 +184,7 @@ def test_a_row_does_not_depend_on_its_company(real, rng):
 def test_same_bits_at_any_thread_count_beside_an_offset(real, rng):
     q, k, v, dout = whole_numbers(rng, (2, 4, 2, 70, 300, 8, 8), real, 1e4)
     mask = rng.choice([0, -1e4, np.finfo(real).min], (70, 1)).astype(real)
-    for kind in ("return_lse", "return_sums"):
+    for kind in ("return_lse", "return_normalizer"):
         results = set()
         for n_threads in (1, 2, 3, 8):
             with fastnn.num_threads(n_threads):
@@ -193,24 +196,32 @@ def test_same_bits_at_any_thread_count_beside_an_offset(real, rng):
         assert len(results) == 1
 
 
-def test_sums(real, rng):
-    """The largest score and the sum make the log-sum-exp, and take its place backward."""
-    q, k, v, _ = whole_numbers(rng, (2, 4, 2, 9, 70, 8, 8), real)
-    out, lse, sums, weights = attention(
-        q, k, v, causal=True, return_lse=True, return_sums=True, need_weights=True
-    )
-    assert sums.shape == (2, *lse.shape) and sums.dtype == real
-    m, total = sums.astype(np.float64)
-    np.testing.assert_allclose(m * LN2 + np.log(total), lse, rtol=2e-7)
-    dout = np.ones_like(out)
-    for a, b in zip(
-        attention_backward(dout, q, k, v, out, lse, causal=True),
-        attention_backward(dout, q, k, v, out, sums, causal=True),
-        strict=True,
+def test_normalizer(real, rng):
+    """A shift and a factor turn scores into weights, and take the place of lse backward."""
+    q, k, v, dout = whole_numbers(rng, (2, 4, 2, 9, 70, 8, 8), real)
+    mask = np.zeros((9, 1), real)
+    mask[4:] = -1e6
+    for options in ({}, {"mask": mask}):
+        out, lse, normalizer, weights = attention(
+            q, k, v, return_lse=True, return_normalizer=True, need_weights=True, **options
+        )
+        assert normalizer.shape == (2, *lse.shape) and normalizer.dtype == real
+        shift, factor = normalizer.astype(np.float64)[..., None]
+        scores = q @ np.repeat(k, 2, 1).swapaxes(2, 3) / np.sqrt(8) + options.get("mask", 0)
+        rows = slice(0, 4) if options else slice(None)  # scores that are good to the last bits
+        np.testing.assert_allclose(
+            (factor * 2 ** (scores / LN2 - shift))[:, :, rows], weights[:, :, rows], rtol=1e-5
+        )
+        for by_lse, by_both in zip(
+            attention_backward(dout, q, k, v, out, lse, **options),
+            attention_backward(dout, q, k, v, out, normalizer, **options),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(by_lse, by_both)
+    with pytest.raises(
+        ValueError, match=r"lse must have the shape \(2, 4, 9\), or as a normalizer"
     ):
-        np.testing.assert_array_equal(a, b)
-    with pytest.raises(ValueError, match=r"lse must have the shape \(2, 4, 9\), or as sums"):
-        attention_backward(dout, q, k, v, out, sums[:1], causal=True)
+        attention_backward(dout, q, k, v, out, normalizer[:1])
 
 
 def test_layer_trains_on_rows_of_padding(rng):

@@ -77,9 +77,10 @@ def test_lse_beside_a_large_offset(real):
         places += [x.ctypes.data, strides(x)]
     places += [lse.ctypes.data, *(g.ctypes.data for g in gradients)]
     options = (1.0, 0, None, None, 2, mask.ctypes.data, ints(0, 0, 0, 1), 0.0, 0, 0)
-    assert face(module, f"attention_backward_{suffix}", [c_void_p] * 14 + OPTIONS)(
-        *places, *options
-    ) == 0
+    assert (
+        face(module, f"attention_backward_{suffix}", [c_void_p] * 14 + OPTIONS)(*places, *options)
+        == 0
+    )
     np.testing.assert_allclose(gradients[2], 0.1, rtol=2e-7)
 
 
@@ -116,9 +117,7 @@ def test_bad_values_write_nothing(real, rng):
 def test_rotary_refuses_positions_out_of_its_table(real):
     suffix = "f32" if real is np.float32 else "f64"
     x, table = np.ones((2, 1, 3, 4), real), np.empty((5, 4), real)
-    make = face(
-        rotary_module, f"rotary_table_{suffix}", [c_int64, c_int64, c_double, c_void_p]
-    )
+    make = face(rotary_module, f"rotary_table_{suffix}", [c_int64, c_int64, c_double, c_void_p])
     assert make(5, 4, 1e4, table.ctypes.data) == 0
     for positions, base in ((-1, 1e4), (-(2**63), 1e4), (5, 0.0), (5, np.nan), (5, np.inf)):
         assert make(positions, 4, base, table.ctypes.data) == 2
