@@ -12,7 +12,7 @@ import fastnn
 from fastnn import attention, attention_backward, nn
 
 from .. import oracle
-from .test_attention import SHAPES, TOLERANCE, assert_close
+from .test_attention import SHAPES, assert_close
 from .test_attention_backward import assert_gradients, upstream
 
 OFFSETS = [sign * size for size in (0, 1e2, 1e4, 1e6, 1e9) for sign in (1, -1)]
