@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastnn
-from fastnn import attention
+from fastnn import attention, attention_backward
 
-from .attention_reference import attention_64, probabilities
+from .. import oracle
 from .variants import WRONG_TYPES, guarded
 
 # (batch, heads, kv_heads, n_queries, n_keys, d, dv): around the tiles and blocks, one of a group, few queries, none of anything.
@@ -72,8 +72,8 @@ def test_against_float64(shape, real, rng):
     q, k, v = operands(rng, shape, real)
     for name, options in masks(rng, shape, real).items():
         out, lse, weights = attention(q, k, v, return_lse=True, need_weights=True, **options)
-        p = probabilities(q, k, **options)
-        assert_close(out, attention_64(q, k, v, **options), real, name)
+        p = oracle.attention_weights(q, k, **options)
+        assert_close(out, oracle.attention(q, k, v, **options), real, name)
         assert_close(weights, p, real, name)
         assert ((lse == -np.inf) == (p.sum(-1) == 0)).all(), name
 
@@ -93,7 +93,7 @@ def test_any_shape(n, d, heads, causal, lengths, seed):
     options = {"causal": causal, "lengths": rng.integers(0, n[1] + 1, 2) if lengths else None}
     for real in (np.float32, np.float64):
         q, k, v = operands(rng, shape, real)
-        assert_close(attention(q, k, v, **options), attention_64(q, k, v, **options), real)
+        assert_close(attention(q, k, v, **options), oracle.attention(q, k, v, **options), real)
 
 
 def test_uniform_keys_average_exactly(real):
@@ -186,7 +186,7 @@ def test_dropout(real, rng):
     q, k, v = operands(rng, shape, real)
     p = 0.3
     out, weights = attention(q, k, v, causal=True, dropout_p=p, seed=7, step=3, need_weights=True)
-    plain = probabilities(q, k, causal=True)
+    plain = oracle.attention_weights(q, k, causal=True)
     ones = fastnn.dropout(np.ones(plain.shape, real), p, seed=7, step=3)
     assert_close(weights, plain * ones, real)
     assert_close(out, (plain * ones) @ np.repeat(v.astype(np.float64), 2, 1), real)
@@ -234,6 +234,39 @@ def test_wrong_types(bad):
         attention(good, good, good, mask=np.zeros(2, np.int64))
     with pytest.raises(TypeError, match="lengths must be integers, not float64"):
         attention(good, good, good, lengths=[1.0])
+
+
+SCALARS = [
+    ("causal", "no", TypeError, "True or False, not str 'no'"),
+    ("causal", 1, TypeError, "True or False, not int 1"),
+    ("scale", "x", TypeError, "a number, not str 'x'"),
+    ("scale", True, TypeError, "a number, not bool True"),
+    ("scale", np.inf, ValueError, "finite, not inf"),
+    ("dropout_p", True, TypeError, "a number, not bool True"),
+    ("dropout_p", np.nan, ValueError, "from 0 to 1, not nan"),
+    ("seed", 1.5, TypeError, "an int, not float 1.5"),
+    ("seed", -1, ValueError, "from 0 to 2\\*\\*64 - 1, not -1"),
+    ("step", 2**64, ValueError, "from 0 to 2\\*\\*64 - 1"),
+    ("step", None, TypeError, "an int, not None"),
+]
+FLAGS = ("need_weights", "return_lse", "return_normalizer")
+
+
+@pytest.mark.parametrize(("name", "bad", "error", "words"), SCALARS)
+def test_scalars_are_refused_by_name(name, bad, error, words):
+    x = np.ones((1, 1, 2, 3), np.float32)
+    lse = np.zeros((1, 1, 2), np.float32)
+    with pytest.raises(error, match=f"attention: {name} must be {words}"):
+        attention(x, x, x, **{name: bad})
+    with pytest.raises(error, match=f"attention_backward: {name} must be {words}"):
+        attention_backward(x, x, x, x, x, lse, **{name: bad})
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_flags_are_refused_by_name(name):
+    x = np.ones((1, 1, 2, 3), np.float32)
+    with pytest.raises(TypeError, match=f"attention: {name} must be True or False"):
+        attention(x, x, x, **{name: "no"})
 
 
 def test_wrong_shapes_and_values():

@@ -6,7 +6,7 @@ import pytest
 import fastnn
 from fastnn import attention, attention_backward
 
-from .attention_reference import gradients_64
+from .. import oracle
 from .test_attention import SHAPES, TOLERANCE, masks, operands
 from .variants import guarded
 
@@ -33,7 +33,7 @@ def test_against_float64(shape, real, rng):
     dout = upstream(rng, q, v)
     for name, options in masks(rng, shape, real).items():
         got = forward_and_backward(dout, q, k, v, **options)
-        assert_gradients(got, gradients_64(dout, q, k, v, **options), real, name)
+        assert_gradients(got, oracle.attention_backward(dout, q, k, v, **options), real, name)
 
 
 @pytest.mark.parametrize("dropout_p", [0.0, 0.4])
@@ -59,7 +59,7 @@ def test_dropout(real, rng):
     dout = upstream(rng, q, v)
     kept = fastnn.dropout(np.ones((2, 4, 70, 300)), 0.25, seed=11, step=2)
     got = forward_and_backward(dout, q, k, v, causal=True, dropout_p=0.25, seed=11, step=2)
-    want = gradients_64(dout, q, k, v, kept=kept, causal=True)
+    want = oracle.attention_backward(dout, q, k, v, kept=kept, causal=True)
     assert_gradients(got, want, real)
 
 

@@ -157,7 +157,7 @@ def test_refusals():
             rotary(x, start=start)
     with pytest.raises(ValueError, match=r"\(2,\) of the batch"):
         rotary(x, start=np.arange(3))
-    for start in (1.5, None, "1"):
+    for start in (1.5, None, "1", True):
         with pytest.raises(TypeError, match="start"):
             rotary(x, start=start)
     with pytest.raises(TypeError, match="start"):
@@ -165,6 +165,9 @@ def test_refusals():
     for base in (0, -1.0, np.inf, np.nan):
         with pytest.raises(ValueError, match="base"):
             rotary(x, base=base)
+    for scalars in ({"base": "x"}, {"base": True}, {"inverse": "no"}):
+        with pytest.raises(TypeError, match=f"rotary: {next(iter(scalars))} must be"):
+            rotary(x, **scalars)
     with pytest.raises(TypeError, match="out"):
         rotary(x, out=x.astype(np.float64))
     with pytest.raises(ValueError, match="out"):

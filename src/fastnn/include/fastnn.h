@@ -200,11 +200,15 @@ typedef struct fastnn_api {
     int (*layer_norm_backward_f64)(int rms, int64_t rows, int64_t cols, const double *dy, int64_t lddy, const double *h, int64_t ldh,
                                    const double *stats, const double *weight, const double *dh_in, int64_t lddh_in, double p, uint64_t seed,
                                    uint64_t step, double *dh, int64_t lddh, double *dx, int64_t lddx, double *dweight, double *dbias);
-    /* Softmax attention, out = softmax(scale q k^T + mask) v. sizes: batch, heads, kv_heads, n_queries, n_keys, d, dv; heads is a multiple of
-     * kv_heads. Strides go along batch, head and position; last axes are contiguous. causal: the last query sees all keys, the one before one key
-     * less, and so on. lengths (how many keys may be seen) is NULL, or has strides along batch and query. mask_kind is FASTNN_NO_MASK,
-     * FASTNN_BOOLEAN_MASK (bytes: may attend) or FASTNN_ADDITIVE_MASK (reals), its strides along batch, head, query and key may be 0. lse (batch x
-     * heads x n_queries) is for backward, or NULL. Dropout of the weights is that of dropout_f32. */
+    /* Softmax attention, out = softmax(scale q k^T + mask) v. sizes: batch, heads, kv_heads,
+     * n_queries, n_keys, d, dv; heads is a multiple of kv_heads. Strides go along batch, head and
+     * position; last axes are contiguous. causal: the last query sees all keys, the one before one
+     * key less, and so on. lengths (how many keys may be seen, 0..n_keys) is NULL, or has strides
+     * along batch and query. mask_kind is FASTNN_NO_MASK, FASTNN_BOOLEAN_MASK (bytes: may attend)
+     * or FASTNN_ADDITIVE_MASK (reals, of which only -inf hides a key), its strides along batch,
+     * head, query and key may be 0. lse (batch x heads x n_queries), the logarithms of the sums of
+     * exponentials, is for backward, or NULL. scale is finite. Dropout of the weights is that of
+     * dropout_f32. */
     int (*attention_f32)(const int64_t *sizes, const float *q, const int64_t *q_strides, const float *k, const int64_t *k_strides, const float *v,
                          const int64_t *v_strides, float *out, const int64_t *out_strides, float *lse, double scale, int causal,
                          const int64_t *lengths, const int64_t *lengths_strides, int mask_kind, const void *mask, const int64_t *mask_strides,
@@ -213,8 +217,10 @@ typedef struct fastnn_api {
                          const int64_t *v_strides, double *out, const int64_t *out_strides, double *lse, double scale, int causal,
                          const int64_t *lengths, const int64_t *lengths_strides, int mask_kind, const void *mask, const int64_t *mask_strides,
                          double dropout_p, uint64_t seed, uint64_t step);
-    /* Its backward; out and lse are what forward wrote, the other arguments as they were. dq, dk and dv are overwritten and have the strides of q, k
-     * and v; dout has those of out. */
+    /* Its backward; out and lse are what forward wrote, the other arguments as they were. dq, dk
+     * and dv are overwritten and have the strides of q, k and v; dout has those of out. A row whose
+     * lse is beyond 16 has no room in it for the sum beside the largest score: if there is one, the
+     * scores are computed once more, and the gradients stay right. */
     int (*attention_backward_f32)(const int64_t *sizes, const float *dout, const float *q, const int64_t *q_strides, const float *k,
                                   const int64_t *k_strides, const float *v, const int64_t *v_strides, const float *out, const int64_t *out_strides,
                                   const float *lse, float *dq, float *dk, float *dv, double scale, int causal, const int64_t *lengths,

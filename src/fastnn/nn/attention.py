@@ -150,11 +150,11 @@ class MultiHeadAttention(Module):
         how = {"causal": causal, "lengths": lengths, "mask": mask}
         how |= {"dropout_p": p, "seed": seed, "step": step}
         heads = empty(x.shape, x.dtype)
-        _, lse = kernels.attention(
-            q, k, v, return_lse=True, out=split_heads(heads, self.n_heads), **how
+        _, normalizer = kernels.attention(
+            q, k, v, return_normalizer=True, out=split_heads(heads, self.n_heads), **how
         )
         y, ctx_out = self.out.forward(heads)
-        return y, (saved, (q, k, v, heads, lse, how), ctx_out)
+        return y, (saved, (q, k, v, heads, normalizer, how), ctx_out)
 
     def __call__(
         self,
@@ -200,7 +200,7 @@ class MultiHeadAttention(Module):
 
     def backward(self, dy: Array, ctx: Any, need_dx: bool = True) -> Any:
         """dx, or (dx, dmemory) of cross-attention; gradients of parameters are added."""
-        saved, (q, k, v, heads, lse, how), ctx_out = ctx
+        saved, (q, k, v, heads, normalizer, how), ctx_out = ctx
         dheads = self.out.backward(dy, ctx_out)
         assert dheads is not None
         B, T, d = heads.shape
@@ -217,7 +217,7 @@ class MultiHeadAttention(Module):
             k,
             v,
             split_heads(heads, self.n_heads),
-            lse,
+            normalizer,
             dq=split_heads(dq, self.n_heads),
             dk=split_heads(dk, self.n_kv_heads),
             dv=split_heads(dv, self.n_kv_heads),

@@ -10,7 +10,8 @@ cdef class Arguments:
     cdef int typenum
     cdef cnp.ndarray q, k, v, lengths, mask
 
-cdef Arguments read_arguments(str op, object q, object k, object v, bint causal, object lengths, object mask, object scale, object dropout_p,
-                              object seed, object step)
+cdef Arguments read_arguments(str op, object q, object k, object v, object causal, object lengths,
+                              object mask, object scale, object dropout_p, object seed,
+                              object step)
 cdef cnp.ndarray contiguous_last(cnp.ndarray x)
 cdef void strides_of(cnp.ndarray x, int64_t *strides) noexcept

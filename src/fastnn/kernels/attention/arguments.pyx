@@ -1,12 +1,13 @@
 """The arguments of attention as arrays -> the record of attention_parts.pxd; the one place that words their errors."""
 cimport numpy as cnp
-from libc.math cimport isfinite, sqrt
+from libc.math cimport sqrt
 from libc.stdint cimport int64_t
 
 import numpy as np
 
 from ..ground.arrays cimport real_like, real_type, stride
 from ..ground.dispatch cimport FASTNN_MASK_ADDITIVE, FASTNN_MASK_BOOLEAN, FASTNN_MASK_NONE
+from ..ground.scalars cimport finite_number, flag, probability, word
 from .parts cimport bad_length
 
 cnp.import_array()
@@ -109,17 +110,17 @@ cdef int set_mask(Arguments args, object mask, str op) except -1:
 
 
 cdef int set_dropout(Attention *a, object dropout_p, object seed, object step, str op) except -1:
-    a.dropout_p = dropout_p
-    if not 0 <= a.dropout_p <= 1:
-        raise ValueError(f"{op}: dropout_p must be from 0 to 1, not {dropout_p}")
+    a.dropout_p = probability(dropout_p, op, "dropout_p")
     if a.dropout_p > 0 and seed is None:
         raise ValueError(f"{op}: dropout needs a seed")
-    a.seed, a.step = 0 if seed is None else seed, step
+    a.seed = 0 if seed is None else word(seed, op, "seed")
+    a.step = word(step, op, "step")
     return 0
 
 
-cdef Arguments read_arguments(str op, object q, object k, object v, bint causal, object lengths, object mask, object scale, object dropout_p,
-                              object seed, object step):
+cdef Arguments read_arguments(str op, object q, object k, object v, object causal, object lengths,
+                              object mask, object scale, object dropout_p, object seed,
+                              object step):
     """Check everything and fill in the record."""
     cdef Arguments args = Arguments.__new__(Arguments)
     cdef Attention *a = &args.a
@@ -134,13 +135,11 @@ cdef Arguments read_arguments(str op, object q, object k, object v, bint causal,
     if (cnp.PyArray_DIM(args.k, 0) != a.batch or cnp.PyArray_DIM(args.v, 0) != a.batch or cnp.PyArray_DIM(args.k, 3) != a.d
             or cnp.PyArray_DIM(args.v, 1) != a.kv_heads or cnp.PyArray_DIM(args.v, 2) != a.n_keys or a.kv_heads == 0 or a.heads % a.kv_heads):
         check_shapes(a, args, op)
-    a.causal = causal
+    a.causal = flag(causal, op, "causal")
     if scale is None:
         a.scale = 1 / sqrt(<double>max(<int64_t>1, a.d))
     else:
-        a.scale = scale
-        if not isfinite(a.scale):
-            raise ValueError(f"{op}: scale must be finite, not {scale}")
+        a.scale = finite_number(scale, op, "scale")
     set_lengths(args, lengths, op)
     set_mask(args, mask, op)
     set_dropout(a, dropout_p, seed, step, op)

@@ -20,6 +20,7 @@ def attention(
     step: int = 0,
     need_weights: Literal[False] = False,
     return_lse: Literal[False] = False,
+    return_normalizer: Literal[False] = False,
     out: NDArray[Real] | None = None,
 ) -> NDArray[Real]: ...
 @overload
@@ -37,6 +38,7 @@ def attention(
     step: int = 0,
     need_weights: bool = False,
     return_lse: bool = False,
+    return_normalizer: bool = False,
     out: NDArray[Real] | None = None,
 ) -> Any: ...
 def attention_backward(

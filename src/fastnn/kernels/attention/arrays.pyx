@@ -19,6 +19,7 @@ from .backward cimport Gradients, attention_gradients
 from .forward cimport attention_forward, attention_weights
 from .parts cimport Attention, bad_length
 from ..ground.memory cimport new_array
+from ..ground.scalars cimport flag
 
 cnp.import_array()
 
@@ -91,7 +92,7 @@ cdef int attention_backward_f32(const int64_t *sizes, const float *dout, const f
         return status
     if dout is NULL or out is NULL or out_strides is NULL or lse is NULL or dq is NULL or dk is NULL or dv is NULL:
         return BAD_ARGUMENT
-    g.dout, g.out, g.lse, g.sums, g.dq, g.dk, g.dv = dout, out, lse, NULL, dq, dk, dv
+    g.dout, g.out, g.lse, g.normalizer, g.dq, g.dk, g.dv = dout, out, lse, NULL, dq, dk, dv
     memcpy(g.dos, out_strides, sizeof(g.dos))
     memcpy(g.os, out_strides, sizeof(g.os))
     memcpy(g.dqs, q_strides, sizeof(g.dqs))
@@ -113,7 +114,7 @@ cdef int attention_backward_f64(const int64_t *sizes, const double *dout, const 
         return status
     if dout is NULL or out is NULL or out_strides is NULL or lse is NULL or dq is NULL or dk is NULL or dv is NULL:
         return BAD_ARGUMENT
-    g.dout, g.out, g.lse, g.sums, g.dq, g.dk, g.dv = dout, out, lse, NULL, dq, dk, dv
+    g.dout, g.out, g.lse, g.normalizer, g.dq, g.dk, g.dv = dout, out, lse, NULL, dq, dk, dv
     memcpy(g.dos, out_strides, sizeof(g.dos))
     memcpy(g.os, out_strides, sizeof(g.os))
     memcpy(g.dqs, q_strides, sizeof(g.dqs))
@@ -144,22 +145,23 @@ cdef cnp.ndarray checked_output(Arguments args, object out):
     return o
 
 
-cdef int run_forward(Arguments args, void *out, const int64_t *os, void *lse, void *sums,
+cdef int run_forward(Arguments args, void *out, const int64_t *os, void *lse, void *normalizer,
                      void *weights) noexcept nogil:
     cdef int status
     if args.typenum == cnp.NPY_FLOAT:
-        status = attention_forward(&args.a, <float*>out, os, <float*>lse, <float*>sums)
+        status = attention_forward(&args.a, <float*>out, os, <float*>lse, <float*>normalizer)
         if status == OK and weights is not NULL:
-            status = attention_weights(&args.a, <float*>sums, <float*>weights)
+            status = attention_weights(&args.a, <float*>normalizer, <float*>weights)
         return status
-    status = attention_forward(&args.a, <double*>out, os, <double*>lse, <double*>sums)
+    status = attention_forward(&args.a, <double*>out, os, <double*>lse, <double*>normalizer)
     if status == OK and weights is not NULL:
-        status = attention_weights(&args.a, <double*>sums, <double*>weights)
+        status = attention_weights(&args.a, <double*>normalizer, <double*>weights)
     return status
 
 
-def attention(q, k, v, *, bint causal=False, lengths=None, mask=None, scale=None, dropout_p=0.0, seed=None, step=0,
-              bint need_weights=False, bint return_lse=False, bint return_sums=False, out=None):
+def attention(q, k, v, *, causal=False, lengths=None, mask=None, scale=None, dropout_p=0.0,
+              seed=None, step=0, need_weights=False, return_lse=False, return_normalizer=False,
+              out=None):
     """Softmax attention of every head: each query gets the average of the values, weighted by how its scores with their keys compare.
 
     Parameters
@@ -188,9 +190,9 @@ def attention(q, k, v, *, bint causal=False, lengths=None, mask=None, scale=None
         Return the weights too, for looking at: an array of all scores.
     return_lse : bool
         Return the log-sum-exp too, from which `attention_backward` works.
-    return_sums : bool
-        Return the maxima and sums too: `attention_backward` takes them in the place of lse, and need
-        not make them again where lse is large.
+    return_normalizer : bool
+        Return the normalizer too, which `attention_backward` takes in the place of lse. It is right
+        whatever offset the scores share.
     out : ndarray of shape (batch, heads, n_queries, dv), optional
         Any strides, such as a transposed view of a (batch, n_queries, heads, dv) array; must not overlap the operands.
 
@@ -199,8 +201,8 @@ def attention(q, k, v, *, bint causal=False, lengths=None, mask=None, scale=None
     out : ndarray of shape (batch, heads, n_queries, dv)
     lse : ndarray of shape (batch, heads, n_queries), if return_lse
         The logarithm of the sum of the exponentials of a query's scores.
-    sums : ndarray of shape (2, batch, heads, n_queries), if return_sums
-        A query's largest score times log2(e), m, and the sum of 2^(score log2(e) - m).
+    normalizer : ndarray of shape (2, batch, heads, n_queries), if return_normalizer
+        A shift and a factor: the weights of a query are ``factor * 2**(score / log(2) - shift)``.
     weights : ndarray of shape (batch, heads, n_queries, n_keys), if need_weights
 
     A query that sees no key gets zeros, zero weights and an lse of -inf. NaN and Inf in keys and values that a query may not see do not reach it; others
@@ -209,39 +211,45 @@ def attention(q, k, v, *, bint causal=False, lengths=None, mask=None, scale=None
     Raises
     ------
     TypeError
-        If an argument is not an array of float32 or float64, the types differ, or lengths are not integers.
+        If an argument is not an array of float32 or float64, the types differ, lengths are not
+        integers, or a number or flag is of another type.
     ValueError
-        If shapes do not fit (they are named), a length is out of range, or out is read-only or overlaps an operand.
+        If shapes do not fit (they are named), a length or number is out of range, or out is
+        read-only or overlaps an operand.
     """
     cdef Arguments args = read_arguments("attention", q, k, v, causal, lengths, mask, scale, dropout_p, seed, step)
     cdef cnp.npy_intp[5] shape = [2, args.a.batch, args.a.heads, args.a.n_queries, args.a.n_keys]
     cdef cnp.ndarray given = checked_output(args, out), o = given
-    cdef cnp.ndarray lse = None, sums = None, weights = None
+    cdef cnp.ndarray lse = None, normalizer = None, weights = None
+    cdef bint with_lse = flag(return_lse, "attention", "return_lse")
+    cdef bint with_normalizer = flag(return_normalizer, "attention", "return_normalizer")
+    cdef bint with_weights = flag(need_weights, "attention", "need_weights")
     cdef int64_t[3] os
     cdef void *p_lse = NULL
-    cdef void *p_sums = NULL
+    cdef void *p_normalizer = NULL
     cdef void *p_weights = NULL
     cdef int status
     if cnp.PyArray_DIM(o, 3) > 1 and stride(o, 3) != 1:
         o = new_array(4, cnp.PyArray_DIMS(o), args.typenum)
     strides_of(o, os)
-    if return_lse:
+    if with_lse:
         lse = new_array(3, shape + 1, args.typenum)
         p_lse = cnp.PyArray_DATA(lse)
-    if return_sums or need_weights:
-        sums = new_array(4, shape, args.typenum)
-        p_sums = cnp.PyArray_DATA(sums)
-    if need_weights:
+    if with_normalizer or with_weights:
+        normalizer = new_array(4, shape, args.typenum)
+        p_normalizer = cnp.PyArray_DATA(normalizer)
+    if with_weights:
         weights = new_array(4, shape + 1, args.typenum)
         p_weights = cnp.PyArray_DATA(weights)
     with nogil:
-        status = run_forward(args, cnp.PyArray_DATA(o), os, p_lse, p_sums, p_weights)
+        status = run_forward(args, cnp.PyArray_DATA(o), os, p_lse, p_normalizer, p_weights)
     check_status(status, "attention")
     if o is not given:
         cnp.PyArray_CopyInto(given, o)
-    if not return_lse and not return_sums and not need_weights:
+    if not with_lse and not with_normalizer and not with_weights:
         return given
-    results = ((given, True), (lse, return_lse), (sums, return_sums), (weights, need_weights))
+    results = ((given, True), (lse, with_lse), (normalizer, with_normalizer),
+               (weights, with_weights))
     return tuple([x for x, wanted in results if wanted])
 
 
@@ -270,8 +278,8 @@ cdef cnp.ndarray gradient_like(Arguments args, cnp.ndarray x, object out, str na
     return y
 
 
-def attention_backward(dout, q, k, v, out, lse, *, bint causal=False, lengths=None, mask=None, scale=None, dropout_p=0.0, seed=None, step=0,
-                       dq=None, dk=None, dv=None):
+def attention_backward(dout, q, k, v, out, lse, *, causal=False, lengths=None, mask=None,
+                       scale=None, dropout_p=0.0, seed=None, step=0, dq=None, dk=None, dv=None):
     """The gradients of the operands of `attention`.
 
     Parameters
@@ -281,9 +289,9 @@ def attention_backward(dout, q, k, v, out, lse, *, bint causal=False, lengths=No
     q, k, v, causal, lengths, mask, scale, dropout_p, seed, step
         As they were given to `attention`.
     out, lse : ndarray
-        What `attention` returned with ``return_lse=True``, or in the place of lse the sums that it
-        returned with ``return_sums=True``. With lse alone, and a row's beyond 16, which has no room
-        for the sum beside a maximum, the scores are computed once more for maxima and sums.
+        What `attention` returned with ``return_lse=True``, or in the place of lse the normalizer
+        that it returned with ``return_normalizer=True``. An lse beyond 16 cannot hold the sum beside
+        the largest score well enough: the scores are then computed once more to make the normalizer.
     dq, dk, dv : ndarray like q, k, v, optional
         Where to write, with a contiguous last axis: views of the gradient of a fused projection, for example. They must not overlap anything else.
 
@@ -303,8 +311,8 @@ def attention_backward(dout, q, k, v, out, lse, *, bint causal=False, lengths=No
     cdef cnp.ndarray d_out = like_output(args, dout, "dout"), o = like_output(args, out, "out")
     cdef cnp.ndarray sums = real_like(lse, args.typenum, "attention_backward", "lse", "q")
     if np.shape(sums) not in (np.shape(o)[:3], (2, *np.shape(o)[:3])):
-        raise ValueError(f"attention_backward: lse must have the shape {np.shape(o)[:3]}, or as sums "
-                         f"{(2, *np.shape(o)[:3])}, not {np.shape(sums)}")
+        raise ValueError(f"attention_backward: lse must have the shape {np.shape(o)[:3]}, or as a "
+                         f"normalizer {(2, *np.shape(o)[:3])}, not {np.shape(sums)}")
     sums = sums if cnp.PyArray_IS_C_CONTIGUOUS(sums) else cnp.PyArray_NewCopy(sums, cnp.NPY_CORDER)
     strides_of(d_out, g.dos)
     strides_of(o, g.os)
@@ -312,11 +320,11 @@ def attention_backward(dout, q, k, v, out, lse, *, bint causal=False, lengths=No
     cdef cnp.ndarray grad_k = gradient_like(args, args.k, dk, "dk", g.dks)
     cdef cnp.ndarray grad_v = gradient_like(args, args.v, dv, "dv", g.dvs)
     check_gradients_apart(args, d_out, o, sums, (("dq", dq), ("dk", dk), ("dv", dv)))
-    g.dout, g.out, g.lse, g.sums = cnp.PyArray_DATA(d_out), cnp.PyArray_DATA(o), NULL, NULL
+    g.dout, g.out, g.lse, g.normalizer = cnp.PyArray_DATA(d_out), cnp.PyArray_DATA(o), NULL, NULL
     if cnp.PyArray_NDIM(sums) == 3:
         g.lse = cnp.PyArray_DATA(sums)
     else:
-        g.sums = cnp.PyArray_DATA(sums)
+        g.normalizer = cnp.PyArray_DATA(sums)
     g.dq, g.dk, g.dv = cnp.PyArray_DATA(grad_q), cnp.PyArray_DATA(grad_k), cnp.PyArray_DATA(grad_v)
     with nogil:
         if args.typenum == cnp.NPY_FLOAT:

@@ -111,24 +111,32 @@ static int all_finite(int64_t n, const real *x) {
     return sum_lanes(sum) == 0;
 }
 
-/* The mask times log2(e) stays finite, with room for the scores: 0.69 < ln 2. */
+/* Finite masks are clamped, so that log2(e) times one stays finite, with room for the scores:
+ * 0.69 < ln 2. */
 #define MASK_LARGEST ((real)0.69 * (FASTNN_REAL == 32 ? (real)FLT_MAX : (real)DBL_MAX))
-INLINE real mask_bits(real bias) {
-    const real low = bias < -MASK_LARGEST ? -MASK_LARGEST : bias;
-    return (low > MASK_LARGEST ? MASK_LARGEST : low) * LOG2E;
+
+/* `count` <= LANES elements, `stride` apart; 0 in the other lanes. */
+INLINE vec load_strided(int64_t count, const real *x, const int64_t stride) {
+    real lanes[LANES] = {0};
+    if (stride == 1) return count == LANES ? load(x) : load_part(x, count, 0);
+    for (int64_t r = 0; r < count; r++) lanes[r] = x[r * stride];
+    return load(lanes);
 }
 
-/* One row of attention_mask; key_stride is a constant 1 where it can be, so that the loops become vectors. */
+/* One row of attention_mask, whole vectors of it; key_stride is a constant 1 where it can be, so
+ * that the loops become vectors. */
 INLINE void mask_row(int kind, int64_t n, real *row, const void *mask, const int64_t key_stride) {
     if (kind == FASTNN_MASK_BOOLEAN) {
         const unsigned char *may = mask;
         for (int64_t j = 0; j < n; j++) row[j] = may[j * key_stride] ? row[j] : (real)-INFINITY;
-    } else {
-        const real *bias = mask;
-        for (int64_t j = 0; j < n; j++) {
-            const real b = bias[j * key_stride];
-            row[j] = b - b == 0 ? row[j] + mask_bits(b) : b; /* b - b: 0 if finite, else NaN */
-        }
+        return;
+    }
+    for (int64_t j = 0; j < n; j += LANES) {
+        const real *from = (const real *)mask + j * key_stride;
+        const vec bias = load_strided(smaller(LANES, n - j), from, key_stride);
+        const vec clamped = at_most(at_least(bias, -MASK_LARGEST), MASK_LARGEST);
+        /* bias - bias is 0 if it is finite, else NaN */
+        store(row + j, choose(bias - bias == 0, load(row + j) + clamped * LOG2E, bias));
     }
 }
 

@@ -6,11 +6,11 @@ from ..ground.dispatch cimport real
 
 cdef struct Gradients:
     # dout and out are like each other, dq, dk, dv like q, k, v; strides along batch, head and
-    # position. lse and sums are what attention_forward wrote; one may be NULL.
+    # position. lse and normalizer are what attention_forward wrote; one may be NULL.
     const void *dout
     const void *out
     const void *lse
-    const void *sums
+    const void *normalizer
     void *dq
     void *dk
     void *dv

@@ -8,8 +8,8 @@ A thread does whole key/value heads, five products a tile. Where they are too fe
 tiles of queries after (S and dP again, then dQ): seven products. Each sum runs over the same tiles in the same order either way, so the bits do not depend on
 the number of threads.
 
-Each row's P = 2^(S - m) / l takes the saved maximum m and sum l. Where only lse is saved, and one is so
-large that it has no room for log(l), a forward pass without values makes m and l again.
+P comes from the normalizer that forward saved. If only lse was saved, and one is so large that
+it cannot hold the sum beside the maximum, a forward pass without values makes the normalizer.
 """
 from cython.parallel cimport parallel
 from libc.math cimport M_LOG2E
@@ -19,8 +19,7 @@ from libc.string cimport memset
 from ..ground.arrays cimport NO_MEMORY, OK
 from .forward cimport attention_forward, score_tile
 from .parts cimport (MOST_ROWS, Attention, Blocks, all_see, choose_blocks, drop, fill_limits, head_of,
-                    lse_suffices, pairs, share_tiles, shift_of_lse, shift_of_sums, visible,
-                    whole_vectors)
+                    lse_suffices, normalize_by_lse, pairs, share_tiles, visible, whole_vectors)
 from ..ground.dispatch cimport (all_finite, attention_delta, attention_dscores, attention_probabilities, attention_scores, attention_transposed,
                         attention_values, pack_panels, real)
 from ..ground.memory cimport give, take
@@ -84,10 +83,7 @@ cdef inline void zero_rows(int64_t rows, int64_t n, real *x, int64_t ld) noexcep
 
 cdef void backward_tile(const Attention *a, const Gradients *g, const Blocks *s, const Part *w, Scratch *x, int64_t h, int64_t i0, int64_t k0,
                         int64_t keys, const real *delta) noexcept nogil:
-    """One tile of queries of head h and one block of keys: its parts of dV, dK and dQ.
-
-    delta has one number of each query, behind them their shifts and their factors (parts.pxd).
-    """
+    """One tile of queries of head h and one block of keys: its parts of dV, dK and dQ."""
     cdef int64_t limit[MOST_ROWS]
     cdef int64_t rows = min(s.rows, a.n_queries - i0), most = fill_limits(a, w.b, i0, rows, k0, keys, limit), row = (w.b * a.heads + h) * a.n_queries + i0
     cdef const real *q = head_of(a.q, a.qs, w.b, h, delta) + i0 * a.qs[2]
@@ -100,8 +96,8 @@ cdef void backward_tile(const Attention *a, const Gradients *g, const Blocks *s,
     if most == 0:
         return
     score_tile(a, s, w.b, h, i0, rows, k0, keys, <real*>x.keys_t, limit, p)
-    attention_probabilities(rows, limit, most, p, s.lds, delta + rows_of(a) + row,
-                            delta + 2 * rows_of(a) + row)
+    attention_probabilities(rows, limit, most, p, s.lds, <const real*>g.normalizer + row,
+                            <const real*>g.normalizer + rows_of(a) + row)
     if w.of_keys:
         if a.dropout_p > 0:
             drop(a, w.b, h, i0, rows, k0, most, p, dp, s.lds)
@@ -191,34 +187,6 @@ cdef void blocks_then_tiles(int team, int thread, const Attention *a, const Grad
         tile += w.tile1 - w.tile0
 
 
-cdef void fill_shifts(const Attention *a, const Gradients *g, int64_t first, int64_t rows, real *shift,
-                      real *factor) noexcept nogil:
-    cdef const real *lse = <const real*>g.lse
-    cdef const real *sums = <const real*>g.sums
-    cdef int64_t row
-    for row in range(first, first + rows):
-        if lse is not NULL and lse_suffices(lse[row]):
-            shift_of_lse(lse[row], shift + row, factor + row)
-        else:
-            shift_of_sums(sums[row], sums[rows_of(a) + row], shift + row, factor + row)
-
-
-cdef bint all_suffice(const real *lse, int64_t n) noexcept nogil:
-    cdef int64_t i
-    for i in range(n):
-        if not lse_suffices(lse[i]):
-            return False
-    return True
-
-
-cdef int remake_sums(const Attention *a, real *sums) noexcept nogil:
-    """The sums of a forward pass whose values have no columns."""
-    cdef Attention scores = a[0]
-    cdef int64_t[3] none = [0, 0, 0]
-    scores.dv, scores.dropout_p = 0, 0
-    return attention_forward(&scores, sums, none, <real*>NULL, sums)
-
-
 cdef void backward_share(int team, int thread, const Attention *a, const Gradients *g, const Blocks *s, int64_t size, real *delta,
                          real *scratch) noexcept nogil:
     cdef Scratch x
@@ -229,7 +197,6 @@ cdef void backward_share(int team, int thread, const Attention *a, const Gradien
         rows = min(last - row, a.n_queries - i)
         attention_delta(rows, a.dv, head_of(g.dout, g.dos, b, h, delta) + i * g.dos[2], g.dos[2], head_of(g.out, g.os, b, h, delta) + i * g.os[2],
                         g.os[2], delta + row)
-        fill_shifts(a, g, row, rows, delta + rows_of(a), delta + 2 * rows_of(a))
         row += rows
     barrier(team)
     lay_out(a, s, &x, scratch + thread * size)
@@ -239,21 +206,43 @@ cdef void backward_share(int team, int thread, const Attention *a, const Gradien
         blocks_then_tiles(team, thread, a, g, s, &x, delta)
 
 
+cdef bint all_suffice(const real *lse, int64_t n) noexcept nogil:
+    cdef int64_t i
+    for i in range(n):
+        if not lse_suffices(lse[i]):
+            return False
+    return True
+
+
+cdef int make_normalizer(const Attention *a, const real *lse, real *normalizer) noexcept nogil:
+    """Of every row by its lse, or if that is too large by the scores."""
+    cdef Attention scores = a[0]
+    cdef int64_t[3] none = [0, 0, 0]
+    cdef int64_t i, n = rows_of(a)
+    cdef int status = OK
+    scores.dv, scores.dropout_p = 0, 0      # values of no columns
+    if not all_suffice(lse, n):
+        status = attention_forward(&scores, normalizer, none, <real*>NULL, normalizer)
+    for i in range(n):
+        if lse_suffices(lse[i]):
+            normalize_by_lse(lse[i], normalizer + i, normalizer + n + i)
+    return status
+
+
 cdef int attention_gradients(const Attention *a, const Gradients *g, const real *t) noexcept nogil:
-    cdef Gradients remade
-    cdef real *sums
+    cdef Gradients whole = g[0]
+    cdef real *normalizer
     cdef int status
-    if g.sums is not NULL or all_suffice(<const real*>g.lse, rows_of(a)):
+    if g.normalizer is not NULL:
         return gradients_of(a, g, t)
-    sums = <real*>take(2 * rows_of(a) * <int64_t>sizeof(real))
-    if sums is NULL:
+    normalizer = <real*>take(2 * rows_of(a) * <int64_t>sizeof(real))
+    if normalizer is NULL:
         return NO_MEMORY
-    remade = g[0]
-    remade.sums = sums
-    status = remake_sums(a, sums)
+    status = make_normalizer(a, <const real*>g.lse, normalizer)
+    whole.normalizer = normalizer
     if status == OK:
-        status = gradients_of(a, &remade, t)
-    give(sums)
+        status = gradients_of(a, &whole, t)
+    give(normalizer)
     return status
 
 
@@ -261,7 +250,7 @@ cdef int gradients_of(const Attention *a, const Gradients *g, const real *t) noe
     cdef Blocks s
     cdef Scratch x
     cdef int team
-    cdef int64_t size, row, columns = 3 * rows_of(a)      # delta, shifts, factors
+    cdef int64_t size, row, rows = rows_of(a)
     cdef real *delta
     if a.batch * a.kv_heads == 0:
         return OK
@@ -273,14 +262,14 @@ cdef int gradients_of(const Attention *a, const Gradients *g, const real *t) noe
     choose_blocks(a, ROWS, KEYS_BYTES // <int64_t>sizeof(real), &s, t)
     team = threads_for(5 * pairs(a) * (a.d + a.dv), GRAIN)
     size = lay_out(a, &s, &x, <real*>NULL)
-    delta = <real*>take((whole_vectors(columns, t) + team * size) * <int64_t>sizeof(real))
+    delta = <real*>take((whole_vectors(rows, t) + team * size) * <int64_t>sizeof(real))
     if delta is NULL:
         return NO_MEMORY
     if team == 1:
-        backward_share(1, 0, a, g, &s, size, delta, delta + whole_vectors(columns, t))
+        backward_share(1, 0, a, g, &s, size, delta, delta + whole_vectors(rows, t))
     else:
         with parallel(num_threads=team):
             backward_share(team_size(), thread_id(), a, g, &s, size, delta,
-                           delta + whole_vectors(columns, t))
+                           delta + whole_vectors(rows, t))
     give(delta)
     return OK

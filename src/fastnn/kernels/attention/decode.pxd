@@ -6,4 +6,4 @@ from ..ground.dispatch cimport real
 
 cdef bint is_few(const Attention *a) noexcept nogil
 cdef int attention_few(const Attention *a, real *out, const int64_t *os, real *lse,
-                       real *sums) noexcept nogil
+                       real *normalizer) noexcept nogil

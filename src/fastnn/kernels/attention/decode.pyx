@@ -10,7 +10,7 @@ from libc.stdint cimport int64_t
 
 from ..ground.arrays cimport NO_MEMORY, OK
 from .parts cimport (Attention, Blocks, balanced, ceil_div, drop, fill_limits, head_of, log_sum_exp,
-                    mask_at, pairs, whole_vectors)
+                    mask_at, normalize, pairs, whole_vectors)
 from ..ground.dispatch cimport FASTNN_MASK_NONE, attention_few_scores, attention_few_values, attention_mask, attention_softmax, real
 from ..ground.memory cimport give, take
 from ..ground.threads cimport share, team_size, thread_id, threads_for
@@ -94,7 +94,7 @@ cdef void few_share(int team, int thread, const Attention *a, int64_t part, int6
 
 
 cdef int attention_few(const Attention *a, real *out, const int64_t *os, real *lse,
-                       real *sums) noexcept nogil:
+                       real *normalizer) noexcept nogil:
     cdef int64_t part = balanced(a.n_keys, PART, 1), parts = max(<int64_t>1, ceil_div(a.n_keys, part)), rows = a.heads // a.kv_heads * a.n_queries
     cdef int64_t size = a.batch * a.kv_heads * parts * rows * (2 + a.dv), head, row, b, h, i, at
     cdef int team = threads_for(pairs(a) * (a.d + a.dv), GRAIN)
@@ -117,7 +117,8 @@ cdef int attention_few(const Attention *a, real *out, const int64_t *os, real *l
             at = (b * a.heads + h) * a.n_queries + i
             if lse is not NULL:
                 lse[at] = log_sum_exp(m, l)
-            if sums is not NULL:
-                sums[at], sums[a.batch * a.heads * a.n_queries + at] = m, l
+            if normalizer is not NULL:
+                normalize(log_sum_exp(m, l), m, l, normalizer + at,
+                          normalizer + a.batch * a.heads * a.n_queries + at)
     give(scratch)
     return OK

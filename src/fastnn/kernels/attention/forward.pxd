@@ -1,9 +1,9 @@
 """Softmax attention forward, on the record of attention_parts.pxd.
 
-out (batch, heads, n_queries, dv) has the strides os. lse (batch, heads, n_queries) and sums are
-C-ordered or NULL: sums is (2, batch, heads, n_queries), the maxima m of the scores times log2(e) and
-the sums l of 2^(score log2(e) - m), which hold what lse cannot where m is large. weights is (batch,
-heads, n_queries, n_keys), C-ordered. They return 0 or 1 (no memory).
+out (batch, heads, n_queries, dv) has the strides os. lse (batch, heads, n_queries) and normalizer
+(2, batch, heads, n_queries) are C-ordered or NULL. The normalizer is a shift and a factor of each
+query, P = factor 2^(score log2(e) - shift), which hold what lse cannot if it is large. weights is
+(batch, heads, n_queries, n_keys), C-ordered. They return 0 or 1 (no memory).
 """
 from libc.stdint cimport int64_t
 
@@ -11,7 +11,8 @@ from .parts cimport Attention, Blocks
 from ..ground.dispatch cimport real
 
 cdef int attention_forward(const Attention *a, real *out, const int64_t *os, real *lse,
-                           real *sums) noexcept nogil
-cdef int attention_weights(const Attention *a, const real *sums, real *weights) noexcept nogil
+                           real *normalizer) noexcept nogil
+cdef int attention_weights(const Attention *a, const real *normalizer,
+                           real *weights) noexcept nogil
 cdef void score_tile(const Attention *a, const Blocks *s, int64_t b, int64_t h, int64_t i0, int64_t rows, int64_t k0, int64_t keys, const real *k,
                      const int64_t *limit, real *scores) noexcept nogil

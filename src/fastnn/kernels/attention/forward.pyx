@@ -13,8 +13,8 @@ from libc.string cimport memcpy
 
 from ..ground.arrays cimport NO_MEMORY, OK
 from .decode cimport attention_few, is_few
-from .parts cimport (MOST_ROWS, Attention, Blocks, all_see, choose_blocks, drop, fill_limits, head_of, mask_at, pairs, share_tiles,
-                    shift_of_sums, visible, whole_vectors)
+from .parts cimport (MOST_ROWS, Attention, Blocks, all_see, choose_blocks, drop, fill_limits, head_of, mask_at, normalize, pairs,
+                    share_tiles, visible, whole_vectors)
 from ..ground.dispatch cimport (FASTNN_MASK_NONE, all_finite, attention_finish, attention_mask, attention_probabilities, attention_scores, attention_softmax,
                         attention_values, pack_panels, real)
 from ..ground.memory cimport give, take
@@ -53,7 +53,7 @@ cdef void forward_tile(const Attention *a, const Blocks *s, int64_t b, int64_t h
 
 
 cdef void forward_chunk(const Attention *a, const Blocks *s, int64_t head, int64_t tile0,
-                        int64_t tile1, real *out, const int64_t *os, real *lse, real *sums,
+                        int64_t tile1, real *out, const int64_t *os, real *lse, real *normalizer,
                         real *scratch) noexcept nogil:
     """Tiles tile0..tile1-1 of the queries of one head."""
     cdef int64_t b = head // a.heads, h = head % a.heads, h_kv = h // (a.heads // a.kv_heads), i, i0 = tile0 * s.rows, k0, keys, tile, most = 0
@@ -65,6 +65,9 @@ cdef void forward_chunk(const Attention *a, const Blocks *s, int64_t head, int64
     cdef real *scores = packed_v + s.values_panels
     cdef real *m = scores + s.rows * s.lds
     cdef real *l = m + i1 - i0
+    cdef real *sums = l + i1 - i0       # log-sum-exp
+    cdef int64_t first = head * a.n_queries + i0
+    cdef bint saved = lse is not NULL or normalizer is not NULL
     cdef int finite
     out += b * os[0] + h * os[1]
     for i in range(i0, i1):
@@ -80,15 +83,17 @@ cdef void forward_chunk(const Attention *a, const Blocks *s, int64_t head, int64
             i = tile * s.rows
             forward_tile(a, s, b, h, i, k0, keys, packed_k, packed_v, &finite, scores, m + i - i0, l + i - i0, out + i * os[2], os[2])
         k0 += s.keys
-    attention_finish(i1 - i0, a.dv, m, l, out + i0 * os[2], os[2], NULL if lse is NULL else lse + head * a.n_queries + i0)
-    if sums is not NULL:
-        sums += head * a.n_queries + i0
-        memcpy(sums, m, (i1 - i0) * sizeof(real))
-        memcpy(sums + a.batch * a.heads * a.n_queries, l, (i1 - i0) * sizeof(real))
+    attention_finish(i1 - i0, a.dv, m, l, out + i0 * os[2], os[2], sums if saved else NULL)
+    if lse is not NULL:
+        memcpy(lse + first, sums, (i1 - i0) * sizeof(real))
+    if normalizer is not NULL:
+        for i in range(i1 - i0):
+            normalize(sums[i], m[i], l[i], normalizer + first + i,
+                      normalizer + a.batch * a.heads * a.n_queries + first + i)
 
 
 cdef void forward_share(int team, int thread, const Attention *a, const Blocks *s, int64_t size,
-                        real *out, const int64_t *os, real *lse, real *sums,
+                        real *out, const int64_t *os, real *lse, real *normalizer,
                         real *scratch) noexcept nogil:
     """This thread's tiles, in ranges of one head and at most CHUNK queries."""
     cdef int64_t tile, last, stop, head
@@ -97,12 +102,12 @@ cdef void forward_share(int team, int thread, const Attention *a, const Blocks *
         head = tile // s.row_tiles
         stop = min(last, (head + 1) * s.row_tiles, tile + max(<int64_t>1, CHUNK // s.rows))
         forward_chunk(a, s, head, tile - head * s.row_tiles, stop - head * s.row_tiles, out, os, lse,
-                      sums, scratch + thread * size)
+                      normalizer, scratch + thread * size)
         tile = stop
 
 
 cdef int attention_forward(const Attention *a, real *out, const int64_t *os, real *lse,
-                           real *sums) noexcept nogil:
+                           real *normalizer) noexcept nogil:
     cdef Blocks s
     cdef int team
     cdef int64_t size
@@ -110,31 +115,29 @@ cdef int attention_forward(const Attention *a, real *out, const int64_t *os, rea
     if a.batch * a.heads * a.n_queries == 0:
         return OK
     if is_few(a):
-        return attention_few(a, out, os, lse, sums)
+        return attention_few(a, out, os, lse, normalizer)
     choose_blocks(a, ROWS, min(<int64_t>KEYS_BYTES, BLOCK_BYTES // max(<int64_t>1, a.d + a.dv)) // <int64_t>sizeof(real), &s, out)
     team = threads_for(2 * pairs(a) * (a.d + a.dv), GRAIN)
-    size = whole_vectors(s.keys_panels + s.values_panels + s.rows * s.lds + 2 * min(s.row_tiles * s.rows, CHUNK + s.rows), out)
+    size = whole_vectors(s.keys_panels + s.values_panels + s.rows * s.lds + 3 * min(s.row_tiles * s.rows, CHUNK + s.rows), out)
     scratch = <real*>take(team * size * <int64_t>sizeof(real))
     if scratch is NULL:
         return NO_MEMORY
     if team == 1:
-        forward_share(1, 0, a, &s, size, out, os, lse, sums, scratch)
+        forward_share(1, 0, a, &s, size, out, os, lse, normalizer, scratch)
     else:
         with parallel(num_threads=team):
-            forward_share(team_size(), thread_id(), a, &s, size, out, os, lse, sums, scratch)
+            forward_share(team_size(), thread_id(), a, &s, size, out, os, lse, normalizer, scratch)
     give(scratch)
     return OK
 
 
-cdef void weights_share(int team, int thread, const Attention *a, const Blocks *s, const real *sums,
-                        real *weights, real *scratch) noexcept nogil:
+cdef void weights_share(int team, int thread, const Attention *a, const Blocks *s,
+                        const real *normalizer, real *weights, real *scratch) noexcept nogil:
     """This thread's tiles of the weights, block by block as in forward_chunk."""
     cdef int64_t limit[MOST_ROWS]
     cdef int64_t tile, last, b, h, h_kv, i0, rows, r, k0, keys, first
     cdef real *packed_k = scratch
     cdef real *scores = scratch + s.keys_panels
-    cdef real *shift = scores + s.rows * s.lds
-    cdef real *factor = shift + s.rows
     cdef real *row
     share_tiles(a, s, team, thread, &tile, &last)
     for tile in range(tile, last):
@@ -143,16 +146,14 @@ cdef void weights_share(int team, int thread, const Attention *a, const Blocks *
         rows = min(s.rows, a.n_queries - i0)
         first = (b * a.heads + h) * a.n_queries + i0
         row = weights + first * a.n_keys
-        for r in range(rows):
-            shift_of_sums(sums[first + r], sums[a.batch * a.heads * a.n_queries + first + r],
-                          shift + r, factor + r)
         k0 = 0
         while k0 < a.n_keys:
             keys = min(s.keys, a.n_keys - k0)
             pack_panels(keys, a.d, head_of(a.k, a.ks, b, h_kv, scratch) + k0 * a.ks[2], 1, a.ks[2], packed_k)
             fill_limits(a, b, i0, rows, k0, keys, limit)
             score_tile(a, s, b, h, i0, rows, k0, keys, packed_k, limit, scores)
-            attention_probabilities(rows, limit, keys, scores, s.lds, shift, factor)
+            attention_probabilities(rows, limit, keys, scores, s.lds, normalizer + first,
+                                    normalizer + a.batch * a.heads * a.n_queries + first)
             if a.dropout_p > 0:
                 drop(a, b, h, i0, rows, k0, keys, scores, scores, s.lds)
             for r in range(rows):
@@ -160,7 +161,8 @@ cdef void weights_share(int team, int thread, const Attention *a, const Blocks *
             k0 += keys
 
 
-cdef int attention_weights(const Attention *a, const real *sums, real *weights) noexcept nogil:
+cdef int attention_weights(const Attention *a, const real *normalizer,
+                           real *weights) noexcept nogil:
     cdef Blocks s
     cdef int team
     cdef int64_t size
@@ -169,15 +171,15 @@ cdef int attention_weights(const Attention *a, const real *sums, real *weights) 
         return OK
     choose_blocks(a, MOST_ROWS, KEYS_BYTES // <int64_t>sizeof(real), &s, weights)
     team = threads_for(2 * pairs(a) * a.d, GRAIN)
-    size = whole_vectors(s.keys_panels + s.rows * (s.lds + 2), weights)
+    size = s.keys_panels + s.rows * s.lds
     scratch = <real*>take(team * size * <int64_t>sizeof(real))
     if scratch is NULL:
         return NO_MEMORY
     if team == 1:
-        weights_share(1, 0, a, &s, sums, weights, scratch)
+        weights_share(1, 0, a, &s, normalizer, weights, scratch)
     else:
         with parallel(num_threads=team):
-            weights_share(team_size(), thread_id(), a, &s, sums, weights,
+            weights_share(team_size(), thread_id(), a, &s, normalizer, weights,
                           scratch + thread_id() * size)
     give(scratch)
     return OK

@@ -71,14 +71,13 @@ cdef inline bint lse_suffices(real lse) noexcept nogil:
     """True if P = exp(score - lse) is good to the last bits; a large lse has no room for log(l)."""
     return fabs(<double>lse) <= LSE_EXACT or lse == -INFINITY
 
-cdef inline void shift_of_lse(real lse, real *shift, real *factor) noexcept nogil:
-    """P = factor 2^(score log2(e) - shift); a row without a key has none."""
+cdef inline void normalize_by_lse(real lse, real *shift, real *factor) noexcept nogil:
+    """P = factor 2^(score log2(e) - shift); a row without a key has no P."""
     shift[0], factor[0] = INFINITY if lse == -INFINITY else <real>(<double>lse * M_LOG2E), 1
 
-cdef inline void shift_of_sums(real m, real l, real *shift, real *factor) noexcept nogil:
-    """The same from maximum and sum: right whatever offset the scores of the row share."""
-    cdef real lse = log_sum_exp(m, l)
-    shift_of_lse(lse, shift, factor)
+cdef inline void normalize(real lse, real m, real l, real *shift, real *factor) noexcept nogil:
+    """The same, right whatever offset the scores share: by m and l if lse cannot hold both."""
+    normalize_by_lse(lse, shift, factor)
     if not lse_suffices(lse):
         shift[0], factor[0] = m, 1 / l
 

@@ -9,16 +9,15 @@ length (1e-11 in float64, where the angle's own rounding shows).
 """
 cimport numpy as cnp
 from cython.parallel cimport parallel
-from libc.math cimport cos, pow, sin
+from libc.math cimport INFINITY, cos, pow, sin
 from libc.stdint cimport int64_t
-
-import operator
 
 import numpy as np
 
 from ..ground.arrays cimport BAD_ARGUMENT, OK, check_in_place, check_status, int64_array, output_like, real_type, stride
 from ..ground.dispatch cimport real, rotary_rows
 from ..ground.memory cimport new_array
+from ..ground.scalars cimport flag, positive_number, whole_number
 from ..ground.threads cimport share, team_size, thread_id, threads_for
 
 cnp.import_array()
@@ -85,15 +84,21 @@ cdef int run(const int64_t *sizes, const real *x, const int64_t *xs, const real 
 
 # The faces.
 
+cdef bint bad_table(int64_t positions, int64_t d, double base, const void *table) noexcept nogil:
+    if positions < 0 or d < 0 or d % 2 or not 0 < base < INFINITY:
+        return True
+    return table is NULL and positions > 0 and d > 0
+
+
 cdef int rotary_table_f32(int64_t positions, int64_t d, double base, float *table) noexcept nogil:
-    if positions < 0 or d < 0 or d % 2 or not base > 0 or (table is NULL and positions > 0 and d > 0):
+    if bad_table(positions, d, base, table):
         return BAD_ARGUMENT
     fill_table(0, positions, d // 2, base, table)
     return OK
 
 
 cdef int rotary_table_f64(int64_t positions, int64_t d, double base, double *table) noexcept nogil:
-    if positions < 0 or d < 0 or d % 2 or not base > 0 or (table is NULL and positions > 0 and d > 0):
+    if bad_table(positions, d, base, table):
         return BAD_ARGUMENT
     fill_table(0, positions, d // 2, base, table)
     return OK
@@ -152,10 +157,8 @@ cdef cnp.ndarray checked_starts(object start, int64_t batch, int64_t *low, int64
         low[0] = high[0] = of[0] if batch else 0
         for i in range(1, batch):
             low[0], high[0] = min(low[0], of[i]), max(high[0], of[i])
-    elif not hasattr(start, "__index__"):
-        raise TypeError(f"rotary: start must be an int or an array of integers, not {type(start).__name__}")
     else:
-        low[0] = high[0] = min(max(operator.index(start), -1), FURTHEST)
+        low[0] = high[0] = whole_number(start, 0, FURTHEST - 1, "rotary", "start")
     if low[0] < 0 or high[0] >= FURTHEST:
         raise ValueError(f"rotary: start must be from 0 to 2**53 - 1, not {start}")
     return starts
@@ -199,7 +202,8 @@ def rotary(x, *, start=0, base=10000.0, inverse=False, out=None):
     Su et al., "RoFormer: Enhanced Transformer with Rotary Position Embedding", 2021; pairs as in GPT-NeoX and Llama. Tables of cosines and sines of up to
     131,072 positions are kept for the next call.
     """
-    cdef int typenum = real_type(x, "rotary", "x"), status, i, turn_back = bool(inverse)
+    cdef int typenum = real_type(x, "rotary", "x"), status, i
+    cdef bint turn_back = flag(inverse, "rotary", "inverse")
     cdef cnp.ndarray a = <cnp.ndarray>x, y, starts, table
     cdef int64_t[4] sizes
     cdef int64_t[3] xs
@@ -207,8 +211,7 @@ def rotary(x, *, start=0, base=10000.0, inverse=False, out=None):
     cdef int64_t begins = 0, low, high, step
     if cnp.PyArray_NDIM(a) != 4 or cnp.PyArray_DIM(a, 3) % 2:
         raise ValueError(f"rotary: x must be (batch, heads, positions, size) with an even size, not {np.shape(a)}")
-    if not 0 < base < float("inf"):
-        raise ValueError(f"rotary: base must be above 0, not {base}")
+    base = positive_number(base, "rotary", "base")
     for i in range(4):
         sizes[i] = cnp.PyArray_DIM(a, i)
     starts = checked_starts(start, sizes[0], &low, &high)
