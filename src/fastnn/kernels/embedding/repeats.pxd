@@ -3,8 +3,12 @@ from libc.stdint cimport int64_t
 
 from ..ground.dispatch cimport real
 
+cdef enum:
+    BUCKETS = 1024          # ids are counted by their lowest bits first, which rules out most of them
+
 cdef struct Repeats:
-    # A hash table of the ids, and the scratch of all threads; nothing where no id occurs often.
+    # A hash table of the ids that may occur often, and the scratch of all threads.
+    char hot[BUCKETS]       # whether ids with these lowest bits are in the table
     int64_t size            # of the table, a power of 2; 0: no id occurs more than FOLD times
     int64_t *ids            # of each entry, -1 where it is free
     int64_t *times          # how often the id occurs

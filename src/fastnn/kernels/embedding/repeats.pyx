@@ -11,23 +11,23 @@ from ..ground.memory cimport give, take
 from ..ground.sums cimport FOLD, add_rows
 
 cdef enum:
-    BUCKETS = 1024      # ids are counted by their lowest bits first, which rules out most calls
     RUN = 1024          # ids that are sorted into table and sums at a time
 
 
-cdef bint may_repeat(int64_t count, const int64_t *ids, int64_t skipped) noexcept nogil:
-    """False if no id occurs more than FOLD times for certain."""
+cdef int64_t find_hot(int64_t count, int64_t rows, const int64_t *ids, int64_t skipped, char *hot) noexcept nogil:
+    """Set hot for the buckets with more than FOLD ids; returns how many different ids those are at most."""
     cdef int64_t[BUCKETS] times
-    cdef int64_t i
+    cdef int64_t i, most = 0
     if count <= FOLD:
-        return False
+        return 0
     memset(times, 0, sizeof(times))
     for i in range(count):
-        times[ids[i] % BUCKETS] += ids[i] != skipped
+        times[ids[i] & (BUCKETS - 1)] += ids[i] != skipped
     for i in range(BUCKETS):
-        if times[i] > FOLD:
-            return True
-    return False
+        hot[i] = times[i] > FOLD
+        if hot[i]:
+            most += min(times[i], rows // BUCKETS + 1)
+    return most
 
 
 cdef inline int64_t entry_of(const Repeats *r, int64_t row) noexcept nogil:
@@ -40,13 +40,13 @@ cdef inline int64_t entry_of(const Repeats *r, int64_t row) noexcept nogil:
 
 cdef bint open_repeats(int64_t count, int64_t rows, const int64_t *ids, int64_t skipped, int team,
                        Repeats *r) noexcept nogil:
-    cdef int64_t i, e, more
+    cdef int64_t i, e, most = find_hot(count, rows, ids, skipped, r.hot)
     r.size = r.sums = 0
     r.ids = NULL
-    if not may_repeat(count, ids, skipped):
+    if most == 0:
         return True
     r.size = 1
-    while r.size < 2 * min(count, rows):
+    while r.size < 2 * most:
         r.size *= 2
     r.ids = <int64_t*>take((3 * r.size + team * (r.size + 2 * RUN)) * <int64_t>sizeof(int64_t))
     if r.ids is NULL:
@@ -55,14 +55,13 @@ cdef bint open_repeats(int64_t count, int64_t rows, const int64_t *ids, int64_t 
     memset(r.ids, 0xff, r.size * sizeof(int64_t))
     memset(r.times, 0, r.size * sizeof(int64_t))
     for i in range(count):
-        if ids[i] != skipped:
+        if r.hot[ids[i] & (BUCKETS - 1)] and ids[i] != skipped:
             e = entry_of(r, ids[i])
             r.ids[e] = ids[i]
             r.times[e] += 1
     for e in range(r.size):
-        more = max(<int64_t>0, r.times[e] - 1) // FOLD      # rows of sums
         r.first_sum[e] = r.sums
-        r.sums += more
+        r.sums += max(<int64_t>0, r.times[e] - 1) // FOLD
     if r.sums == 0:
         close_repeats(r)
     return True
@@ -89,7 +88,7 @@ cdef void add_repeats(const Repeats *r, int thread, int64_t count, int64_t n, co
         size, more = min(<int64_t>RUN, count - start), 0
         for i in range(size):
             to_table[i], to_sums[i] = ids[start + i], -1
-            if to_table[i] == skipped:
+            if to_table[i] == skipped or not r.hot[to_table[i] & (BUCKETS - 1)]:
                 continue
             e = entry_of(r, to_table[i])
             if seen[e] >= FOLD:
