@@ -16,8 +16,10 @@ from ..rowwise.activation cimport activation_code, saves_output, team_for
 from ..ground.arrays cimport (BAD_ARGUMENT, NO_MEMORY, OK, check_overlap, check_status, is_output, real_like, real_type, refuse_output, refuse_shape, same_shape,
                       shaped_like, stride)
 from ..ground.dispatch cimport FASTNN_ACT_NONE, FASTNN_ACT_LAST, activation_backward_block, real
-from .paths cimport gemm
+from .loops cimport Product
+from .paths cimport multiply
 from ..ground.memory cimport give, new_array, take
+from ..ground.overlap cimport run_overlaps
 from ..ground.sums cimport add_rows
 from ..ground.threads cimport share, team_size, thread_id
 
@@ -55,6 +57,23 @@ cdef void make_dz(int64_t n, int64_t n_out, const real *dy, const real *saved, i
         dz_share(1, 0, n, n_out, dy, saved, activation, dz, sums)
 
 
+cdef bint on_an_input(const real *out, int64_t size, int64_t n, int64_t n_in, int64_t n_out, const real *dy,
+                      const real *x, int64_t rsx, int64_t csx, const real *w, int64_t rsw, int64_t csw,
+                      const real *saved) noexcept nogil:
+    """True if out, `size` reals in a row or NULL, shares memory with an input."""
+    if run_overlaps(out, size, dy, n, n_out, n_out, 1) or run_overlaps(out, size, saved, n, n_out, n_out, 1):
+        return True
+    return run_overlaps(out, size, x, n, n_in, rsx, csx) or run_overlaps(out, size, w, n_in, n_out, rsw, csw)
+
+
+cdef inline int product(int64_t m, int64_t n, int64_t k, const real *a, int64_t rsa, int64_t csa, const real *b,
+                        int64_t rsb, int64_t csb, double beta, real *c) noexcept nogil:
+    """c = a b + beta c, c without gaps; overlaps were checked before."""
+    cdef Product g = Product(m, n, k, a, rsa, csa, b, rsb, csb, c, n, 1, 1, beta, NULL, 1, FASTNN_ACT_NONE, NULL,
+                             False)
+    return multiply(&g, a)
+
+
 cdef int run(int64_t n, int64_t n_in, int64_t n_out, const real *dy, const real *x, int64_t rsx, int64_t csx, const real *w, int64_t rsw,
              int64_t csw, const real *saved, int activation, real *dw, real *db, real *dx, real *over) noexcept nogil:
     """over: dy again where dz may be written over it, else NULL."""
@@ -70,6 +89,13 @@ cdef int run(int64_t n, int64_t n_in, int64_t n_out, const real *dy, const real 
         return BAD_ARGUMENT
     if activation < FASTNN_ACT_NONE or activation > FASTNN_ACT_LAST or (saved is NULL and not plain):
         return BAD_ARGUMENT
+    if (on_an_input(dw, n_in * n_out, n, n_in, n_out, dy, x, rsx, csx, w, rsw, csw, saved)
+            or on_an_input(db, n_out, n, n_in, n_out, dy, x, rsx, csx, w, rsw, csw, saved)
+            or on_an_input(dx, n * n_in, n, n_in, n_out, dy, x, rsx, csx, w, rsw, csw, saved)
+            or run_overlaps(dw, n_in * n_out, db, 1, n_out, n_out, 1)
+            or run_overlaps(dx, n * n_in, dw, n_in, n_out, n_out, 1)
+            or run_overlaps(dx, n * n_in, db, 1, n_out, n_out, 1)):
+        return BAD_ARGUMENT     # before anything is stored
     scratch = <real*>take((for_dz + blocks * n_out) * <int64_t>sizeof(real))
     if scratch is NULL:
         return NO_MEMORY
@@ -78,9 +104,9 @@ cdef int run(int64_t n, int64_t n_in, int64_t n_out, const real *dy, const real 
     sums = NULL if db is NULL else scratch + for_dz
     make_dz(n, n_out, dy, saved, activation, place, sums)
     if dx is not NULL:
-        status = gemm(n, n_in, n_out, <real>1, dz, n_out, 1, w, csw, rsw, <real>0, dx, n_in, 1)
+        status = product(n, n_in, n_out, dz, n_out, 1, w, csw, rsw, 0, dx)
     if status == OK:
-        status = gemm(n_in, n_out, n, <real>1, x, csx, rsx, dz, n_out, 1, <real>1, dw, n_out, 1)
+        status = product(n_in, n_out, n, x, csx, rsx, dz, n_out, 1, 1, dw)
     if status == OK and db is not NULL:  # last: whatever fails has added nothing
         add_rows(blocks, n_out, sums, n_out, db)
     give(scratch)

@@ -16,15 +16,6 @@ cdef int gemm_f64(int64_t m, int64_t n, int64_t k, double alpha, const double *a
                   const double *b, int64_t rsb, int64_t csb, double beta, double *c, int64_t rsc, int64_t csc,
                   const double *bias, int activation, double *preact) noexcept nogil
 
-cdef inline int gemm(int64_t m, int64_t n, int64_t k, real alpha, const real *a, int64_t rsa, int64_t csa, const real *b,
-                     int64_t rsb, int64_t csb, real beta, real *c, int64_t rsc, int64_t csc) noexcept nogil:
-    """The plain product of the real type, for other kernels."""
-    if real is float:
-        return gemm_f32(m, n, k, alpha, a, rsa, csa, b, rsb, csb, beta, c, rsc, csc, NULL, 0, NULL)
-    else:
-        return gemm_f64(m, n, k, alpha, a, rsa, csa, b, rsb, csb, beta, c, rsc, csc, NULL, 0, NULL)
-
-
 cdef enum:
     MOST_AXES = 32
 

@@ -14,7 +14,7 @@ from .dots cimport dots_share, gather_columns
 from .row cimport run_row
 from .loops cimport Blocks, Product, balanced, ceil_div, choose_blocks, panel_count, worker
 from ..ground.memory cimport give, take
-from ..ground.overlap cimport overlap
+from ..ground.overlap cimport elements_collide, overlap
 from ..ground.sums cimport FOLD
 from ..ground.threads cimport share, team_size, thread_id, threads_for
 
@@ -339,9 +339,12 @@ cdef bint overlaps(const Product *g, const real *c) noexcept nogil:
 
 cdef int run_checked(const Product *g, const real *t) noexcept nogil:
     """For callers that nobody has checked."""
+    if elements_collide(g.m, g.n, g.rsc, g.csc):
+        return BAD_ARGUMENT
     if g.c is not NULL and overlaps(g, <const real*>g.c):
         return BAD_ARGUMENT
-    if g.preact is not NULL and (g.preact == g.c or overlaps(g, <const real*>g.preact)):
+    if g.preact is not NULL and (overlaps(g, <const real*>g.preact) or overlap(
+            <const real*>g.preact, g.m, g.n, g.rsc, g.csc, <const real*>g.c, g.m, g.n, g.rsc, g.csc)):
         return BAD_ARGUMENT
     return run(g, t)
 

@@ -13,6 +13,16 @@
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
 
+#if FASTNN_REAL == 32
+#define REAL_MAX __FLT_MAX__
+#define REAL_EPSILON __FLT_EPSILON__
+#define ROOT_OF_MAX 1.8e19f /* a little less, for the rounding of a running mean */
+#else
+#define REAL_MAX __DBL_MAX__
+#define REAL_EPSILON __DBL_EPSILON__
+#define ROOT_OF_MAX 1.3e154
+#endif
+
 /* struct fastnn_step in vectors of the real type. */
 typedef struct {
     vec grad_scale, l2, shrink, lr, keep1, take1, keep2, take2, unbias2, eps;
@@ -51,25 +61,39 @@ INLINE vec sgd_change(int rule, int64_t part, real *m, vec d, const rates *s) {
     return rule == FASTNN_NESTEROV ? d + s->keep1 * mean : mean;
 }
 
+/* d, but at most `most` in size, where its square is finite: a huge gradient would leave an infinite mean of squares, whose
+ * parameter never moves again. An infinite d stays. */
+INLINE vec with_finite_square(vec d, real most) {
+    const vec size = abs_vec(d), bound = splat(most);
+    return choose((size > most) & (size <= REAL_MAX), choose(d < 0, -bound, bound), d);
+}
+
 INLINE vec adam_change(int64_t part, real *m, real *v, vec d, const rates *s) {
+    d = with_finite_square(d, ROOT_OF_MAX);
     const vec mean = run_mean(m, part, s->keep1, s->take1, d);
     const vec square = run_mean(v, part, s->keep2, s->take2, d * d);
     return mean / (sqrt_vec(square) * s->unbias2 + s->eps);
 }
 
-/* Centred where c is there: v - c^2, a variance, which rounding may put below 0; NaN goes through. With momentum where m is there. */
+/* Centered where c is there: v - c^2, a variance. Where the gradient is steady that is the rounding error of v, so a variance
+ * below 4 ulp of v counts as 4 ulp; NaN goes through. With momentum where m is there. */
 INLINE vec rmsprop_change(int64_t part, real *m, real *v, real *c, vec d, const rates *s) {
+    d = with_finite_square(d, ROOT_OF_MAX);
     vec square = run_mean(v, part, s->keep2, s->take2, d * d);
     if (c) {
         const vec mean = run_mean(c, part, s->keep2, s->take2, d);
-        square = relu_vec(square - mean * mean);
+        const vec variance = square - mean * mean, least = 4 * REAL_EPSILON * square;
+        square = choose(variance < least, least, variance);
     }
     d /= sqrt_vec(square) + s->eps;
     return m ? run_mean(m, part, s->keep1, s->take1, d) : d;
 }
 
+/* The sum never shrinks: it has room for 4,096 of the largest squares, and then stays finite. */
 INLINE vec adagrad_change(int64_t part, real *v, vec d, const rates *s) {
-    const vec sum = get(v, part) + d * d;
+    d = with_finite_square(d, ROOT_OF_MAX / 64);
+    const vec before = get(v, part), total = before + d * d, most = splat(REAL_MAX);
+    const vec sum = choose((total > most) & (before <= most) & (abs_vec(d) <= most), most, total);
     put(v, part, sum);
     return d / (sqrt_vec(sum) + s->eps);
 }
