@@ -46,18 +46,10 @@ if sys.platform == "linux":
     FLAGS += ["-fno-plt"]
 FLAGS += ["-g"] if DEBUG else ["-g0"]
 X86 = platform.machine().lower() in ("x86_64", "amd64")
-ISA_FLAGS = {"baseline": []}
-if X86:
-    ISA_FLAGS["avx2"] = ["-mavx2", "-mfma"]
-    ISA_FLAGS["avx512"] = [
-        "-mavx2",
-        "-mfma",
-        "-mavx512f",
-        "-mavx512vl",
-        "-mavx512bw",
-        "-mavx512dq",
-        "-mprefer-vector-width=512",
-    ]
+# What the compiler is told for each instruction set; each follows those it has everything of.
+AVX2 = "-mavx2 -mfma"
+AVX512 = f"{AVX2} -mavx512f -mavx512vl -mavx512bw -mavx512dq -mprefer-vector-width=512"
+ISA_FLAGS = {"baseline": ""} | ({"avx2": AVX2, "avx512": AVX512} if X86 else {})
 
 
 def jobs():
@@ -106,7 +98,8 @@ class BuildExt(build_ext):
 
     def build_extensions(self):
         openmp = self.openmp_flags()
-        isas = {isa: flags for isa, flags in ISA_FLAGS.items() if self.compiles("int x;", flags)}
+        flags = {isa: given.split() for isa, given in ISA_FLAGS.items()}
+        isas = {isa: given for isa, given in flags.items() if self.compiles("int x;", given)}
         if missing := set(ISA_FLAGS) - set(isas):
             print(
                 f"warning: this compiler lacks {', '.join(sorted(missing))}; fastnn will too",
@@ -119,7 +112,7 @@ class BuildExt(build_ext):
                 *([] if DEBUG or sys.platform == "darwin" else ["-Wl,-s"]),
             ]
             if ext.name.endswith(".dispatch"):
-                ext.define_macros += [(f"FASTNN_HAVE_{isa.upper()}", "1") for isa in isas]
+                ext.define_macros.append(("FASTNN_SETS", " ".join(f"SET({isa})" for isa in isas)))
                 ext.define_macros.append(("FASTNN_CFLAGS", f'"{" ".join(ext.extra_compile_args)}"'))
                 ext.extra_objects = self.compile_leaves(isas)
         super().build_extensions()

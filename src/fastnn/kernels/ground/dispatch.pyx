@@ -1,42 +1,54 @@
-"""Pick the instruction set once, at import: the widest that was compiled, that the CPU has and that FASTNN_ISA allows."""
+"""Pick the instruction set once, at import.
+
+It is the widest that was compiled, that the CPU has and that FASTNN_ISA allows.
+"""
 import os
 import sys
 
 cdef extern from "dispatch.h":
-    struct fastnn_isa:
+    struct fastnn_set:
         const char *name
         bint (*cpu_has)()
         const fastnn_leaves_f32 *f32
         const fastnn_leaves_f64 *f64
-    const fastnn_isa fastnn_isas[]
-    int FASTNN_ISA_COUNT
+    const fastnn_set fastnn_sets[]
+    int FASTNN_SET_COUNT
+    void fastnn_inherit_f32(fastnn_leaves_f32 *to, const fastnn_leaves_f32 *source)
+    void fastnn_inherit_f64(fastnn_leaves_f64 *to, const fastnn_leaves_f64 *source)
     int FASTNN_OPENMP
     const char *FASTNN_COMPILER
     const char *FASTNN_CFLAGS
 
 
 def _compiled():
-    return tuple([fastnn_isas[i].name.decode() for i in range(FASTNN_ISA_COUNT)])
+    return tuple([fastnn_sets[i].name.decode() for i in range(FASTNN_SET_COUNT)])
 
 
 def _found():
-    return tuple([fastnn_isas[i].name.decode() for i in range(FASTNN_ISA_COUNT) if fastnn_isas[i].cpu_has()])
+    sets = range(FASTNN_SET_COUNT)
+    return tuple([fastnn_sets[i].name.decode() for i in sets if fastnn_sets[i].cpu_has()])
 
 
 def _choose(str cap):
     """The index of the table to use; ImportError if FASTNN_ISA names what is not there."""
     if cap and cap not in isa_compiled:
-        raise ImportError(f"FASTNN_ISA={cap} is not an instruction set of this build of fastnn, which has {', '.join(isa_compiled)}")
+        raise ImportError(
+            f"FASTNN_ISA={cap} is not an instruction set of this build of fastnn, "
+            f"which has {', '.join(isa_compiled)}"
+        )
     if cap and cap not in isa_found:
-        raise ImportError(f"FASTNN_ISA={cap} asks for more than this CPU has: {', '.join(isa_found)}")
+        raise ImportError(
+            f"FASTNN_ISA={cap} asks for more than this CPU has: {', '.join(isa_found)}"
+        )
     return isa_compiled.index(cap or isa_found[-1])
 
 
 isa_compiled = _compiled()
 isa_found = _found()
 cdef int _chosen = _choose(os.environ.get("FASTNN_ISA", ""))
-leaves_f32 = fastnn_isas[_chosen].f32
-leaves_f64 = fastnn_isas[_chosen].f64
+for _set in range(_chosen + 1):
+    fastnn_inherit_f32(&leaves_f32, fastnn_sets[_set].f32)
+    fastnn_inherit_f64(&leaves_f64, fastnn_sets[_set].f64)
 isa = isa_compiled[_chosen]
 
 
@@ -46,9 +58,10 @@ def build_info():
     Returns
     -------
     dict
-        ``version``, ``compiler``, ``cflags``, ``openmp`` (False if it was built without), ``openmp_version`` (the specification's
-        date, or None), ``isa`` (chosen), ``isa_found`` (on this CPU), ``isa_compiled``, ``tile_f32`` and ``tile_f64``
-        (rows and columns of a GEMM tile), ``python`` and ``numpy`` (versions running).
+        ``version``, ``compiler``, ``cflags``, ``openmp`` (False if it was built without),
+        ``openmp_version`` (the specification's date, or None), ``isa`` (selected), ``isa_found``
+        (on this CPU), ``isa_compiled``, ``tile_f32`` and ``tile_f64`` (rows and columns of a GEMM
+        tile), ``python`` and ``numpy`` (versions running).
     """
     import numpy
     from ..._version import __version__
@@ -61,8 +74,8 @@ def build_info():
         "isa": isa,
         "isa_found": isa_found,
         "isa_compiled": isa_compiled,
-        "tile_f32": (leaves_f32.mr, leaves_f32.nr),
-        "tile_f64": (leaves_f64.mr, leaves_f64.nr),
+        "tile_f32": (tile_rows(<float*>NULL), tile_columns(<float*>NULL)),
+        "tile_f64": (tile_rows(<double*>NULL), tile_columns(<double*>NULL)),
         "python": sys.version.split()[0],
         "numpy": numpy.__version__,
     }

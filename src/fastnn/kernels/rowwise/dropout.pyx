@@ -16,7 +16,7 @@ import operator
 import numpy as np
 
 from ..ground.arrays cimport BAD_ARGUMENT, OK, Rows, check_in_place, check_status, finish_output, flatten, output_rows, real_type, with_rows
-from ..ground.dispatch cimport dropout_run, leaves_f32, real, shifted
+from ..ground.dispatch cimport dropout_run, philox_words, real, shifted
 from ..ground.threads cimport share, team_size, thread_id, threads_for
 
 cnp.import_array()
@@ -194,5 +194,5 @@ def philox(n, *, seed, step=0, block=0):
     cdef uint32_t *data = <uint32_t*>cnp.PyArray_DATA(words)
     cdef int64_t count = cnp.PyArray_SIZE(words)
     with nogil:
-        leaves_f32.philox(count, key, number, start, data)
+        philox_words(count, key, number, start, data)
     return words

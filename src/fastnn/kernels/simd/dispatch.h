@@ -1,4 +1,6 @@
-/* dispatch.h: which tables of leaves were built, and which of them this CPU can run. Included by dispatch.pyx alone, compiled for the baseline. */
+/* dispatch.h: which tables of leaves were built, which of them this CPU can run, and the table that
+ * a set inherits. Included by dispatch.pyx alone, compiled for the baseline.
+ */
 #ifndef FASTNN_DISPATCH_H
 #define FASTNN_DISPATCH_H
 
@@ -6,45 +8,45 @@
 
 #include "leaves.h"
 
-struct fastnn_isa {
+/* What a CPU must have for an instruction set. One row for each; setup.py has their flags and their
+ * order, from the narrowest to the widest, and a set has all that those before it have. The builtin
+ * asks the operating system too: registers that it does not save do not count. */
+#define CPU(feature) __builtin_cpu_supports(feature)
+#define HAS_baseline 1
+#define HAS_avx2 (CPU("avx2") && CPU("fma"))
+#define HAS_avx512                                                                                \
+    (HAS_avx2 && CPU("avx512f") && CPU("avx512vl") && CPU("avx512bw") && CPU("avx512dq"))
+
+struct fastnn_set {
     const char *name;
     int (*cpu_has)(void);
     const struct fastnn_leaves_f32 *f32;
     const struct fastnn_leaves_f64 *f64;
 };
 
-static int has_baseline(void) { return 1; }
+/* FASTNN_SETS comes from setup.py: SET(baseline) and one SET(name) for each other that was built. */
+#define SET(name)                                                                                 \
+    extern const struct fastnn_leaves_f32 fastnn_leaves_##name##_f32;                             \
+    extern const struct fastnn_leaves_f64 fastnn_leaves_##name##_f64;                             \
+    static int has_##name(void) { return HAS_##name; }
+FASTNN_SETS
+#undef SET
+#define SET(name) {#name, has_##name, &fastnn_leaves_##name##_f32, &fastnn_leaves_##name##_f64},
+static const struct fastnn_set fastnn_sets[] = {FASTNN_SETS};
+#undef SET
+enum { FASTNN_SET_COUNT = sizeof fastnn_sets / sizeof *fastnn_sets };
 
-#define DECLARE(isa)                                                                                                                                 \
-    extern const struct fastnn_leaves_f32 fastnn_leaves_##isa##_f32;                                                                                 \
-    extern const struct fastnn_leaves_f64 fastnn_leaves_##isa##_f64;
-#define ENTRY(isa) {#isa, has_##isa, &fastnn_leaves_##isa##_f32, &fastnn_leaves_##isa##_f64}
-
-DECLARE(baseline)
-#ifdef FASTNN_HAVE_AVX2
-DECLARE(avx2)
-/* The builtins ask the operating system too (XGETBV): registers that are not saved across a context switch do not count. */
-static int has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
-#endif
-#ifdef FASTNN_HAVE_AVX512
-DECLARE(avx512)
-static int has_avx512(void) {
-    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512dq");
+/* What a set leaves empty it inherits from those before it. */
+#define INHERIT_SIZE(name, value) to->name = from->name ? from->name : to->name;
+#define INHERIT(result, name, ...) to->name = from->name ? from->name : to->name;
+static void fastnn_inherit_f32(struct fastnn_leaves_f32 *to, const struct fastnn_leaves_f32 *from) {
+    FASTNN_SIZES(INHERIT_SIZE)
+    FASTNN_LEAVES(INHERIT, float)
 }
-#endif
-
-/* From the narrowest to the widest. */
-static const struct fastnn_isa fastnn_isas[] = {
-    ENTRY(baseline),
-#ifdef FASTNN_HAVE_AVX2
-    ENTRY(avx2),
-#endif
-#ifdef FASTNN_HAVE_AVX512
-    ENTRY(avx512),
-#endif
-};
-enum { FASTNN_ISA_COUNT = sizeof fastnn_isas / sizeof *fastnn_isas };
+static void fastnn_inherit_f64(struct fastnn_leaves_f64 *to, const struct fastnn_leaves_f64 *from) {
+    FASTNN_SIZES(INHERIT_SIZE)
+    FASTNN_LEAVES(INHERIT, double)
+}
 
 #ifdef _OPENMP
 enum { FASTNN_OPENMP = _OPENMP };

@@ -1,8 +1,13 @@
-/* The table of leaf functions: what floor 0 offers to the kernels above it.
+/* leaves.h: the table of leaf functions, which is what floor 0 offers to the kernels above it.
  *
- * Every C file here is compiled once for each instruction set and real type; each such object exports one of these tables and nothing else
- * (see leaves.c). A leaf works on one tile, one row or one flat run; it does not know of threads, allocation or Python.
- * Sizes and strides are int64_t and count elements. Pointers need only the alignment of their element.
+ * A leaf works on one tile, one row or one flat run; it does not know of threads, allocation or
+ * Python. It is declared once, by its row in FASTNN_LEAVES: the row makes a slot in the tables of
+ * both real types, and leaves.c fills it with the function of that name, compiled once for each
+ * instruction set and real type. To add a leaf: write it in its family's header, give it a row
+ * here, a name for calls at the end of this file and a declaration in leaves.pxd.
+ *
+ * Sizes and strides are int64_t and count elements. Pointers need only the alignment of
+ * their element.
  */
 #ifndef FASTNN_LEAVES_H
 #define FASTNN_LEAVES_H
@@ -29,103 +34,222 @@ enum { FASTNN_MASK_NONE = 0, FASTNN_MASK_BOOLEAN = 1, FASTNN_MASK_ADDITIVE = 2 }
 /* Elementwise losses. */
 enum { FASTNN_LOSS_MSE = 0, FASTNN_LOSS_L1 = 1, FASTNN_LOSS_HUBER = 2, FASTNN_LOSS_BCE = 3 };
 
-/* Rules of an update, and the scalars of one step by them, computed once per step in double (see update.pyx). A rule reads those of its formula. */
-enum { FASTNN_SGD, FASTNN_MOMENTUM, FASTNN_NESTEROV, FASTNN_ADAM, FASTNN_RMSPROP, FASTNN_ADAGRAD, FASTNN_AVERAGE };
+/* Rules of an update, and the scalars of one step by them, computed once per step in double (see
+ * update.pyx). A rule reads those of its formula. */
+enum {
+    FASTNN_SGD,
+    FASTNN_MOMENTUM,
+    FASTNN_NESTEROV,
+    FASTNN_ADAM,
+    FASTNN_RMSPROP,
+    FASTNN_ADAGRAD,
+    FASTNN_AVERAGE
+};
 
 struct fastnn_step {
     int rule;
     double grad_scale, l2;             /* d = grad_scale g + l2 p */
     double shrink, lr;                 /* p -= shrink p + lr change */
-    double keep1, take1, keep2, take2; /* running means: m = keep1 m + take1 d, v = keep2 v + take2 d^2 */
+    double keep1, take1, keep2, take2; /* means: m = keep1 m + take1 d, v = keep2 v + take2 d^2 */
     double unbias2, eps;               /* Adam: change = m / (unbias2 sqrt(v) + eps) */
 };
 
-#define FASTNN_LEAVES(R, S)                                                                                                                          \
-    struct fastnn_leaves_##S {                                                                                                                       \
-        const char *isa;                                                                                                                             \
-        int64_t lanes, mr, nr, tall; /* reals in a vector, rows and columns of a GEMM tile, rows of one a vector wide */                                                              \
-        int64_t dot_tile, dot_rows, dot_columns; /* dot products at once, and rows and columns among them at most */                                 \
-        /* pack.h, gemm.h, gemv.h, dots.h */                                                                                                         \
-        void (*pack_a)(int64_t m, int64_t k, const R *a, int64_t rsa, int64_t csa, R *out);                                                           \
-        void (*pack_b)(int64_t n, int64_t k, const R *b, int64_t rsb, int64_t csb, R *out);                                                           \
-        void (*gemm_tile)(int64_t m, int64_t n, int64_t k, R alpha, int packed, const R *a, int64_t rsa, int64_t csa, const R *b, int64_t ldb, R beta, \
-                          R *c, int64_t rsc, int64_t csc, const R *bias, int activation, R *preact);                                                 \
-        void (*gemm_dots)(int64_t m, int64_t n, int64_t k, R alpha, const R *a, int64_t rsa, const R *b, int64_t csb, R beta, R *c, int64_t rsc,       \
-                          int64_t csc, const R *bias, int activation, R *preact);                                                                    \
-        void (*pack_columns)(int64_t k, int64_t n, const R *b, int64_t rsb, R *out);                                                                  \
-        void (*gemv_rows)(int64_t k, int64_t n, const R *x, const R *b, int64_t ldb, R *y);                                                           \
-        void (*gemv_columns)(int64_t k, int64_t n, int one_stream, const R *x, const R *b, int64_t ldb, R *y);                                                        \
-        void (*gemv_finish)(int64_t n, R alpha, R *y, R beta, R *c, int64_t incc, const R *bias, int64_t incbias, int activation, R *preact);          \
-        /* activation.h */                                                                                                                           \
-        void (*activation)(int kind, int64_t m, int64_t n, const R *x, int64_t ldx, R *y, int64_t ldy, int past_caches);                             \
-        void (*activation_backward)(int kind, int64_t m, int64_t n, const R *dy, int64_t lddy, const R *saved, int64_t ldsaved, R *dx,               \
-                                    int64_t lddx, R *sums, int past_caches);                                                                         \
-        /* prelu.h */                                                                                                                                \
-        void (*prelu)(int shared, int64_t m, int64_t n, const R *x, int64_t ldx, const R *a, R *y, int64_t ldy, int past_caches);                    \
-        double (*prelu_backward)(int shared, int64_t m, int64_t n, const R *dy, int64_t lddy, const R *x, int64_t ldx, const R *a, R *dx,            \
-                                 int64_t lddx, int summed, R *sums, int past_caches);                                                                \
-        /* elementwise.h */                                                                                                                          \
-        void (*scale)(int64_t n, R factor, R *x);                                                                                                    \
-        void (*add)(int64_t n, const R *x, R *y);                                                                                                    \
-        /* reduce.h */                                                                                                                               \
-        void (*sum_squares)(int64_t m, int64_t n, const R *x, int64_t ld, double scale, double *hi, double *lo);                                      \
-        R (*max_abs)(int64_t m, int64_t n, const R *x, int64_t ld);                                                                                  \
-        /* embedding.h */                                                                                                                            \
-        void (*gather)(int64_t m, int64_t n, const int64_t *ids, const R *table, int64_t ldtable, R scale, R *out, int64_t ldout,                    \
-                       int past_caches);                                                                                                             \
-        void (*scatter_add)(int64_t m, int64_t n, const int64_t *ids, int64_t skipped, const R *dy, int64_t lddy, R scale, R *table,                 \
-                            int64_t ldtable);                                                                                                        \
-        int64_t (*first_outside)(int64_t m, const int64_t *ids, int64_t rows);                                                                       \
-        /* layernorm.h */                                                                                                                            \
-        void (*norm)(int rms, int64_t m, int64_t n, const R *x, int64_t ldx, double eps, const R *weight, const R *bias, R *stats, R *y,             \
-                     int64_t ldy, int past_caches);                                                                                                  \
-        void (*norm_backward)(int rms, int64_t m, int64_t n, const R *dy, int64_t lddy, const R *x, int64_t ldx, const R *stats,                     \
-                              const R *weight, const R *dh, int64_t lddh, R *dx, int64_t lddx, R *dweight, R *dbias, int past_caches);               \
-        /* dropout.h */                                                                                                                              \
-        void (*philox)(int64_t n, uint64_t seed, uint64_t step, uint64_t block, uint32_t *out);                                                      \
-        void (*dropout)(int64_t n, const R *x, const R *residual, double p, uint64_t seed, uint64_t step, uint64_t first, R *y);                     \
-        /* softmax.h */                                                                                                                              \
-        void (*softmax)(int64_t m, int64_t n, const R *x, int64_t ldx, R *y, int64_t ldy, int past_caches);                                          \
-        void (*softmax_backward)(int64_t m, int64_t n, const R *dy, int64_t lddy, const R *y, int64_t ldy, R *dx, int64_t lddx, int past_caches);    \
-        void (*log_softmax)(int64_t m, int64_t n, const R *x, int64_t ldx, R *y, int64_t ldy, int past_caches);                                      \
-        void (*log_softmax_backward)(int64_t m, int64_t n, const R *dy, int64_t lddy, const R *y, int64_t ldy, R *dx, int64_t lddx, int past_caches); \
-        /* loss.h */                                                                                                                                 \
-        void (*cross_entropy)(int64_t m, int64_t n, const R *logits, int64_t ldlogits, const int64_t *targets, const double *weights, double scale,  \
-                              R *dlogits, int64_t lddlogits, double *losses, int past_caches);                                                       \
-        double (*cross_entropy_soft)(int64_t n, const R *logits, const R *q, int64_t label, const R *weight, double keep, double smooth, double scale,\
-                                     R *dlogits);                                                                                                    \
-        double (*loss)(int kind, int64_t n, const R *x, const R *t, const R *weight, const R *positive, R delta, R factor, R *dx, R *losses, int past_caches); \
-        /* attention.h */                                                                                                                            \
-        void (*pack_panels)(int64_t n, int64_t k, const R *b, int64_t rsb, int64_t csb, R *out);                                                      \
-        int (*all_finite)(int64_t n, const R *x);                                                                                                    \
-        void (*attention_scores)(int64_t rows, int64_t keys, int64_t d, R alpha, const R *q, int64_t ldq, const R *k, const int64_t *limit, R *s,     \
-                                 int64_t lds);                                                                                                       \
-        void (*attention_mask)(int kind, int64_t rows, const int64_t *limit, R *s, int64_t lds, const void *mask, int64_t row_stride,                \
-                               int64_t key_stride);                                                                                                  \
-        void (*attention_softmax)(int64_t rows, const int64_t *limit, R *s, int64_t lds, R *m, R *l, int64_t dv, R *o, int64_t ldo);                  \
-        void (*attention_values)(int64_t rows, int64_t keys, int64_t dv, const R *p, int64_t ldp, const int64_t *limit, const R *v, int finite,       \
-                                 R beta, R *o, int64_t ldo);                                                                                         \
-        void (*attention_finish)(int64_t rows, int64_t dv, const R *m, const R *l, R *o, int64_t ldo, R *lse);                                        \
-        void (*attention_probabilities)(int64_t rows, const int64_t *limit, int64_t stop, R *s, int64_t lds, const R *shift, const R *factor);      \
-        /* attention_backward.h */                                                                                                                   \
-        void (*attention_delta)(int64_t rows, int64_t dv, const R *dout, int64_t lddout, const R *out, int64_t ldout, R *delta);                      \
-        void (*attention_dscores)(int64_t rows, int64_t stop, R scale, const R *p, const R *delta, R *dp, int64_t lds);                               \
-        void (*attention_transposed)(int64_t rows, int64_t keys, int64_t n, const R *p, int64_t ldp, const int64_t *limit, const R *x, int finite,    \
-                                     R *y, int64_t ldy);                                                                                             \
-        /* attention_few.h, additive.h */                                                                                                                    \
-        void (*attention_few_scores)(int64_t rows, int64_t keys, int64_t d, const R *q, const R *k, int64_t ldk, R *s, int64_t lds);                         \
-        void (*attention_few_values)(int64_t rows, int64_t keys, int64_t dv, const R *p, int64_t ldp, const int64_t *limit, int skip, const R *v,            \
-                                    int64_t ldv, R *o, int64_t ldo);                                                                                         \
-        void (*additive_scores)(int64_t keys, int64_t n, const R *q, const R *k, int64_t ldk, const R *w, R *s);                                             \
-        void (*additive_scores_backward)(int64_t keys, int64_t n, const R *ds, const R *q, const R *k, int64_t ldk, const R *w, R *dq, R *dk,                \
-                                        int64_t lddk, R *dw);                                                                                                \
-        /* update.h */                                                                                                                               \
-        void (*update)(int64_t n, R *p, const R *g, R *m, R *v, R *c, const struct fastnn_step *step);                                               \
-        /* rotary.h */                                                                                                                               \
-        void (*rotary)(int64_t rows, int64_t half, const R *x, int64_t ldx, const R *table, int inverse, R *y, int64_t ldy);                         \
-    };
+/* Sizes that depend on the instruction set, and the macro or constant that has them there. */
+#define FASTNN_SIZES(SIZE)                                                                        \
+    SIZE(lanes, LANES)             /* reals in a vector */                                        \
+    SIZE(mr, MR)                   /* rows of a GEMM tile */                                      \
+    SIZE(nr, NR)                   /* and its columns */                                          \
+    SIZE(tall, TALL)               /* rows of a tile one vector wide */                           \
+    SIZE(dot_tile, DOT_TILE)       /* dot products at once */                                     \
+    SIZE(dot_rows, DOT_ROWS)       /* rows among them at most */                                  \
+    SIZE(dot_columns, DOT_COLUMNS) /* and columns */
 
-FASTNN_LEAVES(float, f32)
-FASTNN_LEAVES(double, f64)
+/* LEAF(result, name, arguments), R being the real type. */
+#define FASTNN_LEAVES(LEAF, R)                                                                    \
+    /* pack.h, gemm.h, gemv.h, dots.h */                                                          \
+    LEAF(void, pack_a, int64_t m, int64_t k, const R *a, int64_t rsa, int64_t csa, R *out)        \
+    LEAF(void, pack_b, int64_t n, int64_t k, const R *b, int64_t rsb, int64_t csb, R *out)        \
+    LEAF(void, gemm_tile, int64_t m, int64_t n, int64_t k, R alpha, int packed, const R *a,       \
+         int64_t rsa, int64_t csa, const R *b, int64_t ldb, R beta, R *c, int64_t rsc,            \
+         int64_t csc, const R *bias, int activation, R *preact)                                   \
+    LEAF(void, gemm_dots, int64_t m, int64_t n, int64_t k, R alpha, const R *a, int64_t rsa,      \
+         const R *b, int64_t csb, R beta, R *c, int64_t rsc, int64_t csc, const R *bias,          \
+         int activation, R *preact)                                                               \
+    LEAF(void, pack_columns, int64_t k, int64_t n, const R *b, int64_t rsb, R *out)               \
+    LEAF(void, gemv_rows, int64_t k, int64_t n, const R *x, const R *b, int64_t ldb, R *y)        \
+    LEAF(void, gemv_columns, int64_t k, int64_t n, int one_stream, const R *x, const R *b,        \
+         int64_t ldb, R *y)                                                                       \
+    LEAF(void, gemv_finish, int64_t n, R alpha, R *y, R beta, R *c, int64_t incc, const R *bias,  \
+         int64_t incbias, int activation, R *preact)                                              \
+    /* activation.h */                                                                            \
+    LEAF(void, activation, int kind, int64_t m, int64_t n, const R *x, int64_t ldx, R *y,         \
+         int64_t ldy, int past_caches)                                                            \
+    LEAF(void, activation_backward, int kind, int64_t m, int64_t n, const R *dy, int64_t lddy,    \
+         const R *saved, int64_t ldsaved, R *dx, int64_t lddx, R *sums, int past_caches)          \
+    /* prelu.h */                                                                                 \
+    LEAF(void, prelu, int shared, int64_t m, int64_t n, const R *x, int64_t ldx, const R *a,      \
+         R *y, int64_t ldy, int past_caches)                                                      \
+    LEAF(double, prelu_backward, int shared, int64_t m, int64_t n, const R *dy, int64_t lddy,     \
+         const R *x, int64_t ldx, const R *a, R *dx, int64_t lddx, int summed, R *sums,           \
+         int past_caches)                                                                         \
+    /* elementwise.h */                                                                           \
+    LEAF(void, scale, int64_t n, R factor, R *x)                                                  \
+    LEAF(void, add, int64_t n, const R *x, R *y)                                                  \
+    /* reduce.h */                                                                                \
+    LEAF(void, sum_squares, int64_t m, int64_t n, const R *x, int64_t ld, double scale,           \
+         double *hi, double *lo)                                                                  \
+    LEAF(R, max_abs, int64_t m, int64_t n, const R *x, int64_t ld)                                \
+    /* embedding.h */                                                                             \
+    LEAF(void, gather, int64_t m, int64_t n, const int64_t *ids, const R *table, int64_t ldtable, \
+         R scale, R *out, int64_t ldout, int past_caches)                                         \
+    LEAF(void, scatter_add, int64_t m, int64_t n, const int64_t *ids, int64_t skipped,            \
+         const R *dy, int64_t lddy, R scale, R *table, int64_t ldtable)                           \
+    LEAF(int64_t, first_outside, int64_t m, const int64_t *ids, int64_t rows)                     \
+    /* layernorm.h */                                                                             \
+    LEAF(void, norm, int rms, int64_t m, int64_t n, const R *x, int64_t ldx, double eps,          \
+         const R *weight, const R *bias, R *stats, R *y, int64_t ldy, int past_caches)            \
+    LEAF(void, norm_backward, int rms, int64_t m, int64_t n, const R *dy, int64_t lddy,           \
+         const R *x, int64_t ldx, const R *stats, const R *weight, const R *dh, int64_t lddh,     \
+         R *dx, int64_t lddx, R *dweight, R *dbias, int past_caches)                              \
+    /* dropout.h */                                                                               \
+    LEAF(void, philox, int64_t n, uint64_t seed, uint64_t step, uint64_t block, uint32_t *out)    \
+    LEAF(void, dropout, int64_t n, const R *x, const R *residual, double p, uint64_t seed,        \
+         uint64_t step, uint64_t first, R *y)                                                     \
+    /* softmax.h */                                                                               \
+    LEAF(void, softmax, int64_t m, int64_t n, const R *x, int64_t ldx, R *y, int64_t ldy,         \
+         int past_caches)                                                                         \
+    LEAF(void, softmax_backward, int64_t m, int64_t n, const R *dy, int64_t lddy, const R *y,     \
+         int64_t ldy, R *dx, int64_t lddx, int past_caches)                                       \
+    LEAF(void, log_softmax, int64_t m, int64_t n, const R *x, int64_t ldx, R *y, int64_t ldy,     \
+         int past_caches)                                                                         \
+    LEAF(void, log_softmax_backward, int64_t m, int64_t n, const R *dy, int64_t lddy, const R *y, \
+         int64_t ldy, R *dx, int64_t lddx, int past_caches)                                       \
+    /* loss.h */                                                                                  \
+    LEAF(void, cross_entropy, int64_t m, int64_t n, const R *logits, int64_t ldlogits,            \
+         const int64_t *targets, const double *weights, double scale, R *dlogits,                 \
+         int64_t lddlogits, double *losses, int past_caches)                                      \
+    LEAF(double, cross_entropy_soft, int64_t n, const R *logits, const R *q, int64_t label,       \
+         const R *weight, double keep, double smooth, double scale, R *dlogits)                   \
+    LEAF(double, loss, int kind, int64_t n, const R *x, const R *t, const R *weight,              \
+         const R *positive, R delta, R factor, R *dx, R *losses, int past_caches)                 \
+    /* attention.h */                                                                             \
+    LEAF(void, pack_panels, int64_t n, int64_t k, const R *b, int64_t rsb, int64_t csb, R *out)   \
+    LEAF(int, all_finite, int64_t n, const R *x)                                                  \
+    LEAF(void, attention_scores, int64_t rows, int64_t keys, int64_t d, R alpha, const R *q,      \
+         int64_t ldq, const R *k, const int64_t *limit, R *s, int64_t lds)                        \
+    LEAF(void, attention_mask, int kind, int64_t rows, const int64_t *limit, R *s, int64_t lds,   \
+         const void *mask, int64_t row_stride, int64_t key_stride)                                \
+    LEAF(void, attention_softmax, int64_t rows, const int64_t *limit, R *s, int64_t lds, R *m,    \
+         R *l, int64_t dv, R *o, int64_t ldo)                                                     \
+    LEAF(void, attention_values, int64_t rows, int64_t keys, int64_t dv, const R *p, int64_t ldp, \
+         const int64_t *limit, const R *v, int finite, R beta, R *o, int64_t ldo)                 \
+    LEAF(void, attention_finish, int64_t rows, int64_t dv, const R *m, const R *l, R *o,          \
+         int64_t ldo, R *lse)                                                                     \
+    LEAF(void, attention_probabilities, int64_t rows, const int64_t *limit, int64_t stop, R *s,   \
+         int64_t lds, const R *shift, const R *factor)                                            \
+    /* attention_backward.h */                                                                    \
+    LEAF(void, attention_delta, int64_t rows, int64_t dv, const R *dout, int64_t lddout,          \
+         const R *out, int64_t ldout, R *delta)                                                   \
+    LEAF(void, attention_dscores, int64_t rows, int64_t stop, R scale, const R *p,                \
+         const R *delta, R *dp, int64_t lds)                                                      \
+    LEAF(void, attention_transposed, int64_t rows, int64_t keys, int64_t n, const R *p,           \
+         int64_t ldp, const int64_t *limit, const R *x, int finite, R *y, int64_t ldy)            \
+    /* attention_few.h, additive.h */                                                             \
+    LEAF(void, attention_few_scores, int64_t rows, int64_t keys, int64_t d, const R *q,           \
+         const R *k, int64_t ldk, R *s, int64_t lds)                                              \
+    LEAF(void, attention_few_values, int64_t rows, int64_t keys, int64_t dv, const R *p,          \
+         int64_t ldp, const int64_t *limit, int skip, const R *v, int64_t ldv, R *o,              \
+         int64_t ldo)                                                                             \
+    LEAF(void, additive_scores, int64_t keys, int64_t n, const R *q, const R *k, int64_t ldk,     \
+         const R *w, R *s)                                                                        \
+    LEAF(void, additive_scores_backward, int64_t keys, int64_t n, const R *ds, const R *q,        \
+         const R *k, int64_t ldk, const R *w, R *dq, R *dk, int64_t lddk, R *dw)                  \
+    /* update.h */                                                                                \
+    LEAF(void, update, int64_t n, R *p, const R *g, R *m, R *v, R *c,                             \
+         const struct fastnn_step *step)                                                          \
+    /* rotary.h */                                                                                \
+    LEAF(void, rotary, int64_t rows, int64_t half, const R *x, int64_t ldx, const R *table,       \
+         int inverse, R *y, int64_t ldy)
+
+#define FASTNN_SIZE_SLOT(name, value) int64_t name;
+#define FASTNN_SLOT(result, name, ...) result (*name)(__VA_ARGS__);
+struct fastnn_leaves_f32 {
+    FASTNN_SIZES(FASTNN_SIZE_SLOT)
+    FASTNN_LEAVES(FASTNN_SLOT, float)
+};
+struct fastnn_leaves_f64 {
+    FASTNN_SIZES(FASTNN_SIZE_SLOT)
+    FASTNN_LEAVES(FASTNN_SLOT, double)
+};
+
+/* How Cython calls a leaf: fastnn_NAME(...) is the function in the table of the real type that one
+ * of its first six arguments points to. dispatch.pxd defines the tables, fastnn_f32 and fastnn_f64,
+ * in every file that cimports it. Pointers to neither type do not compile. */
+#define FASTNN_POINTS(R, p) _Generic((p), R *: 1, const R *: 1, default: 0)
+#define FASTNN_ANY_(R, a, b, c, d, e, f, ...)                                                     \
+    (FASTNN_POINTS(R, a) || FASTNN_POINTS(R, b) || FASTNN_POINTS(R, c) || FASTNN_POINTS(R, d) ||  \
+     FASTNN_POINTS(R, e) || FASTNN_POINTS(R, f))
+#define FASTNN_ANY(R, ...) FASTNN_ANY_(R, __VA_ARGS__, 0, 0, 0, 0, 0, 0)
+#define FASTNN_PICK(name, ...)                                                                    \
+    __builtin_choose_expr(FASTNN_ANY(float, __VA_ARGS__), fastnn_f32.name,                        \
+                          __builtin_choose_expr(FASTNN_ANY(double, __VA_ARGS__), fastnn_f64.name, \
+                                                (void)0))
+#define FASTNN_CALL(name, ...) FASTNN_PICK(name, __VA_ARGS__)(__VA_ARGS__)
+
+#define fastnn_lanes(p) FASTNN_PICK(lanes, p)
+#define fastnn_mr(p) FASTNN_PICK(mr, p)
+#define fastnn_nr(p) FASTNN_PICK(nr, p)
+#define fastnn_tall(p) FASTNN_PICK(tall, p)
+#define fastnn_dot_tile(p) FASTNN_PICK(dot_tile, p)
+#define fastnn_dot_rows(p) FASTNN_PICK(dot_rows, p)
+#define fastnn_dot_columns(p) FASTNN_PICK(dot_columns, p)
+
+#define fastnn_pack_a(...) FASTNN_CALL(pack_a, __VA_ARGS__)
+#define fastnn_pack_b(...) FASTNN_CALL(pack_b, __VA_ARGS__)
+#define fastnn_gemm_tile(...) FASTNN_CALL(gemm_tile, __VA_ARGS__)
+#define fastnn_gemm_dots(...) FASTNN_CALL(gemm_dots, __VA_ARGS__)
+#define fastnn_pack_columns(...) FASTNN_CALL(pack_columns, __VA_ARGS__)
+#define fastnn_gemv_rows(...) FASTNN_CALL(gemv_rows, __VA_ARGS__)
+#define fastnn_gemv_columns(...) FASTNN_CALL(gemv_columns, __VA_ARGS__)
+#define fastnn_gemv_finish(...) FASTNN_CALL(gemv_finish, __VA_ARGS__)
+#define fastnn_activation(...) FASTNN_CALL(activation, __VA_ARGS__)
+#define fastnn_activation_backward(...) FASTNN_CALL(activation_backward, __VA_ARGS__)
+#define fastnn_prelu(...) FASTNN_CALL(prelu, __VA_ARGS__)
+#define fastnn_prelu_backward(...) FASTNN_CALL(prelu_backward, __VA_ARGS__)
+#define fastnn_scale(...) FASTNN_CALL(scale, __VA_ARGS__)
+#define fastnn_add(...) FASTNN_CALL(add, __VA_ARGS__)
+#define fastnn_sum_squares(...) FASTNN_CALL(sum_squares, __VA_ARGS__)
+#define fastnn_max_abs(...) FASTNN_CALL(max_abs, __VA_ARGS__)
+#define fastnn_gather(...) FASTNN_CALL(gather, __VA_ARGS__)
+#define fastnn_scatter_add(...) FASTNN_CALL(scatter_add, __VA_ARGS__)
+#define fastnn_first_outside fastnn_f32.first_outside
+#define fastnn_norm(...) FASTNN_CALL(norm, __VA_ARGS__)
+#define fastnn_norm_backward(...) FASTNN_CALL(norm_backward, __VA_ARGS__)
+#define fastnn_philox fastnn_f32.philox
+#define fastnn_dropout(...) FASTNN_CALL(dropout, __VA_ARGS__)
+#define fastnn_softmax(...) FASTNN_CALL(softmax, __VA_ARGS__)
+#define fastnn_softmax_backward(...) FASTNN_CALL(softmax_backward, __VA_ARGS__)
+#define fastnn_log_softmax(...) FASTNN_CALL(log_softmax, __VA_ARGS__)
+#define fastnn_log_softmax_backward(...) FASTNN_CALL(log_softmax_backward, __VA_ARGS__)
+#define fastnn_cross_entropy(...) FASTNN_CALL(cross_entropy, __VA_ARGS__)
+#define fastnn_cross_entropy_soft(...) FASTNN_CALL(cross_entropy_soft, __VA_ARGS__)
+#define fastnn_loss(...) FASTNN_CALL(loss, __VA_ARGS__)
+#define fastnn_pack_panels(...) FASTNN_CALL(pack_panels, __VA_ARGS__)
+#define fastnn_all_finite(...) FASTNN_CALL(all_finite, __VA_ARGS__)
+#define fastnn_attention_scores(...) FASTNN_CALL(attention_scores, __VA_ARGS__)
+#define fastnn_attention_mask(...) FASTNN_CALL(attention_mask, __VA_ARGS__)
+#define fastnn_attention_softmax(...) FASTNN_CALL(attention_softmax, __VA_ARGS__)
+#define fastnn_attention_values(...) FASTNN_CALL(attention_values, __VA_ARGS__)
+#define fastnn_attention_finish(...) FASTNN_CALL(attention_finish, __VA_ARGS__)
+#define fastnn_attention_probabilities(...) FASTNN_CALL(attention_probabilities, __VA_ARGS__)
+#define fastnn_attention_delta(...) FASTNN_CALL(attention_delta, __VA_ARGS__)
+#define fastnn_attention_dscores(...) FASTNN_CALL(attention_dscores, __VA_ARGS__)
+#define fastnn_attention_transposed(...) FASTNN_CALL(attention_transposed, __VA_ARGS__)
+#define fastnn_attention_few_scores(...) FASTNN_CALL(attention_few_scores, __VA_ARGS__)
+#define fastnn_attention_few_values(...) FASTNN_CALL(attention_few_values, __VA_ARGS__)
+#define fastnn_additive_scores(...) FASTNN_CALL(additive_scores, __VA_ARGS__)
+#define fastnn_additive_scores_backward(...) FASTNN_CALL(additive_scores_backward, __VA_ARGS__)
+#define fastnn_update(...) FASTNN_CALL(update, __VA_ARGS__)
+#define fastnn_rotary(...) FASTNN_CALL(rotary, __VA_ARGS__)
 
 #endif
