@@ -15,7 +15,7 @@ from .. import oracle
 from .test_attention import SHAPES, assert_close
 from .test_attention_backward import assert_gradients, upstream
 
-OFFSETS = [sign * size for size in (0, 1e2, 1e4, 1e6, 1e9) for sign in (1, -1)]
+OFFSETS = [sign * size for size in (0, 12, 1e2, 1e4, 1e6, 1e9) for sign in (1, -1)]
 # Of the shapes of the other tests all that have a query and a key: one of them, odd sizes, grouped
 # heads, tiles and blocks that are cut, few queries, few queries whose keys are split.
 CASES = [s for s in SHAPES if s[0] * s[1] * s[3] * s[4] * s[5] * s[6]]
@@ -111,7 +111,7 @@ def test_products_that_share_an_offset(shape, real, rng):
 
 @pytest.mark.parametrize("shape", CASES, ids=str)
 def test_masks_as_large_as_the_type(shape, real, rng):
-    """Only -inf hides a key: the lowest number is a score like any other, and the largest no NaN."""
+    """Only -inf hides a key: the lowest number is a score like any, the largest makes no NaN."""
     _, heads, _, n_queries, n_keys, *_ = shape
     low, high = np.finfo(real).min, np.finfo(real).max
     rows = np.zeros((7, n_keys), real)

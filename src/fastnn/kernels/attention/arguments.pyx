@@ -70,8 +70,8 @@ cdef int set_lengths(Arguments args, object lengths, str op) except -1:
     a.lengths_strides[1] = 0 if cnp.PyArray_NDIM(x) == 1 else 1
     if bad_length(a, &b, &i):
         where = [b, i][:given.ndim]
-        raise ValueError(f"{op}: lengths{where} is {given[tuple(where)]}, which is not from 0 to the "
-                         f"{a.n_keys} keys")
+        raise ValueError(f"{op}: lengths{where} is {given[tuple(where)]}, which is not from 0 to "
+                         f"the {a.n_keys} keys")
     return 0
 
 

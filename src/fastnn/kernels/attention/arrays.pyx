@@ -38,7 +38,9 @@ cdef int describe(Attention *a, const int64_t *sizes, const void *q, const int64
     for i in range(7):
         if sizes[i] < 0:
             return BAD_ARGUMENT
-    if a.kv_heads == 0 or a.heads % a.kv_heads or mask_kind < 0 or mask_kind > 2 or not 0 <= dropout_p <= 1 or not isfinite(scale):
+    if a.kv_heads == 0 or a.heads % a.kv_heads or mask_kind < 0 or mask_kind > 2:
+        return BAD_ARGUMENT
+    if not 0 <= dropout_p <= 1 or not isfinite(scale):
         return BAD_ARGUMENT
     if mask_kind != 0 and (mask is NULL or mask_strides is NULL):
         return BAD_ARGUMENT
@@ -290,8 +292,8 @@ def attention_backward(dout, q, k, v, out, lse, *, causal=False, lengths=None, m
         As they were given to `attention`.
     out, lse : ndarray
         What `attention` returned with ``return_lse=True``, or in the place of lse the normalizer
-        that it returned with ``return_normalizer=True``. An lse beyond 16 cannot hold the sum beside
-        the largest score well enough: the scores are then computed once more to make the normalizer.
+        that it returned with ``return_normalizer=True``. An lse beyond 16 cannot hold the sum
+        beside the largest score: the scores are then computed once more to make the normalizer.
     dq, dk, dv : ndarray like q, k, v, optional
         Where to write, with a contiguous last axis: views of the gradient of a fused projection, for example. They must not overlap anything else.
 

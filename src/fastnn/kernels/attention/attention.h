@@ -208,7 +208,8 @@ INLINE void tile_softmax_group(int64_t rows, const int64_t *limit, const int64_t
     const vec before = rows < LANES ? load_part(m, rows, (real)-INFINITY) : load(m), now = max_vec(max_each(of_row), before);
     const vec shift = choose(now == (real)-INFINITY, (vec){0}, now);
     store(shifts, shift);
-    for (int64_t r = 0; r < LANES; r++) of_row[r] = r < rows ? powers(limit[r], stop[r], shifts[r], 1, s + r * lds) : (vec){0};
+    for (int64_t r = 0; r < LANES; r++)
+        of_row[r] = r < rows ? powers(limit[r], stop[r], shifts[r], 1, s + r * lds) : (vec){0};
     const vec factor = exp2_vec(before - shift), sums = sum_each(of_row);
     if (rows < LANES) {
         store_part(l, rows, load_part(l, rows, 0) * factor + sums);

@@ -1,4 +1,5 @@
-/* attention_backward.h: the leaves of the backward pass of attention. For one tile, with P recomputed and delta_i = sum_c dO_ic O_ic:
+/* attention_backward.h: the micro-kernels of the backward pass of attention. For one tile, with P
+ * recomputed and delta_i = sum_c dO_ic O_ic:
  *
  *     dV += P^T dO        dP = dO V^T        dS = scale P (dP - delta)        dK += dS^T Q        dQ += dS K
  *

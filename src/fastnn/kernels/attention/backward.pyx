@@ -18,8 +18,9 @@ from libc.string cimport memset
 
 from ..ground.arrays cimport NO_MEMORY, OK
 from .forward cimport attention_forward, score_tile
-from .parts cimport (MOST_ROWS, Attention, Blocks, all_see, choose_blocks, drop, fill_limits, head_of,
-                    lse_suffices, normalize_by_lse, pairs, share_tiles, visible, whole_vectors)
+from .parts cimport (MOST_ROWS, Attention, Blocks, all_see, choose_blocks, drop, fill_limits,
+                    head_of, lse_suffices, normalize_by_lse, pairs, share_tiles, visible,
+                    whole_vectors)
 from ..ground.dispatch cimport (all_finite, attention_delta, attention_dscores, attention_probabilities, attention_scores, attention_transposed,
                         attention_values, pack_panels, real)
 from ..ground.memory cimport give, take

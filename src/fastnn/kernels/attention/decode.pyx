@@ -98,7 +98,8 @@ cdef int attention_few(const Attention *a, real *out, const int64_t *os, real *l
     cdef int64_t part = balanced(a.n_keys, PART, 1), parts = max(<int64_t>1, ceil_div(a.n_keys, part)), rows = a.heads // a.kv_heads * a.n_queries
     cdef int64_t size = a.batch * a.kv_heads * parts * rows * (2 + a.dv), head, row, b, h, i, at
     cdef int team = threads_for(pairs(a) * (a.d + a.dv), GRAIN)
-    cdef real *scratch = <real*>take((size + team * rows * (a.d + whole_vectors(part, out))) * <int64_t>sizeof(real))
+    cdef int64_t of_thread = rows * (a.d + whole_vectors(part, out))
+    cdef real *scratch = <real*>take((size + team * of_thread) * <int64_t>sizeof(real))
     cdef real *of_head
     cdef real m, l
     if scratch is NULL:
@@ -112,8 +113,8 @@ cdef int attention_few(const Attention *a, real *out, const int64_t *os, real *l
         of_head = scratch + head * parts * rows * (2 + a.dv)
         for row in range(rows):
             b, h, i = head // a.kv_heads, head % a.kv_heads * (rows // a.n_queries) + row // a.n_queries, row % a.n_queries
-            join_parts(a, row, parts, rows, of_head, of_head + parts * rows, of_head + 2 * parts * rows,
-                       out + b * os[0] + h * os[1] + i * os[2], &m, &l)
+            join_parts(a, row, parts, rows, of_head, of_head + parts * rows,
+                       of_head + 2 * parts * rows, out + b * os[0] + h * os[1] + i * os[2], &m, &l)
             at = (b * a.heads + h) * a.n_queries + i
             if lse is not NULL:
                 lse[at] = log_sum_exp(m, l)

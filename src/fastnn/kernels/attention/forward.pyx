@@ -13,8 +13,8 @@ from libc.string cimport memcpy
 
 from ..ground.arrays cimport NO_MEMORY, OK
 from .decode cimport attention_few, is_few
-from .parts cimport (MOST_ROWS, Attention, Blocks, all_see, choose_blocks, drop, fill_limits, head_of, mask_at, normalize, pairs,
-                    share_tiles, visible, whole_vectors)
+from .parts cimport (MOST_ROWS, Attention, Blocks, all_see, choose_blocks, drop, fill_limits,
+                    head_of, mask_at, normalize, pairs, share_tiles, visible, whole_vectors)
 from ..ground.dispatch cimport (FASTNN_MASK_NONE, all_finite, attention_finish, attention_mask, attention_probabilities, attention_scores, attention_softmax,
                         attention_values, pack_panels, real)
 from ..ground.memory cimport give, take
@@ -101,8 +101,8 @@ cdef void forward_share(int team, int thread, const Attention *a, const Blocks *
     while tile < last:
         head = tile // s.row_tiles
         stop = min(last, (head + 1) * s.row_tiles, tile + max(<int64_t>1, CHUNK // s.rows))
-        forward_chunk(a, s, head, tile - head * s.row_tiles, stop - head * s.row_tiles, out, os, lse,
-                      normalizer, scratch + thread * size)
+        forward_chunk(a, s, head, tile - head * s.row_tiles, stop - head * s.row_tiles, out, os,
+                      lse, normalizer, scratch + thread * size)
         tile = stop
 
 
@@ -118,7 +118,8 @@ cdef int attention_forward(const Attention *a, real *out, const int64_t *os, rea
         return attention_few(a, out, os, lse, normalizer)
     choose_blocks(a, ROWS, min(<int64_t>KEYS_BYTES, BLOCK_BYTES // max(<int64_t>1, a.d + a.dv)) // <int64_t>sizeof(real), &s, out)
     team = threads_for(2 * pairs(a) * (a.d + a.dv), GRAIN)
-    size = whole_vectors(s.keys_panels + s.values_panels + s.rows * s.lds + 3 * min(s.row_tiles * s.rows, CHUNK + s.rows), out)
+    size = s.keys_panels + s.values_panels + s.rows * s.lds
+    size = whole_vectors(size + 3 * min(s.row_tiles * s.rows, CHUNK + s.rows), out)     # m, l, lse
     scratch = <real*>take(team * size * <int64_t>sizeof(real))
     if scratch is NULL:
         return NO_MEMORY

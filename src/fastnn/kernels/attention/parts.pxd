@@ -7,7 +7,7 @@ from ..gemm.loops cimport balanced, ceil_div
 
 cdef enum:
     MOST_ROWS = 128     # queries of a tile for any instruction set: 16 GEMM tiles of 8 rows
-    LSE_EXACT = 16      # a log-sum-exp up to this size is rounded by less than the weights are
+    LSE_EXACT = 16      # weights from a log-sum-exp up to this size are good to 10 eps
 
 cdef struct Attention:
     # q (batch, heads, n_queries, d), k (batch, kv_heads, n_keys, d), v (batch, kv_heads, n_keys, dv), heads a multiple of kv_heads.
@@ -68,7 +68,7 @@ cdef inline real log_sum_exp(real m, real l) noexcept nogil:
     return -INFINITY if l == 0 else <real>(<double>m * M_LN2 + log(<double>l))
 
 cdef inline bint lse_suffices(real lse) noexcept nogil:
-    """True if P = exp(score - lse) is good to the last bits; a large lse has no room for log(l)."""
+    """True if P = exp(score - lse) is accurate; a large lse has no room for log(l)."""
     return fabs(<double>lse) <= LSE_EXACT or lse == -INFINITY
 
 cdef inline void normalize_by_lse(real lse, real *shift, real *factor) noexcept nogil:
