@@ -61,11 +61,34 @@ INLINE vec sgd_change(int rule, int64_t part, real *m, vec d, const rates *s) {
     return rule == FASTNN_NESTEROV ? d + s->keep1 * mean : mean;
 }
 
+/* True if a lane of x is above the limit. */
+INLINE int any_above(vec x, real limit) {
+#if defined(__AVX512F__) && FASTNN_REAL == 32
+    return _mm512_cmp_ps_mask((__m512)x, (__m512)splat(limit), _CMP_GT_OQ) != 0;
+#elif defined(__AVX512F__)
+    return _mm512_cmp_pd_mask((__m512d)x, (__m512d)splat(limit), _CMP_GT_OQ) != 0;
+#elif defined(__AVX2__) && FASTNN_REAL == 32
+    return _mm256_movemask_ps((__m256)(x > limit)) != 0;
+#elif defined(__AVX2__)
+    return _mm256_movemask_pd((__m256d)(x > limit)) != 0;
+#elif defined(X86) && FASTNN_REAL == 32
+    return _mm_movemask_ps((__m128)(x > limit)) != 0;
+#elif defined(X86)
+    return _mm_movemask_pd((__m128d)(x > limit)) != 0;
+#else
+    const ivec above = x > limit;
+    bits any = 0;
+    for (int l = 0; l < LANES; l++) any |= above[l];
+    return any != 0;
+#endif
+}
+
 /* d, but at most `most` in size, where its square is finite: a huge gradient would leave an infinite mean of squares, whose
  * parameter never moves again. An infinite d stays. */
 INLINE vec with_finite_square(vec d, real most) {
-    const vec size = abs_vec(d), bound = splat(most);
-    return choose((size > most) & (size <= REAL_MAX), choose(d < 0, -bound, bound), d);
+    const vec size = abs_vec(d);
+    if (!any_above(size, most)) return d;
+    return choose((size > most) & (size <= REAL_MAX), copy_sign(splat(most), d), d);
 }
 
 INLINE vec adam_change(int64_t part, real *m, real *v, vec d, const rates *s) {
@@ -92,8 +115,9 @@ INLINE vec rmsprop_change(int64_t part, real *m, real *v, real *c, vec d, const 
 /* The sum never shrinks: it has room for 4,096 of the largest squares, and then stays finite. */
 INLINE vec adagrad_change(int64_t part, real *v, vec d, const rates *s) {
     d = with_finite_square(d, ROOT_OF_MAX / 64);
-    const vec before = get(v, part), total = before + d * d, most = splat(REAL_MAX);
-    const vec sum = choose((total > most) & (before <= most) & (abs_vec(d) <= most), most, total);
+    const vec before = get(v, part);
+    vec sum = before + d * d;
+    if (any_above(sum, REAL_MAX)) sum = choose((before <= REAL_MAX) & (abs_vec(d) <= REAL_MAX), at_most(sum, REAL_MAX), sum);
     put(v, part, sum);
     return d / (sqrt_vec(sum) + s->eps);
 }
