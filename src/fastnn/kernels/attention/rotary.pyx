@@ -160,7 +160,8 @@ cdef cnp.ndarray checked_starts(object start, int64_t batch, int64_t *low, int64
     else:
         low[0] = high[0] = whole_number(start, 0, FURTHEST - 1, "rotary", "start")
     if low[0] < 0 or high[0] >= FURTHEST:
-        raise ValueError(f"rotary: start must be from 0 to 2**53 - 1, not {start}")
+        raise ValueError("rotary: start must be from 0 to 2**53 - 1, not "
+                         f"{np.min(start) if low[0] < 0 else np.max(start)}")
     return starts
 
 

@@ -3,11 +3,14 @@
 A block goes back to the pool when the last array that views it dies, so the arrays of a training step are the blocks of the step before: no page
 faults, no mmap. The pool (pool.h) keeps at most 512 MiB of free blocks and takes no locks.
 """
-import operator
+from collections.abc import Iterable
 
 import numpy as np
 
 cimport numpy as cnp
+
+from .scalars cimport integer
+from .scalars import value_of
 
 cnp.import_array()
 
@@ -73,8 +76,13 @@ def empty(shape, dtype=np.float32):
         If there is no memory for it.
     """
     cdef cnp.npy_intp dims[32]
-    sizes = tuple(map(operator.index, shape)) if hasattr(shape, "__iter__") else (operator.index(shape),)
-    kind = np.dtype(dtype)
+    shape = tuple(shape) if isinstance(shape, Iterable) else (shape,)
+    sizes = tuple([integer(n, "empty", "shape") for n in shape])
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        raise TypeError("empty: dtype must be float32 or float64, "
+                        f"not {value_of(dtype)}") from None
     if kind not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise TypeError(f"empty: dtype must be float32 or float64, not {kind}")
     if len(sizes) > 32 or min(sizes, default=0) < 0:

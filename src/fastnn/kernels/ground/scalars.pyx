@@ -64,7 +64,7 @@ cdef bint flag_of(object x, str op, str name) except -1:
 cdef object integer(object x, str op, str name):
     """x as an int; bool is none."""
     if isinstance(x, (bool, np.ndarray)) or not hasattr(x, "__index__"):
-        refuse_type(x, "an int", op, name)
+        refuse_type(x, "an integer", op, name)
     return operator.index(x)
 
 
@@ -72,10 +72,11 @@ cdef int64_t whole_of(object x, int64_t low, int64_t high, str op, str name) exc
     i = integer(x, op, name)
     if low <= i <= high:
         return i
-    if high == INT64_MAX and low != INT64_MIN:
-        refuse_value(i, f"at least {low} and below 2**63", op, name)
-    bounds = "from -2**63 to 2**63 - 1" if low == INT64_MIN else f"from {low} to {high}"
-    refuse_value(i, bounds, op, name)
+    if low == INT64_MIN:
+        refuse_value(i, "from -2**63 to 2**63 - 1", op, name)
+    if high < INT64_MAX:
+        refuse_value(i, f"from {low} to {high}", op, name)
+    refuse_value(i, f"at least {low}" if i < low else "below 2**63", op, name)
 
 
 cdef uint64_t word_of(object x, str op, str name) except? 0:
