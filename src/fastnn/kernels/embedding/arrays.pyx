@@ -188,7 +188,9 @@ def embedding(ids, weight, *, scale=1.0, out=None):
     if out is not None:
         real_like(out, typenum, "embedding", "out", "weight")
         if np.shape(out) != np.shape(ids) + (np.shape(whole)[1],):
-            raise ValueError(f"embedding: out must have the shape {np.shape(ids) + (np.shape(whole)[1],)}, not {np.shape(out)}")
+            raise ValueError("embedding: out must have the shape "
+                             f"{np.shape(ids) + (np.shape(whole)[1],)} of ids and a row of weight, "
+                             f"not {np.shape(out)}")
         if not is_output(<cnp.ndarray>out):
             refuse_output(<cnp.ndarray>out, "embedding", "out")
         check_overlap(<cnp.ndarray>out, whole, "embedding", "out", "weight")
@@ -245,7 +247,9 @@ def embedding_backward(ids, dy, *, dweight, scale=1.0, padding_idx=None):
         skipped = whole_number(padding_idx, 0, rows - 1, op, "padding_idx")
     cdef Rows rtable, rdy
     if np.shape(dy) != np.shape(ids) + (np.shape(table)[1],):
-        raise ValueError(f"embedding_backward: dy must have the shape {np.shape(ids) + (np.shape(table)[1],)}, not {np.shape(dy)}")
+        raise ValueError("embedding_backward: dy must have the shape "
+                         f"{np.shape(ids) + (np.shape(table)[1],)} of ids and a row of dweight, "
+                         f"not {np.shape(dy)}")
     if not is_output(table):
         refuse_output(table, "embedding_backward", "dweight")
     if not find_rows(table, &rtable):

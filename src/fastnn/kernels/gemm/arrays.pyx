@@ -68,7 +68,8 @@ cdef cnp.ndarray checked_bias(object bias, int typenum, int64_t n):
         return None
     cdef cnp.ndarray x = real_like(bias, typenum, "matmul", "bias", "a")
     if cnp.PyArray_NDIM(x) != 1 or cnp.PyArray_DIM(x, 0) != n:
-        raise ValueError(f"matmul: bias must have the shape ({n},) of a row of the product, not {np.shape(x)}")
+        raise ValueError(f"matmul: bias must have the shape ({n},) of a row of the product of a and b, "
+                         f"not {np.shape(x)}")
     return x if cnp.PyArray_IS_C_CONTIGUOUS(x) else cnp.PyArray_NewCopy(x, cnp.NPY_CORDER)
 
 
@@ -83,7 +84,7 @@ cdef cnp.ndarray checked_output(object out, str name, cnp.ndarray a, object b, c
         fits = fits and cnp.PyArray_DIM(c, i) == shape[i]
     if not fits:
         raise ValueError(f"matmul: {name} must have the shape {tuple([shape[i] for i in range(ndim)])} of the product of "
-                         f"{np.shape(a)} and {tuple(b.shape)}, not {np.shape(c)}")
+                         f"a {np.shape(a)} and b {tuple(b.shape)}, not {np.shape(c)}")
     if not is_output(c):
         refuse_output(c, "matmul", name)
     check_overlap(c, a, "matmul", name, "a")
