@@ -47,7 +47,8 @@ def written(name, arguments):
 
 def replacements(value):
     """(name, wrong value, whether it must be refused) for an argument that had this value."""
-    yield from SCALARS
+    for kind, wrong, never in SCALARS:  # arrays among them are new ones, apart from each other
+        yield kind, np.array(wrong) if type(wrong) is np.ndarray else wrong, never
     if isinstance(value, np.ndarray):
         for kind, of, never in ARRAYS:
             yield kind, of(value), never
