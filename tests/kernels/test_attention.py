@@ -292,7 +292,9 @@ def test_wrong_shapes_and_values():
     refused("scale must be finite", *good, scale=np.nan)
     refused("dropout_p must be from 0 to 1", *good, dropout_p=1.5, seed=0)
     refused("dropout needs a seed", *good, dropout_p=0.5)
-    refused(r"out must have the shape \(2, 4, 5, 7\), not \(2, 4, 5, 3\)", *good, out=x(2, 4, 5, 3))
+    refused(
+        r"out must have the shape \(2, 4, 5, 7\) .*not \(2, 4, 5, 3\)", *good, out=x(2, 4, 5, 3)
+    )
     frozen = x(2, 4, 5, 7)
     frozen.flags.writeable = False
     refused("out is read-only", *good, out=frozen)

@@ -203,7 +203,7 @@ def test_wrong_arguments():
             dropout(x, 0.5, **{**good, name: -1})
         with pytest.raises(ValueError, match=f"{name} must be from 0"):
             dropout(x, 0.5, **{**good, name: 2**64})
-        with pytest.raises(TypeError, match=f"{name} must be an int, not float"):
+        with pytest.raises(TypeError, match=f"{name} must be an integer, not float 1.0"):
             dropout(x, 0.5, **{**good, name: 1.0})
     with pytest.raises(ValueError, match="n must be at least 0, not -1"):
         philox(-1, seed=0)

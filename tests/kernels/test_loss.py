@@ -269,3 +269,24 @@ def test_huber_delta_is_above_0_in_the_type(real):
     ):
         with pytest.raises(ValueError, match=f"delta must be .* in {np.dtype(real)}"):
             huber(x, x, delta=delta)
+
+
+@pytest.mark.parametrize("size", [5, 100, 3000, 40_000])
+@pytest.mark.parametrize("wrong", [-1.0, 1.0001, 2.0, -np.inf, np.inf, -1e-30])
+def test_targets_of_bce_are_from_0_to_1(wrong, size, real, n_threads, rng):
+    """Labels of {-1, 1} or {1, 2} once gave losses below 0."""
+    x, t = rng.standard_normal((size, 3)).astype(real), rng.random((size, 3)).astype(real)
+    t[0] = [0, 1, -0.0]
+    want = bce_with_logits(x[:-1], t[:-1], reduction="sum")
+    at = size - 1
+    t[at, 1] = wrong
+    d = np.full_like(x, 7)
+    with pytest.raises(ValueError, match=rf"targets\[{at}, 1\] is .*; targets are from 0 to 1"):
+        bce_with_logits(x, t, dlogits=d)
+    assert (d == 7).all()
+    counts = (np.arange(size) != at).astype(real)
+    loss, d = bce_with_logits(x, t, reduction="sum", sample_weight=counts)
+    if np.isfinite(wrong):  # an example of weight 0 may hold anything finite
+        assert loss == pytest.approx(want[0], rel=1e-5) and (d[:-1] == want[1]).all()
+    t[at, 1] = np.nan
+    assert math.isnan(bce_with_logits(x, t)[0])

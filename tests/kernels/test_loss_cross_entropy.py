@@ -419,3 +419,23 @@ def test_totals_of_weights_that_a_mean_cannot_divide_by(real):
     if real is np.float64:
         with pytest.raises(ValueError, match="add up to inf"):
             cross_entropy(logits, np.array([0, 1]), weight=np.full(3, np.finfo(real).max))
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (40, 70), (300, 400)])
+@pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.1}, {"reduction": "none"}])
+def test_probabilities_are_not_negative(shape, options, real, n_threads, rng):
+    """They once gave losses below 0."""
+    logits, q, _ = optioned(rng, shape, real, "probabilities", False, False, 0, False)
+    row = shape[0] - 1
+    for wrong in (-0.5, -np.inf):
+        q[row, 2] = wrong
+        d = np.full_like(logits, 7)
+        with pytest.raises(ValueError, match=rf"targets\[{row}, 2\] is .* are at least 0"):
+            cross_entropy(logits, q, dlogits=d, **options)
+        assert (d == 7).all()
+    counts = (np.arange(shape[0]) != row).astype(real)
+    loss, d = cross_entropy(logits, q, sample_weight=counts, **options)
+    want, d_want = cross_entropy(logits[:-1], q[:-1], **options)
+    np.testing.assert_allclose(np.sum(loss), np.sum(want), rtol=1e-5)
+    assert (d[row] == 0).all()
+    np.testing.assert_allclose(d[:-1], d_want, rtol=0, atol=1e-6)

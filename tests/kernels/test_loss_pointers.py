@@ -10,7 +10,7 @@ from fastnn.kernels import cross_entropy, mse
 
 from .test_attention_pointers import face
 
-MSE, HUBER, BAD_ARGUMENT = 0, 2, 2
+MSE, HUBER, BCE, BAD_ARGUMENT = 0, 2, 3, 2
 
 
 @pytest.fixture
@@ -63,8 +63,9 @@ def test_losses(real, suffix, rng):
         assert run(**wrong) == BAD_ARGUMENT, wrong
     weight[...] = [np.finfo(real).smallest_subnormal, 0, 0]
     assert run() == BAD_ARGUMENT
-    assert loss.value == 7 and (d == 7).all()
     weight[...] = [1, 2, 3]
+    assert run(BCE) == BAD_ARGUMENT  # targets from a normal distribution
+    assert loss.value == 7 and (d == 7).all()
     assert run() == 0
     want, dwant = mse(x, t, sample_weight=weight)
     assert loss.value == want

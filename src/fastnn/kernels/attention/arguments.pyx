@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t
 
 import numpy as np
 
-from ..ground.arrays cimport real_like, real_type, stride
+from ..ground.arrays cimport real_like, real_type, refuse_masked, stride
 from ..ground.dispatch cimport FASTNN_MASK_ADDITIVE, FASTNN_MASK_BOOLEAN, FASTNN_MASK_NONE
 from ..ground.scalars cimport finite_number, flag, probability, word
 from .parts cimport bad_length
@@ -58,7 +58,11 @@ cdef int set_lengths(Arguments args, object lengths, str op) except -1:
     a.lengths = NULL
     if lengths is None:
         return 0
-    given = np.asarray(lengths)
+    refuse_masked(lengths, op, "lengths")
+    try:
+        given = np.asarray(lengths)
+    except (TypeError, ValueError):
+        raise TypeError(f"{op}: lengths must be integers, not {type(lengths).__name__}") from None
     if given.dtype.kind not in "iu" and given.size > 0:
         raise TypeError(f"{op}: lengths must be integers, not {given.dtype}")
     if given.shape not in ((a.batch,), (a.batch, a.n_queries)):
@@ -85,6 +89,7 @@ cdef int set_mask(Arguments args, object mask, str op) except -1:
     a.mask_kind = FASTNN_MASK_NONE
     if mask is None:
         return 0
+    refuse_masked(mask, op, "mask")
     if cnp.PyArray_Check(mask) and cnp.PyArray_TYPE(<cnp.ndarray>mask) == cnp.NPY_BOOL:
         x = <cnp.ndarray>mask
         a.mask_kind = FASTNN_MASK_BOOLEAN

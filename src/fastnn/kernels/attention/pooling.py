@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..gemm.arrays import matmul
+from ..ground.arrays import check_array
+from ..ground.scalars import check_choice, check_flag, check_positive
 from ..rowwise.softmax_arrays import softmax, softmax_backward
 
 Kernel = Literal["gaussian", "boxcar", "epanechnikov", "triangular", "constant"]
@@ -24,17 +26,11 @@ def _checked(
     op: str, queries: Any, keys: Any, values: Any, kernel: str, width: float
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """The operands as (..., n, d), (..., m, d) and (..., m, dv), checked against one another."""
-    if kernel not in KERNELS:
-        raise ValueError(f"{op}: kernel must be one of {', '.join(KERNELS)}, not {kernel!r}")
-    if not width > 0:
-        raise ValueError(f"{op}: width must be positive, not {width}")
-    operands = {"queries": queries, "keys": keys, "values": values}
-    for name, x in operands.items():
-        if not isinstance(x, np.ndarray) or x.dtype not in (np.float32, np.float64):
-            kind = getattr(x, "dtype", type(x).__name__)
-            raise TypeError(f"{op}: {name} must be a NumPy array of float32 or float64, not {kind}")
-        if x.dtype != queries.dtype:
-            raise TypeError(f"{op}: {name} is of {x.dtype} but queries of {queries.dtype}")
+    check_choice(op, "kernel", kernel, KERNELS)
+    check_array(op, "queries", queries)
+    check_array(op, "keys", keys, queries, "queries")
+    check_array(op, "values", values, queries, "queries")
+    check_positive(op, "width", width)
     shapes = queries.shape, keys.shape, values.shape
     if (
         min(map(len, shapes)) < 2
@@ -108,10 +104,12 @@ def attention_pooling(
     ValueError
         If shapes do not fit, the kernel is unknown, or width is not positive.
     """
-    queries, keys, values = _checked("attention_pooling", queries, keys, values, kernel, width)
+    op = "attention_pooling"
+    wants_weights = check_flag(op, "need_weights", need_weights)
+    queries, keys, values = _checked(op, queries, keys, values, kernel, width)
     weights, _ = _weights(queries, keys, kernel, width)
     out = matmul(weights, values)
-    return (out, weights) if need_weights else out
+    return (out, weights) if wants_weights else out
 
 
 def attention_pooling_backward(
@@ -148,12 +146,14 @@ def attention_pooling_backward(
     queries, keys, values = _checked(op, queries, keys, values, kernel, width)
     if not queries.shape[:-2] == keys.shape[:-2] == values.shape[:-2]:
         raise ValueError(
-            f"{op}: leading axes differ: {queries.shape}, {keys.shape} and {values.shape}"
+            f"{op}: queries, keys and values must have equal leading axes, not those of "
+            f"{queries.shape}, {keys.shape} and {values.shape}"
         )
-    if dout.shape != (*queries.shape[:-1], values.shape[-1]) or dout.dtype != queries.dtype:
+    check_array(op, "dout", dout, queries, "queries")
+    if dout.shape != (*queries.shape[:-1], values.shape[-1]):
         raise ValueError(
-            f"{op}: dout must be of {queries.dtype} and of shape "
-            f"{(*queries.shape[:-1], values.shape[-1])}, not {dout.dtype} {dout.shape}"
+            f"{op}: dout must have the shape {(*queries.shape[:-1], values.shape[-1])} for queries "
+            f"{queries.shape} and values {values.shape}, not {dout.shape}"
         )
     weights, squares = _weights(queries, keys, kernel, width)
     dvalues = matmul(weights.swapaxes(-1, -2), dout)
@@ -161,7 +161,7 @@ def attention_pooling_backward(
         weights, squares, kernel, softmax_backward(matmul(dout, values.swapaxes(-1, -2)), weights)
     )
     # squares = |q - k|^2 / width^2, and slope is the gradient of it
-    scale = queries.dtype.type(2 / width**2)
+    scale = queries.dtype.type(2 / width / width)
     dqueries = scale * (slope.sum(-1, keepdims=True) * queries - matmul(slope, keys))
     dkeys = scale * (slope.sum(-2)[..., None] * keys - matmul(slope.swapaxes(-1, -2), queries))
     dwidth = -2 / width * float((slope.astype(np.float64) * squares).sum())

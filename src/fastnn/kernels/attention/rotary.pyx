@@ -17,7 +17,7 @@ import numpy as np
 from ..ground.arrays cimport BAD_ARGUMENT, OK, check_in_place, check_status, int64_array, output_like, real_type, stride
 from ..ground.dispatch cimport real, rotary_rows
 from ..ground.memory cimport new_array
-from ..ground.scalars cimport flag, positive_number, whole_number
+from ..ground.scalars cimport flag, positive_number, refuse_value, whole_number
 from ..ground.threads cimport share, team_size, thread_id, threads_for
 
 cnp.import_array()
@@ -152,7 +152,7 @@ cdef cnp.ndarray checked_starts(object start, int64_t batch, int64_t *low, int64
     if isinstance(start, np.ndarray):
         starts = int64_array(start, "rotary", "start")
         if np.shape(starts) != (batch,):
-            raise ValueError(f"rotary: start must be an int or have the shape ({batch},) of the batch, not {np.shape(starts)}")
+            raise ValueError(f"rotary: start must be an int or have the shape ({batch},) of the batch of x, not {np.shape(starts)}")
         of = <const int64_t*>cnp.PyArray_DATA(starts)
         low[0] = high[0] = of[0] if batch else 0
         for i in range(1, batch):
@@ -160,7 +160,8 @@ cdef cnp.ndarray checked_starts(object start, int64_t batch, int64_t *low, int64
     else:
         low[0] = high[0] = whole_number(start, 0, FURTHEST - 1, "rotary", "start")
     if low[0] < 0 or high[0] >= FURTHEST:
-        raise ValueError(f"rotary: start must be from 0 to 2**53 - 1, not {start}")
+        refuse_value(np.min(start) if low[0] < 0 else np.max(start), "from 0 to 2**53 - 1",
+                     "rotary", "start")
     return starts
 
 

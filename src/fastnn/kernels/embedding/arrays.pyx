@@ -10,14 +10,14 @@ cimport numpy as cnp
 from cython.parallel cimport parallel
 from libc.stdint cimport int64_t
 
-import numbers
-
 import numpy as np
 
-from ..ground.arrays cimport (BAD_ARGUMENT, NO_MEMORY, OK, Rows, check_overlap, check_status, find_rows, finish_output, is_output, real_like, real_type, refuse_output,
-                      with_rows)
+from ..ground.arrays cimport (BAD_ARGUMENT, NO_MEMORY, OK, Rows, check_overlap, check_status,
+                              find_rows, finish_output, int64_array, is_output, real_like,
+                              real_type, refuse_output, with_rows)
 from ..ground.dispatch cimport first_outside, gather_rows, real, scatter_add_rows
 from ..ground.memory cimport give, new_array, take
+from ..ground.scalars cimport finite_as, whole_number
 from ..ground.threads cimport share, team_size, thread_id, threads_for
 
 from .repeats cimport Repeats, add_repeats, close_repeats, open_repeats
@@ -122,24 +122,17 @@ cdef int embedding_backward_f64(int64_t count, int64_t rows, int64_t cols, const
 
 cdef cnp.ndarray checked_ids(object ids, int64_t rows, str op, str table):
     """ids as contiguous int64, each a row of the table; IndexError naming the first that is none."""
-    if not cnp.PyArray_Check(ids) or not cnp.PyArray_ISINTEGER(<cnp.ndarray>ids):
-        kind = f"an array of {ids.dtype}" if cnp.PyArray_Check(ids) else type(ids).__name__
-        raise TypeError(f"{op}: ids must be a NumPy array of integers, not {kind}")
-    if cnp.PyArray_NDIM(<cnp.ndarray>ids) >= MOST_AXES:
+    cdef cnp.ndarray plain = int64_array(ids, op, "ids")
+    if cnp.PyArray_NDIM(plain) >= MOST_AXES:
         raise ValueError(f"{op}: ids has {MOST_AXES} or more axes")
-    cdef cnp.ndarray plain = np.ascontiguousarray(ids, np.int64)
-    cdef int64_t count = cnp.PyArray_SIZE(plain), at = first_outside(count, <int64_t*>cnp.PyArray_DATA(plain), rows)
+    cdef int64_t count = cnp.PyArray_SIZE(plain)
+    cdef int64_t at = first_outside(count, <int64_t*>cnp.PyArray_DATA(plain), rows)
     if at < count:
         shape = np.shape(ids)
         where = tuple(map(int, np.unravel_index(at, shape))) if len(shape) > 1 else at
-        raise IndexError(f"{op}: ids[{where}] is {ids.flat[at]}, which is no row of {table} with {rows} rows")
+        raise IndexError(f"{op}: ids[{where}] is {ids.flat[at]}, which is no row of {table} with "
+                         f"{rows} rows")
     return plain
-
-
-cdef double checked_scale(object scale, str op) except? -1:
-    if type(scale) is not float and (isinstance(scale, bool) or not isinstance(scale, numbers.Real)):
-        raise TypeError(f"{op}: scale must be a number, not {type(scale).__name__}")
-    return scale
 
 
 cdef int check_table(cnp.ndarray table, str op, str name) except -1:
@@ -184,7 +177,7 @@ def embedding(ids, weight, *, scale=1.0, out=None):
     """
     cdef int typenum = real_type(weight, "embedding", "weight"), status, i
     cdef cnp.npy_intp shape[MOST_AXES]
-    cdef double factor = checked_scale(scale, "embedding")
+    cdef double factor = finite_as(scale, typenum == cnp.NPY_FLOAT, "embedding", "scale")
     cdef cnp.ndarray whole = <cnp.ndarray>weight, y
     check_table(whole, "embedding", "weight")
     cdef cnp.ndarray plain = checked_ids(ids, cnp.PyArray_DIM(whole, 0), "embedding", "weight")
@@ -195,7 +188,9 @@ def embedding(ids, weight, *, scale=1.0, out=None):
     if out is not None:
         real_like(out, typenum, "embedding", "out", "weight")
         if np.shape(out) != np.shape(ids) + (np.shape(whole)[1],):
-            raise ValueError(f"embedding: out must have the shape {np.shape(ids) + (np.shape(whole)[1],)}, not {np.shape(out)}")
+            raise ValueError("embedding: out must have the shape "
+                             f"{np.shape(ids) + (np.shape(whole)[1],)} of ids and a row of weight, "
+                             f"not {np.shape(out)}")
         if not is_output(<cnp.ndarray>out):
             refuse_output(<cnp.ndarray>out, "embedding", "out")
         check_overlap(<cnp.ndarray>out, whole, "embedding", "out", "weight")
@@ -229,7 +224,7 @@ def embedding_backward(ids, dy, *, dweight, scale=1.0, padding_idx=None):
         in parts of 1,024, so the bits do not depend on the number of threads.
     scale : float
     padding_idx : int, optional
-        The id whose row gets no gradient.
+        The id whose row gets no gradient, from 0 to rows - 1.
 
     Raises
     ------
@@ -241,15 +236,20 @@ def embedding_backward(ids, dy, *, dweight, scale=1.0, padding_idx=None):
         If an id is no row of dweight; the message says which. Nothing is changed then.
     """
     cdef int typenum = real_type(dy, "embedding_backward", "dy"), status
-    cdef double factor = checked_scale(scale, "embedding_backward")
+    cdef str op = "embedding_backward"
+    cdef double factor = finite_as(scale, typenum == cnp.NPY_FLOAT, op, "scale")
     cdef cnp.ndarray table = real_like(dweight, typenum, "embedding_backward", "dweight", "dy")
     check_table(table, "embedding_backward", "dweight")
     cdef cnp.ndarray plain = checked_ids(ids, cnp.PyArray_DIM(table, 0), "embedding_backward", "dweight")
     cdef int64_t count = cnp.PyArray_SIZE(plain), rows = cnp.PyArray_DIM(table, 0), cols = cnp.PyArray_DIM(table, 1)
-    cdef int64_t skipped = -1 if padding_idx is None else padding_idx
+    cdef int64_t skipped = -1
+    if padding_idx is not None:
+        skipped = whole_number(padding_idx, 0, rows - 1, op, "padding_idx")
     cdef Rows rtable, rdy
     if np.shape(dy) != np.shape(ids) + (np.shape(table)[1],):
-        raise ValueError(f"embedding_backward: dy must have the shape {np.shape(ids) + (np.shape(table)[1],)}, not {np.shape(dy)}")
+        raise ValueError("embedding_backward: dy must have the shape "
+                         f"{np.shape(ids) + (np.shape(table)[1],)} of ids and a row of dweight, "
+                         f"not {np.shape(dy)}")
     if not is_output(table):
         refuse_output(table, "embedding_backward", "dweight")
     if not find_rows(table, &rtable):

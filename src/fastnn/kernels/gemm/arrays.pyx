@@ -10,6 +10,7 @@ from ..ground.dispatch cimport FASTNN_ACT_NONE
 from .paths cimport MOST_AXES, Stack, multiply, multiply_stack
 from .loops cimport Product
 from ..ground.memory cimport new_array
+from ..ground.scalars cimport any_number, flag
 from .packed cimport PackedMatrix
 
 cnp.import_array()
@@ -67,7 +68,8 @@ cdef cnp.ndarray checked_bias(object bias, int typenum, int64_t n):
         return None
     cdef cnp.ndarray x = real_like(bias, typenum, "matmul", "bias", "a")
     if cnp.PyArray_NDIM(x) != 1 or cnp.PyArray_DIM(x, 0) != n:
-        raise ValueError(f"matmul: bias must have the shape ({n},) of a row of the product, not {np.shape(x)}")
+        raise ValueError(f"matmul: bias must have the shape ({n},) of a row of the product of a and b, "
+                         f"not {np.shape(x)}")
     return x if cnp.PyArray_IS_C_CONTIGUOUS(x) else cnp.PyArray_NewCopy(x, cnp.NPY_CORDER)
 
 
@@ -82,7 +84,7 @@ cdef cnp.ndarray checked_output(object out, str name, cnp.ndarray a, object b, c
         fits = fits and cnp.PyArray_DIM(c, i) == shape[i]
     if not fits:
         raise ValueError(f"matmul: {name} must have the shape {tuple([shape[i] for i in range(ndim)])} of the product of "
-                         f"{np.shape(a)} and {tuple(b.shape)}, not {np.shape(c)}")
+                         f"a {np.shape(a)} and b {tuple(b.shape)}, not {np.shape(c)}")
     if not is_output(c):
         refuse_output(c, "matmul", name)
     check_overlap(c, a, "matmul", name, "a")
@@ -199,7 +201,8 @@ cdef cnp.ndarray times_packed(cnp.ndarray x, PackedMatrix b, object bias, int ac
 cdef cnp.ndarray stacked(cnp.ndarray x, cnp.ndarray y, object bias, int act, object out, object preact):
     """matmul where an operand is not 2-D."""
     if x.ndim == 0 or y.ndim == 0:
-        raise ValueError(f"matmul: operands need at least one dimension, not shapes {np.shape(x)} and {np.shape(y)}")
+        raise ValueError("matmul: operands a and b need at least one dimension, not shapes "
+                         f"{np.shape(x)} and {np.shape(y)}")
     cdef cnp.ndarray a = x[None, :] if x.ndim == 1 else x
     cdef cnp.ndarray b = y[:, None] if y.ndim == 1 else y
     cdef Product g
@@ -280,13 +283,14 @@ def gemm(a, b, c=None, *, alpha=1.0, beta=0.0, trans_a=False, trans_b=False):
     cdef int64_t k
     if cnp.PyArray_NDIM(x) != 2 or cnp.PyArray_NDIM(y) != 2:
         raise ValueError(f"gemm: a and b must be 2-D, not of shapes {np.shape(x)} and {np.shape(y)}")
-    set_a(&g, x, trans_a)
-    k = set_b(&g, y, trans_b)
+    set_a(&g, x, flag(trans_a, "gemm", "trans_a"))
+    k = set_b(&g, y, flag(trans_b, "gemm", "trans_b"))
     if g.k != k:
-        refuse_operands(x, y, g.k, k, f"gemm with trans_a={bool(trans_a)}, trans_b={bool(trans_b)}")
+        refuse_operands(x, y, g.k, k, f"gemm with trans_a={trans_a}, trans_b={trans_b}")
     shape[0], shape[1] = g.m, g.n
+    cdef double scale = any_number(alpha, "gemm", "alpha"), keep = any_number(beta, "gemm", "beta")
     if c is None:
-        if beta != 0:
+        if keep != 0:
             raise ValueError(f"gemm: beta = {beta} needs a c to scale")
         z = new_array(2, shape, typenum)
     else:
@@ -300,6 +304,6 @@ def gemm(a, b, c=None, *, alpha=1.0, beta=0.0, trans_a=False, trans_b=False):
         check_overlap(z, y, "gemm", "c", "b")
     set_c(&g, z)
     set_epilogue(&g, None, FASTNN_ACT_NONE, None)
-    g.alpha, g.beta = alpha, beta
+    g.alpha, g.beta = scale, keep
     run(typenum, &g, NULL, "gemm")
     return z

@@ -20,6 +20,7 @@ from .loops cimport Product
 from .paths cimport multiply
 from ..ground.memory cimport give, new_array, take
 from ..ground.overlap cimport run_overlaps
+from ..ground.scalars cimport flag
 from ..ground.sums cimport add_rows
 from ..ground.threads cimport share, team_size, thread_id
 
@@ -207,14 +208,16 @@ def linear_backward(dy, x, w, *, dw, db=None, y=None, preact=None, activation=No
     for name, gradient in gradients:
         for other, operand in operands:
             check_overlap(gradient, operand, "linear_backward", name, other)
-    if overwrite_dy:
+    cdef bint over_dy = flag(overwrite_dy, "linear_backward", "overwrite_dy")
+    cdef bint wants_dx = flag(need_dx, "linear_backward", "need_dx")
+    if over_dy:
         for other, operand in operands[1:]:
             check_overlap(a, operand, "linear_backward", "dy", other)
     if act != FASTNN_ACT_NONE:
         saved = cnp.PyArray_GETCONTIGUOUS(saved)
         psaved = cnp.PyArray_DATA(saved)
     a = cnp.PyArray_GETCONTIGUOUS(a)
-    if need_dx:
+    if wants_dx:
         dx = new_array(2, shape, typenum)
         pdx = cnp.PyArray_DATA(dx)
     cdef int64_t rsx = stride(xs, 0), csx = stride(xs, 1), rsw = stride(ws, 0), csw = stride(ws, 1), n_out = cnp.PyArray_DIM(ws, 1)
@@ -222,7 +225,7 @@ def linear_backward(dy, x, w, *, dw, db=None, y=None, preact=None, activation=No
     cdef void *px = cnp.PyArray_DATA(xs)
     cdef void *pw = cnp.PyArray_DATA(ws)
     cdef void *pdw = cnp.PyArray_DATA(gw)
-    cdef void *over = pdy if overwrite_dy and is_output(a) else NULL
+    cdef void *over = pdy if over_dy and is_output(a) else NULL
     with nogil:
         if typenum == cnp.NPY_FLOAT:
             status = run(shape[0], shape[1], n_out, <float*>pdy, <float*>px, rsx, csx, <float*>pw, rsw, csw, <float*>psaved, act,

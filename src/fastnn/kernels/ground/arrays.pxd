@@ -22,6 +22,7 @@ cdef struct Rows:
 
 cdef bint is_masked(object x) noexcept
 cdef bint overlaps_itself(cnp.ndarray x) except -1
+cdef int refuse_masked(object x, str op, str name) except -1
 cdef int refuse(object x, str op, str name) except -1
 cdef int refuse_dtype(cnp.ndarray x, int typenum, str op, str name, str as_name) except -1
 cdef int refuse_shape(cnp.ndarray x, cnp.ndarray like, str op, str name, str like_name) except -1

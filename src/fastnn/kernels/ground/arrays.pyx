@@ -217,3 +217,11 @@ cdef object finish_output(object out, cnp.ndarray y):
         return y
     cnp.PyArray_CopyInto(<cnp.ndarray>out, y)
     return out
+
+
+def check_array(str op, str name, x, like=None, str like_name=None):
+    """Raise unless x is an array that a kernel takes, of the type of the array `like` if given."""
+    if like is None:
+        real_type(x, op, name)
+    else:
+        real_like(x, cnp.PyArray_TYPE(<cnp.ndarray?>like), op, name, like_name)

@@ -3,11 +3,12 @@
 A block goes back to the pool when the last array that views it dies, so the arrays of a training step are the blocks of the step before: no page
 faults, no mmap. The pool (pool.h) keeps at most 512 MiB of free blocks and takes no locks.
 """
-import operator
-
 import numpy as np
 
 cimport numpy as cnp
+
+from .scalars cimport integer
+from .scalars import value_of
 
 cnp.import_array()
 
@@ -73,17 +74,24 @@ def empty(shape, dtype=np.float32):
         If there is no memory for it.
     """
     cdef cnp.npy_intp dims[32]
-    sizes = tuple(map(operator.index, shape)) if hasattr(shape, "__iter__") else (operator.index(shape),)
-    kind = np.dtype(dtype)
+    if isinstance(shape, np.ndarray) and np.ndim(shape) == 1:
+        shape = shape.tolist()
+    shape = shape if isinstance(shape, (tuple, list)) else (shape,)
+    sizes = tuple([integer(n, "empty", "shape") for n in shape])
+    try:
+        kind = np.dtype(dtype)
+    except (TypeError, ValueError):
+        raise TypeError("empty: dtype must be float32 or float64, "
+                        f"not {value_of(dtype)}") from None
     if kind not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise TypeError(f"empty: dtype must be float32 or float64, not {kind}")
     if len(sizes) > 32 or min(sizes, default=0) < 0:
-        raise ValueError(f"empty: {sizes} is not the shape of an array")
+        raise ValueError(f"empty: ({', '.join(map(value_of, sizes))}) is not the shape of an array")
     total = kind.itemsize
     for d in sizes:
         total *= max(d, 1)
     if total >= 2**62:
-        raise ValueError(f"empty: an array of shape {sizes} is too large")
+        raise ValueError(f"empty: an array of shape ({', '.join(map(value_of, sizes))}) is too large")
     for i, d in enumerate(sizes):
         dims[i] = d
     return new_array(<int>len(sizes), dims, cnp.NPY_DOUBLE if kind.itemsize == 8 else cnp.NPY_FLOAT)

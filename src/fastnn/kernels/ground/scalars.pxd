@@ -12,6 +12,7 @@ cdef double number_of(object x, str op, str name) except? -1
 cdef bint flag_of(object x, str op, str name) except -1
 cdef int64_t whole_of(object x, int64_t low, int64_t high, str op, str name) except? -1
 cdef uint64_t word_of(object x, str op, str name) except? 0
+cdef object integer(object x, str op, str name)
 cdef int refuse_value(object x, str wanted, str op, str name) except -1
 cdef int choice(object x, tuple names, str op, str name) except -1
 
@@ -28,11 +29,19 @@ cdef inline double finite_number(object x, str op, str name) except? -1:
     return v
 
 
+cdef inline double finite_as(object x, bint is_float32, str op, str name) except? -1:
+    """A number that is finite in float32, or in float64."""
+    cdef double v = any_number(x, op, name)
+    if not -INFINITY < (<float>v if is_float32 else v) < INFINITY:
+        refuse_value(x, "finite in float32" if is_float32 else "finite", op, name)
+    return v
+
+
 cdef inline double positive_number(object x, str op, str name) except? -1:
     """A finite number above 0."""
     cdef double v = any_number(x, op, name)
     if not 0 < v < INFINITY:
-        refuse_value(x, "a finite number above 0", op, name)
+        refuse_value(x, "above 0 and finite", op, name)
     return v
 
 

@@ -63,19 +63,23 @@ cdef bint flag_of(object x, str op, str name) except -1:
 
 cdef object integer(object x, str op, str name):
     """x as an int; bool is none."""
-    if isinstance(x, (bool, np.ndarray)) or not hasattr(x, "__index__"):
-        refuse_type(x, "an int", op, name)
-    return operator.index(x)
+    if not isinstance(x, (bool, np.bool_, np.ndarray)):
+        try:
+            return operator.index(x)
+        except TypeError:
+            pass
+    refuse_type(x, "an integer", op, name)
 
 
 cdef int64_t whole_of(object x, int64_t low, int64_t high, str op, str name) except? -1:
     i = integer(x, op, name)
     if low <= i <= high:
         return i
-    if high == INT64_MAX and low != INT64_MIN:
-        refuse_value(i, f"at least {low} and below 2**63", op, name)
-    bounds = "from -2**63 to 2**63 - 1" if low == INT64_MIN else f"from {low} to {high}"
-    refuse_value(i, bounds, op, name)
+    if low == INT64_MIN:
+        refuse_value(i, "from -2**63 to 2**63 - 1", op, name)
+    if high < INT64_MAX:
+        refuse_value(i, f"from {low} to {high}", op, name)
+    refuse_value(i, f"at least {low}" if i < low else "below 2**63", op, name)
 
 
 cdef uint64_t word_of(object x, str op, str name) except? 0:
@@ -107,3 +111,17 @@ cdef int refuse_choice(object x, tuple names, str op, str name) except -1:
     listed = ", ".join(map(repr, names[:-1])) + f" or {names[-1]!r}"
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise ValueError(f"{op}: {name} must be {one_of}{listed}, not {value_of(x)}{hint}")
+
+
+# For kernels written in Python.
+
+def check_positive(str op, str name, x):
+    return positive_number(x, op, name)
+
+
+def check_flag(str op, str name, x):
+    return flag(x, op, name)
+
+
+def check_choice(str op, str name, x, tuple names):
+    return names[choice(x, names, op, name)]

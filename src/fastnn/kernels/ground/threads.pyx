@@ -8,6 +8,7 @@ import warnings
 from threading import get_ident
 
 from .cpus import default_threads
+from .scalars cimport integer, refuse_value
 
 cdef extern from "team.h" nogil:
     int in_parallel "fastnn_in_parallel"() noexcept
@@ -63,15 +64,14 @@ cdef int set_thread_limit(int n) noexcept nogil:
     return before
 
 
-cdef int _checked(n) except -1:
-    """The count as an int, -1 meaning the default; warns in a forked child, which stays on one thread whatever is asked."""
-    if isinstance(n, bool) or not hasattr(n, "__index__"):
-        raise TypeError(f"the number of threads must be an int, not {type(n).__name__}")
-    n = n.__index__()
+cdef int _checked(n, str op) except -1:
+    """The count as an int, -1 meaning the default; warns in a forked child, which stays on one
+    thread whatever is asked."""
+    n = integer(n, op, "n")
     if n == -1:
         return min(_default["num_threads"], MOST_THREADS)
     if n < 1:
-        raise ValueError(f"the number of threads must be at least 1 (or -1 for the default), not {n}")
+        refuse_value(n, "at least 1 (or -1 for the default)", op, "n")
     if _forked and n > 1:
         warnings.warn("this process was forked: fastnn runs on one thread here (use spawn or forkserver for more)", RuntimeWarning, 3)
     return min(n, MOST_THREADS)
@@ -91,7 +91,7 @@ def set_num_threads(n):
         If n is not an int, or is 0 or below -1.
     """
     global _limit, _source
-    _limit = _checked(n)
+    _limit = _checked(n, "set_num_threads")
     _source = _default["source"] if n == -1 else "set_num_threads"
 
 
@@ -116,7 +116,7 @@ class num_threads:
 
     def __enter__(self):
         global _own_limit
-        cdef int n = _checked(self.n)
+        cdef int n = _checked(self.n, "num_threads")
         self._outer.setdefault(get_ident(), []).append(_own_limit)
         _own_limit = n
         return self

@@ -9,7 +9,8 @@ in double, row by row in a fixed order, so the bits do not depend on the number 
 """
 cimport numpy as cnp
 from cython.parallel cimport parallel
-from libc.stdint cimport INT64_MIN, int64_t
+from libc.math cimport INFINITY
+from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t
 from libc.string cimport memset
 
 import numpy as np
@@ -18,8 +19,9 @@ from ..ground.arrays cimport (BAD_ARGUMENT, NO_MEMORY, OK, Rows, check_in_place,
                               check_status, finish_output, int64_array, output_rows, real_type,
                               same_shape, shaped_like, with_rows)
 from ..ground.dispatch cimport cross_entropy_block, cross_entropy_soft_row, past_caches, real
-from .elementwise cimport can_divide, is_mean, is_none, refuse_total, sum_in_order, weight_array, wrong_weight
+from .elementwise cimport any_outside, can_divide, is_mean, is_none, refuse_total, sum_in_order, weight_array, wrong_weight
 from ..ground.memory cimport give, new_array, take
+from ..ground.scalars cimport probability, whole_number
 from ..ground.threads cimport share, team_size, thread_id, threads_for
 
 cnp.import_array()
@@ -106,6 +108,30 @@ cdef void rows_share(int team, int thread, int64_t rows, int64_t cols, const rea
         i = stop
 
 
+cdef void check_share(int team, int thread, int64_t rows, int64_t cols, const real *probs,
+                      int64_t ldprobs, double *wrong) noexcept nogil:
+    """wrong[i] becomes whether a probability of row i is negative."""
+    cdef int64_t i, first, last
+    share(rows, team, thread, &first, &last)
+    for i in range(first, last):
+        wrong[i] = any_outside(cols, probs + i * ldprobs, <real>INFINITY)
+
+
+cdef int64_t wrong_row(int team, int64_t rows, int64_t cols, const real *probs, int64_t ldprobs,
+                       const double *weights, double *scratch) noexcept nogil:
+    """The first row that counts and has a negative probability, or -1. scratch: a double a row."""
+    cdef int64_t i
+    if team == 1:
+        check_share(1, 0, rows, cols, probs, ldprobs, scratch)
+    else:
+        with parallel(num_threads=team):
+            check_share(team_size(), thread_id(), rows, cols, probs, ldprobs, scratch)
+    for i in range(rows):
+        if scratch[i] != 0 and (weights is NULL or weights[i] != 0):
+            return i
+    return -1
+
+
 cdef int all_rows(int64_t rows, int64_t cols, const real *logits, int64_t ldlogits, const int64_t *labels, int64_t ignore, const real *probs,
                   int64_t ldprobs, const real *class_weight, const real *sample_weight, double smoothing, bint mean, real *dlogits,
                   int64_t lddlogits, real *each, double *loss) noexcept nogil:
@@ -137,6 +163,9 @@ cdef int all_rows(int64_t rows, int64_t cols, const real *logits, int64_t ldlogi
             return BAD_ARGUMENT
         scale = 1 / total if total > 0 else 0
     team = threads_for(<double>rows * cols, GRAIN)
+    if probs is not NULL and wrong_row(team, rows, cols, probs, ldprobs, weights, losses) >= 0:
+        give(losses)
+        return BAD_ARGUMENT
     if team == 1:
         rows_share(1, 0, rows, cols, logits, ldlogits, labels, probs, ldprobs, class_weight, weights, smoothing, scale, dlogits, lddlogits, losses)
     else:
@@ -260,8 +289,19 @@ cdef double mean_weight(cnp.ndarray t, object ignore, cnp.ndarray weight, cnp.nd
         return np.sum(total)
 
 
-def cross_entropy(logits, targets, *, int64_t ignore_index=NO_LABEL, weight=None, sample_weight=None, double label_smoothing=0.0, reduction="mean",
-                  dlogits=None):
+cdef int refuse_probability(cnp.ndarray probs, cnp.ndarray sample_weight) except -1:
+    """ValueError for the first negative probability of a row that counts, if there is one."""
+    negative = probs < 0
+    if sample_weight is not None:
+        negative &= (sample_weight != 0)[:, None]
+    for row, column in np.argwhere(negative)[:1]:
+        raise ValueError(f"cross_entropy: targets[{row}, {column}] is {probs[row, column]}; "
+                         "probabilities are at least 0")
+    return 0
+
+
+def cross_entropy(logits, targets, *, ignore_index=NO_LABEL, weight=None, sample_weight=None,
+                  label_smoothing=0.0, reduction="mean", dlogits=None):
     """Cross entropy of softmax(logits) with labels or class probabilities, and its gradient.
 
     Parameters
@@ -269,7 +309,7 @@ def cross_entropy(logits, targets, *, int64_t ignore_index=NO_LABEL, weight=None
     logits : ndarray of float32 or float64, shape (N, C), any strides
         Unnormalised: no softmax before this loss. Any finite size is safe.
     targets : ndarray of integers, shape (N,) or (N, 1)
-        Labels from 0 to C - 1. Or probabilities of the classes, shape (N, C), of logits' type;
+        Labels from 0 to C - 1. Or probabilities, each at least 0, (N, C), of logits' type;
         integers and bools of that shape are one-hot rows and count as probabilities of 0 and 1.
     ignore_index : int
         A row with this label is left out, and its logits are not read; -100 by default.
@@ -300,8 +340,10 @@ def cross_entropy(logits, targets, *, int64_t ignore_index=NO_LABEL, weight=None
         If logits is not an array of float32 or float64, targets neither one of integers nor one
         like logits, or a weight not one of logits' type.
     ValueError
-        If shapes do not fit, C is 0, the mean is over no rows, or by weights too large or small in total to divide by, a weight is negative or not finite,
-        label_smoothing is not from 0 to 1, reduction is none of the three, or dlogits is read-only or overlaps.
+        If shapes do not fit, C is 0, the mean is over no rows, or by weights too large or small in
+        total to divide by, a weight is negative or not finite, a probability is negative in a row
+        that counts, label_smoothing is not from 0 to 1, reduction is none of the three, or dlogits
+        is read-only or overlaps.
     IndexError
         If a label is out of range; the message names its row. Nothing has been written then.
     """
@@ -310,8 +352,9 @@ def cross_entropy(logits, targets, *, int64_t ignore_index=NO_LABEL, weight=None
     cdef Rows rx, rd, rq
     cdef cnp.ndarray x = <cnp.ndarray>logits, t = checked_targets(targets, x, mean, &rq), w = None, v = None, each = None
     cdef cnp.ndarray a = with_rows(x, &rx), d = output_rows(dlogits, x, "cross_entropy", "dlogits", "logits", &rd)
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"cross_entropy: label_smoothing must be from 0 to 1, not {label_smoothing}")
+    cdef double smoothing = probability(label_smoothing, "cross_entropy", "label_smoothing")
+    cdef int64_t ignored = whole_number(ignore_index, INT64_MIN, INT64_MAX, "cross_entropy",
+                                        "ignore_index")
     if weight is not None:
         w = weight_array(weight, rx.cols, x, "cross_entropy", "weight", "logits")
     if sample_weight is not None:
@@ -332,13 +375,15 @@ def cross_entropy(logits, targets, *, int64_t ignore_index=NO_LABEL, weight=None
     cdef void *pe = NULL if each is None else cnp.PyArray_DATA(each)
     cdef double loss = 0
     if rx.rows * rx.cols < KEEP_GIL:
-        status = typed_rows(typenum, rx, px, labels, ignore_index, pq, rq.ld, pw, pv, label_smoothing, mean, pd, rd.ld, pe, &loss)
+        status = typed_rows(typenum, rx, px, labels, ignored, pq, rq.ld, pw, pv, smoothing, mean, pd, rd.ld, pe, &loss)
     else:
         with nogil:
-            status = typed_rows(typenum, rx, px, labels, ignore_index, pq, rq.ld, pw, pv, label_smoothing, mean, pd, rd.ld, pe, &loss)
+            status = typed_rows(typenum, rx, px, labels, ignored, pq, rq.ld, pw, pv, smoothing, mean, pd, rd.ld, pe, &loss)
     if status == BAD_ARGUMENT and labels is not NULL:
-        refuse_label(targets, t, rx.cols, ignore_index)
+        refuse_label(targets, t, rx.cols, ignored)
+    if status == BAD_ARGUMENT and labels is NULL:
+        refuse_probability(t, v)
     if status == BAD_ARGUMENT and mean and (w is not None or v is not None):
-        refuse_total(mean_weight(t, ignore_index, w, v), x, "cross_entropy")
+        refuse_total(mean_weight(t, ignored, w, v), x, "cross_entropy")
     check_status(status, "cross_entropy")
     return loss if each is None else each, finish_output(dlogits, d)

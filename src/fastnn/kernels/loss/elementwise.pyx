@@ -20,6 +20,7 @@ from ..ground.arrays cimport (BAD_ARGUMENT, NO_MEMORY, OK, Rows, check_in_place,
                       real_type, shaped_like)
 from ..ground.dispatch cimport FASTNN_LOSS_BCE, FASTNN_LOSS_HUBER, FASTNN_LOSS_L1, FASTNN_LOSS_MSE, loss_run, past_caches, real
 from ..ground.memory cimport give, new_array, take
+from ..ground.scalars cimport any_number, choice, refuse_value
 from ..ground.threads cimport share, team_size, thread_id, threads_for
 
 cnp.import_array()
@@ -52,6 +53,75 @@ cdef int64_t wrong_weight(int64_t n, const real *weight) noexcept nogil:
         if not (weight[i] >= 0 and weight[i] < INFINITY):
             return i
     return -1
+
+
+cdef extern from *:
+    """
+    /* True if a number is below 0 or above `most`; NaN is neither. In vectors, as it is one pass
+     * over all targets in a module that is compiled for size. */
+    #define OUTSIDE(name, real, integer)                                                \
+        static int name(int64_t n, const real *x, real most) {                          \
+            enum { LANES = 64 / sizeof(real) };                                         \
+            typedef real vec __attribute__((vector_size(64)));                          \
+            typedef integer mask __attribute__((vector_size(64)));                      \
+            int64_t i = 0;                                                              \
+            int outside = 0;                                                            \
+            mask lanes = {0};                                                           \
+            for (; i + LANES <= n; i += LANES) {                                        \
+                vec v;                                                                  \
+                memcpy(&v, x + i, sizeof(v));                                           \
+                lanes |= (v < (real)0) | (v > most);                                    \
+            }                                                                           \
+            for (int lane = 0; lane < LANES; lane++) outside |= lanes[lane] != 0;       \
+            for (; i < n; i++) outside |= (x[i] < 0) | (x[i] > most);                   \
+            return outside;                                                             \
+        }
+    OUTSIDE(fastnn_outside_f32, float, int32_t)
+    OUTSIDE(fastnn_outside_f64, double, int64_t)
+    """
+    bint outside_f32 "fastnn_outside_f32"(int64_t n, const float *x, float most) noexcept nogil
+    bint outside_f64 "fastnn_outside_f64"(int64_t n, const double *x, double most) noexcept nogil
+
+
+cdef bint any_outside(int64_t n, const real *x, real most) noexcept nogil:
+    """True if one of n numbers is below 0 or above most; NaN is neither."""
+    if real is float:
+        return outside_f32(n, x, most)
+    else:
+        return outside_f64(n, x, most)
+
+
+cdef int64_t wrong_target(int64_t n, const real *target, const real *weight,
+                          int64_t per_weight) noexcept nogil:
+    """The index of the first target that is not from 0 to 1 and counts, or -1."""
+    cdef int64_t i
+    for i in range(n):
+        if ((target[i] < 0 or target[i] > 1)
+                and (weight is NULL or weight[i // per_weight] != 0)):
+            return i
+    return -1
+
+
+cdef void targets_share(int team, int thread, int64_t n, const real *target,
+                        double *outside) noexcept nogil:
+    """outside[i] becomes whether a target of block i is not from 0 to 1."""
+    cdef int64_t i, first, last
+    share((n + BLOCK - 1) // BLOCK, team, thread, &first, &last)
+    for i in range(first, last):
+        outside[i] = any_outside(min(<int64_t>BLOCK, n - i * BLOCK), target + i * BLOCK, <real>1)
+
+
+cdef bint targets_fit(int team, int64_t n, const real *target, const real *weight,
+                      int64_t per_weight, double *scratch) noexcept nogil:
+    """True if all targets that count are from 0 to 1. scratch: a double for each block."""
+    if team == 1:
+        targets_share(1, 0, n, target, scratch)
+    else:
+        with parallel(num_threads=team):
+            targets_share(team_size(), thread_id(), n, target, scratch)
+    if sum_in_order((n + BLOCK - 1) // BLOCK, scratch) == 0:
+        return True
+    return wrong_target(n, target, weight, per_weight) < 0
 
 
 cdef double total_weight(int64_t n, const real *weight, int64_t per_weight) noexcept nogil:
@@ -138,6 +208,9 @@ cdef int loss_flat(int kind, int64_t n, const real *pred, const real *target, co
         return NO_MEMORY
     cdef real factor = <real>(1 / total) if total > 0 else 0
     team = threads_for(n, BCE_GRAIN if kind == FASTNN_LOSS_BCE else GRAIN)
+    if kind == FASTNN_LOSS_BCE and not targets_fit(team, n, target, weight, per_weight, sums):
+        give(sums)
+        return BAD_ARGUMENT
     if team == 1:
         loss_share(kind, 1, 0, n, pred, target, weight, per_weight, positive, columns, delta, factor, dpred, losses, sums)
     else:
@@ -176,9 +249,7 @@ cdef int loss_typed(int typenum, int kind, int64_t n, void *pred, void *target, 
 
 
 cdef bint is_mean(object reduction, str op) except -1:
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"{op}: reduction must be 'mean', 'sum' or 'none', not {reduction!r}")
-    return reduction == "mean"
+    return choice(reduction, ("mean", "sum", "none"), op, "reduction") == 0
 
 
 cdef cnp.ndarray weight_array(object weight, int64_t n, cnp.ndarray like, str op, str name, str as_name):
@@ -200,13 +271,30 @@ cdef cnp.ndarray weight_array(object weight, int64_t n, cnp.ndarray like, str op
 cdef cnp.ndarray positive_array(object pos_weight, cnp.ndarray logits):
     """The weights of positive targets: one number, or one for each column."""
     op = "bce_with_logits"
+    cdef double number
     if not cnp.PyArray_Check(pos_weight):
-        pos_weight = np.array(pos_weight, logits.dtype, ndmin=1)
+        number = any_number(pos_weight, op, "pos_weight")
+        pos_weight = np.full(1, number, logits.dtype)
         return weight_array(pos_weight, 1, logits, op, "pos_weight", "logits")
     return weight_array(pos_weight, np.shape(logits)[-1] if logits.ndim > 0 else 1, logits, op, "pos_weight", "logits")
 
 
-cdef object on_arrays(int kind, object pred, object target, object pos_weight, double delta, object sample_weight, object reduction, object dpred,
+cdef int refuse_target(cnp.ndarray t, cnp.ndarray weight, int64_t per_weight, str op,
+                       str name) except -1:
+    """ValueError for the first target that is not from 0 to 1, if there is one. t is contiguous."""
+    cdef void *w = NULL if weight is None else cnp.PyArray_DATA(weight)
+    cdef int64_t i
+    if cnp.PyArray_TYPE(t) == cnp.NPY_FLOAT:
+        i = wrong_target(t.size, <const float*>cnp.PyArray_DATA(t), <const float*>w, per_weight)
+    else:
+        i = wrong_target(t.size, <const double*>cnp.PyArray_DATA(t), <const double*>w, per_weight)
+    if i >= 0:
+        where = ", ".join(map(str, np.unravel_index(i, np.shape(t))))
+        raise ValueError(f"{op}: {name}[{where}] is {t.flat[i]}; targets are from 0 to 1")
+    return 0
+
+
+cdef object on_arrays(int kind, object pred, object target, object pos_weight, object huber_delta, object sample_weight, object reduction, object dpred,
                       str op, str pred_name, str target_name):
     """The body of every function here; the names are what its parameters are called."""
     cdef int typenum = real_type(pred, op, pred_name), status
@@ -215,8 +303,9 @@ cdef object on_arrays(int kind, object pred, object target, object pos_weight, d
     cdef bint mean = is_mean(reduction, op)
     cdef int64_t n = cnp.PyArray_SIZE(x), per_weight = 1, columns = 1
     cdef Rows rd
+    cdef double delta = any_number(huber_delta, op, "delta")
     if kind == FASTNN_LOSS_HUBER and not 0 < (<float>delta if typenum == cnp.NPY_FLOAT else delta) < INFINITY:
-        raise ValueError(f"huber: delta must be a finite number above 0 in {x.dtype}, not {delta!r}")
+        refuse_value(huber_delta, f"a finite number above 0 in {x.dtype}", op, "delta")
     if mean and n == 0:
         raise ValueError(f"{op}: the mean over no elements is undefined (shape {np.shape(x)})")
     if sample_weight is not None:
@@ -248,6 +337,8 @@ cdef object on_arrays(int kind, object pred, object target, object pos_weight, d
     else:
         with nogil:
             status = loss_typed(typenum, kind, n, pa, pb, pw, per_weight, pp, columns, delta, mean, pd, pe, &loss)
+    if status == BAD_ARGUMENT and kind == FASTNN_LOSS_BCE:
+        refuse_target(b, w, per_weight, op, target_name)
     if status == BAD_ARGUMENT and w is not None and mean:
         with np.errstate(over="ignore"):
             refuse_total(np.sum(w, dtype=np.float64) * per_weight, x, op)
@@ -284,7 +375,7 @@ def mse(pred, target, *, sample_weight=None, reduction="mean", dpred=None):
         If shapes do not fit, a weight is negative or not finite, the mean is over no elements, or by weights too large or small in total to divide by,
         reduction is none of the three, or dpred is read-only or overlaps.
     """
-    return on_arrays(FASTNN_LOSS_MSE, pred, target, None, 0, sample_weight, reduction, dpred, "mse", "pred", "target")
+    return on_arrays(FASTNN_LOSS_MSE, pred, target, None, 0.0, sample_weight, reduction, dpred, "mse", "pred", "target")
 
 
 def l1(pred, target, *, sample_weight=None, reduction="mean", dpred=None):
@@ -292,7 +383,7 @@ def l1(pred, target, *, sample_weight=None, reduction="mean", dpred=None):
 
     Parameters, results and errors are those of `mse`; the loss is in units of target.
     """
-    return on_arrays(FASTNN_LOSS_L1, pred, target, None, 0, sample_weight, reduction, dpred, "l1", "pred", "target")
+    return on_arrays(FASTNN_LOSS_L1, pred, target, None, 0.0, sample_weight, reduction, dpred, "l1", "pred", "target")
 
 
 def huber(pred, target, *, delta=1.0, sample_weight=None, reduction="mean", dpred=None):
@@ -314,7 +405,7 @@ def bce_with_logits(logits, targets, *, pos_weight=None, sample_weight=None, red
     Parameters
     ----------
     logits, targets : ndarray of float32 or float64, one type and shape (N, ...), any strides
-        Targets are from 0 to 1.
+        Targets are from 0 to 1; ValueError otherwise, unless their weight is 0.
     pos_weight : float or ndarray of logits' type, optional
         Weight of the positive targets: one number, or one for each index of the last axis.
     sample_weight, reduction
@@ -334,4 +425,4 @@ def bce_with_logits(logits, targets, *, pos_weight=None, sample_weight=None, red
     TypeError, ValueError
         As `mse`.
     """
-    return on_arrays(FASTNN_LOSS_BCE, logits, targets, pos_weight, 0, sample_weight, reduction, dlogits, "bce_with_logits", "logits", "targets")
+    return on_arrays(FASTNN_LOSS_BCE, logits, targets, pos_weight, 0.0, sample_weight, reduction, dlogits, "bce_with_logits", "logits", "targets")

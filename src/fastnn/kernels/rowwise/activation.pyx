@@ -18,6 +18,7 @@ from ..ground.arrays cimport BAD_ARGUMENT, OK
 from ..ground.dispatch cimport (FASTNN_ACT_GELU, FASTNN_ACT_GELU_TANH, FASTNN_ACT_LAST, FASTNN_ACT_NONE, FASTNN_ACT_RELU, FASTNN_ACT_SIGMOID,
                         FASTNN_ACT_SILU, FASTNN_ACT_SOFTPLUS, FASTNN_ACT_TANH, activation_backward_block, activation_block, past_caches,
                         real)
+from ..ground.scalars cimport choice
 from ..ground.threads cimport share, team_size, thread_id, threads_for
 
 cdef enum:
@@ -27,15 +28,13 @@ cdef enum:
 
 _CODES = {None: FASTNN_ACT_NONE, "relu": FASTNN_ACT_RELU, "gelu": FASTNN_ACT_GELU, "gelu_tanh": FASTNN_ACT_GELU_TANH, "tanh": FASTNN_ACT_TANH,
          "sigmoid": FASTNN_ACT_SIGMOID, "silu": FASTNN_ACT_SILU, "softplus": FASTNN_ACT_SOFTPLUS}
+_NAMES = tuple(_CODES)
 
 
 cdef int activation_code(object activation, str op) except -1:
     if activation is None:
         return FASTNN_ACT_NONE
-    if not isinstance(activation, str) or activation not in _CODES:
-        names = ", ".join(map(repr, _CODES))
-        raise ValueError(f"{op}: activation must be one of {names}, not {activation!r}")
-    return _CODES[activation]
+    return _CODES[_NAMES[choice(activation, _NAMES, op, "activation")]]
 
 
 cdef int team_for(int kind, bint backward, int64_t rows, int64_t cols) noexcept nogil:

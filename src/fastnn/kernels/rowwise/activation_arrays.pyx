@@ -6,6 +6,7 @@ from .activation cimport activation_backward_f32, activation_backward_f64, activ
 from ..ground.arrays cimport Rows, check_in_place, check_status, finish_output, flatten, output_rows, real_type, shaped_like, with_rows
 from ..ground.dispatch cimport (FASTNN_ACT_GELU, FASTNN_ACT_GELU_TANH, FASTNN_ACT_RELU, FASTNN_ACT_SIGMOID, FASTNN_ACT_SILU, FASTNN_ACT_SOFTPLUS,
                         FASTNN_ACT_TANH)
+from ..ground.scalars cimport choice
 
 cnp.import_array()
 
@@ -71,11 +72,8 @@ cdef object backward_on_arrays(int kind, object dy, object saved, object out, st
 
 
 cdef int gelu_kind(object approximate, str op) except -1:
-    if approximate is None:
-        return FASTNN_ACT_GELU
-    if isinstance(approximate, str) and approximate == "tanh":
-        return FASTNN_ACT_GELU_TANH
-    raise ValueError(f"{op}: approximate must be None or 'tanh', not {approximate!r}")
+    cdef bint by_tanh = choice(approximate, (None, "tanh"), op, "approximate")
+    return FASTNN_ACT_GELU_TANH if by_tanh else FASTNN_ACT_GELU
 
 
 def relu(x, *, out=None):

@@ -9,7 +9,3 @@ cdef int dropout_f32(int64_t rows, int64_t cols, const float *x, int64_t ldx, co
                      uint64_t seed, uint64_t step, float *y, int64_t ldy) noexcept nogil
 cdef int dropout_f64(int64_t rows, int64_t cols, const double *x, int64_t ldx, const double *residual, int64_t ldresidual, double p,
                      uint64_t seed, uint64_t step, double *y, int64_t ldy) noexcept nogil
-
-# Arguments of the Python faces of all kernels that drop.
-cdef double checked_p(object p, str op) except -1
-cdef uint64_t checked_word(object value, str op, str name) except? 0

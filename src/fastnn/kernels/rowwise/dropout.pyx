@@ -7,16 +7,14 @@ mask depends neither on threads nor on the instruction set, strides or real type
 """
 cimport numpy as cnp
 from cython.parallel cimport parallel
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MAX, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
-
-import numbers
-import operator
 
 import numpy as np
 
 from ..ground.arrays cimport BAD_ARGUMENT, OK, Rows, check_in_place, check_status, finish_output, flatten, output_rows, real_type, with_rows
 from ..ground.dispatch cimport dropout_run, philox_words, real, shifted
+from ..ground.scalars cimport probability, whole_number, word
 from ..ground.threads cimport share, team_size, thread_id, threads_for
 
 cnp.import_array()
@@ -77,25 +75,6 @@ cdef int dropout_f64(int64_t rows, int64_t cols, const double *x, int64_t ldx, c
     return dropout_rows(rows, cols, x, ldx, residual, ldresidual, p, seed, step, y, ldy)
 
 
-cdef double checked_p(object p, str op) except -1:
-    """The probability of dropping."""
-    if type(p) is not float and (isinstance(p, bool) or not isinstance(p, numbers.Real)):
-        raise TypeError(f"{op}: p must be a number, not {type(p).__name__}")
-    if not 0 <= p <= 1:
-        raise ValueError(f"{op}: p must be from 0 to 1, not {p}")
-    return p
-
-
-cdef uint64_t checked_word(object value, str op, str name) except? 0:
-    """A seed, or the number of a step."""
-    if type(value) is not int and (isinstance(value, bool) or not hasattr(value, "__index__")):
-        raise TypeError(f"{op}: {name} must be an int, not {type(value).__name__}")
-    value = operator.index(value)
-    if not 0 <= value < 2**64:
-        raise ValueError(f"{op}: {name} must be from 0 to 2**64 - 1, not {value}")
-    return value
-
-
 cdef int typed(int typenum, Rows x, void *px, Rows y, void *py, double p, uint64_t seed, uint64_t step) noexcept nogil:
     if typenum == cnp.NPY_FLOAT:
         return dropout_f32(x.rows, x.cols, <float*>px, x.ld, NULL, 0, p, seed, step, <float*>py, y.ld)
@@ -104,8 +83,8 @@ cdef int typed(int typenum, Rows x, void *px, Rows y, void *py, double p, uint64
 
 cdef object apply(object x, object p, object seed, object step, object out, str op, str name):
     cdef int typenum = real_type(x, op, name), status
-    cdef double probability = checked_p(p, op)
-    cdef uint64_t key = checked_word(seed, op, "seed"), number = checked_word(step, op, "step")
+    cdef double dropped = probability(p, op, "p")
+    cdef uint64_t key = word(seed, op, "seed"), number = word(step, op, "step")
     cdef Rows rx, ry
     cdef cnp.ndarray a = with_rows(<cnp.ndarray>x, &rx)
     cdef cnp.ndarray y = output_rows(out, <cnp.ndarray>x, op, "out", name, &ry)
@@ -115,10 +94,10 @@ cdef object apply(object x, object p, object seed, object step, object out, str 
     cdef void *py = cnp.PyArray_DATA(y)
     flatten(&rx, &ry)
     if rx.rows * rx.cols < KEEP_GIL:
-        status = typed(typenum, rx, px, ry, py, probability, key, number)
+        status = typed(typenum, rx, px, ry, py, dropped, key, number)
     else:
         with nogil:
-            status = typed(typenum, rx, px, ry, py, probability, key, number)
+            status = typed(typenum, rx, px, ry, py, dropped, key, number)
     check_status(status, op)
     return finish_output(out, y)
 
@@ -184,15 +163,15 @@ def philox(n, *, seed, step=0, block=0):
     TypeError, ValueError
         If an argument is no int or out of range.
     """
-    cdef uint64_t key = checked_word(seed, "philox", "seed"), number = checked_word(step, "philox", "step")
-    cdef uint64_t start = checked_word(block, "philox", "block")
-    if isinstance(n, bool) or not hasattr(n, "__index__"):
-        raise TypeError(f"philox: n must be an int, not {type(n).__name__}")
-    if n < 0:
-        raise ValueError(f"philox: n must be at least 0, not {n}")
-    cdef cnp.ndarray words = np.empty(operator.index(n), np.uint32)
+    cdef uint64_t key = word(seed, "philox", "seed"), number = word(step, "philox", "step")
+    cdef uint64_t start = word(block, "philox", "block")
+    cdef int64_t count = whole_number(n, 0, INT64_MAX, "philox", "n")
+    cdef cnp.ndarray words
+    try:
+        words = np.empty(count, np.uint32)
+    except (MemoryError, ValueError):       # ValueError: more bytes than an address can count
+        raise MemoryError(f"philox: no memory for n = {count} words") from None
     cdef uint32_t *data = <uint32_t*>cnp.PyArray_DATA(words)
-    cdef int64_t count = cnp.PyArray_SIZE(words)
     with nogil:
         philox_words(count, key, number, start, data)
     return words

@@ -4,30 +4,19 @@ Forward writes three numbers for each row into `stats` where it is asked to: the
 1 / sqrt(variance + eps). Backward reads them and the input. Gradients of weight and bias are added to the arrays given.
 """
 cimport numpy as cnp
-from libc.math cimport INFINITY
 from libc.stdint cimport int64_t, uint64_t
-
-import numbers
 
 import numpy as np
 
 from ..ground.arrays cimport (Rows, check_in_place, check_overlap, check_status, finish_output, is_output, output_rows, real_like, real_type,
                       refuse_output, shaped_like, with_rows)
-from .dropout cimport checked_p, checked_word
+from ..ground.scalars cimport choice, positive_number, probability, word
 from .norms cimport layer_norm_backward_f32, layer_norm_backward_f64, layer_norm_f32, layer_norm_f64
 
 cnp.import_array()
 
 cdef enum:
     KEEP_GIL = 4096     # elements, 0.6 us, below which the GIL is kept: letting go costs 15 to 40 ns, and a wait where another thread takes it
-
-
-cdef double checked_eps(object eps, str op) except -1:
-    if type(eps) is not float and (isinstance(eps, bool) or not isinstance(eps, numbers.Real)):
-        raise TypeError(f"{op}: eps must be a number, not {type(eps).__name__}")
-    if not 0 < eps < INFINITY:
-        raise ValueError(f"{op}: eps must be above 0, not {eps}")
-    return eps
 
 
 cdef cnp.ndarray per_column(object v, int typenum, int64_t cols, str op, str name, str like_name):
@@ -230,7 +219,7 @@ def layer_norm(x, weight=None, bias=None, *, eps=1e-5, stats=None, out=None):
     ValueError
         If shapes do not fit, eps is not above 0, or an output is read-only or overlaps something.
     """
-    return forward(0, x, None, weight, bias, checked_eps(eps, "layer_norm"), 0, 0, 0, None, stats, out, "layer_norm")
+    return forward(0, x, None, weight, bias, positive_number(eps, "layer_norm", "eps"), 0, 0, 0, None, stats, out, "layer_norm")
 
 
 def layer_norm_backward(dy, x, stats, weight=None, *, dweight=None, dbias=None, out=None):
@@ -269,7 +258,7 @@ def rms_norm(x, weight=None, *, eps=1e-6, stats=None, out=None):
 
     Parameters, returns and errors are those of `layer_norm`, but that an infinity makes its own element NaN and the others of its row 0.
     """
-    return forward(1, x, None, weight, None, checked_eps(eps, "rms_norm"), 0, 0, 0, None, stats, out, "rms_norm")
+    return forward(1, x, None, weight, None, positive_number(eps, "rms_norm", "eps"), 0, 0, 0, None, stats, out, "rms_norm")
 
 
 def rms_norm_backward(dy, x, stats, weight=None, *, dweight=None, out=None):
@@ -278,9 +267,7 @@ def rms_norm_backward(dy, x, stats, weight=None, *, dweight=None, out=None):
 
 
 cdef int is_rms(object kind, str op) except -1:
-    if kind not in ("layer", "rms"):
-        raise ValueError(f"{op}: kind must be 'layer' or 'rms', not {kind!r}")
-    return kind == "rms"
+    return choice(kind, ("layer", "rms"), op, "kind")
 
 
 def add_norm(x, residual, weight=None, bias=None, *, kind="layer", eps=1e-5, p=0.0, seed=0, step=0, h=None, stats=None, out=None):
@@ -311,8 +298,10 @@ def add_norm(x, residual, weight=None, bias=None, *, kind="layer", eps=1e-5, p=0
     """
     if residual is None:
         raise TypeError("add_norm: residual must be a NumPy array of float32 or float64, not NoneType")
-    return forward(is_rms(kind, "add_norm"), x, residual, weight, bias, checked_eps(eps, "add_norm"), checked_p(p, "add_norm"),
-                   checked_word(seed, "add_norm", "seed"), checked_word(step, "add_norm", "step"), h, stats, out, "add_norm")
+    cdef str op = "add_norm"
+    return forward(is_rms(kind, op), x, residual, weight, bias, positive_number(eps, op, "eps"),
+                   probability(p, op, "p"), word(seed, op, "seed"), word(step, op, "step"), h, stats,
+                   out, op)
 
 
 def add_norm_backward(dy, h, stats, weight=None, *, kind="layer", dh=None, p=0.0, seed=0, step=0, dweight=None, dbias=None):
@@ -339,6 +328,6 @@ def add_norm_backward(dy, h, stats, weight=None, *, kind="layer", dh=None, p=0.0
     TypeError, ValueError, MemoryError
         As `layer_norm_backward` and `dropout`.
     """
-    return backward(is_rms(kind, "add_norm_backward"), dy, h, stats, weight, dh, checked_p(p, "add_norm_backward"),
-                    checked_word(seed, "add_norm_backward", "seed"), checked_word(step, "add_norm_backward", "step"), dweight, dbias, None,
-                    "add_norm_backward", "h")
+    cdef str op = "add_norm_backward"
+    return backward(is_rms(kind, op), dy, h, stats, weight, dh, probability(p, op, "p"),
+                    word(seed, op, "seed"), word(step, op, "step"), dweight, dbias, None, op, "h")

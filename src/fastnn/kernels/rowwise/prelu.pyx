@@ -20,6 +20,7 @@ from ..ground.dispatch cimport past_caches, prelu_backward_block, prelu_block, r
 from ..ground.memory cimport give, take
 from ..ground.sums cimport add_rows
 from ..ground.threads cimport share, team_size, thread_id, threads_for
+from ..ground.scalars cimport finite_as
 
 cnp.import_array()
 
@@ -210,6 +211,7 @@ def leaky_relu(x, slope=0.01, *, out=None):
     ----------
     x : ndarray of float32 or float64, any shape and strides
     slope : float
+        Finite in the type of the arrays.
     out : ndarray, optional
         The type and shape of x; may be x itself, but must not overlap it otherwise.
 
@@ -225,10 +227,11 @@ def leaky_relu(x, slope=0.01, *, out=None):
     ValueError
         If out has another shape, is read-only or overlaps x.
     """
-    cdef double slope64 = slope
+    cdef str op = "leaky_relu"
+    cdef bint f32 = real_type(x, op, "x") == cnp.NPY_FLOAT
+    cdef double slope64 = finite_as(slope, f32, op, "slope")
     cdef float slope32 = <float>slope64
-    cdef int typenum = real_type(x, "leaky_relu", "x")
-    return on_arrays(x, True, <void*>&slope32 if typenum == cnp.NPY_FLOAT else <void*>&slope64, out, "leaky_relu")
+    return on_arrays(x, True, <void*>&slope32 if f32 else <void*>&slope64, out, op)
 
 
 def leaky_relu_backward(dy, y, slope=0.01, *, out=None):
@@ -241,6 +244,7 @@ def leaky_relu_backward(dy, y, slope=0.01, *, out=None):
     y : ndarray like dy
         The input of `leaky_relu`, or its output if slope > 0: they have the same sign then.
     slope : float
+        Finite in the type of the arrays.
     out : ndarray, optional
         The type and shape of dy; may be dy or y itself, but must not overlap them otherwise.
 
@@ -254,10 +258,12 @@ def leaky_relu_backward(dy, y, slope=0.01, *, out=None):
     TypeError, ValueError
         As `leaky_relu`.
     """
-    cdef double slope64 = slope
+    cdef str op = "leaky_relu_backward"
+    cdef bint f32 = real_type(dy, op, "dy") == cnp.NPY_FLOAT
+    cdef double slope64 = finite_as(slope, f32, op, "slope")
     cdef float slope32 = <float>slope64
-    cdef int typenum = real_type(dy, "leaky_relu_backward", "dy")
-    return backward_on_arrays(dy, y, "y", True, <void*>&slope32 if typenum == cnp.NPY_FLOAT else <void*>&slope64, NULL, out, "leaky_relu_backward")
+    return backward_on_arrays(dy, y, "y", True, <void*>&slope32 if f32 else <void*>&slope64, NULL,
+                              out, op)
 
 
 def prelu(x, a, *, out=None):

@@ -16,12 +16,17 @@ read (clipping, accumulation). The formulas are PyTorch's. Accuracy: a few round
 """
 cimport numpy as cnp
 from libc.math cimport pow, sqrt
-from libc.stdint cimport int64_t
+from libc.stdint cimport INT64_MAX, int64_t
 
-from ..ground.arrays cimport BAD_ARGUMENT, check_overlap, check_status, output_like, real_type, shaped_like
+from ..ground.arrays cimport (BAD_ARGUMENT, check_overlap, check_status, is_plain, output_like,
+                              real_type, shaped_like)
 from ..ground.dispatch cimport (FASTNN_ADAGRAD, FASTNN_ADAM, FASTNN_AVERAGE, FASTNN_MOMENTUM, FASTNN_NESTEROV, FASTNN_RMSPROP, FASTNN_SGD,
                         fastnn_step)
+from ..ground.scalars cimport (any_number, finite_number, flag, kept_part, nonnegative_number,
+                               probability, whole_number)
 from .loops cimport scale_flat, update_flat
+
+from ..ground.scalars import given
 
 cnp.import_array()
 
@@ -162,20 +167,12 @@ cdef int run(const Flat *f, const fastnn_step *s, str op, int64_t n_stops=0, con
     return check_status(status, op)
 
 
-cdef int check_mean(double keep, str op, str name) except -1:
-    """keep is the part of a running mean that stays."""
-    if not 0 <= keep < 1:
-        raise ValueError(f"{op}: {name} must be in [0, 1), not {keep}")
-    return 0
+cdef int64_t step_number(object step, str op) except -1:
+    return whole_number(step, 1, INT64_MAX, op, "step")
 
 
-cdef int check_step(int64_t step, str op) except -1:
-    if step < 1:
-        raise ValueError(f"{op}: step counts from 1, not {step}")
-    return 0
-
-
-def sgd_update(p, g, m=None, *, double lr, double momentum=0.0, bint nesterov=False, double weight_decay=0.0, double grad_scale=1.0):
+def sgd_update(p, g, m=None, *, lr, momentum=0.0, nesterov=False, weight_decay=0.0,
+               grad_scale=1.0):
     """One step of stochastic gradient descent, in place (*Dive into Deep Learning*, sections 12.4 and 12.6).
 
     Parameters
@@ -192,27 +189,35 @@ def sgd_update(p, g, m=None, *, double lr, double momentum=0.0, bint nesterov=Fa
     TypeError, ValueError
         If types or shapes differ, an output is read-only, arrays overlap, or m is missing. Nothing has been changed then.
     """
-    if m is None and (momentum != 0 or nesterov):
+    cdef str op = "sgd_update"
+    cdef double mu = finite_number(momentum, op, "momentum")
+    cdef fastnn_step s = sgd_step(m is not None, finite_number(lr, op, "lr"), mu,
+                                  flag(nesterov, op, "nesterov"),
+                                  finite_number(weight_decay, op, "weight_decay"),
+                                  any_number(grad_scale, op, "grad_scale"))
+    if m is None and (mu != 0 or nesterov):
         raise ValueError("sgd_update: momentum needs m, an array like p")
     cdef Flat f
-    flat((p, g, m), ("p", "g", "m"), "sgd_update", &f, 1 << 2)
-    cdef fastnn_step s = sgd_step(m is not None, lr, momentum, nesterov, weight_decay, grad_scale)
-    run(&f, &s, "sgd_update")
+    flat((p, g, m), ("p", "g", "m"), op, &f, 1 << 2)
+    run(&f, &s, op)
 
 
-cdef int any_adam(tuple arrays, int64_t step, double lr, double beta1, double beta2, double eps, double weight_decay, bint decoupled,
-                  double grad_scale, str op, object stops=None) except -1:
-    check_step(step, op)
-    check_mean(beta1, op, "beta1")
-    check_mean(beta2, op, "beta2")
+cdef int any_adam(tuple arrays, object step, object lr, object beta1, object beta2, object eps,
+                  object weight_decay, bint decoupled, object grad_scale, str op,
+                  object stops=None) except -1:
+    cdef fastnn_step s = adam_step(step_number(step, op), finite_number(lr, op, "lr"),
+                                   kept_part(beta1, op, "beta1"), kept_part(beta2, op, "beta2"),
+                                   nonnegative_number(eps, op, "eps"),
+                                   finite_number(weight_decay, op, "weight_decay"), decoupled,
+                                   any_number(grad_scale, op, "grad_scale"))
     cdef Flat f
     flat(arrays, ("p", "g", "m", "v"), op, &f)
-    cdef fastnn_step s = adam_step(step, lr, beta1, beta2, eps, weight_decay, decoupled, grad_scale)
     if stops is None:
         return run(&f, &s, op)
-    if not (cnp.PyArray_Check(stops) and cnp.PyArray_TYPE(<cnp.ndarray>stops) == cnp.NPY_INT64 and cnp.PyArray_NDIM(<cnp.ndarray>stops) == 1
+    if not (is_plain(stops) and cnp.PyArray_TYPE(<cnp.ndarray>stops) == cnp.NPY_INT64 and cnp.PyArray_NDIM(<cnp.ndarray>stops) == 1
             and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>stops)):
-        raise TypeError(f"{op}: decay_stops must be a contiguous vector of int64")
+        raise TypeError(f"{op}: decay_stops must be a contiguous vector of int64, "
+                        f"not {given(stops)}")
     cdef const int64_t *ends = <const int64_t*>cnp.PyArray_DATA(<cnp.ndarray>stops)
     cdef int64_t i, n_stops = cnp.PyArray_SIZE(<cnp.ndarray>stops)
     for i in range(1, n_stops):
@@ -221,8 +226,8 @@ cdef int any_adam(tuple arrays, int64_t step, double lr, double beta1, double be
     return run(&f, &s, op, n_stops, ends)
 
 
-def adam_update(p, g, m, v, *, int64_t step, double lr, double beta1=0.9, double beta2=0.999, double eps=1e-8, double weight_decay=0.0,
-                double grad_scale=1.0):
+def adam_update(p, g, m, v, *, step, lr, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0,
+                grad_scale=1.0):
     """One step of Adam, in place; weight decay is added to the gradient (L2 regularisation).
 
     Parameters
@@ -243,8 +248,8 @@ def adam_update(p, g, m, v, *, int64_t step, double lr, double beta1=0.9, double
     any_adam((p, g, m, v), step, lr, beta1, beta2, eps, weight_decay, False, grad_scale, "adam_update")
 
 
-def adamw_update(p, g, m, v, *, int64_t step, double lr, double beta1=0.9, double beta2=0.999, double eps=1e-8, double weight_decay=1e-2,
-                 double grad_scale=1.0, decay_stops=None):
+def adamw_update(p, g, m, v, *, step, lr, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=1e-2,
+                 grad_scale=1.0, decay_stops=None):
     """One step of AdamW, in place: as `adam_update`, but weight decay shrinks the parameters themselves by lr * weight_decay of them.
 
     Parameters
@@ -261,8 +266,8 @@ def adamw_update(p, g, m, v, *, int64_t step, double lr, double beta1=0.9, doubl
     any_adam((p, g, m, v), step, lr, beta1, beta2, eps, weight_decay, True, grad_scale, "adamw_update", decay_stops)
 
 
-def rmsprop_update(p, g, v, m=None, c=None, *, double lr, double alpha=0.99, double eps=1e-8, double momentum=0.0, double weight_decay=0.0,
-                   double grad_scale=1.0):
+def rmsprop_update(p, g, v, m=None, c=None, *, lr, alpha=0.99, eps=1e-8, momentum=0.0,
+                   weight_decay=0.0, grad_scale=1.0):
     """One step of RMSprop, in place (*Dive into Deep Learning*, section 12.8).
 
     Parameters
@@ -283,16 +288,21 @@ def rmsprop_update(p, g, v, m=None, c=None, *, double lr, double alpha=0.99, dou
     TypeError, ValueError
         If types or shapes differ, an output is read-only, arrays overlap, m is missing or alpha is outside [0, 1). Nothing has been changed then.
     """
-    check_mean(alpha, "rmsprop_update", "alpha")
-    if m is None and momentum != 0:
+    cdef str op = "rmsprop_update"
+    cdef double mu = finite_number(momentum, op, "momentum")
+    cdef fastnn_step s = rmsprop_step(finite_number(lr, op, "lr"), kept_part(alpha, op, "alpha"),
+                                      nonnegative_number(eps, op, "eps"), mu,
+                                      finite_number(weight_decay, op, "weight_decay"),
+                                      any_number(grad_scale, op, "grad_scale"))
+    if m is None and mu != 0:
         raise ValueError("rmsprop_update: momentum needs m, an array like p")
     cdef Flat f
-    flat((p, g, m, v, c), ("p", "g", "m", "v", "c"), "rmsprop_update", &f, 1 << 2 | 1 << 4)
-    cdef fastnn_step s = rmsprop_step(lr, alpha, eps, momentum, weight_decay, grad_scale)
-    run(&f, &s, "rmsprop_update")
+    flat((p, g, m, v, c), ("p", "g", "m", "v", "c"), op, &f, 1 << 2 | 1 << 4)
+    run(&f, &s, op)
 
 
-def adagrad_update(p, g, v, *, int64_t step, double lr, double lr_decay=0.0, double eps=1e-10, double weight_decay=0.0, double grad_scale=1.0):
+def adagrad_update(p, g, v, *, step, lr, lr_decay=0.0, eps=1e-10, weight_decay=0.0,
+                   grad_scale=1.0):
     """One step of Adagrad, in place (*Dive into Deep Learning*, section 12.7).
 
     Parameters
@@ -311,14 +321,18 @@ def adagrad_update(p, g, v, *, int64_t step, double lr, double lr_decay=0.0, dou
     TypeError, ValueError
         If types or shapes differ, an output is read-only, arrays overlap or step < 1. Nothing has been changed then.
     """
-    check_step(step, "adagrad_update")
+    cdef str op = "adagrad_update"
+    cdef fastnn_step s = adagrad_step(step_number(step, op), finite_number(lr, op, "lr"),
+                                      nonnegative_number(lr_decay, op, "lr_decay"),
+                                      nonnegative_number(eps, op, "eps"),
+                                      finite_number(weight_decay, op, "weight_decay"),
+                                      any_number(grad_scale, op, "grad_scale"))
     cdef Flat f
-    flat((p, g, None, v), ("p", "g", "m", "v"), "adagrad_update", &f, 1 << 2)
-    cdef fastnn_step s = adagrad_step(step, lr, lr_decay, eps, weight_decay, grad_scale)
-    run(&f, &s, "adagrad_update")
+    flat((p, g, None, v), ("p", "g", "m", "v"), op, &f, 1 << 2)
+    run(&f, &s, op)
 
 
-def ema_update(average, p, double decay):
+def ema_update(average, p, decay):
     """average += (1 - decay) * (p - average), in place: one step of an exponential moving average.
 
     Parameters
@@ -333,15 +347,13 @@ def ema_update(average, p, double decay):
     TypeError, ValueError
         If types or shapes differ, the average is read-only, the arrays overlap or decay is outside [0, 1]. Nothing has been changed then.
     """
-    if not 0 <= decay <= 1:
-        raise ValueError(f"ema_update: decay must be in [0, 1], not {decay}")
+    cdef fastnn_step s = ema_step(probability(decay, "ema_update", "decay"))
     cdef Flat f
     flat((average, p), ("average", "p"), "ema_update", &f)
-    cdef fastnn_step s = ema_step(decay)
     run(&f, &s, "ema_update")
 
 
-def scale(x, double factor):
+def scale(x, factor):
     """x *= factor, in place.
 
     Parameters
@@ -354,9 +366,13 @@ def scale(x, double factor):
     TypeError, ValueError
         If x is of another type, read-only or not contiguous.
     """
+    cdef double by = any_number(factor, "scale", "factor")
     cdef Flat f
     flat((x,), ("x",), "scale", &f)
     cdef int status
     with nogil:
-        status = scale_flat(f.n, factor, <float*>f.x[0]) if f.typenum == cnp.NPY_FLOAT else scale_flat(f.n, factor, <double*>f.x[0])
+        if f.typenum == cnp.NPY_FLOAT:
+            status = scale_flat(f.n, by, <float*>f.x[0])
+        else:
+            status = scale_flat(f.n, by, <double*>f.x[0])
     check_status(status, "scale")

@@ -1,0 +1,3 @@
+def check_array(
+    op: str, name: str, x: object, like: object = None, like_name: str | None = None
+) -> None: ...

@@ -1,0 +1,194 @@
+"""Wrong arguments of every kernel: one, or at random several, of a valid call are replaced.
+
+What comes back is a result or an error that names the function and the argument, and no array has
+changed but the outputs of a call that succeeded. For longer runs:
+
+    FASTNN_FUZZ_SECONDS=600 pytest tests/kernels/test_arguments.py
+"""
+
+import os
+import random
+import re
+import time
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from numpy.lib.stride_tricks import as_strided
+
+import fastnn
+from fastnn import kernels
+
+from .argument_cases import (
+    ARRAYS,
+    CASES,
+    FUNCTIONS,
+    NO_ARGUMENTS,
+    OUTPUTS,
+    PROGRAMS,
+    REFUSED_OUTPUTS,
+    SCALARS,
+    WRITTEN,
+    reals,
+)
+
+NOT_FINITE = {"NaN", "inf", "-inf"}
+ANY_NUMBER = {"alpha", "beta", "factor", "grad_scale"}  # NaN goes through as through other numbers
+ERRORS = (TypeError, ValueError, IndexError, MemoryError)
+
+
+def function(name):
+    return FUNCTIONS.get(name) or getattr(kernels, name)
+
+
+def written(name, arguments):
+    return WRITTEN.get(name, OUTPUTS) & set(arguments)
+
+
+def replacements(value):
+    """(name, wrong value, whether it must be refused) for an argument that had this value."""
+    for kind, wrong, never in SCALARS:  # arrays among them are new ones, apart from each other
+        yield kind, np.array(wrong) if type(wrong) is np.ndarray else wrong, never
+    if isinstance(value, np.ndarray):
+        for kind, of, never in ARRAYS:
+            yield kind, of(value), never
+
+
+def must_refuse(name, argument, value, kind, wrong):
+    """True if this replacement of an argument's value has to be an error, whatever the kernel is."""
+    boolean = isinstance(wrong, (bool, np.bool_))
+    if argument in written(name, {argument}) and kind in REFUSED_OUTPUTS:
+        return True
+    if isinstance(value, bool):
+        return not boolean
+    if isinstance(value, int):
+        return boolean or isinstance(wrong, (float, np.floating, Fraction))
+    if isinstance(value, float):
+        return boolean or (kind in NOT_FINITE and argument not in ANY_NUMBER)
+    return False
+
+
+def names(argument, text):
+    """True if an error names an argument, one element of it in the singular."""
+    return re.search(rf"\b{argument}\b|\b{argument.removesuffix('s')}\b", text) is not None
+
+
+def check_call(name, arguments, replaced):
+    """Call a kernel; returns its error or None."""
+    outputs = written(name, arguments)
+    if name == "linear_backward" and arguments["overwrite_dy"] is not False:
+        outputs |= {"dy"}
+    arrays = {k: v for k, v in arguments.items() if isinstance(v, np.ndarray)}
+    before = {k: np.asarray(v).tobytes() for k, v in arrays.items()}
+    error = None
+    try:
+        with np.errstate(all="ignore"):
+            function(name)(**arguments)
+    except ERRORS as e:
+        error, text = e, str(e)
+        assert text.startswith(name) and any(names(r, text) for r in replaced), (
+            f"{type(e).__name__} does not name {name} and {' or '.join(replaced)}: {text}"
+        )
+        assert len(text) < 400, f"does the error hold data? {text}"
+    for k, v in arrays.items():
+        if error or k not in outputs:
+            assert np.asarray(v).tobytes() == before[k], f"{k} has changed"
+    return error
+
+
+def test_every_kernel_has_a_case():
+    known = set(CASES) | PROGRAMS | NO_ARGUMENTS
+    assert set(kernels.__all__) | {"empty"} == known
+
+
+@pytest.fixture(autouse=True)
+def same_threads():
+    yield
+    fastnn.set_num_threads(-1)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_valid_call_is_valid(name, real):
+    arguments = CASES[name](reals(real))
+    assert check_call(name, arguments, arguments) is None
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_one_wrong_argument(name, real):
+    make = CASES[name]
+    for argument, value in make(reals(real)).items():
+        for kind, wrong, never in replacements(value):
+            arguments = {**make(reals(real)), argument: wrong}
+            try:
+                error = check_call(name, arguments, [argument])
+            except Exception as e:
+                raise AssertionError(f"{name}: {argument} is {kind}: {e!r}") from e
+            never = never or must_refuse(name, argument, value, kind, wrong)
+            assert error or not never, f"{name} takes {kind} for {argument}"
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "message"),
+    [
+        ("leaky_relu", {"slope": np.nan}, "slope must be finite in float32, not nan"),
+        ("leaky_relu", {"slope": 1e39}, r"slope must be finite in float32, not 1e\+39"),
+        ("leaky_relu_backward", {"slope": np.inf}, "slope must be finite"),
+        ("attention", {"dropout_p": True}, "dropout_p must be a number, not bool True"),
+        ("attention", {"seed": 1.5}, "seed must be an integer, not float 1.5"),
+        ("attention", {"seed": -1}, r"seed must be from 0 to 2\*\*64 - 1, not -1"),
+        ("attention", {"causal": "no"}, "causal must be True or False, not str 'no'"),
+        ("attention_backward", {"causal": 0}, "causal must be True or False, not int 0"),
+        ("gemm", {"trans_b": "no"}, "trans_b must be True or False, not str 'no'"),
+        ("gemm", {"alpha": "1"}, "alpha must be a number, not str '1'"),
+        ("rotary", {"base": "1"}, "base must be a number, not str '1'"),
+        ("huber", {"delta": None}, "delta must be a number, not None"),
+        ("adam_update", {"step": 2.0}, "step must be an integer, not float 2.0"),
+        ("adam_update", {"beta2": 1}, "beta2 must be at least 0 and below 1, not 1"),
+        ("philox", {"n": 2**70}, r"n must be below 2\*\*63, not 1180591620717411303424"),
+        ("mse", {"reduction": "Mean"}, "not 'Mean'; did you mean 'mean'?"),
+        ("matmul", {"activation": "gelu-tanh"}, "did you mean 'gelu_tanh'?"),
+        ("add_norm", {"kind": "RMS"}, "kind must be 'layer' or 'rms', not 'RMS'; did you mean"),
+        ("softmax", {"x": np.ma.masked_array([1.0, 2.0], [0, 1])}, "x is a masked array"),
+    ],
+)
+def test_wording(name, wrong, message):
+    with pytest.raises((TypeError, ValueError), match=f"{name}: .*{message}"):
+        function(name)(**{**CASES[name](reals(np.float32)), **wrong})
+
+
+SECONDS = float(os.environ.get("FASTNN_FUZZ_SECONDS", 2))
+
+
+def test_several_wrong_arguments():
+    draw, end = random.Random(SECONDS), time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        name, real = draw.choice(list(CASES)), draw.choice([np.float32, np.float64])
+        arguments = CASES[name](reals(real))
+        replaced = draw.sample(list(arguments), draw.randint(1, min(3, len(arguments))))
+        kinds = {}
+        for argument in replaced:
+            options = list(replacements(arguments[argument]))
+            kinds[argument], arguments[argument], _ = draw.choice(options)
+        try:
+            check_call(name, arguments, replaced)
+        except Exception as e:
+            raise AssertionError(f"{name} with {kinds}: {e!r}") from e
+
+
+def test_an_output_may_overlap_itself_in_no_way(rng):
+    """Against the addresses of all elements, for strides of every kind."""
+    found = set()
+    for _ in range(2000):
+        shape = tuple(rng.integers(1, 5, rng.integers(1, 5)))
+        strides = [int(s) for s in rng.integers(-12, 13, len(shape))]
+        low = sum(min(0, s * (d - 1)) for s, d in zip(strides, shape, strict=True))
+        out = as_strided(np.zeros(400, np.float32)[-low:], shape, [4 * s for s in strides])
+        places = np.indices(shape).reshape(len(shape), -1).T @ strides
+        overlaps = len(set(places)) < len(places)
+        found.add(overlaps)
+        if overlaps:
+            with pytest.raises(ValueError, match="relu: out overlaps itself"):
+                fastnn.relu(np.ones(shape, np.float32), out=out)
+        else:
+            fastnn.relu(np.ones(shape, np.float32), out=out)
+    assert found == {True, False}
