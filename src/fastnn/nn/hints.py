@@ -6,6 +6,9 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 # What other libraries' users look for, and how it is done here.
 ELSEWHERE = {
     "compile": "give optimizer and loss to fastnn.fit(model, x, y, optimizer=..., loss=...)",
@@ -29,6 +32,11 @@ TRANSPOSED = "; its transpose fits: PyTorch's Linear holds (out, in), fastnn's (
 def kind_of(value: Any) -> str:
     """The type of a value, without its data."""
     return "None" if value is None else type(value).__name__
+
+
+def cast(name: str, x: NDArray[Any], dtype: np.dtype[Any]) -> str:
+    """The end of an error about an array of real numbers of another dtype."""
+    return f"; give {name}.astype(np.{dtype})" if x.dtype.kind in "fiub" else ""
 
 
 def not_a_layer(value: Any) -> str:

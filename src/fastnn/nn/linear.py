@@ -14,6 +14,7 @@ from ..checks import check_choice, check_count, check_dtype
 from ..kernels.ground.memory import empty
 from ..parameters import Parameter
 from .activation import FUNCTIONS, Activation
+from .hints import cast
 from .init import Initializer, initial
 from .module import Module, check_gradient
 
@@ -161,7 +162,7 @@ class Linear(Module):
         if x.dtype != self.weight.data.dtype:
             dtype = self.weight.data.dtype
             raise TypeError(
-                f"Linear: x is {x.dtype}, but the weights are {dtype}; give x.astype(np.{dtype})"
+                f"Linear: x is {x.dtype}, but the weights are {dtype}{cast('x', x, dtype)}"
             )
         if x.ndim == 0 or x.shape[-1] != self.in_features:
             is_flat = x.ndim > 2 and math.prod(x.shape[1:]) == self.in_features

@@ -12,6 +12,7 @@ from ..checks import check_choice, check_count, check_dtype, check_number, check
 from ..kernels.ground.memory import empty
 from ..parameters import Parameter
 from .dropout import new_stream
+from .hints import cast
 from .linear import Seed
 from .module import Module, check_gradient
 from .randomness import RandomStream
@@ -40,7 +41,8 @@ class _Norm(Module):
         if not isinstance(x, np.ndarray):
             raise TypeError(f"{layer}: {name} must be a NumPy array, got {type(x).__name__}")
         if x.dtype != self.dtype:
-            raise TypeError(f"{layer}: {name} is {x.dtype}, but the layer is {self.dtype}")
+            hint = cast(name, x, self.dtype)
+            raise TypeError(f"{layer}: {name} is {x.dtype}, but the layer is {self.dtype}{hint}")
         if x.ndim == 0 or x.shape[-1] != self.dim:
             raise ValueError(f"{layer}: {name} must be (..., {self.dim}), not {x.shape}")
 

@@ -14,6 +14,7 @@ from ..kernels.ground.memory import empty
 from ..parameters import Parameter
 from .attention import check_vectors
 from .dropout import new_stream
+from .hints import cast
 from .linear import Seed
 from .module import Module, check_gradient
 from .randomness import RandomStream
@@ -122,7 +123,10 @@ class PositionalEncoding(Module):
         """
         check_vectors("PositionalEncoding: x", x, self.d_model)
         if x.dtype != self.dtype:
-            raise TypeError(f"PositionalEncoding: x is {x.dtype}, but the layer is {self.dtype}")
+            hint = cast("x", x, self.dtype)
+            raise TypeError(
+                f"PositionalEncoding: x is {x.dtype}, but the layer is {self.dtype}{hint}"
+            )
         y = empty(x.shape, x.dtype)
         np.add(x, self._from(start, x.shape[1], lengths), out=y)
         return y

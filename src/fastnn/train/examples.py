@@ -39,7 +39,7 @@ def as_array(
     """
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array, and its mask would be ignored: give x.filled()")
-    if isinstance(value, np.ndarray) and value.ndim > 0:
+    if isinstance(value, np.ndarray) and value.ndim > 0 and value.dtype.kind in "biufc":
         return value
     if isinstance(value, list) or hasattr(value, "__array__"):
         try:
@@ -55,7 +55,12 @@ def as_array(
         array = np.empty((), object)
     if array.ndim == 0 or array.dtype.kind not in "biuf":
         kind = f" of {array.dtype}" if array.ndim else ""
-        raise TypeError(f"{name} must be an array of numbers, got {type(value).__name__}{kind}")
+        hint = f"; give {name[-1]}.astype(np.{dtype})" if array.ndim else ""
+        if array.ndim == 1 and array.dtype.kind in "OUS":
+            hint = "; integers for names: np.unique(y, return_inverse=True)[1]"
+        raise TypeError(
+            f"{name} must be an array of numbers, got {type(value).__name__}{kind}{hint}"
+        )
     if isinstance(value, list) and array.dtype.kind in ("fiu" if take_integers else "f"):
         return array.astype(dtype)
     return array
