@@ -15,6 +15,7 @@ from ..parameters import Parameter
 from .attention import check_vectors
 from .dropout import new_stream
 from .linear import Seed
+from .lowering import Builder
 from .module import Module, check_gradient
 from .randomness import RandomStream
 
@@ -150,6 +151,10 @@ class PositionalEncoding(Module):
     def flops(self, input_shape: tuple[int, ...], *others: tuple[int, ...]) -> int:
         """One for each element."""
         return math.prod(input_shape)
+
+    def lower(self, b: Builder) -> None:
+        """As many rows of the table as a sequence can have."""
+        b.positions(self.rows(min(self.max_len, b.max_len)))
 
     def config(self) -> dict[str, Any]:
         """Sizes, kind, dropout and dtype."""
