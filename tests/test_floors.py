@@ -24,6 +24,7 @@ FLOORS = {
     "interop": 1,
     "json_text": 1,
     "parameters": 1,
+    "watch": 1,
     "kernels": 2,
     "nn": 3,
     "optim": 3,
@@ -41,7 +42,13 @@ FLOORS = {
 }
 
 # Rooms on one floor that may import from each other, as long as no circle comes of it.
-BESIDE = {("parameters", "checks"), ("plot", "files"), ("models", "text"), ("", "cli")}
+BESIDE = {
+    ("parameters", "checks"),
+    ("parameters", "watch"),
+    ("plot", "files"),
+    ("models", "text"),
+    ("", "cli"),
+}
 
 
 def sources():

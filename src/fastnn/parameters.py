@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .checks import DTYPES, check_dtype
+from .watch import changed
 
 # Every parameter starts at a multiple of a cache line, which is also the widest vector register
 # (AVX-512).
@@ -120,6 +121,7 @@ class Parameter:
         self.data[...] = data
         self.grad[...] = grad
         old.moved = True
+        changed()
 
     @property
     def _stop(self) -> int:

@@ -296,6 +296,63 @@ static PyObject *generate(PyObject *module, PyObject *args) {
     free(all);
     return Py_BuildValue("iN", status, written);
 }
+
+/* What a thread that runs or steps a plan touches of its stack; without a plan it does nothing. */
+struct stacked {
+    const fastnn_plan *plan;
+    fastnn_state *state;
+    const void *x;
+    void *y;
+    int64_t n;
+    int threads, bits, status;
+};
+
+static void *on_stack(void *argument) {
+    struct stacked *s = argument;
+    if (!s->plan) return NULL;
+    fastnn_set_thread_limit(s->threads);
+    if (s->state && s->bits == 32)
+        s->status = fastnn_plan_step_f32(s->plan, s->state, s->x, s->n, NULL, s->y);
+    else if (s->state)
+        s->status = fastnn_plan_step_f64(s->plan, s->state, s->x, s->n, NULL, s->y);
+    else if (s->bits == 32) s->status = fastnn_plan_run_f32(s->plan, s->x, s->y, s->n);
+    else s->status = fastnn_plan_run_f64(s->plan, s->x, s->y, s->n);
+    return NULL;
+}
+
+static Py_ssize_t used_by(struct stacked *s) {
+    enum { STACK = 1 << 20, PAINT = 0xA5 };
+    unsigned char *stack = NULL;
+    pthread_t thread;
+    pthread_attr_t attributes;
+    Py_ssize_t untouched = 0;
+    if (posix_memalign((void **)&stack, 1 << 16, STACK)) return -1;
+    memset(stack, PAINT, STACK);
+    pthread_attr_init(&attributes);
+    if (pthread_attr_setstack(&attributes, stack, STACK)) return -1;
+    if (pthread_create(&thread, &attributes, on_stack, s)) return -1;
+    pthread_join(thread, NULL);
+    while (untouched < STACK && stack[untouched] == PAINT) untouched++;
+    pthread_attr_destroy(&attributes);
+    free(stack);
+    return STACK - untouched;
+}
+
+static PyObject *stack_of(PyObject *module, PyObject *args) {
+    (void)module;
+    PyObject *object;
+    Py_ssize_t state, x, y, n, nothing, used;
+    struct stacked s = {0}, none = {0};
+    const char *format = "Onnnnii";
+    if (!PyArg_ParseTuple(args, format, &object, &state, &x, &y, &n, &s.bits, &s.threads))
+        return NULL;
+    s.state = (void *)state, s.x = (void *)x, s.y = (void *)y, s.n = n;
+    if (!(s.plan = fastnn_plan_from_object(object))) return NULL;
+    Py_BEGIN_ALLOW_THREADS;
+    nothing = used_by(&none), used = used_by(&s);
+    Py_END_ALLOW_THREADS;
+    return Py_BuildValue("in", s.status, used - nothing);
+}
 #define LATEST state_truncate
 #else
 #define LATEST plan_filter
@@ -315,6 +372,7 @@ static PyMethodDef methods[] = {{"about", about, METH_NOARGS, NULL},
                                 {"run_kept", run_kept, METH_NOARGS, NULL},
 #if FASTNN_API_VERSION >= 2
                                 {"generate", generate, METH_VARARGS, NULL},
+                                {"stack_of", stack_of, METH_VARARGS, NULL},
 #endif
                                 {"has", has, METH_NOARGS, NULL},
                                 {NULL, NULL, 0, NULL}};

@@ -65,6 +65,48 @@ def test_threads_write_with_one_language_model(callers):
     assert len(set(want)) > 1
 
 
+MOST_STACK = 48 << 10  # as docs/embedding.md says
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(
+    ("sizes", "rows"),
+    [
+        ((17, 64, 64, 6), 1),
+        ((17, 64, 64, 6), 500),
+        ((300, 700, 9), 40),
+        ((2000, 1030, 3), 5),
+        ((5, 12_000, 2), 3),
+    ],
+)
+def test_a_plan_runs_on_a_small_stack(callers, sizes, rows, threads, real):
+    """What the thread that calls touches of its stack; the kernels' own threads have theirs."""
+    rng, nn = np.random.default_rng(0), fastnn.nn
+    layers = [nn.MLP(sizes, "gelu", dtype=real, rng=0), nn.LayerNorm(sizes[-1], dtype=real)]
+    plan = nn.Sequential(*layers, nn.LeakyReLU(), nn.Softmax()).freeze()
+    x = rng.standard_normal((rows, sizes[0])).astype(real)
+    y = np.empty((rows, sizes[-1]), real)
+    bits = 8 * x.itemsize
+    where = x.ctypes.data, y.ctypes.data, rows, bits, threads
+    status, used = callers.stack_of(plan, 0, *where)
+    assert status == 0 and 0 < used <= MOST_STACK
+    with fastnn.num_threads(1):
+        np.testing.assert_array_equal(y, plan(x))
+
+
+@pytest.mark.parametrize("n", [1, 300])
+def test_a_step_runs_on_a_small_stack(callers, n, real):
+    how = {"position": "rotary", "dtype": real, "rng": 0}
+    plan = fastnn.models.TransformerLM(100, 96, 4, 3, 400, **how).freeze()
+    ids, y = np.arange(n) % 100, np.empty((1, 100), real)
+    state = plan.new_state()
+    where = ids.ctypes.data, y.ctypes.data, n, 8 * y.itemsize, 1
+    status, used = callers.stack_of(plan, state.address, *where)
+    assert status == 0 and 0 < used <= MOST_STACK
+    with fastnn.num_threads(1):
+        np.testing.assert_array_equal(y, plan.step(ids[None], plan.new_state()))
+
+
 def test_states_are_given_back(callers):
     plan = fastnn.models.TransformerLM(40, 64, 4, 4, 512, rng=0).freeze()
     callers.generate(plan, 8, 2, 1)

@@ -1,14 +1,16 @@
 """Frozen plans: the model's output, whatever the threads, and a model that stays as it was."""
 
+import copy
 import pickle
 import threading
+import weakref
 
 import numpy as np
 import pytest
 
 import fastnn
 from fastnn import nn
-from fastnn.kernels import Plan
+from fastnn.kernels import Builder, Plan
 
 from ..kernels.variants import WRONG_TYPES, guarded, layouts
 
@@ -167,15 +169,19 @@ def test_a_plan_is_frozen(real, rng):
     before = plan(x)
     model.parameters().data[...] = 0
     assert (plan(x) == before).all() and (model(x) == 0).all()
-    with pytest.raises(TypeError):
-        pickle.dumps(plan)
+    for copied in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match="pickle the model and freeze it again"):
+            copied(plan)
+    again = pickle.loads(pickle.dumps(model)).freeze()
+    assert (again(x) == model.freeze()(x)).all()
+    assert weakref.ref(plan)() is plan
 
 
 def test_attributes(real):
     plan = nn.MLP((3, 5, 2), dtype=real, rng=0).freeze(7)
     assert (plan.n_in, plan.n_out, plan.dtype, plan.batch_max) == (3, 2, real, 7)
     assert plan.nbytes >= 27 * plan.dtype.itemsize and plan.address
-    assert repr(plan).startswith("Plan(3 -> 2, 2 steps, float")
+    assert repr(plan).startswith("Plan(3 -> 2, 2 operations, float")
 
 
 def test_many_python_threads_share_a_plan(rng):
@@ -229,15 +235,15 @@ def test_what_cannot_be_frozen():
 
     linear = nn.Linear(2, 2, rng=0)
     for model in (Own(linear), nn.Sequential(linear, nn.Residual(Own(linear)))):
-        with pytest.raises(TypeError, match="Own has no place in a plan; Linear"):
+        with pytest.raises(TypeError, match="Own has no `lower` that goes with"):
             model.freeze()
-    with pytest.raises(ValueError, match="no step is a layer with weights"):
-        nn.Sequential(nn.ReLU(), nn.LayerNorm(3)).freeze()
-    with pytest.raises(ValueError, match="3 columns come out of a residual branch that 2 go into"):
+    with pytest.raises(ValueError, match="no layer says how many columns come in"):
+        nn.Sequential(nn.ReLU(), nn.Softmax()).freeze()
+    with pytest.raises(ValueError, match="3 columns cannot be added to 2"):
         nn.Sequential(linear, nn.Residual(nn.Linear(2, 3, rng=0))).freeze()
-    with pytest.raises(ValueError, match=r"weight must have the shape \(2,\)"):
+    with pytest.raises(ValueError, match="3 columns are wanted, not 2"):
         nn.Sequential(linear, nn.LayerNorm(3)).freeze()
-    with pytest.raises(ValueError, match=r"step 1 must be \(2, out\)"):
+    with pytest.raises(ValueError, match=r"weight \(3, 2\) takes 3 columns, not 2"):
         nn.Sequential(linear, nn.Linear(3, 2, rng=0)).freeze()
     with pytest.raises(ValueError, match="batch_max must be at least 1"):
         linear.freeze(0)
@@ -245,29 +251,76 @@ def test_what_cannot_be_frozen():
         linear.freeze(2.5)
 
 
-def test_steps_that_do_not_fit():
+def test_what_makes_no_plan():
     w, b = np.ones((2, 3), np.float32), np.zeros(3, np.float32)
-    with pytest.raises(ValueError, match="no step"):
-        Plan([])
-    for steps, words in (
-        ([(w, b, None), ("add",)], "an add without"),
-        ([("keep",), (w, b, None)], "a keep without"),
-        ([(w, b, None), *[("keep",)] * 17], "more than 16"),
-        ([(w, b, None), ("layer_norm", None, None, 0.0)], "eps"),
-        ([(w, b, None), ("prelu", b[:2])], "slopes must have the shape"),
+    for error, words, grow in (
+        (ValueError, "no layer says", lambda builder: None),
+        (ValueError, "eps must be above 0", lambda builder: builder.norm("layer", None, None, 0.0)),
+        (ValueError, "2 slopes for 3 columns", lambda builder: builder.prelu(b[:2])),
+        (ValueError, r"bias must have the shape \(3,\)", lambda builder: builder.dense(w, b[:2])),
+        (TypeError, "bias is of float64", lambda builder: builder.dense(w, b.astype(float))),
+        (ValueError, "not empty", lambda builder: builder.dense(w[:0], b)),
+        (ValueError, "relux", lambda builder: builder.dense(w, b, "relux")),
+        (TypeError, "not the first layer", lambda builder: builder.embed(w)),
+        (ValueError, "heads", lambda builder: builder.attention(2, 2)),
     ):
-        with pytest.raises(ValueError, match=words):
-            Plan(steps)
-    with pytest.raises(ValueError, match=r"b must have the shape \(3,\)"):
-        Plan([(w, b[:2], None)])
-    with pytest.raises(TypeError, match="b is of float64"):
-        Plan([(w, b.astype(np.float64), None)])
-    with pytest.raises(ValueError, match="not empty"):
-        Plan([(w[:0], b, None)])
-    with pytest.raises(ValueError, match="relux"):
-        Plan([(w, b, "relux")])
+        builder = Builder()
+        if "slopes" in words or "first layer" in words or words == "heads":
+            builder.dense(w, b)
+        with pytest.raises(error, match=words):
+            grow(builder)
+            Plan(builder)
+    builder = Builder()
+    builder.dense(w, b)
     with pytest.raises(ValueError, match="batch_max must be at least 1"):
-        Plan([(w, b, None)], 0)
+        Plan(builder, 0)
+    with pytest.raises(TypeError, match="a Builder is needed, not list"):
+        Plan([(w, b, None)])
+
+
+class Gated(nn.Module):
+    """A user's layer: y = silu(x W) + x V, where a value is kept and used again."""
+
+    def __init__(self, n, m, real):
+        how = {"dtype": real, "rng": 0}
+        self.gate, self.up = nn.Linear(n, m, activation="silu", **how), nn.Linear(n, m, **how)
+        super().__init__({"gate": self.gate, "up": self.up})
+
+    def forward(self, x):
+        (a, ctx_a), (b, ctx_b) = self.gate.forward(x), self.up.forward(x)
+        return a + b, (ctx_a, ctx_b)
+
+    def backward(self, dy, ctx, need_dx=True):
+        return self.gate.backward(dy, ctx[0]) + self.up.backward(dy, ctx[1])
+
+    def lower(self, b):
+        x = b.value
+        b.lower(self.gate)
+        gate, b.value = b.value, x
+        b.lower(self.up)
+        b.add(gate)
+
+    def config(self):
+        return {"type": "Gated"}
+
+
+def test_a_users_layer_is_frozen_and_runs_in_one_call(real, rng):
+    model = varied(nn.Sequential(nn.Linear(4, 6, dtype=real, rng=1), Gated(6, 3, real)), rng)
+    x = rng.standard_normal((50, 4)).astype(real)
+    want = model[1].forward(model[0](x))[0]
+    np.testing.assert_array_equal(model(x), want)
+    close(model.freeze()(x), want, real)
+
+    class Double(Gated):
+        def forward(self, x):
+            y, ctx = super().forward(x)
+            return 2 * y, ctx
+
+    model = nn.Sequential(Double(6, 3, real))
+    x = rng.standard_normal((5, 6)).astype(real)
+    np.testing.assert_array_equal(model(x), model[0].forward(x)[0])
+    with pytest.raises(TypeError, match="Double has no `lower`"):
+        model.freeze()
 
 
 def test_a_plan_from_a_file(tmp_path, rng):

@@ -13,9 +13,10 @@ from .ground.threads import get_num_threads, num_threads, set_num_threads, threa
 from .loss.cross_entropy import cross_entropy
 from .loss.elementwise import bce_with_logits, huber, l1, mse
 from .norm.frobenius import frobenius_norm, squared_norm
+from .program.builder import Builder, NotLowerable
+from .program.keep import Program
 from .program.plan import Plan
-from .program.stack import DenseStack
-from .program.transformer_plan import PlanState, TransformerPlan
+from .program.state import PlanState
 from .rowwise.activation_arrays import (
     gelu,
     gelu_backward,
@@ -52,11 +53,12 @@ from .update.arrays import (
 )
 
 __all__ = [
-    "DenseStack",
+    "Builder",
+    "NotLowerable",
     "PackedMatrix",
     "Plan",
     "PlanState",
-    "TransformerPlan",
+    "Program",
     "adagrad_update",
     "adam_update",
     "adamw_update",

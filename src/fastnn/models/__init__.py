@@ -8,6 +8,7 @@ from .beam import Hypothesis, beam_search
 from .cache import DecodingCache
 from .convert import from_torch_attention, from_torch_decoder, from_torch_encoder, to_torch
 from .decoding import generate, stream
+from .frozen import FrozenSeq2Seq
 from .gpt2 import from_gpt2, to_gpt2
 from .language_model import TransformerLM, lm_shapes
 from .seq2seq import Seq2SeqTransformer, seq2seq_shapes
@@ -15,6 +16,7 @@ from .translation import translate
 
 __all__ = [
     "DecodingCache",
+    "FrozenSeq2Seq",
     "Hypothesis",
     "Seq2SeqTransformer",
     "Seq2SeqWeights",

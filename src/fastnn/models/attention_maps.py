@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
 from ..nn.attention import MultiHeadAttention
 from ..nn.transformer import Stack
+from ..nn.walk import Walk, blocks_of
 
 Array = NDArray[Any]
 
@@ -28,22 +30,25 @@ class Seq2SeqWeights(NamedTuple):
     cross: list[Array]
 
 
+class Maps(Walk):
+    """Inference that keeps the weights of every attention in turn."""
+
+    def __init__(self) -> None:
+        self.weights: list[Array] = []
+
+    def run(self, part: Any, y: Any, options: dict[str, Any]) -> Any:
+        """As in inference."""
+        if not isinstance(part, MultiHeadAttention):
+            return part(y, **options)
+        y, weights = part(y, need_weights=True, **options)
+        self.weights.append(weights)
+        return y
+
+
 def run_stack(
     stack: Stack, x: Array, *memory: Array, **how: Any
-) -> tuple[Array, list[list[Array]]]:
+) -> tuple[Array, list[Sequence[Array]]]:
     """The output of a stack, and of each of its blocks the weights of each attention in turn."""
-    branch: Array | None = None
-    found = []
-    for block in stack:
-        weights = []
-        for part, norm, options in block._parts(memory, how):
-            y, x = norm(branch, x) if block.norm_first else (x, x)
-            if isinstance(part, MultiHeadAttention):
-                branch, seen = part(y, need_weights=True, **options)
-                weights.append(seen)
-            else:
-                branch = part(y)
-            if not block.norm_first:
-                branch, x = None, norm(branch, x)
-        found.append(weights)
-    return stack._last(branch, x), found
+    maps = Maps()
+    y = stack.walk(maps, x, memory, how)
+    return y, blocks_of(maps.weights, len(stack))

@@ -69,7 +69,7 @@ def check_step(ids: Any, cache: DecodingCache, lengths: Any) -> tuple[Ids, Ids |
     Raises
     ------
     TypeError, ValueError
-        As `kernels.TransformerPlan.step` does, but that ids may be out of the vocabulary.
+        As `kernels.Plan.step` does, but that ids may be out of the vocabulary.
     """
     batch = len(cache)
     _check_integers("ids", ids)

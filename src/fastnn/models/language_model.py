@@ -12,8 +12,8 @@ from numpy.typing import DTypeLike, NDArray
 from .. import kernels, nn
 from ..checks import check_count, check_dtype
 from ..nn import init
-from ..nn.freeze_transformer import freeze_transformer
 from ..nn.linear import Seed
+from ..nn.lowering import Builder
 from ..nn.positional import check_max_len
 from ..nn.transformer import stack_shapes
 from ..nn.transformer_block import prefixed
@@ -199,7 +199,7 @@ class TransformerLM(TokenModel):
         h = self.blocks.step(x, cache.layers, lengths)
         return kernels.matmul(last_of(h, lengths), self._head())
 
-    def freeze(self, max_len: int | None = None) -> kernels.TransformerPlan:  # type: ignore[override]
+    def freeze(self, max_len: int | None = None) -> kernels.Plan:
         """The model as it is now, for inference alone, with the `step` and `new_cache` of a model.
 
         Weights are copied. Many threads may run one plan, each with a state of its own, from Python
@@ -211,15 +211,15 @@ class TransformerLM(TokenModel):
         max_len : int, optional
             Positions at most; those of the model by default, and no more.
         """
-        room = self._room(max_len)
-        return freeze_transformer(
-            self.blocks,
-            room,
-            embedding=self.embedding.weight.data,
-            scale=1.0 if self.embedding.scale is None else self.embedding.scale,
-            positions=None if self.positions is None else self.positions.rows(room),
-            head=None if self.head is None else self.head.weight.data,
-        )
+        return super().freeze(max_len=self._room(max_len))
+
+    def lower(self, b: Builder) -> None:
+        """A step: what it gives are the logits of each sequence's last position alone."""
+        b.lower(self.embedding)
+        b.lower(self.positions or self.drop)
+        b.lower(self.blocks)
+        b.last()
+        b.dense(self._head())
 
     def generate(
         self, prompts: Any, max_new_tokens: int, **options: Any

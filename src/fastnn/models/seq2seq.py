@@ -11,12 +11,14 @@ from numpy.typing import DTypeLike, NDArray
 from .. import kernels, nn
 from ..checks import check_count, check_dtype
 from ..nn.linear import Seed
+from ..nn.lowering import Builder
 from ..nn.positional import check_max_len
 from ..nn.transformer import check_layers, stack_shapes
 from ..nn.transformer_block import prefixed
 from .attention_maps import Seq2SeqWeights, run_stack
 from .beam import Hypothesis, beam_search
 from .cache import DecodingCache, check_step, new_layers
+from .frozen import FrozenSeq2Seq
 from .tokens import TokenModel, last_of
 
 Array = NDArray[Any]
@@ -195,6 +197,31 @@ class Seq2SeqTransformer(TokenModel):
         x = self.positions(self.tgt_embedding(ids), cache.start, lengths)
         h = self.decoder.step(x, cache.layers, lengths, cache.memory)
         return kernels.matmul(last_of(h, lengths), self._head())
+
+    def lower(self, b: Builder) -> None:
+        """A step of the decoder, for a state with a memory."""
+        b.lower(self.tgt_embedding)
+        b.lower(self.positions)
+        b.lower(self.decoder)
+        b.last()
+        b.dense(self._head())
+
+    def freeze(self, max_len: int | None = None) -> FrozenSeq2Seq:  # type: ignore[override]
+        """The model as it is now, for inference alone, with its `new_cache`, `step` and `generate`.
+
+        Weights are copied: see `FrozenSeq2Seq`.
+
+        Parameters
+        ----------
+        max_len : int, optional
+            Positions of the target at most; those of the model by default, and no more.
+        """
+        encoder = Builder(self.max_len)
+        for part in (self.embedding, self.positions, self.encoder):
+            encoder.lower(part)
+        decoder = Builder(self._room(max_len))
+        decoder.lower(self)
+        return FrozenSeq2Seq(kernels.Plan(encoder), kernels.Plan(decoder))
 
     def generate(
         self,

@@ -19,11 +19,11 @@ from .container import MLP, Residual, Sequential
 from .dropout import Dropout
 from .embedding import Embedding
 from .feed_forward import FeedForward
-from .freeze import freeze
 from .gradcheck import GradientError, GradientReport, gradcheck
 from .kv_cache import KVCache
 from .linear import Linear, collapse
 from .loss import bce_with_logits, cross_entropy, huber_loss, l1_loss, mse_loss
+from .lowering import freeze
 from .module import Module
 from .normalization import AddNorm, LayerNorm, RMSNorm
 from .positional import PositionalEncoding

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .. import kernels
 from ..checks import check_choice, check_number
+from .lowering import Builder
 from .module import Module, check_gradient
 
 Activation = Literal["relu", "gelu", "gelu_tanh", "tanh", "sigmoid", "silu", "softplus"]
@@ -45,8 +46,13 @@ class _Function(Module):
     After a `Linear`, prefer `Linear(..., activation=...)`, which saves passes over the array.
     """
 
-    function: Function
+    name: Activation
     flops_each = 1  # for each element
+
+    @property
+    def function(self) -> Function:
+        """The function and its backward."""
+        return FUNCTIONS[self.name]
 
     def __init__(self) -> None:
         super().__init__({})
@@ -69,6 +75,10 @@ class _Function(Module):
         """Those of an element, for each."""
         return self.flops_each * math.prod(input_shape)
 
+    def lower(self, b: Builder) -> None:
+        """The activation alone."""
+        b.activation(self.name)
+
     def config(self) -> dict[str, Any]:
         """Nothing but the type."""
         return {"type": type(self).__name__}
@@ -77,25 +87,25 @@ class _Function(Module):
 class ReLU(_Function):
     """y = max(x, 0); the derivative at 0 is taken as 0."""
 
-    function = FUNCTIONS["relu"]
+    name: Activation = "relu"
 
 
 class Tanh(_Function):
     """y = tanh(x)."""
 
-    function = FUNCTIONS["tanh"]
+    name: Activation = "tanh"
 
 
 class Sigmoid(_Function):
     """y = 1 / (1 + exp(-x))."""
 
-    function = FUNCTIONS["sigmoid"]
+    name: Activation = "sigmoid"
 
 
 class SiLU(_Function):
     """y = x sigmoid(x), also called swish: Elfwing, Uchibe and Doya (2018)."""
 
-    function = FUNCTIONS["silu"]
+    name: Activation = "silu"
 
 
 class GELU(_Function):
@@ -116,8 +126,12 @@ class GELU(_Function):
 
     def __init__(self, approximate: Literal["tanh"] | None = None) -> None:
         self.approximate = check_choice("approximate", approximate, (None, "tanh"))
-        self.function = FUNCTIONS["gelu" if approximate is None else "gelu_tanh"]
         super().__init__()
+
+    @property
+    def name(self) -> Activation:  # type: ignore[override]
+        """The activation that `approximate` means."""
+        return "gelu" if self.approximate is None else "gelu_tanh"
 
     def config(self) -> dict[str, Any]:
         """The type, and which form."""
@@ -127,7 +141,7 @@ class GELU(_Function):
 class Softplus(_Function):
     """y = log(1 + exp(x)), a smooth ReLU: Dugas, Bengio, Bélisle, Nadeau and Garcia (2000)."""
 
-    function = FUNCTIONS["softplus"]
+    name: Activation = "softplus"
 
 
 class LeakyReLU(_Function):
@@ -146,12 +160,20 @@ class LeakyReLU(_Function):
 
     def __init__(self, slope: float = 0.01) -> None:
         self.slope = check_number("slope", slope)
-        self.function = Function(
+        super().__init__()
+
+    @property
+    def function(self) -> Function:
+        """Leaky ReLU of this slope."""
+        return Function(
             partial(kernels.leaky_relu, slope=self.slope),
             partial(kernels.leaky_relu_backward, slope=self.slope),
             self.slope >= 0,  # below 0 the output has lost the sign of x
         )
-        super().__init__()
+
+    def lower(self, b: Builder) -> None:
+        """One slope for all columns."""
+        b.prelu(float(self.slope))
 
     def config(self) -> dict[str, Any]:
         """The type, and the slope."""
@@ -168,6 +190,10 @@ class Softmax(_Function):
     function = Function(kernels.softmax, kernels.softmax_backward, True)
     flops_each = 5  # maximum, difference, exponential, sum and quotient
 
+    def lower(self, b: Builder) -> None:
+        """Softmax of each row."""
+        b.softmax()
+
 
 class LogSoftmax(_Function):
     """y_i = x_i - log(sum_j exp(x_j)) over the last axis: each row becomes logarithms of probabilities.
@@ -178,3 +204,7 @@ class LogSoftmax(_Function):
 
     function = Function(kernels.log_softmax, kernels.log_softmax_backward, True)
     flops_each = 5  # maximum, difference, exponential, sum and difference
+
+    def lower(self, b: Builder) -> None:
+        """Softmax of each row, as a logarithm."""
+        b.softmax(log=True)

@@ -16,6 +16,7 @@ from .dropout import new_stream
 from .init import Initializer
 from .kv_cache import KVCache
 from .linear import Linear, Seed
+from .lowering import Builder
 from .module import Module
 from .randomness import RandomStream
 
@@ -235,6 +236,16 @@ class MultiHeadAttention(Module):
         B, T, _ = input_shape
         S = others[0][1] if others else T
         return 4 * B * T * S * self.d_model
+
+    def lower(self, b: Builder, causal: bool = False) -> None:
+        """The products before, attention, and the product behind it."""
+        if self.d_memory is None:
+            b.lower(self.qkv)
+            b.attention(self.n_heads, self.n_kv_heads, causal=causal, rotary=self.rotary)
+        else:
+            b.lower(self.q)
+            b.cross_attention(self.kv.weight, self.kv.bias, self.n_heads, self.n_kv_heads)
+        b.lower(self.out)
 
     def config(self) -> dict[str, Any]:
         """Sizes, bias, dropout, rotary and dtype."""

@@ -16,8 +16,8 @@ from ..kernels.ground.memory import empty
 from .hints import not_a_layer
 from .init import Initializer
 from .linear import Linear, Seed, check_activation
+from .lowering import Builder, Lowered
 from .module import Module
-from .plan import Plan
 
 
 class Sequential(Module):
@@ -45,13 +45,13 @@ class Sequential(Module):
             if not isinstance(layer, Module):
                 raise TypeError(f"{type(self).__name__}: layer {i} {not_a_layer(layer)}")
         self.layers = layers
-        self._plan = Plan(layers)
+        self._lowered = Lowered(self)
         super().__init__({str(i): layer for i, layer in enumerate(layers)})
 
     def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
         """The output for x. Each layer's output is released once the next is computed."""
-        stack = self._plan.stack()
-        if stack is not None and (y := stack.infer(x)) is not None:
+        program = self._lowered.program()
+        if program is not None and (y := program.infer(x)) is not None:
             return y
         for layer in self.layers:
             x = layer(x)
@@ -60,10 +60,10 @@ class Sequential(Module):
     def forward(self, x: NDArray[Any]) -> tuple[NDArray[Any], Any]:
         """The output of the last layer; the context is the list of the layers' contexts.
 
-        A tuple, where all layers ran in one call: see `plan`.
+        A tuple, where all layers ran in one call: see `lowering`.
         """
-        stack = self._plan.stack()
-        if stack is not None and (done := stack.forward(x)) is not None:
+        program = self._lowered.program()
+        if program is not None and (done := program.forward(x)) is not None:
             return done
         contexts = []
         for layer in self.layers:
@@ -74,13 +74,21 @@ class Sequential(Module):
     def backward(self, dy: NDArray[Any], ctx: Any, need_dx: bool = True) -> NDArray[Any] | None:
         """The layers' backward passes from last to first."""
         if isinstance(ctx, tuple):
-            stack = self._plan.stack()
-            assert stack is not None  # it made this context
-            return stack.backward(dy, ctx, need_dx)
+            program = self._lowered.program()
+            if program is None:
+                raise ValueError(
+                    f"{type(self).__name__}: the layers changed since the forward pass of ctx"
+                )
+            return program.backward(dy, ctx, need_dx)
         grad: Any = dy  # only the first layer may be told that dx is not needed
         for i in reversed(range(len(self.layers))):
             grad = self.layers[i].backward(grad, ctx[i], need_dx=need_dx or i > 0)
         return grad  # type: ignore[no-any-return]
+
+    def lower(self, b: Builder) -> None:
+        """The layers in turn."""
+        for layer in self.layers:
+            b.lower(layer)
 
     def config(self) -> dict[str, Any]:
         """The layers' configs; the second occurrence of a layer names the position of its first."""
@@ -148,6 +156,12 @@ class Residual(Module):
         """The sum: one for each element."""
         return math.prod(input_shape)
 
+    def lower(self, b: Builder) -> None:
+        """The layer, and the sum."""
+        x = b.value
+        b.lower(self.layer)
+        b.add(x)
+
     def config(self) -> dict[str, Any]:
         """The layer's config."""
         return {"type": "Residual", "layer": self.layer.config()}
@@ -209,10 +223,14 @@ class MLP(Sequential):
         super().__init__(*layers)
 
     def config(self) -> dict[str, Any]:
-        """Sizes, activation and dtype."""
+        """Sizes, activation and dtype; of layers changed one by one, those of a Sequential."""
+        *hidden, last = [getattr(layer, "activation", "") for layer in self.layers]
+        activation = hidden[0] if hidden else self.activation
+        if last is not None or hidden.count(activation) < len(hidden):
+            return super().config()
         return {
             "type": "MLP",
             "sizes": list(self.sizes),
-            "activation": self.activation,
+            "activation": activation,
             "dtype": self.parameters().dtype.name,
         }

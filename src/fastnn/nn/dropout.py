@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from .. import kernels
 from ..checks import check_probability
 from .linear import Seed
+from .lowering import Builder
 from .module import Module, check_gradient
 from .randomness import SEEDS, RandomStream
 
@@ -72,6 +73,10 @@ class Dropout(Module):
     def flops(self, input_shape: tuple[int, ...], *others: tuple[int, ...]) -> int:
         """One for each element; the random numbers are none of them."""
         return math.prod(input_shape)
+
+    def lower(self, b: Builder) -> None:
+        """Nothing, outside of training."""
+        b.drop()
 
     def config(self) -> dict[str, Any]:
         """The probability."""

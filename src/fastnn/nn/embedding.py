@@ -11,6 +11,7 @@ from .. import kernels
 from ..checks import check_count, check_dtype, check_number
 from ..parameters import Parameter
 from .linear import Seed
+from .lowering import Builder
 from .module import Module, check_gradient
 
 
@@ -88,6 +89,10 @@ class Embedding(Module):
         kernels.embedding_backward(
             ctx, dy, dweight=self.weight.grad, scale=self._factor, padding_idx=self.padding_idx
         )
+
+    def lower(self, b: Builder) -> None:
+        """The first operation: rows of the table by ids."""
+        b.embed(self.weight, self._factor)
 
     def config(self) -> dict[str, Any]:
         """Sizes, scale, padding and dtype."""

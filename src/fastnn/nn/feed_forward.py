@@ -15,6 +15,7 @@ from .attention import linear_shapes
 from .dropout import Dropout
 from .init import Initializer
 from .linear import Linear, Seed
+from .lowering import Builder
 from .module import Module
 
 
@@ -109,6 +110,11 @@ class FeedForward(Module):
             return h
         _, p, seed, step = ctx_drop
         return kernels.dropout(h, p, seed=seed, step=step)
+
+    def lower(self, b: Builder) -> None:
+        """The layers in turn."""
+        for layer in (self.up, self.drop, self.down):
+            b.lower(layer)
 
     def config(self) -> dict[str, Any]:
         """Sizes, activation, dropout, bias and dtype."""

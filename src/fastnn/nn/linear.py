@@ -16,6 +16,7 @@ from ..parameters import Parameter
 from .activation import FUNCTIONS, Activation
 from .hints import cast
 from .init import Initializer, initial
+from .lowering import Builder
 from .module import Module, check_gradient
 
 Seed = int | np.random.Generator | None
@@ -144,6 +145,10 @@ class Linear(Module):
         """2 in out for each row, and one for each output's bias and activation."""
         each = 2 * self.in_features + (self.bias is not None) + (self.activation is not None)
         return math.prod(input_shape[:-1]) * self.out_features * each
+
+    def lower(self, b: Builder) -> None:
+        """One dense operation."""
+        b.dense(self.weight, self.bias, self.activation)
 
     def config(self) -> dict[str, Any]:
         """Sizes, bias, activation and dtype."""

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import os
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from .. import hooks, kernels
+from .. import hooks, kernels, watch
 from ..checks import check_seed
+from ..kernels import NotLowerable
 from ..parameters import Parameter, Parameters
 from .hints import ELSEWHERE, TRANSPOSED, doubt_orientation, kind_of
 from .randomness import RandomStream, derived_seed, inference
 
 if TYPE_CHECKING:
+    from .lowering import Builder
     from .summary import Summary
 
 
-class Module(ABC):
+class Module(metaclass=watch.Watched):
     """A layer, or a model made of layers.
 
     A subclass writes `forward` and `backward` side by side and hands its parameters and parts to
@@ -45,6 +47,13 @@ class Module(ABC):
     """
 
     stream: RandomStream | None = None
+    _is_watched = False  # True once a program was made of this layer
+    _lowered_as: Any = None  # the forward and __call__ that `lower` was written for
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "lower" in vars(cls):
+            cls._lowered_as = cls.forward, cls.__call__
 
     def __init__(self, parts: Mapping[str, Parameter | Module]) -> None:
         self._modules = {name: part for name, part in parts.items() if isinstance(part, Module)}
@@ -84,6 +93,23 @@ class Module(ABC):
         """
         with inference():
             return self.forward(x)[0]
+
+    def lower(self, b: Builder) -> None:
+        """Say what operations the layer is made of, by calling the methods of a builder in turn.
+
+        A model made of layers that say so can be frozen, and in a `Sequential` runs in one call. It
+        has to do what `__call__` does, from the layer's attributes and parameters alone::
+
+            def lower(self, b):
+                b.dense(self.weight, self.bias)     # what nn.Linear says
+                b.lower(self.part)                  # what a part says
+
+        Raises
+        ------
+        NotLowerable
+            Always, where a layer does not say: it runs by itself.
+        """
+        raise NotLowerable(f"{type(self).__name__} has no `lower`: it cannot be frozen")
 
     def parameters(self) -> Parameters:
         """All parameters. Those of a part of a model are a stretch of the model's flat arrays.
@@ -193,11 +219,11 @@ class Module(ABC):
         for name, parameter in self._named.items():
             parameter.data[...] = arrays[name]
 
-    def freeze(self, batch_max: int = 1024) -> kernels.Plan:
+    def freeze(self, batch_max: int = 1024, *, max_len: int = 1024) -> kernels.Plan:
         """The model as it is now, made for inference alone: see `fastnn.nn.freeze`."""
-        from .freeze import freeze
+        from .lowering import freeze
 
-        return freeze(self, batch_max)
+        return freeze(self, batch_max, max_len=max_len)
 
     def save(
         self, path: str | os.PathLike[str], *, metadata: Mapping[str, str] | None = None
@@ -292,6 +318,12 @@ class Module(ABC):
             raise TypeError(f"this {type(self).__name__} was made without {name}")
         else:
             object.__setattr__(self, name, value)
+            if self._is_watched:
+                watch.changed()
+
+    def __delattr__(self, name: str) -> None:
+        object.__delattr__(self, name)
+        watch.changed()
 
     if not TYPE_CHECKING:  # a type checker would take every name for an attribute
 

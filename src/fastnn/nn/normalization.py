@@ -9,11 +9,13 @@ from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
 from ..checks import check_choice, check_count, check_dtype, check_number, check_probability
+from ..kernels import NotLowerable
 from ..kernels.ground.memory import empty
 from ..parameters import Parameter
 from .dropout import new_stream
 from .hints import cast
 from .linear import Seed
+from .lowering import Builder
 from .module import Module, check_gradient
 from .randomness import RandomStream
 
@@ -114,6 +116,10 @@ class LayerNorm(_Norm):
         dx = kernels.layer_norm_backward(dy, x, stats, w, dweight=dw, dbias=db)
         return dx if need_dx else None
 
+    def lower(self, b: Builder) -> None:
+        """One norm."""
+        b.norm("layer", self.weight, self.bias, self.eps, dim=self.dim)
+
     def config(self) -> dict[str, Any]:
         """Size, eps, what is learnt, and dtype."""
         return {
@@ -169,6 +175,10 @@ class RMSNorm(_Norm):
         w, dw = self._data(self.weight), self._grad(self.weight)
         dx = kernels.rms_norm_backward(dy, x, stats, w, dweight=dw)
         return dx if need_dx else None
+
+    def lower(self, b: Builder) -> None:
+        """One norm."""
+        b.norm("rms", self.weight, None, self.eps, dim=self.dim)
 
     def config(self) -> dict[str, Any]:
         """Size, eps, whether there is a weight, and dtype."""
@@ -292,6 +302,16 @@ class AddNorm(_Norm):
     def recompute(self, ctx: Any) -> NDArray[Any]:
         """The y of the forward pass that made this context, once more: y need not be kept."""
         return self._normalize_alone(ctx[0])
+
+    def lower(  # type: ignore[override]
+        self, b: Builder, x: int | None = None, residual: int | None = None
+    ) -> int:
+        """The norm of x + residual, two values of which x may be None; returns their sum."""
+        if residual is None:
+            raise NotLowerable("AddNorm has two inputs: what it is part of can be frozen")
+        b.value = residual if x is None else x
+        how: dict[str, Any] = {"dim": self.dim, "residual": None if x is None else residual}
+        return b.norm(self.kind, self.weight, self.bias, self.eps, **how)
 
     def config(self) -> dict[str, Any]:
         """Size, dropout, eps, kind, outputs and dtype."""

@@ -16,6 +16,7 @@ from .attention import check_vectors
 from .dropout import new_stream
 from .hints import cast
 from .linear import Seed
+from .lowering import Builder
 from .module import Module, check_gradient
 from .randomness import RandomStream
 
@@ -154,6 +155,10 @@ class PositionalEncoding(Module):
     def flops(self, input_shape: tuple[int, ...], *others: tuple[int, ...]) -> int:
         """One for each element."""
         return math.prod(input_shape)
+
+    def lower(self, b: Builder) -> None:
+        """As many rows of the table as a sequence can have."""
+        b.positions(self.rows(min(self.max_len, b.max_len)))
 
     def config(self) -> dict[str, Any]:
         """Sizes, kind, dropout and dtype."""

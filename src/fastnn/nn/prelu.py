@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 from .. import kernels
 from ..checks import check_count, check_dtype, check_number
 from ..parameters import Parameter
+from .lowering import Builder
 from .module import Module, check_gradient
 
 
@@ -71,6 +72,10 @@ class PReLU(Module):
     def flops(self, input_shape: tuple[int, ...], *others: tuple[int, ...]) -> int:
         """One for each element."""
         return math.prod(input_shape)
+
+    def lower(self, b: Builder) -> None:
+        """A slope for each column, or one."""
+        b.prelu(self.weight)
 
     def config(self) -> dict[str, Any]:
         """How many slopes, and dtype."""

@@ -12,6 +12,7 @@ from .. import kernels
 from ..checks import check_count
 from .kv_cache import KVCache
 from .linear import Seed
+from .lowering import Builder
 from .module import Module
 from .normalization import AddNorm
 from .transformer_block import (
@@ -20,8 +21,8 @@ from .transformer_block import (
     EncoderBlock,
     block_shapes,
     prefixed,
-    sum_of,
 )
+from .walk import Lowering, Step, Training, Walk, blocks_of
 
 Array = NDArray[Any]
 
@@ -76,13 +77,11 @@ class Stack(Module):
         memory_lengths : integers (B,) or (B, T), optional
             Of a decoder: how many positions of the memory count.
         """
-        branch, contexts = None, []
-        for block in self.blocks:
-            (branch, x), ctx = block.forward_terms(branch, x, *memory, **how)
-            contexts.append(ctx)
-        last = self.blocks[-1].forward_sum if self.norm is None else self.norm.forward
-        y, ctx = last(branch, x)
-        return y, (contexts, ctx)
+        walk = Training()
+        y = self.walk(walk, x, memory, how)
+        *norms, last = walk.norms
+        pairs = list(zip(walk.parts, norms, strict=True))
+        return y, (blocks_of(pairs, len(self.blocks)), last)
 
     def backward(self, dy: Array, ctx: Any, need_dx: bool = True, *, release: bool = False) -> Any:
         """dx, or (dx, dmemory) of a decoder; gradients of parameters are added.
@@ -104,10 +103,22 @@ class Stack(Module):
 
     def __call__(self, x: Array, *memory: Array, **how: Any) -> Array:
         """The output for x, keeping nothing."""
-        branch: Array | None = None
+        y: Array = self.walk(Walk(), x, memory, how)
+        return y
+
+    def lower(self, b: Builder) -> None:
+        """The walk of the blocks, with values in the place of arrays."""
+        memory = (None,) * self.block.has_memory
+        b.value = self.walk(Lowering(b), b.value, memory, {})
+
+    def walk(self, walk: Walk, x: Any, memory: tuple[Any, ...], how: dict[str, Any]) -> Any:
+        """The output for x: the blocks in turn, then the last norm or sum."""
+        branch = None
         for block in self.blocks:
-            branch, x = block.infer_terms(branch, x, *memory, **how)
-        return self._last(branch, x)
+            branch, x = block.walk(walk, branch, x, memory, how)
+        if self.norm is None:
+            return walk.sum(self.blocks[-1], branch, x)
+        return walk.add(self.norm, branch, x)
 
     def step(
         self,
@@ -128,16 +139,8 @@ class Stack(Module):
         memory : sequence of (keys, values, lengths), optional
             Of a decoder, one for each block: see `MultiHeadAttention.project_memory`.
         """
-        branch: Array | None = None
-        for i, block in enumerate(self.blocks):
-            seen = None if memory is None else memory[i]
-            branch, x = block.step_terms(branch, x, caches[i], lengths, seen)
-        return self._last(branch, x)
-
-    def _last(self, branch: Array | None, x: Array) -> Array:
-        if self.norm is None:
-            return sum_of(branch, x)
-        y: Array = self.norm(branch, x)
+        seen = (None,) * self.block.has_memory
+        y: Array = self.walk(Step(caches, lengths, memory), x, seen, {})
         return y
 
     def config(self) -> dict[str, Any]:
@@ -177,11 +180,9 @@ class TransformerEncoder(Stack):
 
     block = EncoderBlock
 
-    def freeze(self, max_len: int = 1024) -> kernels.TransformerPlan:  # type: ignore[override]
-        """The encoder as it is now, for inputs of at most max_len positions: see `freeze_transformer`."""
-        from .freeze_transformer import freeze_transformer
-
-        return freeze_transformer(self, max_len)
+    def freeze(self, max_len: int = 1024) -> kernels.Plan:
+        """The encoder as it is now, for inputs of at most max_len positions: see `nn.freeze`."""
+        return super().freeze(max_len=max_len)
 
 
 class TransformerDecoder(Stack):

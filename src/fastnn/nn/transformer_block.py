@@ -8,7 +8,6 @@ memory.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -16,16 +15,16 @@ from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
 from ..checks import check_probability
-from ..kernels.ground.memory import empty
 from .attention import MultiHeadAttention, attention_shapes
 from .dropout import new_stream
 from .feed_forward import FeedForward, feed_forward_shapes
 from .init import Initializer
-from .kv_cache import KVCache
 from .linear import Seed
+from .lowering import Builder
 from .module import Module
 from .normalization import AddNorm
 from .randomness import RandomStream
+from .walk import Lowering, Training, Walk, sum_of
 
 Array = NDArray[Any]
 Terms = tuple[Array | None, Array]  # (branch, x), whose sum is meant; branch None for zeros
@@ -90,10 +89,19 @@ class Block(Module):
         super().__init__(parts)
 
     def forward(self, x: Array, *memory: Array, **how: Any) -> tuple[Array, Any]:
-        """Output (B, T, d_model) for x (B, T, d_model); see `forward_terms` for the rest."""
-        terms, ctx = self.forward_terms(None, x, *memory, **how)
-        y, drop = self.forward_sum(*terms)
-        return y, (ctx, drop)
+        """Output (B, T, d_model) for x (B, T, d_model).
+
+        Parameters
+        ----------
+        x, memory : ndarray
+        lengths, mask
+            Of the attention to the block's own input, as for `MultiHeadAttention`; of a decoder's
+            block `memory_lengths` too.
+        """
+        walk = Training()
+        y = walk.sum(self, *self.walk(walk, None, x, memory, how))
+        *norms, drop = walk.norms
+        return y, (list(zip(walk.parts, norms, strict=True)), drop)
 
     def backward(self, dy: Array, ctx: Any, need_dx: bool = True) -> Any:
         """dx, or (dx, dmemory) of a decoder's block; gradients of parameters are added."""
@@ -102,7 +110,25 @@ class Block(Module):
 
     def __call__(self, x: Array, *memory: Array, **how: Any) -> Array:
         """The output for x, keeping nothing."""
-        return sum_of(*self.infer_terms(None, x, *memory, **how))
+        return sum_of(*self.walk(Walk(), None, x, memory, how))
+
+    def lower(self, b: Builder) -> None:
+        """The block's walk, with values in the place of arrays."""
+        walk = Lowering(b)
+        walk.sum(self, *self.walk(walk, None, b.value, (None,) * self.has_memory, {}))
+
+    def walk(
+        self, walk: Walk, branch: Any, x: Any, memory: tuple[Any, ...], how: dict[str, Any]
+    ) -> tuple[Any, Any]:
+        """The output as terms (branch, x) for an input of terms; here alone stands the order."""
+        for part, norm, options in self._parts(memory, how):
+            if self.norm_first:
+                y, x = walk.add(norm, branch, x)
+                branch = walk.run(part, y, options)
+            else:
+                x = walk.add(norm, walk.run(part, x, options), x)
+                branch = None
+        return branch, x
 
     def forward_sum(self, branch: Array | None, x: Array) -> tuple[Array, Any]:
         """dropout(branch) + x, where no norm comes next, and what `backward_sum` needs."""
@@ -115,31 +141,6 @@ class Block(Module):
     def backward_sum(self, dy: Array, drop: Any) -> Terms:
         """The gradients of the terms of `forward_sum`."""
         return None if drop is None else kernels.dropout_backward(dy, **drop), dy
-
-    def forward_terms(
-        self, branch: Array | None, x: Array, *memory: Array, **how: Any
-    ) -> tuple[Terms, Any]:
-        """The output as terms for an input of terms.
-
-        Parameters
-        ----------
-        branch, x, memory : ndarray
-        lengths, mask
-            Of the attention to the block's own input, as for `MultiHeadAttention`; of a decoder's
-            block `memory_lengths` too.
-        """
-        contexts = []
-        for part, norm, options in self._parts(memory, how):
-            if self.norm_first:
-                (y, x), ctx_norm = norm.forward(branch, x)
-                again = partial(norm.recompute, ctx_norm)  # a sixth of the block's memory
-                branch, ctx = part.forward(y, recompute=again, **options)
-            else:
-                branch, ctx = part.forward(x, **options)
-                x, ctx_norm = norm.forward(branch, x)
-                branch = None
-            contexts.append((ctx, ctx_norm))
-        return (branch, x), contexts
 
     def backward_terms(self, dterms: Terms, ctx: Any, need_dx: bool = True) -> tuple[Any, ...]:
         """((dbranch, dx), dmemory...) from the gradients of the output's terms."""
@@ -164,44 +165,6 @@ class Block(Module):
                     dy, *dmemory = dy
                 dbranch, dx = None, np.add(dy, dx, out=dy) if need else None
         return ((dbranch, dx), *dmemory)
-
-    def infer_terms(self, branch: Array | None, x: Array, *memory: Array, **how: Any) -> Terms:
-        """`forward_terms` without dropout, keeping nothing."""
-        for part, norm, options in self._parts(memory, how):
-            if self.norm_first:
-                y, x = norm(branch, x)
-                branch = part(y, **options)
-            else:
-                x = norm(part(x, **options), x)
-        return branch, x
-
-    def step_terms(
-        self,
-        branch: Array | None,
-        x: Array,
-        cache: KVCache,
-        lengths: Array | None = None,
-        memory: tuple[Array, Array, Any] | None = None,
-    ) -> Terms:
-        """The next positions, whose keys and values join the cache; see `MultiHeadAttention.step`.
-
-        memory are the keys, values and lengths for the cross-attention.
-        """
-
-        def run(part: Module, y: Array) -> Array:
-            if part is self.attention:
-                return self.attention.step(y, cache, lengths)
-            if memory is not None and part is self.cross_attention:
-                return self.cross_attention.attend(y, *memory)
-            return part(y)
-
-        for part, norm, _ in self._parts((None,) * self.has_memory, {}):
-            if self.norm_first:
-                y, x = norm(branch, x)
-                branch = run(part, y)
-            else:
-                x = norm(run(part, x), x)
-        return branch, x
 
     def _parts(self, memory: tuple[Any, ...], how: dict[str, Any]) -> list[tuple[Any, ...]]:
         """(layer, its norm, its options) in turn."""
@@ -296,11 +259,6 @@ class DecoderBlock(Block):
 
     def __init__(self, *args: Any, causal: bool = True, **options: Any) -> None:
         super().__init__(*args, causal=causal, **options)
-
-
-def sum_of(branch: Array | None, x: Array) -> Array:
-    """branch + x, in a new array; x itself where branch is None."""
-    return x if branch is None else np.add(branch, x, out=empty(x.shape, x.dtype))
 
 
 def block_shapes(fields: dict[str, Any], has_memory: bool) -> dict[str, Any]:

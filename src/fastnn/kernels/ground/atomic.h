@@ -1,21 +1,19 @@
-/* atomic.h: what a structure that threads share needs: a count of its holders, and slots that hold a pointer or NULL. */
+/* atomic.h: what a structure that threads share needs: a count of its holders, and a lock. */
 #ifndef FASTNN_ATOMIC_H
 #define FASTNN_ATOMIC_H
 
-#include <stddef.h>
 #include <stdint.h>
 
 /* Returns the new count. */
-static inline int64_t fastnn_count(int64_t *count, int64_t change) { return __atomic_add_fetch(count, change, __ATOMIC_ACQ_REL); }
-
-static inline void *fastnn_slot_take(void **slot) {
-    return __atomic_load_n(slot, __ATOMIC_RELAXED) ? __atomic_exchange_n(slot, NULL, __ATOMIC_ACQUIRE) : NULL;
+static inline int64_t fastnn_count(int64_t *count, int64_t change) {
+    return __atomic_add_fetch(count, change, __ATOMIC_ACQ_REL);
 }
 
-/* Whether the slot was empty and now holds the pointer. */
-static inline int fastnn_slot_put(void **slot, void *pointer) {
-    void *empty = NULL;
-    return __atomic_compare_exchange_n(slot, &empty, pointer, 0, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+/* True if nobody held the lock; it is held then. */
+static inline int fastnn_lock(int64_t *lock) {
+    return !__atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE);
 }
+
+static inline void fastnn_unlock(int64_t *lock) { __atomic_store_n(lock, 0, __ATOMIC_RELEASE); }
 
 #endif

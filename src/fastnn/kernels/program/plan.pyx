@@ -1,152 +1,74 @@
-"""A frozen model as an object: weights copied and packed, work space laid out. plan_run.pyx runs it."""
+"""Frozen programs as objects: weights are copied, and a plan never changes."""
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 cimport numpy as cnp
 from libc.stdint cimport int64_t, uintptr_t
-from libc.stdlib cimport calloc
-from libc.string cimport memcpy
 
 import numpy as np
 
-from ..rowwise.activation cimport activation_code
-from ..ground.arrays cimport check_overlap, check_status, is_output, real_like, real_type, refuse_output, stride
-from ..ground.dispatch cimport real, tile_rows
-from ..gemm.loops cimport Blocks, Product, ceil_div, choose_blocks, pack_whole, packed_size
-from ..ground.memory cimport new_array, take
-from .plan_run cimport (ADD, FEW_ROWS, KEEP, LAYER_NORM, LOG_SOFTMAX, PRELU, RMS_NORM, SOFTMAX, STACK, STRIP, Layer, Record, describe, plan_release,
-                        plan_retain, run)
+from ..ground.arrays cimport (check_overlap, check_status, int64_array, is_output, real_like,
+                              refuse_output)
+from ..ground.memory cimport new_array
+from .ops cimport Pass, Record, State
+from .run cimport (FEW_ROWS, STRIP, STRIP_BYTES, plan_release, plan_retain, plan_run_f32,
+                   plan_run_f64)
+from .record cimport Recorder
+from .state cimport PlanState, check_lengths, memory_of, refuse_step
+from .step cimport encode, step_locked, unlock_state
 
 cnp.import_array()
 
 cdef enum:
-    KEEP_GIL = 100_000      # flops below which the GIL is kept, as in matmul.pyx
-    MOST_KEPT = 16          # residual branches in one another
-
-
-cdef int add_weights(Record *p, Layer *layer, object w, object b) except -1:
-    """Pack w, copy b."""
-    cdef int typenum = cnp.NPY_FLOAT if p.bits == 32 else cnp.NPY_DOUBLE
-    cdef cnp.ndarray x = real_like(w, typenum, "Plan", "w", "the first w")
-    cdef int64_t k = layer.n_in, n = layer.n_out, rs = stride(x, 0), cs = stride(x, 1), size = p.bits // 8
-    cdef int64_t packed = (packed_size(k, n, <float*>NULL) if p.bits == 32 else packed_size(k, n, <double*>NULL)) * size
-    layer.w = take(packed)
-    if layer.w is NULL:
-        raise MemoryError(f"Plan: no memory for {packed} bytes")
-    if p.bits == 32:
-        pack_whole(k, n, <float*>cnp.PyArray_DATA(x), rs, cs, <float*>layer.w)
-    else:
-        pack_whole(k, n, <double*>cnp.PyArray_DATA(x), rs, cs, <double*>layer.w)
-    p.nbytes += packed
-    p.work += 2.0 * k * n
-    layer.bias = copied(p, b, n, "b")
-    return 0
-
-
-cdef void *copied(Record *p, object values, int64_t n, str name) except? NULL:
-    """A copy of n values; NULL for None."""
-    cdef int64_t bytes = n * (p.bits // 8)
-    cdef cnp.ndarray row
-    cdef void *copy
-    if values is None:
-        return NULL
-    row = cnp.PyArray_GETCONTIGUOUS(real_like(values, cnp.NPY_FLOAT if p.bits == 32 else cnp.NPY_DOUBLE, "Plan", name, "the first w"))
-    if np.shape(row) != (n,):
-        raise ValueError(f"Plan: {name} must have the shape ({n},), not {np.shape(row)}")
-    copy = calloc(max(n, <int64_t>1), p.bits // 8)
-    if copy is NULL:
-        raise MemoryError(f"Plan: no memory for {bytes} bytes")
-    memcpy(copy, cnp.PyArray_DATA(row), bytes)
-    p.nbytes += bytes
-    return copy
-
-
-cdef int add_named(Record *p, Layer *layer, tuple step, int64_t *depth) except -1:
-    """A step without a product: its name, and what it needs."""
-    cdef str name = step[0]
-    if name in ("layer_norm", "rms_norm"):
-        layer.kind = LAYER_NORM if name == "layer_norm" else RMS_NORM
-        layer.weight, layer.bias, layer.eps = copied(p, step[1], layer.n_in, "weight"), copied(p, step[2], layer.n_in, "bias"), step[3]
-        if not layer.eps > 0:
-            raise ValueError(f"Plan: eps must be above 0, not {layer.eps}")
-    elif name == "prelu":
-        slopes = np.full(1, step[1], np.float32 if p.bits == 32 else np.float64) if isinstance(step[1], float) else step[1]
-        layer.kind, layer.shared = PRELU, np.shape(slopes) == (1,)
-        layer.weight = copied(p, slopes, 1 if layer.shared else layer.n_in, "slopes")
-    elif name == "keep":
-        layer.kind, layer.slot = KEEP, depth[0]
-        depth[0] += 1
-        p.slots = max(p.slots, depth[0])
-    elif name == "add":
-        depth[0] -= 1
-        if depth[0] < 0:
-            raise ValueError("Plan: an add without a keep before it")
-        layer.kind, layer.slot = ADD, depth[0]
-    elif name == "softmax" or name == "log_softmax":
-        layer.kind = SOFTMAX if name == "softmax" else LOG_SOFTMAX
-    else:
-        layer.kind = activation_code(name, "Plan")
-    return 0
-
-
-cdef int64_t first_width(steps) except -1:
-    """Columns that go into the first step that says how many."""
-    for step in steps:
-        if not isinstance(step[0], str):
-            if np.ndim(step[0]) != 2:
-                raise ValueError(f"Plan: w of the first step must be (in, out) and not empty, not {np.shape(step[0])}")
-            return np.shape(step[0])[0]
-    raise ValueError("Plan: no step is a layer with weights")
-
-
-cdef int64_t packing_of(const Layer *layer, int64_t strip, const real *t) noexcept nogil:
-    """Reals in which the product of a strip, or of fewer rows, packs A."""
-    cdef Product g
-    cdef Blocks s
-    describe(&g, layer, strip, t, <real*>NULL)
-    choose_blocks(&g, &s, t)
-    return ceil_div(strip, tile_rows(t)) * tile_rows(t) * s.kc if s.pack_a else 0
-
-
-cdef int lay_out(Record *p, int64_t batch_max) except -1:
-    """How many rows a strip has, and where what is between the layers goes."""
-    cdef int64_t size = p.bits // 8, i, need
-    p.strip = min(batch_max, <int64_t>STRIP)
-    for i in range(p.count):
-        if p.layers[i].w is not NULL:
-            need = packing_of(&p.layers[i], p.strip, <float*>NULL) if p.bits == 32 else packing_of(&p.layers[i], p.strip, <double*>NULL)
-            p.packing = max(p.packing, need)
-        if i < p.count - 1:
-            p.hidden = max(p.hidden, p.layers[i].n_out)
-    cdef int64_t strips = 2 + p.slots, fit = STACK // (strips * p.hidden * size) if p.hidden > 0 else p.strip
-    if p.packing == 0 and fit >= min(p.strip, <int64_t>FEW_ROWS):
-        p.strip = min(p.strip, fit)
-        return 0
-    p.workspace = (strips * p.strip * p.hidden + p.packing) * size
-    p.workspaces[0] = take(p.workspace)
-    if p.workspaces[0] is NULL:
-        raise MemoryError(f"Plan: no memory for {p.workspace} bytes")
-    return 0
+    KEEP_GIL = 100_000      # flops below which the GIL is kept, as in gemm/arrays.pyx
 
 
 cdef void release_capsule(object capsule) noexcept:
     plan_release(PyCapsule_GetPointer(capsule, "fastnn.plan"))
 
 
+cdef cnp.ndarray output(object out, str op, int typenum, tuple shape):
+    """Where to write an array of this shape."""
+    cdef cnp.ndarray y
+    cdef cnp.npy_intp sizes[3]
+    cdef int i
+    if out is None:
+        for i in range(len(shape)):
+            sizes[i] = shape[i]
+        return new_array(len(shape), sizes, typenum)
+    y = real_like(out, typenum, op, "out", "the weights")
+    if np.shape(y) != shape:
+        raise ValueError(f"{op}: out must be {shape}, not {np.shape(y)}")
+    if not is_output(y):
+        refuse_output(y, op, "out")
+    if not cnp.PyArray_IS_C_CONTIGUOUS(y):
+        raise ValueError(f"{op}: out must be C-contiguous")
+    return y
+
+
 cdef class Plan:
-    """Dense layers and what stands between them, frozen: ``model.freeze()`` makes one.
+    """A network, frozen: ``model.freeze()`` makes one.
+
+    A plan of rows takes arrays (..., n_in). A plan with attention takes (batch, positions, n_in),
+    or ids (batch, positions) where it begins with an embedding. A language model's has `step` and
+    `new_cache`, so it can stand in the place of the model in `models.generate` and its like. Any
+    number of threads may use one plan, from Python or by its address from C: docs/embedding.md.
 
     Parameters
     ----------
-    steps : sequence of tuples
-        ``(w, b, activation)``, a layer act(x w + b) with w (in, out), b (out,) or None and the name of an activation or None; ``(name,)`` of an activation,
-        "softmax" or "log_softmax"; ``("layer_norm", weight, bias, eps)`` and ``("rms_norm", weight, None, eps)``, with arrays or None;
-        ``("prelu", slopes)``, slopes (columns,), (1,) or a float; and ``("keep",)`` ... ``("add",)`` around a residual branch. Weights are copied.
+    builder : Builder
+        What the layers were lowered to. Weights are copied.
     batch_max : int
-        Rows that a call brings at most, as a rule: work space is laid out for them. More are taken in parts.
+        Rows that a call is expected to bring at most; more are taken in parts.
 
     Attributes
     ----------
     n_in, n_out : int
-        Columns of the input and of the output.
+        Columns of the input, of the embedding where ids come in, and of the output.
+    n_layers : int
+        Attention layers.
+    vocab_size : int
+        0 where no ids come in.
+    max_len : int
+        Positions of a sequence at most.
     dtype : numpy.dtype
     batch_max, nbytes : int
     address : int
@@ -159,129 +81,262 @@ cdef class Plan:
     TypeError
         If an array is not of float32 or float64, or the types differ.
     ValueError
-        If no step has a w, shapes do not fit, an activation is unknown, or batch_max is below 1.
+        If no operation says how many columns come in, an activation is unknown, too many values are
+        needed at once, or batch_max is below 1.
     """
-    cdef Record *record
-    cdef readonly int64_t batch_max
 
-    def __cinit__(self, steps, int64_t batch_max=1024):
+    def __cinit__(self, builder, int64_t batch_max=1024):
         cdef Record *p
-        cdef Layer *layer
-        cdef int64_t width = first_width(steps), depth = 0
-        cdef int64_t[MOST_KEPT] kept
+        cdef int64_t width, fit
         if batch_max < 1:
             raise ValueError(f"Plan: batch_max must be at least 1, not {batch_max}")
         self.batch_max = batch_max
-        self.record = p = <Record*>calloc(1, sizeof(Record))
-        if p is not NULL:
-            p.layers = <Layer*>calloc(len(steps), sizeof(Layer))
-        if p is NULL or p.layers is NULL:
-            raise MemoryError("Plan: no memory")
-        p.holders = 1
-        p.bits = 32 if real_type([step[0] for step in steps if not isinstance(step[0], str)][0], "Plan", "w") == cnp.NPY_FLOAT else 64
-        for i, step in enumerate(steps):
-            layer = &p.layers[i]
-            p.count = i + 1
-            layer.n_in = layer.n_out = width
-            if isinstance(step[0], str):
-                if depth == MOST_KEPT and step[0] == "keep":
-                    raise ValueError(f"Plan: more than {MOST_KEPT} residual branches in one another")
-                add_named(p, layer, tuple(step), &depth)
-                if layer.kind == KEEP:
-                    kept[layer.slot] = width
-                elif layer.kind == ADD and kept[layer.slot] != width:
-                    raise ValueError(f"Plan: {width} columns come out of a residual branch that {kept[layer.slot]} go into")
-                continue
-            if np.ndim(step[0]) != 2 or 0 in np.shape(step[0]) or (i > 0 and np.shape(step[0])[0] != width):
-                wanted = "(in, out)" if i == 0 else f"({width}, out)"
-                raise ValueError(f"Plan: w of step {i} must be {wanted} and not empty, not {np.shape(step[0])}")
-            layer.kind = activation_code(step[2], "Plan")
-            width = layer.n_out = np.shape(step[0])[1]
-            add_weights(p, layer, step[0], step[1])
-        if depth:
-            raise ValueError("Plan: a keep without an add after it")
-        p.n_in, p.n_out = p.layers[0].n_in, width
-        lay_out(p, batch_max)
+        self.recorder = Recorder(builder, False)
+        p = self.recorder.record
+        p.strip = min(batch_max, <int64_t>STRIP)
+        width = p.starts[p.buffers]
+        fit = STRIP_BYTES // (width * (p.bits // 8)) if width > 0 else p.strip
+        if fit >= min(p.strip, <int64_t>FEW_ROWS):
+            p.strip = min(p.strip, fit)
 
-    def __dealloc__(self):
-        if self.record is not NULL:
-            plan_release(self.record)
+    cdef Record *record(self) noexcept:
+        return self.recorder.record
 
     @property
     def n_in(self):
-        return self.record.n_in
+        return self.record().n_in
 
     @property
     def n_out(self):
-        return self.record.n_out
+        return self.record().n_out
 
     @property
-    def dtype(self):
-        return np.dtype(np.float32 if self.record.bits == 32 else np.float64)
+    def n_layers(self):
+        return self.record().attentions
+
+    @property
+    def vocab_size(self):
+        return self.record().vocabulary
+
+    @property
+    def max_len(self):
+        return self.record().max_len
 
     @property
     def nbytes(self):
-        return self.record.nbytes
+        return self.record().nbytes
+
+    @property
+    def dtype(self):
+        return np.dtype(np.float32 if self.record().bits == 32 else np.float64)
 
     @property
     def address(self):
-        return <uintptr_t>self.record
+        return <uintptr_t>self.record()
 
     @property
     def capsule(self):
-        plan_retain(self.record)
-        return PyCapsule_New(self.record, "fastnn.plan", release_capsule)
+        plan_retain(self.record())
+        return PyCapsule_New(self.record(), "fastnn.plan", release_capsule)
+
+    def __reduce__(self):
+        raise TypeError("a Plan cannot be pickled or copied: its weights are laid out for this "
+                        "process; pickle the model and freeze it again")
 
     def __repr__(self):
-        return f"Plan({self.n_in} -> {self.n_out}, {self.record.count} steps, {self.dtype}, {self.nbytes} bytes)"
+        cdef const Record *p = self.record()
+        tokens = f"{p.vocabulary} tokens, " if p.vocabulary else ""
+        return (f"Plan({tokens}{p.n_in} -> {p.n_out}, {p.count} operations, {self.dtype}, "
+                f"{p.nbytes} bytes)")
 
-    def __call__(self, x, *, out=None):
+    def new_state(self, batch=1, max_len=None, *, memory=None, memory_lengths=None):
+        """An empty `PlanState` of `batch` rows with room for max_len positions.
+
+        Parameters
+        ----------
+        batch : int
+        max_len : int, optional
+            Those of the plan by default, and no more.
+        memory : ndarray (batch, S, columns), optional
+            What cross-attention attends to; needed where there is one.
+        memory_lengths : integers (batch,), optional
+            How many positions of each row's memory count, the first so many; all by default.
+
+        Raises
+        ------
+        TypeError
+            If the plan has no steps, memory is missing or one too many, or of another type.
+        ValueError
+            If a number is out of range or a shape does not fit.
+        """
+        return PlanState(self, batch, max_len, memory, memory_lengths)
+
+    def new_cache(self, batch, max_len=None):
+        """`new_state`, by the name that models have for it."""
+        return PlanState(self, batch, max_len, None, None)
+
+    def step(self, ids, PlanState state not None, lengths=None, *, out=None):
+        """The logits (B, n_out) of what comes after ids (B, n), which join the state.
+
+        Parameters
+        ----------
+        ids : ndarray of integers
+        state : PlanState
+            Of this plan; used by one thread at a time.
+        lengths : integers (B,), optional
+            How many of the n ids each row brings, the first so many, at least 1; all by default.
+        out : ndarray, shape (B, n_out), C-contiguous, optional
+
+        Raises
+        ------
+        TypeError
+            If ids or lengths are no integers, or out is of another type.
+        ValueError
+            If a shape does not fit, an id or a length is out of range, there is no room, or the
+            state is another plan's. The state is as before then, as after the next.
+        RuntimeError
+            If the state is in use by another thread.
+        """
+        tokens = int64_array(ids, "step", "ids")
+        taken = None if lengths is None else int64_array(np.asarray(lengths), "step", "lengths")
+        if state.plan is not self:
+            raise ValueError("step: this is a state of another plan")
+        state.lock("step")
+        try:
+            return self.step_locked(state.record, tokens, taken, lengths, out)
+        finally:
+            unlock_state(state.record)
+
+    cdef object step_locked(self, State *s, cnp.ndarray ids, cnp.ndarray taken, object lengths,
+                            object out):
+        cdef const Record *p = self.record()
+        cdef const int64_t *counts = NULL
+        cdef cnp.ndarray y
+        cdef int64_t n
+        cdef int status
+        if (cnp.PyArray_NDIM(ids) != 2 or cnp.PyArray_DIM(ids, 0) != s.batch
+                or cnp.PyArray_DIM(ids, 1) < 1):
+            raise ValueError(f"step: ids must be ({s.batch}, n) with n at least 1, "
+                             f"not {np.shape(ids)}")
+        n = cnp.PyArray_DIM(ids, 1)
+        if taken is not None:
+            check_lengths(taken, "step", "lengths", s.batch, 1, n, lengths)
+            counts = <const int64_t*>cnp.PyArray_DATA(taken)
+        y = output(out, "step", self.recorder.typenum, (s.batch, p.n_out))
+        cdef void *py = cnp.PyArray_DATA(y)
+        cdef const int64_t *numbers = <const int64_t*>cnp.PyArray_DATA(ids)
+        with nogil:
+            status = step_locked(p, s, numbers, n, counts, py)
+        if status == 2:
+            refuse_step(p, s, ids, n, taken)
+        check_status(status, "step")
+        return y
+
+    def __call__(self, x, memory=None, *, lengths=None, memory_lengths=None, out=None):
         """The output for x.
 
         Parameters
         ----------
         x : ndarray, shape (..., n_in), of the plan's type, any strides
-        out : ndarray, shape (..., n_out), C-contiguous, optional
+            With attention (B, T, n_in), or integers (B, T) where the plan begins with an embedding.
+        memory : ndarray (B, S, columns), optional
+            What cross-attention attends to.
+        lengths : integers (B,), optional
+            How many positions of each row may be attended to, the first so many.
+        memory_lengths : integers (B,), optional
+            The same of memory.
+        out : ndarray, C-contiguous, optional
             Where to write; must not overlap x.
 
         Raises
         ------
         TypeError
-            If x or out is not an array of the plan's type.
+            If an argument is of another type, missing or one too many, or the plan has `step`.
         ValueError
-            If a shape does not fit, or out is read-only, not C-contiguous or overlaps x.
+            If a shape does not fit, a number is out of range, x is longer than max_len, or out is
+            read-only, not C-contiguous or overlaps x.
         """
-        cdef const Record *p = self.record
-        cdef int typenum = cnp.NPY_FLOAT if p.bits == 32 else cnp.NPY_DOUBLE, status
-        cdef cnp.ndarray a = real_like(x, typenum, "Plan", "x", "the weights")
+        cdef const Record *p = self.record()
+        if p.sequences:
+            return self.call_sequences(x, memory, lengths, memory_lengths, out)
+        if memory is not None or lengths is not None or memory_lengths is not None:
+            raise TypeError("Plan: a plan of rows takes x alone")
+        return self.call_rows(x, out)
+
+    cdef object call_rows(self, object x, object out):
+        cdef const Record *p = self.record()
+        cdef int typenum = self.recorder.typenum, status
+        cdef cnp.ndarray a = real_like(x, typenum, "Plan", "x", "the weights"), y
         cdef cnp.npy_intp shape[64]
         cdef int i, last = cnp.PyArray_NDIM(a) - 1
         if last < 0 or cnp.PyArray_DIM(a, last) != p.n_in:
             raise ValueError(f"Plan: x must be (..., {p.n_in}), not {np.shape(a)}")
-        for i in range(last):
-            shape[i] = cnp.PyArray_DIM(a, i)
-        shape[last] = p.n_out
-        cdef cnp.ndarray y = new_array(last + 1, shape, typenum) if out is None else self.output(out, a)
+        if out is None:
+            for i in range(last):
+                shape[i] = cnp.PyArray_DIM(a, i)
+            shape[last] = p.n_out
+            y = new_array(last + 1, shape, typenum)
+        else:
+            y = output(out, "Plan", typenum, np.shape(a)[:last] + (p.n_out,))
+            check_overlap(y, a, "Plan", "out", "x")
         a = cnp.PyArray_GETCONTIGUOUS(a)
         cdef int64_t rows = cnp.PyArray_SIZE(a) // p.n_in
         cdef void *px = cnp.PyArray_DATA(a)
         cdef void *py = cnp.PyArray_DATA(y)
         if rows * p.work < KEEP_GIL:
-            status = run(p, <float*>px, <float*>py, rows) if p.bits == 32 else run(p, <double*>px, <double*>py, rows)
+            status = run_typed(p, px, py, rows)
         else:
             with nogil:
-                status = run(p, <float*>px, <float*>py, rows) if p.bits == 32 else run(p, <double*>px, <double*>py, rows)
+                status = run_typed(p, px, py, rows)
         check_status(status, "Plan")
         return y
 
-    cdef cnp.ndarray output(self, object out, cnp.ndarray x):
-        cdef cnp.ndarray y = real_like(out, cnp.PyArray_TYPE(x), "Plan", "out", "the weights")
-        shape = np.shape(x)[:-1] + (self.n_out,)
-        if np.shape(y) != shape:
-            raise ValueError(f"Plan: out must be {shape} for x {np.shape(x)}, not {np.shape(y)}")
-        if not is_output(y):
-            refuse_output(y, "Plan", "out")
-        if not cnp.PyArray_IS_C_CONTIGUOUS(y):
-            raise ValueError("Plan: out must be C-contiguous")
-        check_overlap(y, x, "Plan", "out", "x")
+    cdef object call_sequences(self, object x, object memory, object lengths,
+                               object memory_lengths, object out):
+        cdef const Record *p = self.record()
+        cdef int typenum = self.recorder.typenum, status
+        cdef cnp.ndarray a, y, m, seen = None, seen_memory = None
+        cdef Pass q
+        if p.tail < p.count:
+            raise TypeError("Plan: a language model's plan has `step`")
+        a = int64_array(x, "Plan", "x") if p.vocabulary else real_like(x, typenum, "Plan", "x",
+                                                                       "the weights")
+        wanted = () if p.vocabulary else (p.n_in,)
+        if np.ndim(a) != 2 + len(wanted) or np.shape(a)[2:] != wanted or a.shape[1] > p.max_len:
+            columns = "" if p.vocabulary else f", {p.n_in}"
+            raise ValueError(f"Plan: x must be (batch, at most {p.max_len}{columns}), "
+                             f"not {np.shape(a)}")
+        q.batch, q.n = a.shape[0], a.shape[1]
+        if p.vocabulary and a.size and not 0 <= a.min() <= a.max() < p.vocabulary:
+            raise ValueError(f"Plan: x must be ids from 0 to {p.vocabulary - 1}")
+        q.lengths = q.memory_lengths = NULL
+        if lengths is not None:
+            seen = int64_array(np.asarray(lengths), "Plan", "lengths")
+            check_lengths(seen, "Plan", "lengths", q.batch, 0, q.n, lengths)
+            q.lengths = <const int64_t*>cnp.PyArray_DATA(seen)
+        m = memory_of(p, memory, q.batch, "Plan")
+        q.memory, q.memory_positions = NULL, 0
+        if m is not None:
+            q.memory, q.memory_positions = cnp.PyArray_DATA(m), m.shape[1]
+        if memory_lengths is not None:
+            seen_memory = int64_array(np.asarray(memory_lengths), "Plan", "memory_lengths")
+            check_lengths(seen_memory, "Plan", "memory_lengths", q.batch, 0, q.memory_positions,
+                          memory_lengths)
+            q.memory_lengths = <const int64_t*>cnp.PyArray_DATA(seen_memory)
+        y = output(out, "Plan", typenum, np.shape(a)[:2] + (p.n_out,))
+        if out is not None:
+            check_overlap(y, a, "Plan", "out", "x")
+        a = cnp.PyArray_GETCONTIGUOUS(a)
+        cdef void *px = cnp.PyArray_DATA(a)
+        cdef void *py = cnp.PyArray_DATA(y)
+        q.ids = <const int64_t*>px
+        with nogil:
+            status = encode(p, &q, px, py)
+        check_status(status, "Plan")
         return y
+
+
+cdef int run_typed(const Record *p, const void *x, void *y, int64_t rows) noexcept nogil:
+    if p.bits == 32:
+        return plan_run_f32(p, <const float*>x, <float*>y, rows)
+    return plan_run_f64(p, <const double*>x, <double*>y, rows)

@@ -1,13 +1,14 @@
-from collections.abc import Sequence
 from typing import Any
 
 from numpy.typing import NDArray
 
 from .._types import Real
+from .builder import Builder
 
-class DenseStack:
+class Program:
     count: int
-    def __init__(self, steps: Sequence[tuple[Any, ...]]) -> None: ...
+    trains: bool
+    def __init__(self, builder: Builder) -> None: ...
     def infer(self, x: NDArray[Real]) -> NDArray[Real] | None: ...
     def forward(self, x: NDArray[Real]) -> tuple[NDArray[Real], tuple[Any, ...]] | None: ...
     def backward(

@@ -1,12 +1,14 @@
-"""Containers that run in one call: the same bits as layer by layer, whatever became of the model."""
+"""Containers that run in one call: the bits of layer by layer, whatever became of the model."""
 
 import copy
 import pickle
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
+import fastnn
 from fastnn import nn
 from fastnn.nn.linear import ACTIVATIONS
 
@@ -48,13 +50,12 @@ def flat(model):
             yield layer
 
 
-def is_planned(model):
-    return model._plan.stack() is not None
+def trains_in_one_call(model, x):
+    return isinstance(model.forward(x)[1], tuple)
 
 
 def check(model, x, need_dx=True):
     """Same bits in both ways, gradients added to what is there."""
-    assert is_planned(model)
     grads = model.parameters().grad
     rng = np.random.default_rng(1)
     y, ctx = model.forward(x)
@@ -62,9 +63,9 @@ def check(model, x, need_dx=True):
     dy = rng.normal(size=y.shape).astype(y.dtype)
     kept = dy.copy(), x.copy()
     found = []
-    for run in ("plan", "layers"):
+    for run in ("program", "layers"):
         grads[...] = 1.0
-        if run == "plan":
+        if run == "program":
             dx = model.backward(dy, ctx, need_dx=need_dx)
         else:
             expected, dx = one_by_one(model, x, dy, need_dx)
@@ -87,19 +88,19 @@ def test_the_same_bits_as_layer_by_layer(activation, rows, real):
         check(make(real, activation, bias), x)
 
 
-def test_any_number_of_threads_gives_the_same_bits(n_threads):
+def test_any_number_of_threads_gives_the_same_bits():
     model = nn.MLP((100, 300, 200, 10), rng=0)
     x = np.random.default_rng(0).normal(size=(130, 100)).astype(np.float32)
-    check(model, x)
-    y, ctx = model.forward(x)
-    model.zero_grad()
-    dx = model.backward(y, ctx)
-    result = y, dx, model.parameters().grad.copy()
-    for a, b in zip(result, BY_THREADS.setdefault("first", result), strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
-BY_THREADS = {}
+    results = []
+    for n in (1, 2, 3, 8):
+        with fastnn.num_threads(n):
+            check(model, x)
+            y, ctx = model.forward(x)
+            model.zero_grad()
+            results.append((y, model.backward(y, ctx), model.parameters().grad.copy(), model(x)))
+    for result in results[1:]:
+        for a, b in zip(results[0], result, strict=True):
+            np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("need_dx", [True, False])
@@ -144,14 +145,28 @@ def test_other_inputs_go_layer_by_layer(real):
         (nn.Softmax(),),
         (nn.Linear(7, 3, rng=0), nn.Softmax()),
         (nn.ReLU(), nn.Linear(7, 3, rng=0)),
-        (nn.Linear(7, 7, rng=0), nn.Residual(nn.Linear(7, 3, rng=0))),
-        (nn.Linear(7, 3, rng=0), nn.Linear(4, 2, rng=0)),
+        (nn.Linear(7, 7, rng=0), nn.Residual(nn.Linear(7, 7, rng=0))),
         (nn.Linear(7, 3, rng=0), nn.Dropout(0.5)),
         (nn.Linear(7, 7, rng=0),) * 65,
     ],
 )
-def test_what_has_no_plan(layers):
-    assert not is_planned(nn.Sequential(*layers))
+def test_what_trains_layer_by_layer(layers):
+    x = np.random.default_rng(0).normal(size=(4, 7)).astype(np.float32)
+    model = nn.Sequential(*layers)
+    assert not trains_in_one_call(model, x)
+    want = x
+    for layer in layers:
+        want = layer(want)
+    np.testing.assert_array_equal(model(x), want)
+
+
+def test_sizes_that_do_not_fit_are_the_layers_errors():
+    x = np.ones((2, 7), np.float32)
+    for second in (nn.Linear(4, 2, rng=0), nn.Residual(nn.Linear(3, 4, rng=0)), nn.LayerNorm(2)):
+        model = nn.Sequential(nn.Linear(7, 3, rng=0), second)
+        for run in (model, model.forward):
+            with pytest.raises(ValueError, match=r"Linear|Residual|LayerNorm"):
+                run(x)
 
 
 def test_a_subclass_does_what_it_says():
@@ -170,8 +185,8 @@ def test_a_subclass_does_what_it_says():
     x = np.ones((2, 3), np.float32)
     for inner in (Doubled(3, 3, rng=0), Shifted(nn.Linear(3, 3, rng=0))):
         model = nn.Sequential(nn.Linear(3, 3, rng=1), inner)
-        assert not is_planned(model)
         np.testing.assert_array_equal(model(x), inner(model[0](x)))
+        assert not trains_in_one_call(model, x)
 
 
 def test_a_shared_layer_adds_up_its_gradients(real):
@@ -179,7 +194,7 @@ def test_a_shared_layer_adds_up_its_gradients(real):
     check(nn.Sequential(shared, nn.Linear(7, 7, dtype=real, rng=1), shared), np.ones((3, 7), real))
 
 
-def test_parameters_that_move_take_the_plan_along():
+def test_parameters_that_move_take_the_program_along():
     model = nn.MLP((7, 9, 5), rng=0)
     x = np.random.default_rng(0).normal(size=(4, 7)).astype(np.float32)
     before, ctx = model.forward(x)
@@ -241,5 +256,163 @@ def test_a_gradient_that_does_not_fit_is_refused():
         with pytest.raises(error, match=message):
             model.backward(dy, ctx)
     assert not model.parameters().grad.any()
-    with pytest.raises(ValueError, match="not of this stack"):
+    with pytest.raises(ValueError, match="not of this program"):
         nn.MLP((3, 4, 4, 2), rng=0).backward(y, ctx)
+
+
+class Scaled(nn.Module):
+    """A layer of a user's, which says what it is made of."""
+
+    def __init__(self, n, m):
+        self.inner, self.act = nn.Linear(n, m, rng=3), nn.GELU()
+        super().__init__({"inner": self.inner, "act": self.act})
+
+    def forward(self, x):
+        y, ctx = self.inner.forward(x)
+        y, act = self.act.forward(y)
+        return y, (ctx, act)
+
+    def backward(self, dy, ctx, need_dx=True):
+        return self.inner.backward(self.act.backward(dy, ctx[1]), ctx[0], need_dx)
+
+    def lower(self, b):
+        b.lower(self.inner)
+        b.lower(self.act)
+
+    def config(self):
+        return {"type": "Scaled"}
+
+
+def twice(layer):
+    original = layer.forward
+
+    def forward(x):
+        y, ctx = original(x)
+        return 2 * y, ctx
+
+    return forward
+
+
+CHANGES = {
+    "activation": lambda m: setattr(m[0], "activation", "tanh"),
+    "approximate": lambda m: setattr(m[1], "approximate", "tanh"),
+    "slope": lambda m: setattr(m[2], "slope", 0.5),
+    "eps": lambda m: setattr(m[3], "eps", 0.5),
+    "a part's activation": lambda m: setattr(m[4].inner, "activation", "tanh"),
+    "a part's approximate": lambda m: setattr(m[4].act, "approximate", "tanh"),
+    "a residual's": lambda m: setattr(m[5].layer, "activation", "sigmoid"),
+    "dropout": lambda m: setattr(m[6], "p", 0.9),
+    "weight": lambda m: setattr(m[0].weight, "data", m[0].weight.data * 2),
+    "weight by name": lambda m: setattr(m[0], "weight", m[0].weight.data * 2),
+    "a new home": lambda m: nn.Sequential(m[0], nn.Tanh()).parameters().data.fill(0.25),
+    "layers": lambda m: setattr(m, "layers", m.layers[:-1]),
+}
+
+
+def all_layers():
+    return nn.Sequential(
+        nn.Linear(3, 5, activation="silu", rng=0),
+        nn.GELU(),
+        nn.LeakyReLU(0.1),
+        nn.LayerNorm(5),
+        Scaled(5, 5),
+        nn.Residual(nn.Linear(5, 5, activation="relu", rng=1)),
+        nn.Dropout(0.5),
+        nn.Linear(5, 2, rng=2),
+    )
+
+
+def one_by_one_call(model, x):
+    for layer in model.layers:
+        x = layer(x)
+    return x
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_is_seen_by_the_next_call(change):
+    """Whatever a program was made from: the layers one by one have the right answer."""
+    model = all_layers()
+    x = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    before = model(x)
+    np.testing.assert_array_equal(before, one_by_one_call(model, x))
+    CHANGES[change](model)
+    np.testing.assert_array_equal(model(x), one_by_one_call(model, x))
+    if change not in ("dropout", "layers"):
+        assert not np.array_equal(model(x), before)
+
+
+@pytest.mark.parametrize("change", ["activation", "approximate"])
+def test_a_change_is_seen_by_the_next_training_pass(change):
+    model = nn.Sequential(
+        nn.Linear(3, 4, activation="relu", rng=0), nn.GELU(), nn.Linear(4, 2, rng=0)
+    )
+    x = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    check(model, x)
+    CHANGES[change](model)
+    check(model, x)
+    assert trains_in_one_call(model, x)
+
+
+def test_replaced_methods_are_called(monkeypatch):
+    """Of an instance or of a class, and put back again."""
+    model = nn.MLP((3, 4, 2), rng=0)
+    x = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    before, calls = model(x), []
+    plain = nn.Linear.__call__
+
+    def counted(self, x):
+        calls.append(self)
+        return plain(self, x)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(nn.Linear, "__call__", counted)
+        np.testing.assert_array_equal(model(x), before)
+        assert calls == list(model)
+    np.testing.assert_array_equal(model(x), before)
+    assert len(calls) == 2
+    with monkeypatch.context() as patch:
+        patch.setattr(model[1], "forward", twice(model[1]), raising=False)
+        np.testing.assert_array_equal(model.forward(x)[0], 2 * before)
+    np.testing.assert_array_equal(model.forward(x)[0], before)
+    assert trains_in_one_call(model, x)
+
+
+def test_a_ctx_from_before_a_change_is_refused():
+    model = nn.MLP((3, 4, 2), rng=0)
+    y, ctx = model.forward(np.ones((2, 3), np.float32))
+    model[0].forward = model[0].forward
+    with pytest.raises(ValueError, match="changed since the forward pass"):
+        model.backward(y, ctx)
+
+
+def test_two_threads_in_a_first_call_see_a_whole_program():
+    x = np.random.default_rng(0).normal(size=(4, 16)).astype(np.float32)
+    for turn in range(30):
+        model = nn.MLP((16, *[24] * 20, 2), "tanh", rng=turn)
+        start = threading.Barrier(4)
+
+        def run(model=model, start=start):
+            start.wait()
+            return model(x)
+
+        with ThreadPoolExecutor(4) as pool:
+            results = [future.result() for future in [pool.submit(run) for _ in range(4)]]
+        want = one_by_one(model, x, np.ones((4, 2), np.float32))[0]
+        for result in results:
+            np.testing.assert_array_equal(result, want)
+
+
+def test_a_changed_mlp_is_saved_as_what_it_is():
+    model = nn.MLP((3, 4, 5, 2), rng=0)
+    assert model.config()["activation"] == "relu"
+    model[0].activation = "tanh"
+    x = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    for change in ("one layer", "all layers", "the last"):
+        if change == "all layers":
+            model[1].activation = "tanh"
+            assert model.config()["activation"] == "tanh"
+        if change == "the last":
+            model[2].activation = "tanh"
+        twin = nn.build(model.config())
+        twin.load_state(model.state())
+        np.testing.assert_array_equal(twin(x), model(x))

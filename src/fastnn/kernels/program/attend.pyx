@@ -1,0 +1,177 @@
+"""Embedding, positions, attention and the choice of last rows, on rows (batch, n, columns).
+
+With a state, keys and values join those of the positions before, and queries attend to all of them;
+without one, to those of the same call. Accuracy: that of attention/forward.pyx.
+"""
+from libc.math cimport sqrt
+from libc.stdint cimport int64_t
+from libc.string cimport memcpy
+
+from ..attention.forward cimport attention_forward
+from ..attention.parts cimport Attention
+from ..attention.rotary cimport rotary_f32, rotary_f64
+from ..gemm.loops cimport Product
+from ..gemm.paths cimport multiply
+from ..ground.arrays cimport NO_MEMORY, OK
+from ..ground.dispatch cimport FASTNN_MASK_NONE, real
+from ..ground.memory cimport give, take
+from .ops cimport ATTENTION, CROSS, EMBED, PACKED, POSITIONS, Frame, Op, Pass
+
+
+cdef inline int64_t taken_now(const Pass *p, int64_t b) noexcept nogil:
+    """How many positions of row b are in this pass."""
+    cdef int64_t taken = p.call if p.taken is NULL else p.taken[b]
+    return max(<int64_t>0, min(p.n, taken - p.first))
+
+
+cdef void embed(const Op *op, const Pass *p, real *y) noexcept nogil:
+    cdef int64_t b, i, j, d = op.n_out
+    cdef const real *row
+    for b in range(p.batch):
+        for i in range(p.n):
+            # what a row does not bring is computed and dropped: any id will do
+            row = <const real*>op.weight
+            if i < taken_now(p, b):
+                row += p.ids[b * p.call + p.first + i] * d
+            for j in range(d):
+                y[j] = <real>op.factor * row[j]
+            y += d
+
+
+cdef void add_positions(const Op *op, const Pass *p, const real *x, real *y) noexcept nogil:
+    cdef int64_t b, i, j, d = op.n_out, position
+    cdef const real *row
+    for b in range(p.batch):
+        for i in range(p.n):
+            position = i if p.state is NULL else p.state.starts[b] + i
+            row = <const real*>op.weight + min(position, p.max_len - 1) * d
+            for j in range(d):
+                y[j] = x[j] + row[j]
+            x += d
+            y += d
+
+
+cdef void take_last(const Op *op, const Pass *p, const real *x, real *y) noexcept nogil:
+    cdef int64_t b, i
+    for b in range(p.batch):
+        i = (p.call if p.taken is NULL else p.taken[b]) - 1 - p.first
+        if 0 <= i < p.n:
+            memcpy(y + b * op.n_out, x + (b * p.n + i) * op.n_out, op.n_out * sizeof(real))
+
+
+cdef int rotate(const Op *op, const Pass *p, int64_t heads, real *x,
+                const int64_t *strides) noexcept nogil:
+    cdef int64_t[4] sizes = [p.batch, heads, p.n, op.size]
+    cdef const int64_t *starts = NULL if p.state is NULL else p.state.starts
+    cdef int64_t positions = p.max_len + p.n    # behind a row's end as many as come with others
+    if real is float:
+        return rotary_f32(sizes, x, strides, <const float*>op.table, positions, starts, 1, False,
+                          x, strides)
+    else:
+        return rotary_f64(sizes, x, strides, <const double*>op.table, positions, starts, 1, False,
+                          x, strides)
+
+
+cdef void append(const Op *op, const Pass *p, const real *k, const real *v, const int64_t *strides,
+                 real *keys, real *values) noexcept nogil:
+    """Copy keys and values into the state's, (batch, kv_heads, max_len, size)."""
+    cdef int64_t size = op.size, b, h, i, to
+    cdef const real *k_head
+    cdef const real *v_head
+    for b in range(p.batch):
+        for h in range(op.kv_heads):
+            to = ((b * op.kv_heads + h) * p.state.max_len + p.state.starts[b]) * size
+            k_head = k + b * strides[0] + h * size
+            v_head = v + b * strides[0] + h * size
+            for i in range(taken_now(p, b)):
+                memcpy(keys + to + i * size, k_head + i * strides[2], size * sizeof(real))
+                memcpy(values + to + i * size, v_head + i * strides[2], size * sizeof(real))
+
+
+cdef int attend(const Op *op, const Pass *p, Attention *a, real *heads) noexcept nogil:
+    """heads (batch, n, d) from the queries, keys and values that *a has."""
+    cdef int64_t i, d = op.heads * op.size
+    cdef int64_t[3] out = [p.n * d, op.size, d]
+    a.batch, a.heads, a.kv_heads, a.n_queries = p.batch, op.heads, op.kv_heads, p.n
+    a.d, a.dv, a.scale = op.size, op.size, 1 / sqrt(<double>op.size)
+    a.mask_kind, a.mask, a.dropout_p, a.seed, a.step = FASTNN_MASK_NONE, NULL, 0, 0, 0
+    for i in range(4):
+        a.mask_strides[i] = 0
+    return attention_forward(a, heads, out, <real*>NULL, <real*>NULL)
+
+
+cdef int self_attention(const Op *op, const Pass *p, real *qkv, real *heads) noexcept nogil:
+    """heads (batch, n, d) from qkv (batch, n, columns q | k | v)."""
+    cdef Attention a
+    cdef int64_t wide = op.n_in, i, status = OK
+    cdef int64_t[3] strides = [p.n * wide, op.size, wide]
+    cdef real *k = qkv + op.n_out
+    cdef real *v = k + op.kv_heads * op.size
+    if op.table is not NULL:
+        status = rotate(op, p, op.heads, qkv, strides)
+        if status == OK:
+            status = rotate(op, p, op.kv_heads, k, strides)
+        if status != OK:
+            return status
+    for i in range(3):
+        a.qs[i] = a.ks[i] = a.vs[i] = strides[i]
+    if p.state is not NULL:
+        i = op.cache * p.batch * p.state.max_len
+        append(op, p, k, v, strides, <real*>p.state.keys + i, <real*>p.state.values + i)
+        k, v = <real*>p.state.keys + i, <real*>p.state.values + i
+        a.ks[1] = a.vs[1] = p.state.max_len * op.size
+        a.ks[0] = a.vs[0] = op.kv_heads * a.ks[1]
+        a.ks[2] = a.vs[2] = op.size
+    a.q, a.k, a.v, a.n_keys = qkv, k, v, p.keys
+    a.causal = op.flag and p.state is NULL
+    a.lengths = p.lengths
+    a.lengths_strides[0], a.lengths_strides[1] = p.lengths_strides[0], p.lengths_strides[1]
+    return attend(op, p, &a, heads)
+
+
+cdef int project_memory(const Op *op, int64_t rows, const real *memory, real *kv) noexcept nogil:
+    cdef int64_t n = 2 * op.kv_heads * op.size
+    cdef Product g = Product(rows, n, op.n_memory, memory, op.n_memory, 1, op.weight, n, 1,
+                             kv, n, 1, 1, 0, op.bias, 1, 0, NULL, op.format == PACKED)
+    return multiply(&g, memory)
+
+
+cdef int cross_attention(const Op *op, const Pass *p, const real *q, real *heads) noexcept nogil:
+    """heads (batch, n, d) of the queries q (batch, n, d), attending to the memory."""
+    cdef Attention a
+    cdef int64_t wide = 2 * op.kv_heads * op.size, positions = p.memory_positions
+    cdef int64_t rows = p.batch * positions
+    cdef real *kv
+    cdef int status = OK
+    if p.state is not NULL:
+        kv = <real*>p.state.memory + op.cache * rows
+    else:
+        kv = <real*>take(rows * wide * <int64_t>sizeof(real))
+        if kv is NULL:
+            return NO_MEMORY
+        status = project_memory(op, rows, <const real*>p.memory, kv)
+    if status == OK:
+        a.qs[0], a.qs[1], a.qs[2] = p.n * op.n_out, op.size, op.n_out
+        a.ks[0] = a.vs[0] = positions * wide
+        a.ks[1] = a.vs[1] = op.size
+        a.ks[2] = a.vs[2] = wide
+        a.q, a.k, a.v, a.n_keys, a.causal = q, kv, kv + wide // 2, positions, False
+        a.lengths, a.lengths_strides[0], a.lengths_strides[1] = p.memory_lengths, 1, 0
+        status = attend(op, p, &a, heads)
+    if p.state is NULL:
+        give(kv)
+    return status
+
+
+cdef int run_sequence_op(const Op *op, const Frame *f, real *x, real *y) noexcept nogil:
+    if op.kind == ATTENTION:
+        return self_attention(op, f.sequences, x, y)
+    if op.kind == CROSS:
+        return cross_attention(op, f.sequences, x, y)
+    if op.kind == EMBED:
+        embed(op, f.sequences, y)
+    elif op.kind == POSITIONS:
+        add_positions(op, f.sequences, x, y)
+    else:
+        take_last(op, f.sequences, x, y)
+    return OK

@@ -1,0 +1,1 @@
+"""The class of programs over layers' own arrays."""

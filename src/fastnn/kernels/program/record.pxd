@@ -1,0 +1,18 @@
+"""From a builder to a record."""
+from .ops cimport Record
+
+cdef class Recorder:
+    cdef Record *record
+    cdef readonly int typenum
+    cdef readonly bint live
+    cdef readonly dict made         # what is copied already
+    cdef readonly list kept         # arrays that pointers point into
+    cdef void *own(self, object bytes) except NULL
+    cdef void *packed(self, object array) except NULL
+    cdef void *kept_at(self, object array, str name) except? NULL
+    cdef void *copied(self, object array, str name) except? NULL
+    cdef void *in_place(self, object array, str name) except? NULL
+    cdef void *rotary_table(self, size) except NULL
+    cdef int fill(self, int i, object op, dict buffers) except -1
+    cdef int fill_attention(self, int i, object op) except -1
+    cdef int lay_out(self, list sizes, dict buffers, int values) except -1

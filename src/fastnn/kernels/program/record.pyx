@@ -1,0 +1,205 @@
+"""From a builder to the record that runs: weights packed, or pointed at where they are."""
+cimport numpy as cnp
+from libc.stdint cimport int64_t
+from libc.stdlib cimport calloc
+
+import numpy as np
+
+from ..attention.rotary cimport rotary_table_f32, rotary_table_f64
+from ..gemm.loops cimport pack_whole, packed_size
+from ..ground.arrays cimport real_like, real_type, stride
+from ..ground.memory cimport take
+from ..rowwise.activation cimport activation_code
+from .builder import Builder, array_of
+from .ops cimport (ACTIVATION, ADD, ATTENTION, COPY, CROSS, DENSE, EMBED, LAST, LOG_SOFTMAX,
+                   MOST_BUFFERS, NORM, PACKED, PLAIN, POSITIONS, PRELU, SOFTMAX, Op, Record)
+from .run cimport plan_release
+from .step cimport MOST_ROWS
+
+cnp.import_array()
+
+_KINDS = {"dense": DENSE, "activation": ACTIVATION, "softmax": SOFTMAX, "log_softmax": LOG_SOFTMAX,
+          "norm": NORM, "prelu": PRELU, "add": ADD, "copy": COPY, "embed": EMBED,
+          "positions": POSITIONS, "attention": ATTENTION, "cross": CROSS, "last": LAST}
+
+
+cdef class Recorder:
+    """Owns the record of a program.
+
+    Parameters
+    ----------
+    builder : Builder
+    live : bool
+        Weights stay where they are, and every value has a buffer of its own, for backward; else
+        weights are copied, and the record never changes.
+    """
+
+    def __cinit__(self, builder, bint live):
+        cdef Record *p
+        cdef int i
+        if not isinstance(builder, Builder):
+            raise TypeError(f"program: a Builder is needed, not {type(builder).__name__}; "
+                            "model.freeze() makes plans")
+        operations, buffers, sizes = builder.build(not live)
+        weights = [array_of(op.weight) for op in operations if op.weight is not None]
+        first = next((w for w in weights if not isinstance(w, float)), None)
+        self.typenum = cnp.NPY_FLOAT if first is None else real_type(first, "program", "weight")
+        self.live, self.made, self.kept = live, {}, []
+        self.record = p = <Record*>calloc(1, sizeof(Record))
+        if p is not NULL:
+            p.holders, p.bits = 1, 32 if self.typenum == cnp.NPY_FLOAT else 64
+            p.ops = <Op*>calloc(len(operations), sizeof(Op))
+            p.owned = <void**>calloc(3 * len(operations), sizeof(void*))
+        if p is NULL or p.ops is NULL or p.owned is NULL:
+            raise MemoryError("program: no memory")
+        p.tail = p.count = len(operations)
+        p.max_len = builder.max_len
+        p.n_in, p.n_out = operations[0].n_in, operations[-1].n_out
+        values = max(max(op.x, *op.writes) for op in operations) + 1
+        p.output = builder.value if live else 1
+        if live:
+            buffers = {value: value for value in range(values)}, buffers
+        else:
+            buffers = buffers, buffers
+        self.lay_out(sizes, buffers[1], values if live else len(sizes))
+        for i, op in enumerate(operations):
+            self.fill(i, op, buffers[0])
+
+    def __dealloc__(self):
+        if self.record is not NULL:
+            plan_release(self.record)
+
+    cdef int lay_out(self, list sizes, dict buffers, int count) except -1:
+        """Where the buffers begin."""
+        cdef Record *p = self.record
+        cdef int i
+        if count > MOST_BUFFERS:
+            raise ValueError(f"program: {count} values at once, more than {MOST_BUFFERS}")
+        p.starts = <int64_t*>calloc(count + 1, sizeof(int64_t))
+        if p.starts is NULL:
+            raise MemoryError("program: no memory")
+        starts = [sum(sizes[:i]) for i in range(len(sizes) + 1)]
+        p.buffers = count
+        for i in range(count):
+            p.starts[i] = starts[buffers.get(i, 0)] if self.live else starts[i]
+        p.starts[count] = starts[len(sizes)]
+
+    cdef int fill(self, int i, object op, dict buffers) except -1:
+        """The record of one operation."""
+        cdef Record *p = self.record
+        cdef Op *o = &p.ops[i]
+        o.kind = _KINDS[op.kind]
+        o.n_in, o.n_out, o.x, o.y = op.n_in, op.n_out, buffers[op.x], buffers[op.y]
+        o.residual = -1 if op.residual is None else buffers[op.residual]
+        o.h = -1 if op.h is None else buffers[op.h]
+        o.activation = activation_code(op.activation, op.kind)
+        o.flag, o.factor = op.flag, op.factor
+        weight, bias = array_of(op.weight), array_of(op.bias)
+        if isinstance(weight, float):
+            weight = np.full(1, weight, np.float32 if p.bits == 32 else np.float64)
+        if o.kind == DENSE or o.kind == CROSS:
+            o.format = PLAIN if self.live else PACKED
+            o.weight = self.in_place(weight, "weight") if self.live else self.packed(weight)
+            p.work += 2.0 * np.size(weight) if o.kind == DENSE else 0.0
+        else:
+            o.weight = self.kept_at(weight, "weight")
+        o.bias = self.kept_at(bias, "bias")
+        if self.live and o.kind == DENSE:
+            o.dweight = self.in_place(getattr(op.weight, "grad", None), "weight.grad")
+            o.dbias = self.in_place(getattr(op.bias, "grad", None), "bias.grad")
+        p.sequences = p.sequences or o.kind > COPY
+        if o.kind == EMBED:
+            p.vocabulary, p.n_in = len(weight), op.n_out
+        elif o.kind == LAST:
+            p.tail = i
+        elif o.kind == ATTENTION or o.kind == CROSS:
+            self.fill_attention(i, op)
+        return 0
+
+    cdef int fill_attention(self, int i, object op) except -1:
+        cdef Record *p = self.record
+        cdef Op *o = &p.ops[i]
+        o.heads, o.kv_heads = op.heads, op.kv_heads
+        o.size = o.n_out // o.heads
+        if o.kind == CROSS:
+            o.n_memory, o.cache = np.shape(array_of(op.weight))[0], p.memory
+            p.memory += 2 * o.kv_heads * o.size
+            p.crosses += 1
+        else:
+            o.cache = p.keys
+            p.keys += o.kv_heads * o.size
+            p.attentions += 1
+        if op.rotary:
+            o.table = self.rotary_table(o.size)
+        return 0
+
+    cdef void *own(self, object bytes) except NULL:
+        """Memory that goes with the record."""
+        cdef Record *p = self.record
+        cdef void *block = take(max(bytes, 1))
+        if block is NULL:
+            raise MemoryError(f"program: no memory for {bytes} bytes")
+        p.owned[p.owned_count] = block
+        p.owned_count += 1
+        p.nbytes += bytes
+        return block
+
+    cdef void *packed(self, object array) except NULL:
+        """A copy of a matrix, laid out for products."""
+        cdef cnp.ndarray x = real_like(array, self.typenum, "program", "weight", "the first weight")
+        cdef int64_t k = cnp.PyArray_DIM(x, 0), n = cnp.PyArray_DIM(x, 1)
+        cdef int64_t rs = stride(x, 0), cs = stride(x, 1)
+        cdef void *data = cnp.PyArray_DATA(x)
+        cdef void *to
+        key = "packed", <size_t>data, k, n, rs, cs
+        if key in self.made:
+            return <void*><size_t>self.made[key]
+        if self.record.bits == 32:
+            to = self.own(packed_size(k, n, <float*>NULL) * 4)
+            pack_whole(k, n, <float*>data, rs, cs, <float*>to)
+        else:
+            to = self.own(packed_size(k, n, <double*>NULL) * 8)
+            pack_whole(k, n, <double*>data, rs, cs, <double*>to)
+        self.made[key] = <size_t>to
+        return to
+
+    cdef void *kept_at(self, object array, str name) except? NULL:
+        return self.in_place(array, name) if self.live else self.copied(array, name)
+
+    cdef void *copied(self, object array, str name) except? NULL:
+        """A C-ordered copy; NULL for None."""
+        cdef cnp.ndarray x, copy
+        cdef void *to
+        if array is None:
+            return NULL
+        x = real_like(array, self.typenum, "program", name, "the first weight")
+        to = self.own(x.nbytes)
+        copy = cnp.PyArray_SimpleNewFromData(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x),
+                                             self.typenum, to)
+        copy[...] = x
+        return to
+
+    cdef void *in_place(self, object array, str name) except? NULL:
+        """The memory of an array that may be read, written and walked from end to end."""
+        cdef cnp.ndarray x
+        if array is None:
+            return NULL
+        x = real_like(array, self.typenum, "program", name, "the first weight")
+        if not cnp.PyArray_IS_C_CONTIGUOUS(x) or not cnp.PyArray_ISWRITEABLE(x):
+            raise ValueError(f"program: {name} must be C-contiguous and writable")
+        self.kept.append(x)
+        return cnp.PyArray_DATA(x)
+
+    cdef void *rotary_table(self, size) except NULL:
+        cdef Record *p = self.record
+        cdef int64_t positions = p.max_len + MOST_ROWS  # those of rows behind another's end too
+        cdef void *to
+        key = "rotary", size
+        if key not in self.made:
+            to = self.own(positions * size * (p.bits // 8))
+            if p.bits == 32:
+                rotary_table_f32(positions, size, 10000.0, <float*>to)
+            else:
+                rotary_table_f64(positions, size, 10000.0, <double*>to)
+            self.made[key] = <size_t>to
+        return <void*><size_t>self.made[key]

@@ -1,0 +1,249 @@
+"""Running a program: its operations on a frame, and the two schedules of rows by themselves.
+
+Many rows go through all operations in strips that stay in the cache, so what is between the layers
+never reaches memory; threads share the strips. Few rows go through layer by layer, and threads
+share the work of each layer. Strips are cut by the shape alone, and an operation gives a row the
+same bits whatever rows it comes with: the bits depend neither on the threads nor on the schedule.
+Accuracy: that of the layers' kernels.
+"""
+from cython.parallel cimport parallel
+from libc.math cimport NAN
+from libc.stdint cimport int64_t, intptr_t, uintptr_t
+from libc.stdlib cimport free
+from libc.string cimport memcpy
+
+from ..gemm.loops cimport Product, ceil_div
+from ..gemm.paths cimport multiply
+from ..ground.arrays cimport BAD_ARGUMENT, NO_MEMORY, OK, WRONG_TYPE
+from ..ground.dispatch cimport real
+from ..ground.memory cimport give, take
+from ..ground.threads cimport share, team_size, thread_id, threads_for
+from ..rowwise.activation cimport activation_f32, activation_f64
+from ..rowwise.norms cimport layer_norm_f32, layer_norm_f64
+from ..rowwise.prelu cimport prelu_f32, prelu_f64
+from ..rowwise.softmax cimport log_softmax_f32, log_softmax_f64, softmax_f32, softmax_f64
+from .attend cimport run_sequence_op
+from .ops cimport (ACTIVATION, ADD, COPY, DENSE, INPUT, LOG_SOFTMAX, NORM, PACKED, PRELU, SOFTMAX,
+                   Frame, Op, Record)
+
+cdef extern from "atomic.h" nogil:
+    int64_t count_holders "fastnn_count"(int64_t *count, int64_t change) noexcept
+
+cdef enum:
+    SHARES = 8              # strips to cut large work into at least, for as many threads
+    GRAIN = 750_000         # flops a thread should have, as in gemm.pyx
+    SMALL = 8192            # bytes of scratch that a call takes from the stack
+
+
+cdef int dense(const Op *op, const Frame *f, const real *x, real *y, real *preact) noexcept nogil:
+    cdef bint strided = op.x == INPUT
+    cdef Product g = Product(f.rows, op.n_out, op.n_in, x, f.rsx if strided else op.n_in,
+                             f.csx if strided else 1, op.weight, op.n_out, 1, y, op.n_out, 1, 1, 0,
+                             op.bias, 1, op.activation, preact, op.format == PACKED)
+    return multiply(&g, x)
+
+
+cdef int rowwise(const Op *op, int64_t rows, const real *x, const real *residual, real *h,
+                 real *y) noexcept nogil:
+    """The operations that know no other row, and no product."""
+    cdef int64_t n = op.n_out, i
+    if op.kind == ACTIVATION:
+        n *= rows
+        if real is float:
+            return activation_f32(op.activation, 1, n, x, n, y, n)
+        else:
+            return activation_f64(op.activation, 1, n, x, n, y, n)
+    if op.kind == ADD:
+        for i in range(rows * n):
+            y[i] = x[i] + residual[i]
+    elif op.kind == COPY:
+        memcpy(y, x, rows * n * sizeof(real))
+    elif real is float:
+        if op.kind == SOFTMAX:
+            return softmax_f32(rows, n, x, n, y, n)
+        if op.kind == LOG_SOFTMAX:
+            return log_softmax_f32(rows, n, x, n, y, n)
+        if op.kind == PRELU:
+            return prelu_f32(op.flag, rows, n, x, n, <const float*>op.weight, y, n)
+        return layer_norm_f32(op.flag, rows, n, x, n, residual, n, 0, 0, 0,
+                              <const float*>op.weight, <const float*>op.bias, op.factor,
+                              h, n, y, n, NULL)
+    else:
+        if op.kind == SOFTMAX:
+            return softmax_f64(rows, n, x, n, y, n)
+        if op.kind == LOG_SOFTMAX:
+            return log_softmax_f64(rows, n, x, n, y, n)
+        if op.kind == PRELU:
+            return prelu_f64(op.flag, rows, n, x, n, <const double*>op.weight, y, n)
+        return layer_norm_f64(op.flag, rows, n, x, n, residual, n, 0, 0, 0,
+                              <const double*>op.weight, <const double*>op.bias, op.factor,
+                              h, n, y, n, NULL)
+    return OK
+
+
+cdef int run_ops(const Op *ops, int first, int last, const Frame *f, const real *t) noexcept nogil:
+    cdef const Op *op
+    cdef real *x
+    cdef real *y
+    cdef real *residual
+    cdef real *h
+    cdef int i, status = OK
+    for i in range(first, last):
+        op = &ops[i]
+        x, y = <real*>f.at[op.x], <real*>f.at[op.y]
+        if op.kind == DENSE:
+            status = dense(op, f, x, y, NULL if f.preacts is NULL else <real*>f.preacts[i])
+        elif f.sequences is not NULL and op.kind > COPY:
+            status = run_sequence_op(op, f, x, y)
+        else:
+            residual = NULL if op.residual < 0 else <real*>f.at[op.residual]
+            h = NULL if op.h < 0 else <real*>f.at[op.h]
+            status = rowwise(op, f.rows, x, residual, h, y)
+        if status != OK:
+            return status
+    return OK
+
+
+cdef void place(const Record *p, Frame *f, int64_t rows, real *scratch) noexcept nogil:
+    cdef int i
+    for i in range(p.buffers):
+        f.at[i] = scratch + rows * p.starts[i]
+
+
+# Rows by themselves.
+
+cdef int64_t strip_rows(const Record *p, int64_t rows) noexcept nogil:
+    """Rows of a strip: as even as can be, and enough strips for the threads if there is work."""
+    cdef int64_t strips = ceil_div(rows, p.strip)
+    if rows <= min(<int64_t>FEW_ROWS, p.strip):
+        return rows
+    if rows * p.work >= 2 * GRAIN:
+        strips = max(strips, min(<int64_t>SHARES, rows // FEW_ROWS))
+    return ceil_div(rows, max(<int64_t>1, strips))
+
+
+cdef void run_strips(int team, int thread, const Record *p, int64_t rows, int64_t strip,
+                     const real *x, real *y, real *scratch, int *failed) noexcept nogil:
+    """This thread's strips; *failed becomes the status of one that fails."""
+    cdef Frame f
+    cdef int64_t i, row, first, last
+    cdef int status
+    f.rsx, f.csx, f.preacts, f.sequences = p.n_in, 1, NULL, NULL
+    share(ceil_div(rows, strip), team, thread, &first, &last)
+    place(p, &f, strip, scratch + thread * strip * p.starts[p.buffers])
+    for i in range(first, last):
+        row = i * strip
+        f.rows = min(strip, rows - row)
+        f.at[INPUT], f.at[p.output] = <void*>(x + row * p.n_in), y + row * p.n_out
+        status = run_ops(p.ops, 0, p.count, &f, x)
+        if status != OK:
+            failed[0] = status
+
+
+cdef int run_small(const Record *p, const real *x, real *y, int64_t rows,
+                   int64_t strip) noexcept nogil:
+    """One thread, with its scratch on the stack."""
+    cdef char stack[SMALL + 64]
+    cdef int status = OK
+    run_strips(1, 0, p, rows, strip, x, y, <real*>((<uintptr_t>stack + 63) // 64 * 64), &status)
+    return status
+
+
+cdef int run_rows(const Record *p, const real *x, real *y, int64_t rows) noexcept nogil:
+    cdef int64_t strip, bytes
+    cdef int team, status = OK
+    cdef real *scratch
+    if rows == 0:
+        return OK
+    strip = strip_rows(p, rows)
+    team = 1 if strip == rows else threads_for(rows * p.work, GRAIN)
+    bytes = team * strip * p.starts[p.buffers] * <int64_t>sizeof(real)
+    if team == 1 and bytes <= SMALL:
+        return run_small(p, x, y, rows, strip)
+    scratch = <real*>take(bytes)
+    if scratch is NULL:
+        return NO_MEMORY
+    if team == 1:
+        run_strips(1, 0, p, rows, strip, x, y, scratch, &status)
+    else:
+        with parallel(num_threads=team):
+            run_strips(team_size(), thread_id(), p, rows, strip, x, y, scratch, &status)
+    give(scratch)
+    return status
+
+
+cdef inline bint overlap(const real *x, int64_t n, const real *y, int64_t m) noexcept nogil:
+    return <uintptr_t>x < <uintptr_t>(y + m) and <uintptr_t>y < <uintptr_t>(x + n)
+
+
+cdef int checked_run(const Record *p, const real *x, real *y, int64_t rows) noexcept nogil:
+    if p is NULL or rows < 0 or (rows > 0 and (x is NULL or y is NULL)):
+        return BAD_ARGUMENT
+    if p.bits != 8 * <int>sizeof(real) or p.vocabulary > 0 or p.sequences:
+        return WRONG_TYPE
+    if rows > (<int64_t>1 << 58) // max(p.n_in, p.n_out):
+        return BAD_ARGUMENT
+    if overlap(x, rows * p.n_in, y, rows * p.n_out):
+        return BAD_ARGUMENT
+    return run_rows(p, x, y, rows)
+
+
+# The functions of fastnn.h.
+
+cdef int plan_run_f32(const void *plan, const float *x, float *y, int64_t rows) noexcept nogil:
+    return checked_run(<const Record*>plan, x, y, rows)
+
+
+cdef int plan_run_f64(const void *plan, const double *x, double *y, int64_t rows) noexcept nogil:
+    return checked_run(<const Record*>plan, x, y, rows)
+
+
+cdef int plan_info(const void *plan, int *bits, int64_t *n_in, int64_t *n_out) noexcept nogil:
+    cdef const Record *p = <const Record*>plan
+    if p is NULL:
+        return BAD_ARGUMENT
+    if bits is not NULL:
+        bits[0] = p.bits
+    if n_in is not NULL:
+        n_in[0] = p.n_in
+    if n_out is not NULL:
+        n_out[0] = p.n_out
+    return OK
+
+
+cdef int plan_retain(const void *plan) noexcept nogil:
+    if plan is NULL:
+        return BAD_ARGUMENT
+    count_holders(&(<Record*>plan).holders, 1)
+    return OK
+
+
+cdef int plan_release(const void *plan) noexcept nogil:
+    cdef Record *p = <Record*>plan
+    cdef int i
+    if p is NULL:
+        return BAD_ARGUMENT
+    if count_holders(&p.holders, -1) > 0:
+        return OK
+    for i in range(p.owned_count):
+        give(p.owned[i])
+    free(p.owned)
+    free(p.starts)
+    free(p.ops)
+    free(p)
+    return OK
+
+
+cdef double plan_integrand(int n, double *x, void *plan) noexcept nogil:
+    cdef const Record *p = <const Record*>plan
+    cdef double y = NAN
+    if p is NULL or p.n_in != n or p.n_out != 1 or plan_run_f64(plan, x, &y, 1) != OK:
+        return NAN
+    return y
+
+
+cdef int plan_filter(double *window, intptr_t n, double *result, void *plan) noexcept nogil:
+    cdef const Record *p = <const Record*>plan
+    if p is NULL or p.n_in != n or p.n_out != 1:
+        return False
+    return plan_run_f64(plan, window, result, 1) == OK

@@ -1,0 +1,20 @@
+"""The class of states, and checks it shares with plan.pyx."""
+from libc.stdint cimport int64_t
+
+cimport numpy as cnp
+
+from .ops cimport Record, State
+
+cdef class PlanState:
+    cdef State *record
+    cdef readonly object plan
+    cdef object __weakref__
+    cdef int lock(self, str op) except -1
+
+cdef int check_lengths(cnp.ndarray lengths, str op, str name, int64_t batch, int64_t least,
+                       int64_t most, object given) except -1
+# Say which number of a step was out of range.
+cdef int refuse_step(const Record *p, const State *s, cnp.ndarray ids, int64_t n,
+                     cnp.ndarray taken) except -1
+# memory as a C-ordered array (batch, S, columns); None where a plan takes none.
+cdef cnp.ndarray memory_of(const Record *p, object memory, int64_t batch, str op)

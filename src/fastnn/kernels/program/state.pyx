@@ -1,0 +1,158 @@
+"""What a frozen program of sequences has read so far, as an object."""
+cimport numpy as cnp
+from libc.stdint cimport int64_t, uintptr_t
+
+import numpy as np
+
+from ..ground.arrays cimport int64_array, real_like
+from .ops cimport CROSS, Record, State
+from .plan cimport Plan
+from .step cimport (lock_state, new_state, select_rows, state_release, truncate, unlock_state)
+
+cnp.import_array()
+
+
+cdef int check_lengths(cnp.ndarray lengths, str op, str name, int64_t batch, int64_t least,
+                       int64_t most, object given) except -1:
+    if (np.shape(lengths) != (batch,)
+            or (batch and not least <= lengths.min() <= lengths.max() <= most)):
+        raise ValueError(f"{op}: {name} must be {batch} integers from {least} to {most}, "
+                         f"not {given!r:.80}")
+    return 0
+
+
+cdef cnp.ndarray memory_of(const Record *p, object memory, int64_t batch, str op):
+    cdef int64_t width = 0
+    cdef int i
+    if (memory is None) != (p.crosses == 0):
+        has = "needs a memory" if p.crosses else "takes no memory"
+        raise TypeError(f"{op}: this plan {has}")
+    if memory is None:
+        return None
+    for i in range(p.count):
+        if p.ops[i].kind == CROSS:
+            width = p.ops[i].n_memory
+    m = real_like(memory, cnp.NPY_FLOAT if p.bits == 32 else cnp.NPY_DOUBLE, op, "memory",
+                  "the weights")
+    if np.ndim(m) != 3 or len(m) != batch or np.shape(m)[2] != width:
+        raise ValueError(f"{op}: memory must be ({batch}, positions, {width}), not {np.shape(m)}")
+    return cnp.PyArray_GETCONTIGUOUS(m)
+
+
+cdef int refuse_step(const Record *p, const State *s, cnp.ndarray ids, int64_t n,
+                     cnp.ndarray taken) except -1:
+    """Say which number was out of range."""
+    cdef int64_t b, i, count
+    for b in range(s.batch):
+        count = n if taken is None else taken[b]
+        if s.lengths[b] + count > s.max_len:
+            raise ValueError(f"step: row {b} holds {s.lengths[b]} positions and {count} more are "
+                             f"too many for {s.max_len}")
+        for i in range(count):
+            if not 0 <= ids[b, i] < p.vocabulary:
+                raise ValueError(f"step: the id {ids[b, i]} at ({b}, {i}) is not from 0 to "
+                                 f"{p.vocabulary - 1}")
+    return 0
+
+
+cdef class PlanState:
+    """The keys and values of the positions so far, for `Plan.step`; made by `Plan.new_state`.
+
+    One thread at a time may use it: a method that is called while another one runs raises
+    RuntimeError.
+
+    Attributes
+    ----------
+    lengths : ndarray of int64 (B,)
+        Positions held, of each row.
+    max_len : int
+        Positions that there is room for.
+    address : int
+        For C, as `Plan.address`; the same as long as this object lives.
+    """
+
+    def __cinit__(self, Plan plan not None, int64_t batch, max_len=None, memory=None,
+                  memory_lengths=None):
+        cdef const Record *p = plan.record()
+        cdef int64_t room = p.max_len if max_len is None else max_len, positions = 0
+        cdef const int64_t *counts = NULL
+        cdef void *data = NULL
+        cdef cnp.ndarray m, seen
+        if p.tail == p.count or p.vocabulary == 0:
+            raise TypeError("new_state: an encoder's plan has no steps")
+        if batch < 1 or not 1 <= room <= p.max_len:
+            raise ValueError(f"new_state: batch must be at least 1 and max_len from 1 to "
+                             f"{p.max_len}, not {batch} and {room}")
+        m = memory_of(p, memory, batch, "new_state")
+        if m is not None:
+            positions, data = m.shape[1], cnp.PyArray_DATA(m)
+        if memory_lengths is not None:
+            seen = int64_array(np.asarray(memory_lengths), "new_state", "memory_lengths")
+            check_lengths(seen, "new_state", "memory_lengths", batch, 0, positions, memory_lengths)
+            counts = <const int64_t*>cnp.PyArray_DATA(seen)
+        self.plan = plan
+        with nogil:
+            self.record = new_state(p, batch, room, data, positions, counts)
+        if self.record is NULL:
+            raise MemoryError(f"new_state: no memory for {batch} rows of {room} positions")
+
+    def __dealloc__(self):
+        if self.record is not NULL:
+            state_release(self.record)
+
+    cdef int lock(self, str op) except -1:
+        if not lock_state(self.record):
+            raise RuntimeError(f"{op}: this state is in use by another thread; each thread needs a "
+                               "state of its own")
+        return 0
+
+    @property
+    def lengths(self):
+        self.lock("lengths")
+        cdef int64_t b
+        found = np.empty(self.record.batch, np.int64)
+        for b in range(self.record.batch):
+            found[b] = self.record.lengths[b]
+        unlock_state(self.record)
+        return found
+
+    @property
+    def max_len(self):
+        return self.record.max_len
+
+    @property
+    def address(self):
+        return <uintptr_t>self.record
+
+    def __len__(self):
+        return self.record.batch
+
+    def __reduce__(self):
+        raise TypeError("a PlanState cannot be pickled or copied")
+
+    def truncate(self, int64_t length=0):
+        """Forget all but the first `length` positions of every row."""
+        if length < 0:
+            raise ValueError(f"truncate: length must be at least 0, not {length}")
+        self.lock("truncate")
+        truncate(self.record, length)
+        unlock_state(self.record)
+
+    def select(self, rows):
+        """Keep these rows of the batch, in this order: some may be missing or come twice."""
+        cdef cnp.ndarray chosen = int64_array(np.asarray(rows), "select", "rows")
+        cdef const int64_t *of = <const int64_t*>cnp.PyArray_DATA(chosen)
+        cdef int64_t count = cnp.PyArray_SIZE(chosen)
+        cdef int status
+        self.lock("select")
+        try:
+            if (cnp.PyArray_NDIM(chosen) != 1 or count == 0 or chosen.min() < 0
+                    or chosen.max() >= self.record.batch):
+                raise ValueError(f"select: rows must be integers from 0 to {self.record.batch - 1},"
+                                 f" at least one, not {rows!r:.80}")
+            with nogil:
+                status = select_rows(self.record, of, count)
+            if status:
+                raise MemoryError(f"select: no memory for {count} rows")
+        finally:
+            unlock_state(self.record)

@@ -1,0 +1,37 @@
+"""Frozen programs of sequences by pointer, without the GIL; fastnn.h has the contracts.
+
+`plan` is the address of a kernels.Plan, `state` that of a kernels.PlanState. A state is used by one
+thread at a time: where another one is using it, functions return BAD_ARGUMENT.
+"""
+from libc.stdint cimport int64_t
+
+from .ops cimport Pass, Record, State
+
+cdef int plan_step_f32(const void *plan, void *state, const int64_t *ids, int64_t n,
+                       const int64_t *lengths, float *logits) noexcept nogil
+cdef int plan_step_f64(const void *plan, void *state, const int64_t *ids, int64_t n,
+                       const int64_t *lengths, double *logits) noexcept nogil
+cdef int plan_encode_f32(const void *plan, const float *x, int64_t batch, int64_t n,
+                         const int64_t *lengths, float *y) noexcept nogil
+cdef int plan_encode_f64(const void *plan, const double *x, int64_t batch, int64_t n,
+                         const int64_t *lengths, double *y) noexcept nogil
+cdef void *plan_new_state(const void *plan, int64_t batch, int64_t max_len) noexcept nogil
+cdef int state_release(void *state) noexcept nogil
+cdef int state_truncate(void *state, int64_t length) noexcept nogil
+
+cdef enum:
+    MOST_ROWS = 256         # rows, of the batch times positions, that go through together
+
+# True if nobody used the state; it is in use then until it is unlocked.
+cdef bint lock_state(State *s) noexcept nogil
+cdef void unlock_state(State *s) noexcept nogil
+# For plan.pyx, which has checked the arguments and locked the state. An id or a number of positions
+# that does not fit is BAD_ARGUMENT, and the state is as before.
+cdef int step_locked(const Record *p, State *s, const int64_t *ids, int64_t n,
+                     const int64_t *taken, void *logits) noexcept nogil
+cdef int encode(const Record *p, Pass *q, const void *x, void *y) noexcept nogil
+cdef State *new_state(const Record *p, int64_t batch, int64_t max_len, const void *memory,
+                      int64_t memory_positions, const int64_t *memory_lengths) noexcept nogil
+# Make rows rows[0], ..., rows[count - 1] of a locked state all that it holds, in this order.
+cdef int select_rows(State *s, const int64_t *rows, int64_t count) noexcept nogil
+cdef void truncate(State *s, int64_t length) noexcept nogil

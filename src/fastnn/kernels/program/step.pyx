@@ -1,0 +1,326 @@
+"""Running a program of sequences: all at once, or step by step with a state.
+
+A long prompt goes through in chunks of MOST_ROWS rows, layer by layer, so a step of one row reads
+every weight once. The operation LAST and those behind it run once a step.
+"""
+from libc.stdint cimport int64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
+
+from ..ground.arrays cimport BAD_ARGUMENT, NO_MEMORY, OK, WRONG_TYPE
+from ..ground.dispatch cimport real
+from ..ground.memory cimport give, take
+from .attend cimport project_memory
+from .ops cimport ATTENTION, CROSS, INPUT, Frame, Kind, Op, Pass, Record, State
+from .run cimport place, plan_release, plan_retain, run_ops
+
+cdef extern from "atomic.h" nogil:
+    bint lock "fastnn_lock"(int64_t *busy) noexcept
+    void unlock "fastnn_unlock"(int64_t *busy) noexcept
+
+
+cdef bint lock_state(State *s) noexcept nogil:
+    return lock(&s.busy)
+
+
+cdef void unlock_state(State *s) noexcept nogil:
+    unlock(&s.busy)
+
+
+cdef int encode_real(const Record *p, Pass *q, const real *x, real *y) noexcept nogil:
+    cdef Frame f
+    cdef int status
+    cdef real *scratch
+    f.rows, f.rsx, f.csx, f.preacts, f.sequences = q.batch * q.n, p.n_in, 1, NULL, q
+    if f.rows == 0:
+        return OK
+    scratch = <real*>take(f.rows * p.starts[p.buffers] * <int64_t>sizeof(real))
+    if scratch is NULL:
+        return NO_MEMORY
+    place(p, &f, f.rows, scratch)
+    f.at[INPUT], f.at[p.output] = <void*>x, y
+    status = run_ops(p.ops, 0, p.count, &f, x)
+    give(scratch)
+    return status
+
+
+cdef int encode(const Record *p, Pass *q, const void *x, void *y) noexcept nogil:
+    """y from the rows x, or from the ids of the pass."""
+    q.call, q.first, q.taken, q.state = q.n, 0, NULL, NULL
+    q.keys, q.max_len, q.lengths_strides[0], q.lengths_strides[1] = q.n, p.max_len, 1, 0
+    if p.bits == 32:
+        return encode_real(p, q, <const float*>x, <float*>y)
+    return encode_real(p, q, <const double*>x, <double*>y)
+
+
+cdef void look_ahead(State *s, Pass *q) noexcept nogil:
+    """Where the rows of a pass go, and which keys they see."""
+    cdef int64_t b, i, taken
+    q.keys = 0
+    for b in range(q.batch):
+        taken = q.call if q.taken is NULL else q.taken[b]
+        s.starts[b] = s.lengths[b] + min(q.first, taken)
+        q.keys = max(q.keys, s.lengths[b] + min(q.first + q.n, taken))
+    for b in range(q.batch):
+        for i in range(q.n):
+            s.visible[b * q.n + i] = min(s.starts[b] + i + 1, q.keys)
+    q.lengths, q.lengths_strides[0], q.lengths_strides[1] = s.visible, q.n, 0 if q.n == 1 else 1
+
+
+cdef int step_real(const Record *p, State *s, Pass *q, real *logits) noexcept nogil:
+    cdef Frame f
+    cdef int64_t b
+    cdef int status = OK
+    f.preacts, f.sequences = NULL, q
+    place(p, &f, s.batch * s.chunk, <real*>s.workspace)
+    f.at[INPUT], f.at[p.output] = NULL, logits
+    while q.first < q.call:
+        q.n = min(s.chunk, q.call - q.first)
+        f.rows = q.batch * q.n
+        look_ahead(s, q)
+        status = run_ops(p.ops, 0, p.tail + 1, &f, logits)
+        if status != OK:
+            return status
+        q.first += q.n
+    f.rows = s.batch
+    status = run_ops(p.ops, p.tail + 1, p.count, &f, logits)
+    if status == OK:
+        for b in range(s.batch):
+            s.lengths[b] += q.call if q.taken is NULL else q.taken[b]
+    return status
+
+
+cdef int step_locked(const Record *p, State *s, const int64_t *ids, int64_t n,
+                     const int64_t *taken, void *logits) noexcept nogil:
+    cdef Pass q
+    cdef int64_t b, i, count
+    for b in range(s.batch):
+        count = n if taken is NULL else taken[b]
+        if count < 1 or count > n or s.lengths[b] + count > s.max_len:
+            return BAD_ARGUMENT
+        for i in range(count):
+            if ids[b * n + i] < 0 or ids[b * n + i] >= p.vocabulary:
+                return BAD_ARGUMENT
+    q.batch, q.ids, q.call, q.first, q.taken, q.state = s.batch, ids, n, 0, taken, s
+    q.max_len, q.memory_positions = p.max_len, s.memory_positions
+    q.memory_lengths = s.memory_lengths
+    if p.bits == 32:
+        return step_real(p, s, &q, <float*>logits)
+    return step_real(p, s, &q, <double*>logits)
+
+
+cdef int checked_step(const Record *p, State *s, const int64_t *ids, int64_t n,
+                      const int64_t *taken, void *logits, int bits) noexcept nogil:
+    cdef int status
+    if p is NULL or s is NULL or ids is NULL or logits is NULL or n < 1:
+        return BAD_ARGUMENT
+    if p.tail == p.count or p.vocabulary == 0 or p.bits != bits:
+        return WRONG_TYPE
+    if s.plan != p or not lock_state(s):
+        return BAD_ARGUMENT
+    status = BAD_ARGUMENT if n > s.max_len else step_locked(p, s, ids, n, taken, logits)
+    unlock_state(s)
+    return status
+
+
+cdef int checked_encode(const Record *p, const void *x, int64_t batch, int64_t n,
+                        const int64_t *lengths, void *y, int bits) noexcept nogil:
+    cdef Pass q
+    cdef int64_t b
+    if p is NULL or batch < 0 or n < 0 or (batch * n > 0 and (x is NULL or y is NULL)):
+        return BAD_ARGUMENT
+    if not p.sequences or p.vocabulary > 0 or p.crosses > 0 or p.bits != bits:
+        return WRONG_TYPE
+    if (n > 0 and batch > (<int64_t>1 << 40) // n) or n > p.max_len:
+        return BAD_ARGUMENT
+    for b in range(0 if lengths is NULL else batch):
+        if lengths[b] < 0 or lengths[b] > n:
+            return BAD_ARGUMENT
+    q.batch, q.n, q.ids, q.lengths = batch, n, NULL, lengths
+    return encode(p, &q, x, y)
+
+
+# States.
+
+cdef int allocate(State *s) noexcept nogil:
+    """The storage of a state whose sizes are set."""
+    cdef const Record *p = s.plan
+    cdef int64_t size = p.bits // 8, rows, batch = s.batch
+    s.chunk = min(s.max_len, max(<int64_t>1, <int64_t>MOST_ROWS // batch))
+    rows = batch * s.chunk
+    s.lengths = <int64_t*>calloc(batch * (4 + s.chunk), sizeof(int64_t))
+    if s.lengths is NULL or p.keys * s.max_len > (<int64_t>1 << 56) // batch:
+        return NO_MEMORY
+    s.starts, s.memory_lengths = s.lengths + batch, s.lengths + 2 * batch
+    s.origins, s.visible = s.lengths + 3 * batch, s.lengths + 4 * batch
+    s.keys = take(batch * s.max_len * p.keys * size)
+    s.values = take(batch * s.max_len * p.keys * size)
+    s.workspace = take(rows * p.starts[p.buffers] * size)
+    return NO_MEMORY if s.keys is NULL or s.values is NULL or s.workspace is NULL else OK
+
+
+cdef void free_storage(State *s) noexcept nogil:
+    give(s.keys)
+    give(s.values)
+    give(s.workspace)
+    give(s.memory)
+    free(s.lengths)
+
+
+cdef int read_memory(const Record *p, State *s, const real *memory) noexcept nogil:
+    """Keys and values of the memory for each cross-attention."""
+    cdef int64_t rows = s.batch * s.memory_positions
+    cdef int i, status
+    for i in range(p.count):
+        if p.ops[i].kind == CROSS:
+            status = project_memory(&p.ops[i], rows, memory,
+                                    <real*>s.memory + p.ops[i].cache * rows)
+            if status != OK:
+                return status
+    return OK
+
+
+cdef State *new_state(const Record *p, int64_t batch, int64_t max_len, const void *memory,
+                      int64_t memory_positions, const int64_t *memory_lengths) noexcept nogil:
+    cdef State *s = <State*>calloc(1, sizeof(State))
+    cdef int64_t b
+    cdef int status
+    if s is NULL:
+        return NULL
+    plan_retain(p)
+    s.plan, s.batch, s.max_len, s.memory_positions = p, batch, max_len, memory_positions
+    status = allocate(s)
+    if status == OK and p.crosses > 0:
+        s.memory = take(batch * memory_positions * p.memory * (p.bits // 8))
+        if s.memory is NULL:
+            status = NO_MEMORY
+        elif p.bits == 32:
+            status = read_memory(p, s, <const float*>memory)
+        else:
+            status = read_memory(p, s, <const double*>memory)
+    if status != OK:
+        state_release(s)
+        return NULL
+    for b in range(batch):
+        s.origins[b] = b
+        s.memory_lengths[b] = memory_positions if memory_lengths is NULL else memory_lengths[b]
+    return s
+
+
+cdef void copy_rows(const void *x, void *y, int64_t count, const int64_t *rows, int64_t heads,
+                    int64_t room, int64_t bytes, const int64_t *held) noexcept nogil:
+    """Of each head, of `room` bytes, of these rows of x, held[b] (NULL: 1) times `bytes` into y."""
+    cdef const char *source
+    cdef int64_t b, h, n
+    for b in range(count):
+        n = bytes if held is NULL else held[b] * bytes
+        for h in range(heads):
+            source = <const char*>x + (rows[b] * heads + h) * room
+            memcpy(<char*>y + (b * heads + h) * room, source, n)
+
+
+cdef void copy_kept(const State *s, State *t, const int64_t *rows, Kind kind) noexcept nogil:
+    """What every attention of a kind keeps of these rows of s, into t."""
+    cdef const Record *p = s.plan
+    cdef int64_t size = p.bits // 8, row, from_x, from_y
+    cdef const Op *op
+    cdef int i
+    for i in range(p.count):
+        op = &p.ops[i]
+        if op.kind != kind:
+            continue
+        row = op.size * size
+        from_x, from_y = op.cache * s.batch * size, op.cache * t.batch * size
+        if kind == CROSS:
+            row *= 2 * op.kv_heads * s.memory_positions
+            copy_rows(<char*>s.memory + from_x * s.memory_positions,
+                      <char*>t.memory + from_y * s.memory_positions,
+                      t.batch, rows, 1, row, row, NULL)
+            continue
+        copy_rows(<char*>s.keys + from_x * s.max_len, <char*>t.keys + from_y * s.max_len,
+                  t.batch, rows, op.kv_heads, row * s.max_len, row, t.lengths)
+        copy_rows(<char*>s.values + from_x * s.max_len, <char*>t.values + from_y * s.max_len,
+                  t.batch, rows, op.kv_heads, row * s.max_len, row, t.lengths)
+
+
+cdef int select_rows(State *s, const int64_t *rows, int64_t count) noexcept nogil:
+    cdef State t = s[0]
+    cdef int64_t b, size = s.plan.bits // 8
+    cdef bint moved = count != s.batch      # beams of one sentence share a memory: it stays
+    t.batch = count
+    t.lengths, t.keys, t.values, t.workspace, t.memory = NULL, NULL, NULL, NULL, NULL
+    if allocate(&t) != OK:
+        free_storage(&t)
+        return NO_MEMORY
+    for b in range(count):
+        t.lengths[b], t.origins[b] = s.lengths[rows[b]], s.origins[rows[b]]
+        t.memory_lengths[b] = s.memory_lengths[rows[b]]
+        moved = moved or t.origins[b] != s.origins[b]
+    if moved and s.memory is not NULL:
+        t.memory = take(count * s.memory_positions * s.plan.memory * size)
+        if t.memory is NULL:
+            free_storage(&t)
+            return NO_MEMORY
+        copy_kept(s, &t, rows, CROSS)
+    elif s.memory is not NULL:
+        t.memory, s.memory = s.memory, NULL
+    copy_kept(s, &t, rows, ATTENTION)
+    free_storage(s)
+    s[0] = t
+    return OK
+
+
+cdef void truncate(State *s, int64_t length) noexcept nogil:
+    cdef int64_t b
+    for b in range(s.batch):
+        s.lengths[b] = min(s.lengths[b], length)
+
+
+# The functions of fastnn.h.
+
+cdef int plan_step_f32(const void *plan, void *state, const int64_t *ids, int64_t n,
+                       const int64_t *lengths, float *logits) noexcept nogil:
+    return checked_step(<const Record*>plan, <State*>state, ids, n, lengths, logits, 32)
+
+
+cdef int plan_step_f64(const void *plan, void *state, const int64_t *ids, int64_t n,
+                       const int64_t *lengths, double *logits) noexcept nogil:
+    return checked_step(<const Record*>plan, <State*>state, ids, n, lengths, logits, 64)
+
+
+cdef int plan_encode_f32(const void *plan, const float *x, int64_t batch, int64_t n,
+                         const int64_t *lengths, float *y) noexcept nogil:
+    return checked_encode(<const Record*>plan, x, batch, n, lengths, y, 32)
+
+
+cdef int plan_encode_f64(const void *plan, const double *x, int64_t batch, int64_t n,
+                         const int64_t *lengths, double *y) noexcept nogil:
+    return checked_encode(<const Record*>plan, x, batch, n, lengths, y, 64)
+
+
+cdef void *plan_new_state(const void *plan, int64_t batch, int64_t max_len) noexcept nogil:
+    cdef const Record *p = <const Record*>plan
+    if p is NULL or p.tail == p.count or p.vocabulary == 0 or p.crosses > 0:
+        return NULL
+    if batch < 1 or batch > 1 << 30 or max_len < 1 or max_len > p.max_len:
+        return NULL
+    return new_state(p, batch, max_len, NULL, 0, NULL)
+
+
+cdef int state_release(void *state) noexcept nogil:
+    cdef State *s = <State*>state
+    if s is NULL:
+        return BAD_ARGUMENT
+    free_storage(s)
+    plan_release(s.plan)
+    free(s)
+    return OK
+
+
+cdef int state_truncate(void *state, int64_t length) noexcept nogil:
+    cdef State *s = <State*>state
+    if s is NULL or length < 0 or not lock_state(s):
+        return BAD_ARGUMENT
+    truncate(s, length)
+    unlock_state(s)
+    return OK

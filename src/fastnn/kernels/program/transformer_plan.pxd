@@ -1,1 +1,0 @@
-"""The pointer faces of frozen Transformers are in transformer_run.pxd."""
