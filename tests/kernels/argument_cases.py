@@ -98,7 +98,7 @@ def norm_backward(a, *left_out, **more):
     return {"dy": a(4, 3), **arrays, **more}
 
 
-# name: what makes the arguments of a valid call, all options given
+# name, and which of several cases: what makes the arguments of a valid call, all options given
 CASES = {
     **dict.fromkeys(["relu", "sigmoid", "tanh", "silu", "softplus", "log_softmax"], elementwise),
     **dict.fromkeys(
@@ -113,6 +113,7 @@ CASES = {
     "leaky_relu": lambda a: {**elementwise(a), "slope": 0.1},
     "leaky_relu_backward": lambda a: {**elementwise_backward("y")(a), "slope": 0.1},
     "prelu": lambda a: {**elementwise(a), "a": a(3)},
+    "prelu of one slope": lambda a: {**elementwise(a), "a": a(1)},
     "prelu_backward": lambda a: {**elementwise_backward("x")(a), "a": a(3), "da": a(3)},
     "layer_norm": lambda a: norm(a, eps=0.1),
     "rms_norm": lambda a: norm(a, "bias", eps=0.1),
@@ -138,6 +139,19 @@ CASES = {
         "label_smoothing": 0.1,
         "reduction": "none",
         "dlogits": a(4, 3),
+    },
+    "cross_entropy of probabilities": lambda a: {
+        **{"logits": a(4, 3), "targets": a(4, 3), "weight": a(3), "sample_weight": a(4)},
+        "dlogits": a(4, 3),
+    },
+    "cross_entropy of one-hot rows": lambda a: {
+        **{"logits": a(4, 3), "targets": np.eye(3, dtype=int)[LABELS], "dlogits": a(4, 3)}
+    },
+    "cross_entropy of bools": lambda a: {
+        **{"logits": a(4, 3), "targets": np.eye(3, dtype=bool)[LABELS], "reduction": "sum"}
+    },
+    "cross_entropy of a column": lambda a: {
+        **{"logits": a(4, 3), "targets": np.array(LABELS)[:, None], "dlogits": a(4, 3)}
     },
     "sgd_update": lambda a: {
         **{name: a(4, 3) for name in "pgm"},
@@ -165,11 +179,18 @@ CASES = {
         "padding_idx": 1,
     },
     "frobenius_norm": lambda a: {"x": a(4, 3)},
+    "frobenius_norm of several": lambda a: {"x": [a(4, 3), a(5)]},
     "squared_norm": lambda a: {"x": a(4, 3)},
     "matmul": lambda a: {
         **{"a": a(4, 5), "b": a(5, 3), "bias": a(3), "activation": "gelu"},
         **{"out": a(4, 3), "preact": a(4, 3)},
     },
+    "matmul of a packed matrix": lambda a: {
+        **{"a": a(2, 4, 5), "b": kernels.pack(a(5, 3)), "bias": a(3), "activation": "relu"},
+        **{"out": a(2, 4, 3), "preact": a(2, 4, 3)},
+    },
+    "matmul of stacks": lambda a: {"a": a(2, 1, 4, 5), "b": a(3, 5, 3), "out": a(2, 3, 4, 3)},
+    "matmul of vectors": lambda a: {"a": a(5), "b": a(5, 3), "out": a(3)},
     "gemm": lambda a: {
         **{"a": a(5, 4), "b": a(5, 3), "c": a(4, 3), "alpha": 2.0, "beta": 0.5},
         **{"trans_a": True, "trans_b": False},
@@ -179,12 +200,21 @@ CASES = {
         **{"dy": a(4, 3), "x": a(4, 5), "w": a(5, 3), "dw": a(5, 3), "db": a(3)},
         **{"y": a(4, 3), "activation": "tanh", "need_dx": True, "overwrite_dy": False},
     },
+    "linear_backward of preact": lambda a: {
+        **{"dy": a(4, 3), "x": a(4, 5), "w": a(5, 3), "dw": a(5, 3)},
+        **{"preact": a(4, 3), "activation": "gelu", "need_dx": False},
+    },
     "attention": attention_forward,
+    "attention of two masks": lambda a: {
+        **{"q": a(2, 4, 3, 6), "k": a(2, 4, 5, 6), "v": a(2, 4, 5, 6), "causal": True},
+        **{"lengths": np.full((2, 3), 4), "mask": a(4, 1, 5) > 0.3},
+    },
     "attention_backward": attention_backward,
     "rotary": lambda a: {
         **{"x": a(2, 3, 5, 4), "start": np.array([3, 9]), "base": 100.0, "inverse": False},
         "out": a(2, 3, 5, 4),
     },
+    "rotary of one start": lambda a: {"x": a(2, 3, 5, 4), "start": 7},
     "additive_scores": lambda a: {"q": a(2, 3, 4), "k": a(2, 5, 4), "w": a(4), "out": a(2, 3, 5)},
     "additive_scores_backward": lambda a: {
         **{"dscores": a(2, 3, 5), "q": a(2, 3, 4), "k": a(2, 5, 4), "w": a(4)}
@@ -302,7 +332,7 @@ ARRAYS = [
     ("other byte order", lambda x: x.astype(x.dtype.newbyteorder()), False),
     ("misaligned", as_misaligned, False),
     ("NaNs", lambda x: x * np.nan if x.dtype.kind == "f" else x - 100, False),
-    ("negative", lambda x: -x, False),
+    ("negative", lambda x: ~x if x.dtype == bool else -x, False),
     ("large", lambda x: x * x.dtype.type(10) ** 18, False),
     ("broadcast", lambda x: np.broadcast_to(x[:1], x.shape), False),
     ("overlapping", as_overlapping, False),

@@ -138,8 +138,9 @@ cdef cnp.ndarray checked_output(Arguments args, object out):
     for i in range(4):
         fits = fits and cnp.PyArray_DIM(o, i) == shape[i]
     if not fits:
-        raise ValueError(f"attention: out must have the shape {tuple([shape[i] for i in range(4)])} "
-                         f"(batch, heads, n_queries, size of v), not {np.shape(o)}")
+        wanted = tuple([shape[i] for i in range(4)])
+        raise ValueError(f"attention: out must have the shape {wanted} (batch, heads, n_queries, "
+                         f"size of v), not {np.shape(o)}")
     if not is_output(o):
         refuse_output(o, "attention", "out")
     for name, x in (("q", args.q), ("k", args.k), ("v", args.v), ("mask", args.mask)):
@@ -260,7 +261,8 @@ cdef cnp.ndarray like_output(Arguments args, object x, str name):
     cdef cnp.ndarray y = real_like(x, args.typenum, "attention_backward", name, "q")
     shape = (args.a.batch, args.a.heads, args.a.n_queries, args.a.dv)
     if np.shape(y) != shape:
-        raise ValueError(f"attention_backward: {name} must have the shape {shape} of the output for q and v, not {np.shape(y)}")
+        raise ValueError(f"attention_backward: {name} must have the shape {shape} of the output "
+                         f"for q and v, not {np.shape(y)}")
     return contiguous_last(y)
 
 

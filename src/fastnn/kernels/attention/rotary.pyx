@@ -152,7 +152,8 @@ cdef cnp.ndarray checked_starts(object start, int64_t batch, int64_t *low, int64
     if isinstance(start, np.ndarray):
         starts = int64_array(start, "rotary", "start")
         if np.shape(starts) != (batch,):
-            raise ValueError(f"rotary: start must be an int or have the shape ({batch},) of the batch of x, not {np.shape(starts)}")
+            raise ValueError(f"rotary: start must be an int or have the shape ({batch},) of the "
+                             f"batch of x, not {np.shape(starts)}")
         of = <const int64_t*>cnp.PyArray_DATA(starts)
         low[0] = high[0] = of[0] if batch else 0
         for i in range(1, batch):

@@ -68,8 +68,8 @@ cdef cnp.ndarray checked_bias(object bias, int typenum, int64_t n):
         return None
     cdef cnp.ndarray x = real_like(bias, typenum, "matmul", "bias", "a")
     if cnp.PyArray_NDIM(x) != 1 or cnp.PyArray_DIM(x, 0) != n:
-        raise ValueError(f"matmul: bias must have the shape ({n},) of a row of the product of a and b, "
-                         f"not {np.shape(x)}")
+        raise ValueError(f"matmul: bias must have the shape ({n},) of a row of the product of a "
+                         f"and b, not {np.shape(x)}")
     return x if cnp.PyArray_IS_C_CONTIGUOUS(x) else cnp.PyArray_NewCopy(x, cnp.NPY_CORDER)
 
 

@@ -78,6 +78,7 @@ def empty(shape, dtype=np.float32):
         shape = shape.tolist()
     shape = shape if isinstance(shape, (tuple, list)) else (shape,)
     sizes = tuple([integer(n, "empty", "shape") for n in shape])
+    text = f"({', '.join(map(value_of, sizes))})"
     try:
         kind = np.dtype(dtype)
     except (TypeError, ValueError):
@@ -86,12 +87,12 @@ def empty(shape, dtype=np.float32):
     if kind not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise TypeError(f"empty: dtype must be float32 or float64, not {kind}")
     if len(sizes) > 32 or min(sizes, default=0) < 0:
-        raise ValueError(f"empty: ({', '.join(map(value_of, sizes))}) is not the shape of an array")
+        raise ValueError(f"empty: {text} is not the shape of an array")
     total = kind.itemsize
     for d in sizes:
         total *= max(d, 1)
     if total >= 2**62:
-        raise ValueError(f"empty: an array of shape ({', '.join(map(value_of, sizes))}) is too large")
+        raise ValueError(f"empty: an array of shape {text} is too large")
     for i, d in enumerate(sizes):
         dims[i] = d
     return new_array(<int>len(sizes), dims, cnp.NPY_DOUBLE if kind.itemsize == 8 else cnp.NPY_FLOAT)

@@ -2,8 +2,10 @@
 
 Targets are labels or, where `labels` is NULL, the rows of `probs`. A label equal to `ignore` leaves its row out, unless that is INT64_MIN. class_weight (cols), sample_weight (rows)
 and losses (rows) may be NULL; smoothing is from 0 to 1; the mean is by weight, and 0 where all weights are 0. dlogits may be logits.
-Returns 0, 1 (no memory) or 2 (a negative size, no columns, a mean over no rows, a missing pointer, a label that is no column, a negative probability in a row that counts, a weight that is negative,
-infinite or NaN, a total of weights whose reciprocal is not finite and above 0 in the type); outputs are written only when 0 is returned.
+Returns 0, 1 (no memory) or 2 (a negative size, no columns, a mean over no rows, a missing pointer,
+a label that is no column, a negative probability in a row that counts, a weight that is negative,
+infinite or NaN, a total of weights whose reciprocal is not finite and above 0 in the type); outputs
+are written only when 0 is returned.
 """
 from libc.stdint cimport int64_t
 

@@ -16,10 +16,11 @@ from libc.string cimport memset
 import numpy as np
 
 from ..ground.arrays cimport (BAD_ARGUMENT, NO_MEMORY, OK, Rows, check_in_place, check_overlap,
-                              check_status, finish_output, int64_array, output_rows, real_type,
-                              same_shape, shaped_like, with_rows)
+                              check_status, finish_output, int64_array, is_plain, output_rows,
+                              real_type, same_shape, shaped_like, with_rows)
 from ..ground.dispatch cimport cross_entropy_block, cross_entropy_soft_row, past_caches, real
-from .elementwise cimport any_outside, can_divide, is_mean, is_none, refuse_total, sum_in_order, weight_array, wrong_weight
+from .elementwise cimport (any_outside, can_divide, is_mean, is_none, refuse_total, sum_in_order,
+                           weight_array, wrong_weight)
 from ..ground.memory cimport give, new_array, take
 from ..ground.scalars cimport probability, whole_number
 from ..ground.threads cimport share, team_size, thread_id, threads_for
@@ -245,13 +246,14 @@ cdef cnp.ndarray label_array(object targets):
 cdef cnp.ndarray checked_targets(object targets, cnp.ndarray logits, bint mean, Rows *rq):
     """Labels as contiguous int64 (N,), or probabilities (N, C) as rows that *rq describes."""
     cdef cnp.ndarray t
-    cdef bint is_matrix = (cnp.PyArray_Check(targets)
-                           and cnp.PyArray_NDIM(<cnp.ndarray>targets) == 2)
+    cdef bint is_matrix = is_plain(targets) and cnp.PyArray_NDIM(<cnp.ndarray>targets) == 2
     rq.ld = 0
     if is_matrix and cnp.PyArray_ISFLOAT(<cnp.ndarray>targets):
         t = with_rows(shaped_like(targets, logits, "cross_entropy", "targets", "logits"), rq)
     elif is_matrix and is_one_hot(<cnp.ndarray>targets, logits):
         t = with_rows(one_hot(<cnp.ndarray>targets, logits), rq)
+    elif is_matrix and cnp.PyArray_ISBOOL(<cnp.ndarray>targets):
+        refuse_targets(targets, logits)
     else:
         t = label_array(targets)
         if cnp.PyArray_NDIM(t) != 1 or np.shape(t)[:1] != np.shape(logits)[:1]:
@@ -375,10 +377,12 @@ def cross_entropy(logits, targets, *, ignore_index=NO_LABEL, weight=None, sample
     cdef void *pe = NULL if each is None else cnp.PyArray_DATA(each)
     cdef double loss = 0
     if rx.rows * rx.cols < KEEP_GIL:
-        status = typed_rows(typenum, rx, px, labels, ignored, pq, rq.ld, pw, pv, smoothing, mean, pd, rd.ld, pe, &loss)
+        status = typed_rows(typenum, rx, px, labels, ignored, pq, rq.ld, pw, pv, smoothing, mean,
+                            pd, rd.ld, pe, &loss)
     else:
         with nogil:
-            status = typed_rows(typenum, rx, px, labels, ignored, pq, rq.ld, pw, pv, smoothing, mean, pd, rd.ld, pe, &loss)
+            status = typed_rows(typenum, rx, px, labels, ignored, pq, rq.ld, pw, pv, smoothing,
+                                mean, pd, rd.ld, pe, &loss)
     if status == BAD_ARGUMENT and labels is not NULL:
         refuse_label(targets, t, rx.cols, ignored)
     if status == BAD_ARGUMENT and labels is NULL:

@@ -3,8 +3,9 @@
 `kind` is FASTNN_LOSS_MSE, _L1, _HUBER or _BCE (leaves.h). Element i has the weight weight[i / per_weight] and, for BCE, the weight of its positive target
 positive[i % columns]; either may be NULL. delta is Huber's. The mean is by weight; all weights 0 give 0. losses may be NULL, dpred may be pred or target.
 Returns 0, 1 (no memory) or 2 (an unknown kind, a negative size, a mean over nothing, a missing pointer, n no multiple of per_weight, a weight that is
-negative, infinite or NaN, a target of BCE that counts and is not from 0 to 1, a total of weights whose reciprocal is not finite and above 0 in the type, a delta of Huber's that is not); outputs are written only
-when 0 is returned.
+negative, infinite or NaN, a target of BCE that counts and is not from 0 to 1, a total of weights
+whose reciprocal is not finite and above 0 in the type, a delta of Huber's that is not); outputs are
+written only when 0 is returned.
 """
 cimport numpy as cnp
 from libc.stdint cimport int64_t

@@ -294,8 +294,9 @@ cdef int refuse_target(cnp.ndarray t, cnp.ndarray weight, int64_t per_weight, st
     return 0
 
 
-cdef object on_arrays(int kind, object pred, object target, object pos_weight, object huber_delta, object sample_weight, object reduction, object dpred,
-                      str op, str pred_name, str target_name):
+cdef object on_arrays(int kind, object pred, object target, object pos_weight, object huber_delta,
+                      object sample_weight, object reduction, object dpred, str op, str pred_name,
+                      str target_name):
     """The body of every function here; the names are what its parameters are called."""
     cdef int typenum = real_type(pred, op, pred_name), status
     cdef cnp.ndarray x = <cnp.ndarray>pred, like = shaped_like(target, x, op, target_name, pred_name)
@@ -375,7 +376,8 @@ def mse(pred, target, *, sample_weight=None, reduction="mean", dpred=None):
         If shapes do not fit, a weight is negative or not finite, the mean is over no elements, or by weights too large or small in total to divide by,
         reduction is none of the three, or dpred is read-only or overlaps.
     """
-    return on_arrays(FASTNN_LOSS_MSE, pred, target, None, 0.0, sample_weight, reduction, dpred, "mse", "pred", "target")
+    return on_arrays(FASTNN_LOSS_MSE, pred, target, None, 0.0, sample_weight, reduction, dpred,
+                     "mse", "pred", "target")
 
 
 def l1(pred, target, *, sample_weight=None, reduction="mean", dpred=None):
@@ -383,7 +385,8 @@ def l1(pred, target, *, sample_weight=None, reduction="mean", dpred=None):
 
     Parameters, results and errors are those of `mse`; the loss is in units of target.
     """
-    return on_arrays(FASTNN_LOSS_L1, pred, target, None, 0.0, sample_weight, reduction, dpred, "l1", "pred", "target")
+    return on_arrays(FASTNN_LOSS_L1, pred, target, None, 0.0, sample_weight, reduction, dpred,
+                     "l1", "pred", "target")
 
 
 def huber(pred, target, *, delta=1.0, sample_weight=None, reduction="mean", dpred=None):
@@ -425,4 +428,5 @@ def bce_with_logits(logits, targets, *, pos_weight=None, sample_weight=None, red
     TypeError, ValueError
         As `mse`.
     """
-    return on_arrays(FASTNN_LOSS_BCE, logits, targets, pos_weight, 0.0, sample_weight, reduction, dlogits, "bce_with_logits", "logits", "targets")
+    return on_arrays(FASTNN_LOSS_BCE, logits, targets, pos_weight, 0.0, sample_weight, reduction,
+                     dlogits, "bce_with_logits", "logits", "targets")

@@ -219,7 +219,9 @@ def layer_norm(x, weight=None, bias=None, *, eps=1e-5, stats=None, out=None):
     ValueError
         If shapes do not fit, eps is not above 0, or an output is read-only or overlaps something.
     """
-    return forward(0, x, None, weight, bias, positive_number(eps, "layer_norm", "eps"), 0, 0, 0, None, stats, out, "layer_norm")
+    cdef str op = "layer_norm"
+    return forward(0, x, None, weight, bias, positive_number(eps, op, "eps"), 0, 0, 0, None, stats,
+                   out, op)
 
 
 def layer_norm_backward(dy, x, stats, weight=None, *, dweight=None, dbias=None, out=None):
@@ -258,7 +260,9 @@ def rms_norm(x, weight=None, *, eps=1e-6, stats=None, out=None):
 
     Parameters, returns and errors are those of `layer_norm`, but that an infinity makes its own element NaN and the others of its row 0.
     """
-    return forward(1, x, None, weight, None, positive_number(eps, "rms_norm", "eps"), 0, 0, 0, None, stats, out, "rms_norm")
+    cdef str op = "rms_norm"
+    return forward(1, x, None, weight, None, positive_number(eps, op, "eps"), 0, 0, 0, None, stats,
+                   out, op)
 
 
 def rms_norm_backward(dy, x, stats, weight=None, *, dweight=None, out=None):
@@ -300,8 +304,8 @@ def add_norm(x, residual, weight=None, bias=None, *, kind="layer", eps=1e-5, p=0
         raise TypeError("add_norm: residual must be a NumPy array of float32 or float64, not NoneType")
     cdef str op = "add_norm"
     return forward(is_rms(kind, op), x, residual, weight, bias, positive_number(eps, op, "eps"),
-                   probability(p, op, "p"), word(seed, op, "seed"), word(step, op, "step"), h, stats,
-                   out, op)
+                   probability(p, op, "p"), word(seed, op, "seed"), word(step, op, "step"), h,
+                   stats, out, op)
 
 
 def add_norm_backward(dy, h, stats, weight=None, *, kind="layer", dh=None, p=0.0, seed=0, step=0, dweight=None, dbias=None):

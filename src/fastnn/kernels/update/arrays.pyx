@@ -214,7 +214,8 @@ cdef int any_adam(tuple arrays, object step, object lr, object beta1, object bet
     flat(arrays, ("p", "g", "m", "v"), op, &f)
     if stops is None:
         return run(&f, &s, op)
-    if not (is_plain(stops) and cnp.PyArray_TYPE(<cnp.ndarray>stops) == cnp.NPY_INT64 and cnp.PyArray_NDIM(<cnp.ndarray>stops) == 1
+    if not (is_plain(stops) and cnp.PyArray_TYPE(<cnp.ndarray>stops) == cnp.NPY_INT64
+            and cnp.PyArray_NDIM(<cnp.ndarray>stops) == 1
             and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>stops)):
         raise TypeError(f"{op}: decay_stops must be a contiguous vector of int64, "
                         f"not {given(stops)}")
