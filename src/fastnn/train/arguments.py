@@ -93,12 +93,15 @@ def as_callbacks(callbacks: Any) -> list[Any]:
     """A list of callbacks, given as an iterable, one alone, or None."""
     if callbacks is None:
         return []
-    is_many = isinstance(callbacks, Iterable) and not isinstance(callbacks, (str, bytes, type))
+    is_one = isinstance(callbacks, (str, bytes, type)) or hasattr(callbacks, "__array__")
+    is_many = isinstance(callbacks, Iterable) and not is_one
     return list(callbacks) if is_many else [callbacks]
 
 
 def check_signature(name: str, function: Callable[..., Any], *examples: Any) -> None:
     """TypeError unless the function can be called with that many arguments."""
+    if not callable(function):
+        raise TypeError(f"{name} must be a function, got {type(function).__name__}")
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):

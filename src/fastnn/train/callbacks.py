@@ -181,7 +181,8 @@ class ModelCheckpoint:
         self.best = Monitor(monitor, mode)
         self.save_best_only = check_flag("save_best_only", save_best_only)
         self.save_weights_only = check_flag("save_weights_only", save_weights_only)
-        self.save_freq = None if save_freq == "epoch" else check_count("save_freq", save_freq)
+        is_epoch = isinstance(save_freq, str) and save_freq == "epoch"
+        self.save_freq = None if is_epoch else check_count("save_freq", save_freq)
         if save_best_only and self.save_freq:
             raise ValueError("save_best_only compares epochs: it needs save_freq='epoch'")
         self.batches = 0

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import nn
+from ..checks import check_count
 from ..files.atomic import PathLike
 from ..files.model import (
     METADATA_KEY,
@@ -30,14 +31,21 @@ from ..files.model import (
 )
 from ..files.tensors import check_headers, open_tensors, write_tensors
 from ..json_text import compose_json, parse_json
-from ..optim import Optimizer
+from ..optim import ExponentialMovingAverage, Optimizer
+from .arguments import check_model, check_path, check_signature
 from .history import History
-
-if TYPE_CHECKING:
-    from ..optim import ExponentialMovingAverage
 
 RUN_VERSION = 1
 _FIELDS = {"optimizer", "ema", "random", "rng", "history", "extra"}
+
+
+_KINDS: dict[str, type[Any]] = {
+    "optimizer": Optimizer,
+    "ema": ExponentialMovingAverage,
+    "rng": np.random.Generator,
+    "history": History,
+    "extra": Mapping,
+}
 
 
 @dataclass
@@ -102,6 +110,12 @@ def save_checkpoint(
     OSError
         The file cannot be written.
     """
+    check_path("path", path)
+    check_model(model)
+    _check_kinds(optimizer=optimizer, ema=ema, history=history, extra=extra)
+    if not isinstance(rng, Mapping):
+        _check_kinds(rng=rng)
+    epoch, step = check_count("epoch", epoch, 0), check_count("step", step, 0)
     history = history or History()
     state = {
         "optimizer": None if optimizer is None else optimizer.state_dict(copy=False),
@@ -112,7 +126,7 @@ def save_checkpoint(
         "extra": dict(extra or {}),
     }
     arrays: dict[str, NDArray[Any]] = {}
-    run = {"version": RUN_VERSION, "epoch": int(epoch), "step": int(step)}
+    run = {"version": RUN_VERSION, "epoch": epoch, "step": step}
     run["state"] = _packed(state, RUN_PREFIX.rstrip("/"), arrays)
     metadata = {METADATA_KEY: describe(model), RUN_KEY: compose_json(run)}
     write_tensors(path, parameter_arrays(model) | arrays, metadata)
@@ -155,6 +169,11 @@ def load_checkpoint(
     ModuleNotFoundError
         safetensors is not installed.
     """
+    check_path("path", path)
+    check_model(model)
+    _check_kinds(optimizer=optimizer, ema=ema, rng=rng)
+    if check is not None:
+        check_signature("check", check, None)
     with open_tensors(path) as file:
         run = _read_run(file)
         check_headers(parameter_headers(file), parameter_expected(model))
@@ -168,6 +187,14 @@ def load_checkpoint(
         _apply(state, model, optimizer, rng, ema)
         read_parameters(file, model)
     return found
+
+
+def _check_kinds(**parts: Any) -> None:
+    """TypeError naming the first part that is neither None nor of its class."""
+    for name, part in parts.items():
+        kind = _KINDS[name]
+        if part is not None and not isinstance(part, kind):
+            raise TypeError(f"{name} must be {kind.__name__} or None, got {type(part).__name__}")
 
 
 def _apply(state: dict[str, Any], model: nn.Module, optimizer: Any, rng: Any, ema: Any) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .. import kernels, nn
 from ..checks import check_choice
+from .arguments import check_signature
 from .examples import Batch
 from .metrics import Means
 
@@ -77,6 +78,7 @@ class RowLoss:
                 "loss must be a function (output, targets) -> (loss, gradient), one of "
                 f"{', '.join(map(repr, LOSSES))}, or an objective such as TokenLoss(), got {kind}"
             )
+        check_signature("loss", loss, None, None)
         self.loss = loss
         function, how = (loss.func, loss.keywords) if isinstance(loss, partial) else (loss, {})
         self.of_classes = any(function is known for known in _OF_CLASSES)
