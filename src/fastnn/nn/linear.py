@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -17,7 +17,8 @@ from .activation import FUNCTIONS, Activation
 from .hints import cast
 from .init import Initializer, initial
 from .lowering import Builder
-from .module import Module, check_gradient
+from .module import Module, Shapes, check_gradient
+from .registry import register
 
 Seed = int | np.random.Generator | None
 ACTIVATIONS: tuple[Activation | None, ...] = (None, *FUNCTIONS)
@@ -34,6 +35,7 @@ def affine(
     return kernels.matmul(x, w, bias=b, activation=activation, preact=z), {"preact": z}
 
 
+@register("Linear", rng=0)
 class Linear(Module):
     """y = act(x W + b), the dense (fully connected) layer.
 
@@ -59,6 +61,21 @@ class Linear(Module):
     bias : Parameter or None
         Shape (out_features,).
     """
+
+    fields: ClassVar = {
+        "in_features": int,
+        "out_features": int,
+        "bias": (bool, True),
+        "activation": (str | None, None),
+        "dtype": (str, "float32"),
+    }
+
+    @classmethod
+    def shapes(cls, fields: dict[str, Any]) -> Shapes:
+        """The weight, and the bias if there is one."""
+        n, m, dtype = fields["in_features"], fields["out_features"], fields["dtype"]
+        bias: Shapes = {"bias": ((m,), dtype)} if fields["bias"] else {}
+        return {"weight": ((n, m), dtype), **bias}
 
     def __init__(
         self,
@@ -149,17 +166,6 @@ class Linear(Module):
     def lower(self, b: Builder) -> None:
         """One dense operation."""
         b.dense(self.weight, self.bias, self.activation)
-
-    def config(self) -> dict[str, Any]:
-        """Sizes, bias, activation and dtype."""
-        return {
-            "type": "Linear",
-            "in_features": self.in_features,
-            "out_features": self.out_features,
-            "bias": self.bias is not None,
-            "activation": self.activation,
-            "dtype": self.weight.data.dtype.name,
-        }
 
     def _check_input(self, x: NDArray[Any]) -> None:
         if not isinstance(x, np.ndarray):
