@@ -186,7 +186,7 @@ def test_a_text_begins_with_a_token_that_the_model_knows(capsys):
         (["--out", "no/where"], "no/where: No such file"),
         (["--plot", "maps.txt"], "must end in .png"),
         (["--n_head", 3], "--n_embd 128 must be a multiple of --n_head 3"),
-        (["--n_layer", 2000], "n_layers must be at most"),
+        (["--n_layer", 2000], "n_layers must be from 1 to"),
         (["--warmup_iters", 5, "--max_iters", 5], "--warmup_iters 5 must be below"),
         (["--vocab_size", 99], "--vocab_size is for --vocab bpe"),
         (["--resume"], r"--resume: there is no lm\.safetensors\.run to go on from"),

@@ -111,10 +111,10 @@ class Module(metaclass=watch.Watched):
 
     @classmethod
     def shapes(cls, fields: dict[str, Any]) -> Shapes:
-        """Return name -> (shape, dtype) of the parameters that a module of these fields has, in order.
+        """Return name -> (shape, dtype) of the parameters of a module of these fields, in order.
 
-        Called before a file is believed: it checks what the shapes follow from and takes no memory.
-        A field that is a layer is its config: see `nn.parameter_shapes`.
+        A file is compared with them before a module is made. A field that is a layer is its config
+        here: see `nn.parameter_shapes`.
         """
         return {}
 
@@ -384,7 +384,8 @@ class Module(metaclass=watch.Watched):
         config = self.config()
         del config["type"]
         config.pop("version", None)
-        return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in config.items())})"
+        fields = ", ".join(f"{key}={value!r}" for key, value in config.items())
+        return f"{type(self).__name__}({fields})"
 
 
 def _is_of_fastnn(module: Module) -> bool:

@@ -51,7 +51,7 @@ def register(name: str, *, version: int = 1, **constants: Any) -> Callable[[Laye
     --------
     >>> @nn.register("mine.Scale")
     ... class Scale(nn.Module):
-    ...     fields = {"dim": int, "start": (float, 1.0)}
+    ...     fields = {"dim": int, "dtype": (str, "float32")}
     """
     name, version = check_name("name", name), check_count("version", version)
 
@@ -101,8 +101,8 @@ def registered(name: Any) -> type[Module]:
         hooks.bound("models")  # fastnn's own register themselves when they are imported
     if name not in _REGISTERED:
         raise ValueError(
-            f"unknown type of layer {name!r:.80}: nothing in a file imports code, so the module that "
-            f"has @nn.register({name!r:.80}) must be imported before; registered here are "
+            f"unknown type of layer {name!r:.80}: nothing in a file imports code, so the module "
+            f"that has @nn.register({name!r:.80}) must be imported before; registered here are "
             f"{', '.join(_REGISTERED)}"
         )
     return _REGISTERED[name][0]
@@ -157,8 +157,8 @@ def described(model: Module) -> dict[str, Any]:
         where = name or "the model"
         if _REGISTERED.get(config["type"], (None,))[0] is not cls:
             raise ValueError(
-                f"{where} is of your own class {cls.__name__}, which is not registered, so it could "
-                f"not be loaded again: put @nn.register({cls.__name__!r}) before the class"
+                f"{where} is of your own class {cls.__name__}, which is not registered, so it "
+                f"could not be loaded again: put @nn.register({cls.__name__!r}) before the class"
             )
         _, fields = _checked(config)
         if cls.from_fields.__func__ is Module.from_fields.__func__:  # type: ignore[attr-defined]
@@ -174,8 +174,8 @@ def described(model: Module) -> dict[str, Any]:
     if expected != found:
         names = sorted(n for n in expected.keys() | found if expected.get(n) != found.get(n))
         raise ValueError(
-            f"the config of this {type(model).__name__} does not describe all its parameters, so it "
-            f"could not be loaded again: by `shapes` {names[0]!r} is {expected.get(names[0])}, in "
+            f"the config of this {type(model).__name__} does not describe all its parameters, so "
+            f"it could not be loaded again: by `shapes` {names[0]!r} is {expected.get(names[0])}, in "
             f"this model {found.get(names[0])}"
         )
     return config
@@ -210,7 +210,7 @@ def _kind(cls: type[Module], field: str) -> Any:
 
 
 def _checked(config: Mapping[str, Any]) -> tuple[type[Module], dict[str, Any]]:
-    """The class and the fields of a config, all there, of the right types and the present version."""
+    """The class and the fields of a config, complete, checked and of the present version."""
     if not isinstance(config, Mapping):
         raise ValueError(f"a layer must be described by an object, got {given(config)}")
     kind = config.get("type")
