@@ -103,7 +103,7 @@ class Module(metaclass=watch.Watched):
         parameters if there are any.
         """
         values = {}
-        for name, spec in self.fields.items():
+        for name, spec in type(self).fields.items():
             first = next(iter(self._named.values()), None) if name == "dtype" else None
             value = getattr(self, name) if first is None else first.data.dtype
             values[name] = _plain(value, spec)
