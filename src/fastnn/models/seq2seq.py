@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels, nn
-from ..checks import check_count, check_dtype
+from ..checks import check_count, check_dtype, check_flag
 from ..nn.linear import Seed
 from ..nn.lowering import Builder
 from ..nn.module import Shapes
@@ -149,7 +149,7 @@ class Seq2SeqTransformer(TokenModel):
     ) -> None:
         self.shared = tgt_vocab_size is None
         self.max_len = check_max_len(max_len)
-        self.scale_embedding = bool(scale_embedding)
+        self.scale_embedding = check_flag("scale_embedding", scale_embedding)
         dtype, rng = check_dtype(dtype), np.random.default_rng(rng)
 
         def new_embedding(name: str, size: int) -> nn.Embedding:

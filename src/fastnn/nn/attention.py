@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
-from ..checks import check_count, check_dtype, check_probability
+from ..checks import check_count, check_dtype, check_flag, check_probability
 from ..kernels.ground.memory import empty
 from ..parameters import Parameter
 from .dropout import new_stream
@@ -350,11 +350,11 @@ def check_heads(d_model: int, n_heads: int, n_kv_heads: int) -> None:
 
 
 def check_rotary(rotary: bool, head_dim: int, d_memory: int | None) -> bool:
-    """`rotary`; ValueError where it makes no sense."""
-    if rotary and (head_dim % 2 or d_memory is not None):
+    """`rotary`; ValueError where positions cannot be rotated."""
+    if check_flag("rotary", rotary) and (head_dim % 2 or d_memory is not None):
         why = f"an even head_dim, not {head_dim}" if head_dim % 2 else "self-attention"
         raise ValueError(f"rotary positions need {why}")
-    return bool(rotary)
+    return rotary
 
 
 def linear_shapes(sizes: dict[str, tuple[int, int]], bias: bool, dtype: str) -> Shapes:

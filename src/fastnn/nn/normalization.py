@@ -8,7 +8,14 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
-from ..checks import check_choice, check_count, check_dtype, check_number, check_probability
+from ..checks import (
+    check_choice,
+    check_count,
+    check_dtype,
+    check_flag,
+    check_number,
+    check_probability,
+)
 from ..kernels import NotLowerable
 from ..kernels.ground.memory import empty
 from ..parameters import Parameter
@@ -102,6 +109,7 @@ class LayerNorm(_Norm):
         *,
         dtype: DTypeLike = np.float32,
     ) -> None:
+        affine, bias = check_flag("affine", affine), check_flag("bias", bias)
         super().__init__(dim, eps, affine, affine and bias, dtype)
 
     def forward(self, x: NDArray[Any]) -> tuple[NDArray[Any], Any]:
@@ -171,7 +179,7 @@ class RMSNorm(_Norm):
     def __init__(
         self, dim: int, eps: float = 1e-6, affine: bool = True, *, dtype: DTypeLike = np.float32
     ) -> None:
-        super().__init__(dim, eps, affine, False, dtype)
+        super().__init__(dim, eps, check_flag("affine", affine), False, dtype)
 
     def forward(self, x: NDArray[Any]) -> tuple[NDArray[Any], Any]:
         """Output of the shape of x; the context is as for `LayerNorm`. Raises as there."""
@@ -255,7 +263,7 @@ class AddNorm(_Norm):
     ) -> None:
         self.kind: Literal["layer", "rms"] = check_choice("kind", kind, ("layer", "rms"))
         self.dropout = check_probability("dropout", dropout)
-        self.with_sum = bool(with_sum)
+        self.with_sum = check_flag("with_sum", with_sum)
         self.stream = new_stream(rng)
         super().__init__(dim, eps, True, kind == "layer" and bias, dtype)
 

@@ -161,7 +161,7 @@ def described(model: Module) -> dict[str, Any]:
                 f"could not be loaded again: put @nn.register({cls.__name__!r}) before the class"
             )
         _, fields = _checked(config)
-        if getattr(cls.from_fields, "__func__", None) is Module.from_fields.__func__:
+        if getattr(cls.from_fields, "__func__", None) is vars(Module)["from_fields"].__func__:
             try:
                 signature(cls).bind(**fields, **_REGISTERED[config["type"]][1])
             except TypeError as error:

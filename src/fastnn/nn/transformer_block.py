@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
-from ..checks import check_probability
+from ..checks import check_flag, check_probability
 from .attention import MultiHeadAttention
 from .dropout import new_stream
 from .feed_forward import FeedForward
@@ -88,7 +88,8 @@ class Block(Module):
         out_init: str | Initializer | None = None,
     ) -> None:
         rng = np.random.default_rng(rng)
-        self.norm_first, self.causal = bool(norm_first), bool(causal)
+        self.norm_first = check_flag("norm_first", norm_first)
+        self.causal = check_flag("causal", causal)
         self.dropout = check_probability("dropout", dropout)
         self.stream = new_stream(rng)
         drawn: dict[str, Any] = {"bias": bias, "dtype": dtype, "rng": rng}

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from ..checks import check_choice
 from .history import Logs
 
 if TYPE_CHECKING:
@@ -20,8 +21,7 @@ REFRESH = 0.1
 @contextmanager
 def display(verbose: int | str) -> Iterator[list[Any]]:
     """The callbacks that show what `verbose` asks for; see `fit`."""
-    if verbose not in ("auto", 0, 1, 2):
-        raise ValueError(f"verbose must be 'auto', 0, 1 or 2, got {verbose!r}")
+    check_choice("verbose", verbose, ("auto", 0, 1, 2))
     if not verbose or sys.stderr is None:  # a program without a console has none
         yield []
         return
