@@ -222,7 +222,7 @@ def test_what_cannot_be_gone_on_with(capsys):
         (["m", "--prompt", "abz"], r"--prompt: the character 'z' \(U\+007A\) at 2"),
         (["m", "--prompt", ""], "--prompt: must have a character"),
         (["m", "--top_p", 1.5], "top_p must be above 0 and at most 1"),
-        (["m", "--top_k", 0], "must be an integer of at least 1"),
+        (["m", "--top_k", 0], "must be at least 1, got 0"),
         (["m", "--temperature", -1], "--temperature"),
     ]:
         assert_refused(capsys, ["generate", *argv], message)
