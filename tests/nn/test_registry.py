@@ -12,7 +12,7 @@ import safetensors.numpy
 import fastnn
 from fastnn import models, nn, optim
 from fastnn.nn import registry
-from fastnn.train import ModelCheckpoint, ModelFileError, load_checkpoint
+from fastnn.train import ModelCheckpoint, ModelFileError, load_checkpoint, save_checkpoint
 
 DOCS = Path(__file__).parents[2] / "docs" / "own-layer.md"
 OURS = [cls for cls, _ in registry._REGISTERED.values()]
@@ -100,9 +100,14 @@ def rewrite(path, change):
 
 
 def test_fields_of_an_older_version_are_migrated(scale):
+    model = nn.Sequential(scale(3), nn.Residual(scale(3)))
+    save_checkpoint("run", model, epoch=5)
     scale(3).save("m")
     names = {"nn": nn, "Scale": scale, "__name__": "mine"}
     exec(VERSION_3, names)
+    migrated = fastnn.load("run")
+    assert type(migrated[1].layer) is names["Scale"]
+    assert load_checkpoint("run", migrated).epoch == 5
     layer = fastnn.load("m")
     assert type(layer) is names["Scale"]
     assert (layer.width, layer.power) == (3, 2)

@@ -12,7 +12,7 @@ from typing import Any
 from .. import kernels, nn
 from .._version import __version__
 from ..json_text import compose_json, parse_json
-from ..nn.registry import described
+from ..nn.registry import current, described
 from .atomic import PathLike
 from .tensors import ModelFileError as ModelFileError
 from .tensors import check_headers, headers, open_tensors, write_tensors
@@ -138,7 +138,8 @@ def describe(model: nn.Module) -> str:
 
 def check_same_config(metadata: dict[str, str], model: nn.Module) -> None:
     """ValueError naming the first field in which a file and a model differ, shapes being equal."""
-    difference = _difference(_read_config(metadata), parse_json(compose_json(model.config())), "")
+    before, _ = _read_config(metadata)
+    difference = _difference(current(before), parse_json(compose_json(model.config())), "")
     if difference:
         name, before, now = difference
         raise ValueError(

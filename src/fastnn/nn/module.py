@@ -92,9 +92,12 @@ class Module(metaclass=watch.Watched):
 
     def config(self) -> dict[str, Any]:
         """Return what `nn.build` needs to make the same architecture again, as values of JSON."""
-        name, version = self._registered or (type(self).__name__, 1)
-        header = {"type": name} if version == 1 else {"type": name, "version": version}
-        return header | self.field_values()
+        return self._header() | self.field_values()
+
+    @classmethod
+    def _header(cls) -> dict[str, Any]:
+        name, version = cls._registered or (cls.__name__, 1)
+        return {"type": name} if version == 1 else {"type": name, "version": version}
 
     def field_values(self) -> dict[str, Any]:
         """Return the values of `fields`: by default the attributes of these names.

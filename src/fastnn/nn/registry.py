@@ -144,6 +144,23 @@ def parameter_shapes(config: Mapping[str, Any]) -> Shapes:
     return cls.shapes(fields)
 
 
+def current(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config as the present versions of its layers write it, migrated and complete.
+
+    Raises as `build` for a malformed config.
+    """
+    cls, fields = _checked(config)
+    for name, value in fields.items():
+        if _kind(cls, name) is Module:
+            fields[name] = current(value)
+        elif _kind(cls, name) == list[Module]:
+            fields[name] = [
+                current(layer) if _repeated(layer, i) is None else layer
+                for i, layer in enumerate(value)
+            ]
+    return cls._header() | fields
+
+
 def described(model: Module) -> dict[str, Any]:
     """The config of a model, if `build` makes the same model of it; ValueError if it could not.
 
