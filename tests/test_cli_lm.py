@@ -186,12 +186,12 @@ def test_a_text_begins_with_a_token_that_the_model_knows(capsys):
         (["--out", "no/where"], "no/where: No such file"),
         (["--plot", "maps.txt"], "must end in .png"),
         (["--n_head", 3], "--n_embd 128 must be a multiple of --n_head 3"),
-        (["--n_layer", 2000], "n_layers must be at most"),
+        (["--n_layer", 2000], "n_layers must be from 1 to"),
         (["--warmup_iters", 5, "--max_iters", 5], "--warmup_iters 5 must be below"),
         (["--vocab_size", 99], "--vocab_size is for --vocab bpe"),
         (["--resume"], r"--resume: there is no lm\.safetensors\.run to go on from"),
-        (["--beta1", 1], "--beta1: must be a number from 0 to below 1"),
-        (["--grad-clip", -1], "--grad-clip: must be a number of at least 0"),
+        (["--beta1", 1], "--beta1: must be at least 0 and below 1, got 1"),
+        (["--grad-clip", -1], "--grad-clip: must be at least 0 and finite"),
         (["--seed", 2**64], "--seed"),
     ],
 )
@@ -221,8 +221,8 @@ def test_what_cannot_be_gone_on_with(capsys):
         (["nan"], "the largest logit is nan"),
         (["m", "--prompt", "abz"], r"--prompt: the character 'z' \(U\+007A\) at 2"),
         (["m", "--prompt", ""], "--prompt: must have a character"),
-        (["m", "--top_p", 1.5], "top_p must be from 0 to 1"),
-        (["m", "--top_k", 0], "must be an integer of at least 1"),
+        (["m", "--top_p", 1.5], "top_p must be above 0 and at most 1"),
+        (["m", "--top_k", 0], "must be at least 1, got 0"),
         (["m", "--temperature", -1], "--temperature"),
     ]:
         assert_refused(capsys, ["generate", *argv], message)

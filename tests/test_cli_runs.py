@@ -233,10 +233,10 @@ def test_sizes_are_tried_before_a_vocabulary_is_learnt(capsys, monkeypatch):
     pytest.importorskip("tokenizers")
     monkeypatch.setattr(text.BPE, "train", None)
     for option, message in (
-        ("--n-layers 2000", "n_layers must be at most"),
+        ("--n-layers 2000", "n_layers must be from 1 to"),
         (f"--max-len {10**19}", ""),
     ):
         assert_refused(capsys, f"{TRANSLATE} {option} --output m", message)
     assert_refused(
-        capsys, f"{LM} --vocab bpe --n_layer 2000 --output m", "n_layers must be at most"
+        capsys, f"{LM} --vocab bpe --n_layer 2000 --output m", "n_layers must be from 1 to"
     )

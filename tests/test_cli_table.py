@@ -244,7 +244,7 @@ def test_bad_bytes_and_files(directory, capsys):
     ("argv", "message"),
     [
         (["train", "csv"], "FILE, --target"),
-        (["train", "csv", "f.csv", "--target", "k", "--test-size", "1"], "--test-size: .* got '1'"),
+        (["train", "csv", "f.csv", "--target", "k", "--test-size", "1"], "--test-size: .* got 1"),
         (["train", "csv", "f.csv", "--target", "k", "--dropout", "x"], "--dropout: .* got 'x'"),
         (["train", "csv", "f.csv", "--target", "k", "--task", "guess"], "'guess'"),
         (["train", "csv", "f.csv", "--target", "k", "--delimiter", "::"], "--delimiter: .* '::'"),

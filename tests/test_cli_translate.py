@@ -189,7 +189,7 @@ def test_what_training_refuses(directory, capsys):
     assert_refused(capsys, f"{line} --src a.en --n-heads 3", "no multiple of --n-heads 3")
     assert_refused(capsys, f"{line} --src a.en --vocab-size 6", "--vocab-size: vocab_size is 6")
     assert_refused(capsys, f"{line} --src a.en --max-len 1", "all pairs are longer")
-    assert_refused(capsys, f"{line} --src a.en --lr 0", "--lr: must be a number above 0")
+    assert_refused(capsys, f"{line} --src a.en --lr 0", "--lr: must be above 0 and finite, got")
     assert_refused(capsys, f"{line} --src a.en --plot m.bmp", "must end in")
     assert_refused(capsys, "train translate --src short --tgt short", "none is left to learn from")
     assert not (directory / "m").exists() and not (directory / "m.run").exists()
@@ -233,7 +233,9 @@ def test_a_line_that_cannot_be_translated_is_found_first(learnt, directory, caps
 def test_length_penalties(learnt, capsys):
     for zero in ("0", "0.0", "0.00", "0e0"):
         assert run(capsys, f"translate {learnt}/m {learnt}/v.en --length-penalty {zero}")[0] == 0
-    assert_refused(capsys, f"translate {learnt}/m --length-penalty -1", "of at least 0, got '-1'")
+    assert_refused(
+        capsys, f"translate {learnt}/m --length-penalty -1", "at least 0 and finite, got -1"
+    )
 
 
 def test_a_model_that_gives_nan(learnt, directory, capsys):

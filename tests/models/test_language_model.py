@@ -5,7 +5,7 @@ import pytest
 
 from fastnn import models, nn
 from fastnn.models import token_loss
-from fastnn.nn.config import parameter_shapes
+from fastnn.nn import parameter_shapes
 
 OPTIONS = [{}, {"tie_weights": False, "position": "rotary"}, {"norm": "rms", "n_kv_heads": 1}]
 

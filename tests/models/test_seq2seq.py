@@ -5,7 +5,7 @@ import pytest
 
 import fastnn
 from fastnn import models, nn, optim
-from fastnn.nn.config import parameter_shapes
+from fastnn.nn import parameter_shapes
 
 LENGTHS = np.array([3, 5, 1])
 

@@ -54,9 +54,7 @@ def test_config(how):
     again.load_state(layer.state())
     ids = np.arange(5)
     np.testing.assert_array_equal(again(ids), layer(ids))
-    assert nn.config.parameter_shapes(layer.config()) == {
-        "weight": ((5, 4), layer.weight.data.dtype.name)
-    }
+    assert nn.parameter_shapes(layer.config()) == {"weight": ((5, 4), layer.weight.data.dtype.name)}
 
 
 @pytest.mark.parametrize(

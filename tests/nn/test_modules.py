@@ -268,7 +268,6 @@ LINEAR = nn.Linear(3, 2, rng=0).config()
         ({"type": "ReLU", "slope": 1}, "slope"),
         ({"type": "LeakyReLU", "slope": 1}, "slope cannot be 1"),
         ({"type": "PReLU", "num_parameters": 0, "dtype": "float32"}, "at least 1, got 0"),
-        ({"type": "GELU"}, "approximate"),
         ({"type": "GELU", "approximate": "erf"}, "'erf'"),
         ({"type": "Linear", "in_features": 3}, "needs the fields"),
         (LINEAR | {"in_features": True}, "in_features cannot be True"),

@@ -144,7 +144,7 @@ def test_config(make, real):
     assert type(again) is type(layer) and again.config() == layer.config()
     again.load_state(layer.state())
     shapes = {name: (p.data.shape, p.data.dtype.name) for name, p in layer.parameters().named()}
-    assert nn.config.parameter_shapes(layer.config()) == shapes
+    assert nn.parameter_shapes(layer.config()) == shapes
 
 
 def test_inputs_that_do_not_fit():

@@ -222,11 +222,11 @@ def test_what_cannot_be_iterated(wrong):
             call(wrong)
 
 
-@pytest.mark.parametrize("name", ["min_freq", "max_size"])
-def test_counts_of_words(name):
+@pytest.mark.parametrize(("name", "least"), [("min_freq", 1), ("max_size", 4)])
+def test_counts_of_words(name, least):
     for wrong in (True, 2.5, "5", [5]):
         with pytest.raises(TypeError, match=f"{name} must be an integer"):
             WordVocab.from_sentences(SENTENCES, **{name: wrong})
-    with pytest.raises(ValueError, match=f"{name} must be at least 1, got -1"):
+    with pytest.raises(ValueError, match=f"{name} must be at least {least}, got -1"):
         WordVocab.from_sentences(SENTENCES, **{name: -1})
     assert len(WordVocab.from_sentences(SENTENCES, max_size=10**30)) == 10

@@ -3,69 +3,38 @@
 from __future__ import annotations
 
 import argparse
-import math
+from collections.abc import Callable
+from typing import Any
+
+from ..checks import check_count, check_number, check_seed
 
 # Of one hidden layer: 17 MB of first weights; wider is a slip of the keyboard.
 MOST_UNITS = 65536
 
 
-def integer(text: str, low: int, high: float = math.inf) -> int:
-    """A whole number from low to high."""
-    try:
-        value = int(text)
-    except ValueError:
-        value = low - 1
-    if not low <= value <= high:
-        limits = f"from {low} to {high}" if high < math.inf else f"of at least {low}"
-        raise argparse.ArgumentTypeError(f"must be an integer {limits}, got {text!r}")
-    return value
+def _reader(parse: Callable[[str], Any], check: Callable[..., Any], **limits: Any) -> Any:
+    """A type for argparse: what `check` returns for the parsed text."""
+
+    def read(text: str) -> Any:
+        try:
+            value = parse(text)
+        except ValueError:
+            value = text  # the check says what it should have been
+        try:
+            return check("", value, **limits)
+        except (TypeError, ValueError) as error:
+            raise argparse.ArgumentTypeError(str(error).strip()) from None
+
+    return read
 
 
-def count(text: str) -> int:
-    """At least 1."""
-    return integer(text, 1)
-
-
-def units(text: str) -> int:
-    """Of a layer."""
-    return integer(text, 1, MOST_UNITS)
-
-
-def seed(text: str) -> int:
-    """What random numbers can be made of."""
-    return integer(text, 0, 2**64 - 1)
-
-
-def _number(text: str) -> float:
-    """NaN, which no range has, for what is no number."""
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
-
-
-def rate(text: str) -> float:
-    """Above 0."""
-    value = _number(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a number above 0, got {text!r}")
-    return value
-
-
-def not_negative(text: str) -> float:
-    """At least 0."""
-    value = _number(text)
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a number of at least 0, got {text!r}")
-    return value
-
-
-def share(text: str) -> float:
-    """From 0 to below 1."""
-    value = _number(text)
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"must be a number from 0 to below 1, got {text!r}")
-    return value
+count = _reader(int, check_count)
+count_or_0 = _reader(int, check_count, low=0)
+units = _reader(int, check_count, high=MOST_UNITS)
+seed = _reader(int, check_seed)
+rate = _reader(float, check_number, above=0)
+not_negative = _reader(float, check_number, least=0)
+share = _reader(float, check_number, least=0, below=1)
 
 
 def delimiter(text: str) -> str:

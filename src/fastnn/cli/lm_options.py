@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from .arguments import count, integer, not_negative, rate, seed, share, units
+from .arguments import count, count_or_0, not_negative, rate, seed, share, units
 
 # name, type, default, help: nanoGPT's recipe for a CPU.
 RECIPE: tuple[tuple[str, Any, Any, str], ...] = (
@@ -18,7 +18,7 @@ RECIPE: tuple[tuple[str, Any, Any, str], ...] = (
     ("dropout", share, 0.0, "share of the units dropped in each iteration"),
     ("learning_rate", rate, 1e-3, "of AdamW, at its highest"),
     ("min_lr", not_negative, None, "at the end of the decay; a tenth of learning_rate by default"),
-    ("warmup_iters", lambda text: integer(text, 0), None, "while the rate rises; 100 by default"),
+    ("warmup_iters", count_or_0, None, "while the rate rises; 100 by default"),
     ("max_iters", count, 2000, "iterations"),
     ("lr_decay_iters", count, None, "while the rate falls; max_iters by default"),
     ("weight_decay", not_negative, 0.1, "of matrices"),
@@ -46,7 +46,7 @@ def add_train(command: argparse.ArgumentParser) -> None:
     )
     _add(command, "vocab_size", type=count, metavar="N", help="pieces of bpe (default: 1024)")
     for name, kind, default, about in RECIPE:
-        metavar = "N" if kind in (count, units) or name == "warmup_iters" else "F"
+        metavar = "N" if kind in (count, count_or_0, units) else "F"
         about = f"{about} (default: %(default)s)" if default is not None else about
         more = ("--lr",) if name == "learning_rate" else ()
         _add(command, name, *more, type=kind, default=default, metavar=metavar, help=about)

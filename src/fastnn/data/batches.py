@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import check_count
+from ..checks import check_count, check_flag
 
 Batch = tuple[NDArray[Any], ...]
 
@@ -31,7 +31,8 @@ class Batches:
         self.arrays = _checked_arrays(arrays)
         self.batch_size = check_count("batch_size", batch_size, 1)
         self.prefetch = check_count("prefetch", prefetch, 0)
-        self.shuffle, self.drop_last = bool(shuffle), bool(drop_last)
+        self.shuffle = check_flag("shuffle", shuffle)
+        self.drop_last = check_flag("drop_last", drop_last)
         self.rng = np.random.default_rng(seed)
 
     def __len__(self) -> int:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..checks import check_dtype
+from ..checks import check_choice, check_dtype
 
 # Every fifth image, from the first on, is held out.
 HELD_OUT_EVERY = 5
@@ -50,8 +50,7 @@ def load_digits(
     E. Alpaydin and C. Kaynak (1998). Optical Recognition of Handwritten Digits. UCI Machine
     Learning Repository, doi 10.24432/C50P49, CC BY 4.0.
     """
-    if split not in (None, "train", "test"):
-        raise ValueError(f'split must be None, "train" or "test", got {split!r}')
+    check_choice("split", split, (None, "train", "test"))
     dtype = check_dtype(dtype)
     with np.load(Path(__file__).with_name("digits.npz"), allow_pickle=False) as arrays:
         images, labels = arrays["images"], arrays["labels"]

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..checks import check_dtype
+from ..checks import check_choice, check_dtype
 from .download import download as fetch
 from .idx import IdxError, PathLike, read_idx
 
@@ -93,8 +93,7 @@ def load_fashion_mnist(
     H. Xiao, K. Rasul and R. Vollgraf, "Fashion-MNIST: a novel image dataset for benchmarking
     machine learning algorithms", arXiv:1708.07747, 2017. MIT licence.
     """
-    if split not in _PREFIXES:
-        raise ValueError(f'split must be None, "train" or "test", got {split!r}')
+    check_choice("split", split, (None, "train", "test"))
     dtype = check_dtype(dtype)
     prefixes = _PREFIXES[split]
     names = [name for name in MD5 if name.startswith(prefixes)]

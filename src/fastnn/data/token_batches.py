@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import check_count
+from ..checks import check_count, check_flag
 
 IGNORED = -100  # the label that no loss counts: their `ignore_index`
 
@@ -153,7 +153,7 @@ def token_batches(
             raise ValueError(
                 f"{name}[{long[0]}] has {lengths[long[0]]} tokens, max_tokens is {max_tokens}"
             )
-    return TokenBatches(sources, targets, max_tokens, pad, bool(shuffle), seed)
+    return TokenBatches(sources, targets, max_tokens, pad, check_flag("shuffle", shuffle), seed)
 
 
 class Ragged:

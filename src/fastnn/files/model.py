@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .. import hooks, kernels, nn
+from .. import kernels, nn
+from .._version import __version__
 from ..json_text import compose_json, parse_json
-from ..nn.config import check_classes, parameter_shapes
+from ..nn.registry import current, described
 from .atomic import PathLike
 from .tensors import ModelFileError as ModelFileError
 from .tensors import check_headers, headers, open_tensors, write_tensors
 
-# The key of the metadata, and the version of what stands there: {"version": 1, "model": config}.
+# The key of the metadata, and the version of what stands there:
+# {"version": 1, "fastnn": the version that wrote it, "model": config}.
 METADATA_KEY = "fastnn"
 FORMAT_VERSION = 1
 # A file may also hold a training run, see checkpoint.py: its description and its arrays' names.
@@ -80,10 +82,14 @@ def load(path: PathLike) -> nn.Module:
     ModuleNotFoundError
         safetensors is not installed.
     """
-    hooks.bound("models")  # importing them makes their classes known to nn.build
     with open_tensors(path) as file:
-        config = _read_config(file.metadata() or {})
-        expected = parameter_shapes(config)
+        config, writer = _read_config(file.metadata() or {})
+        try:
+            expected = nn.parameter_shapes(config)
+        except ValueError as error:
+            raise ValueError(
+                f"{error} (written by fastnn {writer}, read by {__version__})"
+            ) from error
         check_headers(parameter_headers(file), expected)
         model = nn.build(config)
         read_parameters(file, model)
@@ -125,19 +131,15 @@ def load_metadata(path: PathLike) -> dict[str, str]:
 
 def describe(model: nn.Module) -> str:
     """The metadata from which `load` builds the model; ValueError if it could not."""
-    config = model.config()
-    if parameter_shapes(config) != parameter_expected(model):
-        raise ValueError(
-            f"the config of this {type(model).__name__} does not describe all its parameters, "
-            "so the file could not be loaded again"
-        )
-    check_classes(model)
-    return compose_json({"version": FORMAT_VERSION, "model": config})
+    return compose_json(
+        {"version": FORMAT_VERSION, "fastnn": __version__, "model": described(model)}
+    )
 
 
 def check_same_config(metadata: dict[str, str], model: nn.Module) -> None:
     """ValueError naming the first field in which a file and a model differ, shapes being equal."""
-    difference = _difference(_read_config(metadata), parse_json(compose_json(model.config())), "")
+    before, _ = _read_config(metadata)
+    difference = _difference(current(before), parse_json(compose_json(model.config())), "")
     if difference:
         name, before, now = difference
         raise ValueError(
@@ -179,16 +181,17 @@ def read_parameters(file: Any, model: nn.Module) -> None:
         parameter.data[...] = file.get_tensor(name)
 
 
-def _read_config(metadata: dict[str, str]) -> dict[str, Any]:
+def _read_config(metadata: dict[str, str]) -> tuple[dict[str, Any], str]:
+    """The config of a model, and the version of fastnn that wrote it."""
     if METADATA_KEY not in metadata:
         raise ValueError("its metadata do not describe a model (not written by fastnn)")
-    described = parse_json(metadata[METADATA_KEY])
-    if not isinstance(described, dict) or described.keys() != {"version", "model"}:
+    found = parse_json(metadata[METADATA_KEY])
+    # 0.1.0 did not say which version it is
+    if not isinstance(found, dict) or found.keys() - {"fastnn"} != {"version", "model"}:
         raise ValueError("its metadata are malformed")
-    if described["version"] != FORMAT_VERSION:
+    if found["version"] != FORMAT_VERSION:
         raise ValueError(
-            f"it has version {described['version']!r:.20} of the format, "
+            f"it has version {found['version']!r:.20} of the format, "
             f"this fastnn reads version {FORMAT_VERSION}"
         )
-    config: dict[str, Any] = described["model"]
-    return config
+    return found["model"], f"{found.get('fastnn', '0.1.0')!s:.20}"

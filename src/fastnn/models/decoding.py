@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import check_count, check_seed
+from ..checks import check_count, check_integer, check_seed
 from .sampling import Draw, Sampler
 
 
@@ -251,9 +251,7 @@ def check_room(cache: Any, texts: list[list[int]], new: int) -> None:
 
 def _stops(stop: int | Iterable[int]) -> frozenset[int]:
     stops = tuple(stop) if isinstance(stop, Iterable) else (stop,)
-    if any(isinstance(token, bool) or not isinstance(token, (int, np.integer)) for token in stops):
-        raise TypeError(f"stop must be a token or several, got {stop!r:.80}")
-    return frozenset(map(int, stops))
+    return frozenset(check_integer("stop", token) for token in stops)
 
 
 def _draws(seed: int | None, rows: int) -> list[Draw]:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels, nn
-from ..checks import check_count, check_dtype
+from ..checks import check_choice, check_count, check_dtype
 from ..nn import init
 from ..nn.linear import Seed
 from ..nn.lowering import Builder
+from ..nn.module import Shapes
 from ..nn.positional import check_max_len
-from ..nn.transformer import stack_shapes
-from ..nn.transformer_block import prefixed
+from ..nn.registry import prefixed
 from .attention_maps import run_stack
 from .cache import DecodingCache, check_step, new_layers
 from .decoding import generate
@@ -29,6 +29,7 @@ Ids = NDArray[np.integer[Any]]
 STD = 0.02
 
 
+@nn.register("TransformerLM", rng=0)
 class TransformerLM(TokenModel):
     """Predicts the next token from those before it, as GPT-2 does: pre-norm blocks, causal.
 
@@ -77,6 +78,41 @@ class TransformerLM(TokenModel):
     (2, 10, 65)
     """
 
+    fields: ClassVar = {
+        "vocab_size": int,
+        "d_model": (int, 128),
+        "n_heads": (int, 4),
+        "n_layers": (int, 4),
+        "max_len": (int, 256),
+        "d_ff": int,
+        "n_kv_heads": int,
+        "dropout": (float, 0.0),
+        "attention_dropout": float,
+        "bias": (bool, True),
+        "activation": (str | None, "gelu"),
+        "position": (str, "learned"),
+        "norm": (str, "layer"),
+        "eps": (float, 1e-5),
+        "tie_weights": (bool, True),
+        "dtype": (str, "float32"),
+    }
+
+    @classmethod
+    def shapes(cls, fields: dict[str, Any]) -> Shapes:
+        """Those of its parts, in their order."""
+        d, dtype = fields["d_model"], fields["dtype"]
+        vocab, max_len = (
+            check_count("vocab_size", fields["vocab_size"]),
+            check_max_len(fields["max_len"]),
+        )
+        parts: dict[str, Shapes] = {"embedding": {"weight": ((vocab, d), dtype)}}
+        if fields["position"] == "learned":
+            parts["positions"] = {"weight": ((max_len, d), dtype)}
+        parts["blocks"] = nn.TransformerEncoder.shapes({**fields, "final_norm": True})
+        if not fields["tie_weights"]:
+            parts["head"] = {"weight": ((d, vocab), dtype)}
+        return prefixed(parts)
+
     def __init__(
         self,
         vocab_size: int,
@@ -98,10 +134,7 @@ class TransformerLM(TokenModel):
         dtype: DTypeLike = np.float32,
         rng: Seed = None,
     ) -> None:
-        if position not in ("learned", "sinusoidal", "rotary"):
-            raise ValueError(
-                f"position must be 'learned', 'sinusoidal' or 'rotary', got {position!r:.80}"
-            )
+        position = check_choice("position", position, ("learned", "sinusoidal", "rotary"))
         self.vocab_size, self.max_len = (
             check_count("vocab_size", vocab_size),
             check_max_len(max_len),
@@ -263,12 +296,11 @@ class TransformerLM(TokenModel):
         """The last product: 2 d_model vocab_size for each position."""
         return 2 * math.prod(input_shape) * self.embedding.dim * self.vocab_size
 
-    def config(self) -> dict[str, Any]:
+    def field_values(self) -> dict[str, Any]:
         """Sizes and choices."""
-        block = self.blocks.config()
+        block = self.blocks.field_values()
         same = ("d_model", "n_heads", "n_layers", "d_ff", "n_kv_heads", "attention_dropout")
         return {
-            "type": "TransformerLM",
             "vocab_size": self.vocab_size,
             "max_len": self.max_len,
             **{key: block[key] for key in (*same, "bias", "activation", "norm", "eps", "dtype")},
@@ -276,19 +308,3 @@ class TransformerLM(TokenModel):
             "position": self.position,
             "tie_weights": self.head is None,
         }
-
-
-def lm_shapes(fields: dict[str, Any]) -> dict[str, Any]:
-    """Name -> (shape, dtype) of the parameters of a TransformerLM with that config, in order."""
-    d, dtype = fields["d_model"], fields["dtype"]
-    vocab, max_len = (
-        check_count("vocab_size", fields["vocab_size"]),
-        check_max_len(fields["max_len"]),
-    )
-    parts = {"embedding": {"weight": ((vocab, d), dtype)}}
-    if fields["position"] == "learned":
-        parts["positions"] = {"weight": ((max_len, d), dtype)}
-    parts["blocks"] = stack_shapes({**fields, "final_norm": True}, has_memory=False)
-    if not fields["tie_weights"]:
-        parts["head"] = {"weight": ((d, vocab), dtype)}
-    return prefixed(parts)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels, nn
-from ..checks import check_count, check_dtype
+from ..checks import check_count, check_dtype, check_flag
 from ..nn.linear import Seed
 from ..nn.lowering import Builder
+from ..nn.module import Shapes
 from ..nn.positional import check_max_len
-from ..nn.transformer import check_layers, stack_shapes
-from ..nn.transformer_block import prefixed
+from ..nn.registry import prefixed
+from ..nn.transformer import check_layers
 from .attention_maps import Seq2SeqWeights, run_stack
 from .beam import Hypothesis, beam_search
 from .cache import DecodingCache, check_step, new_layers
@@ -26,6 +27,7 @@ Ids = NDArray[np.integer[Any]]
 Source = tuple[Ids, Ids] | tuple[Ids, Ids, Any]
 
 
+@nn.register("Seq2SeqTransformer", rng=0)
 class Seq2SeqTransformer(TokenModel):
     """Reads a sequence and writes another: *Dive into Deep Learning*, section 11.7.
 
@@ -80,6 +82,47 @@ class Seq2SeqTransformer(TokenModel):
     head : nn.Linear or None
     """
 
+    fields: ClassVar = {
+        "src_vocab_size": int,
+        "tgt_vocab_size": (int | None, None),
+        "d_model": (int, 256),
+        "n_heads": (int, 4),
+        "n_layers": (int, 2),
+        "n_decoder_layers": int,
+        "d_ff": int,
+        "max_len": (int, 1000),
+        "dropout": (float, 0.1),
+        "attention_dropout": float,
+        "activation": (str | None, "relu"),
+        "norm_first": (bool, False),
+        "final_norm": bool,
+        "bias": (bool, True),
+        "eps": (float, 1e-5),
+        "tie_weights": (bool, True),
+        "scale_embedding": (bool, True),
+        "position": (str, "sinusoidal"),
+        "dtype": (str, "float32"),
+    }
+
+    @classmethod
+    def shapes(cls, fields: dict[str, Any]) -> Shapes:
+        """Those of its parts, in their order."""
+        d, dtype, max_len = fields["d_model"], fields["dtype"], check_max_len(fields["max_len"])
+        vocab_size = check_count("src_vocab_size", fields["src_vocab_size"])
+        parts: dict[str, Shapes] = {"embedding": {"weight": ((vocab_size, d), dtype)}}
+        if fields["tgt_vocab_size"] is not None:
+            vocab_size = check_count("tgt_vocab_size", fields["tgt_vocab_size"])
+            parts["tgt_embedding"] = {"weight": ((vocab_size, d), dtype)}
+        if fields["position"] == "learned":
+            parts["positions"] = {"weight": ((max_len, d), dtype)}
+        block = {**fields, "n_kv_heads": fields["n_heads"], "norm": "layer"}
+        parts["encoder"] = nn.TransformerEncoder.shapes(block)
+        block["n_layers"] = check_layers("n_decoder_layers", fields["n_decoder_layers"])
+        parts["decoder"] = nn.TransformerDecoder.shapes(block)
+        if not fields["tie_weights"]:
+            parts["head"] = {"weight": ((d, vocab_size), dtype)}
+        return prefixed(parts)
+
     def __init__(
         self,
         src_vocab_size: int,
@@ -106,7 +149,7 @@ class Seq2SeqTransformer(TokenModel):
     ) -> None:
         self.shared = tgt_vocab_size is None
         self.max_len = check_max_len(max_len)
-        self.scale_embedding = bool(scale_embedding)
+        self.scale_embedding = check_flag("scale_embedding", scale_embedding)
         dtype, rng = check_dtype(dtype), np.random.default_rng(rng)
 
         def new_embedding(name: str, size: int) -> nn.Embedding:
@@ -293,13 +336,12 @@ class Seq2SeqTransformer(TokenModel):
         tgt = others[0] if others else input_shape
         return 2 * math.prod(tgt) * self.embedding.dim * self.tgt_embedding.num
 
-    def config(self) -> dict[str, Any]:
+    def field_values(self) -> dict[str, Any]:
         """Sizes and choices."""
-        block = self.encoder.config()
+        block = self.encoder.field_values()
         same: tuple[str, ...] = ("d_model", "n_heads", "n_layers", "d_ff", "attention_dropout")
         same += ("activation", "norm_first", "final_norm", "bias", "eps", "dropout", "dtype")
         return {
-            "type": "Seq2SeqTransformer",
             "src_vocab_size": self.embedding.num,
             "tgt_vocab_size": None if self.shared else self.tgt_embedding.num,
             **{key: block[key] for key in same},
@@ -309,22 +351,3 @@ class Seq2SeqTransformer(TokenModel):
             "scale_embedding": self.scale_embedding,
             "position": self.positions.kind,
         }
-
-
-def seq2seq_shapes(fields: dict[str, Any]) -> dict[str, Any]:
-    """Name -> (shape, dtype) of the parameters of a Seq2SeqTransformer with that config, in order."""
-    d, dtype, max_len = fields["d_model"], fields["dtype"], check_max_len(fields["max_len"])
-    vocab_size = check_count("src_vocab_size", fields["src_vocab_size"])
-    parts: dict[str, Any] = {"embedding": {"weight": ((vocab_size, d), dtype)}}
-    if fields["tgt_vocab_size"] is not None:
-        vocab_size = check_count("tgt_vocab_size", fields["tgt_vocab_size"])
-        parts["tgt_embedding"] = {"weight": ((vocab_size, d), dtype)}
-    if fields["position"] == "learned":
-        parts["positions"] = {"weight": ((max_len, d), dtype)}
-    block = {**fields, "n_kv_heads": fields["n_heads"], "norm": "layer"}
-    parts["encoder"] = stack_shapes(block, has_memory=False)
-    block["n_layers"] = check_layers("n_decoder_layers", fields["n_decoder_layers"])
-    parts["decoder"] = stack_shapes(block, has_memory=True)
-    if not fields["tie_weights"]:
-        parts["head"] = {"weight": ((d, vocab_size), dtype)}
-    return prefixed(parts)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..checks import check_count
 from .beam import beam_search
 
 if TYPE_CHECKING:
@@ -55,8 +56,7 @@ def translate(
     """
     if isinstance(sentences, str):
         raise TypeError("translate takes several sentences, got one str")
-    if rows < 1:
-        raise ValueError(f"rows must be at least 1, got {rows}")
+    rows = check_count("rows", rows)
     if vocab.bos_id is None or vocab.eos_id is None or vocab.pad_id is None:
         raise ValueError(f"translate needs a vocabulary with <bos>, <eos> and <pad>, got {vocab!r}")
     sources = [np.append(ids, vocab.eos_id) for ids in vocab.encode_batch(sentences)]

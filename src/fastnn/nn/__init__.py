@@ -14,7 +14,6 @@ from .activation import (
     Tanh,
 )
 from .attention import MultiHeadAttention
-from .config import build
 from .container import MLP, Residual, Sequential
 from .dropout import Dropout
 from .embedding import Embedding
@@ -29,6 +28,7 @@ from .normalization import AddNorm, LayerNorm, RMSNorm
 from .positional import PositionalEncoding
 from .prelu import PReLU
 from .randomness import RandomStream
+from .registry import build, parameter_shapes, register
 from .transformer import TransformerDecoder, TransformerEncoder
 from .transformer_block import DecoderBlock, EncoderBlock
 
@@ -76,4 +76,6 @@ __all__ = [
     "init",
     "l1_loss",
     "mse_loss",
+    "parameter_shapes",
+    "register",
 ]

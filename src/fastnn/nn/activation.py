@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from numpy.typing import NDArray
 
@@ -13,6 +13,7 @@ from .. import kernels
 from ..checks import check_choice, check_number
 from .lowering import Builder
 from .module import Module, check_gradient
+from .registry import register
 
 Activation = Literal["relu", "gelu", "gelu_tanh", "tanh", "sigmoid", "silu", "softplus"]
 
@@ -79,35 +80,36 @@ class _Function(Module):
         """The activation alone."""
         b.activation(self.name)
 
-    def config(self) -> dict[str, Any]:
-        """Nothing but the type."""
-        return {"type": type(self).__name__}
 
-
+@register("ReLU")
 class ReLU(_Function):
     """y = max(x, 0); the derivative at 0 is taken as 0."""
 
     name: Activation = "relu"
 
 
+@register("Tanh")
 class Tanh(_Function):
     """y = tanh(x)."""
 
     name: Activation = "tanh"
 
 
+@register("Sigmoid")
 class Sigmoid(_Function):
     """y = 1 / (1 + exp(-x))."""
 
     name: Activation = "sigmoid"
 
 
+@register("SiLU")
 class SiLU(_Function):
     """y = x sigmoid(x), also called swish: Elfwing, Uchibe and Doya (2018)."""
 
     name: Activation = "silu"
 
 
+@register("GELU")
 class GELU(_Function):
     """y = x Phi(x), Phi the distribution function of the normal distribution.
 
@@ -124,6 +126,8 @@ class GELU(_Function):
         `approximate` is something else.
     """
 
+    fields: ClassVar = {"approximate": (str | None, None)}
+
     def __init__(self, approximate: Literal["tanh"] | None = None) -> None:
         self.approximate = check_choice("approximate", approximate, (None, "tanh"))
         super().__init__()
@@ -133,17 +137,15 @@ class GELU(_Function):
         """The activation that `approximate` means."""
         return "gelu" if self.approximate is None else "gelu_tanh"
 
-    def config(self) -> dict[str, Any]:
-        """The type, and which form."""
-        return {"type": "GELU", "approximate": self.approximate}
 
-
+@register("Softplus")
 class Softplus(_Function):
     """y = log(1 + exp(x)), a smooth ReLU: Dugas, Bengio, Bélisle, Nadeau and Garcia (2000)."""
 
     name: Activation = "softplus"
 
 
+@register("LeakyReLU")
 class LeakyReLU(_Function):
     """y = x where x > 0, else slope x: Maas, Hannun and Ng (2013). The slope is given; `PReLU` learns it.
 
@@ -157,6 +159,8 @@ class LeakyReLU(_Function):
     TypeError, ValueError
         The slope is no number, or not finite.
     """
+
+    fields: ClassVar = {"slope": (float, 0.01)}
 
     def __init__(self, slope: float = 0.01) -> None:
         self.slope = check_number("slope", slope)
@@ -175,11 +179,8 @@ class LeakyReLU(_Function):
         """One slope for all columns."""
         b.prelu(float(self.slope))
 
-    def config(self) -> dict[str, Any]:
-        """The type, and the slope."""
-        return {"type": "LeakyReLU", "slope": self.slope}
 
-
+@register("Softmax")
 class Softmax(_Function):
     """y_i = exp(x_i) / sum_j exp(x_j) over the last axis: each row becomes probabilities.
 
@@ -195,6 +196,7 @@ class Softmax(_Function):
         b.softmax()
 
 
+@register("LogSoftmax")
 class LogSoftmax(_Function):
     """y_i = x_i - log(sum_j exp(x_j)) over the last axis: each row becomes logarithms of probabilities.
 

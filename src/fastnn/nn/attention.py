@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
-from ..checks import check_count, check_dtype, check_probability
+from ..checks import check_count, check_dtype, check_flag, check_probability
 from ..kernels.ground.memory import empty
 from ..parameters import Parameter
 from .dropout import new_stream
@@ -17,12 +17,14 @@ from .init import Initializer
 from .kv_cache import KVCache
 from .linear import Linear, Seed
 from .lowering import Builder
-from .module import Module
+from .module import Module, Shapes
 from .randomness import RandomStream
+from .registry import register
 
 Array = NDArray[Any]
 
 
+@register("MultiHeadAttention", rng=0)
 class MultiHeadAttention(Module):
     """Attention of n_heads heads side by side, between two linear layers.
 
@@ -68,7 +70,30 @@ class MultiHeadAttention(Module):
         An argument is of another type or out of range; the message names it.
     """
 
+    fields: ClassVar = {
+        "d_model": int,
+        "n_heads": int,
+        "n_kv_heads": int,
+        "d_memory": (int | None, None),
+        "bias": (bool, True),
+        "dropout": (float, 0.0),
+        "rotary": (bool, False),
+        "dtype": (str, "float32"),
+    }
     stream: RandomStream
+
+    @classmethod
+    def shapes(cls, fields: dict[str, Any]) -> Shapes:
+        """Those of the `Linear` layers in it."""
+        d, n_heads, n_kv_heads = (
+            check_count(name, fields[name]) for name in ("d_model", "n_heads", "n_kv_heads")
+        )
+        check_heads(d, n_heads, n_kv_heads)
+        d_kv, d_memory = 2 * n_kv_heads * (d // n_heads), fields["d_memory"]
+        sizes = (
+            {"qkv": (d, d + d_kv)} if d_memory is None else {"q": (d, d), "kv": (d_memory, d_kv)}
+        )
+        return linear_shapes(sizes | {"out": (d, d)}, fields["bias"], fields["dtype"])
 
     def __init__(
         self,
@@ -247,10 +272,9 @@ class MultiHeadAttention(Module):
             b.cross_attention(self.kv.weight, self.kv.bias, self.n_heads, self.n_kv_heads)
         b.lower(self.out)
 
-    def config(self) -> dict[str, Any]:
+    def field_values(self) -> dict[str, Any]:
         """Sizes, bias, dropout, rotary and dtype."""
         return {
-            "type": "MultiHeadAttention",
             "d_model": self.d_model,
             "n_heads": self.n_heads,
             "n_kv_heads": self.n_kv_heads,
@@ -326,33 +350,16 @@ def check_heads(d_model: int, n_heads: int, n_kv_heads: int) -> None:
 
 
 def check_rotary(rotary: bool, head_dim: int, d_memory: int | None) -> bool:
-    """`rotary`; ValueError where it makes no sense."""
-    if rotary and (head_dim % 2 or d_memory is not None):
+    """`rotary`; ValueError where positions cannot be rotated."""
+    if check_flag("rotary", rotary) and (head_dim % 2 or d_memory is not None):
         why = f"an even head_dim, not {head_dim}" if head_dim % 2 else "self-attention"
         raise ValueError(f"rotary positions need {why}")
-    return bool(rotary)
+    return rotary
 
 
-def attention_shapes(fields: dict[str, Any]) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Name -> (shape, dtype) of the parameters of a MultiHeadAttention with that config."""
-    d, n_heads, n_kv_heads, dtype = (
-        fields[k] for k in ("d_model", "n_heads", "n_kv_heads", "dtype")
-    )
-    for name in ("d_model", "n_heads", "n_kv_heads"):
-        check_count(name, fields[name])
-    check_heads(d, n_heads, n_kv_heads)
-    d_kv = 2 * n_kv_heads * (d // n_heads)
-    sizes = {"qkv": (d, d + d_kv)} if fields["d_memory"] is None else {}
-    if fields["d_memory"] is not None:
-        sizes = {"q": (d, d), "kv": (fields["d_memory"], d_kv)}
-    return linear_shapes(sizes | {"out": (d, d)}, fields["bias"], dtype)
-
-
-def linear_shapes(
-    sizes: dict[str, tuple[int, int]], bias: bool, dtype: str
-) -> dict[str, tuple[tuple[int, ...], str]]:
+def linear_shapes(sizes: dict[str, tuple[int, int]], bias: bool, dtype: str) -> Shapes:
     """Name -> (shape, dtype) of the parameters of linear layers (in, out)."""
-    shapes: dict[str, tuple[tuple[int, ...], str]] = {}
+    shapes: Shapes = {}
     for name, (n, m) in sizes.items():
         shapes[f"{name}.weight"] = ((n, m), dtype)
         if bias:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from operator import index as as_index
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -17,9 +17,11 @@ from .hints import not_a_layer
 from .init import Initializer
 from .linear import Linear, Seed, check_activation
 from .lowering import Builder, Lowered
-from .module import Module
+from .module import Module, Shapes
+from .registry import parameter_shapes, prefixed, register, shapes_in_a_row
 
 
+@register("Sequential")
 class Sequential(Module):
     """Layers one after the other: the output of each is the input of the next.
 
@@ -37,6 +39,18 @@ class Sequential(Module):
     ValueError
         There are no layers.
     """
+
+    fields: ClassVar = {"layers": list[Module]}
+
+    @classmethod
+    def shapes(cls, fields: dict[str, Any]) -> Shapes:
+        """Those of the layers, each once."""
+        return shapes_in_a_row(fields["layers"])
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> Module:
+        """The layers by position; the fields of a subclass by name."""
+        return cls(*fields.pop("layers", ()), **fields)
 
     def __init__(self, *layers: Module) -> None:
         if not layers:
@@ -90,15 +104,6 @@ class Sequential(Module):
         for layer in self.layers:
             b.lower(layer)
 
-    def config(self) -> dict[str, Any]:
-        """The layers' configs; the second occurrence of a layer names the position of its first."""
-        first: dict[int, int] = {}
-        layers: list[dict[str, Any]] = []
-        for i, layer in enumerate(self.layers):
-            position = first.setdefault(id(layer), i)
-            layers.append(layer.config() if position == i else {"type": "Repeat", "of": position})
-        return {"type": "Sequential", "layers": layers}
-
     def __getitem__(self, index: int) -> Module:
         return self.layers[as_index(index)]
 
@@ -112,6 +117,7 @@ class Sequential(Module):
         return f"{type(self).__name__}({', '.join(map(repr, self.layers))})"
 
 
+@register("Residual")
 class Residual(Module):
     """y = x + layer(x): He et al., "Deep residual learning for image recognition", CVPR 2016.
 
@@ -125,6 +131,13 @@ class Residual(Module):
     TypeError
         `layer` is not a layer.
     """
+
+    fields: ClassVar = {"layer": Module}
+
+    @classmethod
+    def shapes(cls, fields: dict[str, Any]) -> Shapes:
+        """Those of the layer."""
+        return prefixed({"layer": parameter_shapes(fields["layer"])})
 
     def __init__(self, layer: Module) -> None:
         if not isinstance(layer, Module):
@@ -162,10 +175,6 @@ class Residual(Module):
         b.lower(self.layer)
         b.add(x)
 
-    def config(self) -> dict[str, Any]:
-        """The layer's config."""
-        return {"type": "Residual", "layer": self.layer.config()}
-
 
 def _sum(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
     """x + y in a new array: the layer may have kept y for its backward."""
@@ -176,6 +185,7 @@ def _sum(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
     return total
 
 
+@register("MLP", rng=0)
 class MLP(Sequential):
     """Multilayer perceptron: `Linear` layers with an activation after each but the last.
 
@@ -197,6 +207,24 @@ class MLP(Sequential):
     >>> model(np.zeros((5, 64), np.float32)).shape
     (5, 10)
     """
+
+    fields: ClassVar = {
+        "sizes": list,
+        "activation": (str | None, "relu"),
+        "dtype": (str, "float32"),
+    }
+
+    @classmethod
+    def shapes(cls, fields: dict[str, Any]) -> Shapes:
+        """Weight and bias of each layer."""
+        names = ("in_features", "out_features")
+        same = {"bias": True, "dtype": fields["dtype"]}
+        return prefixed(
+            {
+                str(i): Linear.shapes({**same, **dict(zip(names, sizes, strict=True))})
+                for i, sizes in enumerate(pairwise(fields["sizes"]))
+            }
+        )
 
     def __init__(
         self,
@@ -221,16 +249,3 @@ class MLP(Sequential):
             for i, (n, m) in enumerate(pairwise(self.sizes))
         ]
         super().__init__(*layers)
-
-    def config(self) -> dict[str, Any]:
-        """Sizes, activation and dtype; of layers changed one by one, those of a Sequential."""
-        *hidden, last = [getattr(layer, "activation", "") for layer in self.layers]
-        activation = hidden[0] if hidden else self.activation
-        if last is not None or hidden.count(activation) < len(hidden):
-            return super().config()
-        return {
-            "type": "MLP",
-            "sizes": list(self.sizes),
-            "activation": activation,
-            "dtype": self.parameters().dtype.name,
-        }

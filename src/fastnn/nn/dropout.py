@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,10 @@ from .linear import Seed
 from .lowering import Builder
 from .module import Module, check_gradient
 from .randomness import SEEDS, RandomStream
+from .registry import register
 
 
+@register("Dropout")
 class Dropout(Module):
     """In training, sets each element to zero with probability p and scales the rest by 1 / (1 - p).
 
@@ -47,6 +49,7 @@ class Dropout(Module):
         p is no number, or out of range.
     """
 
+    fields: ClassVar = {"p": (float, 0.5)}
     stream: RandomStream
 
     def __init__(self, p: float = 0.5, *, rng: Seed = None) -> None:
@@ -77,10 +80,6 @@ class Dropout(Module):
     def lower(self, b: Builder) -> None:
         """Nothing, outside of training."""
         b.drop()
-
-    def config(self) -> dict[str, Any]:
-        """The probability."""
-        return {"type": "Dropout", "p": float(self.p)}
 
 
 def new_stream(rng: Seed) -> RandomStream:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -12,9 +12,11 @@ from ..checks import check_count, check_dtype, check_number
 from ..parameters import Parameter
 from .linear import Seed
 from .lowering import Builder
-from .module import Module, check_gradient
+from .module import Module, Shapes, check_gradient
+from .registry import register
 
 
+@register("Embedding", rng=0)
 class Embedding(Module):
     """y = scale weight[ids]: a learnt vector for each id. *Dive into Deep Learning*, section 15.1.
 
@@ -42,6 +44,19 @@ class Embedding(Module):
     TypeError, ValueError
         An argument is of another type or out of range; the message names it.
     """
+
+    fields: ClassVar = {
+        "num": int,
+        "dim": int,
+        "scale": (float | None, None),
+        "padding_idx": (int | None, None),
+        "dtype": (str, "float32"),
+    }
+
+    @classmethod
+    def shapes(cls, fields: dict[str, Any]) -> Shapes:
+        """The table."""
+        return {"weight": ((fields["num"], fields["dim"]), fields["dtype"])}
 
     def __init__(
         self,
@@ -93,17 +108,6 @@ class Embedding(Module):
     def lower(self, b: Builder) -> None:
         """The first operation: rows of the table by ids."""
         b.embed(self.weight, self._factor)
-
-    def config(self) -> dict[str, Any]:
-        """Sizes, scale, padding and dtype."""
-        return {
-            "type": "Embedding",
-            "num": self.num,
-            "dim": self.dim,
-            "scale": self.scale,
-            "padding_idx": self.padding_idx,
-            "dtype": self.weight.data.dtype.name,
-        }
 
     @property
     def _factor(self) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -16,9 +16,11 @@ from .dropout import Dropout
 from .init import Initializer
 from .linear import Linear, Seed
 from .lowering import Builder
-from .module import Module
+from .module import Module, Shapes
+from .registry import register
 
 
+@register("FeedForward", rng=0)
 class FeedForward(Module):
     """y = act(x W1 + b1) W2 + b2 for every position alone: *Dive into Deep Learning*, section 11.7.2.
 
@@ -44,6 +46,21 @@ class FeedForward(Module):
     up, down : Linear
     drop : Dropout
     """
+
+    fields: ClassVar = {
+        "d_model": int,
+        "d_ff": int,
+        "activation": (str | None, "relu"),
+        "dropout": (float, 0.0),
+        "bias": (bool, True),
+        "dtype": (str, "float32"),
+    }
+
+    @classmethod
+    def shapes(cls, fields: dict[str, Any]) -> Shapes:
+        """Those of the `Linear` layers in it."""
+        d, d_ff = (check_count(name, fields[name]) for name in ("d_model", "d_ff"))
+        return linear_shapes({"up": (d, d_ff), "down": (d_ff, d)}, fields["bias"], fields["dtype"])
 
     def __init__(
         self,
@@ -116,10 +133,9 @@ class FeedForward(Module):
         for layer in (self.up, self.drop, self.down):
             b.lower(layer)
 
-    def config(self) -> dict[str, Any]:
+    def field_values(self) -> dict[str, Any]:
         """Sizes, activation, dropout, bias and dtype."""
         return {
-            "type": "FeedForward",
             "d_model": self.up.in_features,
             "d_ff": self.up.out_features,
             "activation": self.up.activation,
@@ -127,9 +143,3 @@ class FeedForward(Module):
             "bias": self.up.bias is not None,
             "dtype": self.up.weight.data.dtype.name,
         }
-
-
-def feed_forward_shapes(fields: dict[str, Any]) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Name -> (shape, dtype) of the parameters of a FeedForward with that config."""
-    d, d_ff = (check_count(name, fields[name]) for name in ("d_model", "d_ff"))
-    return linear_shapes({"up": (d, d_ff), "down": (d_ff, d)}, fields["bias"], fields["dtype"])

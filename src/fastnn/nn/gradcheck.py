@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import check_number
 from .module import Module
 
 Array = NDArray[Any]
@@ -133,9 +134,8 @@ def gradcheck(
     >>> gradcheck(layer, np.random.default_rng(0).normal(size=(4, 3))).worst < 1e-6
     True
     """
-    eps = EPS if eps is None else eps
-    if not (eps > 0 and rtol > 0):
-        raise ValueError(f"eps and rtol must be above 0, got {eps} and {rtol}")
+    eps = EPS if eps is None else check_number("eps", eps, above=0)
+    rtol = check_number("rtol", rtol, above=0)
     rng = np.random.default_rng(seed)
     arrays = [_as_input(x) for x in inputs]
     if isinstance(layer_or_loss, Module):

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
-from ..checks import check_choice, check_count, check_dtype
+from ..checks import check_choice, check_count, check_dtype, check_flag
 from ..kernels.ground.memory import empty
 from ..parameters import Parameter
 from .activation import FUNCTIONS, Activation
 from .hints import cast
 from .init import Initializer, initial
 from .lowering import Builder
-from .module import Module, check_gradient
+from .module import Module, Shapes, check_gradient
+from .registry import register
 
 Seed = int | np.random.Generator | None
 ACTIVATIONS: tuple[Activation | None, ...] = (None, *FUNCTIONS)
@@ -34,6 +35,7 @@ def affine(
     return kernels.matmul(x, w, bias=b, activation=activation, preact=z), {"preact": z}
 
 
+@register("Linear", rng=0)
 class Linear(Module):
     """y = act(x W + b), the dense (fully connected) layer.
 
@@ -60,6 +62,21 @@ class Linear(Module):
         Shape (out_features,).
     """
 
+    fields: ClassVar = {
+        "in_features": int,
+        "out_features": int,
+        "bias": (bool, True),
+        "activation": (str | None, None),
+        "dtype": (str, "float32"),
+    }
+
+    @classmethod
+    def shapes(cls, fields: dict[str, Any]) -> Shapes:
+        """The weight, and the bias if there is one."""
+        n, m, dtype = fields["in_features"], fields["out_features"], fields["dtype"]
+        bias: Shapes = {"bias": ((m,), dtype)} if fields["bias"] else {}
+        return {"weight": ((n, m), dtype), **bias}
+
     def __init__(
         self,
         in_features: int,
@@ -77,7 +94,7 @@ class Linear(Module):
         dtype = check_dtype(dtype)
         shape = self.in_features, self.out_features
         self.weight = Parameter(initial(init, shape, np.random.default_rng(rng), dtype))
-        self.bias = Parameter(np.zeros(out_features, dtype)) if bias else None
+        self.bias = Parameter(np.zeros(out_features, dtype)) if check_flag("bias", bias) else None
         parts: dict[str, Parameter | Module] = {"weight": self.weight}
         if self.bias is not None:
             parts["bias"] = self.bias
@@ -149,17 +166,6 @@ class Linear(Module):
     def lower(self, b: Builder) -> None:
         """One dense operation."""
         b.dense(self.weight, self.bias, self.activation)
-
-    def config(self) -> dict[str, Any]:
-        """Sizes, bias, activation and dtype."""
-        return {
-            "type": "Linear",
-            "in_features": self.in_features,
-            "out_features": self.out_features,
-            "bias": self.bias is not None,
-            "activation": self.activation,
-            "dtype": self.weight.data.dtype.name,
-        }
 
     def _check_input(self, x: NDArray[Any]) -> None:
         if not isinstance(x, np.ndarray):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 from collections.abc import Collection, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -20,6 +20,9 @@ from .randomness import RandomStream, derived_seed, inference
 if TYPE_CHECKING:
     from .lowering import Builder
     from .summary import Summary
+
+
+Shapes = dict[str, tuple[tuple[int, ...], str]]  # name -> (shape, dtype) of parameters
 
 
 class Module(metaclass=watch.Watched):
@@ -45,6 +48,11 @@ class Module(metaclass=watch.Watched):
         In the order of the flat arrays. The parameters of a module named "0" are called "0.weight"
         and so on.
     """
+
+    # What files hold of a layer: name -> type, or (type, default) where a file may lack it. Types
+    # are those of JSON; `nn.Module` and `list[nn.Module]` stand for layers inside.
+    fields: ClassVar[Mapping[str, Any]] = {}
+    _registered: ClassVar[tuple[str, int] | None] = None  # name and version, set by `nn.register`
 
     stream: RandomStream | None = None
     _is_watched = False  # True once a program was made of this layer
@@ -82,9 +90,46 @@ class Module(metaclass=watch.Watched):
         computed, and None returned.
         """
 
-    @abstractmethod
     def config(self) -> dict[str, Any]:
-        """What `nn.build` needs to make the same architecture again, as values that JSON has."""
+        """Return what `nn.build` needs to make the same architecture again, as values of JSON."""
+        return self._header() | self.field_values()
+
+    @classmethod
+    def _header(cls) -> dict[str, Any]:
+        name, version = cls._registered or (cls.__name__, 1)
+        return {"type": name} if version == 1 else {"type": name, "version": version}
+
+    def field_values(self) -> dict[str, Any]:
+        """Return the values of `fields`: by default the attributes of these names.
+
+        A parameter, or None, counts as the bool of that name, and the dtype is that of the
+        parameters if there are any.
+        """
+        values = {}
+        for name, spec in type(self).fields.items():
+            first = next(iter(self._named.values()), None) if name == "dtype" else None
+            value = getattr(self, name) if first is None else first.data.dtype
+            values[name] = _plain(value, spec)
+        return values
+
+    @classmethod
+    def shapes(cls, fields: dict[str, Any]) -> Shapes:
+        """Return name -> (shape, dtype) of the parameters of a module of these fields, in order.
+
+        A file is compared with them before a module is made. A field that is a layer is its config
+        here: see `nn.parameter_shapes`.
+        """
+        return {}
+
+    @staticmethod
+    def migrate(fields: dict[str, Any], version: int) -> Mapping[str, Any]:
+        """Return the fields of the present version for those that an older version wrote."""
+        return fields
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> Module:
+        """Return a module of these fields, by default by calling the class with them by name."""
+        return cls(**fields)
 
     def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
         """The output for x, keeping nothing; no layer that `forward` runs drops anything.
@@ -340,12 +385,35 @@ class Module(metaclass=watch.Watched):
 
     def __repr__(self) -> str:
         config = self.config()
-        kind = config.pop("type")
-        return f"{kind}({', '.join(f'{key}={value!r}' for key, value in config.items())})"
+        del config["type"]
+        config.pop("version", None)
+        fields = ", ".join(f"{key}={value!r}" for key, value in config.items())
+        return f"{type(self).__name__}({fields})"
 
 
 def _is_of_fastnn(module: Module) -> bool:
     return type(module).__module__.startswith(__name__.partition(".")[0] + ".")
+
+
+def _plain(value: Any, spec: Any) -> Any:
+    """The value of a field as JSON has it."""
+    kind = spec[0] if isinstance(spec, tuple) else spec
+    if kind is bool or (kind is float and isinstance(value, (int, np.floating))):
+        return kind(value)
+    if isinstance(value, Module):
+        return value.config()
+    if isinstance(value, np.dtype):
+        return value.name
+    if isinstance(value, np.generic):
+        return value.item()
+    if not isinstance(value, (list, tuple)):
+        return value
+    items: list[Any] = []
+    first: dict[int, int] = {}  # where layers are: a second occurrence names the place of its first
+    for i, item in enumerate(value):
+        of = first.setdefault(id(item), i) if isinstance(item, Module) else i
+        items.append(_plain(item, None) if of == i else {"type": "Repeat", "of": of})
+    return items
 
 
 def _check_names(own: Collection[str], given: Collection[str], what: str) -> None:

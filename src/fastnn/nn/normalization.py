@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
-from ..checks import check_choice, check_count, check_dtype, check_number, check_probability
+from ..checks import (
+    check_choice,
+    check_count,
+    check_dtype,
+    check_flag,
+    check_number,
+    check_probability,
+)
 from ..kernels import NotLowerable
 from ..kernels.ground.memory import empty
 from ..parameters import Parameter
@@ -16,15 +23,25 @@ from .dropout import new_stream
 from .hints import cast
 from .linear import Seed
 from .lowering import Builder
-from .module import Module, check_gradient
+from .module import Module, Shapes, check_gradient
 from .randomness import RandomStream
+from .registry import register
 
 
 class _Norm(Module):
     """What the layers below share: eps, weight (starting at one) and bias (starting at zero)."""
 
+    @classmethod
+    def shapes(cls, fields: dict[str, Any]) -> Shapes:
+        """Weight and bias, as far as there are some."""
+        has_weight = fields.get("affine", True)
+        has_bias = has_weight and fields.get("bias", False) and fields.get("kind") != "rms"
+        names = ["weight"] * has_weight + ["bias"] * has_bias
+        return dict.fromkeys(names, ((fields["dim"],), fields["dtype"]))
+
     def __init__(self, dim: int, eps: float, weight: bool, bias: bool, dtype: DTypeLike) -> None:
         self.dim = check_count("dim", dim)
+        self.affine = weight
         self.eps = check_number("eps", eps, above=0)
         self.dtype = check_dtype(dtype)
         self.weight = Parameter(np.ones(dim, self.dtype)) if weight else None
@@ -52,6 +69,7 @@ class _Norm(Module):
         return empty((x.size // self.dim, 3), x.dtype)
 
 
+@register("LayerNorm")
 class LayerNorm(_Norm):
     """y = (x - mean) / sqrt(variance + eps) * weight + bias, over the last axis of x (..., dim).
 
@@ -74,6 +92,14 @@ class LayerNorm(_Norm):
     weight, bias : Parameter or None
     """
 
+    fields: ClassVar = {
+        "dim": int,
+        "eps": (float, 1e-5),
+        "affine": (bool, True),
+        "bias": (bool, True),
+        "dtype": (str, "float32"),
+    }
+
     def __init__(
         self,
         dim: int,
@@ -83,6 +109,7 @@ class LayerNorm(_Norm):
         *,
         dtype: DTypeLike = np.float32,
     ) -> None:
+        affine, bias = check_flag("affine", affine), check_flag("bias", bias)
         super().__init__(dim, eps, affine, affine and bias, dtype)
 
     def forward(self, x: NDArray[Any]) -> tuple[NDArray[Any], Any]:
@@ -120,18 +147,8 @@ class LayerNorm(_Norm):
         """One norm."""
         b.norm("layer", self.weight, self.bias, self.eps, dim=self.dim)
 
-    def config(self) -> dict[str, Any]:
-        """Size, eps, what is learnt, and dtype."""
-        return {
-            "type": "LayerNorm",
-            "dim": self.dim,
-            "eps": self.eps,
-            "affine": self.weight is not None,
-            "bias": self.bias is not None,
-            "dtype": self.dtype.name,
-        }
 
-
+@register("RMSNorm")
 class RMSNorm(_Norm):
     """y = x / sqrt(mean of x^2 + eps) * weight, over the last axis of x (..., dim).
 
@@ -152,10 +169,17 @@ class RMSNorm(_Norm):
     weight : Parameter or None
     """
 
+    fields: ClassVar = {
+        "dim": int,
+        "eps": (float, 1e-6),
+        "affine": (bool, True),
+        "dtype": (str, "float32"),
+    }
+
     def __init__(
         self, dim: int, eps: float = 1e-6, affine: bool = True, *, dtype: DTypeLike = np.float32
     ) -> None:
-        super().__init__(dim, eps, affine, False, dtype)
+        super().__init__(dim, eps, check_flag("affine", affine), False, dtype)
 
     def forward(self, x: NDArray[Any]) -> tuple[NDArray[Any], Any]:
         """Output of the shape of x; the context is as for `LayerNorm`. Raises as there."""
@@ -180,17 +204,8 @@ class RMSNorm(_Norm):
         """One norm."""
         b.norm("rms", self.weight, None, self.eps, dim=self.dim)
 
-    def config(self) -> dict[str, Any]:
-        """Size, eps, whether there is a weight, and dtype."""
-        return {
-            "type": "RMSNorm",
-            "dim": self.dim,
-            "eps": self.eps,
-            "affine": self.weight is not None,
-            "dtype": self.dtype.name,
-        }
 
-
+@register("AddNorm")
 class AddNorm(_Norm):
     """y = norm(h), h = dropout(x) + residual: what stands between the parts of a Transformer.
 
@@ -223,6 +238,15 @@ class AddNorm(_Norm):
     stream : RandomStream
     """
 
+    fields: ClassVar = {
+        "dim": int,
+        "dropout": (float, 0.0),
+        "eps": (float, 1e-5),
+        "kind": (str, "layer"),
+        "with_sum": (bool, False),
+        "bias": (bool, True),
+        "dtype": (str, "float32"),
+    }
     stream: RandomStream
 
     def __init__(
@@ -239,7 +263,7 @@ class AddNorm(_Norm):
     ) -> None:
         self.kind: Literal["layer", "rms"] = check_choice("kind", kind, ("layer", "rms"))
         self.dropout = check_probability("dropout", dropout)
-        self.with_sum = bool(with_sum)
+        self.with_sum = check_flag("with_sum", with_sum)
         self.stream = new_stream(rng)
         super().__init__(dim, eps, True, kind == "layer" and bias, dtype)
 
@@ -312,19 +336,6 @@ class AddNorm(_Norm):
         b.value = residual if x is None else x
         how: dict[str, Any] = {"dim": self.dim, "residual": None if x is None else residual}
         return b.norm(self.kind, self.weight, self.bias, self.eps, **how)
-
-    def config(self) -> dict[str, Any]:
-        """Size, dropout, eps, kind, outputs and dtype."""
-        return {
-            "type": "AddNorm",
-            "dim": self.dim,
-            "dropout": float(self.dropout),
-            "eps": self.eps,
-            "kind": self.kind,
-            "with_sum": self.with_sum,
-            "bias": self.bias is not None,
-            "dtype": self.dtype.name,
-        }
 
     def _check_inputs(self, x: NDArray[Any] | None, residual: NDArray[Any]) -> None:
         if x is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -17,8 +17,9 @@ from .dropout import new_stream
 from .hints import cast
 from .linear import Seed
 from .lowering import Builder
-from .module import Module, check_gradient
+from .module import Module, Shapes, check_gradient
 from .randomness import RandomStream
+from .registry import register
 
 Array = NDArray[Any]
 
@@ -28,6 +29,7 @@ MOST_POSITIONS = 1 << 20
 FIRST_POSITIONS = 256
 
 
+@register("PositionalEncoding", rng=0)
 class PositionalEncoding(Module):
     """y = dropout(x + P[position]).
 
@@ -52,6 +54,20 @@ class PositionalEncoding(Module):
     weight : Parameter or None
         Shape (max_len, d_model), of learnt positions.
     """
+
+    fields: ClassVar = {
+        "d_model": int,
+        "max_len": (int, 1000),
+        "kind": (str, "sinusoidal"),
+        "dropout": (float, 0.0),
+        "dtype": (str, "float32"),
+    }
+
+    @classmethod
+    def shapes(cls, fields: dict[str, Any]) -> Shapes:
+        """The table where it is learned."""
+        shape = check_max_len(fields["max_len"]), check_count("d_model", fields["d_model"])
+        return {"weight": (shape, fields["dtype"])} if fields["kind"] == "learned" else {}
 
     stream: RandomStream
 
@@ -160,17 +176,6 @@ class PositionalEncoding(Module):
         """As many rows of the table as a sequence can have."""
         b.positions(self.rows(min(self.max_len, b.max_len)))
 
-    def config(self) -> dict[str, Any]:
-        """Sizes, kind, dropout and dtype."""
-        return {
-            "type": "PositionalEncoding",
-            "d_model": self.d_model,
-            "max_len": self.max_len,
-            "kind": self.kind,
-            "dropout": self.dropout,
-            "dtype": self.dtype.name,
-        }
-
 
 def check_max_len(max_len: int) -> int:
     """`max_len` as an int from 1 to MOST_POSITIONS; TypeError or ValueError otherwise."""
@@ -185,9 +190,3 @@ def sinusoids(start: int, stop: int, d_model: int) -> NDArray[np.float64]:
     table[:, 0::2] = np.sin(angles)
     table[:, 1::2] = np.cos(angles)[:, : d_model // 2]
     return table
-
-
-def positional_shapes(fields: dict[str, Any]) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Name -> (shape, dtype) of the parameters of a PositionalEncoding with that config."""
-    shape = check_max_len(fields["max_len"]), check_count("d_model", fields["d_model"])
-    return {"weight": (shape, fields["dtype"])} if fields["kind"] == "learned" else {}

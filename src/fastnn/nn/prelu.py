@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -12,9 +12,11 @@ from .. import kernels
 from ..checks import check_count, check_dtype, check_number
 from ..parameters import Parameter
 from .lowering import Builder
-from .module import Module, check_gradient
+from .module import Module, Shapes, check_gradient
+from .registry import register
 
 
+@register("PReLU")
 class PReLU(Module):
     """y = x where x > 0, else a x, with a learnt slope a for each column, or one for all.
 
@@ -38,6 +40,13 @@ class PReLU(Module):
     TypeError, ValueError
         An argument is of another type or out of range; the message names it.
     """
+
+    fields: ClassVar = {"num_parameters": (int, 1), "dtype": (str, "float32")}
+
+    @classmethod
+    def shapes(cls, fields: dict[str, Any]) -> Shapes:
+        """The slopes."""
+        return {"weight": ((fields["num_parameters"],), fields["dtype"])}
 
     def __init__(
         self, num_parameters: int = 1, init: float = 0.25, *, dtype: DTypeLike = np.float32
@@ -76,11 +85,3 @@ class PReLU(Module):
     def lower(self, b: Builder) -> None:
         """A slope for each column, or one."""
         b.prelu(self.weight)
-
-    def config(self) -> dict[str, Any]:
-        """How many slopes, and dtype."""
-        return {
-            "type": "PReLU",
-            "num_parameters": self.num_parameters,
-            "dtype": self.weight.data.dtype.name,
-        }

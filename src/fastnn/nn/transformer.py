@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -13,14 +13,13 @@ from ..checks import check_count
 from .kv_cache import KVCache
 from .linear import Seed
 from .lowering import Builder
-from .module import Module
+from .module import Module, Shapes
 from .normalization import AddNorm
+from .registry import prefixed, register
 from .transformer_block import (
     Block,
     DecoderBlock,
     EncoderBlock,
-    block_shapes,
-    prefixed,
 )
 from .walk import Lowering, Step, Training, Walk, blocks_of
 
@@ -34,6 +33,17 @@ class Stack(Module):
     """Blocks in a row and, if there is one, a last norm; see `TransformerEncoder`."""
 
     block: type[Block]
+    fields: ClassVar = Block.fields | {"n_layers": int, "final_norm": bool}
+
+    @classmethod
+    def shapes(cls, fields: dict[str, Any]) -> Shapes:
+        """Those of the blocks and of the last norm."""
+        n_layers = check_layers("n_layers", fields["n_layers"])
+        parts = dict.fromkeys(map(str, range(n_layers)), cls.block.shapes(fields))
+        if fields["final_norm"]:
+            kind = {"dim": fields["d_model"], "kind": fields["norm"]}
+            parts["norm"] = AddNorm.shapes({**fields, **kind})
+        return prefixed(parts)
 
     def __init__(
         self,
@@ -143,12 +153,10 @@ class Stack(Module):
         y: Array = self.walk(Step(caches, lengths, memory), x, seen, {})
         return y
 
-    def config(self) -> dict[str, Any]:
+    def field_values(self) -> dict[str, Any]:
         """Those of the blocks, how many there are, and whether there is a last norm."""
-        block = self.blocks[0].config()
         return {
-            **block,
-            "type": type(self).__name__,
+            **self.blocks[0].field_values(),
             "n_layers": len(self.blocks),
             "final_norm": self.norm is not None,
         }
@@ -160,6 +168,7 @@ class Stack(Module):
         return len(self.blocks)
 
 
+@register("TransformerEncoder", rng=0)
 class TransformerEncoder(Stack):
     """`EncoderBlock`s in a row: *Dive into Deep Learning*, section 11.7.4.
 
@@ -185,6 +194,7 @@ class TransformerEncoder(Stack):
         return super().freeze(max_len=max_len)
 
 
+@register("TransformerDecoder", rng=0)
 class TransformerDecoder(Stack):
     """`DecoderBlock`s in a row: *Dive into Deep Learning*, section 11.7.5.
 
@@ -202,17 +212,3 @@ class TransformerDecoder(Stack):
 def check_layers(name: str, value: int) -> int:
     """`value` as an int from 1 to MOST_BLOCKS; TypeError or ValueError naming it otherwise."""
     return check_count(name, value, high=MOST_BLOCKS)
-
-
-def stack_shapes(fields: dict[str, Any], has_memory: bool) -> dict[str, Any]:
-    """Name -> (shape, dtype) of the parameters of a stack with that config, in order."""
-    check_layers("n_layers", fields["n_layers"])
-    block = block_shapes(fields, has_memory)
-    parts: dict[str, dict[str, Any]] = {str(i): block for i in range(fields["n_layers"])}
-    if fields["final_norm"]:
-        parts["norm"] = {
-            name.removeprefix("norm1."): shape
-            for name, shape in block.items()
-            if name.startswith("norm1.")
-        }
-    return prefixed(parts)

@@ -8,22 +8,23 @@ memory.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
-from ..checks import check_probability
-from .attention import MultiHeadAttention, attention_shapes
+from ..checks import check_flag, check_probability
+from .attention import MultiHeadAttention
 from .dropout import new_stream
-from .feed_forward import FeedForward, feed_forward_shapes
+from .feed_forward import FeedForward
 from .init import Initializer
 from .linear import Seed
 from .lowering import Builder
-from .module import Module
+from .module import Module, Shapes
 from .normalization import AddNorm
 from .randomness import RandomStream
+from .registry import prefixed, register
 from .walk import Lowering, Training, Walk, sum_of
 
 Array = NDArray[Any]
@@ -35,6 +36,35 @@ class Block(Module):
 
     stream: RandomStream
     has_memory = False
+
+    fields: ClassVar = {
+        "d_model": int,
+        "n_heads": int,
+        "d_ff": int,
+        "n_kv_heads": int,
+        "activation": (str | None, "relu"),
+        "dropout": (float, 0.0),
+        "attention_dropout": (float, 0.0),
+        "norm_first": (bool, False),
+        "norm": (str, "layer"),
+        "eps": (float, 1e-5),
+        "bias": (bool, True),
+        "rotary": (bool, False),
+        "causal": bool,
+        "dtype": (str, "float32"),
+    }
+
+    @classmethod
+    def shapes(cls, fields: dict[str, Any]) -> Shapes:
+        """Those of its parts."""
+        norm = AddNorm.shapes({**fields, "dim": fields["d_model"], "kind": fields["norm"]})
+        attention = MultiHeadAttention.shapes({**fields, "d_memory": None})
+        parts = {"attention": attention, "norm1": norm}
+        if cls.has_memory:
+            cross = MultiHeadAttention.shapes({**fields, "d_memory": fields["d_model"]})
+            parts |= {"cross_attention": cross, "norm2": norm}
+        feed_forward = FeedForward.shapes(fields)
+        return prefixed(parts | {"feed_forward": feed_forward, f"norm{2 + cls.has_memory}": norm})
 
     def __init__(
         self,
@@ -58,7 +88,8 @@ class Block(Module):
         out_init: str | Initializer | None = None,
     ) -> None:
         rng = np.random.default_rng(rng)
-        self.norm_first, self.causal = bool(norm_first), bool(causal)
+        self.norm_first = check_flag("norm_first", norm_first)
+        self.causal = check_flag("causal", causal)
         self.dropout = check_probability("dropout", dropout)
         self.stream = new_stream(rng)
         drawn: dict[str, Any] = {"bias": bias, "dtype": dtype, "rng": rng}
@@ -184,11 +215,10 @@ class Block(Module):
         parts.append((self.feed_forward, self.norms[-1], {}))
         return parts
 
-    def config(self) -> dict[str, Any]:
+    def field_values(self) -> dict[str, Any]:
         """Sizes and choices."""
         attention, norm = self.attention, self.norms[0]
         return {
-            "type": type(self).__name__,
             "d_model": attention.d_model,
             "n_heads": attention.n_heads,
             "d_ff": self.feed_forward.up.out_features,
@@ -206,6 +236,7 @@ class Block(Module):
         }
 
 
+@register("EncoderBlock", rng=0)
 class EncoderBlock(Block):
     """Self-attention and a feed-forward network, each with its residual connection and norm.
 
@@ -243,6 +274,7 @@ class EncoderBlock(Block):
     """
 
 
+@register("DecoderBlock", rng=0)
 class DecoderBlock(Block):
     """Causal self-attention, attention to a memory (B, S, d_model), and a feed-forward network.
 
@@ -259,24 +291,3 @@ class DecoderBlock(Block):
 
     def __init__(self, *args: Any, causal: bool = True, **options: Any) -> None:
         super().__init__(*args, causal=causal, **options)
-
-
-def block_shapes(fields: dict[str, Any], has_memory: bool) -> dict[str, Any]:
-    """Name -> (shape, dtype) of the parameters of a block with that config, in order."""
-    norm: dict[str, Any] = {"weight": ((fields["d_model"],), fields["dtype"])}
-    if fields["bias"] and fields["norm"] == "layer":
-        norm["bias"] = norm["weight"]
-    heads = attention_shapes({**fields, "d_memory": None})
-    parts: dict[str, dict[str, Any]] = {"attention": heads, "norm1": norm}
-    if has_memory:
-        cross = attention_shapes({**fields, "d_memory": fields["d_model"]})
-        parts |= {"cross_attention": cross, "norm2": norm}
-    parts |= {"feed_forward": feed_forward_shapes(fields), f"norm{len(parts) // 2 + 1}": norm}
-    return prefixed(parts)
-
-
-def prefixed(parts: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """The parameters of parts under dotted names."""
-    return {
-        f"{part}.{name}": found for part, inner in parts.items() for name, found in inner.items()
-    }

@@ -54,8 +54,8 @@ class WordVocab(Vocab):
         """
         texts = several_texts("from_sentences", sentences)
         min_freq = check_count("min_freq", min_freq)
-        if max_size is not None and check_count("max_size", max_size) < len(SPECIALS):
-            raise ValueError(f"max_size must be at least {len(SPECIALS)}, got {max_size}")
+        if max_size is not None:
+            check_count("max_size", max_size, len(SPECIALS))
         counts = Counter(word for sentence in texts for word in sentence.split())
         for special in SPECIALS:
             counts.pop(special, None)

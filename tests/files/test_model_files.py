@@ -11,10 +11,10 @@ import safetensors.numpy
 
 import fastnn.files.atomic
 from fastnn import nn
+from fastnn.files import ModelFileError, load, save
 from fastnn.files.atomic import check_writable, write_atomically
 from fastnn.models import Seq2SeqTransformer, TransformerLM
 from fastnn.nn.positional import MOST_POSITIONS
-from fastnn.train import ModelFileError, load, save
 
 
 @pytest.mark.parametrize(
