@@ -2,9 +2,9 @@
 
     y_i = scale weight[ids_i]           dweight[k] += scale sum over i with ids_i = k of dy_i
 
-Lookup divides the ids among threads. The gradient divides the columns: every thread goes through all ids and adds its
-columns, so each number is summed in the order of the ids whatever the number of threads is, without locks, and a word
-that occurs often holds nobody up. Its sum is taken in parts, so that it is no long chain: repeats.pyx.
+Lookup divides the ids among threads. The gradient divides the columns: every thread goes through
+all ids and adds its columns, so each number is summed in the order of the ids, whatever the number
+of threads, without locks, and a frequent word holds nobody up. repeats.pyx bounds its sum's chain.
 """
 cimport numpy as cnp
 from cython.parallel cimport parallel
@@ -19,7 +19,6 @@ from ..ground.dispatch cimport first_outside, gather_rows, real, scatter_add_row
 from ..ground.memory cimport give, new_array, take
 from ..ground.scalars cimport finite_as, whole_number
 from ..ground.threads cimport share, team_size, thread_id, threads_for
-
 from .repeats cimport Repeats, add_repeats, close_repeats, open_repeats
 
 cnp.import_array()
@@ -59,15 +58,16 @@ cdef int lookup(int64_t count, int64_t rows, int64_t cols, const int64_t *ids, c
 
 
 cdef void backward_share(int team, int thread, int64_t count, int64_t cols, const int64_t *ids, int64_t skipped, const real *dy, int64_t lddy,
-                         real scale, real *dtable, int64_t lddtable, const Repeats *repeats, real *sums) noexcept nogil:
+                         real scale, real *dtable, int64_t lddtable, const Repeats *repeats,
+                         real *sums) noexcept nogil:
     cdef int64_t first, last, width = COLUMNS // <int64_t>sizeof(real)
     share((cols + width - 1) // width, team, thread, &first, &last)
     first, last = first * width, min(last * width, cols)
     if first < last and repeats.size == 0:
         scatter_add_rows(count, last - first, ids, skipped, dy + first, lddy, scale, dtable + first, lddtable)
     elif first < last:
-        add_repeats(repeats, thread, count, last - first, ids, skipped, dy + first, lddy, scale, dtable + first,
-                    lddtable, sums + first, cols)
+        add_repeats(repeats, thread, count, last - first, ids, skipped, dy + first, lddy, scale,
+                    dtable + first, lddtable, sums + first, cols)
 
 
 cdef int backward(int64_t count, int64_t rows, int64_t cols, const int64_t *ids, int64_t skipped, const real *dy, int64_t lddy, double scale,
@@ -90,11 +90,12 @@ cdef int backward(int64_t count, int64_t rows, int64_t cols, const int64_t *ids,
             close_repeats(&repeats)
             return NO_MEMORY
     if team == 1:
-        backward_share(1, 0, count, cols, ids, skipped, dy, lddy, <real>scale, dtable, lddtable, &repeats, sums)
+        backward_share(1, 0, count, cols, ids, skipped, dy, lddy, <real>scale, dtable, lddtable,
+                       &repeats, sums)
     else:
         with parallel(num_threads=team):
-            backward_share(team_size(), thread_id(), count, cols, ids, skipped, dy, lddy, <real>scale, dtable, lddtable,
-                           &repeats, sums)
+            backward_share(team_size(), thread_id(), count, cols, ids, skipped, dy, lddy,
+                           <real>scale, dtable, lddtable, &repeats, sums)
     give(sums)
     close_repeats(&repeats)
     return OK
@@ -220,8 +221,8 @@ def embedding_backward(ids, dy, *, dweight, scale=1.0, padding_idx=None):
     dy : ndarray of float32 or float64, shape (*ids.shape, d), any strides
         Gradient of the output.
     dweight : ndarray, shape (rows, d)
-        Added to; rows that no id names are not touched. Each row is summed in the order of ids, beyond 1,024 occurrences
-        in parts of 1,024, so the bits do not depend on the number of threads.
+        Added to; rows that no id names are not touched. Each row is summed in the order of ids,
+        beyond 1,024 occurrences in parts of 1,024: the bits do not depend on the threads.
     scale : float
     padding_idx : int, optional
         The id whose row gets no gradient, from 0 to rows - 1.

@@ -1,7 +1,8 @@
 """Sums of the rows of an id that occurs often, in chains of at most FOLD terms.
 
-The first FOLD occurrences of an id are added to its row of the table, in order. Each FOLD of the others are summed in a
-row of scratch, and those rows are added to the table at the end. What is summed with what depends on the ids alone.
+The first FOLD occurrences of an id are added to its row of the table, in order. Each FOLD of the
+others are summed in a row of scratch, and those rows are added to the table at the end. What is
+summed with what depends on the ids alone.
 """
 from libc.stdint cimport int64_t
 from libc.string cimport memset
@@ -14,8 +15,9 @@ cdef enum:
     RUN = 1024          # ids that are sorted into table and sums at a time
 
 
-cdef int64_t find_hot(int64_t count, int64_t rows, const int64_t *ids, int64_t skipped, char *hot) noexcept nogil:
-    """Set hot for the buckets with more than FOLD ids; returns how many different ids those are at most."""
+cdef int64_t find_hot(int64_t count, int64_t rows, const int64_t *ids, int64_t skipped,
+                      char *hot) noexcept nogil:
+    """Set hot for buckets of more than FOLD ids; returns how many different ids they may hold."""
     cdef int64_t[BUCKETS] times
     cdef int64_t i, most = 0
     if count <= FOLD:
@@ -73,11 +75,11 @@ cdef void close_repeats(Repeats *r) noexcept nogil:
     r.size = 0
 
 
-cdef void add_repeats(const Repeats *r, int thread, int64_t count, int64_t n, const int64_t *ids, int64_t skipped,
-                      const real *dy, int64_t lddy, real scale, real *table, int64_t ldtable, real *sums,
-                      int64_t ldsums) noexcept nogil:
+cdef void add_repeats(const Repeats *r, int thread, int64_t count, int64_t n, const int64_t *ids,
+                      int64_t skipped, const real *dy, int64_t lddy, real scale, real *table,
+                      int64_t ldtable, real *sums, int64_t ldsums) noexcept nogil:
     cdef int64_t *seen = r.scratch + thread * (r.size + 2 * RUN)
-    cdef int64_t *to_table = seen + r.size      # the row of the table that takes this id's dy, or `skipped`
+    cdef int64_t *to_table = seen + r.size      # the row of the table that takes dy, or `skipped`
     cdef int64_t *to_sums = to_table + RUN      # the row of sums, or -1
     cdef int64_t start, i, e, size, more
     memset(seen, 0, r.size * sizeof(int64_t))
@@ -96,7 +98,8 @@ cdef void add_repeats(const Repeats *r, int thread, int64_t count, int64_t n, co
                 more += 1
             seen[e] += 1
         if more < size:
-            scatter_add_rows(size, n, to_table, skipped, dy + start * lddy, lddy, scale, table, ldtable)
+            scatter_add_rows(size, n, to_table, skipped, dy + start * lddy, lddy, scale, table,
+                             ldtable)
         if more > 0:
             scatter_add_rows(size, n, to_sums, -1, dy + start * lddy, lddy, scale, sums, ldsums)
         start += size

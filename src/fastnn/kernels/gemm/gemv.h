@@ -39,7 +39,8 @@ static void gemv_rows(int64_t k, int64_t n, const real *x, const real *b, int64_
 }
 
 /* The lanes of sums[c] sum to the dot product of x with column c of b, in `chains` chains. */
-INLINE void dot_run(const int columns, const int chains, int64_t k, const real *x, const real *b, int64_t ldb, vec *sums) {
+INLINE void dot_run(const int columns, const int chains, int64_t k, const real *x, const real *b,
+                    int64_t ldb, vec *sums) {
     vec acc[GEMV_COLUMNS][4];
     UNROLL for (int c = 0; c < columns; c++) UNROLL for (int u = 0; u < chains; u++) acc[c][u] = (vec){0};
     int64_t p = 0;
@@ -59,8 +60,8 @@ INLINE void dot_run(const int columns, const int chains, int64_t k, const real *
 }
 
 /* The same for any k: no chain is longer than FOLD, and the sums of such runs are added up. */
-INLINE void dot_columns(const int columns, const int chains, int64_t k, const real *x, const real *b, int64_t ldb,
-                        vec *sums) {
+INLINE void dot_columns(const int columns, const int chains, int64_t k, const real *x,
+                        const real *b, int64_t ldb, vec *sums) {
     const int64_t run = (int64_t)FOLD * chains * LANES;
     for (int64_t p = 0; p < k; p += run) {
         vec part[GEMV_COLUMNS];

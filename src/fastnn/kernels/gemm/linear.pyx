@@ -2,9 +2,11 @@
 
     dz = dy * act'      dw += x^T dz      db += sum over rows of dz      dx = dz w^T
 
-dz lives in scratch, or in the place of dy where its owner allows it, only if there is an activation; it and its column sums are made in one pass. The sums are taken over blocks of rows of a fixed size
-and added in order, so the bits do not depend on the number of threads. Accuracy: as the products (gemm.pyx) and the activation's derivative
-(activation.pyx); db as a sum of ROWS terms plus a sum of n / ROWS terms.
+With an activation, dz goes to scratch, or overwrites dy if the caller permits; without one, dz is
+dy. dz and its column sums are made in one pass. The sums are taken over blocks of ROWS rows and
+added in order, so the bits do not depend on the number of threads; the sums of more than 1,024
+blocks are summed 1,024 at a time. Accuracy: as the products (paths.pyx) and the activation's
+derivative (activation.pyx). Overlaps are looked for before anything is stored.
 """
 cimport numpy as cnp
 from cython.parallel cimport parallel
@@ -58,20 +60,22 @@ cdef void make_dz(int64_t n, int64_t n_out, const real *dy, const real *saved, i
         dz_share(1, 0, n, n_out, dy, saved, activation, dz, sums)
 
 
-cdef bint on_an_input(const real *out, int64_t size, int64_t n, int64_t n_in, int64_t n_out, const real *dy,
-                      const real *x, int64_t rsx, int64_t csx, const real *w, int64_t rsw, int64_t csw,
-                      const real *saved) noexcept nogil:
+cdef bint on_an_input(const real *out, int64_t size, int64_t n, int64_t n_in, int64_t n_out,
+                      const real *dy, const real *x, int64_t rsx, int64_t csx, const real *w,
+                      int64_t rsw, int64_t csw, const real *saved) noexcept nogil:
     """True if out, `size` reals in a row or NULL, shares memory with an input."""
-    if run_overlaps(out, size, dy, n, n_out, n_out, 1) or run_overlaps(out, size, saved, n, n_out, n_out, 1):
-        return True
-    return run_overlaps(out, size, x, n, n_in, rsx, csx) or run_overlaps(out, size, w, n_in, n_out, rsw, csw)
+    return (run_overlaps(out, size, dy, n, n_out, n_out, 1)
+            or run_overlaps(out, size, saved, n, n_out, n_out, 1)
+            or run_overlaps(out, size, x, n, n_in, rsx, csx)
+            or run_overlaps(out, size, w, n_in, n_out, rsw, csw))
 
 
-cdef inline int product(int64_t m, int64_t n, int64_t k, const real *a, int64_t rsa, int64_t csa, const real *b,
-                        int64_t rsb, int64_t csb, double beta, real *c) noexcept nogil:
+cdef inline int product(int64_t m, int64_t n, int64_t k, const real *a, int64_t rsa, int64_t csa,
+                        const real *b, int64_t rsb, int64_t csb, double beta,
+                        real *c) noexcept nogil:
     """c = a b + beta c, c without gaps; overlaps were checked before."""
-    cdef Product g = Product(m, n, k, a, rsa, csa, b, rsb, csb, c, n, 1, 1, beta, NULL, 1, FASTNN_ACT_NONE, NULL,
-                             False)
+    cdef Product g = Product(m, n, k, a, rsa, csa, b, rsb, csb, c, n, 1, 1, beta, NULL, 1,
+                             FASTNN_ACT_NONE, NULL, False)
     return multiply(&g, a)
 
 

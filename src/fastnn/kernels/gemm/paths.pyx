@@ -20,7 +20,7 @@ from ..ground.threads cimport share, team_size, thread_id, threads_for
 
 cdef enum:
     SPLIT_TILES = 8             # tiles of C below which there are too few to share out, and a long k is divided
-    LONGEST = FOLD * FOLD       # terms of a sum that is folded once
+    LONGEST = FOLD * FOLD       # terms of a sum of at most FOLD partial sums
     GRAIN = 750_000             # flops a thread should have. 81 cubed: 6.0 us by one thread, 9.0 by two; 96 cubed: 8.0 and 6.5
     PACKED_GRAIN = 100_000      # elements of packed B likewise, where A has few rows and all wait for B, as in row.pyx
     # Products for each column from which dot products are worth their sums over the lanes. AVX-512, 64 rows, n = 8: k = 64 0.99 us (the loops 0.93), k = 128
@@ -221,8 +221,8 @@ cdef int run_long(const Product *g, const real *t) noexcept nogil:
     cdef real *sums = <real*>take(2 * size * <int64_t>sizeof(real))
     if sums is NULL:
         return NO_MEMORY
-    part.alpha, part.beta, part.bias, part.preact, part.activation = 1, 0, NULL, NULL, FASTNN_ACT_NONE
-    part.rsc, part.csc = g.n, 1
+    part.alpha, part.beta, part.rsc, part.csc = 1, 0, g.n, 1
+    part.bias, part.preact, part.activation = NULL, NULL, FASTNN_ACT_NONE
     for i in range(ceil_div(g.k, k)):
         part.k = min(k, g.k - i * k)
         part.a = <const real*>g.a + i * k * g.csa
@@ -343,8 +343,9 @@ cdef int run_checked(const Product *g, const real *t) noexcept nogil:
         return BAD_ARGUMENT
     if g.c is not NULL and overlaps(g, <const real*>g.c):
         return BAD_ARGUMENT
-    if g.preact is not NULL and (overlaps(g, <const real*>g.preact) or overlap(
-            <const real*>g.preact, g.m, g.n, g.rsc, g.csc, <const real*>g.c, g.m, g.n, g.rsc, g.csc)):
+    if g.preact is not NULL and (overlaps(g, <const real*>g.preact)
+                                 or overlap(<const real*>g.preact, g.m, g.n, g.rsc, g.csc,
+                                            <const real*>g.c, g.m, g.n, g.rsc, g.csc)):
         return BAD_ARGUMENT
     return run(g, t)
 

@@ -18,7 +18,7 @@ cdef enum:
 
 cdef void sum_rows(int64_t k, int64_t n, const real *x, const real *b, int64_t ldb, real *y,
                    real *part) noexcept nogil:
-    """y = x B, rows of B contiguous. Past the first FOLD rows, each FOLD are summed in part first."""
+    """y = x B, rows of B contiguous. After the first FOLD rows, each FOLD are summed in part."""
     cdef int64_t p, block = balanced(k, FOLD, 1)
     gemv_rows(min(block, k), n, x, b, ldb, y)
     p = block

@@ -48,19 +48,20 @@ cdef inline bint elements_collide(int64_t m, int64_t n, int64_t rs, int64_t cs) 
     return b // u < m and a // u < n
 
 
-cdef inline bint run_overlaps(const real *run, int64_t n, const real *x, int64_t rows, int64_t cols, int64_t rs,
-                              int64_t cs) noexcept nogil:
+cdef inline bint run_overlaps(const real *run, int64_t n, const real *x, int64_t rows, int64_t cols,
+                              int64_t rs, int64_t cs) noexcept nogil:
     """True if one of n contiguous reals is an element of x (rows, cols); either may be NULL."""
     cdef Extent a, b
-    cdef int64_t i, j, at, step = -cs if cs < 0 else cs
+    cdef int64_t i, j, at, size = sizeof(real), step = -cs if cs < 0 else cs
     if run is NULL or x is NULL or n <= 0 or rows <= 0 or cols <= 0:
         return False
     a, b = extent_of(run, 1, n, n, 1), extent_of(x, rows, cols, rs, cs)
     if a.high <= b.low or b.high <= a.low:
         return False
     for i in range(rows):
-        at = (<intptr_t>x - <intptr_t>run) // <int64_t>sizeof(real) + i * rs + min(<int64_t>0, (cols - 1) * cs)
-        j = 0 if at >= 0 or step == 0 else (step - 1 - at) // step    # the first element not before the run
+        # where the row begins in memory, seen from the run, and its first element not before that
+        at = (<intptr_t>x - <intptr_t>run) // size + i * rs + min(<int64_t>0, (cols - 1) * cs)
+        j = 0 if at >= 0 or step == 0 else (step - 1 - at) // step
         if j < cols and 0 <= at + j * step < n:
             return True
     return False

@@ -1,6 +1,7 @@
-"""How long a sum may be: a chain of additions has at most about FOLD terms, and longer sums are sums of such sums.
+"""How long a sum may be: a chain of additions has at most about FOLD terms; longer sums are sums of
+such sums.
 
-The partition depends on the number of terms alone, not on threads or on how many rows are computed at once.
+The partition depends on the number of terms alone, not on threads or on the rows of a product.
 """
 from libc.stdint cimport int64_t
 
@@ -11,7 +12,7 @@ cdef enum:
 
 
 cdef inline void add_rows(int64_t count, int64_t n, real *rows, int64_t ld, real *y) noexcept nogil:
-    """y += `count` rows of n, in order; past the first FOLD rows, each FOLD are summed in place first."""
+    """y += `count` rows of n, in order. After the first FOLD, each FOLD are summed in place."""
     cdef int64_t i, start = FOLD
     for i in range(min(count, start)):
         add_run(n, rows + i * ld, y)

@@ -9,8 +9,9 @@
     Adagrad  v += d^2;  u = d / (sqrt(v) + eps), lr / (1 + (t - 1) lr_decay) for lr      (Duchi, Hazan and Singer 2011)
     EMA      average += (1 - decay) (p - average)
 
-A d whose square is not finite in the real type counts as the largest whose square is, so that no gradient freezes its
-parameter for ever; v - c^2 is at least 4 ulp of v, which bounds the steps where a gradient is steady.
+In the rules with squares a finite d counts as at most the root of the largest real (1.8e19 in
+float32; in Adagrad, whose sum never shrinks, 1/64 of it), so that no gradient freezes a parameter
+for ever. v - c^2 is at least 4 ulp of v, which bounds the steps where a gradient is steady.
 m' = m / (1 - b1^t) and v' = v / (1 - b2^t) correct the bias; those scalars are computed in double, once per step. s scales the gradient as it is
 read (clipping, accumulation). The formulas are PyTorch's. Accuracy: a few roundings of the real type an element.
 """

@@ -83,8 +83,8 @@ INLINE int any_above(vec x, real limit) {
 #endif
 }
 
-/* d, but at most `most` in size, where its square is finite: a huge gradient would leave an infinite mean of squares, whose
- * parameter never moves again. An infinite d stays. */
+/* d, at most `most` in size, whose square is finite: after an infinite mean of squares a parameter
+ * would never move again. An infinite d stays. */
 INLINE vec with_finite_square(vec d, real most) {
     const vec size = abs_vec(d);
     if (!any_above(size, most)) return d;
@@ -98,8 +98,8 @@ INLINE vec adam_change(int64_t part, real *m, real *v, vec d, const rates *s) {
     return mean / (sqrt_vec(square) * s->unbias2 + s->eps);
 }
 
-/* Centered where c is there: v - c^2, a variance. Where the gradient is steady that is the rounding error of v, so a variance
- * below 4 ulp of v counts as 4 ulp; NaN goes through. With momentum where m is there. */
+/* Centered if c is given: v - c^2, a variance. For steady gradients that is rounding error of v,
+ * so it is at least 4 ulp of v; NaN goes through. With momentum if m is given. */
 INLINE vec rmsprop_change(int64_t part, real *m, real *v, real *c, vec d, const rates *s) {
     d = with_finite_square(d, ROOT_OF_MAX);
     vec square = run_mean(v, part, s->keep2, s->take2, d * d);
@@ -117,7 +117,10 @@ INLINE vec adagrad_change(int64_t part, real *v, vec d, const rates *s) {
     d = with_finite_square(d, ROOT_OF_MAX / 64);
     const vec before = get(v, part);
     vec sum = before + d * d;
-    if (any_above(sum, REAL_MAX)) sum = choose((before <= REAL_MAX) & (abs_vec(d) <= REAL_MAX), at_most(sum, REAL_MAX), sum);
+    if (any_above(sum, REAL_MAX)) {
+        const ivec finite = (before <= REAL_MAX) & (abs_vec(d) <= REAL_MAX);
+        sum = choose(finite, at_most(sum, REAL_MAX), sum);
+    }
     put(v, part, sum);
     return d / (sqrt_vec(sum) + s->eps);
 }
