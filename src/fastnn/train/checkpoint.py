@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from .. import nn
 from ..files.atomic import PathLike
+from ..files.json_text import compose_json, parse_json
 from ..files.model import (
     METADATA_KEY,
     RUN_KEY,
@@ -29,7 +30,6 @@ from ..files.model import (
     read_parameters,
 )
 from ..files.tensors import check_headers, open_tensors, write_tensors
-from ..json_text import compose_json, parse_json
 from ..optim import Optimizer
 from .history import History
 
