@@ -35,7 +35,7 @@ OLD = 24 * 3600.0
 
 
 def write_atomically(path: PathLike, content: bytes | Iterable[Buffer]) -> None:
-    """Write `content`, bytes or pieces of them, to `path`; a failure leaves an older file untouched.
+    """Write `content`, bytes or pieces of them, to `path`, or leave an older file untouched.
 
     The bytes go to a temporary file in the same directory, onto the disk, and then take the place
     of `path` in one step. A symbolic link stays, and the file it points to is replaced. Permissions
@@ -137,7 +137,7 @@ def _discard(path: Path, opened: Iterable[int]) -> None:
 
 
 def _lock(descriptor: int) -> bool | None:
-    """Lock an open file; False if another holds it or has removed it, None if there are no locks."""
+    """Lock an open file; False if another holds or has removed it, None if there are no locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

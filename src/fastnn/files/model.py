@@ -14,7 +14,7 @@ from ..nn.config import check_classes, parameter_shapes
 from .atomic import PathLike
 from .json_text import compose_json, parse_json
 from .tensors import ModelFileError as ModelFileError
-from .tensors import check_headers, headers, open_tensors, write_tensors
+from .tensors import check_headers, headers, open_tensors, read_tensor, write_tensors
 
 # The key of the metadata, and the version of what stands there: {"version": 1, "model": config}.
 METADATA_KEY = "fastnn"
@@ -176,7 +176,7 @@ def parameter_headers(file: Any) -> dict[str, tuple[tuple[int, ...], str]]:
 def read_parameters(file: Any, model: nn.Module) -> None:
     """Copy the arrays of a file, checked before, into the model, one at a time."""
     for name, parameter in model.parameters().named():
-        parameter.data[...] = file.get_tensor(name)
+        parameter.data[...] = read_tensor(file, name)
 
 
 def _read_config(metadata: dict[str, str]) -> dict[str, Any]:
