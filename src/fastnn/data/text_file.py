@@ -1,0 +1,69 @@
+"""Texts from files, from pipes and from the standard input, compressed or not."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import sys
+import zlib
+from pathlib import Path
+
+PathLike = str | os.PathLike[str]
+
+# The path that stands for the standard input.
+STDIN = "-"
+GZIP_MAGIC = b"\x1f\x8b"
+
+
+class TextFileError(ValueError):
+    """A file holds no text; the message names it, says why, and what to do."""
+
+
+def shown_name(path: PathLike) -> str:
+    """The path as it stands in messages."""
+    return "standard input" if os.fspath(path) == STDIN else os.fspath(path)
+
+
+def read_content(path: PathLike) -> bytes:
+    """All of a file; of a gzip file what is in it, which its first bytes tell and not its name.
+
+    Raises
+    ------
+    TextFileError
+        The gzip stream is damaged, or there is no standard input.
+    OSError
+        There is no such file, or it cannot be read; `filename` is what was asked for.
+    """
+    name = shown_name(path)
+    if name != os.fspath(path) and sys.stdin is None:
+        raise TextFileError("the standard input is closed")
+    try:
+        content = sys.stdin.buffer.read() if os.fspath(path) == STDIN else Path(path).read_bytes()
+    except OSError as error:  # a read, other than an opening, does not name the file
+        raise OSError(error.errno, error.strerror, name) from error
+    if not content.startswith(GZIP_MAGIC):
+        return content
+    try:
+        return gzip.decompress(content)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise TextFileError(f"{name}: damaged gzip stream: {error}") from error
+
+
+def decoded(content: bytes, name: str, before: int = 0) -> str:
+    """A text in UTF-8, with or without a byte order mark; TextFileError naming the line otherwise.
+
+    Lines are counted from the `before` that came earlier.
+    """
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = before + content[: error.start].count(b"\n") + 1
+        byte = content[error.start]
+        raise TextFileError(
+            f"{name} is not UTF-8 text (byte 0x{byte:02x} in line {line}): save it as UTF-8"
+        ) from error
+
+
+def read_text(path: PathLike) -> str:
+    """The text of a file; the errors are those of `read_content` and `decoded`."""
+    return decoded(read_content(path), shown_name(path))
