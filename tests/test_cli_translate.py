@@ -182,7 +182,7 @@ def test_what_training_refuses(directory, capsys):
     assert_refused(capsys, f"{line} --src none", "none: No such file")
     assert_refused(capsys, f"{line} --src short", r"short has 1 lines and a\.de has 300")
     assert_refused(capsys, "train translate --src empty --tgt empty", "no line with text in both")
-    assert_refused(capsys, f"{line} --src latin", "latin, line 2: this is not UTF-8")
+    assert_refused(capsys, f"{line} --src latin", r"latin is not UTF-8 text .*line 2")
     assert_refused(capsys, f"{line} --src a.en --valid-src a.en", "go together")
     assert_refused(capsys, f"{line} --src m", "--src and --output are the same file")
     assert_refused(capsys, f"{line} --src m.run", r"--src and FILE\.run are the same file")

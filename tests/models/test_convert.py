@@ -302,7 +302,9 @@ def test_a_folder_with_several_files(published):
             models.from_gpt2(folder)
     index.unlink()
     (folder / "pytorch_model.bin").write_bytes(b"PK")
-    with pytest.raises(ModelFileError, match=r"has neither model\.safetensors nor .*pickles such as"):
+    with pytest.raises(
+        ModelFileError, match=r"has neither model\.safetensors nor .*pickles such as"
+    ):
         models.from_gpt2(folder)
 
 

@@ -68,6 +68,15 @@ def share(text: str) -> float:
     return value
 
 
+def text(text: str) -> str:
+    """What a terminal gave as bytes that are not UTF-8 is no text: no file and no model has it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError(f"must be UTF-8 text, got {text!r}") from None
+    return text
+
+
 def delimiter(text: str) -> str:
     """One character; `tab` and `\\t` are the tab."""
     character = {"\\t": "\t", "tab": "\t"}.get(text, text)

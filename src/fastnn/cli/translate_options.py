@@ -32,7 +32,7 @@ def add_train(tasks: Any) -> None:
     """The command `fastnn train translate`."""
     about = "translate sentences: an encoder-decoder Transformer on pairs of lines of two files"
     command: argparse.ArgumentParser = tasks.add_parser("translate", help=about, description=about)
-    text = "UTF-8, a sentence a line, words and marks between spaces"
+    text = "UTF-8, one sentence per line, words and marks between spaces; - is standard input"
     command.add_argument("--src", required=True, metavar="FILE", help=text)
     command.add_argument("--tgt", required=True, metavar="FILE", help="its translation, by lines")
     command.add_argument("--valid-src", metavar="FILE", help="to measure the model on")
@@ -58,20 +58,23 @@ def add_train(tasks: Any) -> None:
 
 def add_translate(commands: Any) -> None:
     """The command `fastnn translate`."""
-    about = "translate a file, or what comes in, line by line"
+    about = "translate FILE (or standard input), line by line"
     command: argparse.ArgumentParser = commands.add_parser(
         "translate", help=about, description=about
     )
     command.add_argument("model", metavar="MODEL", help="written by `fastnn train translate`")
     command.add_argument(
-        "file", nargs="?", metavar="FILE", help="UTF-8, a sentence a line; by default what comes in"
+        "file",
+        nargs="?",
+        metavar="FILE",
+        help="UTF-8, one sentence per line; default: standard input",
     )
     command.add_argument(
         "--beams",
         type=count,
         default=5,
         metavar="N",
-        help="translations followed at once; 1 is fastest (default: %(default)s)",
+        help="beam width; 1 is fastest (default: %(default)s)",
     )
     command.add_argument(
         "--length-penalty",
@@ -81,7 +84,7 @@ def add_translate(commands: Any) -> None:
         help="the best has the highest log P / length^F (default: %(default)s)",
     )
     _add_threads(command)
-    command.add_argument("--output", metavar="OUT", help="by default the terminal")
+    command.add_argument("--output", metavar="OUT", help="default: standard output")
 
 
 def _add_threads(command: argparse.ArgumentParser) -> None:

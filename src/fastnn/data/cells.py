@@ -14,8 +14,8 @@ Decimal = Literal[".", ","]
 
 # Cells without a value, in any case. In a column of numbers, a few more are what people, databases
 # and spreadsheets write; in a column of texts, "None" or "NA" may be a text like others.
-MISSING = frozenset({"", "?", "#n/a", "<na>"})
-MISSING_NUMBERS = MISSING | {"-", "--", "\N{EN DASH}", "\N{EM DASH}", ".", "na", "n/a", "nan"}
+MISSING = frozenset({"", "?", "#n/a", "<na>", "nan"})
+MISSING_NUMBERS = MISSING | {"-", "--", "\N{EN DASH}", "\N{EM DASH}", ".", "na", "n/a"}
 MISSING_NUMBERS |= {"null", "none", "nil", "(null)", "<null>", "#null!", "#div/0!", "#value!"}
 MISSING_NUMBERS |= {"#ref!", "#num!", "#name?"}
 

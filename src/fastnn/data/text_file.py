@@ -7,12 +7,14 @@ import os
 import sys
 import zlib
 from pathlib import Path
+from typing import Any
 
 PathLike = str | os.PathLike[str]
 
 # The path that stands for the standard input.
 STDIN = "-"
 GZIP_MAGIC = b"\x1f\x8b"
+GZIP_ERRORS = (EOFError, zlib.error, gzip.BadGzipFile)
 
 
 class TextFileError(ValueError):
@@ -35,18 +37,22 @@ def read_content(path: PathLike) -> bytes:
         There is no such file, or it cannot be read; `filename` is what was asked for.
     """
     name = shown_name(path)
-    if name != os.fspath(path) and sys.stdin is None:
-        raise TextFileError("the standard input is closed")
     try:
-        content = sys.stdin.buffer.read() if os.fspath(path) == STDIN else Path(path).read_bytes()
+        content = open_stdin().read() if os.fspath(path) == STDIN else Path(path).read_bytes()
+        return gzip.decompress(content) if content.startswith(GZIP_MAGIC) else content
+    except GZIP_ERRORS as error:
+        raise TextFileError(f"{name}: damaged gzip stream: {error}") from error
     except OSError as error:  # a read, other than an opening, does not name the file
         raise OSError(error.errno, error.strerror, name) from error
-    if not content.startswith(GZIP_MAGIC):
-        return content
-    try:
-        return gzip.decompress(content)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise TextFileError(f"{name}: damaged gzip stream: {error}") from error
+
+
+def open_stdin() -> Any:
+    """The standard input as a file of bytes, decompressed if it is compressed; TextFileError if it is closed."""
+    if sys.stdin is None:
+        raise TextFileError("the standard input is closed")
+    raw: Any = sys.stdin.buffer
+    packed = hasattr(raw, "peek") and raw.peek(2).startswith(GZIP_MAGIC)
+    return gzip.GzipFile(fileobj=raw) if packed else raw
 
 
 def decoded(content: bytes, name: str, before: int = 0) -> str:
