@@ -203,11 +203,11 @@ def test_an_output_called_dash_is_the_standard_output(files):
         (b"\x1f\x8b rubbish", r"damaged gzip stream"),
         (
             "größe,b\n".encode("latin-1"),
-            r"not UTF-8 text \(byte 0xf6 in line 1\): save it as UTF-8",
+            r"line 1: not UTF-8 text \(byte 0xf6\); save it as UTF-8",
         ),
         (
             "a,b\n1,2\n".encode("utf-16"),
-            r"not UTF-8 text \(byte 0xff in line 1\): save it as UTF-8",
+            r"line 1: not UTF-8 text \(byte 0xff\); save it as UTF-8",
         ),
         (b"PK\x03\x04\xff\xff", r"not UTF-8 text"),
     ],

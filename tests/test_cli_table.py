@@ -238,7 +238,7 @@ def test_bad_bytes_and_files(directory, capsys):
     assert_refused(
         capsys,
         ["train", "csv", "f.csv", "--target", "kind"],
-        r"f\.csv is not UTF-8 text \(byte 0xf6 in line 1\): save it as UTF-8",
+        r"f\.csv, line 1: not UTF-8 text \(byte 0xf6\); save it as UTF-8",
     )
     assert_refused(capsys, ["train", "csv", "g.csv", "--target", "kind"], r"g\.csv: No such file")
 

@@ -66,7 +66,7 @@ def decoded(content: bytes, name: str, before: int = 0) -> str:
         line = before + content[: error.start].count(b"\n") + 1
         byte = content[error.start]
         raise TextFileError(
-            f"{name} is not UTF-8 text (byte 0x{byte:02x} in line {line}): save it as UTF-8"
+            f"{name}, line {line}: not UTF-8 text (byte 0x{byte:02x}); save it as UTF-8"
         ) from error
 
 
