@@ -20,8 +20,8 @@ MISSING_NUMBERS |= {"null", "none", "nil", "(null)", "<null>", "#null!", "#div/0
 MISSING_NUMBERS |= {"#ref!", "#num!", "#name?"}
 
 # 3,14 and 1.234,56; and 1,234 or 1,234.56, whose commas stand between thousands.
-COMMA = re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d*)?([eE][+-]?\d+)?")
-THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
+COMMA = re.compile(r"[+-]?(\d+|[1-9]\d{0,2}(\.\d{3})+)(,\d*)?([eE][+-]?\d+)?")
+THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?")
 
 # A column with at most this share of other cells, and more different numbers than a list of codes
 # has, was meant to hold numbers: its other cells are mistakes.
@@ -65,29 +65,38 @@ def decimal_of(table: Table, name: str, asked: Decimal | None = None) -> Decimal
     """
     cells = table.column(name)
     known = [i for i, cell in enumerate(cells) if not is_missing(cell, ".")]
-    plain = [i for i in known if number(cells[i]) is not None]
-    comma = [i for i in known if number(cells[i], ",") is not None]
-    first = next((i for i in known if "," in cells[i]), None)
+    plain = {i for i in known if number(cells[i]) is not None}
+    comma = {i for i in known if number(cells[i], ",") is not None}
     if asked == "," and len(comma) == len(known):
         return ","
     if len(plain) == len(known):
         return "."
-    grouped = {i for i in known if THOUSANDS.fullmatch(cells[i])}
-    if first is not None and len(grouped.union(plain)) == len(known):
-        where = f"{table.path}, line {table.lines[first]}: {cells[first]!r} in column {name!r}"
-        if asked is None and len(comma) == len(known):
+    first = next((i for i in known if "," in cells[i]), None)
+    if first is not None and asked != "." and len(comma) == len(known):
+        grouped = plain.union(i for i in known if THOUSANDS.fullmatch(cells[i]))
+        dotted = {i for i in known if "." in cells[i]}  # thousands, if one is no plain number
+        if asked is None and (len(grouped) == len(known) or (dotted and dotted <= plain)):
             raise TableError(
-                f"{where} may have a decimal comma, or one between thousands: "
-                "use --decimal comma, or write the numbers without it"
+                f"{_where(table, name, first)}: its comma may be a decimal comma or stand between "
+                "thousands: use --decimal comma, or write the numbers with points"
             )
-        raise TableError(f"{where} has a comma between thousands: write the numbers without it")
-    if asked != "." and first is not None and len(comma) == len(known):
         return ","
+    thousands = {i for i in known if THOUSANDS.fullmatch(cells[i])}
+    if first is not None and len(thousands | plain) == len(known):
+        raise TableError(
+            f"{_where(table, name, first)} has a comma between thousands: write the numbers "
+            "without it"
+        )
     _check_strays(table, name, known, plain if len(plain) >= len(comma) else comma)
     return None
 
 
-def _check_strays(table: Table, name: str, known: Sequence[int], numbers: Sequence[int]) -> None:
+def _where(table: Table, name: str, row: int) -> str:
+    cell = table.column(name)[row]
+    return f"{table.path}, line {table.lines[row]}: {cell!r} in column {name!r}"
+
+
+def _check_strays(table: Table, name: str, known: Sequence[int], numbers: set[int]) -> None:
     cells = table.column(name)
     strays = sorted(set(known).difference(numbers))
     if len(strays) <= STRAYS * len(known) and len({cells[i] for i in numbers}) > MOST_CODES:
