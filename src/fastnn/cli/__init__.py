@@ -25,6 +25,9 @@ EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
 EXIT_PIPE = 141  # 128 + SIGPIPE
 
+# Characters of an error: an argument, the name of a column or a class may have any number.
+LONGEST = 1000
+
 # What a command may meet that is no mistake of ours: it is told in one line.
 TOLD = (UsageError, OSError, ModuleNotFoundError, MemoryError, UnicodeEncodeError)
 
@@ -124,4 +127,5 @@ def _one_line(error: BaseException) -> str:
     message = str(error)
     if isinstance(error, OSError) and error.strerror:  # str(error) begins with its number
         message = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return " ".join(message.split()) or "out of memory"
+    message = " ".join(message.split()) or "out of memory"
+    return message if len(message) <= LONGEST else f"{message[: LONGEST // 2]} ... {message[-200:]}"

@@ -17,7 +17,7 @@ def integer(text: str, low: int, high: float = math.inf) -> int:
         value = low - 1
     if not low <= value <= high:
         limits = f"from {low} to {high}" if high < math.inf else f"of at least {low}"
-        raise argparse.ArgumentTypeError(f"must be an integer {limits}, got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be an integer {limits}, got {text!r:.80}")
     return value
 
 
@@ -48,7 +48,7 @@ def rate(text: str) -> float:
     """Above 0."""
     value = _number(text)
     if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a number above 0, got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a number above 0, got {text!r:.80}")
     return value
 
 
@@ -56,7 +56,7 @@ def not_negative(text: str) -> float:
     """At least 0."""
     value = _number(text)
     if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a number of at least 0, got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a number of at least 0, got {text!r:.80}")
     return value
 
 
@@ -64,7 +64,7 @@ def share(text: str) -> float:
     """From 0 to below 1."""
     value = _number(text)
     if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"must be a number from 0 to below 1, got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to below 1, got {text!r:.80}")
     return value
 
 
@@ -73,7 +73,7 @@ def text(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise argparse.ArgumentTypeError(f"must be UTF-8 text, got {text!r}") from None
+        raise argparse.ArgumentTypeError(f"must be UTF-8 text, got {text!r:.80}") from None
     return text
 
 
@@ -81,5 +81,5 @@ def delimiter(text: str) -> str:
     """One character; `tab` and `\\t` are the tab."""
     character = {"\\t": "\t", "tab": "\t"}.get(text, text)
     if len(character) != 1 or character in '\r\n"':
-        raise argparse.ArgumentTypeError(f"must be one character, got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be one character, got {text!r:.80}")
     return character

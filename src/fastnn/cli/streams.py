@@ -82,6 +82,8 @@ def check_stdout() -> None:
 
 
 def complain(text: str) -> None:
-    """Print a line on stderr, if anybody reads it."""
+    """Print a line on stderr, if anybody reads it; characters that it lacks as escapes."""
+    encoding = sys.stderr.encoding or "utf-8"
     with contextlib.suppress(OSError, ValueError):
-        print(text, file=sys.stderr, flush=True)
+        line = text.encode(encoding, "backslashreplace").decode(encoding)
+        print(line, file=sys.stderr, flush=True)
