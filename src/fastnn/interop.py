@@ -32,7 +32,7 @@ def asarray(x: Any) -> NDArray[Any]:
         x offers none of them (a list, a pandas Series), lies on another device than the CPU, or is
         of a type that NumPy does not have (bfloat16).
     BufferError, RuntimeError
-        Its owner does not hand it out: a PyTorch tensor that requires a gradient has to be detached.
+        Its owner does not hand it out: detach a PyTorch tensor that requires a gradient first.
     """
     if isinstance(x, np.ndarray):
         return x

@@ -1,4 +1,4 @@
-"""Tables: delimiters, spellings of numbers, missing cells, and what is refused instead of guessed."""
+"""Tables: delimiters, spellings of numbers, missing cells, and what is refused, not guessed."""
 
 import csv
 import gzip

@@ -1,4 +1,4 @@
-"""Texts of the command line as numbers: types for argparse, with errors that say what is allowed."""
+"""Types for argparse: numbers and texts, with errors that say what is allowed."""
 
 from __future__ import annotations
 

@@ -15,7 +15,10 @@ from .errors import UsageError
 
 
 def check_outputs(args: argparse.Namespace) -> None:
-    """Raise UsageError, OSError or ModuleNotFoundError if `--output` or `--plot` cannot be written."""
+    """Raise an error now if `--output` or `--plot` could not be written after the work.
+
+    It is a UsageError, OSError or ModuleNotFoundError.
+    """
     try:
         import safetensors  # noqa: F401 (using the model needs it: too late to find out then)
     except ModuleNotFoundError as error:

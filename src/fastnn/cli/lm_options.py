@@ -38,7 +38,7 @@ def add_train(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--text",
         metavar="FILE",
-        help="UTF-8, or that in gzip; - is standard input (default: Shakespeare's Romeo and Juliet)",
+        help="UTF-8, may be gzip; - is standard input (default: Shakespeare's Romeo and Juliet)",
     )
     command.add_argument(
         "--vocab",
@@ -76,7 +76,7 @@ def add_train(command: argparse.ArgumentParser) -> None:
 
 
 def settle(args: argparse.Namespace, before: Mapping[str, Any]) -> None:
-    """Give the options that depend on others their values: those of the run before, if there was one."""
+    """Give the options that depend on others their values: first those of the run before."""
     for name in ("lr_decay_iters", "warmup_iters", "min_lr", "vocab_size"):
         if getattr(args, name) is None:
             setattr(args, name, before.get(f"--{name}"))

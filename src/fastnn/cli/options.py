@@ -107,7 +107,7 @@ def _add_training(command: argparse.ArgumentParser, defaults: Defaults) -> None:
 
 def _add_table(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "file", metavar="FILE", help="UTF-8 with a header, or that in gzip; - is standard input"
+        "file", metavar="FILE", help="UTF-8 with a header, may be gzip; - is standard input"
     )
     command.add_argument(
         "--target", type=text, required=True, metavar="COLUMN", help="what to predict"

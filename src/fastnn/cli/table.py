@@ -30,6 +30,8 @@ METADATA_KEY = "fastnn.table"
 
 LEAST_ROWS = 10
 
+DECIMALS: dict[str, Decimal | None] = {"auto": None, "point": ".", "comma": ","}
+
 # Lines of a run whose output is no terminal.
 MOST_LINES = 10
 
@@ -66,7 +68,7 @@ def train(args: argparse.Namespace) -> bool:
 def prepare(args: argparse.Namespace, rng: np.random.Generator) -> Examples:
     """Read the file, decide what its columns are, and hold rows out. Prints what it decided."""
     read = read_csv(args.file, args.delimiter)
-    asked: Decimal | None = {"point": ".", "comma": ","}.get(args.decimal)  # type: ignore[assignment]
+    asked = DECIMALS[args.decimal]
     decimal = None if args.task == "classification" else decimal_of(read, args.target, asked)
     known = with_target(read, args.target, decimal)
     task = task_of(known, args.target, decimal) if args.task == "auto" else args.task

@@ -58,7 +58,7 @@ def translate(args: argparse.Namespace) -> None:
 
 
 def _checked(model: Seq2SeqTransformer, vocab: Vocab, path: str) -> Iterator[list[str]]:
-    """The lines of a file or of stdin, some at a time; UsageError for one that cannot be translated."""
+    """The lines, some at a time; UsageError for one that cannot be translated."""
     name, before = shown_name(path), 0
     for chunk in _chunks(path):
         lines = sentences(b"".join(chunk), name, before)

@@ -7,8 +7,8 @@ from typing import Any
 
 from .arguments import count, not_negative, rate, seed, share, units
 
-# name: (type, default, help). The defaults are Transformer-Tiny's for Multi30k (Wu et al., "Good for
-# misconceived reasons", ACL 2021), as bench/tasks/multi30k.py trains it: 29,000 pairs of sentences.
+# name: (type, default, help). The defaults are Transformer-Tiny's for Multi30k (Wu et al., "Good
+# for misconceived reasons", ACL 2021), as bench/tasks/multi30k.py trains it on 29,000 pairs.
 TRAINING: dict[str, tuple[Any, Any, str]] = {
     "vocab-size": (count, 10_000, "most pieces of words, of both languages together"),
     "d-model": (units, 128, "width of the model"),

@@ -1,4 +1,4 @@
-"""What the cells of a column are: numbers, in one of two spellings, or texts; and which are missing."""
+"""What the cells of a column are: numbers, in one of two spellings, texts, or missing."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def read_content(path: PathLike) -> bytes:
 
 
 def open_stdin() -> Any:
-    """The standard input as a file of bytes, decompressed if it is compressed; TextFileError if it is closed."""
+    """The standard input as a file of bytes, decompressed; TextFileError if it is closed."""
     if sys.stdin is None:
         raise TextFileError("the standard input is closed")
     raw: Any = sys.stdin.buffer

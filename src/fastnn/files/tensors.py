@@ -1,8 +1,8 @@
 """Named arrays in a file: the safetensors format.
 
-Eight bytes with the length of a header, little-endian; the header, JSON padded with spaces, that has
-dtype, shape and place of every array and a table of strings, "__metadata__"; the arrays one after
-the other. Written here array by array, so that a large model is never held twice; read by the
+Eight bytes with the length of a header, little-endian; the header, JSON padded with spaces, that
+has dtype, shape and place of every array and a table of strings, "__metadata__"; the arrays one
+after the other. Written here array by array, so that a large model is never held twice; read by the
 safetensors library, which checks all of it before it hands anything out and runs no code from it.
 """
 

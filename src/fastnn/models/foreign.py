@@ -1,7 +1,7 @@
 """States of other libraries: arrays under their names, and how they go into a model of ours.
 
-A pair of names is one of theirs and one of ours. Where several of ours go into one of theirs (queries,
-and keys with values, in PyTorch's cross-attention), they are its rows one after the other.
+A pair of names is one of theirs and one of ours. Where several of ours go into one of theirs
+(queries, and keys with values, in PyTorch's cross-attention), they are its rows in that order.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def both_ends(parts: Iterable[tuple[str, str]]) -> Names:
 
 
 def _views(model: nn.Module, names: Names, turned: bool) -> dict[str, list[Array]]:
-    """For each of their names the parameters of ours that its rows are, as far as there are some."""
+    """For each of their names the parameters of ours that its rows are, if there are any."""
     own = dict(model.parameters().named())
     found: dict[str, list[Array]] = {}
     for theirs, ours in names:
