@@ -8,6 +8,9 @@ import math
 # Of one hidden layer: 17 MB of first weights; wider is a slip of the keyboard.
 MOST_UNITS = 65536
 
+# Of `models.beam_search`; importing that here would take its time from every command.
+MOST_PENALTY = 32.0
+
 
 def integer(text: str, low: int, high: float = math.inf) -> int:
     """A whole number from low to high."""
@@ -57,6 +60,16 @@ def not_negative(text: str) -> float:
     value = _number(text)
     if not 0 <= value < math.inf:
         raise argparse.ArgumentTypeError(f"must be a number of at least 0, got {text!r:.80}")
+    return value
+
+
+def penalty(text: str) -> float:
+    """An exponent of lengths, as `models.beam_search` takes it."""
+    value = _number(text)
+    if not 0 <= value <= MOST_PENALTY:
+        raise argparse.ArgumentTypeError(
+            f"must be a number from 0 to {MOST_PENALTY:g}, got {text!r:.80}"
+        )
     return value
 
 

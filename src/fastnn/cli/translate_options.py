@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from .arguments import count, not_negative, rate, seed, share, units
+from .arguments import count, penalty, rate, seed, share, units
 
 # name: (type, default, help). The defaults are Transformer-Tiny's for Multi30k (Wu et al., "Good
 # for misconceived reasons", ACL 2021), as bench/tasks/multi30k.py trains it on 29,000 pairs.
@@ -78,7 +78,7 @@ def add_translate(commands: Any) -> None:
     )
     command.add_argument(
         "--length-penalty",
-        type=not_negative,
+        type=penalty,
         default=1.0,
         metavar="F",
         help="the best has the highest log P / length^F (default: %(default)s)",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files.json_text import parse_json
+from ..json_text import parse_json
 from . import columns as columns_of
 from . import target as target_of
 from .cells import Decimal

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import hooks, kernels, nn
+from ..json_text import compose_json, parse_json
 from ..nn.config import check_classes, parameter_shapes
 from .atomic import PathLike
-from .json_text import compose_json, parse_json
 from .tensors import ModelFileError as ModelFileError
 from .tensors import check_headers, headers, open_tensors, read_tensor, write_tensors
 

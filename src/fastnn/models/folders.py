@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..json_text import parse_json
 from ..files.tensors import ModelFileError
+from ..json_text import parse_json
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 

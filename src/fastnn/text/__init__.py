@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..files.json_text import parse_json
+from ..json_text import parse_json
 from .bpe import BPE
 from .chars import CharVocab
 from .scores import bleu, d2l_bleu

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..files.json_text import parse_json
+from ..json_text import parse_json
 
 Ids = list[int]
 V = TypeVar("V", bound="Vocab")

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from .. import nn
 from ..files.atomic import PathLike
-from ..files.json_text import compose_json, parse_json
 from ..files.model import (
     METADATA_KEY,
     RUN_KEY,
@@ -30,6 +29,7 @@ from ..files.model import (
     read_parameters,
 )
 from ..files.tensors import check_headers, open_tensors, read_tensor, write_tensors
+from ..json_text import compose_json, parse_json
 from ..optim import Optimizer
 from .history import History
 
