@@ -233,7 +233,7 @@ def test_a_line_that_cannot_be_translated_is_found_first(learnt, directory, caps
 def test_length_penalties(learnt, capsys):
     for zero in ("0", "0.0", "0.00", "0e0"):
         assert run(capsys, f"translate {learnt}/m {learnt}/v.en --length-penalty {zero}")[0] == 0
-    assert_refused(capsys, f"translate {learnt}/m --length-penalty -1", "of at least 0, got '-1'")
+    assert_refused(capsys, f"translate {learnt}/m --length-penalty -1", "from 0 to 32, got '-1'")
 
 
 def test_a_model_that_gives_nan(learnt, directory, capsys):
