@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from fastnn import models, nn
 from fastnn.files.tensors import ModelFileError, write_tensors
@@ -110,21 +111,6 @@ def published(tmp_path):
     return tmp_path, model
 
 
-def test_a_folder_tells_what_weights_do_not(published):
-    folder, model = published
-    for source in (folder, str(folder), folder / "model.safetensors"):
-        assert_same(models.from_gpt2(source), model)
-        assert_same(models.from_gpt2(source, HEADS), model)
-        with pytest.raises(ValueError, match=r"n_heads is 4, but config\.json says 2"):
-            models.from_gpt2(source, 4)
-    assert models.from_gpt2(folder, activation="gelu", eps=1e-3).config()["eps"] == 1e-3
-    (folder / "config.json").unlink()
-    with pytest.raises(TypeError, match=r"needs n_heads: .* there is no config\.json"):
-        models.from_gpt2(folder)
-    with pytest.raises(TypeError, match="needs n_heads"):
-        models.from_gpt2(gpt2_state())
-
-
 def test_a_folder_with_several_files(published):
     folder, model = published
     state = models.to_gpt2(model)
@@ -160,28 +146,54 @@ def deep():
     return "[" * 1000 + "]" * 1000
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"model_type": "bert"}, "describes a 'bert', not a 'gpt2'"),
-        ({"scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx True"),
-        ({"scale_attn_weights": False}, "scale_attn_weights False"),
-        ({"activation_function": "mish"}, "activation_function 'mish', known are gelu_new"),
-        ({"activation_function": ["relu"]}, "activation_function"),
-        ({"n_head": "2"}, "n_head '2', which is no integer"),
-        ({"layer_norm_epsilon": None}, "layer_norm_epsilon None"),
-    ],
-)
-def test_a_config_of_another_model_is_refused(published, change, message):
-    folder, _ = published
-    (folder / "config.json").write_text(json.dumps(CONFIG | change))
-    with pytest.raises(ValueError, match=message):
-        models.from_gpt2(folder)
-
-
-@pytest.mark.parametrize("content", [b"", b"[]", b"\xff\xfe", b"{", deep().encode()])
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"{", deep().encode()])
 def test_a_damaged_config_is_named(published, content):
     folder, _ = published
     (folder / "config.json").write_bytes(content)
     with pytest.raises(ModelFileError, match=r"config\.json"):
         models.from_gpt2(folder)
+
+
+def test_heads_come_from_the_config_beside_the_weights(tmp_path):
+    """A published folder, a file in it, and nanoGPT's whole checkpoint."""
+    model = language_model(eps=1e-3)
+    config = {"model_type": "gpt2", "n_head": HEADS, "layer_norm_epsilon": 1e-3}
+    config |= {"activation_function": "gelu"}
+    safetensors.numpy.save_file(models.to_gpt2(model), tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    nanogpt = models.to_gpt2(model, layout="nanogpt")
+    checkpoint = {"model": nanogpt, "model_args": {"n_head": HEADS, "block_size": 6}}
+    for source in (tmp_path, tmp_path / "model.safetensors"):
+        assert_same(models.from_gpt2(source), model)
+        assert_same(models.from_gpt2(str(source), HEADS), model)
+        with pytest.raises(ValueError, match=f"n_heads is 4, but the config .* has {HEADS}"):
+            models.from_gpt2(source, 4)
+    assert models.from_gpt2(checkpoint, eps=1e-3).blocks.config()["n_heads"] == HEADS
+    with pytest.raises(ValueError, match="n_heads is 4"):
+        models.from_gpt2(checkpoint, 4)
+    with pytest.raises(ValueError, match="n_heads is needed"):
+        models.from_gpt2(nanogpt)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"model_type": "bert", "n_head": 2}, "does not describe a GPT-2"),
+        ([], "does not describe a GPT-2"),
+        ({"model_type": "gpt2"}, "n_heads is needed"),
+        ({"model_type": "gpt2", "n_head": "2"}, "n_heads is needed"),
+        ({"model_type": "gpt2", "n_head": 2, "activation_function": "mish"}, "activation"),
+        ({"model_type": "gpt2", "n_head": 2, "activation_function": ["relu"]}, "activation"),
+        ({"model_type": "gpt2", "n_head": 2, "layer_norm_epsilon": "1e-5"}, "eps"),
+        ({"model_type": "gpt2", "n_head": 2, "scale_attn_weights": False}, "scale_attn_weights"),
+        (
+            {"model_type": "gpt2", "n_head": 2, "scale_attn_by_inverse_layer_idx": True},
+            "scale_attn_by_inverse_layer_idx has no counterpart",
+        ),
+    ],
+)
+def test_configs_that_are_refused(tmp_path, config, message):
+    safetensors.numpy.save_file(gpt2_state(), tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises((TypeError, ValueError), match=message):
+        models.from_gpt2(tmp_path)

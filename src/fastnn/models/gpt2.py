@@ -163,6 +163,8 @@ def _activation(config: Mapping[str, Any]) -> str | None:
     """Our name of the config's activation, or None if it names none."""
     name = config.get("activation_function")
     known = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "swish": "silu"}
+    if name is not None and not isinstance(name, str):
+        raise ValueError(f"the config has activation_function {name!r:.80}, which is no name")
     return None if name is None else known.get(name, name)
 
 
