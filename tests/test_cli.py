@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import fastnn
 from fastnn import nn
 from fastnn.cli import digits, main, report
 from fastnn.data import load_digits
@@ -157,10 +158,19 @@ def test_info(capsys):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        ([], "command"),
         (["fly"], "'fly'"),
-        (["train"], "task"),
+        (["trian"], "'trian'.*; did you mean train\\?"),
         (["train", "letters"], "'letters'"),
+        (["train", "digit"], "'digit'.*; did you mean digits\\?"),
+        (["train", "digits", "--epoch-s", "2"], "--epoch-s; did you mean --epochs\\?"),
+        (["train", "digits", "--leraning-rate=2"], "unrecognized argument --leraning-rate$"),
+        (["predict", "m", "--probs"], "--probs; did you mean --proba\\?"),
+        (["--verson"], "--verson; did you mean --version\\?"),
+        (["info", "extra"], "unrecognized argument extra$"),
+        (["generate", "m", "--prompt", "\udcff"], r"--prompt: must be UTF-8 text, got '\\udcff'"),
+        (["train", "csv", "f", "--target", "\udcff"], "--target: must be UTF-8 text"),
+        (["predict", "a\0b", "c"], "an argument has a NUL character: 'a.x00b'"),
+        (["train", "digits", "--output", "-"], "--output must be a file"),
         (
             ["train", "digits", "--epochs", "0"],
             "--epochs: must be at least 1, got 0",
@@ -280,12 +290,33 @@ def test_a_pipe_whose_reader_has_gone(model_path):
 
 
 def test_a_name_that_the_encoding_of_the_output_lacks(directory):
+    """What a training prints on its way is escaped, what is asked for is refused."""
     Path("table.csv").write_text("größe,kind\n" + "1,a\n2,b\n" * 10, encoding="utf-8")
-    command = [sys.executable, "-m", "fastnn", "train", "csv", "table.csv", "--target", "größe"]
+    command = [sys.executable, "-m", "fastnn"]
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
-    assert done.returncode == 2 and not Path("model.safetensors").exists()
+    how = {"capture_output": True, "text": True, "env": environment, "timeout": 60}
+    train = ["train", "csv", "table.csv", "--target", "größe", "--epochs", "1"]
+    done = subprocess.run([*command, *train], **how)
+    assert done.returncode == 0 and "target gr\\xf6\\xdfe (classification" in done.stdout
+    assert Path("model.safetensors").exists()
+    done = subprocess.run([*command, "predict", "model.safetensors", "table.csv"], **how)
+    assert (done.returncode, done.stdout) == (2, "")
     assert re.fullmatch(r"fastnn: error: 'ascii' codec can't encode [^\n]+\n", done.stderr)
+
+
+def test_without_a_command_it_prints_help(capsys):
+    for argv, usage in (([], "usage: fastnn [-h]"), (["train"], "usage: fastnn train [-h]")):
+        code, out, err = run(capsys, *argv)
+        assert (code, err) == (0, "") and out[0].startswith(usage)
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"fastnn {fastnn.__version__}\n"
+
+
+def test_options_with_several_values_may_come_twice(directory, capsys):
+    argv = ["train", "digits", "--epochs", 1, "--hidden", 8, 4, "--hidden", 3]
+    assert "MLP 64-8-4-3-10" in run(capsys, *argv)[1][0]
 
 
 @pytest.mark.filterwarnings("default:the loss of epoch:RuntimeWarning")

@@ -6,9 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fastnn import nn
 from fastnn.cli import main
+from fastnn.cli.table import METADATA_KEY
+from fastnn.cli.vocabularies import VOCABULARY_KEY
 from fastnn.data.csv_file import Table
 from fastnn.data.target import class_labels
+from fastnn.files.model import describe
+from fastnn.files.tensors import write_tensors
+from fastnn.models import TransformerLM
+from fastnn.train import save
 
 QUICK = ["--epochs", "1", "--hidden", "4"]
 
@@ -82,3 +89,39 @@ def test_the_target_cannot_be_dropped(contents, capsys):
     argv = ["train", "csv", "rows.csv", "--target", "y", "--drop", "y", *QUICK]
     assert "'y' cannot be both the target and dropped" in refusal(capsys, *argv)
     assert contents() == before
+
+
+DEEP = "[" * 1000 + "]" * 1000
+
+
+def test_deep_json_is_one_error(contents, capsys):
+    """Whatever of a model's file is nested: its config, its table or its vocabulary."""
+    save(nn.MLP((64, 10), rng=0), "table", metadata={METADATA_KEY: DEEP})
+    write_tensors("config", {}, {"fastnn": f'{{"version": 1, "model": {DEEP}}}'})
+    language = TransformerLM(3, 8, 2, 1, 8, rng=0)
+    save(language, "lm", metadata={VOCABULARY_KEY: f'{{"kind": "chars", "characters": {DEEP}}}'})
+    write_tensors("new.run", {}, {"fastnn": describe(nn.ReLU()), "fastnn.run": DEEP})
+    for argv in (
+        ["predict", "table", "rows.csv"],
+        ["predict", "config", "rows.csv"],
+        ["predict", "config", "--digit", "1"],
+        ["generate", "lm"],
+        ["generate", "config"],
+        ["translate", "config", "rows.csv"],
+        ["train", "lm", "--output", "new", "--resume"],
+    ):
+        assert re.search("nested more than 200 levels deep", refusal(capsys, *argv)), argv
+
+
+@pytest.mark.parametrize("size", [10**9, 2**63, 10**30])
+def test_a_huge_vocabulary_is_as_large_as_its_text(contents, capsys, size):
+    pytest.importorskip("tokenizers", reason="byte-pair encoding comes with fastnn[text]")
+    Path("text").write_text("ab cab\n" * 60)
+    tiny = ["--n_embd", "4", "--n_head", "1", "--n_layer", "1", "--block_size", "4"]
+    argv = ["--text", "text", "--vocab", "bpe", "--max_iters", "1", "--output", "lm", *tiny]
+    assert main(["train", "lm", *argv, "--vocab_size", str(size)]) == 0
+    assert int(re.search(r"; (\d+) different", capsys.readouterr().out)[1]) < 50
+    tiny = ["--d-model", "4", "--n-heads", "1", "--n-layers", "1", "--d-ff", "4"]
+    argv = ["--src", "text", "--tgt", "text", "--updates", "1", "--output", "tr", *tiny]
+    assert main(["train", "translate", *argv, "--vocab-size", str(size)]) == 0
+    assert int(re.search(r"vocabulary (\d+)", capsys.readouterr().out)[1]) < 50

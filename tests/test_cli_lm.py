@@ -179,7 +179,7 @@ def test_a_text_begins_with_a_token_that_the_model_knows(capsys):
         (["--text", "none"], "none: No such file"),
         (["--text", "short"], "short: its training part has 9 tokens, .* --block_size 64"),
         (["--text", "short", "--block_size", 1], "short: its validation part has 1 tokens"),
-        (["--text", "bad"], "bad is not UTF-8"),
+        (["--text", "bad"], "bad, line 1: not UTF-8 text"),
         (["--text", "empty"], "empty: there are no characters"),
         (["--text", "short", "--out", "short"], "--text and --output are the same file"),
         (["--text", "short", "--out", "x", "--plot", "x.run"], "FILE.run and --plot are the same"),

@@ -86,10 +86,11 @@ def test_classification(directory, capsys):
     code, out, err = run(capsys, "train", "csv", *argv, "--plot", "curve.svg")
     assert code == 0 and err == ""
     assert out[0] == "target kind (classification, 3 classes)"
-    assert out[1] == "1 columns of numbers, 1 of texts: 3 inputs"
+    assert out[1] == "1 numeric column, 1 text column: 3 inputs"
+    assert re.fullmatch(r"length: \d cells? \('NA'\) taken as missing", out.pop(2))
     assert out[2] == "not used: id"
-    assert out[3] == "2 of 92 rows have no target and are left out"
-    assert out[4].startswith("MLP 3-64-64-3, 4,611 parameters, threads: ")
+    assert out[3] == "2 rows of 92 without a target left out"
+    assert re.match(r"MLP 3-64-64-3, 4,611 parameters, \d+ threads?$", out[4])
     assert out[5] == "72 training rows, 18 test rows"
     assert [line.split()[1] for line in out[6:16]] == [f"{i}/60" for i in range(6, 61, 6)]
     assert out[16].startswith("trained for 60 of 60 epochs")
@@ -235,7 +236,9 @@ def test_bad_tables(directory, capsys, monkeypatch, content, argv, message):
 def test_bad_bytes_and_files(directory, capsys):
     (directory / "f.csv").write_bytes("größe,kind\n1,2\n".encode("latin-1"))
     assert_refused(
-        capsys, ["train", "csv", "f.csv", "--target", "kind"], r"f\.csv is no text in UTF"
+        capsys,
+        ["train", "csv", "f.csv", "--target", "kind"],
+        r"f\.csv, line 1: not UTF-8 text \(byte 0xf6\); save it as UTF-8",
     )
     assert_refused(capsys, ["train", "csv", "g.csv", "--target", "kind"], r"g\.csv: No such file")
 
@@ -297,16 +300,18 @@ def test_models_for_something_else(trained, directory, capsys):
         "[]",
         "{}",
         "[" * 100_000,
-        described.replace('"version": 1', '"version": 2'),
+        described.replace('"version": 2', '"version": 3'),
         described.replace('"unused"', '"used"'),
         described.replace('["id"]', "[3]"),
         described.replace('"std": ', '"std": -'),
         described.replace('"mean": ', '"mean": NaN, "x": '),
         described.replace('"red"]', '"red", "red"]'),
-        described.replace('"fill": "red"', '"fill": "no"'),
+        described.replace('"fill": ""', '"fill": "no"'),
+        described.replace('"decimal": "."', '"decimal": ";"'),
+        described.replace('"decimal": "."', '"decimal": []'),
         described.replace('"classes"', '"klasses"'),
         described.replace('"tulip"', '"tulip", "poppy"'),
-        described.replace('["blue", "red"]', '["blue", "red", "green"]'),
+        described.replace('"blue", "red"]', '"blue", "red", "green"]'),
     ):
         assert damaged != described
         save(load(trained / "flowers"), "damaged", metadata={METADATA_KEY: damaged})

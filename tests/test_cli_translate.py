@@ -182,7 +182,7 @@ def test_what_training_refuses(directory, capsys):
     assert_refused(capsys, f"{line} --src none", "none: No such file")
     assert_refused(capsys, f"{line} --src short", r"short has 1 lines and a\.de has 300")
     assert_refused(capsys, "train translate --src empty --tgt empty", "no line with text in both")
-    assert_refused(capsys, f"{line} --src latin", "latin, line 2: this is not UTF-8")
+    assert_refused(capsys, f"{line} --src latin", "latin, line 2: not UTF-8 text")
     assert_refused(capsys, f"{line} --src a.en --valid-src a.en", "go together")
     assert_refused(capsys, f"{line} --src m", "--src and --output are the same file")
     assert_refused(capsys, f"{line} --src m.run", r"--src and FILE\.run are the same file")
@@ -215,7 +215,7 @@ def test_a_line_that_cannot_be_translated_is_found_first(learnt, directory, caps
     monkeypatch.setattr("fastnn.cli.translate.CHUNK", 3)
     good = b"one\ntwo\n\nthree\n"
     for name, bad, message in (
-        ("latin", b"f\xfcnf\n", "line 5: this is not UTF-8"),
+        ("latin", b"f\xfcnf\n", "line 5: not UTF-8 text (byte 0xfc)"),
         ("long", b"one " * 300, "line 5 has 300 tokens"),
     ):
         (directory / name).write_bytes(good + bad)
@@ -225,7 +225,7 @@ def test_a_line_that_cannot_be_translated_is_found_first(learnt, directory, caps
             # what comes in is translated as it goes, but not where it goes to a file
             monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(good + bad)))
             code, out, err = run(capsys, f"translate {learnt}/m{options}")
-            assert code == 2 and f"stdin, {message}" in err
+            assert code == 2 and f"standard input, {message}" in err
             assert len(out) == (0 if options else 3)
     assert not (directory / "o").exists()
 
@@ -233,9 +233,7 @@ def test_a_line_that_cannot_be_translated_is_found_first(learnt, directory, caps
 def test_length_penalties(learnt, capsys):
     for zero in ("0", "0.0", "0.00", "0e0"):
         assert run(capsys, f"translate {learnt}/m {learnt}/v.en --length-penalty {zero}")[0] == 0
-    assert_refused(
-        capsys, f"translate {learnt}/m --length-penalty -1", "at least 0 and finite, got -1"
-    )
+    assert_refused(capsys, f"translate {learnt}/m --length-penalty -1", "from 0 to 32, got -1")
 
 
 def test_a_model_that_gives_nan(learnt, directory, capsys):

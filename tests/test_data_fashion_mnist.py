@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import http.server
 import io
+import os
 import struct
 import sys
 import threading
@@ -265,3 +266,15 @@ def test_a_terminal_sees_the_progress(tmp_path, monkeypatch, server, has_rich):
     download(fashion_mnist.ADDRESS + "file", tmp_path / "file", checksum)
     assert (tmp_path / "file").read_bytes() == b"content"
     assert "downloading file" in sys.stderr.getvalue()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes are those of POSIX")
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_an_idx_file_comes_from_a_pipe(tmp_path, pack):
+    array = np.arange(6, dtype=np.int32).reshape(2, 3)
+    os.mkfifo(tmp_path / "pipe")
+    content = pack(idx(array))
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(content,))
+    writer.start()
+    np.testing.assert_array_equal(read_idx(tmp_path / "pipe"), array)
+    writer.join()

@@ -15,6 +15,7 @@ ROOT = Path(fastnn.__file__).parent
 
 # Room -> floor. A room is a module or package of fastnn, those of the kernels their own packages.
 FLOORS = {
+    "_command": 0,
     "_version": 0,
     "kernels/_types": 0,
     "kernels/simd": 0,

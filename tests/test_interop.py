@@ -67,6 +67,50 @@ def test_dlpack():
         fastnn.asarray(Owner((2, 0)))
 
 
+class DLTensor(ctypes.Structure):
+    """dlpack.h: the tensor, its manager and its deleter."""
+
+    _fields_ = [
+        ("data", ctypes.c_void_p),
+        ("device", ctypes.c_int32 * 2),
+        ("ndim", ctypes.c_int32),
+        ("dtype", ctypes.c_uint8 * 4),  # kind, bits, lanes
+        ("shape", ctypes.POINTER(ctypes.c_int64)),
+        ("strides", ctypes.POINTER(ctypes.c_int64)),
+        ("byte_offset", ctypes.c_uint64),
+        ("manager", ctypes.c_void_p),
+        ("deleter", ctypes.c_void_p),
+    ]
+
+
+@pytest.mark.parametrize(("kind", "bits"), [(4, 16), (10, 8)])
+def test_a_type_that_numpy_does_not_have(kind, bits):
+    """bfloat16 and an 8-bit float, as PyTorch and JAX hand them out."""
+    data, shape = (ctypes.c_uint8 * 8)(), (ctypes.c_int64 * 1)(4)
+    tensor = DLTensor(
+        ctypes.addressof(data), (1, 0), 1, (kind, bits, 1, 0), shape, None, 0, None, None
+    )
+    new = ctypes.pythonapi.PyCapsule_New
+    new.restype, new.argtypes = (
+        ctypes.py_object,
+        [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p],
+    )
+
+    class Tensor:
+        dtype = "torch.bfloat16"
+
+        def __dlpack__(self, **_):
+            return new(ctypes.addressof(tensor), b"dltensor", None)
+
+        def __dlpack_device__(self):
+            return (1, 0)
+
+    with pytest.raises(
+        TypeError, match=r"type torch\.bfloat16 of this Tensor: convert it to float32"
+    ):
+        fastnn.asarray(Tensor())
+
+
 def test_pytorch():
     torch = pytest.importorskip("torch")
     x = torch.ones(3, 4)

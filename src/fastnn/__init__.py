@@ -9,7 +9,14 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-from . import hooks, kernels
+from . import hooks
+from ._command import refuse
+
+try:
+    from . import kernels
+except ImportError as error:  # FASTNN_ISA names no instruction set, or a library is missing
+    refuse(error)
+    raise
 from ._version import __version__
 from .kernels import (
     PackedMatrix,

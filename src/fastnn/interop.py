@@ -29,9 +29,10 @@ def asarray(x: Any) -> NDArray[Any]:
     Raises
     ------
     TypeError
-        x offers none of them (a list, a pandas Series), or lies on another device than the CPU.
+        x offers none of them (a list, a pandas Series), lies on another device than the CPU, or is
+        of a type that NumPy does not have (bfloat16).
     BufferError, RuntimeError
-        Its owner does not hand it out: a PyTorch tensor that requires a gradient has to be detached.
+        Its owner does not hand it out: detach a PyTorch tensor that requires a gradient first.
     """
     if isinstance(x, np.ndarray):
         return x
@@ -45,7 +46,16 @@ def asarray(x: Any) -> NDArray[Any]:
         device = x.__dlpack_device__()[0]
         if device not in _CPU_DEVICES:
             raise TypeError(f"asarray: this {type(x).__name__} is on another device than the CPU")
-        return np.from_dlpack(x)
+        try:
+            return np.from_dlpack(x)
+        except (BufferError, RuntimeError) as error:
+            if "dtype" not in str(error):
+                raise
+            raise TypeError(
+                f"asarray: NumPy does not have the type {getattr(x, 'dtype', '')} of this "
+                f"{type(x).__name__}: convert it to float32 first, such as by x.float() in PyTorch "
+                "or x.astype('float32') in JAX"
+            ) from error
     if hasattr(x, "__array_interface__"):
         return np.asarray(x)
     raise TypeError(

@@ -180,6 +180,8 @@ def test_no_sentences():
         ({"n_best": 0}, ValueError, "n_best"),
         ({"n_best": 4}, ValueError, "n_best must be at most beams = 3, got 4"),
         ({"length_penalty": np.nan}, ValueError, "length_penalty"),
+        ({"length_penalty": 1e30}, ValueError, "length_penalty must be from -32 to 32"),
+        ({"length_penalty": -33}, ValueError, "length_penalty must be from -32 to 32"),
         ({"length_penalty": "1"}, TypeError, "length_penalty"),
         ({"max_len": 0}, ValueError, "max_len must be at least 1, got 0"),
         ({"max_len": [3, 0]}, ValueError, "max_len must be at least 1, got 0"),

@@ -1,10 +1,7 @@
 """Conversions by name: round trips, files, layouts of GPT-2, and what is refused."""
 
-import json
-
 import numpy as np
 import pytest
-import safetensors.numpy
 
 from fastnn import models, nn
 from fastnn.files.tensors import ModelFileError, write_tensors
@@ -260,45 +257,3 @@ def test_sizes_of_keys_and_values():
     assert models.from_torch_attention(state, HEADS, cross=True).d_memory == 5
     with pytest.raises(ValueError, match="cross True"):
         models.from_torch_attention(state, HEADS)
-
-
-def test_heads_come_from_the_config_beside_the_weights(tmp_path):
-    """A published folder, a file in it, and nanoGPT's whole checkpoint."""
-    model = language_model(eps=1e-3)
-    config = {"model_type": "gpt2", "n_head": HEADS, "layer_norm_epsilon": 1e-3}
-    config |= {"activation_function": "gelu"}
-    safetensors.numpy.save_file(models.to_gpt2(model), tmp_path / "model.safetensors")
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    nanogpt = models.to_gpt2(model, layout="nanogpt")
-    checkpoint = {"model": nanogpt, "model_args": {"n_head": HEADS, "block_size": 6}}
-    for source in (tmp_path, tmp_path / "model.safetensors"):
-        assert_same(models.from_gpt2(source), model)
-        assert_same(models.from_gpt2(str(source), HEADS), model)
-        with pytest.raises(ValueError, match=f"n_heads is 4, but the config .* has {HEADS}"):
-            models.from_gpt2(source, 4)
-    assert models.from_gpt2(checkpoint, eps=1e-3).blocks.config()["n_heads"] == HEADS
-    with pytest.raises(ValueError, match="n_heads is 4"):
-        models.from_gpt2(checkpoint, 4)
-    with pytest.raises(ValueError, match="n_heads is needed"):
-        models.from_gpt2(nanogpt)
-
-
-@pytest.mark.parametrize(
-    ("config", "message"),
-    [
-        ({"model_type": "bert", "n_head": 2}, "does not describe a GPT-2"),
-        ([], "does not describe a GPT-2"),
-        ({"model_type": "gpt2"}, "n_heads is needed"),
-        ({"model_type": "gpt2", "n_head": "2"}, "n_heads is needed"),
-        ({"model_type": "gpt2", "n_head": 2, "activation_function": "mish"}, "activation"),
-        (
-            {"model_type": "gpt2", "n_head": 2, "scale_attn_by_inverse_layer_idx": True},
-            "scale_attn_by_inverse_layer_idx has no counterpart",
-        ),
-    ],
-)
-def test_configs_that_are_refused(tmp_path, config, message):
-    safetensors.numpy.save_file(gpt2_state(), tmp_path / "model.safetensors")
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ValueError, match=message):
-        models.from_gpt2(tmp_path)

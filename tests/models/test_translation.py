@@ -127,3 +127,16 @@ def test_attention_maps(tmp_path):
 def test_what_attention_maps_refuse(weights, labels, message):
     with pytest.raises(ValueError, match=message):
         plot.attention_maps(weights, **labels)
+
+
+@pytest.mark.parametrize("wrong", [None, "vocab", 5, ["a"]])
+def test_what_is_no_vocabulary_or_model(wrong):
+    vocab = text.WordVocab.from_sentences(["a b"])
+    with pytest.raises(TypeError, match=r"vocab must be a text\.Vocab, got "):
+        models.translate(new_model(), wrong, ["a"])
+    with pytest.raises(TypeError, match="model must be a Seq2SeqTransformer, got "):
+        models.translate(wrong, vocab, ["a"])
+    with pytest.raises(TypeError, match=r"takes several|takes a str"):
+        models.translate(new_model(), vocab, wrong if isinstance(wrong, str) else [wrong])
+    with pytest.raises(TypeError, match="rows must be an integer"):
+        models.translate(new_model(), vocab, ["a"], rows=2.5)

@@ -1,4 +1,4 @@
-"""Texts of the command line as numbers: types for argparse, with errors that say what is allowed."""
+"""Types for argparse: numbers and texts, with errors that say what is allowed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from ..checks import check_count, check_number, check_seed
 
 # Of one hidden layer: 17 MB of first weights; wider is a slip of the keyboard.
 MOST_UNITS = 65536
+
+# Of `models.beam_search`; importing that here would take its time from every command.
+MOST_PENALTY = 32.0
 
 
 def _reader(parse: Callable[[str], Any], check: Callable[..., Any], **limits: Any) -> Any:
@@ -35,11 +38,21 @@ seed = _reader(int, check_seed)
 rate = _reader(float, check_number, above=0)
 not_negative = _reader(float, check_number, least=0)
 share = _reader(float, check_number, least=0, below=1)
+penalty = _reader(float, check_number, least=0, most=MOST_PENALTY)
+
+
+def text(text: str) -> str:
+    """What a terminal gave as bytes that are not UTF-8 is no text: no file and no model has it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError(f"must be UTF-8 text, got {text!r:.80}") from None
+    return text
 
 
 def delimiter(text: str) -> str:
     """One character; `tab` and `\\t` are the tab."""
     character = {"\\t": "\t", "tab": "\t"}.get(text, text)
     if len(character) != 1 or character in '\r\n"':
-        raise argparse.ArgumentTypeError(f"must be one character, got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be one character, got {text!r:.80}")
     return character

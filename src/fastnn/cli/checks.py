@@ -9,16 +9,22 @@ from collections.abc import Mapping
 import numpy as np
 
 from .. import nn
+from ..data.text_file import STDIN
 from ..files.atomic import check_writable
 from .errors import UsageError
 
 
 def check_outputs(args: argparse.Namespace) -> None:
-    """Raise UsageError, OSError or ModuleNotFoundError if `--output` or `--plot` cannot be written."""
+    """Raise an error now if `--output` or `--plot` could not be written after the work.
+
+    It is a UsageError, OSError or ModuleNotFoundError.
+    """
     try:
         import safetensors  # noqa: F401 (using the model needs it: too late to find out then)
     except ModuleNotFoundError as error:
         raise UsageError("using models needs safetensors: pip install 'fastnn[cli]'") from error
+    if args.output == STDIN:
+        raise UsageError("--output must be a file: models are not written to standard output")
     table = {"FILE": args.file} if args.task_name == "csv" else {}
     check_apart({**table, "--output": args.output, "--plot": args.plot})
     check_writable(args.output)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
+from ..data.text_file import STDIN, TextFileError, decoded, read_content, shown_name
 from .errors import UsageError
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 # Held-out pairs are measured after every epoch: more than this takes time and tells no more.
 MOST_HELD_OUT = 2000
@@ -26,23 +29,29 @@ class Pairs(NamedTuple):
         return Pairs([self.src[i] for i in rows], [self.tgt[i] for i in rows])
 
 
+def read_by(read: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+    """What a function of `data.text_file` gives; UsageError for its TextFileError."""
+    try:
+        return read(*args, **options)
+    except TextFileError as error:
+        raise UsageError(str(error)) from error
+
+
 def sentences(content: bytes, name: str, before: int = 0) -> list[str]:
     """The lines of a text, words apart by one space; UsageError if it is not UTF-8.
 
     Lines end with a newline alone: what else Unicode calls the end of a line may stand in one.
     In errors they are counted on from the `before` lines that came earlier.
     """
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = before + content[: error.start].count(b"\n") + 1
-        raise UsageError(f"{name}, line {line}: this is not UTF-8") from error
+    text = read_by(decoded, content, name, before)
     return [" ".join(line.split()) for line in text.removesuffix("\n").split("\n")]
 
 
 def read_pairs(src: str, tgt: str) -> Pairs:
     """The pairs of two files with both sides; UsageError where the files do not go together."""
-    sides = [sentences(Path(path).read_bytes(), path) for path in (src, tgt)]
+    if src == tgt == STDIN:
+        raise UsageError("--src and --tgt cannot both be the standard input")
+    sides = [sentences(read_by(read_content, path), shown_name(path)) for path in (src, tgt)]
     if len(sides[0]) != len(sides[1]):
         raise UsageError(
             f"{src} has {len(sides[0]):,} lines and {tgt} has {len(sides[1]):,}: "

@@ -8,13 +8,13 @@ import json
 import math
 import time
 import zlib
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..data import crops, load_text, windows
+from ..data.text_file import read_text
 from ..files.atomic import check_writable
 from ..kernels.ground.threads import get_num_threads, num_threads
 from ..models import TransformerLM, stream
@@ -23,6 +23,7 @@ from ..optim.schedules import warmup_cosine
 from ..text import BPE, CharVocab, Vocab
 from ..train import ModelFileError, save
 from .checks import check_apart, check_learnt, check_outputs
+from .corpus import read_by
 from .errors import UsageError
 from .generate import spelled
 from .lm_options import RECIPE, settle
@@ -67,7 +68,7 @@ def train(args: argparse.Namespace) -> bool:
     check_writable(run_path)
     before = asked_before(run_path) if args.resume else {}
     settle(args, before)
-    text = load_text() if args.text is None else read_text(args.text)
+    text = load_text() if args.text is None else read_by(read_text, args.text)
     recipe = recipe_of(args, text)
     run_file = RunFile(run_path, asked_of(recipe))
     if args.resume:
@@ -77,14 +78,6 @@ def train(args: argparse.Namespace) -> bool:
     corpus = prepare(args, text)
     with num_threads(args.threads) if args.threads else contextlib.nullcontext():
         return _train(args, corpus, recipe, run_file)
-
-
-def read_text(path: str) -> str:
-    """The text of a file; UsageError unless it is UTF-8."""
-    try:
-        return Path(path).read_text("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from error
 
 
 def prepare(args: argparse.Namespace, text: str) -> Corpus:

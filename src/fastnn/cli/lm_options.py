@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from .arguments import count, count_or_0, not_negative, rate, seed, share, units
+from .arguments import count, count_or_0, not_negative, rate, seed, share, text, units
 
 # name, type, default, help: nanoGPT's recipe for a CPU.
 RECIPE: tuple[tuple[str, Any, Any, str], ...] = (
@@ -36,7 +36,9 @@ WARMUP, WARMUP_SHARE = 100, 20
 def add_train(command: argparse.ArgumentParser) -> None:
     """The options of `fastnn train lm`."""
     command.add_argument(
-        "--text", metavar="FILE", help="UTF-8; Shakespeare's Romeo and Juliet by default"
+        "--text",
+        metavar="FILE",
+        help="UTF-8, may be gzip; - is standard input (default: Shakespeare's Romeo and Juliet)",
     )
     command.add_argument(
         "--vocab",
@@ -57,7 +59,7 @@ def add_train(command: argparse.ArgumentParser) -> None:
         help="in linear layers and norms; none by default",
     )
     command.add_argument(
-        "--seed", type=seed, default=1337, metavar="N", help="of all chance (default: %(default)s)"
+        "--seed", type=seed, default=1337, metavar="N", help="random seed (default: %(default)s)"
     )
     command.add_argument("--threads", type=count, metavar="N", help="default: see `fastnn info`")
     command.add_argument(
@@ -67,14 +69,14 @@ def add_train(command: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="where the model goes (default: %(default)s); FILE.run has the run to resume",
     )
-    command.add_argument("--resume", action="store_true", help="go on with the run in FILE.run")
+    command.add_argument("--resume", action="store_true", help="resume the run in FILE.run")
     command.add_argument(
-        "--plot", metavar="FILE.png", help="draw what the heads look at in a validation text"
+        "--plot", metavar="FILE.png", help="save attention maps of a validation text"
     )
 
 
 def settle(args: argparse.Namespace, before: Mapping[str, Any]) -> None:
-    """Give the options that depend on others their values: those of the run before, if there was one."""
+    """Give the options that depend on others their values: first those of the run before."""
     for name in ("lr_decay_iters", "warmup_iters", "min_lr", "vocab_size"):
         if getattr(args, name) is None:
             setattr(args, name, before.get(f"--{name}"))
@@ -93,8 +95,9 @@ def add_generate(command: argparse.ArgumentParser) -> None:
     command.add_argument("model", metavar="MODEL", help="a file written by `fastnn train lm`")
     command.add_argument(
         "--prompt",
+        type=text,
         metavar="TEXT",
-        help="to go on with (default: an empty line, if the model knows it)",
+        help="text to continue (default: an empty line, if the model knows it)",
     )
     _add(
         command,

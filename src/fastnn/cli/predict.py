@@ -47,7 +47,7 @@ def _probabilities(model: nn.Module, path: str, pixels: NDArray[Any]) -> NDArray
     x = pixels.astype(model.parameters().dtype)[np.newaxis]
     try:
         logits = model(x)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise UsageError(f"{path} does not take the {x.size} pixels of a digit: {error}") from error
     if logits.shape != (1, 10):
         raise UsageError(f"{path} gives {logits.shape[-1]} outputs, but there are 10 digits")

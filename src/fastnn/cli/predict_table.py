@@ -12,6 +12,7 @@ from .. import kernels, nn
 from ..data.csv_file import TableError, read_csv
 from ..data.schema import Schema
 from ..data.target import Quantity
+from ..data.text_file import STDIN
 from ..files.atomic import check_writable, write_atomically
 from ..train import ModelFileError, load, load_metadata
 from .checks import check_apart
@@ -26,6 +27,8 @@ def predict(
 
     The header is the name of the target; with `proba` a column P(class) for each class follows.
     """
+    if output == STDIN:
+        output = None
     check_apart({"MODEL": model_path, "FILE": path, "--output": output})
     if output is not None:
         check_writable(output)

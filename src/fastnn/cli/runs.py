@@ -18,7 +18,7 @@ SAVE_EVERY = 200
 
 
 class RunFile(ModelCheckpoint):
-    """A callback, and a context to train in: the run in a file now and then, at Ctrl-C and at the end.
+    """A callback and a context: the run goes to a file now and then, at Ctrl-C and at the end.
 
     The first Ctrl-C waits for the end of a step, where a run can be written; the second does not.
 
@@ -82,7 +82,7 @@ class RunFile(ModelCheckpoint):
 
 
 def asked_before(path: str) -> dict[str, Any]:
-    """What the run in a file was asked for; UsageError if there is no file, or something else in it."""
+    """What the run in a file was asked for; UsageError if the file has no run, or is missing."""
     if not os.path.exists(path):
         raise UsageError(f"--resume: there is no {path} to go on from")
     try:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import nn, optim
+from ..data.cells import Decimal, decimal_of, is_missing, missing_texts
 from ..data.columns import Numbers
 from ..data.csv_file import Table, TableError, read_csv
 from ..data.schema import Schema, learn_columns
@@ -28,6 +29,8 @@ from .scores import classification_scores, regression_scores, table
 METADATA_KEY = "fastnn.table"
 
 LEAST_ROWS = 10
+
+DECIMALS: dict[str, Decimal | None] = {"auto": None, "point": ".", "comma": ","}
 
 # Lines of a run whose output is no terminal.
 MOST_LINES = 10
@@ -65,8 +68,10 @@ def train(args: argparse.Namespace) -> bool:
 def prepare(args: argparse.Namespace, rng: np.random.Generator) -> Examples:
     """Read the file, decide what its columns are, and hold rows out. Prints what it decided."""
     read = read_csv(args.file, args.delimiter)
-    known = with_target(read, args.target)
-    task = task_of(known, args.target) if args.task == "auto" else args.task
+    asked = DECIMALS[args.decimal]
+    decimal = None if args.task == "classification" else decimal_of(read, args.target, asked)
+    known = with_target(read, args.target, decimal)
+    task = task_of(known, args.target, decimal) if args.task == "auto" else args.task
     n = len(known.rows)
     target: Target
     if task == "classification":
@@ -76,16 +81,16 @@ def prepare(args: argparse.Namespace, rng: np.random.Generator) -> Examples:
         values: NDArray[Any] = labels
     else:
         train, test = held_out(n, args.test_size, rng)
-        target, values = quantities(known, args.target, train)
+        target, values = quantities(known, args.target, train, decimal or asked or ".")
         y = target.standardized(values)
-    schema = learn_columns(known, target, args.drop, train)
-    _describe(schema, task, len(read.rows), n)
+    schema = learn_columns(known, target, args.drop, train, asked)
+    _describe(schema, task, known, len(read.rows))
     return Examples(schema, schema.inputs(known), y, values, train, test)
 
 
-def with_target(read: Table, name: str) -> Table:
+def with_target(read: Table, name: str, decimal: Decimal | None) -> Table:
     """The rows of the table that have a target; TableError if those are too few."""
-    rows = [i for i, cell in enumerate(read.column(name)) if cell]
+    rows = [i for i, cell in enumerate(read.column(name)) if not is_missing(cell, decimal)]
     if len(rows) < LEAST_ROWS:
         raise TableError(
             f"{read.path}: {len(rows)} rows have a value in {name!r}, training needs {LEAST_ROWS}"
@@ -95,17 +100,32 @@ def with_target(read: Table, name: str) -> Table:
     )
 
 
-def _describe(schema: Schema, task: str, n_rows: int, n_known: int) -> None:
-    numbers = sum(isinstance(column, Numbers) for column in schema.columns)
-    texts = len(schema.columns) - numbers
+def _describe(schema: Schema, task: str, known: Table, n_rows: int) -> None:
+    numeric = [column for column in schema.columns if isinstance(column, Numbers)]
+    texts = len(schema.columns) - len(numeric)
     target = schema.target
     kind = task if isinstance(target, Quantity) else f"{task}, {target.width} classes"
     print(f"target {target.name} ({kind})")
-    print(f"{numbers} columns of numbers, {texts} of texts: {schema.width} inputs")
+    print(
+        f"{counted(len(numeric), 'numeric column')}, {counted(texts, 'text column')}: "
+        f"{counted(schema.width, 'input')}"
+    )
+    for column in numeric:
+        if found := missing_texts(known, column.name):
+            marks = ", ".join(map(repr, sorted(found)))
+            print(f"{column.name}: {counted(found.total(), 'cell')} ({marks}) taken as missing")
+        if column.decimal == ",":
+            print(f"{column.name}: numbers with a decimal comma")
     if schema.unused:
         print(f"not used: {', '.join(schema.unused)}")
-    if n_known < n_rows:
-        print(f"{n_rows - n_known} of {n_rows} rows have no target and are left out")
+    if len(known.rows) < n_rows:
+        left_out = counted(n_rows - len(known.rows), "row")
+        print(f"{left_out} of {n_rows} without a target left out")
+
+
+def counted(n: int, what: str) -> str:
+    """Such as "1 row" and "2 rows"."""
+    return f"{n:,} {what}{'s' * (n != 1)}"
 
 
 def network(args: argparse.Namespace, schema: Schema, rng: np.random.Generator) -> nn.Module:
@@ -124,7 +144,8 @@ def _train(args: argparse.Namespace, examples: Examples, rng: np.random.Generato
     model = network(args, schema, rng)
     sizes = "-".join(map(str, (schema.width, *args.hidden, schema.target.width)))
     print(
-        f"MLP {sizes}, {model.parameters().size:,} parameters, threads: {get_num_threads()}\n"
+        f"MLP {sizes}, {model.parameters().size:,} parameters, "
+        f"{counted(get_num_threads(), 'thread')}\n"
         f"{len(train):,} training rows, {len(test):,} test rows"
     )
     n_batches = -(-len(train) // args.batch_size)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import sys
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
 
+from ..data.text_file import GZIP_ERRORS, STDIN, open_stdin, read_content, shown_name
 from ..files.atomic import check_writable, write_atomically
 from ..kernels.ground.threads import num_threads
 from ..models import Seq2SeqTransformer
 from ..models import translate as translate_all
 from ..text import Vocab
 from .checks import check_apart
-from .corpus import sentences
+from .corpus import read_by, sentences
 from .errors import UsageError
 from .vocabularies import load_with_vocabulary
 
@@ -28,14 +29,17 @@ def translate(args: argparse.Namespace) -> None:
 
     All lines of a named file, or for one, are looked at before the first is translated.
     """
+    if args.output == STDIN:
+        args.output = None
     if args.output:
         check_apart({"MODEL": args.model, "FILE": args.file, "--output": args.output})
         check_writable(args.output)
     model, vocab = load_with_vocabulary(args.model, Seq2SeqTransformer, "translate")
     if vocab.bos_id is None:
         raise UsageError(f"{args.model}: its vocabulary has no <bos>, <eos> and <pad>")
-    lines = _checked(model, vocab, args.file)
-    if args.file or args.output:
+    path = args.file or STDIN
+    lines = _checked(model, vocab, path)
+    if path != STDIN or args.output:
         lines = iter(list(lines))
     how = {"beams": args.beams, "length_penalty": args.length_penalty}
     found: list[str] = []
@@ -53,9 +57,9 @@ def translate(args: argparse.Namespace) -> None:
         write_atomically(args.output, "".join(f"{line}\n" for line in found).encode())
 
 
-def _checked(model: Seq2SeqTransformer, vocab: Vocab, path: str | None) -> Iterator[list[str]]:
-    """The lines of a file or of stdin, some at a time; UsageError for one that cannot be translated."""
-    name, before = path or "stdin", 0
+def _checked(model: Seq2SeqTransformer, vocab: Vocab, path: str) -> Iterator[list[str]]:
+    """The lines, some at a time; UsageError for one that cannot be translated."""
+    name, before = shown_name(path), 0
     for chunk in _chunks(path):
         lines = sentences(b"".join(chunk), name, before)
         for i, ids in enumerate(vocab.encode_batch(lines)):
@@ -68,8 +72,14 @@ def _checked(model: Seq2SeqTransformer, vocab: Vocab, path: str | None) -> Itera
         before += len(lines)
 
 
-def _chunks(path: str | None) -> Iterator[list[bytes]]:
-    with Path(path).open("rb") if path else contextlib.nullcontext(sys.stdin.buffer) as file:
-        size = 1 if path is None and sys.stdin.isatty() else CHUNK
+def _chunks(path: str) -> Iterator[list[bytes]]:
+    """The lines of the standard input as they come, or of a file, some at a time."""
+    size = 1 if path == STDIN and sys.stdin is not None and sys.stdin.isatty() else CHUNK
+    try:
+        file = read_by(open_stdin) if path == STDIN else io.BytesIO(read_by(read_content, path))
         while chunk := list(islice(file, size)):
             yield chunk
+    except GZIP_ERRORS as error:
+        raise UsageError(f"{shown_name(path)}: damaged gzip stream: {error}") from error
+    except OSError as error:  # a read does not name the file
+        raise OSError(error.errno, error.strerror, shown_name(path)) from error

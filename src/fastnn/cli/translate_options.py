@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from .arguments import count, not_negative, rate, seed, share, units
+from .arguments import count, penalty, rate, seed, share, units
 
-# name: (type, default, help). The defaults are Transformer-Tiny's for Multi30k (Wu et al., "Good for
-# misconceived reasons", ACL 2021), as bench/tasks/multi30k.py trains it: 29,000 pairs of sentences.
+# name: (type, default, help). The defaults are Transformer-Tiny's for Multi30k (Wu et al., "Good
+# for misconceived reasons", ACL 2021), as bench/tasks/multi30k.py trains it on 29,000 pairs.
 TRAINING: dict[str, tuple[Any, Any, str]] = {
     "vocab-size": (count, 10_000, "most pieces of words, of both languages together"),
     "d-model": (units, 128, "width of the model"),
@@ -32,7 +32,7 @@ def add_train(tasks: Any) -> None:
     """The command `fastnn train translate`."""
     about = "translate sentences: an encoder-decoder Transformer on pairs of lines of two files"
     command: argparse.ArgumentParser = tasks.add_parser("translate", help=about, description=about)
-    text = "UTF-8, a sentence a line, words and marks between spaces"
+    text = "UTF-8, one sentence per line, words and marks between spaces; - is standard input"
     command.add_argument("--src", required=True, metavar="FILE", help=text)
     command.add_argument("--tgt", required=True, metavar="FILE", help="its translation, by lines")
     command.add_argument("--valid-src", metavar="FILE", help="to measure the model on")
@@ -58,30 +58,33 @@ def add_train(tasks: Any) -> None:
 
 def add_translate(commands: Any) -> None:
     """The command `fastnn translate`."""
-    about = "translate a file, or what comes in, line by line"
+    about = "translate FILE (or standard input), line by line"
     command: argparse.ArgumentParser = commands.add_parser(
         "translate", help=about, description=about
     )
     command.add_argument("model", metavar="MODEL", help="written by `fastnn train translate`")
     command.add_argument(
-        "file", nargs="?", metavar="FILE", help="UTF-8, a sentence a line; by default what comes in"
+        "file",
+        nargs="?",
+        metavar="FILE",
+        help="UTF-8, one sentence per line; default: standard input",
     )
     command.add_argument(
         "--beams",
         type=count,
         default=5,
         metavar="N",
-        help="translations followed at once; 1 is fastest (default: %(default)s)",
+        help="beam width; 1 is fastest (default: %(default)s)",
     )
     command.add_argument(
         "--length-penalty",
-        type=not_negative,
+        type=penalty,
         default=1.0,
         metavar="F",
         help="the best has the highest log P / length^F (default: %(default)s)",
     )
     _add_threads(command)
-    command.add_argument("--output", metavar="OUT", help="by default the terminal")
+    command.add_argument("--output", metavar="OUT", help="default: standard output")
 
 
 def _add_threads(command: argparse.ArgumentParser) -> None:

@@ -49,7 +49,7 @@ class Batches:
         return {"rng": self.rng.bit_generator.state}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on with the epochs that followed on that `state()`; ValueError for other generators."""
+        """Continue with the epochs after that `state()`; ValueError for another generator."""
         self.rng.bit_generator.state = state["rng"]
 
     def _rows(self, order: NDArray[np.intp] | None) -> Iterator[slice | NDArray[np.intp]]:

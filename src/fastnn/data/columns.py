@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .cells import Decimal, decimal_of, is_missing, number
 from .csv_file import Table, TableError
 
 # More texts than this in one column are names or free text, from which one-hot learns nothing.
@@ -19,40 +20,40 @@ MOST_VALUES = 100
 # In standard deviations: far outside what a network can use, far inside float32.
 FARTHEST = 1e6
 
-
-def number(cell: str) -> float | None:
-    """The cell as a number, or None if it is none. "1_000", which Python reads, is none."""
-    try:
-        return None if "_" in cell else float(cell)
-    except ValueError:
-        return None
+# Cells that were missing in any column, for models of fastnn 0.1.
+MISSING_BEFORE = frozenset({"", "?", "na", "n/a", "nan", "null", "none"})
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """A column of numbers, standardised: (value - mean) / std; a missing value is the median."""
+    """A column of numbers, standardized: (value - mean) / std; a missing value is the median."""
 
     name: str
     fill: float
     mean: float
     std: float
+    decimal: Decimal = "."
 
     width = 1
 
     def encode(self, table: Table) -> NDArray[np.float32]:
         """(rows, 1)."""
-        values = finite_numbers(table, self.name, missing=self.fill)
+        values = finite_numbers(table, self.name, self.decimal, missing=self.fill)
         z = (values - self.mean) / self.std
         return np.clip(z, -FARTHEST, FARTHEST)[:, np.newaxis].astype(np.float32)
 
 
 @dataclass(frozen=True)
 class Texts:
-    """A column of texts, one-hot; a missing cell counts as `fill`, an unknown text is all zeros."""
+    """A column of texts, one-hot; an unknown text is all zeros.
+
+    A missing cell is the text "", which is one of the values if cells were missing in training. In
+    models of fastnn 0.1 it was the most frequent text, which is their `fill`.
+    """
 
     name: str
-    fill: str
     values: tuple[str, ...]
+    fill: str = ""
 
     @property
     def width(self) -> int:
@@ -62,57 +63,74 @@ class Texts:
     def encode(self, table: Table) -> NDArray[np.float32]:
         """(rows, width)."""
         places = {value: i for i, value in enumerate(self.values)}
-        found = [places.get(cell or self.fill, -1) for cell in table.column(self.name)]
+        found = [places.get(self._text(cell), -1) for cell in table.column(self.name)]
         # the row of an unknown text, the last, is zero
         return np.eye(self.width + 1, self.width, dtype=np.float32)[found]
+
+    def _text(self, cell: str) -> str:
+        if self.fill:
+            return self.fill if cell.lower() in MISSING_BEFORE else cell
+        return "" if is_missing(cell, None) else cell
 
 
 Column = Numbers | Texts
 
 
-def learn_column(table: Table, name: str, rows: NDArray[np.intp]) -> Column | None:
+def learn_column(
+    table: Table, name: str, rows: NDArray[np.intp], asked: Decimal | None = None
+) -> Column | None:
     """How to encode a column, with the statistics of `rows` alone; None where all is missing there.
 
-    It holds numbers if every cell of the table that is not missing is one.
+    It holds numbers if every cell of the table that is not missing is one, in the spelling `asked`
+    or in the one that they have, see `decimal_of`.
 
     Raises
     ------
     TableError
-        An infinite number, or more than MOST_VALUES texts.
+        An infinite number, more than MOST_VALUES texts, or a column that is neither one nor the
+        other.
     """
     cells = table.column(name)
-    known = [cells[i] for i in rows if cells[i]]
+    decimal = decimal_of(table, name, asked)
+    known = [cells[i] for i in rows if not is_missing(cells[i], decimal)]
     if not known:
         return None
-    stray = next((i for i, cell in enumerate(cells) if cell and number(cell) is None), None)
-    if stray is None:
-        values = finite_numbers(table, name, missing=math.nan)[rows]
-        values = values[~np.isnan(values)]
-        fill = float(np.median(values))
-        with np.errstate(over="ignore"):
-            filled_in = np.append(values, np.full(len(rows) - len(values), fill))
-            mean, std = float(filled_in.mean()), float(filled_in.std())
-        if not math.isfinite(std):
-            raise TableError(f"{table.path}: the numbers of column {name!r} are too large")
-        return Numbers(name, fill, mean, std or 1.0)  # a constant column becomes zeros
-    counts = Counter(known)
+    if decimal is not None:
+        return _learn_numbers(table, name, rows, decimal)
+    counts = Counter("" if is_missing(cells[i], None) else cells[i] for i in rows)
     if len(counts) > MOST_VALUES:
+        stray = next(i for i, cell in enumerate(cells) if cell and number(cell) is None)
         raise TableError(
             f"{table.path}: column {name!r} has {len(counts)} different texts (such as "
-            f"{cells[stray]!r} in line {table.lines[stray]}), more than {MOST_VALUES}: leave it out"
+            f"{cells[stray]!r} in line {table.lines[stray]}), more than {MOST_VALUES}: leave it "
+            "out with --drop"
         )
-    fill_text = min(counts, key=lambda value: (-counts[value], value))
-    return Texts(name, fill_text, tuple(sorted(counts)))
+    return Texts(name, tuple(sorted(counts)))
 
 
-def finite_numbers(table: Table, name: str, missing: float) -> NDArray[np.float64]:
+def _learn_numbers(table: Table, name: str, rows: NDArray[np.intp], decimal: Decimal) -> Numbers:
+    values = finite_numbers(table, name, decimal, missing=math.nan)[rows]
+    missing = np.isnan(values)
+    fill = float(np.median(values[~missing]))
+    with np.errstate(over="ignore"):
+        filled_in = np.append(values[~missing], np.full(np.count_nonzero(missing), fill))
+        mean, std = float(filled_in.mean()), float(filled_in.std())
+    if not math.isfinite(std):
+        raise TableError(f"{table.path}: the numbers of column {name!r} are too large")
+    return Numbers(name, fill, mean, std or 1.0, decimal)  # a constant column becomes zeros
+
+
+def finite_numbers(
+    table: Table, name: str, decimal: Decimal, missing: float
+) -> NDArray[np.float64]:
     """A column as numbers; TableError naming the line of a cell that is no finite number."""
     values = []
     for cell, line in zip(table.column(name), table.lines, strict=True):
-        value = number(cell) if cell else missing
+        value = missing if is_missing(cell, decimal) else number(cell, decimal)
         if value is None or math.isinf(value):
             raise TableError(
                 f"{table.path}, line {line}: {cell!r} in column {name!r} is no finite number"
+                + (" with a decimal comma" if decimal == "," else "")
             )
         values.append(value)
     return np.array(values, np.float64)
@@ -138,16 +156,18 @@ def from_json(described: Any) -> tuple[Column, ...]:
 def _column(fields: Any) -> Column:
     if not isinstance(fields, Mapping) or not isinstance(fields.get("name"), str):
         raise ValueError(f"no column: {fields!r:.80}")
-    if fields.keys() == {"name", "fill", "mean", "std"}:
+    name, keys = fields["name"], fields.keys() - {"decimal"}
+    if keys == {"name", "fill", "mean", "std"}:
         numbers = {key: finite(fields[key]) for key in ("fill", "mean", "std")}
-        if numbers["std"] <= 0:
-            raise ValueError(f"column {fields['name']!r}: std is {numbers['std']}")
-        return Numbers(fields["name"], **numbers)
-    if fields.keys() == {"name", "fill", "values"}:
-        values = texts(fields["values"])
-        if fields["fill"] not in values:
-            raise ValueError(f"column {fields['name']!r}: {fields['fill']!r:.80} is no value")
-        return Texts(fields["name"], fields["fill"], values)
+        decimal = fields.get("decimal", ".")
+        if numbers["std"] <= 0 or decimal not in (".", ","):
+            raise ValueError(f"column {name!r}: std is {numbers['std']}, decimal {decimal!r:.20}")
+        return Numbers(name, **numbers, decimal=decimal)
+    if keys == {"name", "fill", "values"}:
+        values, fill = texts(fields["values"]), fields["fill"]
+        if fill != "" and fill not in values:
+            raise ValueError(f"column {name!r}: {fill!r:.80} is no value")
+        return Texts(name, values, fill)
     raise ValueError(f"no column: {fields!r:.80}")
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import csv
-import os
+import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TextIO
+from typing import Any
 
-PathLike = str | os.PathLike[str]
+from .text_file import PathLike, TextFileError, read_text, shown_name
 
-# Cells that stand for a missing value, in any case and without the spaces around them.
-MISSING = frozenset({"", "?", "na", "n/a", "nan", "null", "none"})
-
-# Where none is given: that of which the header has most.
+# Where none is given: the one that cuts these many rows best.
 DELIMITERS = ",;\t|"
+SAMPLE = 100
+
+# A first line for Excel, that names the delimiter.
+SEP = re.compile(r'sep=([^"\r\n])[\r\n]+', re.IGNORECASE)
 
 
 class TableError(ValueError):
@@ -23,7 +25,7 @@ class TableError(ValueError):
 
 @dataclass
 class Table:
-    """The cells of a CSV file, spaces around them removed; missing ones are "".
+    """The cells of a CSV file, spaces around them removed.
 
     Attributes
     ----------
@@ -44,7 +46,8 @@ class Table:
         """The cells of one column; TableError if there is none of that name."""
         if name not in self.columns:
             known = ", ".join(map(repr, self.columns))
-            raise TableError(f"{self.path} has no column {name!r}; its columns are {known}")
+            hint = "; is the header missing?" if any(map(_is_number, self.columns)) else ""
+            raise TableError(f"{self.path} has no column {name!r}; its columns are {known}{hint}")
         i = self.columns.index(name)
         return [row[i] for row in self.rows]
 
@@ -55,37 +58,62 @@ def read_csv(path: PathLike, delimiter: str | None = None) -> Table:
     Parameters
     ----------
     path : path-like
+        A file, compressed by gzip or not; "-" is the standard input.
     delimiter : str, optional
-        One character. By default the comma, semicolon, tab or bar that the header has most of.
+        One character. By default that of a first line "sep=;", or the comma, semicolon, tab or bar
+        that cuts the first rows into most cells, of each the same number.
 
     Returns
     -------
     Table
-        Lines with nothing in them are left out.
+        Lines with nothing in them, and empty ones before the header, are left out.
 
     Raises
     ------
     TableError
-        No text in UTF-8, no header or a faulty one, no rows, or a row with another number of cells.
+        Not UTF-8 text, no header or a faulty one, no rows, or a row with another number of cells.
     OSError
         There is no such file, or it cannot be read.
     """
-    name = os.fspath(path)
-    with open(path, encoding="utf-8-sig", newline="") as file:
+    try:
+        text = read_text(path)
+    except TextFileError as error:
+        raise TableError(str(error)) from error
+    named = SEP.match(text)
+    if named is not None:
+        text = text[named.end() :]
+        delimiter = delimiter or named[1]
+    return _read(text, shown_name(path), delimiter or _delimiter(text), int(named is not None))
+
+
+def _delimiter(text: str) -> str:
+    """The one that cuts most of the first rows into as many cells as the header: two or more.
+
+    Of equals the one that makes more cells. What stands in quotes cuts nothing.
+    """
+
+    def merit(delimiter: str) -> tuple[int, int]:
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        rows: list[list[str]] = []
         try:
-            return _read(file, name, delimiter)
-        except UnicodeDecodeError as error:
-            raise TableError(f"{name} is no text in UTF-8: {error}") from error
+            for row in reader:
+                if any(cell.strip() for cell in row):
+                    rows.append(row)
+                if len(rows) == SAMPLE:
+                    break
+        except csv.Error:  # a field past all limits
+            pass
+        width = len(rows[0]) if rows else 0
+        return (sum(len(row) == width for row in rows), width) if width > 1 else (0, 0)
+
+    return max(DELIMITERS, key=merit)  # the comma where none of them cuts
 
 
-def _read(file: TextIO, name: str, delimiter: str | None) -> Table:
-    if delimiter is None:
-        first = file.readline()
-        delimiter = max(DELIMITERS, key=first.count)  # the comma where there is none of them
-        file.seek(0)
-    reader = csv.reader(file, delimiter=delimiter, strict=True)
-    rows = _rows(reader, name)
-    header = next(rows, None)
+def _read(text: str, name: str, delimiter: str, before: int) -> Table:
+    """The table in a text, whose lines are counted from the `before` that came earlier."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    rows = _rows(reader, name, before)
+    header = next((row for row in rows if any(cell.strip() for cell in row)), None)
     if header is None:
         raise TableError(f"{name} is empty")
     columns = [cell.strip() for cell in header]
@@ -96,19 +124,17 @@ def _read(file: TextIO, name: str, delimiter: str | None) -> Table:
             raise TableError(f"{name} has two columns called {column!r}")
     table = Table(name, columns, [], [])
     for row in rows:
+        line = before + reader.line_num
         if len(row) != len(columns):
-            raise TableError(
-                f"{name}, line {reader.line_num}: {len(row)} cells, but {len(columns)} columns"
-            )
-        cells = [cell.strip() for cell in row]
-        table.rows.append(["" if cell.lower() in MISSING else cell for cell in cells])
-        table.lines.append(reader.line_num)
+            raise TableError(f"{name}, line {line}: {len(row)} cells, but {len(columns)} columns")
+        table.rows.append([cell.strip() for cell in row])
+        table.lines.append(line)
     if not table.rows:
         raise TableError(f"{name} has a header, but no rows")
     return table
 
 
-def _rows(reader: Iterator[list[str]], name: str) -> Iterator[list[str]]:
+def _rows(reader: Any, name: str, before: int) -> Iterator[list[str]]:
     """The rows that have anything in them; the csv module's errors with their line."""
     while True:
         try:
@@ -116,7 +142,14 @@ def _rows(reader: Iterator[list[str]], name: str) -> Iterator[list[str]]:
         except StopIteration:
             return
         except csv.Error as error:
-            line = getattr(reader, "line_num", 0)
-            raise TableError(f"{name}, line {line}: {error}") from error
-        if row:
+            raise TableError(f"{name}, line {before + reader.line_num}: {error}") from error
+        if row and row != [""]:
             yield row
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True

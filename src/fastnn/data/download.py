@@ -15,7 +15,7 @@ _CHUNK = 1 << 16
 
 
 class DownloadError(OSError):
-    """A file could not be fetched, or is not the one it should be; the message names its address."""
+    """A file could not be fetched, or is not the one it should be; the message has its address."""
 
 
 def download(url: str, path: Path, md5: str) -> None:
@@ -44,7 +44,7 @@ def download(url: str, path: Path, md5: str) -> None:
 
 
 def _fetch(url: str, label: str, md5: str) -> Iterator[bytes]:
-    """What is at `url`, piece by piece; DownloadError behind the last if the checksum is another."""
+    """What is at `url`, piece by piece; DownloadError after the last if the checksum is wrong."""
     # here, because most who load data have them: 16 ms of import saved
     import urllib.error
     import urllib.request

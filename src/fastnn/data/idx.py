@@ -53,8 +53,7 @@ def read_idx(path: PathLike) -> NDArray[Any]:
     """
     name = os.fspath(path)
     with open(path, "rb") as raw:
-        compressed = raw.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
-        raw.seek(0)
+        compressed = raw.peek(len(_GZIP_MAGIC)).startswith(_GZIP_MAGIC)  # a pipe cannot go back
         try:
             if not compressed:
                 return _read(raw)

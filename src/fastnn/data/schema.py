@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 from ..json_text import parse_json
 from . import columns as columns_of
 from . import target as target_of
+from .cells import Decimal
 from .columns import Column, encode, learn_column
 from .csv_file import Table, TableError
 from .target import Target
 
-FORMAT_VERSION = 1
+# Version 1, of fastnn 0.1, has no decimal commas, and other missing texts.
+FORMAT_VERSION = 2
+READ_VERSIONS = (1, 2)
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,8 @@ class Schema:
     def from_json(cls, text: str) -> Schema:
         """From what may be anybody's file; ValueError for what `to_json` cannot have written."""
         described = parse_json(text)
-        if not isinstance(described, Mapping) or described.get("version") != FORMAT_VERSION:
-            raise ValueError(f"its table is not described in version {FORMAT_VERSION}")
+        if not isinstance(described, Mapping) or described.get("version") not in READ_VERSIONS:
+            raise ValueError(f"its table is not described in version {FORMAT_VERSION} or before")
         if described.keys() != {"version", "columns", "target", "unused"}:
             raise ValueError(f"its table has the fields {sorted(described)!r:.200}")
         unused = described["unused"]
@@ -89,7 +92,11 @@ class Schema:
 
 
 def learn_columns(
-    table: Table, target: Target, dropped: Iterable[str], rows: NDArray[np.intp]
+    table: Table,
+    target: Target,
+    dropped: Iterable[str],
+    rows: NDArray[np.intp],
+    decimal: Decimal | None = None,
 ) -> Schema:
     """The schema of a table: every column but the target, the dropped and those without a value.
 
@@ -109,7 +116,7 @@ def learn_columns(
     learnt = []
     for name in table.columns:
         if name != target.name and name not in unused:
-            column = learn_column(table, name, rows)
+            column = learn_column(table, name, rows, decimal)
             if column is None:
                 unused.add(name)
             else:

@@ -10,7 +10,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .columns import finite, finite_numbers, number, texts
+from .cells import Decimal, is_missing, number
+from .columns import finite, finite_numbers, texts
 from .csv_file import Table, TableError
 
 Task = Literal["classification", "regression"]
@@ -38,7 +39,7 @@ class Classes:
 
 @dataclass(frozen=True)
 class Quantity:
-    """A column of numbers, standardised for training."""
+    """A column of numbers, standardized for training."""
 
     name: str
     mean: float
@@ -58,18 +59,17 @@ class Quantity:
 Target = Classes | Quantity
 
 
-def task_of(table: Table, name: str) -> Task:
-    """What a column asks for, known from its cells.
+def task_of(table: Table, name: str, decimal: Decimal | None) -> Task:
+    """What a column asks for, known from its cells and the spelling of its numbers.
 
     Classification if any cell is no number, or if all are whole numbers, few (at most
     MOST_NUMBERED_CLASSES) and often repeated (ROWS_OF_A_NUMBERED_CLASS times on average);
     regression otherwise.
     """
-    cells = [cell for cell in table.column(name) if cell]
-    numbers = [number(cell) for cell in cells]
-    distinct = set(numbers)
-    if None in distinct:
+    if decimal is None:
         return "classification"
+    cells = [cell for cell in table.column(name) if not is_missing(cell, decimal)]
+    distinct = {number(cell, decimal) for cell in cells}
     whole = all(value is not None and value.is_integer() for value in distinct)
     few = len(distinct) <= min(MOST_NUMBERED_CLASSES, len(cells) / ROWS_OF_A_NUMBERED_CLASS)
     return "classification" if whole and few else "regression"
@@ -108,7 +108,7 @@ def _whole(cell: str) -> int | None:
 
 
 def quantities(
-    table: Table, name: str, rows: NDArray[np.intp]
+    table: Table, name: str, rows: NDArray[np.intp], decimal: Decimal
 ) -> tuple[Quantity, NDArray[np.float64]]:
     """A column of numbers with the mean and deviation of `rows`, and the number of each row.
 
@@ -117,7 +117,7 @@ def quantities(
     TableError
         A cell is no finite number, or all of `rows` hold the same.
     """
-    values = finite_numbers(table, name, missing=np.nan)
+    values = finite_numbers(table, name, decimal, missing=np.nan)
     with np.errstate(over="ignore"):
         mean, std = float(values[rows].mean()), float(values[rows].std())
     if not 0 < std < np.inf:

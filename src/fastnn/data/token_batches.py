@@ -70,7 +70,7 @@ class TokenBatches:
         return {"rng": self.rng.bit_generator.state}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on with the epochs that followed on that `state()`; ValueError for other generators."""
+        """Continue with the epochs after that `state()`; ValueError for another generator."""
         self.rng.bit_generator.state = state["rng"]
 
     def _batches(self, order: NDArray[np.intp]) -> list[NDArray[np.intp]]:

@@ -46,7 +46,7 @@ class Crops:
         return {"rng": self.rng.bit_generator.state}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on with the batches that followed on that `state()`; ValueError for other generators."""
+        """Continue with the batches after that `state()`; ValueError for another generator."""
         self.rng.bit_generator.state = state["rng"]
 
 

@@ -35,7 +35,7 @@ OLD = 24 * 3600.0
 
 
 def write_atomically(path: PathLike, content: bytes | Iterable[Buffer]) -> None:
-    """Write `content`, bytes or pieces of them, to `path`; a failure leaves an older file untouched.
+    """Write `content`, bytes or pieces of them, to `path`, or leave an older file untouched.
 
     The bytes go to a temporary file in the same directory, onto the disk, and then take the place
     of `path` in one step. A symbolic link stays, and the file it points to is replaced. Permissions
@@ -95,30 +95,49 @@ def _temporary(target: Path) -> Iterator[tuple[Path, int]]:
 
     It is locked until the end of the block, and removed then unless it was renamed.
     """
-    path, lock = None, None
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    made = None
+    while made is None:
+        made = _new_file(target)
+    path, descriptor, lock = made
     try:
-        while True:
-            path = target.with_name(f"{PREFIX}{_host()}-{secrets.token_hex(8)}{SUFFIX}")
-            descriptor = os.open(path, flags, 0o666)  # less the umask: the mode of any new file
-            lock = os.dup(descriptor) if fcntl else None
-            if lock is None or _lock(lock) is not False:
-                break
-            # another writer took it for a leftover between these two lines
-            os.close(descriptor)
-            os.close(lock)
         yield path, descriptor
     finally:
+        _discard(path, lock)
+
+
+def _new_file(target: Path) -> tuple[Path, int, list[int]] | None:
+    """The path, the descriptor and what holds the lock; None if another writer was faster.
+
+    It may take the file for a leftover between its making and its lock.
+    """
+    path = target.with_name(f"{PREFIX}{_host()}-{secrets.token_hex(8)}{SUFFIX}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    opened: list[int] = []
+    try:
+        opened.append(os.open(path, flags, 0o666))  # less the umask: the mode of any new file
+        if fcntl is None:
+            return path, opened[0], []
+        opened.append(os.dup(opened[0]))  # the other is closed before the file is renamed
+        if _lock(opened[1]) is not False:
+            return path, opened[0], opened[1:]
+    except BaseException:
+        _discard(path, opened)
+        raise
+    _discard(path, opened)
+    return None
+
+
+def _discard(path: Path, opened: Iterable[int]) -> None:
+    """Remove a file, if it is there, and close descriptors; an error here replaces no other."""
+    with contextlib.suppress(OSError):
+        path.unlink()
+    for descriptor in opened:
         with contextlib.suppress(OSError):
-            if path is not None:
-                path.unlink()
-        with contextlib.suppress(OSError):
-            if lock is not None:
-                os.close(lock)
+            os.close(descriptor)
 
 
 def _lock(descriptor: int) -> bool | None:
-    """Lock an open file; False if another holds it or has removed it, None if there are no locks."""
+    """Lock an open file; False if another holds or has removed it, None if there are no locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

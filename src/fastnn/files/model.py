@@ -15,7 +15,7 @@ from ..json_text import compose_json, parse_json
 from ..nn.registry import current, described
 from .atomic import PathLike
 from .tensors import ModelFileError as ModelFileError
-from .tensors import check_headers, headers, open_tensors, write_tensors
+from .tensors import check_headers, headers, open_tensors, read_tensor, write_tensors
 
 # The key of the metadata, and the version of what stands there:
 # {"version": 1, "fastnn": the version that wrote it, "model": config}.
@@ -178,7 +178,7 @@ def parameter_headers(file: Any) -> dict[str, tuple[tuple[int, ...], str]]:
 def read_parameters(file: Any, model: nn.Module) -> None:
     """Copy the arrays of a file, checked before, into the model, one at a time."""
     for name, parameter in model.parameters().named():
-        parameter.data[...] = file.get_tensor(name)
+        parameter.data[...] = read_tensor(file, name)
 
 
 def _read_config(metadata: dict[str, str]) -> tuple[dict[str, Any], str]:

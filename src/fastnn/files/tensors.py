@@ -1,15 +1,17 @@
 """Named arrays in a file: the safetensors format.
 
-Eight bytes with the length of a header, little-endian; the header, JSON padded with spaces, that has
-dtype, shape and place of every array and a table of strings, "__metadata__"; the arrays one after
-the other. Written here array by array, so that a large model is never held twice; read by the
+Eight bytes with the length of a header, little-endian; the header, JSON padded with spaces, that
+has dtype, shape and place of every array and a table of strings, "__metadata__"; the arrays one
+after the other. Written here array by array, so that a large model is never held twice; read by the
 safetensors library, which checks all of it before it hands anything out and runs no code from it.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -20,16 +22,23 @@ from numpy.typing import NDArray
 from .atomic import Buffer, PathLike, write_atomically
 
 DTYPES = {
-    "F32": "float32",
     "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
     "I64": "int64",
     "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
     "U64": "uint64",
     "U32": "uint32",
+    "U16": "uint16",
     "U8": "uint8",
     "BOOL": "bool",
 }
+BFLOAT16 = "bfloat16"  # which NumPy does not have: it is read as float32, exactly, or not at all
 _CODES = {dtype: code for code, dtype in DTYPES.items()}
+_NAMES = DTYPES | {"BF16": BFLOAT16}
+CONVERT = "fastnn computes in float32 and float64, convert it before it is saved"
 _HEADER_UNIT = 8  # the format aligns the arrays to so many bytes
 
 
@@ -87,20 +96,20 @@ def _safetensors() -> Any:
 
 @contextmanager
 def open_tensors(path: PathLike) -> Iterator[Any]:
-    """The file, open for reading by `headers` and `file.get_tensor(name)`.
+    """The file, open for reading by `headers` and `read_tensor`.
 
     Whatever is wrong with it comes out as a ModelFileError that names it: what the block raises at
     values that are not what they should be, too.
     """
     safetensors = _safetensors()
     name = os.fspath(path)
-    with open(path, "rb"):  # the system's own error for a missing or forbidden file
-        pass
+    _check_readable(path)
     try:
         with safetensors.safe_open(name, framework="numpy") as file:
             yield file
     except safetensors.SafetensorError as error:
-        raise ModelFileError(f"{name} is not a safetensors file, or damaged: {error}") from error
+        hint = "decompress it first" if _is_gzip(path) else error
+        raise ModelFileError(f"{name} is not a safetensors file, or damaged: {hint}") from error
     except ModelFileError:
         raise
     except KeyError as error:
@@ -109,14 +118,58 @@ def open_tensors(path: PathLike) -> Iterator[Any]:
         raise ModelFileError(f"{name} holds no model for fastnn: {error}") from error
 
 
+def _check_readable(path: PathLike) -> None:
+    """Raise the system's own error for a missing or forbidden file, and one for a pipe."""
+    mode = os.stat(path).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(
+            errno.ESPIPE, "Not a regular file: models are mapped into memory", os.fspath(path)
+        )
+    with open(path, "rb"):
+        pass
+
+
+def _is_gzip(path: PathLike) -> bool:
+    with open(path, "rb") as raw:
+        return raw.read(2) == b"\x1f\x8b"
+
+
 def headers(file: Any) -> dict[str, tuple[tuple[int, ...], str]]:
     """Name -> (shape, dtype) of every array in an open file, before any is read."""
     found = {}
     for name in file.keys():
         header = file.get_slice(name)
         dtype = header.get_dtype()
-        found[name] = (tuple(header.get_shape()), DTYPES.get(dtype, dtype))
+        found[name] = (tuple(header.get_shape()), _NAMES.get(dtype, dtype))
     return found
+
+
+def read_tensor(file: Any, name: str) -> NDArray[Any]:
+    """An array of an open file; ValueError if it is of a dtype that NumPy does not have."""
+    dtype = file.get_slice(name).get_dtype()
+    if dtype not in DTYPES:
+        raise ValueError(f"{name!r} is {_NAMES.get(dtype, dtype)}: {CONVERT}")
+    array: NDArray[Any] = file.get_tensor(name)
+    return array
+
+
+def read_widened(file: Any, path: PathLike, name: str) -> NDArray[Any]:
+    """`read_tensor`, but float16 and bfloat16 as float32, in which all of their values are."""
+    if file.get_slice(name).get_dtype() == "BF16":
+        return _read_bfloat16(path, name)
+    array = read_tensor(file, name)
+    return array.astype(np.float32) if array.dtype == np.float16 else array
+
+
+def _read_bfloat16(path: PathLike, name: str) -> NDArray[np.float32]:
+    """An array of a file that the library has checked: the upper halves of float32 numbers."""
+    with open(path, "rb") as raw:
+        size = int.from_bytes(raw.read(8), "little")
+        header = json.loads(raw.read(size))[name]
+        start, stop = header["data_offsets"]
+        raw.seek(8 + size + start)
+        halves = np.frombuffer(raw.read(stop - start), "<u2").astype(np.uint32)
+    return (halves << 16).view(np.float32).reshape(header["shape"])
 
 
 def check_headers(
@@ -132,4 +185,5 @@ def check_headers(
             (shape, dtype), (model_shape, model_dtype) = found[name], expected[name]
             raise ValueError(
                 f"{name!r} is {dtype} {shape}, but the model needs {model_dtype} {model_shape}"
+                + (f": {CONVERT}" if dtype in ("float16", BFLOAT16) else "")
             )

@@ -12,6 +12,9 @@ from ..checks import check_count, check_flag, check_integer, check_number
 from .decoding import Prompts, as_prompts, check_room, padded
 from .sampling import largest
 
+# Of either sign: with it, L^alpha is finite for all L below 2^31.
+MOST_PENALTY = 32.0
+
 
 class Hypothesis(NamedTuple):
     """A sequence that beam search has found.
@@ -68,7 +71,7 @@ def beam_search(
     beams : int
         At least 1; 1 is greedy search.
     length_penalty : float
-        alpha.
+        alpha, from -32 to 32.
     n_best : int
         How many to return, at most `beams`.
     early_stopping : bool
@@ -89,7 +92,8 @@ def beam_search(
     beams, n_best = check_count("beams", beams), check_count("n_best", n_best)
     if n_best > beams:
         raise ValueError(f"n_best must be at most beams = {beams}, got {n_best}")
-    alpha = check_number("length_penalty", length_penalty)
+    limit = MOST_PENALTY
+    alpha = check_number("length_penalty", length_penalty, least=-limit, most=limit)
     sentences = len(cache.lengths)
     eos = None if eos is None else check_integer("eos", eos)
     early_stopping = check_flag("early_stopping", early_stopping)

@@ -1,7 +1,7 @@
 """States of other libraries: arrays under their names, and how they go into a model of ours.
 
-A pair of names is one of theirs and one of ours. Where several of ours go into one of theirs (queries,
-and keys with values, in PyTorch's cross-attention), they are its rows one after the other.
+A pair of names is one of theirs and one of ours. Where several of ours go into one of theirs
+(queries, and keys with values, in PyTorch's cross-attention), they are its rows in that order.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import nn
+from ..files.tensors import BFLOAT16, headers, open_tensors, read_widened
 from ..interop import asarray
+from .folders import weight_files
 
 Array = NDArray[Any]
 Source = Mapping[str, Any] | str | os.PathLike[str]
@@ -26,18 +28,34 @@ TABLES = ("embedding.weight", "positions.weight")
 
 
 def read(source: Source, prefix: str = "") -> dict[str, Array]:
-    """The arrays whose names begin with prefix, by the rest of their names."""
+    """The arrays whose names begin with prefix, by the rest of their names.
+
+    Those in a half precision become float32, which has all of their values.
+    """
     if isinstance(source, Mapping):
         return {
-            name.removeprefix(prefix): asarray(value)
+            name.removeprefix(prefix): _widened(name, value)
             for name, value in source.items()
             if name.startswith(prefix)
         }
-    from ..files.tensors import headers, open_tensors  # the same floor: where it is needed
+    found: dict[str, Array] = {}
+    for path in weight_files(source):
+        with open_tensors(path) as file:
+            for name in headers(file):
+                if name.startswith(prefix):
+                    found[name.removeprefix(prefix)] = read_widened(file, path, name)
+    return found
 
-    with open_tensors(source) as file:
-        names = [name for name in headers(file) if name.startswith(prefix)]
-        return {name.removeprefix(prefix): file.get_tensor(name) for name in names}
+
+def _widened(name: str, value: Any) -> Array:
+    """A value of a mapping as an array; TypeError naming it where it is none."""
+    if str(getattr(value, "dtype", "")).rpartition(".")[2] == BFLOAT16:
+        value = value.float() if hasattr(value, "float") else value.astype(np.float32)
+    try:
+        array = asarray(value)
+    except TypeError as error:
+        raise TypeError(f"{name!r}: {error}") from error
+    return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
 def matrix(arrays: Mapping[str, Array], name: str) -> Array:
@@ -67,7 +85,7 @@ def both_ends(parts: Iterable[tuple[str, str]]) -> Names:
 
 
 def _views(model: nn.Module, names: Names, turned: bool) -> dict[str, list[Array]]:
-    """For each of their names the parameters of ours that its rows are, as far as there are some."""
+    """For each of their names the parameters of ours that its rows are, if there are any."""
     own = dict(model.parameters().named())
     found: dict[str, list[Array]] = {}
     for theirs, ours in names:
@@ -80,7 +98,8 @@ def _views(model: nn.Module, names: Names, turned: bool) -> dict[str, list[Array
 def fill(model: nn.Module, arrays: Mapping[str, Array], names: Names, turned: bool = True) -> None:
     """Copy their arrays into the model's parameters; `turned` where their weights are (out, in).
 
-    ValueError where names are missing or unexpected, or a shape does not fit.
+    ValueError where names are missing or unexpected, or a shape does not fit; TypeError for arrays
+    of anything but floating-point numbers.
     """
     views = _views(model, names, turned)
     missing = [name for name in views if name not in arrays]
@@ -93,6 +112,11 @@ def fill(model: nn.Module, arrays: Mapping[str, Array], names: Names, turned: bo
         shape = (sum(map(len, own)), *own[0].shape[1:])
         if arrays[name].shape != shape:
             raise ValueError(f"{name!r} has the shape {arrays[name].shape}, not {shape}")
+        if arrays[name].dtype not in (np.float32, np.float64):
+            raise TypeError(
+                f"{name!r} is {arrays[name].dtype}, weights must be float16, bfloat16, float32 "
+                "or float64: convert it first"
+            )
         start = 0
         for view in own:
             view[...] = arrays[name][start : start + len(view)]

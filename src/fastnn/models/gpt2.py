@@ -6,15 +6,15 @@ Neither PyTorch nor pickle is needed: a state is a mapping of name -> array, suc
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from ..checks import check_choice
-from ..json_text import parse_json
+from .folders import config_beside
 from .foreign import (
     Array,
     Names,
@@ -37,6 +37,12 @@ _BLOCK = (
     ("mlp.c_fc.", "feed_forward.up."),
     ("mlp.c_proj.", "feed_forward.down."),
 )
+# Fields of a config that change what a model computes, each with what is computed here.
+_COMPUTED = {
+    "scale_attn_weights": True,
+    "scale_attn_by_inverse_layer_idx": False,
+    "add_cross_attention": False,
+}
 # Causal masks that old versions kept beside the weights.
 _MASKS = (".attn.bias", ".attn.masked_bias")
 
@@ -59,8 +65,8 @@ def from_gpt2(
         The names of Hugging Face's files ("h.0.attn.c_attn.weight", "transformer.h.0..."), whose
         weights are (in, out); or those of nanoGPT's ``checkpoint["model"]``
         ("_orig_mod.transformer.h.0..."), whose weights are (out, in). Which it is, the shapes tell.
-        Or nanoGPT's whole checkpoint, or the folder of a published one: its model.safetensors and
-        config.json.
+        Or nanoGPT's whole checkpoint, or the folder of a published one: its config.json and
+        model.safetensors, or an index of several such files.
     n_heads : int, optional
         12 for the smallest published one. Weights do not tell: it may be left out only if there is
         a config.json in the folder of the file, or nanoGPT's "model_args".
@@ -129,21 +135,17 @@ def _with_config(source: Any) -> tuple[Source, Mapping[str, Any]]:
         if isinstance(source.get("model"), Mapping):
             return source["model"], source.get("model_args", {})
         return source, {}
-    path = os.fspath(source)
-    is_folder = os.path.isdir(path)
-    beside = os.path.join(path if is_folder else os.path.dirname(path), "config.json")
-    config: Any = {}
-    if os.path.isfile(beside):
-        with open(beside, encoding="utf-8") as file:
-            config = parse_json(file.read())
-        if not isinstance(config, dict) or config.get("model_type") != "gpt2":
-            if is_folder:
-                raise ValueError(f"{beside} does not describe a GPT-2")
-            config = {}  # of something else that lies in the same folder
-        for name in ("scale_attn_by_inverse_layer_idx", "add_cross_attention"):
-            if config.get(name):
-                raise ValueError(f"{beside}: {name} has no counterpart in TransformerLM")
-    return (os.path.join(path, "model.safetensors") if is_folder else path), config
+    path, config = config_beside(source)
+    if not isinstance(config, Mapping) or config.get("model_type") != "gpt2":
+        if path is not None and path.parent == Path(source):
+            raise ValueError(f"{path} does not describe a GPT-2")
+        config = {}  # of something else that lies in the same folder
+    for name, computed in _COMPUTED.items():
+        if config.get(name, computed) != computed:
+            raise ValueError(
+                f"{path}: {name} {config[name]!r:.80} has no counterpart in TransformerLM"
+            )
+    return source, config
 
 
 def _heads(n_heads: int | None, config: Mapping[str, Any]) -> int:
@@ -161,6 +163,8 @@ def _activation(config: Mapping[str, Any]) -> str | None:
     """Our name of the config's activation, or None if it names none."""
     name = config.get("activation_function")
     known = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "swish": "silu"}
+    if name is not None and not isinstance(name, str):
+        raise ValueError(f"the config has activation_function {name!r:.80}, which is no name")
     return None if name is None else known.get(name, name)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..checks import check_count
+from ..checks import check_count, given
 from .beam import beam_search
 
 if TYPE_CHECKING:
@@ -52,11 +52,15 @@ def translate(
         A sentence, <eos> included, has more tokens than the model's max_len, rows is below 1, or
         the vocabulary has no specials.
     TypeError
-        The sentences are one str.
+        The sentences are one str, the vocabulary or the model is something else.
     """
     if isinstance(sentences, str):
         raise TypeError("translate takes several sentences, got one str")
     rows = check_count("rows", rows)
+    if not hasattr(model, "new_cache"):
+        raise TypeError(f"model must be a Seq2SeqTransformer, got {given(model)}")
+    if not hasattr(vocab, "encode_batch"):
+        raise TypeError(f"vocab must be a text.Vocab, got {given(vocab)}")
     if vocab.bos_id is None or vocab.eos_id is None or vocab.pad_id is None:
         raise ValueError(f"translate needs a vocabulary with <bos>, <eos> and <pad>, got {vocab!r}")
     sources = [np.append(ids, vocab.eos_id) for ids in vocab.encode_batch(sentences)]

@@ -113,7 +113,7 @@ class BPE(Vocab):
         return [encoding.ids for encoding in found]
 
     def decode(self, ids: ArrayLike) -> str:
-        """The text of ids, without `<pad>`, `<bos>` and `<eos>`; IndexError for an id of no token."""
+        """The text of ids, without `<pad>`, `<bos>`, `<eos>`; IndexError for an id of no token."""
         return "".join(self._shown(ids)).removeprefix(" ")
 
     def _described(self) -> dict[str, Any]:

@@ -63,7 +63,7 @@ class Vocab(ABC):
 
     @abstractmethod
     def decode(self, ids: ArrayLike) -> str:
-        """The text of ids, without `<pad>`, `<bos>` and `<eos>`; IndexError for an id of no token."""
+        """The text of ids, without `<pad>`, `<bos>`, `<eos>`; IndexError for an id of no token."""
 
     def to_json(self) -> str:
         """All of it as one line of JSON, for a file of its own or the metadata of a model's."""

@@ -70,7 +70,7 @@ class WordVocab(Vocab):
         ]
 
     def decode(self, ids: ArrayLike) -> str:
-        """The words of ids, without `<pad>`, `<bos>` and `<eos>`; IndexError for an id of no word."""
+        """The words of ids, without `<pad>`, `<bos>`, `<eos>`; IndexError for an id of no word."""
         return " ".join(self._shown(ids))
 
     @classmethod

@@ -29,7 +29,7 @@ from ..files.model import (
     parameter_headers,
     read_parameters,
 )
-from ..files.tensors import check_headers, open_tensors, write_tensors
+from ..files.tensors import check_headers, open_tensors, read_tensor, write_tensors
 from ..json_text import compose_json, parse_json
 from ..optim import ExponentialMovingAverage, Optimizer
 from .arguments import check_model, check_path, check_signature
@@ -260,7 +260,7 @@ def _unpacked(value: Any, file: Any) -> Any:
             name = value["array"]
             if not isinstance(name, str) or not name.startswith(RUN_PREFIX):
                 raise ValueError(f"{name!r:.80} is no array of a run")
-            return file.get_tensor(name)
+            return read_tensor(file, name)
         return {str(key): _unpacked(item, file) for key, item in value["dict"]}
     return value
 

@@ -1,0 +1,60 @@
+"""argparse with errors of one line, suggestions for slips, and options that may come twice."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn
+
+from .errors import UsageError
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse prints its usage before an error; here an error is one line, printed by `main`.
+
+    The parsed arguments have the parser of the (innermost) command as `parser`.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.set_defaults(parser=self)
+
+    def error(self, message: str) -> NoReturn:
+        choice = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
+        words = re.findall(r"[\w.-]+", choice[2]) if choice else []
+        raise UsageError(message + (suggestion(choice[1], words) if choice else ""))
+
+
+def parse(parser: Parser, argv: Sequence[str]) -> argparse.Namespace:
+    """The parsed arguments; UsageError for an option that the command does not have."""
+    for text in argv:
+        if "\0" in text:
+            raise UsageError(f"an argument has a NUL character: {text!r:.80}")
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        options = list(args.parser._option_string_actions)
+        name = unknown[0].partition("=")[0]
+        raise UsageError(f"unrecognized argument {name}{suggestion(name, options)}")
+    return args
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """A clause for an error: the known word that was probably meant, if there is one."""
+    found = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {found[0]}?" if found else ""
+
+
+class Extend(argparse.Action):
+    """Of an option with several values: those of every occurrence, instead of the default."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        before = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, [*(() if before is self.default else before), *values])

@@ -1,0 +1,58 @@
+"""Folders of models as they are published: config.json beside safetensors files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from ..files.tensors import ModelFileError
+from ..json_text import parse_json
+
+CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+
+
+def weight_files(source: str | os.PathLike[str]) -> list[Path]:
+    """The safetensors files of a folder, or the file itself.
+
+    Raises
+    ------
+    ModelFileError
+        The folder has no safetensors file, or its index is damaged.
+    """
+    path = Path(source)
+    if not path.is_dir():
+        return [path]
+    if (path / WEIGHTS).exists():
+        return [path / WEIGHTS]
+    if not (path / INDEX).exists():
+        raise ModelFileError(
+            f"{path} has neither {WEIGHTS} nor {INDEX}: save the weights as safetensors first "
+            "(pickles such as pytorch_model.bin are not opened)"
+        )
+    index = _read(path / INDEX)
+    parts = index.get("weight_map") if isinstance(index, dict) else None
+    names = set(parts.values()) if isinstance(parts, dict) and parts else {""}
+    if not all(isinstance(name, str) and name and Path(name).name == name for name in names):
+        raise ModelFileError(f"{path / INDEX}: its weight_map does not name files of the folder")
+    return [path / name for name in sorted(names)]
+
+
+def config_beside(source: str | os.PathLike[str]) -> tuple[Path | None, Any]:
+    """The config.json of a folder, or beside a file, and what it says; None and {} without one.
+
+    Raises
+    ------
+    ModelFileError
+        It is not JSON.
+    """
+    path = Path(source)
+    config = (path if path.is_dir() else path.parent) / CONFIG
+    return (config, _read(config)) if config.is_file() else (None, {})
+
+
+def _read(path: Path) -> Any:
+    try:
+        return parse_json(path.read_text("utf-8"))
+    except ValueError as error:  # not UTF-8, not JSON
+        raise ModelFileError(f"{path} is not JSON, or damaged: {error}") from error
