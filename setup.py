@@ -25,10 +25,11 @@ from setuptools.modified import newer_group
 KERNELS = "src/fastnn/kernels"
 SOURCES = sorted(Path(KERNELS).rglob("*.pyx"))
 LEAVES = f"{KERNELS}/simd/leaves.c"
-HEADERS = sorted(map(str, Path(KERNELS).rglob("*.h")))
+HEADERS = sorted(map(str, [*Path(KERNELS).rglob("*.h"), *Path("src/fastnn/include").glob("*.h")]))
 INCLUDE = sorted({str(Path(header).parent) for header in HEADERS})
 # Headers that Cython files include; all others are compiled into the leaves alone.
-INCLUDED = ("leaves.h", "dispatch.h", "team.h", "pool.h", "atomic.h")
+INCLUDED = ("leaves.h", "fastnn_activations.h", "activation_table.h", "dispatch.h", "team.h")
+INCLUDED += ("pool.h", "atomic.h")
 
 DEBUG = os.environ.get("FASTNN_DEBUG") == "1"
 # Nothing of fast-math: linking with it flushes subnormals in the whole process. Contraction to FMA

@@ -73,7 +73,7 @@ def compile_functions(isa: str, dtype: str) -> ctypes.CDLL:
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / "accuracy.so"
         macros = [f"-DFASTNN_ISA={isa}", f"-DFASTNN_REAL={dtype[-2:]}"]
-        headers = [f"-I{kernels / folder}" for folder in ("simd", "rowwise")]
+        headers = [f"-I{kernels / folder}" for folder in ("simd", "rowwise", "../include")]
         paths = [*headers, str(SOURCE), "-o", str(library), "-lm"]
         flags = [*FLAGS, *ISA_FLAGS[isa], "-Wno-psabi", "-fPIC", "-shared"]
         done = subprocess.run([*command, *flags, *macros, *paths], capture_output=True, text=True)

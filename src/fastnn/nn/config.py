@@ -12,17 +12,7 @@ from itertools import pairwise
 from types import NoneType
 from typing import Any
 
-from .activation import (
-    GELU,
-    LeakyReLU,
-    LogSoftmax,
-    ReLU,
-    Sigmoid,
-    SiLU,
-    Softmax,
-    Softplus,
-    Tanh,
-)
+from .activation import GELU, LAYERS, LeakyReLU, LogSoftmax, Softmax
 from .attention import MultiHeadAttention, attention_shapes
 from .container import MLP, Residual, Sequential
 from .dropout import Dropout
@@ -39,10 +29,9 @@ from .transformer_block import DecoderBlock, EncoderBlock, block_shapes
 Shapes = dict[str, tuple[tuple[int, ...], str]]
 
 # Layers made from their fields alone.
-_PLAIN: dict[str, Callable[..., Module]] = {
-    layer.__name__: layer for layer in (ReLU, Tanh, Sigmoid, SiLU, GELU, Softmax, Dropout)
-}
-_PLAIN |= {layer.__name__: layer for layer in (Softplus, LeakyReLU, LogSoftmax, PReLU)}
+_PLAIN: dict[str, Callable[..., Module]] = {layer.__name__: layer for layer in LAYERS}
+_PLAIN |= {layer.__name__: layer for layer in (GELU, Softmax, Dropout)}
+_PLAIN |= {layer.__name__: layer for layer in (LeakyReLU, LogSoftmax, PReLU)}
 _PLAIN |= {layer.__name__: layer for layer in (LayerNorm, RMSNorm, AddNorm)}
 _PLAIN["Embedding"] = partial(Embedding, rng=0)
 
@@ -60,12 +49,8 @@ _FIELDS: dict[str, dict[str, Any]] = {
         "activation": (str, NoneType),
         "dtype": str,
     },
-    "ReLU": {},
-    "Tanh": {},
-    "Sigmoid": {},
-    "SiLU": {},
+    **{layer.__name__: {} for layer in LAYERS},
     "GELU": {"approximate": (str, NoneType)},
-    "Softplus": {},
     "LeakyReLU": {"slope": float},
     "PReLU": {"num_parameters": int, "dtype": str},
     "Softmax": {},

@@ -13,7 +13,8 @@ from ..gemm.linear cimport linear_backward_f32, linear_backward_f64
 from ..ground.arrays cimport NO_MEMORY, OK, check_status, real_type, stride
 from ..ground.dispatch cimport FASTNN_ACT_NONE, real
 from ..ground.memory cimport give, new_array, take
-from ..rowwise.activation cimport activation_backward_f32, activation_backward_f64, saves_output
+from ..rowwise.activation cimport activation_backward_f32, activation_backward_f64
+from ..rowwise.activation_table cimport saves_output
 from .ops cimport ACTIVATION, DENSE, INPUT, MOST_KEPT, Frame, Op, Record
 from .record cimport Recorder
 from .run cimport place, run_ops

@@ -1,11 +1,12 @@
-"""Activations by pointer, without the GIL, on `rows` runs of `cols` contiguous elements; `ld...` is the distance from a row to the next, in elements.
+"""Activations by pointer, without the GIL, on `rows` runs of `cols` contiguous elements.
 
-`kind` is one of FASTNN_ACT_... of leaves.h (see dispatch.pxd). Backward reads what `saved` holds: the output of the activation for RELU, TANH,
-SIGMOID and SOFTPLUS, its input for GELU, GELU_TANH and SILU. The output may be an input. Returns 0 or 2 (an unknown kind, a negative size, a missing pointer).
+`ld...` is the distance from a row to the next, in elements.
+
+`kind` is a code of fastnn_activations.h, whose table says whether backward reads the output or the
+input of the activation, which `saved` holds. The output may be an input. Returns 0 or 2 (an unknown
+kind, a negative size, a missing pointer).
 """
 from libc.stdint cimport int64_t
-
-from ..ground.dispatch cimport FASTNN_ACT_RELU, FASTNN_ACT_SIGMOID, FASTNN_ACT_SOFTPLUS, FASTNN_ACT_TANH
 
 cdef int activation_f32(int kind, int64_t rows, int64_t cols, const float *x, int64_t ldx, float *y, int64_t ldy) noexcept nogil
 cdef int activation_f64(int kind, int64_t rows, int64_t cols, const double *x, int64_t ldx, double *y, int64_t ldy) noexcept nogil
@@ -26,7 +27,3 @@ cdef int activation_code(object activation, str op) except -1
 
 # How many threads should work on so many elements.
 cdef int team_for(int kind, bint backward, int64_t rows, int64_t cols) noexcept nogil
-
-cdef inline bint saves_output(int kind) noexcept nogil:
-    """Whether backward reads the output of the activation, and not its input."""
-    return kind in (FASTNN_ACT_RELU, FASTNN_ACT_TANH, FASTNN_ACT_SIGMOID, FASTNN_ACT_SOFTPLUS)
