@@ -16,8 +16,10 @@
  *   written; after FASTNN_NO_MEMORY outputs may hold anything.
  * - Outputs overlap nothing else, unless it is said. Overlaps that a function notices are FASTNN_BAD_ARGUMENT, others give wrong numbers.
  *
- * This header is the description from which the table, fastnn.capi's signatures, the docs and the tests are made. To add a function: give it a pointer
- * face in a .pxd of fastnn.kernels, and here a slot at the END of the table, a short name below it, and a new FASTNN_API_VERSION.
+ * This header is the description from which kernels/api.pyx, the table, fastnn.capi's signatures, the
+ * docs and the tests are made. To add a function NAME_f32 and NAME_f64: give it a fused NAME_real in a
+ * .pxd of fastnn.kernels, and here a slot at the END of the table, a short name below it, and a new
+ * FASTNN_API_VERSION.
  */
 #ifndef FASTNN_H
 #define FASTNN_H

@@ -103,37 +103,14 @@ cdef int backward(int kind, int64_t rows, int64_t cols, const real *dy, int64_t 
     return OK
 
 
-cdef int activation_f32(int kind, int64_t rows, int64_t cols, const float *x, int64_t ldx, float *y, int64_t ldy) noexcept nogil:
+cdef int activation_real(
+    int kind, int64_t rows, int64_t cols, const real *x, int64_t ldx, real *y, int64_t ldy
+) noexcept nogil:
     return forward(kind, rows, cols, x, ldx, y, ldy)
 
 
-cdef int activation_backward_f32(int kind, int64_t rows, int64_t cols, const float *dy, int64_t lddy, const float *saved, int64_t ldsaved,
-                                 float *dx, int64_t lddx) noexcept nogil:
+cdef int activation_backward_real(
+    int kind, int64_t rows, int64_t cols, const real *dy, int64_t lddy, const real *saved,
+    int64_t ldsaved, real *dx, int64_t lddx
+) noexcept nogil:
     return backward(kind, rows, cols, dy, lddy, saved, ldsaved, dx, lddx)
-
-
-cdef int relu_f32(int64_t rows, int64_t cols, const float *x, int64_t ldx, float *y, int64_t ldy) noexcept nogil:
-    return forward(FASTNN_ACT_RELU, rows, cols, x, ldx, y, ldy)
-
-
-cdef int relu_backward_f32(int64_t rows, int64_t cols, const float *dy, int64_t lddy, const float *y, int64_t ldy,
-                           float *dx, int64_t lddx) noexcept nogil:
-    return backward(FASTNN_ACT_RELU, rows, cols, dy, lddy, y, ldy, dx, lddx)
-
-
-cdef int activation_f64(int kind, int64_t rows, int64_t cols, const double *x, int64_t ldx, double *y, int64_t ldy) noexcept nogil:
-    return forward(kind, rows, cols, x, ldx, y, ldy)
-
-
-cdef int activation_backward_f64(int kind, int64_t rows, int64_t cols, const double *dy, int64_t lddy, const double *saved, int64_t ldsaved,
-                                 double *dx, int64_t lddx) noexcept nogil:
-    return backward(kind, rows, cols, dy, lddy, saved, ldsaved, dx, lddx)
-
-
-cdef int relu_f64(int64_t rows, int64_t cols, const double *x, int64_t ldx, double *y, int64_t ldy) noexcept nogil:
-    return forward(FASTNN_ACT_RELU, rows, cols, x, ldx, y, ldy)
-
-
-cdef int relu_backward_f64(int64_t rows, int64_t cols, const double *dy, int64_t lddy, const double *y, int64_t ldy,
-                           double *dx, int64_t lddx) noexcept nogil:
-    return backward(FASTNN_ACT_RELU, rows, cols, dy, lddy, y, ldy, dx, lddx)

@@ -6,10 +6,8 @@ cimport numpy as cnp
 from libc.stdint cimport int64_t
 
 from .activation cimport (
-    activation_backward_f32,
-    activation_backward_f64,
-    activation_f32,
-    activation_f64,
+    activation_backward_real,
+    activation_real,
 )
 from .activation_table cimport fastnn_activation, fastnn_activation_table, saves_output
 from ..ground.arrays cimport BAD_ARGUMENT, Rows, check_in_place, check_status, finish_output, flatten, output_rows, real_type, shaped_like, with_rows
@@ -24,19 +22,19 @@ cdef enum:
 
 cdef int forward_typed(int typenum, int kind, Rows r, void *x, int64_t ldx, void *y, int64_t ldy) noexcept nogil:
     if typenum == cnp.NPY_FLOAT:
-        return activation_f32(kind, r.rows, r.cols, <float*>x, ldx, <float*>y, ldy)
+        return activation_real(kind, r.rows, r.cols, <float*>x, ldx, <float*>y, ldy)
     if typenum != cnp.NPY_DOUBLE:
         return BAD_ARGUMENT
-    return activation_f64(kind, r.rows, r.cols, <double*>x, ldx, <double*>y, ldy)
+    return activation_real(kind, r.rows, r.cols, <double*>x, ldx, <double*>y, ldy)
 
 
 cdef int backward_typed(int typenum, int kind, Rows r, void *dy, int64_t lddy, void *saved, int64_t ldsaved, void *dx,
                         int64_t lddx) noexcept nogil:
     if typenum == cnp.NPY_FLOAT:
-        return activation_backward_f32(kind, r.rows, r.cols, <float*>dy, lddy, <float*>saved, ldsaved, <float*>dx, lddx)
+        return activation_backward_real(kind, r.rows, r.cols, <float*>dy, lddy, <float*>saved, ldsaved, <float*>dx, lddx)
     if typenum != cnp.NPY_DOUBLE:
         return BAD_ARGUMENT
-    return activation_backward_f64(kind, r.rows, r.cols, <double*>dy, lddy, <double*>saved, ldsaved, <double*>dx, lddx)
+    return activation_backward_real(kind, r.rows, r.cols, <double*>dy, lddy, <double*>saved, ldsaved, <double*>dx, lddx)
 
 
 cdef object on_arrays(int kind, object x, object out, str op):
