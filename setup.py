@@ -9,6 +9,7 @@ FASTNN_BUILD_JOBS=N  compile N files at a time (default: the CPUs this process m
 FASTNN_DEBUG=1       keep debug symbols
 """
 
+import importlib.util
 import os
 import platform
 import sys
@@ -22,13 +23,20 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.modified import newer_group
 
+# kernels/api.pyx follows from include/fastnn.h.
+spec = importlib.util.spec_from_file_location("api_module", "tools/api_module.py")
+api_module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(api_module)
+api_module.write()
+
 KERNELS = "src/fastnn/kernels"
 SOURCES = sorted(Path(KERNELS).rglob("*.pyx"))
 LEAVES = f"{KERNELS}/simd/leaves.c"
-HEADERS = sorted(map(str, Path(KERNELS).rglob("*.h")))
+HEADERS = sorted(map(str, [*Path(KERNELS).rglob("*.h"), *Path("src/fastnn/include").glob("*.h")]))
 INCLUDE = sorted({str(Path(header).parent) for header in HEADERS})
 # Headers that Cython files include; all others are compiled into the leaves alone.
-INCLUDED = ("leaves.h", "dispatch.h", "team.h", "pool.h", "atomic.h")
+INCLUDED = ("leaves.h", "fastnn_activations.h", "activation_table.h", "dispatch.h", "team.h")
+INCLUDED += ("pool.h", "atomic.h")
 
 DEBUG = os.environ.get("FASTNN_DEBUG") == "1"
 # Nothing of fast-math: linking with it flushes subnormals in the whole process. Contraction to FMA
@@ -46,10 +54,13 @@ if sys.platform == "linux":
     FLAGS += ["-fno-plt"]
 FLAGS += ["-g"] if DEBUG else ["-g0"]
 X86 = platform.machine().lower() in ("x86_64", "amd64")
-# What the compiler is told for each instruction set; each follows those it has everything of.
-AVX2 = "-mavx2 -mfma"
-AVX512 = f"{AVX2} -mavx512f -mavx512vl -mavx512bw -mavx512dq -mprefer-vector-width=512"
-ISA_FLAGS = {"baseline": ""} | ({"avx2": AVX2, "avx512": AVX512} if X86 else {})
+# What the compiler is told for each instruction set, from the narrowest to the widest: each has all
+# that those before it have.
+ISA_FLAGS = {"baseline": ""}
+if X86:
+    ISA_FLAGS["avx2"] = "-mavx2 -mfma"
+    ISA_FLAGS["avx512"] = f"{ISA_FLAGS['avx2']} -mavx512f -mavx512vl -mavx512bw -mavx512dq"
+    ISA_FLAGS["avx512"] += " -mprefer-vector-width=512"
 
 
 def jobs():

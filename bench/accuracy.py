@@ -64,16 +64,14 @@ def compile_functions(isa: str, dtype: str) -> ctypes.CDLL:
     RuntimeError
         There is no C compiler, or it fails; the message carries its own words.
     """
-    import fastnn
-
     command = compiler()
     if command is None:
         raise RuntimeError("accuracy is measured by compiled loops, and there is no C compiler")
-    kernels = Path(fastnn.kernels.__file__).parent
+    kernels = SOURCE.parent.parent / "src" / "fastnn" / "kernels"
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / "accuracy.so"
         macros = [f"-DFASTNN_ISA={isa}", f"-DFASTNN_REAL={dtype[-2:]}"]
-        headers = [f"-I{kernels / folder}" for folder in ("simd", "rowwise")]
+        headers = [f"-I{kernels / folder}" for folder in ("simd", "rowwise", "../include")]
         paths = [*headers, str(SOURCE), "-o", str(library), "-lm"]
         flags = [*FLAGS, *ISA_FLAGS[isa], "-Wno-psabi", "-fPIC", "-shared"]
         done = subprocess.run([*command, *flags, *macros, *paths], capture_output=True, text=True)

@@ -20,6 +20,7 @@ FLOORS = {
     "kernels/_types": 0,
     "kernels/simd": 0,
     "kernels/ground": 1,
+    "c_header": 1,
     "checks": 1,
     "hooks": 1,
     "interop": 1,

@@ -33,8 +33,6 @@ from .kernels import (
     embedding,
     embedding_backward,
     frobenius_norm,
-    gelu,
-    gelu_backward,
     gemm,
     get_num_threads,
     layer_norm,
@@ -49,24 +47,16 @@ from .kernels import (
     pack,
     prelu,
     prelu_backward,
-    relu,
-    relu_backward,
     rms_norm,
     rms_norm_backward,
     rotary,
     set_num_threads,
-    sigmoid,
-    sigmoid_backward,
-    silu,
-    silu_backward,
     softmax,
     softmax_backward,
-    softplus,
-    softplus_backward,
     squared_norm,
-    tanh,
-    tanh_backward,
 )
+from .kernels.rowwise import activation_arrays
+from .kernels.rowwise.activation_arrays import *  # noqa: F403
 
 # Loaded when they are first used, so that `import fastnn` costs little more than NumPy.
 _MODULES = ("capi", "data", "files", "models", "nn", "optim", "plot", "sklearn", "text", "train")
@@ -96,8 +86,6 @@ __all__ = [
     "embedding",
     "embedding_backward",
     "frobenius_norm",
-    "gelu",
-    "gelu_backward",
     "gemm",
     "get_include",
     "get_num_threads",
@@ -114,26 +102,17 @@ __all__ = [
     "pack",
     "prelu",
     "prelu_backward",
-    "relu",
-    "relu_backward",
     "rms_norm",
     "rms_norm_backward",
     "rotary",
     "set_num_threads",
-    "sigmoid",
-    "sigmoid_backward",
-    "silu",
-    "silu_backward",
     "softmax",
     "softmax_backward",
-    "softplus",
-    "softplus_backward",
     "squared_norm",
-    "tanh",
-    "tanh_backward",
     *_MODULES,
     *_FUNCTIONS,
 ]
+__all__ += activation_arrays.__all__
 
 
 def get_include() -> str:

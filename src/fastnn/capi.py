@@ -1,25 +1,23 @@
 """The kernels by address, for code that is not Python: what `include/fastnn.h` describes.
 
 The header is the one description. Its table is read here, each slot is looked up among the functions
-that the kernels' modules export, and their signatures are compared, so that table, addresses and
-signatures cannot differ. docs/embedding.md says how to use them from C, C++, Cython, numba, ctypes
+of kernels/api.pyx, and their signatures are compared, so that table, addresses and signatures cannot
+differ. docs/embedding.md says how to use them from C, C++, Cython, numba, ctypes
 and SciPy.
 """
 
 from __future__ import annotations
 
 import ctypes as _ctypes
-import re
-import sys
 from collections.abc import Mapping
 from itertools import repeat
-from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from . import kernels
 from ._version import __version__
-from .kernels import _capi
+from .c_header import HEADER, Function, number, parse
+from .kernels import _capi, api
 
 __all__ = [
     "ABI_VERSION",
@@ -31,8 +29,6 @@ __all__ = [
     "functions",
     "low_level_callable",
 ]
-
-HEADER = Path(__file__).parent / "include" / "fastnn.h"
 
 _C_TYPES: dict[str, Any] = {
     "int": _ctypes.c_int,
@@ -49,95 +45,11 @@ for _name in ("int", "int64_t", "float", "double"):
     for _pointer in (f"{_name} *", f"{_name} const *"):
         _C_TYPES[_pointer] = _ctypes.POINTER(_C_TYPES[_name])
 
-_SLOT = re.compile(
-    r"/\*\s*(?P<comment>.*?)\s*\*/"
-    r"|(?P<result>(?:const )?\w+ \**)\(\*(?P<name>\w+)\)\((?P<arguments>[^)]*)\);",
-    re.DOTALL,
-)
-
-
-class Function(NamedTuple):
-    """One function of the table.
-
-    Attributes
-    ----------
-    name : str
-        As in ``fastnn_table->name``, without the prefix ``fastnn_``.
-    api : int
-        The API version that brought it.
-    result : str
-        Its type, such as "int".
-    arguments : tuple of (str, str)
-        Type and name of each, such as ("float const \\*", "x").
-    contract : str
-        The comment above it in the header.
-    prototype : str
-        The declaration of ``fastnn_name`` in C.
-    """
-
-    name: str
-    api: int
-    result: str
-    arguments: tuple[tuple[str, str], ...]
-    contract: str
-    prototype: str
-
-    @property
-    def signature(self) -> str:
-        """As Cython, SciPy and cffi write it: ``int (int64_t, float const \\*)``."""
-        space = "" if self.result.endswith("*") else " "
-        kinds = ", ".join(kind for kind, _ in self.arguments) or "void"
-        return f"{self.result}{space}({kinds})"
-
-
-def _spell(declared: str) -> str:
-    """A C type as Cython spells it: "const float *" is "float const *". Plans, states: opaque."""
-    declared = declared.strip()
-    const = declared.startswith("const ")
-    base, star = re.fullmatch(r"(\w+)\s*(\**)", declared.removeprefix("const ")).groups()  # type: ignore[union-attr]
-    base = "void" if base in ("fastnn_plan", "fastnn_state") else base
-    return base + (" const" if const else "") + (f" {star}" if star else "")
-
-
-def _argument(declared: str) -> tuple[str, str]:
-    kind, name = re.fullmatch(r"(.*?)(\w+)", declared.strip(), re.DOTALL).groups()  # type: ignore[union-attr]
-    return _spell(kind), name
-
-
-def parse(header: str) -> tuple[Function, ...]:
-    """The functions of the table in the text of fastnn.h, in the order of their slots."""
-    table = header.split("typedef struct fastnn_api {")[1].split("} fastnn_api;")[0]
-    found, contract, api = [], "", 0
-    for part in _SLOT.finditer(table.split("const char *isa;")[1]):
-        comment = part["comment"]
-        if comment is None:
-            inner = " ".join(part["arguments"].split())
-            arguments = () if inner == "void" else tuple(map(_argument, inner.split(",")))
-            prototype = f"{part['result']}fastnn_{part['name']}({inner});"
-            result = _spell(part["result"])
-            found.append(Function(part["name"], api, result, arguments, contract, prototype))
-        elif level := re.fullmatch(r"-+ API (\d+) -+", comment):
-            api = int(level[1])
-        elif found or api:
-            contract = re.sub(r"\s+\* ", " ", comment)
-    return tuple(found)
-
-
-def _number(name: str, header: str) -> int:
-    return int(re.search(rf"#define {name} (\d+)", header)[1])  # type: ignore[index]
-
-
-def _exported() -> dict[str, Any]:
-    """Capsules of everything that the kernels' modules export, by name."""
-    loaded = [m for name, m in sys.modules.items() if name.startswith(f"{kernels.__name__}.")]
-    modules = [m for m in loaded if hasattr(m, "__pyx_capi__")]
-    return {name: made for m in modules for name, made in m.__pyx_capi__.items()}
-
 
 def _checked(function: Function, exported: Mapping[str, Any]) -> Any:
     """The capsule of a function, if there is one of this very signature."""
     if function.name not in exported:
-        raise ImportError(f"fastnn.capi: no kernel exports {function.name}, which fastnn.h has")
+        raise ImportError(f"fastnn.capi: kernels/api.pyx lacks {function.name}, which fastnn.h has")
     if _capi.signature(exported[function.name]) != function.signature:
         raise ImportError(
             f"fastnn.capi: {function.name} is {_capi.signature(exported[function.name])}, "
@@ -147,11 +59,11 @@ def _checked(function: Function, exported: Mapping[str, Any]) -> Any:
 
 
 _header = HEADER.read_text(encoding="utf-8")
-ABI_VERSION = _number("FASTNN_ABI_VERSION", _header)
-API_VERSION = _number("FASTNN_API_VERSION", _header)
+ABI_VERSION = number("FASTNN_ABI_VERSION", _header)
+API_VERSION = number("FASTNN_API_VERSION", _header)
 _functions = {f.name: f for f in parse(_header)}
 _capsules = dict(
-    zip(_functions, map(_checked, _functions.values(), repeat(_exported())), strict=True)
+    zip(_functions, map(_checked, _functions.values(), repeat(api.__pyx_capi__)), strict=True)
 )
 _C_API = _capi.new_capsule(
     _capi.new_table(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fastnn import capi, kernels
-from fastnn.kernels import _capi
+from fastnn.kernels import _capi, api
 
 from .conftest import HERE, STRICT, compiler, run
 
@@ -17,11 +17,11 @@ ROOT = HERE.parent.parent
 KERNELS = Path(kernels.__file__).parent
 
 
-def tool():
-    """tools/capi_tables.py as a module."""
+def tool(name="capi_tables"):
+    """A script of tools/ as a module."""
     import importlib.util
 
-    spec = importlib.util.spec_from_file_location("capi_tables", ROOT / "tools" / "capi_tables.py")
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -81,19 +81,28 @@ def test_the_page_has_the_functions_of_the_header():
 
 def test_codes_are_those_of_the_kernels():
     leaves = (KERNELS / "simd" / "leaves.h").read_text()
-    for prefix in ("ACT", "LOSS"):
-        codes = re.findall(rf"FASTNN_{prefix}_(\w+) = (\d+)", leaves)
-        assert len(codes) > 3
-        for name, code in codes:
-            assert re.search(rf"\bFASTNN_{name} = {code}\b", HEADER), name
+    codes = re.findall(r"FASTNN_LOSS_(\w+) = (\d+)", leaves)
+    assert len(codes) > 3
+    for name, code in codes:
+        assert re.search(rf"\bFASTNN_{name} = {code}\b", HEADER), name
     for name, code in re.findall(
         r"    (\w+) = (\d)\n", (KERNELS / "ground" / "arrays.pxd").read_text()
     ):
         assert re.search(rf"\bFASTNN_{name} = {code}\b", HEADER), name
 
 
+def test_the_api_module_is_that_of_the_header(tmp_path, monkeypatch):
+    """And so that a change of the header is not forgotten, the build writes it."""
+    made = tool("api_module")
+    listed = made.functions()
+    assert (KERNELS / "api.pyx").read_text() == made.definitions(listed)
+    monkeypatch.setattr(made, "bodies", dict)
+    with pytest.raises(ValueError, match=r"fastnn\.h has strerror, but no \.pxd"):
+        made.definitions(listed)
+
+
 def test_a_signature_that_differs_from_the_kernels_is_noticed():
-    exported = capi._exported()
+    exported = api.__pyx_capi__
     function = capi.functions()["softmax_f32"]
     assert capi._checked(function, exported) is exported["softmax_f32"]
     wrong = function._replace(arguments=(("int", "rows"), *function.arguments[1:]))

@@ -3,10 +3,13 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import fastnn
+
+from ..capi.conftest import compiler, run
 
 INFO = fastnn.build_info()
 
@@ -68,3 +71,44 @@ def test_build_info():
     assert INFO["compiler"].split()[0] in ("gcc", "clang")
     rows, columns = INFO["tile_f32"]
     assert rows > 0 and columns > 0
+
+
+# Two sets: "baseline" has everything, "extra" one leaf and one size.
+SETS = r"""
+#include <stdio.h>
+#define FASTNN_SETS SET(baseline) SET(extra)
+#define HAS_extra 1
+#include "dispatch.h"
+
+static int old_way(int64_t n, const float *x) { return (void)n, (void)x, 1; }
+static int new_way(int64_t n, const float *x) { return (void)n, (void)x, 2; }
+static float largest(int64_t m, int64_t n, const float *x, int64_t ld) { return m + n + ld + !x; }
+const struct fastnn_leaves_f32 fastnn_leaves_baseline_f32 = {
+    .mr = 4, .nr = 8, .all_finite = old_way, .max_abs = largest};
+const struct fastnn_leaves_f64 fastnn_leaves_baseline_f64 = {.mr = 2};
+const struct fastnn_leaves_f32 fastnn_leaves_extra_f32 = {.nr = 16, .all_finite = new_way};
+const struct fastnn_leaves_f64 fastnn_leaves_extra_f64 = {.mr = 0};
+
+int main(void) {
+    struct fastnn_leaves_f32 f32 = {0};
+    struct fastnn_leaves_f64 f64 = {0};
+    for (int i = 0; i < FASTNN_SET_COUNT; i++) {
+        fastnn_inherit_f32(&f32, fastnn_sets[i].f32);
+        fastnn_inherit_f64(&f64, fastnn_sets[i].f64);
+        printf("%s %d %d %d %d %d\n", fastnn_sets[i].name, (int)f32.mr, (int)f32.nr,
+               f32.all_finite(0, NULL), f32.max_abs == largest, (int)f64.mr);
+    }
+    return 0;
+}
+"""
+
+
+def test_a_set_inherits_what_it_leaves_empty(tmp_path):
+    source = Path(__file__).parents[2] / "src" / "fastnn"
+    if not source.exists():
+        pytest.skip("needs the sources")
+    (tmp_path / "sets.c").write_text(SETS)
+    folders = [f"-I{source / 'kernels' / 'simd'}", f"-I{source / 'include'}"]
+    program = tmp_path / "sets"
+    run([*compiler(), *folders, str(tmp_path / "sets.c"), "-o", str(program)])
+    assert run([str(program)]).split("\n")[:2] == ["baseline 4 8 1 1 2", "extra 4 16 2 1 2"]

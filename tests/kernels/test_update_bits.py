@@ -138,7 +138,7 @@ def test_stops_that_do_not_ascend_are_refused(stops, real, rng):
 
 def pointer_face(name):
     """The function that other extensions call, as ctypes sees it: ints, pointers and doubles."""
-    capsule = importlib.import_module("fastnn.kernels.update.arrays").__pyx_capi__[name]
+    capsule = importlib.import_module("fastnn.kernels.api").__pyx_capi__[name]
     api = ctypes.pythonapi
     api.PyCapsule_GetName.restype = ctypes.c_char_p
     api.PyCapsule_GetName.argtypes = [ctypes.py_object]

@@ -24,18 +24,14 @@ def cythonized(source, folder):
 
 def all_kernels():
     """Source of a module that takes the address of every function of the table."""
-    functions, where = fastnn.capi.functions(), {}
-    for name, module in sys.modules.items():
-        if name.startswith("fastnn.kernels."):
-            where.update(dict.fromkeys(getattr(module, "__pyx_capi__", ()), name))
-    lines = [f"from {where[name]} cimport {name} as fn_{name}" for name in functions]
+    functions = fastnn.capi.functions()
+    lines = [f"from fastnn.kernels.api cimport {name} as fn_{name}" for name in functions]
     pairs = ", ".join(f"{name!r}: <size_t><void*>fn_{name}" for name in functions)
     return "\n".join([*lines, f"addresses = {{{pairs}}}"]) + "\n"
 
 
 with tempfile.TemporaryDirectory() as folder:
-    includes = [np.get_include()]
-    with extension("sets", [cythonized(HERE / "sets.pyx", folder)], includes=includes) as sets:
+    with extension("sets", [cythonized(HERE / "sets.pyx", folder)]) as sets:
         rng = np.random.default_rng(0)
         starts = np.concatenate([[0], np.cumsum(rng.integers(0, 40, 200))]).astype(np.int64)
         x = rng.standard_normal((starts[-1], 32)).astype(np.float32)
@@ -51,7 +47,7 @@ with tempfile.TemporaryDirectory() as folder:
             np.testing.assert_allclose(out[i], want, atol=1e-5)
     every = Path(folder) / "every.pyx"
     every.write_text(all_kernels())
-    with extension("every", [cythonized(every, folder)], includes=includes) as module:
+    with extension("every", [cythonized(every, folder)]) as module:
         assert module.addresses == {
             name: fastnn.capi.address(name) for name in fastnn.capi.functions()
         }

@@ -4,8 +4,7 @@ from libc.math cimport sqrt
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
 
-from fastnn.kernels.gemm.paths cimport gemm_f32
-from fastnn.kernels.rowwise.softmax cimport softmax_f32
+from fastnn.kernels.api cimport gemm_f32, softmax_f32
 
 
 def pool(const float[:, ::1] x, const int64_t[::1] starts, const float[::1] query, float[:, ::1] out):

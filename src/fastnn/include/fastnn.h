@@ -16,14 +16,18 @@
  *   written; after FASTNN_NO_MEMORY outputs may hold anything.
  * - Outputs overlap nothing else, unless it is said. Overlaps that a function notices are FASTNN_BAD_ARGUMENT, others give wrong numbers.
  *
- * This header is the description from which the table, fastnn.capi's signatures, the docs and the tests are made. To add a function: give it a pointer
- * face in a .pxd of fastnn.kernels, and here a slot at the END of the table, a short name below it, and a new FASTNN_API_VERSION.
+ * This header is the description from which kernels/api.pyx, the table, fastnn.capi's signatures, the
+ * docs and the tests are made. To add a function NAME_f32 and NAME_f64: give it a fused NAME_real in a
+ * .pxd of fastnn.kernels, and here a slot at the END of the table, a short name below it, and a new
+ * FASTNN_API_VERSION.
  */
 #ifndef FASTNN_H
 #define FASTNN_H
 
 #include <stddef.h>
 #include <stdint.h>
+
+#include "fastnn_activations.h"
 
 /* The ABI is what the table means; code compiled for another one does not run. The API counts additions to its end. */
 #define FASTNN_ABI_VERSION 1
@@ -45,17 +49,11 @@ enum {
     FASTNN_WRONG_TYPE = 3    /* a plan of the other real type, or of another kind */
 };
 
-/* Activations. GELU is the exact form with erf, GELU_TANH its approximation. */
-enum {
-    FASTNN_NONE = 0,
-    FASTNN_RELU = 1,
-    FASTNN_GELU = 2,
-    FASTNN_GELU_TANH = 3,
-    FASTNN_TANH = 4,
-    FASTNN_SIGMOID = 5,
-    FASTNN_SILU = 6,
-    FASTNN_SOFTPLUS = 7
-};
+/* Activations: FASTNN_RELU = 1, FASTNN_GELU (the exact form, with erf) = 2, FASTNN_GELU_TANH = 3 and
+ * so on, one for each row of fastnn_activations.h. */
+#define FASTNN_CODE(NAME, name, code, ...) FASTNN_##NAME = code,
+enum { FASTNN_ACTIVATIONS(FASTNN_CODE) FASTNN_NONE = 0 };
+#undef FASTNN_CODE
 
 /* Elementwise losses. */
 enum { FASTNN_MSE = 0, FASTNN_L1 = 1, FASTNN_HUBER = 2, FASTNN_BCE = 3 };
@@ -93,8 +91,8 @@ typedef struct fastnn_api {
                     double beta, double *c, int64_t rsc, int64_t csc, const double *bias, int activation, double *preact);
 
     /* Backward of y = act(x w + b), x n x n_in, w n_in x n_out: dw += x^T dz, db += the sum of the rows of dz, dx = dz w^T, with dz = dy act'. All but x and w
-     * is contiguous; db and dx may be NULL. saved (n x n_out; NULL for FASTNN_NONE) is y for RELU, TANH, SIGMOID and SOFTPLUS, the argument of
-     * the activation for GELU, GELU_TANH and SILU. */
+     * is contiguous; db and dx may be NULL. saved (n x n_out; NULL for FASTNN_NONE) is y where
+     * fastnn_activations.h says OUTPUT, else the argument of the activation. */
     int (*linear_backward_f32)(int64_t n, int64_t n_in, int64_t n_out, const float *dy, const float *x, int64_t rsx, int64_t csx, const float *w,
                                int64_t rsw, int64_t csw, const float *saved, int activation, float *dw, float *db, float *dx);
     int (*linear_backward_f64)(int64_t n, int64_t n_in, int64_t n_out, const double *dy, const double *x, int64_t rsx, int64_t csx, const double *w,

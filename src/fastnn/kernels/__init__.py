@@ -17,20 +17,9 @@ from .program.builder import Builder, NotLowerable
 from .program.keep import Program
 from .program.plan import Plan
 from .program.state import PlanState
-from .rowwise.activation_arrays import (
-    gelu,
-    gelu_backward,
-    relu,
-    relu_backward,
-    sigmoid,
-    sigmoid_backward,
-    silu,
-    silu_backward,
-    softplus,
-    softplus_backward,
-    tanh,
-    tanh_backward,
-)
+from .rowwise import activation_arrays
+from .rowwise.activation_arrays import *  # noqa: F403
+from .rowwise.activation_arrays import ACTIVATIONS
 from .rowwise.dropout import dropout, dropout_backward, philox
 from .rowwise.norms_arrays import (
     add_norm,
@@ -53,6 +42,7 @@ from .update.arrays import (
 )
 
 __all__ = [
+    "ACTIVATIONS",
     "Builder",
     "NotLowerable",
     "PackedMatrix",
@@ -79,8 +69,6 @@ __all__ = [
     "embedding",
     "embedding_backward",
     "frobenius_norm",
-    "gelu",
-    "gelu_backward",
     "gemm",
     "get_num_threads",
     "huber",
@@ -99,8 +87,6 @@ __all__ = [
     "philox",
     "prelu",
     "prelu_backward",
-    "relu",
-    "relu_backward",
     "rms_norm",
     "rms_norm_backward",
     "rmsprop_update",
@@ -108,16 +94,9 @@ __all__ = [
     "scale",
     "set_num_threads",
     "sgd_update",
-    "sigmoid",
-    "sigmoid_backward",
-    "silu",
-    "silu_backward",
     "softmax",
     "softmax_backward",
-    "softplus",
-    "softplus_backward",
     "squared_norm",
-    "tanh",
-    "tanh_backward",
     "thread_info",
 ]
+__all__ += activation_arrays.__all__

@@ -1,12 +1,10 @@
 """Names that the stubs of the Cython modules share."""
 
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Real = TypeVar("Real", np.float32, np.float64)
 AnyArray: TypeAlias = NDArray[Any]
-Activation: TypeAlias = (
-    Literal["relu", "gelu", "gelu_tanh", "tanh", "sigmoid", "silu", "softplus"] | None
-)
+Activation: TypeAlias = str | None  # a name of kernels.ACTIVATIONS

@@ -1,18 +1,8 @@
 """Layers and losses, each with its hand-written backward pass."""
 
 from ..parameters import Parameter, Parameters
-from . import init
-from .activation import (
-    GELU,
-    LeakyReLU,
-    LogSoftmax,
-    ReLU,
-    Sigmoid,
-    SiLU,
-    Softmax,
-    Softplus,
-    Tanh,
-)
+from . import activation, init
+from .activation import *  # noqa: F403
 from .attention import MultiHeadAttention
 from .container import MLP, Residual, Sequential
 from .dropout import Dropout
@@ -33,7 +23,6 @@ from .transformer import TransformerDecoder, TransformerEncoder
 from .transformer_block import DecoderBlock, EncoderBlock
 
 __all__ = [
-    "GELU",
     "MLP",
     "AddNorm",
     "DecoderBlock",
@@ -45,9 +34,7 @@ __all__ = [
     "GradientReport",
     "KVCache",
     "LayerNorm",
-    "LeakyReLU",
     "Linear",
-    "LogSoftmax",
     "Module",
     "MultiHeadAttention",
     "PReLU",
@@ -56,14 +43,8 @@ __all__ = [
     "PositionalEncoding",
     "RMSNorm",
     "RandomStream",
-    "ReLU",
     "Residual",
     "Sequential",
-    "SiLU",
-    "Sigmoid",
-    "Softmax",
-    "Softplus",
-    "Tanh",
     "TransformerDecoder",
     "TransformerEncoder",
     "bce_with_logits",
@@ -79,3 +60,4 @@ __all__ = [
     "parameter_shapes",
     "register",
 ]
+__all__ += activation.__all__

@@ -1,4 +1,4 @@
-"""Layers without parameters: activations and softmax; and the activations by name, for `Linear`."""
+"""Layers without parameters: activations and softmax; and the activations by name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,19 @@ from .lowering import Builder
 from .module import Module, check_gradient
 from .registry import register
 
-Activation = Literal["relu", "gelu", "gelu_tanh", "tanh", "sigmoid", "silu", "softplus"]
+__all__ = [
+    "GELU",
+    "LeakyReLU",
+    "LogSoftmax",
+    "ReLU",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Tanh",
+]
+
+Activation = str  # a name of FUNCTIONS
 
 
 class Function(NamedTuple):
@@ -27,18 +39,10 @@ class Function(NamedTuple):
 
 
 FUNCTIONS: dict[Activation, Function] = {
-    "relu": Function(kernels.relu, kernels.relu_backward, True),
-    "gelu": Function(kernels.gelu, kernels.gelu_backward, False),
-    "gelu_tanh": Function(
-        partial(kernels.gelu, approximate="tanh"),
-        partial(kernels.gelu_backward, approximate="tanh"),
-        False,
-    ),
-    "tanh": Function(kernels.tanh, kernels.tanh_backward, True),
-    "sigmoid": Function(kernels.sigmoid, kernels.sigmoid_backward, True),
-    "silu": Function(kernels.silu, kernels.silu_backward, False),
-    "softplus": Function(kernels.softplus, kernels.softplus_backward, True),
+    name: Function(*row) for name, row in kernels.ACTIVATIONS.items()
 }
+# Layers that are one of them and have no fields.
+LAYERS: list[type[Module]] = []
 
 
 class _Function(Module):
@@ -49,6 +53,10 @@ class _Function(Module):
 
     name: Activation
     flops_each = 1  # for each element
+
+    def __init_subclass__(cls) -> None:
+        if vars(cls).get("name") in FUNCTIONS:
+            LAYERS.append(cls)
 
     @property
     def function(self) -> Function:

@@ -193,7 +193,8 @@ class MLP(Sequential):
     ----------
     sizes : sequence of int
         (in, hidden..., out), at least two.
-    activation : {"relu", "gelu", "gelu_tanh", "tanh", "sigmoid", "silu", "softplus", None}
+    activation : str or None
+        A name of `kernels.ACTIVATIONS`, such as "relu" or "gelu".
         After every layer but the last. None leaves the model linear.
     dtype : float32 or float64
     rng : None, int or numpy.random.Generator

@@ -45,7 +45,8 @@ class Linear(Module):
         At least 1.
     bias : bool
         Whether there is a b; it starts at zero.
-    activation : {None, "relu", "gelu", "gelu_tanh", "tanh", "sigmoid", "silu", "softplus"}
+    activation : str or None
+        A name of `kernels.ACTIVATIONS`, such as "relu" or "gelu".
         "gelu" is the exact form, "gelu_tanh" the approximation of GPT-2.
     dtype : float32 or float64
     rng : None, int or numpy.random.Generator

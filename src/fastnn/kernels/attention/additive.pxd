@@ -4,11 +4,13 @@ Backward adds to dq, dk and dw. Both return 0; sizes are not negative, and point
 """
 from libc.stdint cimport int64_t
 
-cdef int additive_scores_f32(int64_t batch, int64_t n_queries, int64_t n_keys, int64_t n, const float *q, const float *k, const float *w,
-                             float *s) noexcept nogil
-cdef int additive_scores_f64(int64_t batch, int64_t n_queries, int64_t n_keys, int64_t n, const double *q, const double *k, const double *w,
-                             double *s) noexcept nogil
-cdef int additive_scores_backward_f32(int64_t batch, int64_t n_queries, int64_t n_keys, int64_t n, const float *ds, const float *q, const float *k,
-                                      const float *w, float *dq, float *dk, float *dw) noexcept nogil
-cdef int additive_scores_backward_f64(int64_t batch, int64_t n_queries, int64_t n_keys, int64_t n, const double *ds, const double *q,
-                                      const double *k, const double *w, double *dq, double *dk, double *dw) noexcept nogil
+from ..ground.dispatch cimport real
+
+cdef int additive_scores_real(
+    int64_t batch, int64_t n_queries, int64_t n_keys, int64_t n, const real *q, const real *k,
+    const real *w, real *s
+) noexcept nogil
+cdef int additive_scores_backward_real(
+    int64_t batch, int64_t n_queries, int64_t n_keys, int64_t n, const real *ds, const real *q,
+    const real *k, const real *w, real *dq, real *dk, real *dw
+) noexcept nogil

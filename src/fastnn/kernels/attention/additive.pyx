@@ -11,7 +11,7 @@ from libc.stdint cimport int64_t
 
 import numpy as np
 
-from ..ground.arrays cimport OK, check_overlap, check_status, is_output, real_like, real_type, refuse_output
+from ..ground.arrays cimport BAD_ARGUMENT, OK, check_overlap, check_status, is_output, real_like, real_type, refuse_output
 from ..ground.dispatch cimport additive_scores as score_row
 from ..ground.dispatch cimport additive_scores_backward as score_row_backward
 from ..ground.dispatch cimport real
@@ -69,23 +69,17 @@ cdef int additive_backward(int64_t batch, int64_t n_queries, int64_t n_keys, int
     return OK
 
 
-cdef int additive_scores_f32(int64_t batch, int64_t n_queries, int64_t n_keys, int64_t n, const float *q, const float *k, const float *w,
-                             float *s) noexcept nogil:
+cdef int additive_scores_real(
+    int64_t batch, int64_t n_queries, int64_t n_keys, int64_t n, const real *q, const real *k,
+    const real *w, real *s
+) noexcept nogil:
     return additive_forward(batch, n_queries, n_keys, n, q, k, w, s)
 
 
-cdef int additive_scores_f64(int64_t batch, int64_t n_queries, int64_t n_keys, int64_t n, const double *q, const double *k, const double *w,
-                             double *s) noexcept nogil:
-    return additive_forward(batch, n_queries, n_keys, n, q, k, w, s)
-
-
-cdef int additive_scores_backward_f32(int64_t batch, int64_t n_queries, int64_t n_keys, int64_t n, const float *ds, const float *q, const float *k,
-                                      const float *w, float *dq, float *dk, float *dw) noexcept nogil:
-    return additive_backward(batch, n_queries, n_keys, n, ds, q, k, w, dq, dk, dw)
-
-
-cdef int additive_scores_backward_f64(int64_t batch, int64_t n_queries, int64_t n_keys, int64_t n, const double *ds, const double *q,
-                                      const double *k, const double *w, double *dq, double *dk, double *dw) noexcept nogil:
+cdef int additive_scores_backward_real(
+    int64_t batch, int64_t n_queries, int64_t n_keys, int64_t n, const real *ds, const real *q,
+    const real *k, const real *w, real *dq, real *dk, real *dw
+) noexcept nogil:
     return additive_backward(batch, n_queries, n_keys, n, ds, q, k, w, dq, dk, dw)
 
 
@@ -134,7 +128,7 @@ def additive_scores(q, k, w, *, out=None):
     check_fit(a, b, c, "additive_scores")
     cdef cnp.npy_intp[3] shape = [cnp.PyArray_DIM(a, 0), cnp.PyArray_DIM(a, 1), cnp.PyArray_DIM(b, 1)]
     cdef cnp.ndarray s
-    cdef int status
+    cdef int status = BAD_ARGUMENT
     if out is None:
         s = new_array(3, shape, typenum)
     else:
@@ -152,9 +146,9 @@ def additive_scores(q, k, w, *, out=None):
     cdef int64_t size = cnp.PyArray_DIM(a, 2)
     with nogil:
         if typenum == cnp.NPY_FLOAT:
-            status = additive_scores_f32(shape[0], shape[1], shape[2], size, <float*>p, <float*>pk, <float*>pw, <float*>ps)
-        else:
-            status = additive_scores_f64(shape[0], shape[1], shape[2], size, <double*>p, <double*>pk, <double*>pw, <double*>ps)
+            status = additive_scores_real(shape[0], shape[1], shape[2], size, <float*>p, <float*>pk, <float*>pw, <float*>ps)
+        elif typenum == cnp.NPY_DOUBLE:
+            status = additive_scores_real(shape[0], shape[1], shape[2], size, <double*>p, <double*>pk, <double*>pw, <double*>ps)
     check_status(status, "additive_scores")
     return s
 
@@ -179,7 +173,7 @@ def additive_scores_backward(dscores, q, k, w):
     TypeError, ValueError
         As `additive_scores`.
     """
-    cdef int typenum = real_type(q, "additive_scores_backward", "q"), status
+    cdef int typenum = real_type(q, "additive_scores_backward", "q"), status = BAD_ARGUMENT
     cdef cnp.ndarray a = plain(q, typenum, "additive_scores_backward", "q", 3, "(batch, n_queries, size)")
     cdef cnp.ndarray b = plain(k, typenum, "additive_scores_backward", "k", 3, "(batch, n_keys, size)")
     cdef cnp.ndarray c = plain(w, typenum, "additive_scores_backward", "w", 1, "(size,)")
@@ -198,10 +192,10 @@ def additive_scores_backward(dscores, q, k, w):
     cdef void *pdw = cnp.PyArray_DATA(<cnp.ndarray>dw)
     with nogil:
         if typenum == cnp.NPY_FLOAT:
-            status = additive_scores_backward_f32(batch, n_queries, n_keys, size, <float*>ps, <float*>pq, <float*>pk, <float*>pw, <float*>pdq,
+            status = additive_scores_backward_real(batch, n_queries, n_keys, size, <float*>ps, <float*>pq, <float*>pk, <float*>pw, <float*>pdq,
                                                   <float*>pdk, <float*>pdw)
-        else:
-            status = additive_scores_backward_f64(batch, n_queries, n_keys, size, <double*>ps, <double*>pq, <double*>pk, <double*>pw, <double*>pdq,
+        elif typenum == cnp.NPY_DOUBLE:
+            status = additive_scores_backward_real(batch, n_queries, n_keys, size, <double*>ps, <double*>pq, <double*>pk, <double*>pw, <double*>pdq,
                                                   <double*>pdk, <double*>pdw)
     check_status(status, "additive_scores_backward")
     return dq, dk, dw

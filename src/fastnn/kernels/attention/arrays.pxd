@@ -12,21 +12,19 @@ finite).
 """
 from libc.stdint cimport int64_t, uint64_t
 
-cdef int attention_f32(const int64_t *sizes, const float *q, const int64_t *q_strides, const float *k, const int64_t *k_strides, const float *v,
-                       const int64_t *v_strides, float *out, const int64_t *out_strides, float *lse, double scale, int causal, const int64_t *lengths,
-                       const int64_t *lengths_strides, int mask_kind, const void *mask, const int64_t *mask_strides, double dropout_p, uint64_t seed,
-                       uint64_t step) noexcept nogil
-cdef int attention_f64(const int64_t *sizes, const double *q, const int64_t *q_strides, const double *k, const int64_t *k_strides, const double *v,
-                       const int64_t *v_strides, double *out, const int64_t *out_strides, double *lse, double scale, int causal,
-                       const int64_t *lengths, const int64_t *lengths_strides, int mask_kind, const void *mask, const int64_t *mask_strides,
-                       double dropout_p, uint64_t seed, uint64_t step) noexcept nogil
-cdef int attention_backward_f32(const int64_t *sizes, const float *dout, const float *q, const int64_t *q_strides, const float *k,
-                                const int64_t *k_strides, const float *v, const int64_t *v_strides, const float *out, const int64_t *out_strides,
-                                const float *lse, float *dq, float *dk, float *dv, double scale, int causal, const int64_t *lengths,
-                                const int64_t *lengths_strides, int mask_kind, const void *mask, const int64_t *mask_strides, double dropout_p,
-                                uint64_t seed, uint64_t step) noexcept nogil
-cdef int attention_backward_f64(const int64_t *sizes, const double *dout, const double *q, const int64_t *q_strides, const double *k,
-                                const int64_t *k_strides, const double *v, const int64_t *v_strides, const double *out, const int64_t *out_strides,
-                                const double *lse, double *dq, double *dk, double *dv, double scale, int causal, const int64_t *lengths,
-                                const int64_t *lengths_strides, int mask_kind, const void *mask, const int64_t *mask_strides, double dropout_p,
-                                uint64_t seed, uint64_t step) noexcept nogil
+from ..ground.dispatch cimport real
+
+cdef int attention_real(
+    const int64_t *sizes, const real *q, const int64_t *q_strides, const real *k,
+    const int64_t *k_strides, const real *v, const int64_t *v_strides, real *out,
+    const int64_t *out_strides, real *lse, double scale, int causal, const int64_t *lengths,
+    const int64_t *lengths_strides, int mask_kind, const void *mask, const int64_t *mask_strides,
+    double dropout_p, uint64_t seed, uint64_t step
+) noexcept nogil
+cdef int attention_backward_real(
+    const int64_t *sizes, const real *dout, const real *q, const int64_t *q_strides, const real *k,
+    const int64_t *k_strides, const real *v, const int64_t *v_strides, const real *out,
+    const int64_t *out_strides, const real *lse, real *dq, real *dk, real *dv, double scale,
+    int causal, const int64_t *lengths, const int64_t *lengths_strides, int mask_kind,
+    const void *mask, const int64_t *mask_strides, double dropout_p, uint64_t seed, uint64_t step
+) noexcept nogil

@@ -57,57 +57,28 @@ cdef int describe(Attention *a, const int64_t *sizes, const void *q, const int64
     return BAD_ARGUMENT if bad_length(a, &b, &query) else OK
 
 
-cdef int attention_f32(const int64_t *sizes, const float *q, const int64_t *q_strides, const float *k, const int64_t *k_strides, const float *v,
-                       const int64_t *v_strides, float *out, const int64_t *out_strides, float *lse, double scale, int causal,
-                       const int64_t *lengths, const int64_t *lengths_strides, int mask_kind, const void *mask, const int64_t *mask_strides,
-                       double dropout_p, uint64_t seed, uint64_t step) noexcept nogil:
+cdef int attention_real(
+    const int64_t *sizes, const real *q, const int64_t *q_strides, const real *k,
+    const int64_t *k_strides, const real *v, const int64_t *v_strides, real *out,
+    const int64_t *out_strides, real *lse, double scale, int causal, const int64_t *lengths,
+    const int64_t *lengths_strides, int mask_kind, const void *mask, const int64_t *mask_strides,
+    double dropout_p, uint64_t seed, uint64_t step
+) noexcept nogil:
     cdef Attention a
     cdef int status = describe(&a, sizes, q, q_strides, k, k_strides, v, v_strides, scale, causal, lengths, lengths_strides, mask_kind, mask,
                                mask_strides, dropout_p, seed, step)
     if status == OK and (out is NULL or out_strides is NULL):
         return BAD_ARGUMENT
-    return attention_forward(&a, out, out_strides, lse, <float*>NULL) if status == OK else status
+    return attention_forward(&a, out, out_strides, lse, <real*>NULL) if status == OK else status
 
 
-cdef int attention_f64(const int64_t *sizes, const double *q, const int64_t *q_strides, const double *k, const int64_t *k_strides, const double *v,
-                       const int64_t *v_strides, double *out, const int64_t *out_strides, double *lse, double scale, int causal,
-                       const int64_t *lengths, const int64_t *lengths_strides, int mask_kind, const void *mask, const int64_t *mask_strides,
-                       double dropout_p, uint64_t seed, uint64_t step) noexcept nogil:
-    cdef Attention a
-    cdef int status = describe(&a, sizes, q, q_strides, k, k_strides, v, v_strides, scale, causal, lengths, lengths_strides, mask_kind, mask,
-                               mask_strides, dropout_p, seed, step)
-    if status == OK and (out is NULL or out_strides is NULL):
-        return BAD_ARGUMENT
-    return attention_forward(&a, out, out_strides, lse, <double*>NULL) if status == OK else status
-
-
-cdef int attention_backward_f32(const int64_t *sizes, const float *dout, const float *q, const int64_t *q_strides, const float *k,
-                                const int64_t *k_strides, const float *v, const int64_t *v_strides, const float *out, const int64_t *out_strides,
-                                const float *lse, float *dq, float *dk, float *dv, double scale, int causal, const int64_t *lengths,
-                                const int64_t *lengths_strides, int mask_kind, const void *mask, const int64_t *mask_strides, double dropout_p,
-                                uint64_t seed, uint64_t step) noexcept nogil:
-    cdef Attention a
-    cdef Gradients g
-    cdef int status = describe(&a, sizes, q, q_strides, k, k_strides, v, v_strides, scale, causal, lengths, lengths_strides, mask_kind, mask,
-                               mask_strides, dropout_p, seed, step)
-    if status != OK:
-        return status
-    if dout is NULL or out is NULL or out_strides is NULL or lse is NULL or dq is NULL or dk is NULL or dv is NULL:
-        return BAD_ARGUMENT
-    g.dout, g.out, g.lse, g.normalizer, g.dq, g.dk, g.dv = dout, out, lse, NULL, dq, dk, dv
-    memcpy(g.dos, out_strides, sizeof(g.dos))
-    memcpy(g.os, out_strides, sizeof(g.os))
-    memcpy(g.dqs, q_strides, sizeof(g.dqs))
-    memcpy(g.dks, k_strides, sizeof(g.dks))
-    memcpy(g.dvs, v_strides, sizeof(g.dvs))
-    return attention_gradients(&a, &g, dout)
-
-
-cdef int attention_backward_f64(const int64_t *sizes, const double *dout, const double *q, const int64_t *q_strides, const double *k,
-                                const int64_t *k_strides, const double *v, const int64_t *v_strides, const double *out, const int64_t *out_strides,
-                                const double *lse, double *dq, double *dk, double *dv, double scale, int causal, const int64_t *lengths,
-                                const int64_t *lengths_strides, int mask_kind, const void *mask, const int64_t *mask_strides, double dropout_p,
-                                uint64_t seed, uint64_t step) noexcept nogil:
+cdef int attention_backward_real(
+    const int64_t *sizes, const real *dout, const real *q, const int64_t *q_strides, const real *k,
+    const int64_t *k_strides, const real *v, const int64_t *v_strides, const real *out,
+    const int64_t *out_strides, const real *lse, real *dq, real *dk, real *dv, double scale,
+    int causal, const int64_t *lengths, const int64_t *lengths_strides, int mask_kind,
+    const void *mask, const int64_t *mask_strides, double dropout_p, uint64_t seed, uint64_t step
+) noexcept nogil:
     cdef Attention a
     cdef Gradients g
     cdef int status = describe(&a, sizes, q, q_strides, k, k_strides, v, v_strides, scale, causal, lengths, lengths_strides, mask_kind, mask,

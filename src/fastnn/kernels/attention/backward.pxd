@@ -1,9 +1,9 @@
 """The backward pass of softmax attention, on the record of attention_parts.pxd."""
 from libc.stdint cimport int64_t
 
-from .parts cimport Attention
 from ..ground.dispatch cimport real
 
+from .parts cimport Attention
 cdef struct Gradients:
     # dout and out are like each other, dq, dk, dv like q, k, v; strides along batch, head and
     # position. lse and normalizer are what attention_forward wrote; one may be NULL.

@@ -7,9 +7,9 @@ query, P = factor 2^(score log2(e) - shift), which hold what lse cannot if it is
 """
 from libc.stdint cimport int64_t
 
-from .parts cimport Attention, Blocks
 from ..ground.dispatch cimport real
 
+from .parts cimport Attention, Blocks
 cdef int attention_forward(const Attention *a, real *out, const int64_t *os, real *lse,
                            real *normalizer) noexcept nogil
 cdef int attention_weights(const Attention *a, const real *normalizer,

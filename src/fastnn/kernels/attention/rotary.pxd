@@ -7,9 +7,11 @@ missing pointer, a base that is not above 0, a position beyond the table).
 """
 from libc.stdint cimport int64_t
 
-cdef int rotary_table_f32(int64_t positions, int64_t d, double base, float *table) noexcept nogil
-cdef int rotary_table_f64(int64_t positions, int64_t d, double base, double *table) noexcept nogil
-cdef int rotary_f32(const int64_t *sizes, const float *x, const int64_t *x_strides, const float *table, int64_t positions, const int64_t *starts,
-                    int64_t starts_stride, int inverse, float *y, const int64_t *y_strides) noexcept nogil
-cdef int rotary_f64(const int64_t *sizes, const double *x, const int64_t *x_strides, const double *table, int64_t positions, const int64_t *starts,
-                    int64_t starts_stride, int inverse, double *y, const int64_t *y_strides) noexcept nogil
+from ..ground.dispatch cimport real
+
+cdef int rotary_table_real(int64_t positions, int64_t d, double base, real *table) noexcept nogil
+cdef int rotary_real(
+    const int64_t *sizes, const real *x, const int64_t *x_strides, const real *table,
+    int64_t positions, const int64_t *starts, int64_t starts_stride, int inverse, real *y,
+    const int64_t *y_strides
+) noexcept nogil

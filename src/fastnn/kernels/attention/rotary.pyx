@@ -90,27 +90,18 @@ cdef bint bad_table(int64_t positions, int64_t d, double base, const void *table
     return table is NULL and positions > 0 and d > 0
 
 
-cdef int rotary_table_f32(int64_t positions, int64_t d, double base, float *table) noexcept nogil:
+cdef int rotary_table_real(int64_t positions, int64_t d, double base, real *table) noexcept nogil:
     if bad_table(positions, d, base, table):
         return BAD_ARGUMENT
     fill_table(0, positions, d // 2, base, table)
     return OK
 
 
-cdef int rotary_table_f64(int64_t positions, int64_t d, double base, double *table) noexcept nogil:
-    if bad_table(positions, d, base, table):
-        return BAD_ARGUMENT
-    fill_table(0, positions, d // 2, base, table)
-    return OK
-
-
-cdef int rotary_f32(const int64_t *sizes, const float *x, const int64_t *x_strides, const float *table, int64_t positions, const int64_t *starts,
-                    int64_t starts_stride, int inverse, float *y, const int64_t *y_strides) noexcept nogil:
-    return run(sizes, x, x_strides, table, positions, starts, starts_stride, inverse, y, y_strides)
-
-
-cdef int rotary_f64(const int64_t *sizes, const double *x, const int64_t *x_strides, const double *table, int64_t positions, const int64_t *starts,
-                    int64_t starts_stride, int inverse, double *y, const int64_t *y_strides) noexcept nogil:
+cdef int rotary_real(
+    const int64_t *sizes, const real *x, const int64_t *x_strides, const real *table,
+    int64_t positions, const int64_t *starts, int64_t starts_stride, int inverse, real *y,
+    const int64_t *y_strides
+) noexcept nogil:
     return run(sizes, x, x_strides, table, positions, starts, starts_stride, inverse, y, y_strides)
 
 

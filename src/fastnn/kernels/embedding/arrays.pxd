@@ -8,11 +8,13 @@ size, a missing pointer, an id that is no row); nothing is written unless it is 
 """
 from libc.stdint cimport int64_t
 
-cdef int embedding_f32(int64_t count, int64_t rows, int64_t cols, const int64_t *ids, const float *table, int64_t ldtable, double scale,
-                       float *y, int64_t ldy) noexcept nogil
-cdef int embedding_f64(int64_t count, int64_t rows, int64_t cols, const int64_t *ids, const double *table, int64_t ldtable, double scale,
-                       double *y, int64_t ldy) noexcept nogil
-cdef int embedding_backward_f32(int64_t count, int64_t rows, int64_t cols, const int64_t *ids, int64_t skipped, const float *dy,
-                                int64_t lddy, double scale, float *dtable, int64_t lddtable) noexcept nogil
-cdef int embedding_backward_f64(int64_t count, int64_t rows, int64_t cols, const int64_t *ids, int64_t skipped, const double *dy,
-                                int64_t lddy, double scale, double *dtable, int64_t lddtable) noexcept nogil
+from ..ground.dispatch cimport real
+
+cdef int embedding_real(
+    int64_t count, int64_t rows, int64_t cols, const int64_t *ids, const real *table,
+    int64_t ldtable, double scale, real *y, int64_t ldy
+) noexcept nogil
+cdef int embedding_backward_real(
+    int64_t count, int64_t rows, int64_t cols, const int64_t *ids, int64_t skipped, const real *dy,
+    int64_t lddy, double scale, real *dtable, int64_t lddtable
+) noexcept nogil

@@ -101,23 +101,17 @@ cdef int backward(int64_t count, int64_t rows, int64_t cols, const int64_t *ids,
     return OK
 
 
-cdef int embedding_f32(int64_t count, int64_t rows, int64_t cols, const int64_t *ids, const float *table, int64_t ldtable, double scale,
-                       float *y, int64_t ldy) noexcept nogil:
+cdef int embedding_real(
+    int64_t count, int64_t rows, int64_t cols, const int64_t *ids, const real *table,
+    int64_t ldtable, double scale, real *y, int64_t ldy
+) noexcept nogil:
     return lookup(count, rows, cols, ids, table, ldtable, scale, y, ldy)
 
 
-cdef int embedding_f64(int64_t count, int64_t rows, int64_t cols, const int64_t *ids, const double *table, int64_t ldtable, double scale,
-                       double *y, int64_t ldy) noexcept nogil:
-    return lookup(count, rows, cols, ids, table, ldtable, scale, y, ldy)
-
-
-cdef int embedding_backward_f32(int64_t count, int64_t rows, int64_t cols, const int64_t *ids, int64_t skipped, const float *dy,
-                                int64_t lddy, double scale, float *dtable, int64_t lddtable) noexcept nogil:
-    return backward(count, rows, cols, ids, skipped, dy, lddy, scale, dtable, lddtable)
-
-
-cdef int embedding_backward_f64(int64_t count, int64_t rows, int64_t cols, const int64_t *ids, int64_t skipped, const double *dy,
-                                int64_t lddy, double scale, double *dtable, int64_t lddtable) noexcept nogil:
+cdef int embedding_backward_real(
+    int64_t count, int64_t rows, int64_t cols, const int64_t *ids, int64_t skipped, const real *dy,
+    int64_t lddy, double scale, real *dtable, int64_t lddtable
+) noexcept nogil:
     return backward(count, rows, cols, ids, skipped, dy, lddy, scale, dtable, lddtable)
 
 
@@ -145,8 +139,10 @@ cdef int check_table(cnp.ndarray table, str op, str name) except -1:
 cdef int typed_lookup(int typenum, int64_t count, int64_t rows, int64_t cols, const int64_t *ids, void *table, int64_t ldtable, double scale,
                       void *y, int64_t ldy) noexcept nogil:
     if typenum == cnp.NPY_FLOAT:
-        return embedding_f32(count, rows, cols, ids, <float*>table, ldtable, scale, <float*>y, ldy)
-    return embedding_f64(count, rows, cols, ids, <double*>table, ldtable, scale, <double*>y, ldy)
+        return embedding_real(count, rows, cols, ids, <float*>table, ldtable, scale, <float*>y, ldy)
+    if typenum == cnp.NPY_DOUBLE:
+        return embedding_real(count, rows, cols, ids, <double*>table, ldtable, scale, <double*>y, ldy)
+    return BAD_ARGUMENT
 
 
 def embedding(ids, weight, *, scale=1.0, out=None):
@@ -236,7 +232,7 @@ def embedding_backward(ids, dy, *, dweight, scale=1.0, padding_idx=None):
     IndexError
         If an id is no row of dweight; the message says which. Nothing is changed then.
     """
-    cdef int typenum = real_type(dy, "embedding_backward", "dy"), status
+    cdef int typenum = real_type(dy, "embedding_backward", "dy"), status = BAD_ARGUMENT
     cdef str op = "embedding_backward"
     cdef double factor = finite_as(scale, typenum == cnp.NPY_FLOAT, op, "scale")
     cdef cnp.ndarray table = real_like(dweight, typenum, "embedding_backward", "dweight", "dy")
@@ -262,7 +258,7 @@ def embedding_backward(ids, dy, *, dweight, scale=1.0, padding_idx=None):
     cdef void *ptable = cnp.PyArray_DATA(table)
     with nogil:
         if typenum == cnp.NPY_FLOAT:
-            status = embedding_backward_f32(count, rows, cols, pids, skipped, <float*>pdy, rdy.ld, factor, <float*>ptable, rtable.ld)
-        else:
-            status = embedding_backward_f64(count, rows, cols, pids, skipped, <double*>pdy, rdy.ld, factor, <double*>ptable, rtable.ld)
+            status = embedding_backward_real(count, rows, cols, pids, skipped, <float*>pdy, rdy.ld, factor, <float*>ptable, rtable.ld)
+        elif typenum == cnp.NPY_DOUBLE:
+            status = embedding_backward_real(count, rows, cols, pids, skipped, <double*>pdy, rdy.ld, factor, <double*>ptable, rtable.ld)
     check_status(status, "embedding_backward")

@@ -119,7 +119,8 @@ def matmul(a, b, *, bias=None, activation=None, out=None, preact=None):
         stands for one row (a) or one column (b) that the result then lacks. Any strides. See `pack` for a b that is used often.
     bias : ndarray of shape (n,), optional
         Added to every row of the product.
-    activation : None, "relu", "gelu", "gelu_tanh", "tanh", "sigmoid", "silu" or "softplus"
+    activation : str or None
+        A name of `kernels.ACTIVATIONS`, such as "relu" or "gelu".
         Applied last.
     out : ndarray, optional
         Where to write; the type and shape of the result, any strides, not overlapping the operands.

@@ -10,10 +10,11 @@
 #include "pack.h"
 #include "tile.h"
 
-#if defined(__AVX512F__) || defined(__aarch64__)
-enum { DOT_TILE = 16, DOT_ROWS = 4, DOT_COLUMNS = 5 };
-#else
-enum { DOT_TILE = 8, DOT_ROWS = 4, DOT_COLUMNS = 4 };
+/* Of a tile at most; the header of an instruction set with 32 registers has more. */
+#define DOT_ROWS 4
+#ifndef DOT_TILE
+#define DOT_TILE 8
+#define DOT_COLUMNS 4
 #endif
 
 /* Lane l of the result is the sum of the lanes of r[l]. */
@@ -76,7 +77,7 @@ static void gemm_dots(int64_t m, int64_t n, int64_t k, real alpha, const real *a
     case rows * 8 + columns: dots(rows, columns, k, a, rsa, b, csb, sums); break;
     switch (m * 8 + n) {
         DOTS(1, 1) DOTS(1, 2) DOTS(1, 3) DOTS(1, 4) DOTS(2, 1) DOTS(2, 2) DOTS(2, 3) DOTS(2, 4) DOTS(3, 1) DOTS(3, 2) DOTS(4, 1) DOTS(4, 2)
-#if defined(__AVX512F__) || defined(__aarch64__)
+#if DOT_TILE == 16
         DOTS(1, 5) DOTS(2, 5) DOTS(3, 3) DOTS(3, 4) DOTS(3, 5) DOTS(4, 3) DOTS(4, 4)
 #endif
     default: return; /* no such tile: see the limits above */

@@ -14,7 +14,8 @@ from libc.stdint cimport int64_t
 
 import numpy as np
 
-from ..rowwise.activation cimport activation_code, saves_output, team_for
+from ..rowwise.activation cimport activation_code, team_for
+from ..rowwise.activation_table cimport saves_output
 from ..ground.arrays cimport (BAD_ARGUMENT, NO_MEMORY, OK, check_overlap, check_status, is_output, real_like, real_type, refuse_output, refuse_shape, same_shape,
                       shaped_like, stride)
 from ..ground.dispatch cimport FASTNN_ACT_NONE, FASTNN_ACT_LAST, activation_backward_block, real
@@ -118,15 +119,11 @@ cdef int run(int64_t n, int64_t n_in, int64_t n_out, const real *dy, const real 
     return status
 
 
-cdef int linear_backward_f32(int64_t n, int64_t n_in, int64_t n_out, const float *dy, const float *x, int64_t rsx, int64_t csx,
-                             const float *w, int64_t rsw, int64_t csw, const float *saved, int activation, float *dw, float *db,
-                             float *dx) noexcept nogil:
-    return run(n, n_in, n_out, dy, x, rsx, csx, w, rsw, csw, saved, activation, dw, db, dx, NULL)
-
-
-cdef int linear_backward_f64(int64_t n, int64_t n_in, int64_t n_out, const double *dy, const double *x, int64_t rsx, int64_t csx,
-                             const double *w, int64_t rsw, int64_t csw, const double *saved, int activation, double *dw, double *db,
-                             double *dx) noexcept nogil:
+cdef int linear_backward_real(
+    int64_t n, int64_t n_in, int64_t n_out, const real *dy, const real *x, int64_t rsx, int64_t csx,
+    const real *w, int64_t rsw, int64_t csw, const real *saved, int activation, real *dw, real *db,
+    real *dx
+) noexcept nogil:
     return run(n, n_in, n_out, dy, x, rsx, csx, w, rsw, csw, saved, activation, dw, db, dx, NULL)
 
 
@@ -162,10 +159,12 @@ def linear_backward(dy, x, w, *, dw, db=None, y=None, preact=None, activation=No
     db : ndarray, shape (out,), optional
         The column sums of dz are added to it.
     y : ndarray, shape (N, out)
-        The output of the layer; needed with "relu", "tanh", "sigmoid" and "softplus".
+        The output of the layer; needed where `kernels.ACTIVATIONS` says that
+        backward reads the output, as that of "relu".
     preact : ndarray, shape (N, out)
-        ``x @ w + b``, what the activation was applied to; needed with "gelu", "gelu_tanh" and "silu".
-    activation : {None, "relu", "gelu", "gelu_tanh", "tanh", "sigmoid", "silu", "softplus"}
+        ``x @ w + b``, what the activation was applied to; needed otherwise.
+    activation : str or None
+        A name of `kernels.ACTIVATIONS`, such as "relu" or "gelu".
     need_dx : bool
         False saves the product for the first layer of a model.
     overwrite_dy : bool

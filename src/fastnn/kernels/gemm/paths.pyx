@@ -352,16 +352,11 @@ cdef int run_checked(const Product *g, const real *t) noexcept nogil:
 
 # The faces.
 
-cdef int gemm_f32(int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t rsa, int64_t csa,
-                  const float *b, int64_t rsb, int64_t csb, float beta, float *c, int64_t rsc, int64_t csc,
-                  const float *bias, int activation, float *preact) noexcept nogil:
-    cdef Product g = Product(m, n, k, a, rsa, csa, b, rsb, csb, c, rsc, csc, alpha, beta, bias, 1, activation, preact, False)
-    return run_checked(&g, a)
-
-
-cdef int gemm_f64(int64_t m, int64_t n, int64_t k, double alpha, const double *a, int64_t rsa, int64_t csa,
-                  const double *b, int64_t rsb, int64_t csb, double beta, double *c, int64_t rsc, int64_t csc,
-                  const double *bias, int activation, double *preact) noexcept nogil:
+cdef int gemm_real(
+    int64_t m, int64_t n, int64_t k, real alpha, const real *a, int64_t rsa, int64_t csa,
+    const real *b, int64_t rsb, int64_t csb, real beta, real *c, int64_t rsc, int64_t csc,
+    const real *bias, int activation, real *preact
+) noexcept nogil:
     cdef Product g = Product(m, n, k, a, rsa, csa, b, rsb, csb, c, rsc, csc, alpha, beta, bias, 1, activation, preact, False)
     return run_checked(&g, a)
 

@@ -13,17 +13,10 @@
 
 #include "vec.h"
 
+/* The header of the instruction set says which. */
 #ifndef MR
-#if defined(__AVX512F__) || defined(__aarch64__)
-#define MR 8
-#define NV 3
-#elif defined(__AVX2__)
-#define MR 6
-#define NV 2
-#else
 #define MR 4
 #define NV 2
-#endif
 #endif
 #define NR (NV * LANES)
 #define TALL (2 * MR)

@@ -9,14 +9,16 @@ are written only when 0 is returned.
 """
 from libc.stdint cimport int64_t
 
+from ..ground.dispatch cimport real
+
 # The mean over all rows, nothing ignored.
-cdef int cross_entropy_f32(int64_t rows, int64_t cols, const float *logits, int64_t ldlogits, const int64_t *targets,
-                           float *dlogits, int64_t lddlogits, double *loss) noexcept nogil
-cdef int cross_entropy_f64(int64_t rows, int64_t cols, const double *logits, int64_t ldlogits, const int64_t *targets,
-                           double *dlogits, int64_t lddlogits, double *loss) noexcept nogil
-cdef int weighted_cross_entropy_f32(int64_t rows, int64_t cols, const float *logits, int64_t ldlogits, const int64_t *labels, int64_t ignore,
-                                    const float *probs, int64_t ldprobs, const float *class_weight, const float *sample_weight, double smoothing,
-                                    bint mean, float *dlogits, int64_t lddlogits, float *losses, double *loss) noexcept nogil
-cdef int weighted_cross_entropy_f64(int64_t rows, int64_t cols, const double *logits, int64_t ldlogits, const int64_t *labels, int64_t ignore,
-                                    const double *probs, int64_t ldprobs, const double *class_weight, const double *sample_weight, double smoothing,
-                                    bint mean, double *dlogits, int64_t lddlogits, double *losses, double *loss) noexcept nogil
+cdef int cross_entropy_real(
+    int64_t rows, int64_t cols, const real *logits, int64_t ldlogits, const int64_t *targets,
+    real *dlogits, int64_t lddlogits, double *loss
+) noexcept nogil
+cdef int weighted_cross_entropy_real(
+    int64_t rows, int64_t cols, const real *logits, int64_t ldlogits, const int64_t *labels,
+    int64_t ignore, const real *probs, int64_t ldprobs, const real *class_weight,
+    const real *sample_weight, double smoothing, bint mean, real *dlogits, int64_t lddlogits,
+    real *losses, double *loss
+) noexcept nogil

@@ -181,28 +181,20 @@ cdef int all_rows(int64_t rows, int64_t cols, const real *logits, int64_t ldlogi
     return OK
 
 
-cdef int cross_entropy_f32(int64_t rows, int64_t cols, const float *logits, int64_t ldlogits, const int64_t *targets,
-                           float *dlogits, int64_t lddlogits, double *loss) noexcept nogil:
-    return all_rows(rows, cols, logits, ldlogits, targets, INT64_MIN, <float*>NULL, 0, <float*>NULL, <float*>NULL, 0, True, dlogits, lddlogits,
-                    <float*>NULL, loss)
+cdef int cross_entropy_real(
+    int64_t rows, int64_t cols, const real *logits, int64_t ldlogits, const int64_t *targets,
+    real *dlogits, int64_t lddlogits, double *loss
+) noexcept nogil:
+    return all_rows(rows, cols, logits, ldlogits, targets, INT64_MIN, <real*>NULL, 0, <real*>NULL, <real*>NULL, 0, True, dlogits, lddlogits,
+                    <real*>NULL, loss)
 
 
-cdef int cross_entropy_f64(int64_t rows, int64_t cols, const double *logits, int64_t ldlogits, const int64_t *targets,
-                           double *dlogits, int64_t lddlogits, double *loss) noexcept nogil:
-    return all_rows(rows, cols, logits, ldlogits, targets, INT64_MIN, <double*>NULL, 0, <double*>NULL, <double*>NULL, 0, True, dlogits, lddlogits,
-                    <double*>NULL, loss)
-
-
-cdef int weighted_cross_entropy_f32(int64_t rows, int64_t cols, const float *logits, int64_t ldlogits, const int64_t *labels, int64_t ignore,
-                                    const float *probs, int64_t ldprobs, const float *class_weight, const float *sample_weight, double smoothing,
-                                    bint mean, float *dlogits, int64_t lddlogits, float *losses, double *loss) noexcept nogil:
-    return all_rows(rows, cols, logits, ldlogits, labels, ignore, probs, ldprobs, class_weight, sample_weight, smoothing, mean, dlogits, lddlogits,
-                    losses, loss)
-
-
-cdef int weighted_cross_entropy_f64(int64_t rows, int64_t cols, const double *logits, int64_t ldlogits, const int64_t *labels, int64_t ignore,
-                                    const double *probs, int64_t ldprobs, const double *class_weight, const double *sample_weight, double smoothing,
-                                    bint mean, double *dlogits, int64_t lddlogits, double *losses, double *loss) noexcept nogil:
+cdef int weighted_cross_entropy_real(
+    int64_t rows, int64_t cols, const real *logits, int64_t ldlogits, const int64_t *labels,
+    int64_t ignore, const real *probs, int64_t ldprobs, const real *class_weight,
+    const real *sample_weight, double smoothing, bint mean, real *dlogits, int64_t lddlogits,
+    real *losses, double *loss
+) noexcept nogil:
     return all_rows(rows, cols, logits, ldlogits, labels, ignore, probs, ldprobs, class_weight, sample_weight, smoothing, mean, dlogits, lddlogits,
                     losses, loss)
 
@@ -212,8 +204,10 @@ cdef int typed_rows(int typenum, Rows r, void *logits, const int64_t *labels, in
     if typenum == cnp.NPY_FLOAT:
         return all_rows(r.rows, r.cols, <float*>logits, r.ld, labels, ignore, <float*>probs, ldprobs, <float*>class_weight, <float*>sample_weight,
                         smoothing, mean, <float*>dlogits, lddlogits, <float*>each, loss)
-    return all_rows(r.rows, r.cols, <double*>logits, r.ld, labels, ignore, <double*>probs, ldprobs, <double*>class_weight, <double*>sample_weight,
-                    smoothing, mean, <double*>dlogits, lddlogits, <double*>each, loss)
+    if typenum == cnp.NPY_DOUBLE:
+        return all_rows(r.rows, r.cols, <double*>logits, r.ld, labels, ignore, <double*>probs, ldprobs, <double*>class_weight, <double*>sample_weight,
+                        smoothing, mean, <double*>dlogits, lddlogits, <double*>each, loss)
+    return BAD_ARGUMENT
 
 
 cdef bint is_one_hot(cnp.ndarray targets, cnp.ndarray logits) noexcept:

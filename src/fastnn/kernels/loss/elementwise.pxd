@@ -12,12 +12,14 @@ from libc.stdint cimport int64_t
 
 from ..ground.dispatch cimport real
 
-cdef int loss_f32(int kind, int64_t n, const float *pred, const float *target, const float *weight, int64_t per_weight, const float *positive,
-                  int64_t columns, float delta, bint mean, float *dpred, float *losses, double *loss) noexcept nogil
-cdef int loss_f64(int kind, int64_t n, const double *pred, const double *target, const double *weight, int64_t per_weight, const double *positive,
-                  int64_t columns, double delta, bint mean, double *dpred, double *losses, double *loss) noexcept nogil
-cdef int mse_f32(int64_t n, const float *pred, const float *target, float *dpred, double *loss) noexcept nogil
-cdef int mse_f64(int64_t n, const double *pred, const double *target, double *dpred, double *loss) noexcept nogil
+cdef int loss_real(
+    int kind, int64_t n, const real *pred, const real *target, const real *weight,
+    int64_t per_weight, const real *positive, int64_t columns, real delta, bint mean, real *dpred,
+    real *losses, double *loss
+) noexcept nogil
+cdef int mse_real(
+    int64_t n, const real *pred, const real *target, real *dpred, double *loss
+) noexcept nogil
 
 # What cross entropy has in common with these.
 cdef double sum_in_order(int64_t n, const double *x) noexcept nogil
@@ -27,7 +29,6 @@ cdef bint can_divide(double total, real like) noexcept nogil
 cdef int refuse_total(double total, cnp.ndarray like, str op) except -1
 cdef bint is_mean(object reduction, str op) except -1
 cdef cnp.ndarray weight_array(object weight, int64_t n, cnp.ndarray like, str op, str name, str as_name)
-
 
 cdef inline bint is_none(object reduction):
     return reduction == "none"

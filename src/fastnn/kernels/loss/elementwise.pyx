@@ -221,22 +221,18 @@ cdef int loss_flat(int kind, int64_t n, const real *pred, const real *target, co
     return OK
 
 
-cdef int loss_f32(int kind, int64_t n, const float *pred, const float *target, const float *weight, int64_t per_weight, const float *positive,
-                  int64_t columns, float delta, bint mean, float *dpred, float *losses, double *loss) noexcept nogil:
+cdef int loss_real(
+    int kind, int64_t n, const real *pred, const real *target, const real *weight,
+    int64_t per_weight, const real *positive, int64_t columns, real delta, bint mean, real *dpred,
+    real *losses, double *loss
+) noexcept nogil:
     return loss_flat(kind, n, pred, target, weight, per_weight, positive, columns, delta, mean, dpred, losses, loss)
 
 
-cdef int loss_f64(int kind, int64_t n, const double *pred, const double *target, const double *weight, int64_t per_weight, const double *positive,
-                  int64_t columns, double delta, bint mean, double *dpred, double *losses, double *loss) noexcept nogil:
-    return loss_flat(kind, n, pred, target, weight, per_weight, positive, columns, delta, mean, dpred, losses, loss)
-
-
-cdef int mse_f32(int64_t n, const float *pred, const float *target, float *dpred, double *loss) noexcept nogil:
-    return loss_flat(FASTNN_LOSS_MSE, n, pred, target, <float*>NULL, 1, <float*>NULL, 1, 0, True, dpred, <float*>NULL, loss)
-
-
-cdef int mse_f64(int64_t n, const double *pred, const double *target, double *dpred, double *loss) noexcept nogil:
-    return loss_flat(FASTNN_LOSS_MSE, n, pred, target, <double*>NULL, 1, <double*>NULL, 1, 0, True, dpred, <double*>NULL, loss)
+cdef int mse_real(
+    int64_t n, const real *pred, const real *target, real *dpred, double *loss
+) noexcept nogil:
+    return loss_flat(FASTNN_LOSS_MSE, n, pred, target, <real*>NULL, 1, <real*>NULL, 1, 0, True, dpred, <real*>NULL, loss)
 
 
 cdef int loss_typed(int typenum, int kind, int64_t n, void *pred, void *target, void *weight, int64_t per_weight, void *positive, int64_t columns,
@@ -244,8 +240,10 @@ cdef int loss_typed(int typenum, int kind, int64_t n, void *pred, void *target, 
     if typenum == cnp.NPY_FLOAT:
         return loss_flat(kind, n, <float*>pred, <float*>target, <float*>weight, per_weight, <float*>positive, columns, <float>delta, mean,
                          <float*>dpred, <float*>losses, loss)
-    return loss_flat(kind, n, <double*>pred, <double*>target, <double*>weight, per_weight, <double*>positive, columns, delta, mean, <double*>dpred,
-                     <double*>losses, loss)
+    if typenum == cnp.NPY_DOUBLE:
+        return loss_flat(kind, n, <double*>pred, <double*>target, <double*>weight, per_weight, <double*>positive, columns, delta, mean, <double*>dpred,
+                         <double*>losses, loss)
+    return BAD_ARGUMENT
 
 
 cdef bint is_mean(object reduction, str op) except -1:

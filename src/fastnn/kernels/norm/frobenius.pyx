@@ -229,19 +229,11 @@ cdef int run(int64_t n, const real *x, bint squared, double *result) noexcept no
     return status
 
 
-cdef int frobenius_norm_f32(int64_t n, const float *x, double *norm) noexcept nogil:
+cdef int frobenius_norm_real(int64_t n, const real *x, double *norm) noexcept nogil:
     return run(n, x, False, norm)
 
 
-cdef int frobenius_norm_f64(int64_t n, const double *x, double *norm) noexcept nogil:
-    return run(n, x, False, norm)
-
-
-cdef int squared_norm_f32(int64_t n, const float *x, double *square) noexcept nogil:
-    return run(n, x, True, square)
-
-
-cdef int squared_norm_f64(int64_t n, const double *x, double *square) noexcept nogil:
+cdef int squared_norm_real(int64_t n, const real *x, double *square) noexcept nogil:
     return run(n, x, True, square)
 
 

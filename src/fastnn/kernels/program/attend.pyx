@@ -9,7 +9,7 @@ from libc.string cimport memcpy
 
 from ..attention.forward cimport attention_forward
 from ..attention.parts cimport Attention
-from ..attention.rotary cimport rotary_f32, rotary_f64
+from ..attention.rotary cimport rotary_real
 from ..gemm.loops cimport Product
 from ..gemm.paths cimport multiply
 from ..ground.arrays cimport NO_MEMORY, OK
@@ -64,12 +64,8 @@ cdef int rotate(const Op *op, const Pass *p, int64_t heads, real *x,
     cdef int64_t[4] sizes = [p.batch, heads, p.n, op.size]
     cdef const int64_t *starts = NULL if p.state is NULL else p.state.starts
     cdef int64_t positions = p.max_len + p.n    # behind a row's end as many as come with others
-    if real is float:
-        return rotary_f32(sizes, x, strides, <const float*>op.table, positions, starts, 1, False,
-                          x, strides)
-    else:
-        return rotary_f64(sizes, x, strides, <const double*>op.table, positions, starts, 1, False,
-                          x, strides)
+    return rotary_real(sizes, x, strides, <const real*>op.table, positions, starts, 1, False,
+                       x, strides)
 
 
 cdef void append(const Op *op, const Pass *p, const real *k, const real *v, const int64_t *strides,

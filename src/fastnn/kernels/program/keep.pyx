@@ -9,11 +9,12 @@ from libc.stdint cimport int64_t
 
 import numpy as np
 
-from ..gemm.linear cimport linear_backward_f32, linear_backward_f64
+from ..gemm.linear cimport linear_backward_real
 from ..ground.arrays cimport NO_MEMORY, OK, check_status, real_type, stride
 from ..ground.dispatch cimport FASTNN_ACT_NONE, real
 from ..ground.memory cimport give, new_array, take
-from ..rowwise.activation cimport activation_backward_f32, activation_backward_f64, saves_output
+from ..rowwise.activation cimport activation_backward_real
+from ..rowwise.activation_table cimport saves_output
 from .ops cimport ACTIVATION, DENSE, INPUT, MOST_KEPT, Frame, Op, Record
 from .record cimport Recorder
 from .run cimport place, run_ops
@@ -26,18 +27,11 @@ cdef int op_backward(const Op *op, const Frame *f, const real *dy, const real *s
     cdef int64_t n = f.rows * op.n_out
     cdef const real *x = <const real*>f.at[op.x]
     cdef int64_t rsx = f.rsx if op.x == INPUT else op.n_in, csx = f.csx if op.x == INPUT else 1
-    if real is float:
-        if op.kind == ACTIVATION:
-            return activation_backward_f32(op.activation, 1, n, dy, n, saved, n, dx, n)
-        return linear_backward_f32(f.rows, op.n_in, op.n_out, dy, x, rsx, csx,
-                                   <const float*>op.weight, op.n_out, 1, saved, op.activation,
-                                   <float*>op.dweight, <float*>op.dbias, dx)
-    else:
-        if op.kind == ACTIVATION:
-            return activation_backward_f64(op.activation, 1, n, dy, n, saved, n, dx, n)
-        return linear_backward_f64(f.rows, op.n_in, op.n_out, dy, x, rsx, csx,
-                                   <const double*>op.weight, op.n_out, 1, saved, op.activation,
-                                   <double*>op.dweight, <double*>op.dbias, dx)
+    if op.kind == ACTIVATION:
+        return activation_backward_real(op.activation, 1, n, dy, n, saved, n, dx, n)
+    return linear_backward_real(f.rows, op.n_in, op.n_out, dy, x, rsx, csx,
+                                <const real*>op.weight, op.n_out, 1, saved, op.activation,
+                                <real*>op.dweight, <real*>op.dbias, dx)
 
 
 cdef bint keeps_preact(const Op *op) noexcept nogil:

@@ -5,7 +5,7 @@ from libc.stdlib cimport calloc
 
 import numpy as np
 
-from ..attention.rotary cimport rotary_table_f32, rotary_table_f64
+from ..attention.rotary cimport rotary_table_real
 from ..gemm.loops cimport pack_whole, packed_size
 from ..ground.arrays cimport real_like, real_type, stride
 from ..ground.memory cimport take
@@ -198,8 +198,8 @@ cdef class Recorder:
         if key not in self.made:
             to = self.own(positions * size * (p.bits // 8))
             if p.bits == 32:
-                rotary_table_f32(positions, size, 10000.0, <float*>to)
+                rotary_table_real(positions, size, 10000.0, <float*>to)
             else:
-                rotary_table_f64(positions, size, 10000.0, <double*>to)
+                rotary_table_real(positions, size, 10000.0, <double*>to)
             self.made[key] = <size_t>to
         return <void*><size_t>self.made[key]

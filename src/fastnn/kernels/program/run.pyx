@@ -18,10 +18,10 @@ from ..ground.arrays cimport BAD_ARGUMENT, NO_MEMORY, OK, WRONG_TYPE
 from ..ground.dispatch cimport real
 from ..ground.memory cimport give, take
 from ..ground.threads cimport share, team_size, thread_id, threads_for
-from ..rowwise.activation cimport activation_f32, activation_f64
-from ..rowwise.norms cimport layer_norm_f32, layer_norm_f64
-from ..rowwise.prelu cimport prelu_f32, prelu_f64
-from ..rowwise.softmax cimport log_softmax_f32, log_softmax_f64, softmax_f32, softmax_f64
+from ..rowwise.activation cimport activation_real
+from ..rowwise.norms cimport layer_norm_real
+from ..rowwise.prelu cimport prelu_real
+from ..rowwise.softmax cimport log_softmax_real, softmax_real
 from .attend cimport run_sequence_op
 from .ops cimport (ACTIVATION, ADD, COPY, DENSE, INPUT, LOG_SOFTMAX, NORM, PACKED, PRELU, SOFTMAX,
                    Frame, Op, Record)
@@ -49,35 +49,22 @@ cdef int rowwise(const Op *op, int64_t rows, const real *x, const real *residual
     cdef int64_t n = op.n_out, i
     if op.kind == ACTIVATION:
         n *= rows
-        if real is float:
-            return activation_f32(op.activation, 1, n, x, n, y, n)
-        else:
-            return activation_f64(op.activation, 1, n, x, n, y, n)
+        return activation_real(op.activation, 1, n, x, n, y, n)
     if op.kind == ADD:
         for i in range(rows * n):
             y[i] = x[i] + residual[i]
     elif op.kind == COPY:
         memcpy(y, x, rows * n * sizeof(real))
-    elif real is float:
-        if op.kind == SOFTMAX:
-            return softmax_f32(rows, n, x, n, y, n)
-        if op.kind == LOG_SOFTMAX:
-            return log_softmax_f32(rows, n, x, n, y, n)
-        if op.kind == PRELU:
-            return prelu_f32(op.flag, rows, n, x, n, <const float*>op.weight, y, n)
-        return layer_norm_f32(op.flag, rows, n, x, n, residual, n, 0, 0, 0,
-                              <const float*>op.weight, <const float*>op.bias, op.factor,
-                              h, n, y, n, NULL)
+    elif op.kind == SOFTMAX:
+        return softmax_real(rows, n, x, n, y, n)
+    elif op.kind == LOG_SOFTMAX:
+        return log_softmax_real(rows, n, x, n, y, n)
+    elif op.kind == PRELU:
+        return prelu_real(op.flag, rows, n, x, n, <const real*>op.weight, y, n)
     else:
-        if op.kind == SOFTMAX:
-            return softmax_f64(rows, n, x, n, y, n)
-        if op.kind == LOG_SOFTMAX:
-            return log_softmax_f64(rows, n, x, n, y, n)
-        if op.kind == PRELU:
-            return prelu_f64(op.flag, rows, n, x, n, <const double*>op.weight, y, n)
-        return layer_norm_f64(op.flag, rows, n, x, n, residual, n, 0, 0, 0,
-                              <const double*>op.weight, <const double*>op.bias, op.factor,
-                              h, n, y, n, NULL)
+        return layer_norm_real(op.flag, rows, n, x, n, residual, n, 0, 0, 0,
+                               <const real*>op.weight, <const real*>op.bias, op.factor,
+                               h, n, y, n, <real*>NULL)
     return OK
 
 

@@ -1,24 +1,30 @@
 """Activations, forward and backward.
 
-    relu        max(x, 0)                                       *Dive into Deep Learning*, section 5.1.2
-    sigmoid     1 / (1 + exp(-x))                               there
-    tanh        (1 - exp(-2x)) / (1 + exp(-2x))                 there
-    gelu        x Phi(x) = x (1 + erf(x / sqrt 2)) / 2          Hendrycks and Gimpel (2016), and its approximation by tanh
-    silu        x sigmoid(x)                                    Elfwing, Uchibe and Doya (2018)
-    softplus    log(1 + exp(x))                                 Dugas et al. (2001)
+    relu, sigmoid, tanh     *Dive into Deep Learning*, section 5.1.2
+    gelu, gelu_tanh         Hendrycks and Gimpel (2016), and its approximation by tanh
+    silu                    Elfwing, Uchibe and Doya (2018)
+    softplus                Dugas et al. (2001)
 
-Backward reads the output for ReLU, sigmoid, tanh and softplus, so the input need not be kept, and the input for the others. NaN goes through both ways, and
-infinities give the limits. The formulas are in activation.h; bench/accuracy.py measures the errors that the functions state. The functions on arrays
-are in activation_arrays.
+The table is include/fastnn_activations.h, the formulas are in activation.h. Where backward reads the
+output the input need not be kept. NaN goes through both ways, and infinities give the limits.
+bench/accuracy.py measures the errors that the table states. The functions on arrays are in
+activation_arrays.
 """
 from cython.parallel cimport parallel
 from libc.stdint cimport int64_t
 
 from ..ground.arrays cimport BAD_ARGUMENT, OK
-from ..ground.dispatch cimport (FASTNN_ACT_GELU, FASTNN_ACT_GELU_TANH, FASTNN_ACT_LAST, FASTNN_ACT_NONE, FASTNN_ACT_RELU, FASTNN_ACT_SIGMOID,
-                        FASTNN_ACT_SILU, FASTNN_ACT_SOFTPLUS, FASTNN_ACT_TANH, activation_backward_block, activation_block, past_caches,
-                        real)
+from ..ground.dispatch cimport (
+    FASTNN_ACT_LAST,
+    FASTNN_ACT_NONE,
+    FASTNN_ACT_RELU,
+    activation_backward_block,
+    activation_block,
+    past_caches,
+    real,
+)
 from ..ground.scalars cimport choice
+from .activation_table cimport fastnn_activation_table, is_light
 from ..ground.threads cimport share, team_size, thread_id, threads_for
 
 cdef enum:
@@ -26,8 +32,9 @@ cdef enum:
     GRAIN = 32768       # elements a thread should have. ReLU of 65,536: 3.4 us by one thread, 2.5 by two
     EXP_GRAIN = 8192    # the same where there is an exp to compute: about 3 us in AVX-512, float32
 
-_CODES = {None: FASTNN_ACT_NONE, "relu": FASTNN_ACT_RELU, "gelu": FASTNN_ACT_GELU, "gelu_tanh": FASTNN_ACT_GELU_TANH, "tanh": FASTNN_ACT_TANH,
-         "sigmoid": FASTNN_ACT_SIGMOID, "silu": FASTNN_ACT_SILU, "softplus": FASTNN_ACT_SOFTPLUS}
+_CODES = {None: FASTNN_ACT_NONE}
+for _row in range(FASTNN_ACT_LAST):
+    _CODES[fastnn_activation_table[_row].name.decode()] = fastnn_activation_table[_row].code
 _NAMES = tuple(_CODES)
 
 
@@ -38,8 +45,7 @@ cdef int activation_code(object activation, str op) except -1:
 
 
 cdef int team_for(int kind, bint backward, int64_t rows, int64_t cols) noexcept nogil:
-    cdef bint plain = kind in (FASTNN_ACT_NONE, FASTNN_ACT_RELU) or (backward and kind in (FASTNN_ACT_TANH, FASTNN_ACT_SIGMOID))
-    return threads_for(<double>rows * cols, GRAIN if plain else EXP_GRAIN)
+    return threads_for(<double>rows * cols, GRAIN if is_light(kind, backward) else EXP_GRAIN)
 
 
 cdef void forward_share(int kind, int team, int thread, int64_t rows, int64_t cols, const real *x, int64_t ldx, real *y, int64_t ldy) noexcept nogil:
@@ -97,37 +103,14 @@ cdef int backward(int kind, int64_t rows, int64_t cols, const real *dy, int64_t 
     return OK
 
 
-cdef int activation_f32(int kind, int64_t rows, int64_t cols, const float *x, int64_t ldx, float *y, int64_t ldy) noexcept nogil:
+cdef int activation_real(
+    int kind, int64_t rows, int64_t cols, const real *x, int64_t ldx, real *y, int64_t ldy
+) noexcept nogil:
     return forward(kind, rows, cols, x, ldx, y, ldy)
 
 
-cdef int activation_backward_f32(int kind, int64_t rows, int64_t cols, const float *dy, int64_t lddy, const float *saved, int64_t ldsaved,
-                                 float *dx, int64_t lddx) noexcept nogil:
+cdef int activation_backward_real(
+    int kind, int64_t rows, int64_t cols, const real *dy, int64_t lddy, const real *saved,
+    int64_t ldsaved, real *dx, int64_t lddx
+) noexcept nogil:
     return backward(kind, rows, cols, dy, lddy, saved, ldsaved, dx, lddx)
-
-
-cdef int relu_f32(int64_t rows, int64_t cols, const float *x, int64_t ldx, float *y, int64_t ldy) noexcept nogil:
-    return forward(FASTNN_ACT_RELU, rows, cols, x, ldx, y, ldy)
-
-
-cdef int relu_backward_f32(int64_t rows, int64_t cols, const float *dy, int64_t lddy, const float *y, int64_t ldy,
-                           float *dx, int64_t lddx) noexcept nogil:
-    return backward(FASTNN_ACT_RELU, rows, cols, dy, lddy, y, ldy, dx, lddx)
-
-
-cdef int activation_f64(int kind, int64_t rows, int64_t cols, const double *x, int64_t ldx, double *y, int64_t ldy) noexcept nogil:
-    return forward(kind, rows, cols, x, ldx, y, ldy)
-
-
-cdef int activation_backward_f64(int kind, int64_t rows, int64_t cols, const double *dy, int64_t lddy, const double *saved, int64_t ldsaved,
-                                 double *dx, int64_t lddx) noexcept nogil:
-    return backward(kind, rows, cols, dy, lddy, saved, ldsaved, dx, lddx)
-
-
-cdef int relu_f64(int64_t rows, int64_t cols, const double *x, int64_t ldx, double *y, int64_t ldy) noexcept nogil:
-    return forward(FASTNN_ACT_RELU, rows, cols, x, ldx, y, ldy)
-
-
-cdef int relu_backward_f64(int64_t rows, int64_t cols, const double *dy, int64_t lddy, const double *y, int64_t ldy,
-                           double *dx, int64_t lddx) noexcept nogil:
-    return backward(FASTNN_ACT_RELU, rows, cols, dy, lddy, y, ldy, dx, lddx)

@@ -1,8 +1,28 @@
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 from numpy.typing import NDArray
 
 from .._types import Real
+
+__all__ = [
+    "gelu",
+    "gelu_backward",
+    "gelu_tanh",
+    "gelu_tanh_backward",
+    "relu",
+    "relu_backward",
+    "sigmoid",
+    "sigmoid_backward",
+    "silu",
+    "silu_backward",
+    "softplus",
+    "softplus_backward",
+    "tanh",
+    "tanh_backward",
+]
+
+ACTIVATIONS: dict[str, tuple[Callable[..., NDArray[Any]], Callable[..., NDArray[Any]], bool]]
 
 def relu(x: NDArray[Real], *, out: NDArray[Real] | None = None) -> NDArray[Real]: ...
 def relu_backward(
@@ -32,6 +52,10 @@ def gelu_backward(
     *,
     approximate: Literal["tanh"] | None = None,
     out: NDArray[Real] | None = None,
+) -> NDArray[Real]: ...
+def gelu_tanh(x: NDArray[Real], *, out: NDArray[Real] | None = None) -> NDArray[Real]: ...
+def gelu_tanh_backward(
+    dy: NDArray[Real], x: NDArray[Real], *, out: NDArray[Real] | None = None
 ) -> NDArray[Real]: ...
 def softplus(x: NDArray[Real], *, out: NDArray[Real] | None = None) -> NDArray[Real]: ...
 def softplus_backward(

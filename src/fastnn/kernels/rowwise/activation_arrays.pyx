@@ -1,11 +1,17 @@
-"""The activations of activation.pyx as functions on arrays."""
+"""The activations of activation.pyx as functions on arrays: name and name_backward for each.
+
+They are made from the table, include/fastnn_activations.h; `gelu` alone has an option.
+"""
 cimport numpy as cnp
 from libc.stdint cimport int64_t
 
-from .activation cimport activation_backward_f32, activation_backward_f64, activation_f32, activation_f64
-from ..ground.arrays cimport Rows, check_in_place, check_status, finish_output, flatten, output_rows, real_type, shaped_like, with_rows
-from ..ground.dispatch cimport (FASTNN_ACT_GELU, FASTNN_ACT_GELU_TANH, FASTNN_ACT_RELU, FASTNN_ACT_SIGMOID, FASTNN_ACT_SILU, FASTNN_ACT_SOFTPLUS,
-                        FASTNN_ACT_TANH)
+from .activation cimport (
+    activation_backward_real,
+    activation_real,
+)
+from .activation_table cimport fastnn_activation, fastnn_activation_table, saves_output
+from ..ground.arrays cimport BAD_ARGUMENT, Rows, check_in_place, check_status, finish_output, flatten, output_rows, real_type, shaped_like, with_rows
+from ..ground.dispatch cimport FASTNN_ACT_GELU, FASTNN_ACT_GELU_TANH, FASTNN_ACT_LAST
 from ..ground.scalars cimport choice
 
 cnp.import_array()
@@ -16,15 +22,19 @@ cdef enum:
 
 cdef int forward_typed(int typenum, int kind, Rows r, void *x, int64_t ldx, void *y, int64_t ldy) noexcept nogil:
     if typenum == cnp.NPY_FLOAT:
-        return activation_f32(kind, r.rows, r.cols, <float*>x, ldx, <float*>y, ldy)
-    return activation_f64(kind, r.rows, r.cols, <double*>x, ldx, <double*>y, ldy)
+        return activation_real(kind, r.rows, r.cols, <float*>x, ldx, <float*>y, ldy)
+    if typenum != cnp.NPY_DOUBLE:
+        return BAD_ARGUMENT
+    return activation_real(kind, r.rows, r.cols, <double*>x, ldx, <double*>y, ldy)
 
 
 cdef int backward_typed(int typenum, int kind, Rows r, void *dy, int64_t lddy, void *saved, int64_t ldsaved, void *dx,
                         int64_t lddx) noexcept nogil:
     if typenum == cnp.NPY_FLOAT:
-        return activation_backward_f32(kind, r.rows, r.cols, <float*>dy, lddy, <float*>saved, ldsaved, <float*>dx, lddx)
-    return activation_backward_f64(kind, r.rows, r.cols, <double*>dy, lddy, <double*>saved, ldsaved, <double*>dx, lddx)
+        return activation_backward_real(kind, r.rows, r.cols, <float*>dy, lddy, <float*>saved, ldsaved, <float*>dx, lddx)
+    if typenum != cnp.NPY_DOUBLE:
+        return BAD_ARGUMENT
+    return activation_backward_real(kind, r.rows, r.cols, <double*>dy, lddy, <double*>saved, ldsaved, <double*>dx, lddx)
 
 
 cdef object on_arrays(int kind, object x, object out, str op):
@@ -71,13 +81,8 @@ cdef object backward_on_arrays(int kind, object dy, object saved, object out, st
     return finish_output(out, dx)
 
 
-cdef int gelu_kind(object approximate, str op) except -1:
-    cdef bint by_tanh = choice(approximate, (None, "tanh"), op, "approximate")
-    return FASTNN_ACT_GELU_TANH if by_tanh else FASTNN_ACT_GELU
-
-
-def relu(x, *, out=None):
-    """max(x, 0), element by element; NaN stays NaN.
+# Their documentation: of an activation and of its backward.
+_FORWARD = """Apply {name} to each element: {y}.
 
     Parameters
     ----------
@@ -88,7 +93,7 @@ def relu(x, *, out=None):
     Returns
     -------
     ndarray
-        ``out`` if given. Exact.
+        ``out`` if given.
 
     Raises
     ------
@@ -97,20 +102,16 @@ def relu(x, *, out=None):
     ValueError
         If out has another shape, is read-only or overlaps x.
     """
-    return on_arrays(FASTNN_ACT_RELU, x, out, "relu")
-
-
-def relu_backward(dy, y, *, out=None):
-    """The gradient of the input of ReLU: dy where y > 0, else 0 (at 0 by convention), and dy where y is NaN.
+_BACKWARD = """Return the gradient of the input of {name}: {dx}.
 
     Parameters
     ----------
     dy : ndarray of float32 or float64, any shape and strides
         Gradient of the output.
-    y : ndarray like dy
-        The output of `relu`, or its input.
+    {saved} : ndarray like dy
+        The {which} of `{name}`.
     out : ndarray, optional
-        The type and shape of dy; may be dy or y itself, but must not overlap them otherwise.
+        The type and shape of dy; may be dy or {saved} itself, but must not overlap them otherwise.
 
     Returns
     -------
@@ -120,41 +121,65 @@ def relu_backward(dy, y, *, out=None):
     Raises
     ------
     TypeError, ValueError
-        As `relu`.
+        As `{name}`.
     """
-    return backward_on_arrays(FASTNN_ACT_RELU, dy, y, out, "relu_backward", "y")
 
 
-def sigmoid(x, *, out=None):
-    """1 / (1 + exp(-x)), element by element, down to where it underflows; within 2 ulp.
+def _forward(int kind, str op):
+    def forward(x, *, out=None):
+        return on_arrays(kind, x, out, op)
 
-    Parameters, result and errors are those of `relu`.
-    """
-    return on_arrays(FASTNN_ACT_SIGMOID, x, out, "sigmoid")
-
-
-def sigmoid_backward(dy, y, *, out=None):
-    """The gradient of the input of the sigmoid, dy y (1 - y), from its output y.
-
-    Parameters, result and errors are those of `relu_backward`.
-    """
-    return backward_on_arrays(FASTNN_ACT_SIGMOID, dy, y, out, "sigmoid_backward", "y")
+    return forward
 
 
-def tanh(x, *, out=None):
-    """The hyperbolic tangent, element by element; within 1.5 ulp.
+def _backward_from_output(int kind, str op):
+    def backward(dy, y, *, out=None):
+        return backward_on_arrays(kind, dy, y, out, op, "y")
 
-    Parameters, result and errors are those of `relu`.
-    """
-    return on_arrays(FASTNN_ACT_TANH, x, out, "tanh")
+    return backward
 
 
-def tanh_backward(dy, y, *, out=None):
-    """The gradient of the input of tanh, dy (1 - y^2), from its output y.
+def _backward_from_input(int kind, str op):
+    def backward(dy, x, *, out=None):
+        return backward_on_arrays(kind, dy, x, out, op, "x")
 
-    Parameters, result and errors are those of `relu_backward`.
-    """
-    return backward_on_arrays(FASTNN_ACT_TANH, dy, y, out, "tanh_backward", "y")
+    return backward
+
+
+cdef object named(object function, str name, str documentation):
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = documentation
+    return function
+
+
+cdef tuple from_row(const fastnn_activation *row):
+    """The two functions of a row, and whether backward reads the output."""
+    cdef bint from_output = saves_output(row.code)
+    cdef str name = row.name.decode(), back = name + "_backward"
+    words = {"name": name, "y": row.y.decode(), "dx": row.dx.decode()}
+    words["saved"], words["which"] = ("y", "output") if from_output else ("x", "input")
+    make = _backward_from_output if from_output else _backward_from_input
+    return (
+        named(_forward(row.code, name), name, _FORWARD.format(**words)),
+        named(make(row.code, back), back, _BACKWARD.format(**words)),
+        from_output,
+    )
+
+
+# name -> (y = act(x), its backward, whether backward reads y and not x)
+ACTIVATIONS = {}
+for _row in range(FASTNN_ACT_LAST):
+    ACTIVATIONS[fastnn_activation_table[_row].name.decode()] = from_row(
+        &fastnn_activation_table[_row]
+    )
+for _name, (_function, _gradient, _) in ACTIVATIONS.items():
+    globals()[_name], globals()[_name + "_backward"] = _function, _gradient
+__all__ = [*ACTIVATIONS, *(f"{_name}_backward" for _name in ACTIVATIONS)]
+
+
+cdef int gelu_kind(object approximate, str op) except -1:
+    cdef bint by_tanh = choice(approximate, (None, "tanh"), op, "approximate")
+    return FASTNN_ACT_GELU_TANH if by_tanh else FASTNN_ACT_GELU
 
 
 def gelu(x, *, approximate=None, out=None):
@@ -164,22 +189,25 @@ def gelu(x, *, approximate=None, out=None):
     ----------
     x : ndarray of float32 or float64, any shape and strides
     approximate : None or "tanh"
-        None is the exact form; "tanh" replaces Phi(x) by (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2, as GPT-2 was trained with.
+        None is the exact form; "tanh" replaces Phi(x) by
+        (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2, as GPT-2 was trained with: `gelu_tanh`.
     out : ndarray, optional
         The type and shape of x; may be x itself, but must not overlap it otherwise.
 
     Returns
     -------
     ndarray
-        ``out`` if given. -inf gives 0. The error of the exact form is within 10 ulp, 4 ulp where x > 0, down to where it underflows; that of the
-        approximation within 4 ulp, and 4 (1 + 2a) ulp where x < 0, a the size of the argument of tanh.
+        ``out`` if given. -inf gives 0. The error of the exact form is within 10 ulp, 4 ulp where
+        x > 0, down to where it underflows; that of the approximation within 4 ulp, and
+        4 (1 + 2a) ulp where x < 0, a the size of the argument of tanh.
 
     Raises
     ------
     TypeError
         If an argument is not an array of float32 or float64, or the types differ.
     ValueError
-        If out has another shape, is read-only or overlaps x, or approximate is something else.
+        If out has another shape, is read-only or overlaps x, or approximate is something
+        else.
     """
     return on_arrays(gelu_kind(approximate, "gelu"), x, out, "gelu")
 
@@ -209,35 +237,3 @@ def gelu_backward(dy, x, *, approximate=None, out=None):
         As `gelu`.
     """
     return backward_on_arrays(gelu_kind(approximate, "gelu_backward"), dy, x, out, "gelu_backward", "x")
-
-
-def silu(x, *, out=None):
-    """x sigmoid(x), element by element, also called swish; within 2.5 ulp. -inf gives 0.
-
-    Parameters, result and errors are those of `relu`.
-    """
-    return on_arrays(FASTNN_ACT_SILU, x, out, "silu")
-
-
-def silu_backward(dy, x, *, out=None):
-    """The gradient of the input of SiLU, dy s (1 + x (1 - s)) with s = sigmoid(x), from its input x.
-
-    Parameters, result and errors are those of `relu_backward`.
-    """
-    return backward_on_arrays(FASTNN_ACT_SILU, dy, x, out, "silu_backward", "x")
-
-
-def softplus(x, *, out=None):
-    """log(1 + exp(x)), element by element, which is never below 0 nor x; within 2 ulp, in both tails too.
-
-    Parameters, result and errors are those of `relu`.
-    """
-    return on_arrays(FASTNN_ACT_SOFTPLUS, x, out, "softplus")
-
-
-def softplus_backward(dy, y, *, out=None):
-    """The gradient of the input of softplus, dy sigmoid(x) = dy (1 - exp(-y)), from its output y.
-
-    Parameters, result and errors are those of `relu_backward`.
-    """
-    return backward_on_arrays(FASTNN_ACT_SOFTPLUS, dy, y, out, "softplus_backward", "y")

@@ -30,23 +30,19 @@ static dropout_mask dropout_start(double p, uint64_t seed, uint64_t step) {
 }
 
 /* Bit l: words[l] >= threshold. */
-INLINE uint64_t at_least_bits(u32vec words, uint32_t threshold) {
-#if VBYTES == 64
-    return _mm512_cmpge_epu32_mask((__m512i)words, _mm512_set1_epi32((int32_t)threshold));
-#else
-    typedef int32_t i32vec __attribute__((vector_size(VBYTES)));
-    const i32vec kept = (i32vec)(words ^ 0x80000000u) >= (int32_t)(threshold ^ 0x80000000u); /* SSE and AVX2 compare signed numbers alone */
-#if VBYTES == 32
-    return (uint64_t)_mm256_movemask_ps((__m256)kept);
-#elif defined(__SSE2__)
-    return (uint64_t)_mm_movemask_ps((__m128)kept);
-#else
+#ifndef sign_bits
+INLINE uint64_t sign_bits(i32vec v) {
     uint64_t bits = 0;
-    for (int l = 0; l < VBYTES / 4; l++) bits |= (uint64_t)(kept[l] & 1) << l;
+    for (int l = 0; l < VBYTES / 4; l++) bits |= (uint64_t)(v[l] < 0) << l;
     return bits;
-#endif
-#endif
 }
+#endif
+#ifndef at_least_bits
+INLINE uint64_t at_least_bits(u32vec words, uint32_t threshold) {
+    /* signed numbers are all that SSE and AVX2 compare */
+    return sign_bits((i32vec)(words ^ 0x80000000u) >= (int32_t)(threshold ^ 0x80000000u));
+}
+#endif
 
 /* Bit first % 64 + i of the words at `kept`: element first + i is kept, i < n. Whole words are written, DROPOUT_BITS(n) at most. */
 static void keep_bits(const dropout_mask *mask, uint64_t first, int64_t n, uint64_t *kept) {
@@ -72,13 +68,9 @@ INLINE uint64_t bits_at(const uint64_t *kept, uint64_t first, int64_t i) {
 }
 
 /* v where the bit is set, else 0: whatever v is, NaN too. */
+#ifndef keep_lanes
 INLINE vec keep_lanes(vec v, uint64_t bits_) {
-#if VBYTES == 64 && FASTNN_REAL == 32
-    return (vec)_mm512_maskz_mov_ps((__mmask16)bits_, (__m512)v);
-#elif VBYTES == 64
-    return (vec)_mm512_maskz_mov_pd((__mmask8)bits_, (__m512d)v);
-#else
-#if VBYTES == 32 && FASTNN_REAL == 32
+#if VBYTES * 8 / FASTNN_REAL == 8
     const ivec bit = {1, 2, 4, 8, 16, 32, 64, 128};
 #elif VBYTES * 8 / FASTNN_REAL == 4
     const ivec bit = {1, 2, 4, 8};
@@ -86,8 +78,8 @@ INLINE vec keep_lanes(vec v, uint64_t bits_) {
     const ivec bit = {1, 2};
 #endif
     return (vec)((ivec)v & ((((ivec){0} + (bits)bits_) & bit) == bit));
-#endif
 }
+#endif
 
 enum { DROPOUT_RUN = 2048 }; /* elements whose bits are made at a time */
 

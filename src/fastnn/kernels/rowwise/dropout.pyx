@@ -65,20 +65,19 @@ cdef int dropout_rows(int64_t rows, int64_t cols, const real *x, int64_t ldx, co
     return OK
 
 
-cdef int dropout_f32(int64_t rows, int64_t cols, const float *x, int64_t ldx, const float *residual, int64_t ldresidual, double p,
-                     uint64_t seed, uint64_t step, float *y, int64_t ldy) noexcept nogil:
-    return dropout_rows(rows, cols, x, ldx, residual, ldresidual, p, seed, step, y, ldy)
-
-
-cdef int dropout_f64(int64_t rows, int64_t cols, const double *x, int64_t ldx, const double *residual, int64_t ldresidual, double p,
-                     uint64_t seed, uint64_t step, double *y, int64_t ldy) noexcept nogil:
+cdef int dropout_real(
+    int64_t rows, int64_t cols, const real *x, int64_t ldx, const real *residual,
+    int64_t ldresidual, double p, uint64_t seed, uint64_t step, real *y, int64_t ldy
+) noexcept nogil:
     return dropout_rows(rows, cols, x, ldx, residual, ldresidual, p, seed, step, y, ldy)
 
 
 cdef int typed(int typenum, Rows x, void *px, Rows y, void *py, double p, uint64_t seed, uint64_t step) noexcept nogil:
     if typenum == cnp.NPY_FLOAT:
-        return dropout_f32(x.rows, x.cols, <float*>px, x.ld, NULL, 0, p, seed, step, <float*>py, y.ld)
-    return dropout_f64(x.rows, x.cols, <double*>px, x.ld, NULL, 0, p, seed, step, <double*>py, y.ld)
+        return dropout_real(x.rows, x.cols, <float*>px, x.ld, NULL, 0, p, seed, step, <float*>py, y.ld)
+    if typenum == cnp.NPY_DOUBLE:
+        return dropout_real(x.rows, x.cols, <double*>px, x.ld, NULL, 0, p, seed, step, <double*>py, y.ld)
+    return BAD_ARGUMENT
 
 
 cdef object apply(object x, object p, object seed, object step, object out, str op, str name):

@@ -27,7 +27,7 @@ INLINE vec gelu_tail_slope_general(vec t) {
     return scale_by((normal_ratio(bound) - bound * INV_SQRT_2PI) * (e.u + 1), e.shifted);
 }
 
-#if defined(__AVX512F__) && FASTNN_REAL == 32
+#ifdef any_beyond
 static const real GELU_TAIL[6][16] = {
     {(real)0x0p+0, (real)0x1.9aecbap-4, (real)0x1.3bf144p-3, (real)0x1.5c198p-3, (real)0x1.44ed0cp-3, (real)0x1.0e76a2p-3, (real)0x1.9a76a4p-4,
      (real)0x1.1f24ep-4, (real)0x1.74bcf8p-5, (real)0x1.c2a498p-6, (real)0x1.fcb21ep-7, (real)0x1.0c832ep-7, (real)0x1.096698p-8,
@@ -79,12 +79,9 @@ INLINE vec piece(vec t, const real (*c)[LANES], const int degree) {
 }
 #define PIECE(t, c) piece(t, c, (int)(sizeof(c) / sizeof *(c)) - 1)
 
-/* NaN is beyond. */
-INLINE int any_beyond(vec t) { return _mm512_cmp_ps_mask((__m512)t, (__m512)splat(PIECES_END), _CMP_NLT_UQ) != 0; }
-
 #define IN_PIECES(t, table, general)                                                                                                                 \
     vec result = PIECE(t, table);                                                                                                                    \
-    if (__builtin_expect(any_beyond(t), 0)) result = choose(t < PIECES_END, result, general(t));                                                     \
+    if (__builtin_expect(any_beyond(t, PIECES_END), 0)) result = choose(t < PIECES_END, result, general(t));                                                     \
     return result;
 
 INLINE vec gelu_tail(vec t) { IN_PIECES(t, GELU_TAIL, gelu_tail_general) }

@@ -10,17 +10,16 @@ p, seed and step are those of dropout.pxd. Returns 0, 1 (no memory) or 2 (a nega
 """
 from libc.stdint cimport int64_t, uint64_t
 
-cdef int layer_norm_f32(int rms, int64_t rows, int64_t cols, const float *x, int64_t ldx, const float *residual, int64_t ldresidual,
-                        double p, uint64_t seed, uint64_t step, const float *weight, const float *bias, double eps,
-                        float *h, int64_t ldh, float *y, int64_t ldy, float *stats) noexcept nogil
-cdef int layer_norm_f64(int rms, int64_t rows, int64_t cols, const double *x, int64_t ldx, const double *residual, int64_t ldresidual,
-                        double p, uint64_t seed, uint64_t step, const double *weight, const double *bias, double eps,
-                        double *h, int64_t ldh, double *y, int64_t ldy, double *stats) noexcept nogil
-cdef int layer_norm_backward_f32(int rms, int64_t rows, int64_t cols, const float *dy, int64_t lddy, const float *h, int64_t ldh,
-                                 const float *stats, const float *weight, const float *dh_in, int64_t lddh_in, double p, uint64_t seed,
-                                 uint64_t step, float *dh, int64_t lddh, float *dx, int64_t lddx, float *dweight,
-                                 float *dbias) noexcept nogil
-cdef int layer_norm_backward_f64(int rms, int64_t rows, int64_t cols, const double *dy, int64_t lddy, const double *h, int64_t ldh,
-                                 const double *stats, const double *weight, const double *dh_in, int64_t lddh_in, double p, uint64_t seed,
-                                 uint64_t step, double *dh, int64_t lddh, double *dx, int64_t lddx, double *dweight,
-                                 double *dbias) noexcept nogil
+from ..ground.dispatch cimport real
+
+cdef int layer_norm_real(
+    int rms, int64_t rows, int64_t cols, const real *x, int64_t ldx, const real *residual,
+    int64_t ldresidual, double p, uint64_t seed, uint64_t step, const real *weight,
+    const real *bias, double eps, real *h, int64_t ldh, real *y, int64_t ldy, real *stats
+) noexcept nogil
+cdef int layer_norm_backward_real(
+    int rms, int64_t rows, int64_t cols, const real *dy, int64_t lddy, const real *h, int64_t ldh,
+    const real *stats, const real *weight, const real *dh_in, int64_t lddh_in, double p,
+    uint64_t seed, uint64_t step, real *dh, int64_t lddh, real *dx, int64_t lddx, real *dweight,
+    real *dbias
+) noexcept nogil

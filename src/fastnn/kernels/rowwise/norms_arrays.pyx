@@ -8,10 +8,10 @@ from libc.stdint cimport int64_t, uint64_t
 
 import numpy as np
 
-from ..ground.arrays cimport (Rows, check_in_place, check_overlap, check_status, finish_output, is_output, output_rows, real_like, real_type,
+from ..ground.arrays cimport (BAD_ARGUMENT, Rows, check_in_place, check_overlap, check_status, finish_output, is_output, output_rows, real_like, real_type,
                       refuse_output, shaped_like, with_rows)
 from ..ground.scalars cimport choice, positive_number, probability, word
-from .norms cimport layer_norm_backward_f32, layer_norm_backward_f64, layer_norm_f32, layer_norm_f64
+from .norms cimport layer_norm_backward_real, layer_norm_real
 
 cnp.import_array()
 
@@ -65,21 +65,25 @@ cdef int64_t count_rows(cnp.ndarray x) noexcept:
 cdef int typed_forward(int typenum, int rms, Rows x, void *px, Rows r, void *pr, double p, uint64_t seed, uint64_t step, void *weight, void *bias,
                        double eps, Rows h, void *ph, Rows y, void *py, void *stats) noexcept nogil:
     if typenum == cnp.NPY_FLOAT:
-        return layer_norm_f32(rms, x.rows, x.cols, <float*>px, x.ld, <float*>pr, r.ld, p, seed, step, <float*>weight, <float*>bias, eps,
+        return layer_norm_real(rms, x.rows, x.cols, <float*>px, x.ld, <float*>pr, r.ld, p, seed, step, <float*>weight, <float*>bias, eps,
                               <float*>ph, h.ld, <float*>py, y.ld, <float*>stats)
-    return layer_norm_f64(rms, x.rows, x.cols, <double*>px, x.ld, <double*>pr, r.ld, p, seed, step, <double*>weight, <double*>bias, eps,
-                          <double*>ph, h.ld, <double*>py, y.ld, <double*>stats)
+    if typenum == cnp.NPY_DOUBLE:
+        return layer_norm_real(rms, x.rows, x.cols, <double*>px, x.ld, <double*>pr, r.ld, p, seed, step, <double*>weight, <double*>bias, eps,
+                              <double*>ph, h.ld, <double*>py, y.ld, <double*>stats)
+    return BAD_ARGUMENT
 
 
 cdef int typed_backward(int typenum, int rms, Rows dy, void *pdy, Rows h, void *ph, void *stats, void *weight, Rows dh_in, void *pdh_in, double p,
                         uint64_t seed, uint64_t step, Rows dh, void *pdh, Rows dx, void *pdx, void *dweight, void *dbias) noexcept nogil:
     if typenum == cnp.NPY_FLOAT:
-        return layer_norm_backward_f32(rms, dy.rows, dy.cols, <float*>pdy, dy.ld, <float*>ph, h.ld, <float*>stats, <float*>weight,
+        return layer_norm_backward_real(rms, dy.rows, dy.cols, <float*>pdy, dy.ld, <float*>ph, h.ld, <float*>stats, <float*>weight,
                                        <float*>pdh_in, dh_in.ld, p, seed, step, <float*>pdh, dh.ld, <float*>pdx, dx.ld, <float*>dweight,
                                        <float*>dbias)
-    return layer_norm_backward_f64(rms, dy.rows, dy.cols, <double*>pdy, dy.ld, <double*>ph, h.ld, <double*>stats, <double*>weight,
-                                   <double*>pdh_in, dh_in.ld, p, seed, step, <double*>pdh, dh.ld, <double*>pdx, dx.ld, <double*>dweight,
-                                   <double*>dbias)
+    if typenum == cnp.NPY_DOUBLE:
+        return layer_norm_backward_real(rms, dy.rows, dy.cols, <double*>pdy, dy.ld, <double*>ph, h.ld, <double*>stats, <double*>weight,
+                                       <double*>pdh_in, dh_in.ld, p, seed, step, <double*>pdh, dh.ld, <double*>pdx, dx.ld, <double*>dweight,
+                                       <double*>dbias)
+    return BAD_ARGUMENT
 
 
 cdef int check_apart(object out, str name, str op, bint in_place, object a, str a_name, object b, str b_name, object c, str c_name, object d,

@@ -5,9 +5,13 @@ the output where every slope is positive. y may be x, and dx may be dy or x. Ret
 """
 from libc.stdint cimport int64_t
 
-cdef int prelu_f32(bint shared, int64_t rows, int64_t cols, const float *x, int64_t ldx, const float *a, float *y, int64_t ldy) noexcept nogil
-cdef int prelu_f64(bint shared, int64_t rows, int64_t cols, const double *x, int64_t ldx, const double *a, double *y, int64_t ldy) noexcept nogil
-cdef int prelu_backward_f32(bint shared, int64_t rows, int64_t cols, const float *dy, int64_t lddy, const float *x, int64_t ldx,
-                            const float *a, float *dx, int64_t lddx, float *da) noexcept nogil
-cdef int prelu_backward_f64(bint shared, int64_t rows, int64_t cols, const double *dy, int64_t lddy, const double *x, int64_t ldx,
-                            const double *a, double *dx, int64_t lddx, double *da) noexcept nogil
+from ..ground.dispatch cimport real
+
+cdef int prelu_real(
+    bint shared, int64_t rows, int64_t cols, const real *x, int64_t ldx, const real *a, real *y,
+    int64_t ldy
+) noexcept nogil
+cdef int prelu_backward_real(
+    bint shared, int64_t rows, int64_t cols, const real *dy, int64_t lddy, const real *x,
+    int64_t ldx, const real *a, real *dx, int64_t lddx, real *da
+) noexcept nogil

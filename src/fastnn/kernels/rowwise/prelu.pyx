@@ -118,35 +118,35 @@ cdef int backward(bint shared, int64_t rows, int64_t cols, const real *dy, int64
     return OK
 
 
-cdef int prelu_f32(bint shared, int64_t rows, int64_t cols, const float *x, int64_t ldx, const float *a, float *y, int64_t ldy) noexcept nogil:
+cdef int prelu_real(
+    bint shared, int64_t rows, int64_t cols, const real *x, int64_t ldx, const real *a, real *y,
+    int64_t ldy
+) noexcept nogil:
     return forward(shared, rows, cols, x, ldx, a, y, ldy)
 
 
-cdef int prelu_f64(bint shared, int64_t rows, int64_t cols, const double *x, int64_t ldx, const double *a, double *y, int64_t ldy) noexcept nogil:
-    return forward(shared, rows, cols, x, ldx, a, y, ldy)
-
-
-cdef int prelu_backward_f32(bint shared, int64_t rows, int64_t cols, const float *dy, int64_t lddy, const float *x, int64_t ldx,
-                            const float *a, float *dx, int64_t lddx, float *da) noexcept nogil:
-    return backward(shared, rows, cols, dy, lddy, x, ldx, a, dx, lddx, da)
-
-
-cdef int prelu_backward_f64(bint shared, int64_t rows, int64_t cols, const double *dy, int64_t lddy, const double *x, int64_t ldx,
-                            const double *a, double *dx, int64_t lddx, double *da) noexcept nogil:
+cdef int prelu_backward_real(
+    bint shared, int64_t rows, int64_t cols, const real *dy, int64_t lddy, const real *x,
+    int64_t ldx, const real *a, real *dx, int64_t lddx, real *da
+) noexcept nogil:
     return backward(shared, rows, cols, dy, lddy, x, ldx, a, dx, lddx, da)
 
 
 cdef int forward_typed(int typenum, bint shared, Rows r, void *x, int64_t ldx, void *a, void *y, int64_t ldy) noexcept nogil:
     if typenum == cnp.NPY_FLOAT:
         return forward(shared, r.rows, r.cols, <float*>x, ldx, <float*>a, <float*>y, ldy)
-    return forward(shared, r.rows, r.cols, <double*>x, ldx, <double*>a, <double*>y, ldy)
+    if typenum == cnp.NPY_DOUBLE:
+        return forward(shared, r.rows, r.cols, <double*>x, ldx, <double*>a, <double*>y, ldy)
+    return BAD_ARGUMENT
 
 
 cdef int backward_typed(int typenum, bint shared, Rows r, void *dy, int64_t lddy, void *x, int64_t ldx, void *a, void *dx, int64_t lddx,
                         void *da) noexcept nogil:
     if typenum == cnp.NPY_FLOAT:
         return backward(shared, r.rows, r.cols, <float*>dy, lddy, <float*>x, ldx, <float*>a, <float*>dx, lddx, <float*>da)
-    return backward(shared, r.rows, r.cols, <double*>dy, lddy, <double*>x, ldx, <double*>a, <double*>dx, lddx, <double*>da)
+    if typenum == cnp.NPY_DOUBLE:
+        return backward(shared, r.rows, r.cols, <double*>dy, lddy, <double*>x, ldx, <double*>a, <double*>dx, lddx, <double*>da)
+    return BAD_ARGUMENT
 
 
 cdef object on_arrays(object x, bint shared, void *a, object out, str op):

@@ -5,6 +5,8 @@ Returns 0 or 2 (a negative size, a missing pointer, a length out of range).
 """
 from libc.stdint cimport int64_t
 
+from ..ground.dispatch cimport real
+
 ctypedef enum Kind:
     SOFTMAX
     LOG_SOFTMAX
@@ -17,23 +19,25 @@ cdef struct Lengths:
 # The index of the first length that is not from 0 to cols, or -1.
 cdef int64_t wrong_length(Lengths lengths, int64_t rows, int64_t cols) noexcept nogil
 
-cdef int softmax_f32(int64_t rows, int64_t cols, const float *x, int64_t ldx, float *y, int64_t ldy) noexcept nogil
-cdef int softmax_f64(int64_t rows, int64_t cols, const double *x, int64_t ldx, double *y, int64_t ldy) noexcept nogil
-cdef int log_softmax_f32(int64_t rows, int64_t cols, const float *x, int64_t ldx, float *y, int64_t ldy) noexcept nogil
-cdef int log_softmax_f64(int64_t rows, int64_t cols, const double *x, int64_t ldx, double *y, int64_t ldy) noexcept nogil
-cdef int masked_softmax_f32(int64_t rows, int64_t cols, const float *x, int64_t ldx, const int64_t *lengths, int64_t rows_per_length,
-                            float *y, int64_t ldy) noexcept nogil
-cdef int masked_softmax_f64(int64_t rows, int64_t cols, const double *x, int64_t ldx, const int64_t *lengths, int64_t rows_per_length,
-                            double *y, int64_t ldy) noexcept nogil
-cdef int softmax_backward_f32(int64_t rows, int64_t cols, const float *dy, int64_t lddy, const float *y, int64_t ldy,
-                              float *dx, int64_t lddx) noexcept nogil
-cdef int softmax_backward_f64(int64_t rows, int64_t cols, const double *dy, int64_t lddy, const double *y, int64_t ldy,
-                              double *dx, int64_t lddx) noexcept nogil
-cdef int log_softmax_backward_f32(int64_t rows, int64_t cols, const float *dy, int64_t lddy, const float *y, int64_t ldy,
-                                  float *dx, int64_t lddx) noexcept nogil
-cdef int log_softmax_backward_f64(int64_t rows, int64_t cols, const double *dy, int64_t lddy, const double *y, int64_t ldy,
-                                  double *dx, int64_t lddx) noexcept nogil
-cdef int masked_softmax_backward_f32(int64_t rows, int64_t cols, const float *dy, int64_t lddy, const float *y, int64_t ldy,
-                                     const int64_t *lengths, int64_t rows_per_length, float *dx, int64_t lddx) noexcept nogil
-cdef int masked_softmax_backward_f64(int64_t rows, int64_t cols, const double *dy, int64_t lddy, const double *y, int64_t ldy,
-                                     const int64_t *lengths, int64_t rows_per_length, double *dx, int64_t lddx) noexcept nogil
+cdef int softmax_real(
+    int64_t rows, int64_t cols, const real *x, int64_t ldx, real *y, int64_t ldy
+) noexcept nogil
+cdef int log_softmax_real(
+    int64_t rows, int64_t cols, const real *x, int64_t ldx, real *y, int64_t ldy
+) noexcept nogil
+cdef int masked_softmax_real(
+    int64_t rows, int64_t cols, const real *x, int64_t ldx, const int64_t *lengths,
+    int64_t rows_per_length, real *y, int64_t ldy
+) noexcept nogil
+cdef int softmax_backward_real(
+    int64_t rows, int64_t cols, const real *dy, int64_t lddy, const real *y, int64_t ldy, real *dx,
+    int64_t lddx
+) noexcept nogil
+cdef int log_softmax_backward_real(
+    int64_t rows, int64_t cols, const real *dy, int64_t lddy, const real *y, int64_t ldy, real *dx,
+    int64_t lddx
+) noexcept nogil
+cdef int masked_softmax_backward_real(
+    int64_t rows, int64_t cols, const real *dy, int64_t lddy, const real *y, int64_t ldy,
+    const int64_t *lengths, int64_t rows_per_length, real *dx, int64_t lddx
+) noexcept nogil

@@ -122,57 +122,41 @@ cdef int backward(Kind kind, int64_t rows, int64_t cols, const real *dy, int64_t
     return OK
 
 
-cdef int softmax_f32(int64_t rows, int64_t cols, const float *x, int64_t ldx, float *y, int64_t ldy) noexcept nogil:
+cdef int softmax_real(
+    int64_t rows, int64_t cols, const real *x, int64_t ldx, real *y, int64_t ldy
+) noexcept nogil:
     return forward(SOFTMAX, rows, cols, x, ldx, Lengths(NULL, 1), y, ldy)
 
 
-cdef int softmax_f64(int64_t rows, int64_t cols, const double *x, int64_t ldx, double *y, int64_t ldy) noexcept nogil:
-    return forward(SOFTMAX, rows, cols, x, ldx, Lengths(NULL, 1), y, ldy)
-
-
-cdef int log_softmax_f32(int64_t rows, int64_t cols, const float *x, int64_t ldx, float *y, int64_t ldy) noexcept nogil:
+cdef int log_softmax_real(
+    int64_t rows, int64_t cols, const real *x, int64_t ldx, real *y, int64_t ldy
+) noexcept nogil:
     return forward(LOG_SOFTMAX, rows, cols, x, ldx, Lengths(NULL, 1), y, ldy)
 
 
-cdef int log_softmax_f64(int64_t rows, int64_t cols, const double *x, int64_t ldx, double *y, int64_t ldy) noexcept nogil:
-    return forward(LOG_SOFTMAX, rows, cols, x, ldx, Lengths(NULL, 1), y, ldy)
-
-
-cdef int masked_softmax_f32(int64_t rows, int64_t cols, const float *x, int64_t ldx, const int64_t *lengths, int64_t rows_per_length,
-                            float *y, int64_t ldy) noexcept nogil:
+cdef int masked_softmax_real(
+    int64_t rows, int64_t cols, const real *x, int64_t ldx, const int64_t *lengths,
+    int64_t rows_per_length, real *y, int64_t ldy
+) noexcept nogil:
     return forward(SOFTMAX, rows, cols, x, ldx, Lengths(lengths, rows_per_length), y, ldy)
 
 
-cdef int masked_softmax_f64(int64_t rows, int64_t cols, const double *x, int64_t ldx, const int64_t *lengths, int64_t rows_per_length,
-                            double *y, int64_t ldy) noexcept nogil:
-    return forward(SOFTMAX, rows, cols, x, ldx, Lengths(lengths, rows_per_length), y, ldy)
-
-
-cdef int softmax_backward_f32(int64_t rows, int64_t cols, const float *dy, int64_t lddy, const float *y, int64_t ldy,
-                              float *dx, int64_t lddx) noexcept nogil:
+cdef int softmax_backward_real(
+    int64_t rows, int64_t cols, const real *dy, int64_t lddy, const real *y, int64_t ldy, real *dx,
+    int64_t lddx
+) noexcept nogil:
     return backward(SOFTMAX, rows, cols, dy, lddy, y, ldy, Lengths(NULL, 1), dx, lddx)
 
 
-cdef int softmax_backward_f64(int64_t rows, int64_t cols, const double *dy, int64_t lddy, const double *y, int64_t ldy,
-                              double *dx, int64_t lddx) noexcept nogil:
-    return backward(SOFTMAX, rows, cols, dy, lddy, y, ldy, Lengths(NULL, 1), dx, lddx)
-
-
-cdef int log_softmax_backward_f32(int64_t rows, int64_t cols, const float *dy, int64_t lddy, const float *y, int64_t ldy,
-                                  float *dx, int64_t lddx) noexcept nogil:
+cdef int log_softmax_backward_real(
+    int64_t rows, int64_t cols, const real *dy, int64_t lddy, const real *y, int64_t ldy, real *dx,
+    int64_t lddx
+) noexcept nogil:
     return backward(LOG_SOFTMAX, rows, cols, dy, lddy, y, ldy, Lengths(NULL, 1), dx, lddx)
 
 
-cdef int log_softmax_backward_f64(int64_t rows, int64_t cols, const double *dy, int64_t lddy, const double *y, int64_t ldy,
-                                  double *dx, int64_t lddx) noexcept nogil:
-    return backward(LOG_SOFTMAX, rows, cols, dy, lddy, y, ldy, Lengths(NULL, 1), dx, lddx)
-
-
-cdef int masked_softmax_backward_f32(int64_t rows, int64_t cols, const float *dy, int64_t lddy, const float *y, int64_t ldy,
-                                     const int64_t *lengths, int64_t rows_per_length, float *dx, int64_t lddx) noexcept nogil:
-    return backward(SOFTMAX, rows, cols, dy, lddy, y, ldy, Lengths(lengths, rows_per_length), dx, lddx)
-
-
-cdef int masked_softmax_backward_f64(int64_t rows, int64_t cols, const double *dy, int64_t lddy, const double *y, int64_t ldy,
-                                     const int64_t *lengths, int64_t rows_per_length, double *dx, int64_t lddx) noexcept nogil:
+cdef int masked_softmax_backward_real(
+    int64_t rows, int64_t cols, const real *dy, int64_t lddy, const real *y, int64_t ldy,
+    const int64_t *lengths, int64_t rows_per_length, real *dx, int64_t lddx
+) noexcept nogil:
     return backward(SOFTMAX, rows, cols, dy, lddy, y, ldy, Lengths(lengths, rows_per_length), dx, lddx)

@@ -4,10 +4,10 @@ from libc.stdint cimport int64_t
 
 import numpy as np
 
-from ..ground.arrays cimport (Rows, check_in_place, check_overlap, check_status, finish_output, int64_array, output_rows, real_type, shaped_like,
+from ..ground.arrays cimport (BAD_ARGUMENT, Rows, check_in_place, check_overlap, check_status, finish_output, int64_array, output_rows, real_type, shaped_like,
                       with_rows)
-from .softmax cimport (LOG_SOFTMAX, SOFTMAX, Kind, Lengths, log_softmax_backward_f32, log_softmax_backward_f64, log_softmax_f32, log_softmax_f64,
-                       masked_softmax_backward_f32, masked_softmax_backward_f64, masked_softmax_f32, masked_softmax_f64, wrong_length)
+from .softmax cimport (LOG_SOFTMAX, SOFTMAX, Kind, Lengths, log_softmax_backward_real, log_softmax_real,
+                       masked_softmax_backward_real, masked_softmax_real, wrong_length)
 
 cnp.import_array()
 
@@ -18,22 +18,26 @@ cdef enum:
 cdef int forward_typed(int typenum, Kind kind, Rows r, void *x, int64_t ldx, Lengths lengths, void *y, int64_t ldy) noexcept nogil:
     if typenum == cnp.NPY_FLOAT:
         if kind == LOG_SOFTMAX:
-            return log_softmax_f32(r.rows, r.cols, <float*>x, ldx, <float*>y, ldy)
-        return masked_softmax_f32(r.rows, r.cols, <float*>x, ldx, lengths.of, lengths.rows, <float*>y, ldy)
-    if kind == LOG_SOFTMAX:
-        return log_softmax_f64(r.rows, r.cols, <double*>x, ldx, <double*>y, ldy)
-    return masked_softmax_f64(r.rows, r.cols, <double*>x, ldx, lengths.of, lengths.rows, <double*>y, ldy)
+            return log_softmax_real(r.rows, r.cols, <float*>x, ldx, <float*>y, ldy)
+        return masked_softmax_real(r.rows, r.cols, <float*>x, ldx, lengths.of, lengths.rows, <float*>y, ldy)
+    if typenum == cnp.NPY_DOUBLE:
+        if kind == LOG_SOFTMAX:
+            return log_softmax_real(r.rows, r.cols, <double*>x, ldx, <double*>y, ldy)
+        return masked_softmax_real(r.rows, r.cols, <double*>x, ldx, lengths.of, lengths.rows, <double*>y, ldy)
+    return BAD_ARGUMENT
 
 
 cdef int backward_typed(int typenum, Kind kind, Rows r, void *dy, int64_t lddy, void *y, int64_t ldy, Lengths lengths, void *dx,
                         int64_t lddx) noexcept nogil:
     if typenum == cnp.NPY_FLOAT:
         if kind == LOG_SOFTMAX:
-            return log_softmax_backward_f32(r.rows, r.cols, <float*>dy, lddy, <float*>y, ldy, <float*>dx, lddx)
-        return masked_softmax_backward_f32(r.rows, r.cols, <float*>dy, lddy, <float*>y, ldy, lengths.of, lengths.rows, <float*>dx, lddx)
-    if kind == LOG_SOFTMAX:
-        return log_softmax_backward_f64(r.rows, r.cols, <double*>dy, lddy, <double*>y, ldy, <double*>dx, lddx)
-    return masked_softmax_backward_f64(r.rows, r.cols, <double*>dy, lddy, <double*>y, ldy, lengths.of, lengths.rows, <double*>dx, lddx)
+            return log_softmax_backward_real(r.rows, r.cols, <float*>dy, lddy, <float*>y, ldy, <float*>dx, lddx)
+        return masked_softmax_backward_real(r.rows, r.cols, <float*>dy, lddy, <float*>y, ldy, lengths.of, lengths.rows, <float*>dx, lddx)
+    if typenum == cnp.NPY_DOUBLE:
+        if kind == LOG_SOFTMAX:
+            return log_softmax_backward_real(r.rows, r.cols, <double*>dy, lddy, <double*>y, ldy, <double*>dx, lddx)
+        return masked_softmax_backward_real(r.rows, r.cols, <double*>dy, lddy, <double*>y, ldy, lengths.of, lengths.rows, <double*>dx, lddx)
+    return BAD_ARGUMENT
 
 
 cdef cnp.ndarray checked_lengths(object lengths, cnp.ndarray x, Rows r, str op, str x_name, Lengths *out):

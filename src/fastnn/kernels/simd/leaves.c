@@ -3,8 +3,10 @@
  */
 #include "leaves.h"
 
+/* A set of which isa/<set>.h defines FILLS has these entries alone and inherits the others. */
 #include "vec.h"
 
+#ifndef FILLS
 #include "activation.h"
 #include "additive.h"
 #include "attention.h"
@@ -25,12 +27,14 @@
 #include "softmax.h"
 #include "update.h"
 
-#define TABLE_(isa, suffix) fastnn_leaves_##isa##_##suffix
-#define TABLE(isa, suffix) TABLE_(isa, suffix)
 #define SIZE_ENTRY(name, value) .name = value,
 #define ENTRY(result, name, ...) .name = name,
+#define FILLS FASTNN_SIZES(SIZE_ENTRY) FASTNN_LEAVES(ENTRY, real)
+#endif
+
+#define TABLE_(isa, suffix) fastnn_leaves_##isa##_##suffix
+#define TABLE(isa, suffix) TABLE_(isa, suffix)
 
 extern const struct JOIN(fastnn_leaves_, SUFFIX) TABLE(FASTNN_ISA, SUFFIX);
 
-const struct JOIN(fastnn_leaves_, SUFFIX) TABLE(FASTNN_ISA, SUFFIX) = {
-    FASTNN_SIZES(SIZE_ENTRY) FASTNN_LEAVES(ENTRY, real)};
+const struct JOIN(fastnn_leaves_, SUFFIX) TABLE(FASTNN_ISA, SUFFIX) = {FILLS};

@@ -14,18 +14,17 @@
 
 #include <stdint.h>
 
-/* Activations. GELU is the exact form with erf, GELU_TANH its approximation. */
+#include "fastnn_activations.h"
+
+/* Activations by code. */
+#define FASTNN_CODE(NAME, name, code, ...) FASTNN_ACT_##NAME = code,
+#define FASTNN_ONE(NAME, ...) +1
 enum {
-    FASTNN_ACT_NONE = 0,
-    FASTNN_ACT_RELU = 1,
-    FASTNN_ACT_GELU = 2,
-    FASTNN_ACT_GELU_TANH = 3,
-    FASTNN_ACT_TANH = 4,
-    FASTNN_ACT_SIGMOID = 5,
-    FASTNN_ACT_SILU = 6,
-    FASTNN_ACT_SOFTPLUS = 7,
-    FASTNN_ACT_LAST = FASTNN_ACT_SOFTPLUS
+    FASTNN_ACTIVATIONS(FASTNN_CODE) FASTNN_ACT_NONE = 0,
+    FASTNN_ACT_LAST = 0 FASTNN_ACTIVATIONS(FASTNN_ONE)
 };
+#undef FASTNN_CODE
+#undef FASTNN_ONE
 
 /* Attention: GEMM tiles of queries that are worked on together at most, and kinds of mask. */
 enum { FASTNN_ATTENTION_TILES = 16 };

@@ -11,10 +11,6 @@ cdef extern from "leaves.h" nogil:
         FASTNN_ACT_RELU
         FASTNN_ACT_GELU
         FASTNN_ACT_GELU_TANH
-        FASTNN_ACT_TANH
-        FASTNN_ACT_SIGMOID
-        FASTNN_ACT_SILU
-        FASTNN_ACT_SOFTPLUS
         FASTNN_ACT_LAST
 
     enum:

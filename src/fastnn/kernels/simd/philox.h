@@ -12,8 +12,6 @@
 
 #include "vec.h"
 
-typedef uint32_t u32vec __attribute__((vector_size(VBYTES)));
-typedef uint64_t u64vec __attribute__((vector_size(VBYTES)));
 enum {
     PHILOX_ROUNDS = 10,
     PHILOX_BLOCKS = VBYTES / 8,       /* in a vector, one a lane */
@@ -48,26 +46,14 @@ static philox_key philox_start(uint64_t seed, uint64_t step) {
     return key;
 }
 
-/* The low halves of the lanes of a, times m: one instruction on x86, which the compiler does not find by itself. */
-INLINE u64vec times_32(u64vec a, uint32_t m) {
-#if VBYTES == 64
-    return (u64vec)_mm512_mul_epu32((__m512i)a, _mm512_set1_epi64(m));
-#elif VBYTES == 32
-    return (u64vec)_mm256_mul_epu32((__m256i)a, _mm256_set1_epi64x(m));
-#elif defined(__SSE2__)
-    return (u64vec)_mm_mul_epu32((__m128i)a, _mm_set1_epi64x(m));
-#else
-    return (a & 0xffffffff) * m;
+/* The low halves of the lanes of a, times m. */
+#ifndef times_32
+INLINE u64vec times_32(u64vec a, uint32_t m) { return (a & 0xffffffff) * m; }
 #endif
-}
 
-INLINE u64vec xor_3(u64vec a, u64vec b, uint64_t c) {
-#if VBYTES == 64
-    return (u64vec)_mm512_ternarylogic_epi64((__m512i)a, (__m512i)b, _mm512_set1_epi64((int64_t)c), 0x96);
-#else
-    return a ^ b ^ c;
+#ifndef xor_3
+INLINE u64vec xor_3(u64vec a, u64vec b, uint64_t c) { return a ^ b ^ c; }
 #endif
-}
 
 /* The PHILOX_WORDS words from that block on, in order; block is a multiple of 2 PHILOX_BLOCKS. */
 INLINE void philox_words(const philox_key *key, uint64_t block, u32vec words[4]) {

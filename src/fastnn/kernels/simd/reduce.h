@@ -20,21 +20,15 @@ static real max_abs(int64_t m, int64_t n, const real *x, int64_t ld) {
 }
 
 #if FASTNN_REAL == 32
-typedef double dvec __attribute__((vector_size(VBYTES)));
 enum { DLANES = VBYTES / 8, CHAINS = 8 };
 
-/* By name where the compiler takes four instructions for the one. */
+#ifndef load_double
 INLINE dvec load_double(const float *x) {
-#if defined(__AVX512F__)
-    return (dvec)_mm512_cvtps_pd(_mm256_loadu_ps(x));
-#elif defined(__AVX2__)
-    return (dvec)_mm256_cvtps_pd(_mm_loadu_ps(x));
-#else
     float half __attribute__((vector_size(VBYTES / 2)));
     memcpy(&half, x, sizeof half);
     return __builtin_convertvector(half, dvec);
-#endif
 }
+#endif
 
 INLINE void add_squares(const float *x, int count, dvec *sum) {
     UNROLL for (int c = 0; c < count; c++) {
@@ -70,7 +64,7 @@ enum { CHAINS = VBYTES == 64 ? 8 : 4 };
  * in two, h with 26 bits: h^2 is exact, and x^2 = h^2 + (x - h) (x + h). */
 INLINE void add_square(vec x, vec *sum, vec *rest) {
     const vec before = *sum;
-#if defined(HAVE_FUSED)
+#ifdef fused_minus
     *sum = x * x + before;
     *rest += fused_minus(x, x, *sum - before);
 #else

@@ -8,27 +8,15 @@
 
 #include "vec.h"
 
-#if defined(__SSE2__)
-#include <immintrin.h>
-#endif
-
 /* The next vector of a run of which n elements are left; past its end comes fill. */
 INLINE vec load_some(const real *p, int64_t n, real fill) { return n < LANES ? load_part(p, n, fill) : load(p); }
 
 /* Rows from p on, ld apart, all start at a multiple of a vector, as `stream` needs. */
 INLINE int can_stream(const real *p, int64_t ld) { return ((uintptr_t)p | (uintptr_t)ld * sizeof(real)) % VBYTES == 0; }
 
-INLINE void stream(real *p, vec v) {
-#if VBYTES == 64
-    _mm512_stream_si512((__m512i *)p, (__m512i)v);
-#elif VBYTES == 32
-    _mm256_stream_si256((__m256i *)p, (__m256i)v);
-#elif defined(__SSE2__)
-    _mm_stream_si128((__m128i *)p, (__m128i)v);
-#else
-    store(p, v);
+#ifndef stream
+INLINE void stream(real *p, vec v) { store(p, v); }
 #endif
-}
 
 INLINE void store_to(real *p, vec v, int past_caches) {
     if (past_caches)
@@ -59,10 +47,8 @@ INLINE void store_some(real *p, int64_t n, vec v, int past_caches) {
 enum { AHEAD = 8192 / sizeof(real) };
 INLINE void fetch_ahead(const real *p) { __builtin_prefetch(p + AHEAD); }
 
-INLINE void stream_end(void) {
-#if defined(__SSE2__)
-    _mm_sfence();
+#ifndef stream_end
+INLINE void stream_end(void) {}
 #endif
-}
 
 #endif

@@ -13,30 +13,6 @@
 
 #include "vec.h"
 
-/* x86's own instructions, for what the compiler does not find by itself. */
-#if defined(__SSE2__)
-#include <immintrin.h>
-#if VBYTES == 64 && FASTNN_REAL == 32
-#define X86(op, ...) (vec) _mm512_##op##_ps(__VA_ARGS__)
-typedef __m512 x86_vec;
-#elif VBYTES == 64
-#define X86(op, ...) (vec) _mm512_##op##_pd(__VA_ARGS__)
-typedef __m512d x86_vec;
-#elif VBYTES == 32 && FASTNN_REAL == 32
-#define X86(op, ...) (vec) _mm256_##op##_ps(__VA_ARGS__)
-typedef __m256 x86_vec;
-#elif VBYTES == 32
-#define X86(op, ...) (vec) _mm256_##op##_pd(__VA_ARGS__)
-typedef __m256d x86_vec;
-#elif FASTNN_REAL == 32
-#define X86(op, ...) (vec) _mm_##op##_ps(__VA_ARGS__)
-typedef __m128 x86_vec;
-#else
-#define X86(op, ...) (vec) _mm_##op##_pd(__VA_ARGS__)
-typedef __m128d x86_vec;
-#endif
-#endif
-
 #if FASTNN_REAL == 32
 typedef uint32_t unsigned_bits;
 #define LOG2E ((real)0x1.715476p+0)
@@ -100,21 +76,6 @@ typedef unsigned_bits uvec __attribute__((vector_size(VBYTES)));
 #define SQRT_HALF ((real)0x1.6a09e667f3bcdp-1)
 #define SQRT2 ((real)0x1.6a09e667f3bcdp+0)
 
-/* NaN stays NaN in both: minps and maxps return their second operand then. */
-#if defined(X86)
-INLINE vec at_least(vec x, real low) { return X86(max, (x86_vec)splat(low), (x86_vec)x); }
-INLINE vec at_most(vec x, real high) { return X86(min, (x86_vec)splat(high), (x86_vec)x); }
-#else
-INLINE vec at_least(vec x, real low) { return choose(x < low, splat(low), x); }
-INLINE vec at_most(vec x, real high) { return choose(x > high, splat(high), x); }
-#endif
-
-/* a b - c, rounded once whatever the compiler makes of its neighbours: the rounding error of a product needs that. */
-#if defined(X86) && defined(__FMA__)
-#define HAVE_FUSED
-INLINE vec fused_minus(vec a, vec b, vec c) { return X86(fmsub, (x86_vec)a, (x86_vec)b, (x86_vec)c); }
-#endif
-
 INLINE vec abs_vec(vec x) { return (vec)((ivec)x & ~SIGN_BIT); }
 INLINE vec copy_sign(vec magnitude, vec x) { return (vec)((ivec)magnitude | ((ivec)x & SIGN_BIT)); }
 
@@ -128,13 +89,14 @@ INLINE vec polynomial(vec x, const real *c, const int degree) {
 
 /* f 2^n with n = shifted - ROUND_MAGIC, a whole number that also sits in the low bits of shifted; rounded once where the result is subnormal. */
 INLINE vec scale_by(vec f, vec shifted) {
-#if defined(__AVX512F__)
-    return X86(scalef, (x86_vec)f, (x86_vec)(shifted - ROUND_MAGIC));
+#ifdef scalef_vec
+    return scalef_vec(f, shifted - ROUND_MAGIC);
 #else
     /* 2^n in two factors: n runs past the exponents of a normal number at both ends */
     const ivec n = (ivec)shifted - (ivec)splat(ROUND_MAGIC);
     const ivec half = n >> 1;
-    const vec s1 = (vec)((half + REAL_MAX_EXP) << MANTISSA_BITS), s2 = (vec)((n - half + REAL_MAX_EXP) << MANTISSA_BITS);
+    const vec s1 = (vec)((half + REAL_MAX_EXP) << MANTISSA_BITS);
+    const vec s2 = (vec)((n - half + REAL_MAX_EXP) << MANTISSA_BITS);
     return f * s1 * s2;
 #endif
 }
@@ -166,9 +128,9 @@ INLINE vec one_minus_exp(vec x) {
 
 /* 2^x for x from -inf to REAL_MAX_EXP, or NaN: n = round(x), r = x - n, 2^r = 1 + r q(r). Exact at whole numbers. Without AVX-512 what is subnormal is 0. */
 INLINE vec exp2_vec(vec x) {
-#if defined(__AVX512F__)
-    const vec r = X86(reduce, (x86_vec)x, 0); /* 0 at -inf */
-    return X86(scalef, (x86_vec)(POLYNOMIAL(r, EXP2_Q) * r + 1), (x86_vec)(x - r));
+#ifdef scalef_vec
+    const vec r = fraction_vec(x); /* 0 at -inf */
+    return scalef_vec(POLYNOMIAL(r, EXP2_Q) * r + 1, x - r);
 #else
     const vec shifted = at_least(x, -REAL_MAX_EXP) + ROUND_MAGIC;
     const vec r = at_least(x, -REAL_MAX_EXP) - (shifted - ROUND_MAGIC);
@@ -203,7 +165,7 @@ INLINE vec tanh_vec(vec x) {
  * The square is taken exactly, as the sum of two: exp would make much of the rounding of a large one. */
 INLINE vec normal_ratio(vec t) { return POLYNOMIAL(t, TAIL_P) / POLYNOMIAL(t, TAIL_Q); }
 INLINE exponential exp_minus_half_square(vec t) {
-#if defined(HAVE_FUSED)
+#ifdef fused_minus
     const vec half = (real)0.5 * t, product = half * t;
     return exp_parts(-product, fused_minus(half, t, product));
 #else

@@ -62,69 +62,44 @@ cdef fastnn_step ema_step(double decay) noexcept nogil:
 
 # Pointer faces.
 
-cdef int sgd_f32(int64_t n, float *p, const float *g, float *m, double lr, double momentum, int nesterov, double weight_decay,
-                 double grad_scale) noexcept nogil:
+cdef int sgd_real(
+    int64_t n, real *p, const real *g, real *m, double lr, double momentum, int nesterov,
+    double weight_decay, double grad_scale
+) noexcept nogil:
     cdef fastnn_step s = sgd_step(m is not NULL or momentum != 0, lr, momentum, nesterov, weight_decay, grad_scale)
     return update_flat(n, p, g, m, NULL, NULL, &s, 0, NULL)
 
 
-cdef int adam_f32(int64_t n, float *p, const float *g, float *m, float *v, int64_t step, double lr, double beta1, double beta2, double eps,
-                  double weight_decay, int decoupled, double grad_scale) noexcept nogil:
+cdef int adam_real(
+    int64_t n, real *p, const real *g, real *m, real *v, int64_t step, double lr, double beta1,
+    double beta2, double eps, double weight_decay, int decoupled, double grad_scale
+) noexcept nogil:
     cdef fastnn_step s = adam_step(step, lr, beta1, beta2, eps, weight_decay, decoupled, grad_scale)
     return update_flat(n, p, g, m, v, NULL, &s, 0, NULL) if step >= 1 else BAD_ARGUMENT
 
 
-cdef int rmsprop_f32(int64_t n, float *p, const float *g, float *v, float *m, float *c, double lr, double alpha, double eps,
-                     double momentum, double weight_decay, double grad_scale) noexcept nogil:
+cdef int rmsprop_real(
+    int64_t n, real *p, const real *g, real *v, real *m, real *c, double lr, double alpha,
+    double eps, double momentum, double weight_decay, double grad_scale
+) noexcept nogil:
     cdef fastnn_step s = rmsprop_step(lr, alpha, eps, momentum, weight_decay, grad_scale)
     return update_flat(n, p, g, m, v, c, &s, 0, NULL) if m is not NULL or n == 0 or momentum == 0 else BAD_ARGUMENT
 
 
-cdef int adagrad_f32(int64_t n, float *p, const float *g, float *v, int64_t step, double lr, double lr_decay, double eps,
-                     double weight_decay, double grad_scale) noexcept nogil:
+cdef int adagrad_real(
+    int64_t n, real *p, const real *g, real *v, int64_t step, double lr, double lr_decay,
+    double eps, double weight_decay, double grad_scale
+) noexcept nogil:
     cdef fastnn_step s = adagrad_step(step, lr, lr_decay, eps, weight_decay, grad_scale)
     return update_flat(n, p, g, NULL, v, NULL, &s, 0, NULL) if step >= 1 else BAD_ARGUMENT
 
 
-cdef int ema_f32(int64_t n, float *average, const float *p, double decay) noexcept nogil:
+cdef int ema_real(int64_t n, real *average, const real *p, double decay) noexcept nogil:
     cdef fastnn_step s = ema_step(decay)
     return update_flat(n, average, p, NULL, NULL, NULL, &s, 0, NULL)
 
 
-cdef int scale_f32(int64_t n, double factor, float *x) noexcept nogil:
-    return scale_flat(n, factor, x)
-
-
-cdef int sgd_f64(int64_t n, double *p, const double *g, double *m, double lr, double momentum, int nesterov, double weight_decay,
-                 double grad_scale) noexcept nogil:
-    cdef fastnn_step s = sgd_step(m is not NULL or momentum != 0, lr, momentum, nesterov, weight_decay, grad_scale)
-    return update_flat(n, p, g, m, NULL, NULL, &s, 0, NULL)
-
-
-cdef int adam_f64(int64_t n, double *p, const double *g, double *m, double *v, int64_t step, double lr, double beta1, double beta2, double eps,
-                  double weight_decay, int decoupled, double grad_scale) noexcept nogil:
-    cdef fastnn_step s = adam_step(step, lr, beta1, beta2, eps, weight_decay, decoupled, grad_scale)
-    return update_flat(n, p, g, m, v, NULL, &s, 0, NULL) if step >= 1 else BAD_ARGUMENT
-
-
-cdef int rmsprop_f64(int64_t n, double *p, const double *g, double *v, double *m, double *c, double lr, double alpha, double eps,
-                     double momentum, double weight_decay, double grad_scale) noexcept nogil:
-    cdef fastnn_step s = rmsprop_step(lr, alpha, eps, momentum, weight_decay, grad_scale)
-    return update_flat(n, p, g, m, v, c, &s, 0, NULL) if m is not NULL or n == 0 or momentum == 0 else BAD_ARGUMENT
-
-
-cdef int adagrad_f64(int64_t n, double *p, const double *g, double *v, int64_t step, double lr, double lr_decay, double eps,
-                     double weight_decay, double grad_scale) noexcept nogil:
-    cdef fastnn_step s = adagrad_step(step, lr, lr_decay, eps, weight_decay, grad_scale)
-    return update_flat(n, p, g, NULL, v, NULL, &s, 0, NULL) if step >= 1 else BAD_ARGUMENT
-
-
-cdef int ema_f64(int64_t n, double *average, const double *p, double decay) noexcept nogil:
-    cdef fastnn_step s = ema_step(decay)
-    return update_flat(n, average, p, NULL, NULL, NULL, &s, 0, NULL)
-
-
-cdef int scale_f64(int64_t n, double factor, double *x) noexcept nogil:
+cdef int scale_real(int64_t n, double factor, real *x) noexcept nogil:
     return scale_flat(n, factor, x)
 
 
@@ -159,11 +134,11 @@ cdef int flat(tuple arrays, tuple names, str op, Flat *f, int optional=0) except
 
 
 cdef int run(const Flat *f, const fastnn_step *s, str op, int64_t n_stops=0, const int64_t *stops=NULL) except -1:
-    cdef int status
+    cdef int status = BAD_ARGUMENT
     with nogil:
         if f.typenum == cnp.NPY_FLOAT:
             status = update_flat(f.n, <float*>f.x[0], <const float*>f.x[1], <float*>f.x[2], <float*>f.x[3], <float*>f.x[4], s, n_stops, stops)
-        else:
+        elif f.typenum == cnp.NPY_DOUBLE:
             status = update_flat(f.n, <double*>f.x[0], <const double*>f.x[1], <double*>f.x[2], <double*>f.x[3], <double*>f.x[4], s, n_stops, stops)
     return check_status(status, op)
 

@@ -10,9 +10,6 @@
 #include "vec.h"
 #include "vecmath.h"
 
-#define JOIN_(a, b) a##b
-#define JOIN(a, b) JOIN_(a, b)
-
 #if FASTNN_REAL == 32
 #define REAL_MAX __FLT_MAX__
 #define REAL_EPSILON __FLT_EPSILON__
@@ -27,15 +24,6 @@
 typedef struct {
     vec grad_scale, l2, shrink, lr, keep1, take1, keep2, take2, unbias2, eps;
 } rates;
-
-INLINE vec sqrt_vec(vec x) {
-#ifdef X86
-    return X86(sqrt, (x86_vec)x);
-#else
-    for (int l = 0; l < LANES; l++) x[l] = FASTNN_REAL == 32 ? (real)sqrtf((float)x[l]) : (real)sqrt((double)x[l]);
-    return x;
-#endif
-}
 
 /* One vector, or its first `part` elements where part is not 0. */
 INLINE vec get(const real *x, int64_t part) { return part ? load_part(x, part, 0) : load(x); }

@@ -1,2 +1,0 @@
-/* team.h: for Cython extensions that cimport fastnn; C and C++ want fastnn.h. */
-#include "../kernels/ground/team.h"

@@ -1,0 +1,13 @@
+"""The table of activations, include/fastnn_activations.h, as kernels read it."""
+
+cdef extern from "activation_table.h" nogil:
+    # Whether backward reads the output of the activation, and not its input.
+    bint saves_output "fastnn_reads_output"(int kind)
+    # Whether an element costs a few operations and no exponential.
+    bint is_light "fastnn_is_light"(int kind, bint backward)
+    struct fastnn_activation:
+        int code
+        const char *name
+        const char *y
+        const char *dx
+    const fastnn_activation fastnn_activation_table[]

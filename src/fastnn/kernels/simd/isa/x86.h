@@ -1,0 +1,23 @@
+/* x86.h: what the sets of x86 have in common, by X86(op, ...), the instruction for their vectors.
+ * NaN stays NaN in at_least and at_most: minps and maxps return their second operand then.
+ */
+#define max_vec max_vec
+INLINE vec max_vec(vec a, vec b) { return X86(max, (x86_vec)a, (x86_vec)b); }
+
+#define at_least at_least
+INLINE vec at_least(vec x, real low) { return X86(max, (x86_vec)splat(low), (x86_vec)x); }
+#define at_most at_most
+INLINE vec at_most(vec x, real high) { return X86(min, (x86_vec)splat(high), (x86_vec)x); }
+
+#define sqrt_vec sqrt_vec
+INLINE vec sqrt_vec(vec x) { return X86(sqrt, (x86_vec)x); }
+
+#if defined(__FMA__)
+#define fused_minus fused_minus
+INLINE vec fused_minus(vec a, vec b, vec c) {
+    return X86(fmsub, (x86_vec)a, (x86_vec)b, (x86_vec)c);
+}
+#endif
+
+#define stream_end stream_end
+INLINE void stream_end(void) { _mm_sfence(); }
