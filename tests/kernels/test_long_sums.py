@@ -94,21 +94,19 @@ def test_the_gradient_of_slopes():
     for a in (row(2), row(1)):
         n = N // 2
         da = np.zeros_like(a)
-        kernels.prelu_backward(ones(n, 2), -ones(n, 2), a, da=da)
+        dy = np.broadcast_to(row(2), (n, 2))
+        kernels.prelu_backward(dy, np.broadcast_to(-row(2), (n, 2)), a, da=da)
         np.testing.assert_allclose(da, -n * 2 / a.size, rtol=1e-6)
 
 
 def test_losses_and_norms():
     assert fastnn.frobenius_norm(ones(2**12, 2**13)) == pytest.approx(2**12.5, rel=1e-6)
-    x = np.ones(N, np.float32)
-    for loss in (kernels.mse, kernels.l1):
-        value = loss(x, ones(N))[0]
-        assert value == 0
-    value, _ = kernels.huber(x, np.zeros_like(x), delta=2)
-    assert value == pytest.approx(0.5, rel=1e-6)
+    x = row(N // 2)
+    for loss, want in ((kernels.mse, 1), (kernels.l1, 1), (kernels.huber, 0.5)):
+        assert loss(x, np.zeros_like(x))[0] == pytest.approx(want, rel=1e-6)
 
 
-@pytest.mark.parametrize("k", [3_000, 100_000, 1_000_000])
+@pytest.mark.parametrize("k", [3_000, 100_000, 400_000])
 def test_random_sums_are_as_accurate_as_numpy(k, rng):
     """One row or column times a matrix: errors within those of NumPy's pairwise or blocked sums."""
     x, b = rng.random((1, k), np.float32), rng.random((k, 8), np.float32)
