@@ -244,10 +244,10 @@ SCALARS = [
     ("scale", np.inf, ValueError, "finite, not inf"),
     ("dropout_p", True, TypeError, "a number, not bool True"),
     ("dropout_p", np.nan, ValueError, "from 0 to 1, not nan"),
-    ("seed", 1.5, TypeError, "an int, not float 1.5"),
+    ("seed", 1.5, TypeError, "an integer, not float 1.5"),
     ("seed", -1, ValueError, "from 0 to 2\\*\\*64 - 1, not -1"),
     ("step", 2**64, ValueError, "from 0 to 2\\*\\*64 - 1"),
-    ("step", None, TypeError, "an int, not None"),
+    ("step", None, TypeError, "an integer, not None"),
 ]
 FLAGS = ("need_weights", "return_lse", "return_normalizer")
 

@@ -105,7 +105,7 @@ cdef class PlanState:
         with nogil:
             self.record = new_state(p, rows, room, data, positions, counts)
         if self.record is NULL:
-            raise MemoryError(f"new_state: no memory for a batch of {rows} rows of {room} positions")
+            raise MemoryError(f"new_state: no memory for {rows} rows (batch) of {room} positions")
 
     def __dealloc__(self):
         if self.record is not NULL:
