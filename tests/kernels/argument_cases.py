@@ -7,7 +7,7 @@ import numpy as np
 from fastnn import kernels
 from fastnn.kernels.ground.memory import empty
 
-NO_ARGUMENTS = {"PackedMatrix", "build_info", "get_num_threads", "thread_info"}
+NO_ARGUMENTS = {"ACTIVATIONS", "PackedMatrix", "build_info", "get_num_threads", "thread_info"}
 IN_PYTHON = {"Builder", "NotLowerable", "PlanState"}  # PlanState is made by new_state, a case below
 
 
@@ -136,12 +136,13 @@ def norm_backward(a, *left_out, **more):
 
 # name, and which of several cases: what makes the arguments of a valid call, all options given
 CASES = {
-    **dict.fromkeys(["relu", "sigmoid", "tanh", "silu", "softplus", "log_softmax"], elementwise),
-    **dict.fromkeys(
-        [f"{name}_backward" for name in ("relu", "sigmoid", "tanh", "softplus", "log_softmax")],
-        elementwise_backward("y"),
-    ),
-    "silu_backward": elementwise_backward("x"),
+    **dict.fromkeys(kernels.ACTIVATIONS, elementwise),
+    **{
+        f"{name}_backward": elementwise_backward("y" if from_output else "x")
+        for name, (_, _, from_output) in kernels.ACTIVATIONS.items()
+    },
+    "log_softmax": elementwise,
+    "log_softmax_backward": elementwise_backward("y"),
     "gelu": lambda a: {**elementwise(a), "approximate": "tanh"},
     "gelu_backward": lambda a: {**elementwise_backward("x")(a), "approximate": "tanh"},
     "softmax": lambda a: {**elementwise(a), "lengths": np.array(LABELS)},
