@@ -1,17 +1,14 @@
-"""A valid call of every kernel with all its options, and what may be wrong with an argument."""
+"""A valid call of every kernel with all its options, and which arrays it writes."""
 
-from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from fastnn import kernels
 from fastnn.kernels.ground.memory import empty
 
-from .variants import misaligned
-
-PROGRAMS = {"DenseStack", "Plan", "PlanState", "TransformerPlan"}  # tested in tests/nn
-NO_ARGUMENTS = {"PackedMatrix", "build_info", "get_num_threads", "thread_info"}
+NO_ARGUMENTS = {"ACTIVATIONS", "PackedMatrix", "build_info", "get_num_threads", "thread_info"}
+IN_PYTHON = {"Builder", "NotLowerable", "PlanState"}  # PlanState is made by new_state, a case below
 
 
 def reals(real):
@@ -84,6 +81,45 @@ def threads(n):
         pass
 
 
+def mlp(a):
+    """Two layers of 3, 4 and 2 columns, with gradients."""
+    builder = kernels.Builder()
+    for n_in, n_out, activation in ((3, 4, "relu"), (4, 2, None)):
+        weight, bias = (SimpleNamespace(data=x, grad=x * 0) for x in (a(n_in, n_out), a(n_out)))
+        builder.dense(weight, bias, activation)
+    return builder
+
+
+def language_model(a):
+    """A plan of one attention layer over 5 tokens."""
+    builder = kernels.Builder(8)
+    builder.embed(a(5, 4))
+    builder.dense(a(4, 12))
+    builder.attention(2, 2, causal=True)
+    builder.last()
+    builder.dense(a(4, 5))
+    return kernels.Plan(builder)
+
+
+def state_of(plan):
+    """A state of two rows that hold two positions."""
+    state = plan.new_state(2)
+    plan.step(np.array([[1, 2], [3, 4]]), state)
+    return state
+
+
+def program(a):
+    made = kernels.Program(mlp(a))
+    y, ctx = made.forward(a(6, 3))
+    return {"self": made, "dy": y.copy(), "ctx": ctx, "need_dx": True}
+
+
+def step(a):
+    plan = language_model(a)
+    ids = np.array([[1, 2], [3, 4]])
+    return {"self": plan, "ids": ids, "state": state_of(plan), "lengths": [1, 1], "out": a(2, 5)}
+
+
 NORM = {"weight": (3,), "bias": (3,), "stats": (4, 3), "out": (4, 3)}
 NORM_BACKWARD = {"stats": (4, 3), "weight": (3,), "dweight": (3,), "dbias": (3,), "out": (4, 3)}
 DROPOUT = {"p": 0.5, "seed": 1, "step": 2}
@@ -100,12 +136,13 @@ def norm_backward(a, *left_out, **more):
 
 # name, and which of several cases: what makes the arguments of a valid call, all options given
 CASES = {
-    **dict.fromkeys(["relu", "sigmoid", "tanh", "silu", "softplus", "log_softmax"], elementwise),
-    **dict.fromkeys(
-        [f"{name}_backward" for name in ("relu", "sigmoid", "tanh", "softplus", "log_softmax")],
-        elementwise_backward("y"),
-    ),
-    "silu_backward": elementwise_backward("x"),
+    **dict.fromkeys(kernels.ACTIVATIONS, elementwise),
+    **{
+        f"{name}_backward": elementwise_backward("y" if from_output else "x")
+        for name, (_, _, from_output) in kernels.ACTIVATIONS.items()
+    },
+    "log_softmax": elementwise,
+    "log_softmax_backward": elementwise_backward("y"),
     "gelu": lambda a: {**elementwise(a), "approximate": "tanh"},
     "gelu_backward": lambda a: {**elementwise_backward("x")(a), "approximate": "tanh"},
     "softmax": lambda a: {**elementwise(a), "lengths": np.array(LABELS)},
@@ -221,11 +258,28 @@ CASES = {
     },
     "attention_pooling": lambda a: {**pooling(a), "need_weights": True},
     "attention_pooling_backward": lambda a: {"dout": a(3, 5), **pooling(a)},
+    "Plan": lambda a: {"builder": mlp(a), "batch_max": 7},
+    "Plan of rows": lambda a: {"self": kernels.Plan(mlp(a)), "x": a(6, 3), "out": a(6, 2)},
+    "Program": lambda a: {"builder": mlp(a)},
+    "Program backward": program,
+    "new_state": lambda a: {"self": language_model(a), "batch": 3, "max_len": 5},
+    "step": step,
+    "truncate": lambda a: {"self": state_of(language_model(a)), "length": 1},
+    "select": lambda a: {"self": state_of(language_model(a)), "rows": np.array([1, 0, 1])},
     "num_threads": lambda a: {"n": 2},
     "set_num_threads": lambda a: {"n": 2},
     "empty": lambda a: {"shape": (2, 3), "dtype": np.float32},
 }
-FUNCTIONS = {"num_threads": threads, "empty": empty}
+FUNCTIONS = {
+    "num_threads": threads,
+    "empty": empty,
+    "Plan of rows": lambda self, **how: self(**how),
+    "Program backward": lambda self, **how: self.backward(**how),
+    "new_state": lambda self, **how: self.new_state(**how),
+    "step": lambda self, **how: self.step(**how),
+    "truncate": lambda self, **how: self.truncate(**how),
+    "select": lambda self, **how: self.select(**how),
+}
 
 # what a function may write; by default what every function writes that has such a parameter
 WRITTEN = {
@@ -246,102 +300,3 @@ WRITTEN = {
     "ema_update": {"average"},
 }
 OUTPUTS = {"out", "da", "dweight", "dbias", "dpred", "dlogits"}
-
-
-def as_masked(x):
-    return np.ma.masked_array(x, mask=np.arange(x.size).reshape(x.shape) == 0)
-
-
-def as_read_only(x):
-    x = x.copy()
-    x.flags.writeable = False
-    return x
-
-
-def as_misaligned(x):
-    y = misaligned(x.size, x.dtype).reshape(x.shape)
-    y[...] = x
-    return y
-
-
-def as_overlapping(x):
-    """A view that has elements in common with itself: strides 4, 4, 4, of a vector stride 0."""
-    step = x.itemsize if x.ndim > 1 else 0
-    return as_strided(x.copy().reshape(-1), x.shape, (step,) * x.ndim)
-
-
-class Subclass(np.ndarray):
-    """A class that says nothing about how it is computed with."""
-
-
-# (name, value, whether no argument may be that): None of them is an array
-SCALARS = [
-    ("None", None, False),
-    ("str", "no such thing", True),
-    ("bytes", b"relu", True),
-    ("object", object(), True),
-    ("type", int, True),
-    ("dict", {"a": 1}, True),
-    ("list", [1.0, 2.0], False),
-    ("empty list", [], False),
-    ("tuple", ("relu",), False),
-    ("set", {1}, True),
-    ("function", len, True),
-    ("complex", 1j, True),
-    ("datetime", np.datetime64("2020-01-01"), True),
-    ("fraction", Fraction(1, 3), False),
-    ("NaN", float("nan"), False),
-    ("inf", float("inf"), False),
-    ("-inf", -float("inf"), False),
-    ("1e300", 1e300, False),
-    ("float32", np.float32(0.5), False),
-    ("0", 0, False),
-    ("-1", -1, False),
-    ("2**63", 2**63, False),
-    ("-2**70", -(2**70), False),
-    ("10**5000", 10**5000, False),
-    ("1.5", 1.5, False),
-    ("True", True, False),
-    ("bool", np.bool_(True), False),
-    ("0-d", np.array(0.5), False),
-    ("0-d int", np.array(1), False),
-    ("vector", np.array([0.5, 0.5]), False),
-    ("masked", np.ma.masked, True),
-    ("text array", np.array(["a", "b"]), True),
-]
-
-# (name, function of the array of a valid call, whether no argument may be that)
-ARRAYS = [
-    ("flat", lambda x: x.reshape(-1), False),
-    ("one axis more", lambda x: x[None], False),
-    ("row missing", lambda x: x[1:], False),
-    ("column missing", lambda x: x[..., 1:], False),
-    ("no rows", lambda x: x[:0], False),
-    ("no columns", lambda x: x[..., :0], False),
-    ("transposed", lambda x: x.T, False),
-    ("upside down", lambda x: x[::-1], False),
-    ("Fortran", np.asfortranarray, False),
-    ("read-only", as_read_only, False),
-    ("float32", lambda x: x.astype(np.float32), False),
-    ("float64", lambda x: x.astype(np.float64), False),
-    ("longdouble", lambda x: x.astype(np.longdouble), False),
-    ("float16", lambda x: x.astype(np.float16), False),
-    ("int32", lambda x: x.astype(np.int32), False),
-    ("uint64", lambda x: x.astype(np.uint64), False),
-    ("bool array", lambda x: x.astype(bool), False),
-    ("other byte order", lambda x: x.astype(x.dtype.newbyteorder()), False),
-    ("misaligned", as_misaligned, False),
-    ("NaNs", lambda x: x * np.nan if x.dtype.kind == "f" else x - 100, False),
-    ("negative", lambda x: ~x if x.dtype == bool else -x, False),
-    ("large", lambda x: x * x.dtype.type(10) ** 18, False),
-    ("broadcast", lambda x: np.broadcast_to(x[:1], x.shape), False),
-    ("overlapping", as_overlapping, False),
-    ("subclass", lambda x: x.view(Subclass), False),
-    ("masked array", as_masked, True),
-    ("no mask", lambda x: np.ma.masked_array(x), True),
-    ("complex array", lambda x: x.astype(complex), True),
-    ("object array", lambda x: x.astype(object), True),
-    ("datetime array", lambda x: x.astype("M8[s]"), True),
-    ("structured", lambda x: x.astype([("a", x.dtype)]), True),
-]
-REFUSED_OUTPUTS = {"read-only", "broadcast", "overlapping", "misaligned", "other byte order"}

@@ -274,7 +274,7 @@ def test_what_makes_no_plan():
     builder.dense(w, b)
     with pytest.raises(ValueError, match="batch_max must be at least 1"):
         Plan(builder, 0)
-    with pytest.raises(TypeError, match="a Builder is needed, not list"):
+    with pytest.raises(TypeError, match="builder must be a Builder, not list"):
         Plan([(w, b, None)])
 
 

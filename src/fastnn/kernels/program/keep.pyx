@@ -10,9 +10,11 @@ from libc.stdint cimport int64_t
 import numpy as np
 
 from ..gemm.linear cimport linear_backward_real
-from ..ground.arrays cimport NO_MEMORY, OK, check_status, real_type, stride
+from ..ground.arrays cimport NO_MEMORY, OK, check_status, is_plain, real_type, stride
 from ..ground.dispatch cimport FASTNN_ACT_NONE, real
 from ..ground.memory cimport give, new_array, take
+from ..ground.scalars cimport flag
+from ..ground.scalars import given
 from ..rowwise.activation cimport activation_backward_real
 from ..rowwise.activation_table cimport saves_output
 from .ops cimport ACTIVATION, DENSE, INPUT, MOST_KEPT, Frame, Op, Record
@@ -135,7 +137,7 @@ cdef class Program:
     cdef bint takes(self, object x) noexcept:
         """True if x is (rows, n_in) of the type of the weights."""
         cdef cnp.ndarray a
-        if not cnp.PyArray_Check(x):
+        if not is_plain(x):
             return False
         a = <cnp.ndarray>x
         if cnp.PyArray_NDIM(a) != 2 or cnp.PyArray_TYPE(a) != self.recorder.typenum:
@@ -241,7 +243,7 @@ cdef class Program:
                                  "output alone")
         return 0
 
-    def backward(self, dy, tuple ctx, bint need_dx=True):
+    def backward(self, dy, ctx, need_dx=True):
         """Add to the gradients of all layers; the gradient of x, or None unless need_dx.
 
         dy is left unchanged.
@@ -259,14 +261,18 @@ cdef class Program:
         cdef cnp.ndarray d, dx = None
         cdef void *pdx = NULL
         cdef int status
-        self.read_context(ctx, &f, preacts)
+        cdef bint wants_dx = flag(need_dx, "Program", "need_dx")
+        if not isinstance(ctx, tuple):
+            raise TypeError("Program: ctx must be the tuple that forward returned, "
+                            f"not {given(ctx)}")
+        self.read_context(<tuple>ctx, &f, preacts)
         if real_type(dy, "Program", "dy") != self.recorder.typenum:
             raise TypeError(f"Program: dy is of {dy.dtype}, but the weights are not")
         d = cnp.PyArray_GETCONTIGUOUS(<cnp.ndarray>dy)
         if np.shape(d) != (f.rows, p.n_out):
             raise ValueError(f"Program: dy has shape {np.shape(d)}, but the output of this forward "
                              f"pass had {(f.rows, p.n_out)}")
-        if need_dx:
+        if wants_dx:
             dx = self.output(f.rows, p.n_in)
             pdx = cnp.PyArray_DATA(dx)
         cdef void *pdy = cnp.PyArray_DATA(d)

@@ -1,18 +1,20 @@
 """Frozen programs as objects: weights are copied, and a plan never changes."""
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 cimport numpy as cnp
-from libc.stdint cimport int64_t, uintptr_t
+from libc.stdint cimport INT64_MAX, int64_t, uintptr_t
 
 import numpy as np
 
 from ..ground.arrays cimport (check_overlap, check_status, int64_array, is_output, real_like,
                               refuse_output)
 from ..ground.memory cimport new_array
+from ..ground.scalars cimport whole_number
+from ..ground.scalars import given
 from .ops cimport Pass, Record, State
 from .run cimport (FEW_ROWS, STRIP, STRIP_BYTES, plan_release, plan_retain, plan_run_f32,
                    plan_run_f64)
 from .record cimport Recorder
-from .state cimport PlanState, check_lengths, memory_of, refuse_step
+from .state cimport PlanState, check_lengths, integers, memory_of, refuse_step
 from .step cimport encode, step_locked, unlock_state
 
 cnp.import_array()
@@ -36,7 +38,8 @@ cdef cnp.ndarray output(object out, str op, int typenum, tuple shape):
         return new_array(len(shape), sizes, typenum)
     y = real_like(out, typenum, op, "out", "the weights")
     if np.shape(y) != shape:
-        raise ValueError(f"{op}: out must be {shape}, not {np.shape(y)}")
+        raise ValueError(f"{op}: out must be {shape} for this x or state, "
+                         f"not {np.shape(y)}")
     if not is_output(y):
         refuse_output(y, op, "out")
     if not cnp.PyArray_IS_C_CONTIGUOUS(y):
@@ -85,15 +88,13 @@ cdef class Plan:
         needed at once, or batch_max is below 1.
     """
 
-    def __cinit__(self, builder, int64_t batch_max=1024):
+    def __cinit__(self, builder, batch_max=1024):
         cdef Record *p
         cdef int64_t width, fit
-        if batch_max < 1:
-            raise ValueError(f"Plan: batch_max must be at least 1, not {batch_max}")
-        self.batch_max = batch_max
+        self.batch_max = whole_number(batch_max, 1, INT64_MAX, "Plan", "batch_max")
         self.recorder = Recorder(builder, False)
         p = self.recorder.record
-        p.strip = min(batch_max, <int64_t>STRIP)
+        p.strip = min(<int64_t>self.batch_max, <int64_t>STRIP)
         width = p.starts[p.buffers]
         fit = STRIP_BYTES // (width * (p.bits // 8)) if width > 0 else p.strip
         if fit >= min(p.strip, <int64_t>FEW_ROWS):
@@ -175,7 +176,7 @@ cdef class Plan:
         """`new_state`, by the name that models have for it."""
         return PlanState(self, batch, max_len, None, None)
 
-    def step(self, ids, PlanState state not None, lengths=None, *, out=None):
+    def step(self, ids, state, lengths=None, *, out=None):
         """The logits (B, n_out) of what comes after ids (B, n), which join the state.
 
         Parameters
@@ -198,14 +199,17 @@ cdef class Plan:
             If the state is in use by another thread.
         """
         tokens = int64_array(ids, "step", "ids")
-        taken = None if lengths is None else int64_array(np.asarray(lengths), "step", "lengths")
-        if state.plan is not self:
+        taken = None if lengths is None else integers(lengths, "step", "lengths")
+        if not isinstance(state, PlanState):
+            raise TypeError(f"step: state must be a PlanState of this plan, not {given(state)}")
+        cdef PlanState held = <PlanState>state
+        if held.plan is not self:
             raise ValueError("step: this is a state of another plan")
-        state.lock("step")
+        held.lock("step")
         try:
-            return self.step_locked(state.record, tokens, taken, lengths, out)
+            return self.step_locked(held.record, tokens, taken, lengths, out)
         finally:
-            unlock_state(state.record)
+            unlock_state(held.record)
 
     cdef object step_locked(self, State *s, cnp.ndarray ids, cnp.ndarray taken, object lengths,
                             object out):
@@ -311,7 +315,7 @@ cdef class Plan:
             raise ValueError(f"Plan: x must be ids from 0 to {p.vocabulary - 1}")
         q.lengths = q.memory_lengths = NULL
         if lengths is not None:
-            seen = int64_array(np.asarray(lengths), "Plan", "lengths")
+            seen = integers(lengths, "Plan", "lengths")
             check_lengths(seen, "Plan", "lengths", q.batch, 0, q.n, lengths)
             q.lengths = <const int64_t*>cnp.PyArray_DATA(seen)
         m = memory_of(p, memory, q.batch, "Plan")
@@ -319,7 +323,7 @@ cdef class Plan:
         if m is not None:
             q.memory, q.memory_positions = cnp.PyArray_DATA(m), m.shape[1]
         if memory_lengths is not None:
-            seen_memory = int64_array(np.asarray(memory_lengths), "Plan", "memory_lengths")
+            seen_memory = integers(memory_lengths, "Plan", "memory_lengths")
             check_lengths(seen_memory, "Plan", "memory_lengths", q.batch, 0, q.memory_positions,
                           memory_lengths)
             q.memory_lengths = <const int64_t*>cnp.PyArray_DATA(seen_memory)

@@ -9,6 +9,7 @@ from ..attention.rotary cimport rotary_table_real
 from ..gemm.loops cimport pack_whole, packed_size
 from ..ground.arrays cimport real_like, real_type, stride
 from ..ground.memory cimport take
+from ..ground.scalars import given
 from ..rowwise.activation cimport activation_code
 from .builder import Builder, array_of
 from .ops cimport (ACTIVATION, ADD, ATTENTION, COPY, CROSS, DENSE, EMBED, LAST, LOG_SOFTMAX,
@@ -38,8 +39,8 @@ cdef class Recorder:
         cdef Record *p
         cdef int i
         if not isinstance(builder, Builder):
-            raise TypeError(f"program: a Builder is needed, not {type(builder).__name__}; "
-                            "model.freeze() makes plans")
+            raise TypeError(f"{'Program' if live else 'Plan'}: builder must be a Builder, not "
+                            f"{given(builder)}; model.freeze() makes plans")
         operations, buffers, sizes = builder.build(not live)
         weights = [array_of(op.weight) for op in operations if op.weight is not None]
         first = next((w for w in weights if not isinstance(w, float)), None)

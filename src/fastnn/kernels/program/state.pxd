@@ -11,6 +11,7 @@ cdef class PlanState:
     cdef object __weakref__
     cdef int lock(self, str op) except -1
 
+cdef cnp.ndarray integers(object x, str op, str name)
 cdef int check_lengths(cnp.ndarray lengths, str op, str name, int64_t batch, int64_t least,
                        int64_t most, object given) except -1
 # Say which number of a step was out of range.

@@ -1,15 +1,26 @@
 """What a frozen program of sequences has read so far, as an object."""
 cimport numpy as cnp
-from libc.stdint cimport int64_t, uintptr_t
+from libc.stdint cimport INT64_MAX, int64_t, uintptr_t
 
 import numpy as np
 
 from ..ground.arrays cimport int64_array, real_like
+from ..ground.scalars cimport whole_number
+from ..ground.scalars import given
 from .ops cimport CROSS, Record, State
 from .plan cimport Plan
 from .step cimport (lock_state, new_state, select_rows, state_release, truncate, unlock_state)
 
 cnp.import_array()
+
+
+cdef cnp.ndarray integers(object x, str op, str name):
+    """An array or sequence of integers as contiguous int64."""
+    try:
+        array = np.asanyarray(x)
+    except (TypeError, ValueError):
+        raise TypeError(f"{op}: {name} must be integers, not {given(x)}") from None
+    return int64_array(array, op, name)
 
 
 cdef int check_lengths(cnp.ndarray lengths, str op, str name, int64_t batch, int64_t least,
@@ -71,30 +82,30 @@ cdef class PlanState:
         For C, as `Plan.address`; the same as long as this object lives.
     """
 
-    def __cinit__(self, Plan plan not None, int64_t batch, max_len=None, memory=None,
+    def __cinit__(self, Plan plan not None, batch, max_len=None, memory=None,
                   memory_lengths=None):
         cdef const Record *p = plan.record()
-        cdef int64_t room = p.max_len if max_len is None else max_len, positions = 0
+        cdef int64_t rows = whole_number(batch, 1, INT64_MAX, "new_state", "batch")
+        cdef int64_t room = p.max_len, positions = 0
         cdef const int64_t *counts = NULL
         cdef void *data = NULL
         cdef cnp.ndarray m, seen
         if p.tail == p.count or p.vocabulary == 0:
             raise TypeError("new_state: an encoder's plan has no steps")
-        if batch < 1 or not 1 <= room <= p.max_len:
-            raise ValueError(f"new_state: batch must be at least 1 and max_len from 1 to "
-                             f"{p.max_len}, not {batch} and {room}")
-        m = memory_of(p, memory, batch, "new_state")
+        if max_len is not None:
+            room = whole_number(max_len, 1, p.max_len, "new_state", "max_len")
+        m = memory_of(p, memory, rows, "new_state")
         if m is not None:
             positions, data = m.shape[1], cnp.PyArray_DATA(m)
         if memory_lengths is not None:
-            seen = int64_array(np.asarray(memory_lengths), "new_state", "memory_lengths")
-            check_lengths(seen, "new_state", "memory_lengths", batch, 0, positions, memory_lengths)
+            seen = integers(memory_lengths, "new_state", "memory_lengths")
+            check_lengths(seen, "new_state", "memory_lengths", rows, 0, positions, memory_lengths)
             counts = <const int64_t*>cnp.PyArray_DATA(seen)
         self.plan = plan
         with nogil:
-            self.record = new_state(p, batch, room, data, positions, counts)
+            self.record = new_state(p, rows, room, data, positions, counts)
         if self.record is NULL:
-            raise MemoryError(f"new_state: no memory for {batch} rows of {room} positions")
+            raise MemoryError(f"new_state: no memory for {rows} rows (batch) of {room} positions")
 
     def __dealloc__(self):
         if self.record is not NULL:
@@ -130,17 +141,16 @@ cdef class PlanState:
     def __reduce__(self):
         raise TypeError("a PlanState cannot be pickled or copied")
 
-    def truncate(self, int64_t length=0):
+    def truncate(self, length=0):
         """Forget all but the first `length` positions of every row."""
-        if length < 0:
-            raise ValueError(f"truncate: length must be at least 0, not {length}")
+        cdef int64_t kept = whole_number(length, 0, INT64_MAX, "truncate", "length")
         self.lock("truncate")
-        truncate(self.record, length)
+        truncate(self.record, kept)
         unlock_state(self.record)
 
     def select(self, rows):
         """Keep these rows of the batch, in this order: some may be missing or come twice."""
-        cdef cnp.ndarray chosen = int64_array(np.asarray(rows), "select", "rows")
+        cdef cnp.ndarray chosen = integers(rows, "select", "rows")
         cdef const int64_t *of = <const int64_t*>cnp.PyArray_DATA(chosen)
         cdef int64_t count = cnp.PyArray_SIZE(chosen)
         cdef int status
