@@ -402,7 +402,7 @@ def test_two_threads_in_a_first_call_see_a_whole_program():
             np.testing.assert_array_equal(result, want)
 
 
-def test_a_changed_mlp_is_saved_as_what_it_is():
+def test_a_changed_mlp_is_saved_as_what_it_is(tmp_path):
     model = nn.MLP((3, 4, 5, 2), rng=0)
     assert model.config()["activation"] == "relu"
     model[0].activation = "tanh"
@@ -413,6 +413,11 @@ def test_a_changed_mlp_is_saved_as_what_it_is():
             assert model.config()["activation"] == "tanh"
         if change == "the last":
             model[2].activation = "tanh"
-        twin = nn.build(model.config())
-        twin.load_state(model.state())
+        model.save(tmp_path / "m")
+        twin = fastnn.load(tmp_path / "m")
+        assert type(twin) is nn.MLP and twin.config() == model.config()
         np.testing.assert_array_equal(twin(x), model(x))
+    with pytest.raises(ValueError, match="1 activations do not fit 3 layers"):
+        nn.build(model.config() | {"activation": ["tanh"]})
+    with pytest.raises(ValueError, match="activation must be None, 'relu'"):
+        nn.build(model.config() | {"activation": [None, 3, "tanh"]})

@@ -49,8 +49,8 @@ class Sequential(Module):
 
     @classmethod
     def from_fields(cls, fields: dict[str, Any]) -> Module:
-        """The layers by position; the fields of a subclass by name."""
-        return cls(*fields.pop("layers", ()), **fields)
+        """The layers by position."""
+        return cls(*fields["layers"])
 
     def __init__(self, *layers: Module) -> None:
         if not layers:
@@ -209,11 +209,32 @@ class MLP(Sequential):
     (5, 10)
     """
 
+    layers: tuple[Linear, ...]
     fields: ClassVar = {
         "sizes": list,
-        "activation": (str | None, "relu"),
+        "activation": (str | list | None, "relu"),  # a list: that of each layer, the last included
         "dtype": (str, "float32"),
     }
+
+    def field_values(self) -> dict[str, Any]:
+        """Sizes, activation and dtype; a list of activations where layers were changed."""
+        *hidden, last = activations = [layer.activation for layer in self.layers]
+        activation = hidden[0] if hidden else self.activation
+        is_alike = last is None and hidden.count(activation) == len(hidden)
+        return super().field_values() | {"activation": activation if is_alike else activations}
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> Module:
+        """By name; a list of activations is set layer by layer."""
+        activations = fields["activation"]
+        if not isinstance(activations, list):
+            return cls(**fields)
+        model = cls(**fields | {"activation": None})
+        if len(activations) != len(model):
+            raise ValueError(f"{len(activations)} activations do not fit {len(model)} layers")
+        for layer, activation in zip(model.layers, activations, strict=True):
+            layer.activation = check_activation(activation)
+        return model
 
     @classmethod
     def shapes(cls, fields: dict[str, Any]) -> Shapes:
