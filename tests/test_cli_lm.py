@@ -214,8 +214,8 @@ def test_what_cannot_be_gone_on_with(capsys):
     save(model, "nan", metadata={"vocabulary": vocab.to_json()})
     for argv, message in [
         (["none"], "none: No such file"),
-        (["mlp"], "mlp is a MLP: it is not written by `fastnn train lm`"),
-        (["plain"], "plain has no vocabulary"),
+        (["mlp"], "mlp was not written by `fastnn train lm`: it holds MLP"),
+        (["plain"], "plain was not written by `fastnn train lm`: it has no vocabulary"),
         (["odd"], "odd: this is no vocabulary"),
         (["small"], "its vocabulary has 2 tokens, its model 13"),
         (["nan"], "the largest logit is nan"),

@@ -22,8 +22,8 @@ def load_with_vocabulary(path: str, kind: type[Model], task: str) -> tuple[Model
     except ModelFileError as error:
         raise UsageError(str(error)) from error
     if not isinstance(model, kind) or described is None:
-        what = "has no vocabulary" if isinstance(model, kind) else f"is a {type(model).__name__}"
-        raise UsageError(f"{path} {what}: it is not written by `fastnn train {task}`")
+        what = "has no vocabulary" if isinstance(model, kind) else f"holds {type(model).__name__}"
+        raise UsageError(f"{path} was not written by `fastnn train {task}`: it {what}")
     try:
         vocab = from_json(described)
     except ValueError as error:

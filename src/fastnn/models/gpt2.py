@@ -143,7 +143,7 @@ def _with_config(source: Any) -> tuple[Source, Mapping[str, Any]]:
     for name, computed in _COMPUTED.items():
         if config.get(name, computed) != computed:
             raise ValueError(
-                f"{path}: {name} {config[name]!r:.80} has no counterpart in TransformerLM"
+                f"{path}: {name} has no counterpart in TransformerLM if it is {config[name]!r:.80}"
             )
     return source, config
 
