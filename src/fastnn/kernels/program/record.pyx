@@ -198,8 +198,8 @@ cdef class Recorder:
         if key not in self.made:
             to = self.own(positions * size * (p.bits // 8))
             if p.bits == 32:
-                rotary_table_real(positions, size, 10000.0, <float*>to)
+                rotary_table_real(positions, <int64_t>size, 10000.0, <float*>to)
             else:
-                rotary_table_real(positions, size, 10000.0, <double*>to)
+                rotary_table_real(positions, <int64_t>size, 10000.0, <double*>to)
             self.made[key] = <size_t>to
         return <void*><size_t>self.made[key]
