@@ -133,9 +133,10 @@ class BuildExt(build_ext):
 
         def compile_one(isa, bits):
             folder = Path(self.build_temp) / "leaves" / f"{isa}_f{bits}"
-            built = [str(path) for path in folder.rglob("leaves.o")]
-            if built and not self.force and not newer_group([LEAVES, *HEADERS, __file__], built[0]):
-                return built
+            built = str(folder / Path(LEAVES).with_suffix(".o"))
+            sources = [LEAVES, *HEADERS, __file__]
+            if Path(built).exists() and not self.force and not newer_group(sources, built):
+                return [built]
             macros = [("FASTNN_ISA", isa), ("FASTNN_REAL", str(bits))]
             flags = [
                 *FLAGS,

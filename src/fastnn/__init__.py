@@ -116,7 +116,7 @@ __all__ += activation_arrays.__all__
 
 
 def get_include() -> str:
-    """The folder of the headers: fastnn.h, and what a Cython extension that cimports fastnn needs."""
+    """The folder of fastnn.h and what it includes; a Cython extension needs neither."""
     return str(Path(__file__).parent / "include")
 
 

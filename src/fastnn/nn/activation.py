@@ -41,8 +41,6 @@ class Function(NamedTuple):
 FUNCTIONS: dict[Activation, Function] = {
     name: Function(*row) for name, row in kernels.ACTIVATIONS.items()
 }
-# Layers that are one of them and have no fields.
-LAYERS: list[type[Module]] = []
 
 
 class _Function(Module):
@@ -53,10 +51,6 @@ class _Function(Module):
 
     name: Activation
     flops_each = 1  # for each element
-
-    def __init_subclass__(cls) -> None:
-        if vars(cls).get("name") in FUNCTIONS:
-            LAYERS.append(cls)
 
     @property
     def function(self) -> Function:
