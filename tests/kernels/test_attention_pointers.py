@@ -1,18 +1,16 @@
-"""The pointer faces of attention and of additive scores, called as an extension would: through the capsules of the module."""
+"""Attention and rotary positions by pointer, called as an extension would: through capsules."""
 
 import ctypes
-import importlib
 from ctypes import c_double, c_int, c_int64, c_uint64, c_void_p, py_object
 
 import numpy as np
 
-from fastnn.kernels import additive_scores, attention, attention_backward
-from fastnn.kernels.attention import additive
-from fastnn.kernels.attention import rotary as rotary_module
+from fastnn.kernels import api as functions
+from fastnn.kernels import attention, attention_backward
 
 
-def face(module, name, argtypes):
-    capsule = module.__pyx_capi__[name]
+def face(name, argtypes):
+    capsule = functions.__pyx_capi__[name]
     api = ctypes.pythonapi
     api.PyCapsule_GetName.restype, api.PyCapsule_GetName.argtypes = ctypes.c_char_p, [py_object]
     api.PyCapsule_GetPointer.restype = c_void_p
@@ -34,9 +32,6 @@ OPTIONS += [c_uint64, c_uint64]
 
 
 def test_attention(real, rng):
-    module = importlib.import_module(
-        "fastnn.kernels.attention.arrays"
-    )  # the function hides its name
     suffix = "f32" if real is np.float32 else "f64"
     q = rng.standard_normal((2, 4, 20, 5)).astype(real)
     k, v = (rng.standard_normal((2, 2, 30, 5)).astype(real) for _ in range(2))
@@ -46,14 +41,14 @@ def test_attention(real, rng):
     sizes = ints(2, 4, 2, 20, 30, 5, 5)
     options = (1 / np.sqrt(5), 1, lengths.ctypes.data, ints(1, 0), 0, None, None, 0.0, 0, 0)
     places = [q.ctypes.data, strides(q), k.ctypes.data, strides(k), v.ctypes.data, strides(v)]
-    forward = face(module, f"attention_{suffix}", [c_void_p] * 10 + OPTIONS)
+    forward = face(f"attention_{suffix}", [c_void_p] * 10 + OPTIONS)
     status = forward(sizes, *places, out.ctypes.data, strides(out), sums.ctypes.data, *options)
     assert status == 0
     np.testing.assert_array_equal(out, want)
     np.testing.assert_array_equal(sums, lse)
     dout = rng.standard_normal(out.shape).astype(real)
     gradients = [np.empty_like(x) for x in (q, k, v)]
-    backward = face(module, f"attention_backward_{suffix}", [c_void_p] * 14 + OPTIONS)
+    backward = face(f"attention_backward_{suffix}", [c_void_p] * 14 + OPTIONS)
     results = [out.ctypes.data, strides(out), sums.ctypes.data, *(g.ctypes.data for g in gradients)]
     assert backward(sizes, dout.ctypes.data, *places, *results, *options) == 0
     plain = attention_backward(dout, q, k, v, out, lse, causal=True, lengths=lengths)
@@ -65,7 +60,6 @@ def test_attention(real, rng):
 
 def test_lse_beside_a_large_offset(real):
     """Backward by pointer has lse alone, in which a maximum of 1e9 leaves no room for the sum."""
-    module = importlib.import_module("fastnn.kernels.attention.arrays")
     suffix = "f32" if real is np.float32 else "f64"
     q, k = np.zeros((1, 1, 1, 2), real), np.zeros((1, 1, 10, 2), real)
     v, mask = np.zeros((1, 1, 10, 2), real), np.full(10, -1e9, real)
@@ -77,24 +71,20 @@ def test_lse_beside_a_large_offset(real):
         places += [x.ctypes.data, strides(x)]
     places += [lse.ctypes.data, *(g.ctypes.data for g in gradients)]
     options = (1.0, 0, None, None, 2, mask.ctypes.data, ints(0, 0, 0, 1), 0.0, 0, 0)
-    assert (
-        face(module, f"attention_backward_{suffix}", [c_void_p] * 14 + OPTIONS)(*places, *options)
-        == 0
-    )
+    assert face(f"attention_backward_{suffix}", [c_void_p] * 14 + OPTIONS)(*places, *options) == 0
     np.testing.assert_allclose(gradients[2], 0.1, rtol=2e-7)
 
 
 def test_bad_values_write_nothing(real, rng):
     """Lengths and scales that the functions on arrays refuse are refused by pointer too."""
-    module = importlib.import_module("fastnn.kernels.attention.arrays")
     suffix = "f32" if real is np.float32 else "f64"
     q = rng.standard_normal((2, 1, 3, 4)).astype(real)
     k, v = (rng.standard_normal((2, 1, 5, 4)).astype(real) for _ in range(2))
     out, lse = attention(q, k, v, return_lse=True)
     sizes = ints(2, 1, 1, 3, 5, 4, 4)
     places = [q.ctypes.data, strides(q), k.ctypes.data, strides(k), v.ctypes.data, strides(v)]
-    forward = face(module, f"attention_{suffix}", [c_void_p] * 10 + OPTIONS)
-    backward = face(module, f"attention_backward_{suffix}", [c_void_p] * 14 + OPTIONS)
+    forward = face(f"attention_{suffix}", [c_void_p] * 10 + OPTIONS)
+    backward = face(f"attention_backward_{suffix}", [c_void_p] * 14 + OPTIONS)
     for lengths, step, scale, p in (
         ([5, -1], ints(1, 0), 1.0, 0.0),
         ([1000, 5], ints(1, 0), 1.0, 0.0),
@@ -117,12 +107,11 @@ def test_bad_values_write_nothing(real, rng):
 def test_rotary_refuses_positions_out_of_its_table(real):
     suffix = "f32" if real is np.float32 else "f64"
     x, table = np.ones((2, 1, 3, 4), real), np.empty((5, 4), real)
-    make = face(rotary_module, f"rotary_table_{suffix}", [c_int64, c_int64, c_double, c_void_p])
+    make = face(f"rotary_table_{suffix}", [c_int64, c_int64, c_double, c_void_p])
     assert make(5, 4, 1e4, table.ctypes.data) == 0
     for positions, base in ((-1, 1e4), (-(2**63), 1e4), (5, 0.0), (5, np.nan), (5, np.inf)):
         assert make(positions, 4, base, table.ctypes.data) == 2
     turn = face(
-        rotary_module,
         f"rotary_{suffix}",
         [c_void_p] * 4 + [c_int64, c_void_p, c_int64, c_int] + [c_void_p] * 2,
     )
@@ -139,12 +128,3 @@ def test_rotary_refuses_positions_out_of_its_table(real):
         places = [ints(2, 1, 3, 4), x.ctypes.data, strides(x), table.ctypes.data]
         args = [positions, starts.ctypes.data, 1, 0, y.ctypes.data, strides(y)]
         assert turn(*places, *args) == 2 and (y == 7).all()
-
-
-def test_additive_scores(real, rng):
-    suffix = "f32" if real is np.float32 else "f64"
-    q, k, w = (rng.standard_normal(s).astype(real) for s in ((2, 3, 9), (2, 4, 9), (9,)))
-    s = np.empty((2, 3, 4), real)
-    call = face(additive, f"additive_scores_{suffix}", [c_int64] * 4 + [c_void_p] * 4)
-    assert call(2, 3, 4, 9, *(x.ctypes.data for x in (q, k, w, s))) == 0
-    np.testing.assert_array_equal(s, additive_scores(q, k, w))
