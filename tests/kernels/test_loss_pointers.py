@@ -19,7 +19,7 @@ def suffix(real):
 
 
 def test_labels_out_of_range(real, suffix, rng):
-    module = importlib.import_module("fastnn.kernels.loss.cross_entropy")
+    module = importlib.import_module("fastnn.kernels.api")
     types = [c_int64, c_int64, c_void_p, c_int64, c_void_p, c_void_p, c_int64, c_void_p]
     call = face(module, f"cross_entropy_{suffix}", types)
     logits = rng.standard_normal((3, 4)).astype(real)
@@ -38,7 +38,7 @@ def test_labels_out_of_range(real, suffix, rng):
 
 
 def test_losses(real, suffix, rng):
-    module = importlib.import_module("fastnn.kernels.loss.elementwise")
+    module = importlib.import_module("fastnn.kernels.api")
     number = c_float if real is np.float32 else c_double
     types = [c_int, c_int64, c_void_p, c_void_p, c_void_p, c_int64, c_void_p, c_int64, number]
     call = face(module, f"loss_{suffix}", [*types, c_int, c_void_p, c_void_p, c_void_p])

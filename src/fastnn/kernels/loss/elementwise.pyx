@@ -306,7 +306,8 @@ cdef object on_arrays(int kind, object pred, object target, object pos_weight, o
     if kind == FASTNN_LOSS_HUBER and not 0 < (<float>delta if typenum == cnp.NPY_FLOAT else delta) < INFINITY:
         refuse_value(huber_delta, f"a finite number above 0 in {x.dtype}", op, "delta")
     if mean and n == 0:
-        raise ValueError(f"{op}: the mean over no elements is undefined (shape {np.shape(x)})")
+        raise ValueError(f"{op}: the mean over no elements of {pred_name} is "
+                         f"undefined (shape {np.shape(x)})")
     if sample_weight is not None:
         w = weight_array(sample_weight, np.shape(x)[0] if x.ndim > 0 else 1, x, op, "sample_weight", pred_name)
         per_weight = max(n // max(<int64_t>cnp.PyArray_SIZE(w), 1), 1)
