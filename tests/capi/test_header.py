@@ -3,18 +3,17 @@
 import json
 import re
 import shutil
-from pathlib import Path
 
 import pytest
 
-from fastnn import capi, kernels
+from fastnn import capi
 from fastnn.kernels import _capi, api
 
 from .conftest import HERE, STRICT, compiler, run
 
 HEADER = capi.HEADER.read_text()
 ROOT = HERE.parent.parent
-KERNELS = Path(kernels.__file__).parent
+KERNELS = ROOT / "src" / "fastnn" / "kernels"
 
 
 def tool(name="capi_tables"):
