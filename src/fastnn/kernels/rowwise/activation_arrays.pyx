@@ -126,24 +126,24 @@ _BACKWARD = """Return the gradient of the input of {name}: {dx}.
 
 
 def _forward(int kind, str op):
-    def forward(x, *, out=None):
+    def activation(x, *, out=None):
         return on_arrays(kind, x, out, op)
 
-    return forward
+    return activation
 
 
 def _backward_from_output(int kind, str op):
-    def backward(dy, y, *, out=None):
+    def activation_backward(dy, y, *, out=None):
         return backward_on_arrays(kind, dy, y, out, op, "y")
 
-    return backward
+    return activation_backward
 
 
 def _backward_from_input(int kind, str op):
-    def backward(dy, x, *, out=None):
+    def activation_backward(dy, x, *, out=None):
         return backward_on_arrays(kind, dy, x, out, op, "x")
 
-    return backward
+    return activation_backward
 
 
 cdef object named(object function, str name, str documentation):
