@@ -128,6 +128,8 @@ cdef int run_forward(Arguments args, void *out, const int64_t *os, void *lse, vo
         if status == OK and weights is not NULL:
             status = attention_weights(&args.a, <float*>normalizer, <float*>weights)
         return status
+    if args.typenum != cnp.NPY_DOUBLE:
+        return BAD_ARGUMENT
     status = attention_forward(&args.a, <double*>out, os, <double*>lse, <double*>normalizer)
     if status == OK and weights is not NULL:
         status = attention_weights(&args.a, <double*>normalizer, <double*>weights)
@@ -283,7 +285,7 @@ def attention_backward(dout, q, k, v, out, lse, *, causal=False, lengths=None, m
     """
     cdef Arguments args = read_arguments("attention_backward", q, k, v, causal, lengths, mask, scale, dropout_p, seed, step)
     cdef Gradients g
-    cdef int status
+    cdef int status = BAD_ARGUMENT
     cdef cnp.ndarray d_out = like_output(args, dout, "dout"), o = like_output(args, out, "out")
     cdef cnp.ndarray sums = real_like(lse, args.typenum, "attention_backward", "lse", "q")
     if np.shape(sums) not in (np.shape(o)[:3], (2, *np.shape(o)[:3])):
@@ -305,7 +307,7 @@ def attention_backward(dout, q, k, v, out, lse, *, causal=False, lengths=None, m
     with nogil:
         if args.typenum == cnp.NPY_FLOAT:
             status = attention_gradients(&args.a, &g, <float*>NULL)
-        else:
+        elif args.typenum == cnp.NPY_DOUBLE:
             status = attention_gradients(&args.a, &g, <double*>NULL)
     check_status(status, "attention_backward")
     return grad_q, grad_k, grad_v

@@ -115,7 +115,7 @@ cdef cnp.ndarray new_table(int typenum, int64_t first, int64_t n, int64_t d, dou
     with nogil:
         if typenum == cnp.NPY_FLOAT:
             fill_table(first, n, d // 2, base, <float*>data)
-        else:
+        elif typenum == cnp.NPY_DOUBLE:
             fill_table(first, n, d // 2, base, <double*>data)
     return table
 
@@ -159,6 +159,18 @@ cdef cnp.ndarray checked_starts(object start, int64_t batch, int64_t *low, int64
 
 cdef bint made_of_rows(cnp.ndarray x) noexcept:
     return cnp.PyArray_DIM(x, 3) <= 1 or stride(x, 3) == 1
+
+
+cdef int run_typed(int typenum, const int64_t *sizes, void *x, const int64_t *xs, void *table,
+                   int64_t positions, const int64_t *starts, int64_t step, bint inverse, void *y,
+                   const int64_t *ys) noexcept nogil:
+    if typenum == cnp.NPY_FLOAT:
+        return run(sizes, <float*>x, xs, <float*>table, positions, starts, step, inverse,
+                   <float*>y, ys)
+    if typenum == cnp.NPY_DOUBLE:
+        return run(sizes, <double*>x, xs, <double*>table, positions, starts, step, inverse,
+                   <double*>y, ys)
+    return BAD_ARGUMENT
 
 
 def rotary(x, *, start=0, base=10000.0, inverse=False, out=None):
@@ -231,11 +243,9 @@ def rotary(x, *, start=0, base=10000.0, inverse=False, out=None):
     cdef int64_t positions = cnp.PyArray_DIM(table, 0)
     step = 0 if starts is None else 1
     if cnp.PyArray_SIZE(a) < KEEP_GIL:
-        status = (run(sizes, <float*>px, xs, <float*>pt, positions, ps, step, turn_back, <float*>py, ys) if typenum == cnp.NPY_FLOAT else
-                  run(sizes, <double*>px, xs, <double*>pt, positions, ps, step, turn_back, <double*>py, ys))
+        status = run_typed(typenum, sizes, px, xs, pt, positions, ps, step, turn_back, py, ys)
     else:
         with nogil:
-            status = (run(sizes, <float*>px, xs, <float*>pt, positions, ps, step, turn_back, <float*>py, ys) if typenum == cnp.NPY_FLOAT else
-                      run(sizes, <double*>px, xs, <double*>pt, positions, ps, step, turn_back, <double*>py, ys))
+            status = run_typed(typenum, sizes, px, xs, pt, positions, ps, step, turn_back, py, ys)
     check_status(status, "rotary")
     return y

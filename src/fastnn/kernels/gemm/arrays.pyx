@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t
 import numpy as np
 
 from ..rowwise.activation cimport activation_code
-from ..ground.arrays cimport check_overlap, check_status, is_output, real_like, real_type, refuse_output, stride
+from ..ground.arrays cimport BAD_ARGUMENT, check_overlap, check_status, is_output, real_like, real_type, refuse_output, stride
 from ..ground.dispatch cimport FASTNN_ACT_NONE
 from .paths cimport MOST_AXES, Stack, multiply, multiply_stack
 from .loops cimport Product
@@ -44,17 +44,26 @@ cdef inline void set_epilogue(Product *g, cnp.ndarray bias, int activation, cnp.
     g.preact = NULL if preact is None else cnp.PyArray_DATA(preact)
 
 
+cdef int run_typed(int typenum, const Product *g, const Stack *stack) noexcept nogil:
+    if typenum == cnp.NPY_FLOAT and stack is NULL:
+        return multiply(g, <float*>NULL)
+    if typenum == cnp.NPY_FLOAT:
+        return multiply_stack(g, stack, <float*>NULL)
+    if typenum == cnp.NPY_DOUBLE and stack is NULL:
+        return multiply(g, <double*>NULL)
+    if typenum == cnp.NPY_DOUBLE:
+        return multiply_stack(g, stack, <double*>NULL)
+    return BAD_ARGUMENT
+
+
 cdef int run(int typenum, const Product *g, const Stack *stack, str op) except -1:
     """The product, or a stack of them; without the GIL unless it is short."""
     cdef int status
     if stack is NULL and 2.0 * g.m * g.n * g.k < KEEP_GIL:
-        status = multiply(g, <float*>NULL) if typenum == cnp.NPY_FLOAT else multiply(g, <double*>NULL)
+        status = run_typed(typenum, g, NULL)
     else:
         with nogil:
-            if stack is not NULL:
-                status = multiply_stack(g, stack, <float*>NULL) if typenum == cnp.NPY_FLOAT else multiply_stack(g, stack, <double*>NULL)
-            else:
-                status = multiply(g, <float*>NULL) if typenum == cnp.NPY_FLOAT else multiply(g, <double*>NULL)
+            status = run_typed(typenum, g, stack)
     return check_status(status, op)
 
 

@@ -182,7 +182,7 @@ def linear_backward(dy, x, w, *, dw, db=None, y=None, preact=None, activation=No
     ValueError
         If shapes do not fit, y or preact is missing, or dw or db is read-only, not contiguous, or overlaps another argument. Nothing has been added then.
     """
-    cdef int typenum = real_type(dy, "linear_backward", "dy"), status
+    cdef int typenum = real_type(dy, "linear_backward", "dy"), status = BAD_ARGUMENT
     cdef int act = activation_code(activation, "linear_backward")
     cdef cnp.ndarray a = <cnp.ndarray>dy, xs = real_like(x, typenum, "linear_backward", "x", "dy")
     cdef cnp.ndarray ws = real_like(w, typenum, "linear_backward", "w", "dy"), gw = accumulator(dw, typenum, "dw"), saved, gb, dx = None
@@ -233,7 +233,7 @@ def linear_backward(dy, x, w, *, dw, db=None, y=None, preact=None, activation=No
         if typenum == cnp.NPY_FLOAT:
             status = run(shape[0], shape[1], n_out, <float*>pdy, <float*>px, rsx, csx, <float*>pw, rsw, csw, <float*>psaved, act,
                          <float*>pdw, <float*>pb, <float*>pdx, <float*>over)
-        else:
+        elif typenum == cnp.NPY_DOUBLE:
             status = run(shape[0], shape[1], n_out, <double*>pdy, <double*>px, rsx, csx, <double*>pw, rsw, csw, <double*>psaved, act,
                          <double*>pdw, <double*>pb, <double*>pdx, <double*>over)
     check_status(status, "linear_backward")
