@@ -55,15 +55,15 @@ def test_training_learns_reports_and_saves(directory, capsys):
     code, out, err = run(capsys, "train", "lm", *TINY, *argv, "--plot", "maps.png")
     assert (code, err) == (0, "")
     lines = out.splitlines()
-    assert lines[0].startswith("1 layers, 2 heads, 16 wide: 3,456 parameters, threads: 1")
-    assert lines[1] == "1,170 tokens to learn from, 130 to validate; 13 different ones"
+    assert lines[0].startswith("1 layer, 2 heads, width 16: 3,456 parameters, 1 thread")
+    assert lines[1] == ("1,170 training tokens, 130 validation tokens; vocabulary: 13 characters")
     losses = r"loss (\d\.\d{4})  validation loss (\d\.\d{4})  [\d,]+ tokens/s  0:\d\d left"
     for done, line in zip((60, 120, 150), lines[2:8:2], strict=True):
         assert re.fullmatch(rf"iteration {done:3d}/150  {losses}", line), line
     found = re.search(r"validation loss (\d\.\d{4}) over the whole validation text", out)
     # within a line each character tells the next, only where a window begins it takes a look
     assert float(found[1]) < 0.3
-    assert "efgh [/]\nabcdefgh" in out.partition("a sample:")[2]
+    assert "efgh [/]\nabcdefgh" in out.partition("sample:")[2]
     model, vocab = load("a"), text.from_json(load_metadata("a")["vocabulary"])
     ids = vocab.encode(Path("text").read_text()[1170:])
     assert lm.whole_loss(model, ids, 8, 2) == pytest.approx(float(found[1]), abs=1e-4)
@@ -136,7 +136,7 @@ def test_bpe(capsys):
     pytest.importorskip("tokenizers")
     argv = ["train", "lm", *TINY, "--max_iters", 1, "--vocab", "bpe", "--vocab_size", 90]
     code, out, _ = run(capsys, *argv, "--plot", "maps.svg")
-    assert code == 0 and "; 90 different ones" in out
+    assert code == 0 and "; vocabulary: 90 tokens" in out
     vocab = text.from_json(load_metadata("a")["vocabulary"])
     ids = vocab.encode("But soft!  What light\nthrough yonder window")
     pieces = "".join(spelled(vocab, ids[:3], ids[3:]))
@@ -189,7 +189,7 @@ def test_a_text_begins_with_a_token_that_the_model_knows(capsys):
         (["--n_layer", 2000], "n_layers must be from 1 to"),
         (["--warmup_iters", 5, "--max_iters", 5], "--warmup_iters 5 must be below"),
         (["--vocab_size", 99], "--vocab_size is for --vocab bpe"),
-        (["--resume"], r"--resume: there is no lm\.safetensors\.run to go on from"),
+        (["--resume"], r"--resume: there is no lm\.safetensors\.run to resume"),
         (["--beta1", 1], "--beta1: must be at least 0 and below 1, got 1"),
         (["--grad-clip", -1], "--grad-clip: must be at least 0 and finite"),
         (["--seed", 2**64], "--seed"),
@@ -220,7 +220,7 @@ def test_what_cannot_be_gone_on_with(capsys):
         (["small"], "its vocabulary has 2 tokens, its model 13"),
         (["nan"], "the largest logit is nan"),
         (["m", "--prompt", "abz"], r"--prompt: the character 'z' \(U\+007A\) at 2"),
-        (["m", "--prompt", ""], "--prompt: must have a character"),
+        (["m", "--prompt", ""], "--prompt: must not be empty"),
         (["m", "--top_p", 1.5], "top_p must be above 0 and at most 1"),
         (["m", "--top_k", 0], "must be at least 1, got 0"),
         (["m", "--temperature", -1], "--temperature"),

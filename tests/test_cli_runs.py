@@ -85,10 +85,10 @@ def test_ctrl_c_keeps_the_run_and_the_same_bits(capsys, monkeypatch, command, pr
     before = signal.getsignal(signal.SIGINT)
     out = interrupted(capsys, monkeypatch, f"{command} --output cut", progress, ctrl_c, at)
     assert f"interrupted after {at} " in out
-    assert "model saved to cut, the run to go on from in cut.run\n" in out
+    assert "model saved to cut, run to resume saved to cut.run\n" in out
     assert signal.getsignal(signal.SIGINT) is before
     code, out, _ = run(capsys, f"{command} --output cut --resume")
-    assert code == 0 and f"going on after {at} " in out
+    assert code == 0 and f"resuming after {at} " in out
     assert Path("cut").read_bytes() == Path("whole").read_bytes()
 
 
@@ -146,7 +146,7 @@ def test_a_run_that_was_killed_goes_on_from_the_last_file(capsys, monkeypatch, c
                 run(capsys, f"{command} --output cut")
         capsys.readouterr()
         code, out, _ = run(capsys, f"{command} --output cut --resume")
-        assert code == 0 and f"going on after {2 * last} " in out
+        assert code == 0 and f"resuming after {2 * last} " in out
         assert Path("cut").read_bytes() == Path("whole").read_bytes()
 
 

@@ -98,7 +98,7 @@ def test_classification(directory, capsys):
     model, most = out[18].split(), out[19].split()
     assert model[0] == "model" and float(model[1]) > 0.8 and float(model[2]) > 0.8
     assert most[:2] == ["most", "frequent"] and float(most[2]) == pytest.approx(1 / 3, abs=1e-4)
-    assert out[20:] == ["model saved to model.safetensors", "curves drawn in curve.svg"]
+    assert out[20:] == ["model saved to model.safetensors", "curves written to curve.svg"]
     assert isinstance(load("model.safetensors"), nn.MLP)
 
 
@@ -287,7 +287,9 @@ def test_cells_that_training_did_not_see(trained, directory, capsys):
 def test_models_for_something_else(trained, directory, capsys):
     write("new.csv", ["length", "colour"], [[1, "red"]])
     save(nn.MLP((3, 3), rng=0), "plain")
-    assert_refused(capsys, ["predict", "plain", "new.csv"], "no model of `fastnn train csv`")
+    assert_refused(
+        capsys, ["predict", "plain", "new.csv"], "plain was not written by `fastnn train csv`"
+    )
     assert_refused(
         capsys, ["predict", trained / "houses", "new.csv", "--proba"], "lacks the columns"
     )

@@ -89,9 +89,11 @@ def test_it_learns_a_toy_language(learnt, capsys):
 
 def test_what_training_prints_and_writes(learnt):
     out = (learnt / "out").read_text("utf-8").splitlines()
-    assert out[0].startswith("600 pairs to learn from, 50 to measure on; vocabulary ")
+    assert out[0].startswith("600 training pairs, 50 validation pairs; vocabulary: ")
     assert re.fullmatch(
-        r"Transformer 1 \+ 1 x 32, [\d,]+ parameters, threads: 1; \d+ epochs of \d+ batches", out[1]
+        r"Transformer, 1 \+ 1 layers, width 32: [\d,]+ parameters, 1 thread; "
+        r"\d+ epochs of \d+ batches",
+        out[1],
     )
     assert out[2].startswith("sample  ")
     lines = [line for line in out if line.startswith("epoch")]
@@ -169,9 +171,9 @@ def test_long_and_empty_pairs_are_left_out(directory, capsys):
     line = f"train translate --src a.en --tgt a.de {TINY} --output m --updates 1 --max-len 16"
     code, out, _ = run(capsys, f"{line} --valid-share 0 --ema 0")
     assert code == 0
-    assert out[0] == "a.en: 1 pairs have an empty side and are left out"
-    assert out[1] == "1 training pairs have more than 15 tokens: left out"
-    assert out[2].startswith("300 pairs to learn from, 0 to measure on")
+    assert out[0] == "a.en: 1 pair with an empty side left out"
+    assert out[1] == "1 training pair with more than 15 tokens left out"
+    assert out[2].startswith("300 training pairs, 0 validation pairs")
 
 
 def test_what_training_refuses(directory, capsys):
@@ -180,18 +182,18 @@ def test_what_training_refuses(directory, capsys):
     (directory / "latin").write_bytes("eins\nf\xfcnf\n".encode("latin-1"))
     line = "train translate --tgt a.de --output m"
     assert_refused(capsys, f"{line} --src none", "none: No such file")
-    assert_refused(capsys, f"{line} --src short", r"short has 1 lines and a\.de has 300")
+    assert_refused(capsys, f"{line} --src short", r"short has 1 line and a\.de has 300")
     assert_refused(capsys, "train translate --src empty --tgt empty", "no line with text in both")
     assert_refused(capsys, f"{line} --src latin", "latin, line 2: not UTF-8 text")
     assert_refused(capsys, f"{line} --src a.en --valid-src a.en", "go together")
     assert_refused(capsys, f"{line} --src m", "--src and --output are the same file")
     assert_refused(capsys, f"{line} --src m.run", r"--src and FILE\.run are the same file")
-    assert_refused(capsys, f"{line} --src a.en --n-heads 3", "no multiple of --n-heads 3")
+    assert_refused(capsys, f"{line} --src a.en --n-heads 3", "must be a multiple of --n-heads 3")
     assert_refused(capsys, f"{line} --src a.en --vocab-size 6", "--vocab-size: vocab_size is 6")
     assert_refused(capsys, f"{line} --src a.en --max-len 1", "all pairs are longer")
     assert_refused(capsys, f"{line} --src a.en --lr 0", "--lr: must be above 0 and finite, got")
     assert_refused(capsys, f"{line} --src a.en --plot m.bmp", "must end in")
-    assert_refused(capsys, "train translate --src short --tgt short", "none is left to learn from")
+    assert_refused(capsys, "train translate --src short --tgt short", "no training pairs left")
     assert not (directory / "m").exists() and not (directory / "m.run").exists()
 
 

@@ -1,6 +1,6 @@
-"""The command `fastnn`: train models on digits, tables, texts and translations, and use them.
+"""Train models on digits, tables, texts and translations, and use them: the command `fastnn`.
 
-What a command needs is imported when it runs, so that the command line answers at once.
+Each command imports what it needs when it runs, so that the command line starts quickly.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
 EXIT_PIPE = 141  # 128 + SIGPIPE
 
-# Characters of an error: an argument, the name of a column or a class may have any number.
+# Longest error message, in characters: arguments and names of columns may be of any length.
 LONGEST = 1000
 
-# What a command may meet that is no mistake of ours: it is told in one line.
+# Errors that are not bugs in fastnn: reported in one line, without a traceback.
 TOLD = (UsageError, OSError, ModuleNotFoundError, MemoryError, UnicodeEncodeError)
 
 
@@ -38,14 +38,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     argv : sequence of str, optional
-        Without the program's name; `sys.argv[1:]` by default.
+        Arguments without the program's name; default: `sys.argv[1:]`.
 
     Returns
     -------
     int
-        The exit code: 0; 2 after one line on stderr for bad options, bad files, missing extras,
-        streams that are full or closed, and texts that the output's encoding lacks; 130 after
-        Ctrl-C; 141 where the reader of a pipe has gone.
+        The exit code: 0 for success; 2, after one line on stderr, for bad options or files,
+        missing extras, full or closed streams, and text that the output's encoding cannot
+        represent; 130 after Ctrl-C; 141 if the reader of a pipe has exited.
     """
     with open_streams() as closed:
         try:
@@ -94,7 +94,7 @@ def _run(args: argparse.Namespace, closed: bool) -> int:
 
 
 def _warn(message: Warning | str, *_: object, **__: object) -> None:
-    """A warning in one line, without the place in the code that a program shows."""
+    """Print a warning in one line, without its location in the code."""
     complain(f"fastnn: warning: {message}")
 
 
@@ -112,7 +112,7 @@ def _train(args: argparse.Namespace) -> bool:
 
 def _predict(args: argparse.Namespace) -> None:
     if (args.file is None) == (args.digit is None):
-        raise UsageError("predict needs a FILE.csv or --digit I, one of them")
+        raise UsageError("predict needs either FILE.csv or --digit I")
     if args.digit is not None:
         from .predict import predict
 
@@ -125,7 +125,7 @@ def _predict(args: argparse.Namespace) -> None:
 
 def _one_line(error: BaseException) -> str:
     message = str(error)
-    if isinstance(error, OSError) and error.strerror:  # str(error) begins with its number
+    if isinstance(error, OSError) and error.strerror:  # str(error) begins with errno
         message = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     message = " ".join(message.split()) or "out of memory"
     return message if len(message) <= LONGEST else f"{message[: LONGEST // 2]} ... {message[-200:]}"

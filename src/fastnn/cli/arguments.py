@@ -1,4 +1,4 @@
-"""Types for argparse: numbers and texts, with errors that say what is allowed."""
+"""Argument types for argparse, whose errors say which values are allowed."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 
 from ..checks import check_count, check_number, check_seed
 
-# Of one hidden layer: 17 MB of first weights; wider is a slip of the keyboard.
+# Sanity limit for the width of a layer.
 MOST_UNITS = 65536
 
-# Of `models.beam_search`; importing that here would take its time from every command.
+# Limit of `models.beam_search`, which is not imported here because every command would wait.
 MOST_PENALTY = 32.0
 
 
 def _reader(parse: Callable[[str], Any], check: Callable[..., Any], **limits: Any) -> Any:
-    """A type for argparse: what `check` returns for the parsed text."""
+    """Return an argparse type that parses a text, then validates the value with `check`."""
 
     def read(text: str) -> Any:
         try:
             value = parse(text)
         except ValueError:
-            value = text  # the check says what it should have been
+            value = text  # `check` raises the error and says what is allowed
         try:
             return check("", value, **limits)
         except (TypeError, ValueError) as error:
@@ -42,7 +42,7 @@ penalty = _reader(float, check_number, least=0, most=MOST_PENALTY)
 
 
 def text(text: str) -> str:
-    """What a terminal gave as bytes that are not UTF-8 is no text: no file and no model has it."""
+    """Return the text; reject surrogates, which stand for bytes that are not valid UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -51,7 +51,7 @@ def text(text: str) -> str:
 
 
 def delimiter(text: str) -> str:
-    """One character; `tab` and `\\t` are the tab."""
+    """Return the delimiter, one character; `tab` and `\\t` mean a tab."""
     character = {"\\t": "\t", "tab": "\t"}.get(text, text)
     if len(character) != 1 or character in '\r\n"':
         raise argparse.ArgumentTypeError(f"must be one character, got {text!r:.80}")

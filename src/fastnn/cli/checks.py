@@ -1,4 +1,4 @@
-"""What may be wrong with the files of a command, found out before its work."""
+"""Check the files of a command before it starts its work."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .errors import UsageError
 
 
 def check_outputs(args: argparse.Namespace) -> None:
-    """Raise an error now if `--output` or `--plot` could not be written after the work.
+    """Raise an error now if `--output` or `--plot` could not be written after the training.
 
-    It is a UsageError, OSError or ModuleNotFoundError.
+    The error is a UsageError, OSError or ModuleNotFoundError.
     """
     try:
-        import safetensors  # noqa: F401 (using the model needs it: too late to find out then)
+        import safetensors  # noqa: F401 (loading the model will need it)
     except ModuleNotFoundError as error:
         raise UsageError("using models needs safetensors: pip install 'fastnn[cli]'") from error
     if args.output == STDIN:
@@ -38,7 +38,7 @@ def check_outputs(args: argparse.Namespace) -> None:
 
 
 def check_apart(paths: Mapping[str, str | None]) -> None:
-    """Raise UsageError if two of the named paths lead to one file: writing it loses the other."""
+    """Raise UsageError if two of the named paths are the same file and would be overwritten."""
     seen: dict[str, str] = {}
     for name, path in paths.items():
         if path:
@@ -48,7 +48,7 @@ def check_apart(paths: Mapping[str, str | None]) -> None:
 
 
 def check_learnt(model: nn.Module, path: str) -> None:
-    """Raise UsageError if a model that is to be saved in `path` has NaN or infinite parameters."""
+    """Raise UsageError if the model to be saved to `path` has NaN or infinite parameters."""
     if not np.isfinite(model.parameters().data).all():
         raise UsageError(
             f"the training ended with NaN or infinite weights, {path} is not written: "

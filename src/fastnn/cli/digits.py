@@ -1,4 +1,4 @@
-"""`fastnn train digits`: an MLP learns to read handwritten digits."""
+"""Train an MLP to read handwritten digits: `fastnn train digits`."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from ..data import load_digits
 from ..kernels.ground.threads import get_num_threads, num_threads
 from ..train import evaluate, fit, save
 from .checks import check_learnt, check_outputs
-from .report import report
+from .report import counted, report
 
 N_PIXELS, N_CLASSES = 64, 10
 
 
 def train(args: argparse.Namespace) -> bool:
-    """Train, test, save and draw; True when Ctrl-C ended the training early.
+    """Train, test, save and plot; return True if Ctrl-C ended the training early.
 
-    Whatever may be wrong with the options or the installation is found out before the training.
+    Errors in the options or the installation are reported before the training starts.
     """
     check_outputs(args)
     with num_threads(args.threads) if args.threads else contextlib.nullcontext():
@@ -36,12 +36,13 @@ def _train(args: argparse.Namespace) -> bool:
     shown = report(args.epochs, n_batches=-(-len(x) // args.batch_size))
     sizes = "-".join(map(str, model.sizes))
     print(
-        f"MLP {sizes}, {model.parameters().size:,} parameters, threads: {get_num_threads()}\n"
+        f"MLP {sizes}, {model.parameters().size:,} parameters, "
+        f"{counted(get_num_threads(), 'thread')}\n"
         f"{len(x):,} training images, {len(x_test)} test images"
     )
     start = time.perf_counter()
     with shown:
-        # The test images are looked at after each epoch; nothing is learnt from them.
+        # Evaluated after each epoch for the report alone: training does not depend on them.
         history = fit(
             model,
             x,
@@ -68,5 +69,5 @@ def _train(args: argparse.Namespace) -> bool:
         from ..plot import loss_curve
 
         loss_curve(history, args.plot, validation_label="test")
-        print(f"curves drawn in {args.plot}")
+        print(f"curves written to {args.plot}")
     return history.interrupted

@@ -1,5 +1,5 @@
-"""The error that the command line answers with one line and exit code 2."""
+"""The error that the command line reports in one line, with exit code 2."""
 
 
 class UsageError(Exception):
-    """What the user asked for cannot be done; the message says why, in one line."""
+    """The request cannot be carried out; the message says why in one line."""

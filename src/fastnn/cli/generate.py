@@ -1,4 +1,4 @@
-"""`fastnn generate`: a language model goes on with a text."""
+"""Continue a text with a language model: `fastnn generate`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ..text.vocab import SPECIALS, Ids
 from .errors import UsageError
 from .vocabularies import load_with_vocabulary
 
-# Between samples, as nanoGPT prints it.
+# Line between samples, as in nanoGPT.
 SEPARATOR = "---------------"
 
 
 def generate(args: argparse.Namespace) -> None:
-    """Print the prompt and what follows on it, token by token."""
+    """Print the prompt and its continuation, token by token."""
     model, vocab = load_with_vocabulary(args.model, TransformerLM, "lm")
     ids = opening(vocab) if args.prompt is None else encoded(vocab, args.prompt)
     prompt = vocab.decode(ids) if args.prompt is None else args.prompt
@@ -37,14 +37,14 @@ def generate(args: argparse.Namespace) -> None:
                     sys.stdout.write(piece)
                     sys.stdout.flush()
             except UnicodeEncodeError:
-                raise  # a ValueError too, which `main` describes
-            except ValueError as error:  # top_p above 1, logits of NaN, seeds past the last
+                raise  # also a ValueError, but `main` reports it
+            except ValueError as error:  # top_p above 1, NaN logits, a seed that is too large
                 raise UsageError(str(error)) from error
             print(flush=True)
 
 
 def opening(vocab: Vocab) -> Ids:
-    """The ids of an empty line, or the first token of a vocabulary that has none."""
+    """Return the ids of an empty line, or the first token if the vocabulary has no newline."""
     try:
         return encoded(vocab, "\n")
     except UsageError:
@@ -53,20 +53,20 @@ def opening(vocab: Vocab) -> Ids:
 
 
 def encoded(vocab: Vocab, prompt: str) -> Ids:
-    """The ids of a prompt; UsageError if it has none, or characters that are not known."""
+    """Return the ids of a prompt; UsageError if it is empty or has unknown characters."""
     try:
         ids = vocab.encode(prompt)
     except ValueError as error:
         raise UsageError(f"argument --prompt: {error}") from error
     if not ids:
-        raise UsageError("argument --prompt: must have a character at least")
+        raise UsageError("argument --prompt: must not be empty")
     if vocab.unk_id in ids:
         raise UsageError(f"argument --prompt: {prompt!r:.80} has characters the model never read")
     return ids
 
 
 def spelled(vocab: Vocab, prompt: Sequence[int], tokens: Iterable[int]) -> Iterator[str]:
-    """The text that each token adds, which may depend on the token before it (a space between)."""
+    """Yield the text that each token adds; a space may depend on the token before it."""
     before = int(prompt[-1])
     for token in tokens:
         piece = vocab.decode([before, token])[len(vocab.decode([before])) :]

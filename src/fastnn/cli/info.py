@@ -1,4 +1,4 @@
-"""`fastnn info`: what was built, what was chosen for this computer, and why."""
+"""Report the build, and what was selected for this computer and why: `fastnn info`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..kernels.ground.threads import thread_info
 
 
 def collect() -> dict[str, Any]:
-    """All facts: those of `build_info()`, threads, and the versions of Python and NumPy."""
+    """Return `build_info()`, the threads, and the versions of Python and NumPy."""
     return {
         **build_info(),
         "threads": thread_info(),

@@ -1,4 +1,4 @@
-"""`fastnn train lm`: a Transformer learns to go on with a text."""
+"""Train a GPT-style language model on a text: `fastnn train lm`."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ from .errors import UsageError
 from .generate import spelled
 from .lm_options import RECIPE, settle
 from .lm_report import Progress
-from .report import report, sample, shown
+from .report import counted, report, sample, shown
 from .runs import RunFile, asked_before, check_same
 from .vocabularies import VOCABULARY_KEY
 
-# What the metadata of a model file call the options that it was trained with.
+# Metadata key of the options that a model was trained with.
 RECIPE_KEY = "recipe"
 
-# The first so much of a text is learnt from, as in nanoGPT's prepare.py.
+# Fraction of the text to train on, from its beginning, as in nanoGPT's prepare.py.
 TRAINING_SHARE = 0.9
 
-# Tokens of the line at each evaluation, of the sample at the end, and of the text in the picture.
+# Tokens of the line at each evaluation, of the final sample, and of the attention maps.
 LINE, SAMPLE, DRAWN = 64, 300, 24
 SAMPLE_TEMPERATURE = 0.8
 
 
 class Corpus(NamedTuple):
-    """A text as ids."""
+    """Ids of the training and validation parts of a text."""
 
     vocab: Vocab
     train: NDArray[np.int32]
@@ -52,9 +52,9 @@ class Corpus(NamedTuple):
 
 
 def train(args: argparse.Namespace) -> bool:
-    """Train, save, measure, write a sample and draw; True when Ctrl-C ended the training early.
+    """Train, save, evaluate, sample and plot; return True if Ctrl-C ended the training early.
 
-    Whatever may be wrong with the options or the text is found out before the training.
+    Errors in the options or the text are reported before the training starts.
     """
     run_path = f"{args.output}.run"
     files = {
@@ -73,7 +73,7 @@ def train(args: argparse.Namespace) -> bool:
     run_file = RunFile(run_path, asked_of(recipe))
     if args.resume:
         check_same(before, run_file.asked)
-    # sizes and schedule are refused before a vocabulary takes its time
+    # check sizes and schedule first: learning a vocabulary takes time
     new_optimizer(args, new_model(args, 1, np.random.default_rng(args.seed)))
     corpus = prepare(args, text)
     with num_threads(args.threads) if args.threads else contextlib.nullcontext():
@@ -81,7 +81,7 @@ def train(args: argparse.Namespace) -> bool:
 
 
 def prepare(args: argparse.Namespace, text: str) -> Corpus:
-    """The vocabulary, and the two parts of the text; UsageError if one is too short."""
+    """Learn the vocabulary and encode both parts of the text; UsageError if one is too short."""
     cut = int(len(text) * TRAINING_SHARE)
     if args.vocab_size is not None and args.vocab != "bpe":
         raise UsageError("--vocab_size is for --vocab bpe")
@@ -105,49 +105,49 @@ def prepare(args: argparse.Namespace, text: str) -> Corpus:
 
 
 def recipe_of(args: argparse.Namespace, text: str) -> dict[str, Any]:
-    """What decides on the bits of the model: the options, and a checksum of the text."""
+    """Return what determines the bits of the model: the options and a checksum of the text."""
     names = [name for name, *_ in RECIPE] + ["bias", "vocab", "vocab_size", "seed"]
     return {name: getattr(args, name) for name in names} | {"text": zlib.crc32(text.encode())}
 
 
 def asked_of(recipe: dict[str, Any]) -> dict[str, Any]:
-    """What has to be the same where a run goes on: all of its recipe but for max_iters."""
+    """Return what must not change when a run is resumed: its recipe without max_iters."""
     asked = {f"--{name}": value for name, value in recipe.items() if name != "max_iters"}
     asked["the checksum of the text"] = asked.pop("--text")
     return asked
 
 
 class Iterations:
-    """A callback that counts in iterations: epochs end with evaluations, the last with the run."""
+    """A callback that makes an epoch of each evaluation interval; the last ends with the run."""
 
     def __init__(self, args: argparse.Namespace, batches: Any) -> None:
         self.most, self.interval, self.batches = args.max_iters, args.eval_interval, batches
 
     def on_train_begin(self, run: Any) -> None:
-        """Count the epochs that are left."""
+        """Set the number of epochs, counting those already done."""
         self.run = run
         begun, done = run.optimizer.steps - run.step, run.optimizer.steps >= self.most
         run.epochs = run.epoch + (0 if done else math.ceil((self.most - begun) / self.interval))
 
     def on_epoch_begin(self, epoch: int) -> None:
-        """The last epoch may be shorter."""
+        """Set the iterations of this epoch; the last may have fewer."""
         begun = self.run.optimizer.steps - self.run.step
         self.batches.steps = min(self.interval, self.most - begun)
 
 
 def new_model(args: argparse.Namespace, vocab_size: int, rng: np.random.Generator) -> TransformerLM:
-    """UsageError where sizes do not fit one another."""
+    """Return a new model; UsageError if its sizes do not match."""
     if args.n_embd % args.n_head:
         raise UsageError(f"--n_embd {args.n_embd} must be a multiple of --n_head {args.n_head}")
     sizes = args.n_embd, args.n_head, args.n_layer, args.block_size
     try:
         return TransformerLM(vocab_size, *sizes, dropout=args.dropout, bias=args.bias, rng=rng)
-    except ValueError as error:  # a thousand layers and more
+    except ValueError as error:  # more layers than a model may have
         raise UsageError(str(error)) from error
 
 
 def new_optimizer(args: argparse.Namespace, model: TransformerLM) -> AdamW:
-    """AdamW along nanoGPT's schedule; UsageError where that has no place for the warm-up."""
+    """Return AdamW with nanoGPT's schedule; UsageError if the warm-up does not fit in it."""
     if args.warmup_iters >= args.lr_decay_iters:
         raise UsageError(
             f"--warmup_iters {args.warmup_iters} must be below --lr_decay_iters "
@@ -166,19 +166,20 @@ def _train(
     optimizer = new_optimizer(args, model)
     size = args.block_size, args.batch_size
     batches = crops(corpus.train, *size, seed=rng)
-    # the same windows at each evaluation, so that losses differ by what was learnt between them
+    # the same windows at each evaluation, so that their losses can be compared
     validation = list(crops(corpus.validation, *size, steps=args.eval_iters, seed=args.seed))
 
     def line() -> str:
         return " ".join(written(model, corpus, LINE, args.seed).split())
 
+    unit = "character" if args.vocab == "chars" else "token"
     lines = report(1, n_batches=args.max_iters)
     progress = Progress(lines, args.max_iters, args.block_size * args.batch_size, line)
     print(
-        f"{args.n_layer} layers, {args.n_head} heads, {args.n_embd} wide: "
-        f"{model.parameters().size:,} parameters, threads: {get_num_threads()}\n"
-        f"{len(corpus.train):,} tokens to learn from, {len(corpus.validation):,} to validate; "
-        f"{len(corpus.vocab)} different ones"
+        f"{counted(args.n_layer, 'layer')}, {counted(args.n_head, 'head')}, width {args.n_embd}: "
+        f"{model.parameters().size:,} parameters, {counted(get_num_threads(), 'thread')}\n"
+        f"{len(corpus.train):,} training tokens, {len(corpus.validation):,} validation tokens; "
+        f"vocabulary: {counted(len(corpus.vocab), unit)}"
     )
     start = time.perf_counter()
     try:
@@ -197,7 +198,9 @@ def _train(
         raise UsageError(str(error)) from error
     seconds = time.perf_counter() - start
     ended = "interrupted after" if history.interrupted else "trained for"
-    print(f"{ended} {optimizer.steps} of {args.max_iters} iterations; this run {seconds:.1f} s")
+    print(
+        f"{ended} {optimizer.steps} of {args.max_iters} iterations; this run took {seconds:.1f} s"
+    )
     check_learnt(model, args.output)
     metadata = {VOCABULARY_KEY: corpus.vocab.to_json(), RECIPE_KEY: json.dumps(recipe)}
     save(model, args.output, metadata=metadata)
@@ -207,7 +210,7 @@ def _train(
 
 
 def whole_loss(model: TransformerLM, ids: NDArray[np.int32], length: int, batch_size: int) -> float:
-    """The mean over all tokens of a text but the first, in windows one after the other."""
+    """Return the mean loss over all tokens of a text but the first, window by window."""
     total = count = 0.0
     for x, y in windows(ids, length, batch_size):
         loss, n = model.loss(x, y)
@@ -216,7 +219,7 @@ def whole_loss(model: TransformerLM, ids: NDArray[np.int32], length: int, batch_
 
 
 def written(model: TransformerLM, corpus: Corpus, n_tokens: int, seed: int) -> str:
-    """What the model writes behind the first token of the validation text."""
+    """Return what the model writes after the first token of the validation text."""
     prompt = corpus.validation[:1]
     tokens = stream(model.freeze(), prompt, n_tokens, temperature=SAMPLE_TEMPERATURE, seed=seed)
     return corpus.vocab.decode(prompt) + "".join(spelled(corpus.vocab, prompt.tolist(), tokens))
@@ -226,7 +229,7 @@ def _show(args: argparse.Namespace, model: TransformerLM, corpus: Corpus) -> Non
     loss = whole_loss(model, corpus.validation, args.block_size, args.batch_size)
     print(f"validation loss {loss:.4f} over the whole validation text")
     text = sample(lambda: written(model, corpus, SAMPLE, args.seed))
-    print(f"a sample:\n\n{shown(text)}")
+    print(f"sample:\n\n{shown(text)}")
     if args.plot:
         from ..plot import attention_maps
 
@@ -234,4 +237,4 @@ def _show(args: argparse.Namespace, model: TransformerLM, corpus: Corpus) -> Non
         labels = [corpus.vocab.tokens[i].replace("\n", "\\n") for i in ids]
         weights = [layer[0] for layer in model.attention_weights(ids[None])]
         attention_maps(weights, args.plot, xlabels=labels, ylabels=labels)
-        print(f"\nwhat the heads look at drawn in {args.plot}")
+        print(f"\nattention maps written to {args.plot}")

@@ -1,4 +1,4 @@
-"""The options of `fastnn train lm`, under nanoGPT's names, and of `fastnn generate`."""
+"""Define the options of `fastnn train lm`, named as in nanoGPT, and of `fastnn generate`."""
 
 from __future__ import annotations
 
@@ -8,33 +8,38 @@ from typing import Any
 
 from .arguments import count, count_or_0, not_negative, rate, seed, share, text, units
 
-# name, type, default, help: nanoGPT's recipe for a CPU.
+# (name, type, default, help). The defaults are nanoGPT's recipe for a CPU.
 RECIPE: tuple[tuple[str, Any, Any, str], ...] = (
-    ("n_layer", count, 4, "blocks"),
-    ("n_head", count, 4, "heads of attention"),
+    ("n_layer", count, 4, "Transformer blocks"),
+    ("n_head", count, 4, "attention heads"),
     ("n_embd", units, 128, "width, a multiple of n_head"),
-    ("block_size", count, 64, "tokens of context"),
+    ("block_size", count, 64, "context length in tokens"),
     ("batch_size", count, 12, "windows of the text per iteration"),
-    ("dropout", share, 0.0, "share of the units dropped in each iteration"),
-    ("learning_rate", rate, 1e-3, "of AdamW, at its highest"),
-    ("min_lr", not_negative, None, "at the end of the decay; a tenth of learning_rate by default"),
-    ("warmup_iters", count_or_0, None, "while the rate rises; 100 by default"),
-    ("max_iters", count, 2000, "iterations"),
-    ("lr_decay_iters", count, None, "while the rate falls; max_iters by default"),
-    ("weight_decay", not_negative, 0.1, "of matrices"),
-    ("beta1", share, 0.9, "of AdamW"),
-    ("beta2", share, 0.99, "of AdamW"),
-    ("grad_clip", not_negative, 1.0, "greatest norm of the gradients; 0 for any"),
-    ("eval_interval", count, 250, "iterations between two evaluations"),
-    ("eval_iters", count, 20, "batches of the validation text of an evaluation"),
+    ("dropout", share, 0.0, "fraction of the units dropped in each iteration"),
+    ("learning_rate", rate, 1e-3, "peak learning rate of AdamW"),
+    ("min_lr", not_negative, None, "final learning rate (default: learning_rate / 10)"),
+    (
+        "warmup_iters",
+        count_or_0,
+        None,
+        "warm-up iterations (default: 100, at most 1/20 of the decay)",
+    ),
+    ("max_iters", count, 2000, "training iterations"),
+    ("lr_decay_iters", count, None, "iterations until min_lr is reached (default: max_iters)"),
+    ("weight_decay", not_negative, 0.1, "weight decay of matrices"),
+    ("beta1", share, 0.9, "beta1 of AdamW"),
+    ("beta2", share, 0.99, "beta2 of AdamW"),
+    ("grad_clip", not_negative, 1.0, "clip gradients to this norm; 0: off"),
+    ("eval_interval", count, 250, "iterations between evaluations"),
+    ("eval_iters", count, 20, "validation batches per evaluation"),
 )
 
-# A warm-up by default takes 100 iterations, or 1 in 20 of a shorter decay.
+# Default warm-up: 100 iterations, or 1/20 of the decay if that is less.
 WARMUP, WARMUP_SHARE = 100, 20
 
 
 def add_train(command: argparse.ArgumentParser) -> None:
-    """The options of `fastnn train lm`."""
+    """Add the options of `fastnn train lm`."""
     command.add_argument(
         "--text",
         metavar="FILE",
@@ -44,9 +49,15 @@ def add_train(command: argparse.ArgumentParser) -> None:
         "--vocab",
         choices=["chars", "bpe"],
         default="chars",
-        help="tokens: characters (the default) or pieces of words",
+        help="tokens: characters (the default) or byte-pair encoding",
     )
-    _add(command, "vocab_size", type=count, metavar="N", help="pieces of bpe (default: 1024)")
+    _add(
+        command,
+        "vocab_size",
+        type=count,
+        metavar="N",
+        help="vocabulary size for bpe (default: 1024)",
+    )
     for name, kind, default, about in RECIPE:
         metavar = "N" if kind in (count, count_or_0, units) else "F"
         about = f"{about} (default: %(default)s)" if default is not None else about
@@ -56,7 +67,7 @@ def add_train(command: argparse.ArgumentParser) -> None:
         "--bias",
         action=argparse.BooleanOptionalAction,
         default=False,
-        help="in linear layers and norms; none by default",
+        help="use biases in linear layers and norms; off by default",
     )
     command.add_argument(
         "--seed", type=seed, default=1337, metavar="N", help="random seed (default: %(default)s)"
@@ -67,7 +78,7 @@ def add_train(command: argparse.ArgumentParser) -> None:
         "--out",
         default="lm.safetensors",
         metavar="FILE",
-        help="where the model goes (default: %(default)s); FILE.run has the run to resume",
+        help="model file (default: %(default)s); FILE.run holds the run to resume",
     )
     command.add_argument("--resume", action="store_true", help="resume the run in FILE.run")
     command.add_argument(
@@ -76,7 +87,7 @@ def add_train(command: argparse.ArgumentParser) -> None:
 
 
 def settle(args: argparse.Namespace, before: Mapping[str, Any]) -> None:
-    """Give the options that depend on others their values: first those of the run before."""
+    """Set the options that depend on others; values of the resumed run `before` come first."""
     for name in ("lr_decay_iters", "warmup_iters", "min_lr", "vocab_size"):
         if getattr(args, name) is None:
             setattr(args, name, before.get(f"--{name}"))
@@ -91,7 +102,7 @@ def settle(args: argparse.Namespace, before: Mapping[str, Any]) -> None:
 
 
 def add_generate(command: argparse.ArgumentParser) -> None:
-    """The options of `fastnn generate`."""
+    """Add the options of `fastnn generate`."""
     command.add_argument("model", metavar="MODEL", help="a file written by `fastnn train lm`")
     command.add_argument(
         "--prompt",
@@ -105,30 +116,37 @@ def add_generate(command: argparse.ArgumentParser) -> None:
         type=count,
         default=500,
         metavar="N",
-        help="of each sample (default: %(default)s)",
+        help="tokens per sample (default: %(default)s)",
     )
     command.add_argument(
         "--temperature",
         type=not_negative,
         default=0.8,
         metavar="F",
-        help="below 1 keeps closer to likely tokens, 0 takes the likeliest (default: %(default)s)",
+        help="below 1 favors likely tokens, 0 takes the likeliest (default: %(default)s)",
     )
-    _add(command, "top_k", type=count, metavar="N", help="draw among the N likeliest tokens")
+    _add(command, "top_k", type=count, metavar="N", help="sample from the N likeliest tokens")
     _add(
         command,
         "top_p",
         type=rate,
         metavar="F",
-        help="draw among the likeliest tokens that have this probability together",
+        help="sample from the likeliest tokens whose total probability is F",
     )
-    command.add_argument("--seed", type=seed, metavar="N", help="the same one gives the same texts")
-    _add(command, "num_samples", type=count, default=1, metavar="N", help="texts (default: 1)")
+    command.add_argument("--seed", type=seed, metavar="N", help="random seed")
+    _add(
+        command,
+        "num_samples",
+        type=count,
+        default=1,
+        metavar="N",
+        help="number of samples (default: 1)",
+    )
     command.add_argument("--threads", type=count, metavar="N", help="default: see `fastnn info`")
 
 
 def _add(command: argparse.ArgumentParser, name: str, *more: str, **options: Any) -> None:
-    """An option that is written with underscores, as nanoGPT's, or with dashes."""
+    """Add an option that may be written with underscores, as in nanoGPT, or with dashes."""
     dashed = f"--{name.replace('_', '-')}"
     names = dict.fromkeys([f"--{name}", dashed, *more])
     command.add_argument(*names, dest=name, **options)

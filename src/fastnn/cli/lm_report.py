@@ -1,4 +1,4 @@
-"""What `fastnn train lm` prints while it runs."""
+"""Report the progress of `fastnn train lm`."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from .report import Lines, clock, sample
+from .report import Lines, clock, counted, sample
 
-# Seconds between two movements of the bar.
+# Seconds between updates of the progress bar.
 REFRESH = 0.1
 
 
 class Progress:
-    """A callback: iterations, losses, tokens per second, time left; a sample at each evaluation.
+    """A callback that prints losses, tokens per second, time left and a sample per evaluation.
 
     Parameters
     ----------
     shown : Lines
-        Where all that goes.
+        Where the output goes.
     max_iters, batch_tokens : int
-        Iterations of the run, and tokens of each.
+        Iterations of the run, and tokens per iteration.
     text : callable
-        A line that the model writes.
+        Returns a line written by the model.
     """
 
     def __init__(
@@ -32,19 +32,19 @@ class Progress:
         self.max_iters, self.batch_tokens = max_iters, batch_tokens
 
     def on_train_begin(self, run: Any) -> None:
-        """Take the time; a run that goes on has iterations behind it."""
+        """Start the clock; a resumed run has done some iterations already."""
         self.optimizer, self.first = run.optimizer, run.optimizer.steps
         self.start = self.moved = time.perf_counter()
         if self.first:
-            self.shown.write(f"going on after {self.first} iterations")
+            self.shown.write(f"resuming after {counted(self.first, 'iteration')}")
 
     def on_epoch_begin(self, epoch: int) -> None:
-        """Take the time of the iterations up to the next evaluation."""
+        """Start the clock of the iterations before the next evaluation."""
         self.begun = self.now = time.perf_counter()
         self.before = self.optimizer.steps
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
-        """Move the bar."""
+        """Update the progress bar."""
         self.now = time.perf_counter()
         if self.now - self.moved >= REFRESH or self.optimizer.steps == self.max_iters:
             self.moved = self.now
@@ -52,9 +52,9 @@ class Progress:
             self.shown.move(self.optimizer.steps, logs["loss"], note)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
-        """A line, and one of the model's own."""
+        """Print the losses, and a line written by the model."""
         done = self.optimizer.steps
-        # none are this run's own where it goes on from the last iteration before an evaluation
+        # max(..., 1): a run resumed right before an evaluation has done no iterations yet
         per_iteration = (time.perf_counter() - self.start) / max(done - self.first, 1)
         self.shown.write(
             f"iteration {done:{len(str(self.max_iters))}d}/{self.max_iters}"

@@ -1,4 +1,4 @@
-"""The options of all commands but those of models of tokens."""
+"""Define the command line, with the options of digits and tables."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from .parser import Extend, Parser
 
 
 def make_parser() -> Parser:
-    """The parser of the whole command line."""
+    """Return the parser of the whole command line."""
     about = "Train and run small neural networks on a CPU."
     parser = Parser(prog="fastnn", description=about)
     parser.add_argument("--version", action="version", version=f"fastnn {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="command")
     _add_train(commands.add_parser("train", help="train a model and save it"))
-    _add_predict(commands.add_parser("predict", help="use a model on a table or a digit"))
+    _add_predict(commands.add_parser("predict", help="predict with a model on a table or a digit"))
     lm_options.add_generate(
         commands.add_parser("generate", help="generate text with a trained model")
     )
     translate_options.add_translate(commands)
     command = commands.add_parser("info", help="version, compiler, instruction sets, threads")
-    command.add_argument("--json", action="store_true", help="as one JSON object")
+    command.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
 
 
@@ -43,7 +43,7 @@ def _add_train(command: argparse.ArgumentParser) -> None:
 
 
 class Defaults(NamedTuple):
-    """Of the options that all training commands have."""
+    """Defaults of the options that digits and tables share."""
 
     epochs: int
     batch_size: int
@@ -52,12 +52,10 @@ class Defaults(NamedTuple):
     output: str
 
 
-# With the seeds 0 to 39 these read 352 to 356 of the 360 held-out digits (98.2 % on average), after
-# 0.2 s of training on two cores.
+# The defaults for digits; docs/tuning.md has the accuracy they reach.
 DIGITS = Defaults(30, 32, 3e-3, (256, 128), "digits.safetensors")
 
-# Of 30 and 100 epochs with 1e-3 and 3e-3 the best on iris, wine, breast cancer, diabetes and digits
-# together (two seeds): more lowers R2 on diabetes from 0.50 to 0.30 and gains 0.1 % on digits.
+# The best compromise over five small tables; longer training overfits (docs/tuning.md).
 TABLE = Defaults(30, 32, 1e-3, (64, 64), "model.safetensors")
 
 
@@ -100,9 +98,9 @@ def _add_training(command: argparse.ArgumentParser, defaults: Defaults) -> None:
         "--output",
         default=defaults.output,
         metavar="FILE",
-        help="where the model goes (default: %(default)s)",
+        help="model file (default: %(default)s)",
     )
-    command.add_argument("--plot", metavar="FILE.png", help="draw loss and accuracy per epoch")
+    command.add_argument("--plot", metavar="FILE.png", help="plot loss and accuracy per epoch")
 
 
 def _add_table(command: argparse.ArgumentParser) -> None:
@@ -116,7 +114,7 @@ def _add_table(command: argparse.ArgumentParser) -> None:
         "--task",
         choices=["auto", "classification", "regression"],
         default="auto",
-        help="auto (the default) takes texts, and few whole numbers that repeat, for classes",
+        help="auto (the default): text, or a few whole numbers that repeat, are classes",
     )
     command.add_argument(
         "--drop",
@@ -131,7 +129,7 @@ def _add_table(command: argparse.ArgumentParser) -> None:
         "--decimal",
         choices=["auto", "point", "comma"],
         default="auto",
-        help="3.14 or 3,14; auto (the default) asks only where the numbers do not tell",
+        help="3.14 or 3,14; auto (the default) is an error only if the numbers are ambiguous",
     )
     command.add_argument(
         "--test-size",
@@ -165,9 +163,7 @@ def _add_predict(command: argparse.ArgumentParser) -> None:
         help="index of an image, 0 to 1796, for a model of `fastnn train digits`",
     )
     command.add_argument("--output", metavar="OUT.csv", help="default: standard output")
-    command.add_argument(
-        "--proba", action="store_true", help="the probability of each class beside the prediction"
-    )
+    command.add_argument("--proba", action="store_true", help="add the probability of each class")
     _add_delimiter(command)
 
 
@@ -176,5 +172,5 @@ def _add_delimiter(command: argparse.ArgumentParser) -> None:
         "--delimiter",
         type=delimiter,
         metavar="C",
-        help="between cells; by default the comma, semicolon, tab or bar that cuts the rows evenly",
+        help="between cells; default: detected among comma, semicolon, tab and bar",
     )

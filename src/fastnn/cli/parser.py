@@ -1,4 +1,4 @@
-"""argparse with errors of one line, suggestions for slips, and options that may come twice."""
+"""argparse with one-line errors, suggestions for typos, and repeatable options."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from .errors import UsageError
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse prints its usage before an error; here an error is one line, printed by `main`.
+    """A parser that raises UsageError, where argparse prints its usage and exits.
 
-    The parsed arguments have the parser of the (innermost) command as `parser`.
+    The parsed arguments have the parser of the innermost command as `parser`.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -28,7 +28,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def parse(parser: Parser, argv: Sequence[str]) -> argparse.Namespace:
-    """The parsed arguments; UsageError for an option that the command does not have."""
+    """Return the parsed arguments; UsageError for an option that the command does not have."""
     for text in argv:
         if "\0" in text:
             raise UsageError(f"an argument has a NUL character: {text!r:.80}")
@@ -41,13 +41,13 @@ def parse(parser: Parser, argv: Sequence[str]) -> argparse.Namespace:
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """A clause for an error: the known word that was probably meant, if there is one."""
+    """Return a clause with the known word that was probably meant, or an empty string."""
     found = difflib.get_close_matches(word, list(known), n=1)
     return f"; did you mean {found[0]}?" if found else ""
 
 
 class Extend(argparse.Action):
-    """Of an option with several values: those of every occurrence, instead of the default."""
+    """Collect the values of every occurrence of an option; they replace the default."""
 
     def __call__(
         self,

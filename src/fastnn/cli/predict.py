@@ -1,4 +1,4 @@
-"""`fastnn predict`: a digit as a picture, and what a model takes it for."""
+"""Show a digit and what a model predicts for it: `fastnn predict --digit`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..data.digits import HELD_OUT_EVERY
 from ..train import ModelFileError, load
 from .errors import UsageError
 
-# From paper to ink; the second row is for terminals without the block characters.
+# From paper to ink; the second entry is for terminals without block characters.
 SHADES = (" ░▒▓█", " .+*#")
 BAR = ("█", "#")
 BAR_WIDTH = 40
@@ -43,7 +43,7 @@ def predict(path: str, index: int) -> None:
 
 
 def _probabilities(model: nn.Module, path: str, pixels: NDArray[Any]) -> NDArray[Any]:
-    """(10,) for the pixels (64,) of one image."""
+    """Return the class probabilities (10,) of one image, `pixels` (64,)."""
     x = pixels.astype(model.parameters().dtype)[np.newaxis]
     try:
         logits = model(x)
@@ -58,7 +58,7 @@ def _probabilities(model: nn.Module, path: str, pixels: NDArray[Any]) -> NDArray
 
 
 def _picture(image: NDArray[Any], shades: str) -> str:
-    """Two characters per pixel, which is about square; `image` is 0 (paper) to 1 (ink)."""
+    """Draw an image, 0 (paper) to 1 (ink), with two characters per pixel: about square."""
     levels = np.rint(image * (len(shades) - 1)).astype(int)
     return "\n".join("  " + "".join(2 * shades[level] for level in row) for row in levels)
 

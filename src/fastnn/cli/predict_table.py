@@ -1,4 +1,4 @@
-"""`fastnn predict MODEL FILE.csv`: what a model of `fastnn train csv` makes of other rows."""
+"""Predict the rows of a table with a trained model: `fastnn predict MODEL FILE.csv`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def predict(
 ) -> None:
     """Write one line of CSV for each row of `path`, to a file or to stdout.
 
-    The header is the name of the target; with `proba` a column P(class) for each class follows.
+    The header is the name of the target; `proba` adds a column P(class) for each class.
     """
     if output == STDIN:
         output = None
@@ -64,11 +64,11 @@ def predict(
 
 
 def load_with_schema(path: str) -> tuple[nn.Module, Schema]:
-    """A model of `fastnn train csv`; ModelFileError for any other file."""
+    """Load a model of `fastnn train csv`; ModelFileError for any other file."""
     model = load(path)
     described = load_metadata(path).get(METADATA_KEY)
     if described is None:
-        raise ModelFileError(f"{path} is no model of `fastnn train csv`")
+        raise ModelFileError(f"{path} was not written by `fastnn train csv`")
     try:
         schema = Schema.from_json(described)
         shape = model(np.zeros((1, schema.width), np.float32)).shape

@@ -1,4 +1,4 @@
-"""What a training command prints while it runs."""
+"""Report the progress of a training command."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from .errors import UsageError
 
 
 def report(n_epochs: int, n_batches: int, every: int = 1) -> Lines:
-    """A callback, and a context to train in: lines, with a live progress bar on a terminal.
+    """Return a callback that is also the context to train in.
 
-    There is a line for every `every`-th epoch and the last.
+    It prints a line for every `every`-th epoch and the last, and shows a progress bar if stdout
+    is a terminal.
     """
     return Bar(n_epochs, n_batches, every) if sys.stdout.isatty() else Lines(n_epochs, every)
 
 
 def line(epoch: int, n_epochs: int, logs: dict[str, float]) -> str:
-    """Loss and accuracy, if there is one, in training and on the test data, if there are any."""
+    """Return the line of an epoch: training and test loss and accuracy, as far as known."""
     parts = [f"epoch {epoch + 1:{len(str(n_epochs))}d}/{n_epochs}"]
     for prefix, label in (("", ""), ("val_", "test ")):
         if f"{prefix}loss" in logs:
@@ -29,20 +30,25 @@ def line(epoch: int, n_epochs: int, logs: dict[str, float]) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Such as 1:02:03 or 0:07."""
+    """Return a duration such as 1:02:03 or 0:07."""
     minutes, s = divmod(round(seconds), 60)
     hours, m = divmod(minutes, 60)
     return f"{hours}:{m:02d}:{s:02d}" if hours else f"{m}:{s:02d}"
 
 
+def counted(n: int, what: str, suffix: str = "s") -> str:
+    """Return a count such as "1 row" or "2 rows"; `suffix` makes the plural."""
+    return f"{n:,} {what}{suffix * (n != 1)}"
+
+
 def shown(text: str) -> str:
-    """A text with question marks for the characters that the output's encoding lacks."""
+    """Replace the characters that the output's encoding lacks by question marks."""
     encoding = sys.stdout.encoding or "utf-8"
     return text.encode(encoding, "replace").decode(encoding)
 
 
 def sample(text: Callable[[], str]) -> str:
-    """What a model writes, or why it writes nothing: that of a diverged run gives NaN."""
+    """Return what a model writes, or why it cannot: a diverged model gives NaN."""
     try:
         return text()
     except ValueError as error:
@@ -62,20 +68,20 @@ class Lines:
         pass
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
-        """Print the line, if it is this epoch's turn."""
+        """Print the line of every `every`-th epoch and the last."""
         if (epoch + 1) % self.every == 0 or epoch + 1 == self.n_epochs:
             self.write(line(epoch, self.n_epochs, logs))
 
     def move(self, n_batches: int, loss: float, note: str) -> None:
-        """So many batches are done; a line has no use for that."""
+        """Do nothing: plain lines show no batches."""
 
     def write(self, text: str) -> None:
-        """Where lines go."""
+        """Print a line."""
         print(shown(text), flush=True)
 
 
 class Bar(Lines):
-    """The lines, and below them a bar that moves with every batch."""
+    """The lines, and below them a progress bar that moves with every batch."""
 
     def __init__(self, n_epochs: int, n_batches: int, every: int = 1) -> None:
         super().__init__(n_epochs, every)
@@ -108,13 +114,13 @@ class Bar(Lines):
         self.progress.stop()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
-        """Move on."""
+        """Advance the bar by one batch."""
         self.progress.update(self.task, advance=1, loss=logs["loss"])
 
     def move(self, n_batches: int, loss: float, note: str) -> None:
-        """To a place, with a note beside the loss."""
+        """Move the bar to `n_batches`, with a note beside the loss."""
         self.progress.update(self.task, completed=n_batches, loss=loss, note=note)
 
     def write(self, text: str) -> None:
-        """Above the bar."""
+        """Print a line above the bar."""
         self.progress.console.print(shown(text), highlight=False, markup=False, emoji=False)

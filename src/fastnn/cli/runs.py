@@ -1,4 +1,4 @@
-"""The run of a training command in a file: written on the way, kept at Ctrl-C, gone on with."""
+"""Save the run of a training command regularly and at Ctrl-C, and check it when resuming."""
 
 from __future__ import annotations
 
@@ -12,21 +12,20 @@ from ..train import ModelCheckpoint, ModelFileError, load, load_checkpoint
 from ..train.history import Logs
 from .errors import UsageError
 
-# Batches between two files of the run; one takes some 50 ms, a batch of the default options of
-# `train translate` 250 ms.
+# Batches between saves of the run, so that saving costs little (docs/tuning.md).
 SAVE_EVERY = 200
 
 
 class RunFile(ModelCheckpoint):
-    """A callback and a context: the run goes to a file now and then, at Ctrl-C and at the end.
+    """A callback and a context that save the run regularly, at Ctrl-C and at the end.
 
-    The first Ctrl-C waits for the end of a step, where a run can be written; the second does not.
+    The first Ctrl-C waits for the end of a step, when the run can be saved; the second does not.
 
     Parameters
     ----------
     path : str
     asked : mapping of str to str, int, float, bool or None
-        What has to be the same where the run goes on, see `check_same`.
+        What must not change when the run is resumed; see `check_same`.
 
     Attributes
     ----------
@@ -41,7 +40,7 @@ class RunFile(ModelCheckpoint):
         self.written = self.stopping = self.waits = False
 
     def __enter__(self) -> RunFile:
-        # only Python's own handler is replaced, and only the main thread may do so
+        # replace only Python's default handler; only the main thread may do so
         if threading.current_thread() is threading.main_thread():
             self.waits = signal.getsignal(signal.SIGINT) is signal.default_int_handler
         if self.waits:
@@ -57,14 +56,14 @@ class RunFile(ModelCheckpoint):
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def on_train_batch_end(self, batch: int, logs: Logs) -> None:
-        """Write every so many batches, and where Ctrl-C was pressed: it ends the run here."""
+        """Save every `SAVE_EVERY` batches; after Ctrl-C, save and end the run."""
         super().on_train_batch_end(batch, logs)
         if self.stopping and self.run.pending == 0:
             self._write(self.run.epoch, logs)
             raise KeyboardInterrupt
 
     def on_train_end(self) -> None:
-        """Write, unless Ctrl-C may have come in the middle of a step."""
+        """Save, unless Ctrl-C may have come in the middle of a step."""
         if not self.run.history.interrupted:
             self._write(self.run.epoch, {})
 
@@ -73,18 +72,18 @@ class RunFile(ModelCheckpoint):
         self.written = True
 
     def clause(self) -> str:
-        """To go behind "model saved to m": nothing where the file, if any, has another run."""
-        return f", the run to go on from in {self.file}" if self.written else ""
+        """Return a clause for "model saved to m", empty unless this run was saved."""
+        return f", run to resume saved to {self.file}" if self.written else ""
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """Return the state for a checkpoint."""
         return {**super().state(), "asked": self.asked}
 
 
 def asked_before(path: str) -> dict[str, Any]:
-    """What the run in a file was asked for; UsageError if the file has no run, or is missing."""
+    """Return the options of a saved run; UsageError if the file is missing or has no run."""
     if not os.path.exists(path):
-        raise UsageError(f"--resume: there is no {path} to go on from")
+        raise UsageError(f"--resume: there is no {path} to resume")
     try:
         found = load_checkpoint(path, load(path))
         asked: dict[str, Any] = found.extra["callbacks"]["RunFile.0"]["asked"]
@@ -98,7 +97,7 @@ def asked_before(path: str) -> dict[str, Any]:
 
 
 def check_same(before: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-    """Raise UsageError where a run that goes on is asked for something else than before."""
+    """Raise UsageError if a run is resumed with other options or data than before."""
     for name, now in asked.items():
         if (then := before.get(name)) != now:
-            raise UsageError(f"--resume: in the run so far {name} was {then}, now it is {now}")
+            raise UsageError(f"--resume: in the saved run {name} was {then}, now it is {now}")

@@ -1,4 +1,4 @@
-"""How well predictions fit, beside those of a model that looks at nothing."""
+"""Score predictions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Scores = dict[str, float]
 
 
 def classification_scores(y: NDArray[Any], predicted: NDArray[Any]) -> Scores:
-    """Accuracy, and the mean over classes of F1 = 2 TP / (2 TP + FP + FN).
+    """Return accuracy and the mean over classes of F1 = 2 TP / (2 TP + FP + FN).
 
     The classes are those that occur in either array, as scikit-learn counts them.
     """
@@ -25,7 +25,7 @@ def classification_scores(y: NDArray[Any], predicted: NDArray[Any]) -> Scores:
 
 
 def regression_scores(y: NDArray[Any], predicted: NDArray[Any]) -> Scores:
-    """Root of the mean squared error, mean absolute error, and R2 = 1 - MSE / variance of y."""
+    """Return RMSE, mean absolute error, and R2 = 1 - MSE / variance of y."""
     mse = float(np.mean((y - predicted) ** 2))
     variance = float(np.var(y))
     return {
@@ -36,7 +36,7 @@ def regression_scores(y: NDArray[Any], predicted: NDArray[Any]) -> Scores:
 
 
 def table(rows: dict[str, Scores]) -> str:
-    """One line for each named row of scores, under a line of their names."""
+    """Return a text table: a header with the names of the scores, and one line per row."""
     names = list(next(iter(rows.values())))
     cells = [["", *names]]
     cells += [[label, *(f"{scores[name]:.4g}" for name in names)] for label, scores in rows.items()]

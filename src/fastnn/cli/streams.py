@@ -1,4 +1,4 @@
-"""The standard streams, which may be closed, full, or of an encoding that lacks a character."""
+"""Handle standard streams that are closed, full, or cannot encode a character."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any, TextIO
 
 
 class NamedStream:
-    """A stream whose errors of the system say where they come from, as those of a file do."""
+    """A stream whose OSErrors name it, as those of a file name the file."""
 
     def __init__(self, stream: TextIO, name: str) -> None:
         self._stream, self._name = stream, name
 
     def write(self, text: str) -> int:
-        """As that of the stream."""
+        """Write to the stream."""
         with self._errors_named():
             return self._stream.write(text)
 
     def flush(self) -> None:
-        """As that of the stream."""
+        """Flush the stream."""
         with self._errors_named():
             self._stream.flush()
 
@@ -38,10 +38,10 @@ class NamedStream:
 
 @contextlib.contextmanager
 def open_streams() -> Iterator[bool]:
-    """Let errors name the stream, and what is printed to a closed one (`>&-`, pythonw) disappear.
+    """Make errors name the stream, and discard output to a closed one (`>&-`, pythonw).
 
-    Python has None for a closed stream. The null device also takes its descriptor, which the next
-    file to be opened would get otherwise. Gives True if the standard output is closed.
+    Python has None for a closed stream. The null device also occupies its descriptor, which the
+    next opened file would get otherwise. Yields True if the standard output is closed.
     """
     before: Any = sys.stdout, sys.stderr
     with contextlib.ExitStack() as files:
@@ -59,22 +59,22 @@ def open_streams() -> Iterator[bool]:
 
 
 def escape_stdout() -> None:
-    """Let characters that the output's encoding lacks be printed as escapes, not end a training."""
+    """Print characters that the output's encoding lacks as escapes: they must not end a run."""
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(errors="backslashreplace")
 
 
 def give_up_stdout() -> None:
-    """Send what is still buffered to the null device: Python would try again at its exit."""
-    with contextlib.suppress(OSError, ValueError):  # in a test, it has no descriptor
+    """Discard buffered output: Python would try to write it again at exit."""
+    with contextlib.suppress(OSError, ValueError):  # no descriptor under pytest
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())
         os.close(null)
 
 
 def check_stdout() -> None:
-    """Give the output up if what is buffered cannot be written."""
+    """Discard the output if it cannot be written."""
     try:
         sys.stdout.flush()
     except (OSError, ValueError):
@@ -82,7 +82,7 @@ def check_stdout() -> None:
 
 
 def complain(text: str) -> None:
-    """Print a line on stderr, if anybody reads it; characters that it lacks as escapes."""
+    """Print a line on stderr if it is open; characters that it cannot encode become escapes."""
     encoding = sys.stderr.encoding or "utf-8"
     with contextlib.suppress(OSError, ValueError):
         line = text.encode(encoding, "backslashreplace").decode(encoding)

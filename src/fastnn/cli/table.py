@@ -1,4 +1,4 @@
-"""`fastnn train csv`: an MLP learns to predict one column of a table from the others."""
+"""Train an MLP to predict one column of a table from the others: `fastnn train csv`."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from ..kernels.ground.threads import get_num_threads, num_threads
 from ..train import History, fit, save
 from .checks import check_learnt, check_outputs
 from .errors import UsageError
-from .report import report
+from .report import counted, report
 from .scores import classification_scores, regression_scores, table
 
-# What the metadata of a model file call the description of its table.
+# Metadata key of the description of a model's table.
 METADATA_KEY = "fastnn.table"
 
 LEAST_ROWS = 10
 
 DECIMALS: dict[str, Decimal | None] = {"auto": None, "point": ".", "comma": ","}
 
-# Lines of a run whose output is no terminal.
+# Maximum number of epoch lines that a run prints.
 MOST_LINES = 10
 
 # Rows per forward pass when predicting; bounds the memory.
@@ -40,20 +40,20 @@ BLOCK = 4096
 
 
 class Examples(NamedTuple):
-    """A table as a network takes it, and the rows that are learnt from and tested on."""
+    """A table encoded for a network, split into training and test rows."""
 
     schema: Schema
     x: NDArray[np.float32]
-    y: NDArray[Any]  # labels (n,), or the standardised quantity (n, 1)
-    values: NDArray[Any]  # labels (n,), or the quantity (n,) in its own units
+    y: NDArray[Any]  # labels (n,), or the standardized quantity (n, 1)
+    values: NDArray[Any]  # labels (n,), or the quantity (n,) in its original units
     train: NDArray[np.intp]
     test: NDArray[np.intp]
 
 
 def train(args: argparse.Namespace) -> bool:
-    """Train, test, save and draw; True when Ctrl-C ended the training early.
+    """Train, test, save and plot; return True if Ctrl-C ended the training early.
 
-    Whatever may be wrong with the options or the table is found out before the training.
+    Errors in the options or the table are reported before the training starts.
     """
     check_outputs(args)
     rng = np.random.default_rng(args.seed)
@@ -66,7 +66,7 @@ def train(args: argparse.Namespace) -> bool:
 
 
 def prepare(args: argparse.Namespace, rng: np.random.Generator) -> Examples:
-    """Read the file, decide what its columns are, and hold rows out. Prints what it decided."""
+    """Read the file, infer its columns, hold out test rows, and print what was inferred."""
     read = read_csv(args.file, args.delimiter)
     asked = DECIMALS[args.decimal]
     decimal = None if args.task == "classification" else decimal_of(read, args.target, asked)
@@ -89,7 +89,7 @@ def prepare(args: argparse.Namespace, rng: np.random.Generator) -> Examples:
 
 
 def with_target(read: Table, name: str, decimal: Decimal | None) -> Table:
-    """The rows of the table that have a target; TableError if those are too few."""
+    """Return the rows that have a target; TableError if there are too few."""
     rows = [i for i, cell in enumerate(read.column(name)) if not is_missing(cell, decimal)]
     if len(rows) < LEAST_ROWS:
         raise TableError(
@@ -123,13 +123,8 @@ def _describe(schema: Schema, task: str, known: Table, n_rows: int) -> None:
         print(f"{left_out} of {n_rows} without a target left out")
 
 
-def counted(n: int, what: str) -> str:
-    """Such as "1 row" and "2 rows"."""
-    return f"{n:,} {what}{'s' * (n != 1)}"
-
-
 def network(args: argparse.Namespace, schema: Schema, rng: np.random.Generator) -> nn.Module:
-    """Linear layers with ReLU, and dropout after each if that is asked for."""
+    """Return linear layers with ReLU, each followed by dropout if requested."""
     sizes = (schema.width, *args.hidden, schema.target.width)
     if not args.dropout:
         return nn.MLP(sizes, rng=rng)
@@ -151,7 +146,7 @@ def _train(args: argparse.Namespace, examples: Examples, rng: np.random.Generato
     n_batches = -(-len(train) // args.batch_size)
     start = time.perf_counter()
     with report(args.epochs, n_batches, every=math.ceil(args.epochs / MOST_LINES)) as shown:
-        # The test rows are looked at after each epoch; nothing is learnt from them.
+        # Evaluated after each epoch for the report alone: training does not depend on them.
         history = fit(
             model,
             x[train],
@@ -178,7 +173,7 @@ def _train(args: argparse.Namespace, examples: Examples, rng: np.random.Generato
 
 
 def outputs(model: nn.Module, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(rows, outputs), block by block."""
+    """Return the outputs (rows, outputs), computed block by block."""
     return np.concatenate([model(x[i : i + BLOCK]) for i in range(0, len(x), BLOCK)])
 
 
@@ -189,7 +184,7 @@ def _scores(
     learnt: NDArray[Any],
     values: NDArray[Any],
 ) -> str:
-    """Those on the test rows, beside the most frequent class or the mean of the training rows."""
+    """Return the test scores beside a baseline: the training rows' most frequent class or mean."""
     found = outputs(model, x)
     if isinstance(target, Quantity):
         mean = np.full(len(values), target.mean)
@@ -211,4 +206,4 @@ def _draw(args: argparse.Namespace, history: History) -> None:
         from ..plot import loss_curve
 
         loss_curve(history, args.plot, validation_label="test")
-        print(f"curves drawn in {args.plot}")
+        print(f"curves written to {args.plot}")

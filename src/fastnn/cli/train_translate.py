@@ -1,4 +1,4 @@
-"""`fastnn train translate`: an encoder-decoder learns to translate from pairs of sentences."""
+"""Train an encoder-decoder on pairs of sentences: `fastnn train translate`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..train import ModelFileError, save
 from .checks import check_apart, check_learnt, check_outputs
 from .corpus import Pairs, hold_out, read_pairs
 from .errors import UsageError
-from .report import sample
+from .report import counted, sample
 from .runs import RunFile, asked_before, check_same
 from .train_translate_report import Averaging, Progress
 from .translate_options import TRAINING
@@ -31,23 +31,23 @@ from .vocabularies import VOCABULARY_KEY
 OPTIONS_KEY = "fastnn.translate"
 BETAS = (0.9, 0.98)
 
-# Options that a run may go on with changed.
+# Options that may change when a run is resumed.
 FREE = ("updates", "threads")
 
 
 class Corpus(NamedTuple):
-    """What is learnt from and measured on, as text and in batches."""
+    """Training and validation data, as text and in batches."""
 
     vocab: BPE
     train: Any
     validation: Any  # batches, or None
-    shown: Pairs  # of the validation, or of the training where there is none
+    shown: Pairs  # validation pairs, or training pairs if there are none
 
 
 def train(args: argparse.Namespace) -> bool:
-    """Train, save and draw; True when Ctrl-C ended the training early.
+    """Train, save and plot; return True if Ctrl-C ended the training early.
 
-    Whatever may be wrong with the options or the files is found out before the training.
+    Errors in the options or the files are reported before the training starts.
     """
     check_outputs(args)
     run_path = f"{args.output}.run"
@@ -58,8 +58,8 @@ def train(args: argparse.Namespace) -> bool:
     if (args.valid_src is None) != (args.valid_tgt is None):
         raise UsageError("--valid-src and --valid-tgt go together")
     if args.d_model % args.n_heads:
-        raise UsageError(f"--d-model {args.d_model} is no multiple of --n-heads {args.n_heads}")
-    new_model(args, len(SPECIALS))  # with it sizes are refused, before a vocabulary takes its time
+        raise UsageError(f"--d-model {args.d_model} must be a multiple of --n-heads {args.n_heads}")
+    new_model(args, len(SPECIALS))  # check the sizes first: learning a vocabulary takes time
     before = asked_before(run_path) if args.resume else None
     with num_threads(args.threads) if args.threads else contextlib.nullcontext():
         corpus = prepare(args)
@@ -70,7 +70,7 @@ def train(args: argparse.Namespace) -> bool:
 
 
 def prepare(args: argparse.Namespace) -> Corpus:
-    """Read the files, learn the vocabulary, and cut batches. Prints what it found."""
+    """Read the files, learn the vocabulary, make batches, and print a summary."""
     pairs = read_pairs(args.src, args.tgt)
     if args.valid_src is None:
         pairs, validation = hold_out(pairs, args.valid_share, args.seed)
@@ -90,8 +90,9 @@ def prepare(args: argparse.Namespace) -> Corpus:
     if validation.src:
         measured = token_batches(*validation_ids, args.max_tokens, shuffle=False, **how)
     print(
-        f"{len(pairs.src):,} pairs to learn from, {len(validation.src):,} to measure on; "
-        f"vocabulary {len(vocab):,}"
+        f"{counted(len(pairs.src), 'training pair')}, "
+        f"{counted(len(validation.src), 'validation pair')}; "
+        f"vocabulary: {counted(len(vocab), 'token')}"
     )
     return Corpus(vocab, batches, measured, validation if validation.src else pairs)
 
@@ -99,17 +100,18 @@ def prepare(args: argparse.Namespace) -> Corpus:
 def _short(
     args: argparse.Namespace, vocab: BPE, pairs: Pairs, name: str
 ) -> tuple[Pairs, tuple[list[Any], list[Any]]]:
-    """The pairs that are not too long, and their ids; each side gets one token more."""
+    """Return the pairs that fit, and their ids; batches add one token to each side."""
     most = min(args.max_len, args.max_tokens) - 1
     src, tgt = vocab.encode_batch(pairs.src), vocab.encode_batch(pairs.tgt)
     rows = [i for i in range(len(src)) if max(len(src[i]), len(tgt[i])) <= most]
     if len(rows) < len(src):
-        print(f"{len(src) - len(rows):,} {name} pairs have more than {most} tokens: left out")
+        left_out = counted(len(src) - len(rows), f"{name} pair")
+        print(f"{left_out} with more than {counted(most, 'token')} left out")
     return pairs.take(rows), ([src[i] for i in rows], [tgt[i] for i in rows])
 
 
 def new_model(args: argparse.Namespace, vocab_size: int) -> models.Seq2SeqTransformer:
-    """UsageError for sizes that no model can have."""
+    """Return a new model; UsageError if its sizes are out of range."""
     try:
         model = models.Seq2SeqTransformer(
             vocab_size,
@@ -122,7 +124,7 @@ def new_model(args: argparse.Namespace, vocab_size: int) -> models.Seq2SeqTransf
             attention_dropout=0.0,
             rng=args.seed,
         )
-    except ValueError as error:  # more than a thousand layers, a table of positions past all memory
+    except ValueError as error:  # too many layers, or a position table too large for memory
         raise UsageError(str(error)) from error
     model.seed(args.seed)
     return model
@@ -133,9 +135,9 @@ def _train(args: argparse.Namespace, corpus: Corpus, run_file: RunFile) -> bool:
     model = new_model(args, len(vocab))
     epochs = math.ceil(args.updates / len(batches))
     print(
-        f"Transformer {args.n_layers} + {args.n_layers} x {args.d_model}, "
-        f"{model.parameters().size:,} parameters, threads: {get_num_threads()}; "
-        f"{epochs} epochs of {len(batches)} batches",
+        f"Transformer, {args.n_layers} + {args.n_layers} layers, width {args.d_model}: "
+        f"{model.parameters().size:,} parameters, {counted(get_num_threads(), 'thread')}; "
+        f"{counted(epochs, 'epoch')} of {counted(len(batches), 'batch', 'es')}",
         flush=True,
     )
     schedule = optim.schedules.inverse_sqrt(args.lr, args.warmup)
@@ -173,14 +175,14 @@ def _train(args: argparse.Namespace, corpus: Corpus, run_file: RunFile) -> bool:
         if args.plot:
             try:
                 draw(model, vocab, corpus.shown, args.plot)
-            except ValueError as error:  # finite weights, but logits of NaN
+            except ValueError as error:  # finite weights, but NaN logits
                 raise UsageError(f"--plot: {error}") from error
-            print(f"attention drawn in {args.plot}")
+            print(f"attention maps written to {args.plot}")
     return history.interrupted
 
 
 def _asked(args: argparse.Namespace, corpus: Corpus) -> dict[str, Any]:
-    """What has to be the same where a run goes on."""
+    """Return what must not change when a run is resumed."""
     names = [name for name in TRAINING if name not in FREE]
     pieces = hashlib.sha256(corpus.vocab.to_json().encode()).hexdigest()
     tokens = int(corpus.train.n_src.sum()), int(corpus.train.n_tgt.sum())
@@ -189,7 +191,7 @@ def _asked(args: argparse.Namespace, corpus: Corpus) -> dict[str, Any]:
 
 
 class _Sample:
-    """A sentence, its translation as it should be, and the model's at the moment."""
+    """A sentence, its reference translation, and the model's current translation."""
 
     def __init__(self, model: Any, corpus: Corpus, average: Any) -> None:
         self.model, self.vocab, self.average = model, corpus.vocab, average
@@ -197,24 +199,24 @@ class _Sample:
         self.src, self.tgt = corpus.shown.src[i], corpus.shown.tgt[i]
 
     def first(self) -> str:
-        """The sentence and its translation."""
+        """Return the sentence and its reference translation."""
         return f"sample  {self.src}\n        {self.tgt}"
 
     def now(self) -> str:
-        """The model's translation."""
+        """Return the model's translation."""
         how = contextlib.nullcontext() if self.average is None else self.average.applied()
         with how:
             return sample(lambda: models.translate(self.model, self.vocab, [self.src], beams=1)[0])
 
 
 def example(pairs: Pairs) -> int:
-    """The row of a sentence of ordinary length: one of the median."""
+    """Return the row of a sentence of median length."""
     lengths = [len(sentence.split()) for sentence in pairs.src]
     return int(np.argsort(lengths, kind="stable")[len(lengths) // 2])
 
 
 def draw(model: Any, vocab: Any, pairs: Pairs, path: str) -> None:
-    """Heat maps of what each token of a translation attends to in the source."""
+    """Plot heat maps of what each token of a translation attends to in the source."""
     from ..plot import attention_maps
 
     source = pairs.src[example(pairs)]

@@ -1,4 +1,4 @@
-"""Callbacks of `fastnn train translate`: what it prints, and its average."""
+"""Callbacks of `fastnn train translate`: its progress and the average of its weights."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import math
 import time
 from typing import Any
 
-from .report import Bar, clock, report
+from .report import Bar, clock, counted, report
 
-# Lines of a run: more epochs share them.
+# Maximum number of lines per run; longer runs skip epochs.
 MOST_LINES = 100
 
 
 class Progress:
-    """A callback, and a context to train in: speed, losses, time left and a sample translation."""
+    """A callback and context that print speed, losses, time left and a sample translation."""
 
     def __init__(self, epochs: int, batches: Any, sample: Any) -> None:
         self.epochs, self.n_batches, self.sample = epochs, len(batches), sample
@@ -29,27 +29,27 @@ class Progress:
         self.shown.__exit__(*error)
 
     def on_train_begin(self, run: Any) -> None:
-        """Take the time."""
+        """Start the clock; a resumed run has done some steps already."""
         self.run, self.done = run, 0
         self.start = time.perf_counter()
         if isinstance(self.shown, Bar):
             left = (self.epochs - run.epoch) * self.n_batches - run.step
             self.shown.progress.update(self.shown.task, total=left)
         if run.optimizer.steps:
-            self.shown.write(f"going on after {run.optimizer.steps:,} steps")
+            self.shown.write(f"resuming after {counted(run.optimizer.steps, 'step')}")
         self.shown.write(self.sample.first())
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
-        """Count, and move the bar."""
+        """Count the batch and move the bar."""
         self.done += 1
         if isinstance(self.shown, Bar):
             self.shown.on_train_batch_end(batch, logs)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
-        """Print two lines, if it is this epoch's turn."""
+        """Print two lines for every `every`-th epoch and the last."""
         if (epoch + 1) % self.every and epoch + 1 != self.epochs:
             return
-        seconds = (time.perf_counter() - self.start) / max(self.done, 1)  # a batch
+        seconds = (time.perf_counter() - self.start) / max(self.done, 1)  # per batch
         parts = [f"epoch {epoch + 1:{len(str(self.epochs))}d}/{self.epochs}"]
         parts.append(f"loss {logs['loss']:.4f}")
         if "val_loss" in logs:
@@ -61,9 +61,9 @@ class Progress:
 
 
 class Averaging:
-    """The decay of an average rises to what was asked: it spans about a tenth of the steps so far.
+    """Raise the decay of an average to its final value, as min(decay, (1 + n) / (10 + n)).
 
-    Otherwise the average of a short run were mostly that of its beginning.
+    With a constant decay, the average of a short run would be dominated by its first weights.
     """
 
     def __init__(self, decay: float) -> None:
@@ -74,6 +74,6 @@ class Averaging:
         self.run = run
 
     def on_train_batch_begin(self, batch: int) -> None:
-        """For the next step."""
+        """Set the decay for the next step."""
         n = self.run.optimizer.steps
         self.run.ema.decay = min(self.decay, (1 + n) / (10 + n))

@@ -1,4 +1,4 @@
-"""`fastnn translate`: a line for each line."""
+"""Translate a file or the standard input, line by line: `fastnn translate`."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from .corpus import read_by, sentences
 from .errors import UsageError
 from .vocabularies import load_with_vocabulary
 
-# Lines read before they are translated: like lengths are found among them. 1 at a terminal.
+# Lines per chunk, sorted by length into batches; 1 if the input is a terminal.
 CHUNK = 2000
 
 
 def translate(args: argparse.Namespace) -> None:
-    """Translate a file, or stdin, to a file, or to stdout as it goes.
+    """Translate a file or stdin, to a file at the end or to stdout chunk by chunk.
 
-    All lines of a named file, or for one, are looked at before the first is translated.
+    If either is a named file, all lines are checked before the first is translated.
     """
     if args.output == STDIN:
         args.output = None
@@ -47,7 +47,7 @@ def translate(args: argparse.Namespace) -> None:
         for some in lines:
             try:
                 result = translate_all(model, vocab, some, **how)
-            except ValueError as error:  # logits of NaN
+            except ValueError as error:  # NaN logits
                 raise UsageError(f"{args.model}: {error}") from error
             if args.output:
                 found += result
@@ -58,7 +58,7 @@ def translate(args: argparse.Namespace) -> None:
 
 
 def _checked(model: Seq2SeqTransformer, vocab: Vocab, path: str) -> Iterator[list[str]]:
-    """The lines, some at a time; UsageError for one that cannot be translated."""
+    """Yield the lines in chunks; UsageError for a line that cannot be translated."""
     name, before = shown_name(path), 0
     for chunk in _chunks(path):
         lines = sentences(b"".join(chunk), name, before)
@@ -73,7 +73,7 @@ def _checked(model: Seq2SeqTransformer, vocab: Vocab, path: str) -> Iterator[lis
 
 
 def _chunks(path: str) -> Iterator[list[bytes]]:
-    """The lines of the standard input as they come, or of a file, some at a time."""
+    """Yield the lines of the standard input or a file in chunks."""
     size = 1 if path == STDIN and sys.stdin is not None and sys.stdin.isatty() else CHUNK
     try:
         file = read_by(open_stdin) if path == STDIN else io.BytesIO(read_by(read_content, path))
@@ -81,5 +81,5 @@ def _chunks(path: str) -> Iterator[list[bytes]]:
             yield chunk
     except GZIP_ERRORS as error:
         raise UsageError(f"{shown_name(path)}: damaged gzip stream: {error}") from error
-    except OSError as error:  # a read does not name the file
+    except OSError as error:  # a failed read does not name the file
         raise OSError(error.errno, error.strerror, shown_name(path)) from error

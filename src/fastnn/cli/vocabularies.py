@@ -1,4 +1,4 @@
-"""Model files that have a vocabulary beside the model."""
+"""Load model files that contain a vocabulary."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from ..text import Vocab, from_json
 from ..train import ModelFileError, load, load_metadata
 from .errors import UsageError
 
-# What the metadata of a model file call its vocabulary.
+# Metadata key of a model's vocabulary.
 VOCABULARY_KEY = "vocabulary"
 
 Model = TypeVar("Model", TransformerLM, Seq2SeqTransformer)
 
 
 def load_with_vocabulary(path: str, kind: type[Model], task: str) -> tuple[Model, Vocab]:
-    """A model of `fastnn train TASK` and its vocabulary; UsageError for any other file."""
+    """Load a model of `fastnn train TASK` and its vocabulary; UsageError for any other file."""
     try:
         model, described = load(path), load_metadata(path).get(VOCABULARY_KEY)
     except ModelFileError as error:

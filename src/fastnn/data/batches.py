@@ -1,4 +1,4 @@
-"""Batches of rows, gathered ahead of their use."""
+"""Make batches of rows, gathered in the background."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Batch = tuple[NDArray[Any], ...]
 
 
 class Batches:
-    """What `batches` returns: every `iter()` of it is one epoch; `len()` counts its batches."""
+    """Result of `batches`: each `iter()` is one epoch, `len()` is the number of batches."""
 
     def __init__(
         self,
@@ -45,11 +45,11 @@ class Batches:
         yield from _ahead(batches, self.prefetch) if self.prefetch else batches
 
     def state(self) -> dict[str, Any]:
-        """The state of the random generator: from it the next epochs follow."""
+        """Return the state of the random generator, which determines the next epochs."""
         return {"rng": self.rng.bit_generator.state}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Continue with the epochs after that `state()`; ValueError for another generator."""
+        """Continue with the epochs after a `state()`; ValueError for another generator."""
         self.rng.bit_generator.state = state["rng"]
 
     def _rows(self, order: NDArray[np.intp] | None) -> Iterator[slice | NDArray[np.intp]]:
@@ -58,7 +58,7 @@ class Batches:
             yield rows if order is None else order[rows]
 
     def _gather(self, rows: slice | NDArray[np.intp]) -> Batch:
-        """Copies, so that reading a memory map from the disk happens here and not later."""
+        """Copy the rows of a batch, so that a memory map is read from the disk here."""
         if isinstance(rows, slice):
             return tuple(np.array(array[rows]) for array in self.arrays)
         return tuple(np.asarray(array[rows]) for array in self.arrays)
@@ -72,37 +72,37 @@ def batches(
     drop_last: bool = False,
     prefetch: int = 2,
 ) -> Batches:
-    """Batches of examples, gathered by a thread in the background while others are in use.
+    """Make batches of examples, gathered by a background thread while others are in use.
 
     Parameters
     ----------
     *arrays : ndarray
-        Of the same length: x and y, or x, y and the weights of the examples. A `np.memmap` is read
-        batch by batch, so data may be larger than memory.
+        Arrays of the same length: x and y, or x, y and the weights of the examples. A `np.memmap`
+        is read batch by batch, so data may be larger than memory.
     batch_size : int
-        Rows of a batch.
+        Rows per batch.
     shuffle : bool
-        Every epoch visits the rows in a new random order.
+        Visit the rows in a new random order in every epoch.
     seed : None, int or numpy.random.Generator
-        Of these orders. The same seed gives the same epochs.
+        Seed of these orders. The same seed gives the same epochs.
     drop_last : bool
         Leave out the last batch of an epoch if it is smaller.
     prefetch : int
-        Batches that are made ahead. 0 makes them when they are asked for, with no thread.
+        Batches made ahead. 0 makes each batch when it is requested, without a thread.
 
     Returns
     -------
     Batches
-        Iterate over it once per epoch: tuples of one array each, copies that the caller owns. An
-        iterator that is closed or dropped before its end stops the thread and waits for it; what
-        goes wrong in the thread is raised where the batch would have come.
+        Iterate over it once per epoch. A batch is a tuple with one array per input array, copies
+        that the caller owns. An iterator that is closed or dropped early stops the thread and
+        waits for it. Errors in the thread are raised in place of the batch.
 
     Raises
     ------
     ValueError
         There is no array, one has no rows, or the lengths differ.
     TypeError
-        Something is no array.
+        An argument is not an array.
 
     Examples
     --------
@@ -114,7 +114,7 @@ def batches(
 
 
 def _ahead(batches: Iterator[Batch], n: int) -> Iterator[Batch]:
-    """The same batches, made by one thread; at most n of them are ready or in the making."""
+    """Yield the same batches, made by one thread, at most n of them ahead."""
     thread = ThreadPoolExecutor(1, "fastnn-batches")
     pending: deque[Future[Batch | None]] = deque()
     try:
@@ -123,8 +123,8 @@ def _ahead(batches: Iterator[Batch], n: int) -> Iterator[Batch]:
         while (batch := pending.popleft().result()) is not None:
             pending.append(thread.submit(next, batches, None))
             yield batch
-    finally:  # closed early, or gathering failed: nothing more is begun, and the thread ends
-        # The collector may run in that very thread, which cannot wait for itself.
+    finally:  # also if closed early or if gathering failed
+        # The garbage collector may run in that thread, which cannot wait for itself.
         own = threading.current_thread() in thread._threads
         thread.shutdown(wait=not own, cancel_futures=True)
 

@@ -1,4 +1,4 @@
-"""What the cells of a column are: numbers, in one of two spellings, texts, or missing."""
+"""Classify the cells of a column: numbers in one of two notations, texts, or missing."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from typing import Literal
 
 from .csv_file import Table, TableError
 
-# Of the numbers of a column: with a decimal point or a decimal comma.
+# Notation of the numbers of a column: decimal point or decimal comma.
 Decimal = Literal[".", ","]
 
-# Cells without a value, in any case. In a column of numbers, a few more are what people, databases
-# and spreadsheets write; in a column of texts, "None" or "NA" may be a text like others.
+# Cells without a value, ignoring case. Columns of numbers have more such markers; in a column of
+# texts, "None" or "NA" may be an ordinary text.
 MISSING = frozenset({"", "?", "#n/a", "<na>", "nan"})
 MISSING_NUMBERS = MISSING | {"-", "--", "\N{EN DASH}", "\N{EM DASH}", ".", "na", "n/a"}
 MISSING_NUMBERS |= {"null", "none", "nil", "(null)", "<null>", "#null!", "#div/0!", "#value!"}
 MISSING_NUMBERS |= {"#ref!", "#num!", "#name?"}
 
-# 3,14 and 1.234,56; and 1,234 or 1,234.56, whose commas stand between thousands.
+# COMMA: 3,14 and 1.234,56. THOUSANDS: 1,234 and 1,234.56.
 COMMA = re.compile(r"[+-]?(\d+|[1-9]\d{0,2}(\.\d{3})+)(,\d*)?([eE][+-]?\d+)?")
 THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?")
 
-# A column with at most this share of other cells, and more different numbers than a list of codes
-# has, was meant to hold numbers: its other cells are mistakes.
+# A column with at most this fraction of texts and more than MOST_CODES different numbers is meant
+# to hold numbers: its texts are mistakes.
 STRAYS = 0.1
 MOST_CODES = 20
 
 
 def is_missing(cell: str, decimal: Decimal | None) -> bool:
-    """True if the cell of a column of numbers (with their spelling) or of texts (None) is empty."""
+    """True if a cell is missing; `decimal` is None for a column of texts."""
     return cell.lower() in (MISSING if decimal is None else MISSING_NUMBERS)
 
 
 def number(cell: str, decimal: Decimal = ".") -> float | None:
-    """The cell as a number, or None if it is none. "1_000", which Python reads, is none."""
+    """Return the cell as a number, or None; "1_000", which Python accepts, is not a number."""
     if decimal == ",":
         if not COMMA.fullmatch(cell):
             return None
@@ -47,21 +47,21 @@ def number(cell: str, decimal: Decimal = ".") -> float | None:
 
 
 def decimal_of(table: Table, name: str, asked: Decimal | None = None) -> Decimal | None:
-    """How the numbers of a column are spelled; None for a column of texts.
+    """Infer the decimal mark of a column of numbers; None for a column of texts.
 
     Parameters
     ----------
     table : Table
     name : str
     asked : {".", ","}, optional
-        The spelling of the file, where it is known. Otherwise commas are decimal commas where they
-        cannot stand between thousands.
+        The notation of the file, if it is known. Otherwise commas are decimal commas unless they
+        may separate thousands.
 
     Raises
     ------
     TableError
-        The commas of a column may mean either, there are commas between thousands, or nearly all
-        cells are numbers and some are not. The message names the line of one of them.
+        The commas of a column are ambiguous or separate thousands, or nearly all cells are numbers
+        but some are not. The message names the line of one such cell.
     """
     cells = table.column(name)
     known = [i for i, cell in enumerate(cells) if not is_missing(cell, ".")]
@@ -74,7 +74,9 @@ def decimal_of(table: Table, name: str, asked: Decimal | None = None) -> Decimal
     first = next((i for i in known if "," in cells[i]), None)
     if first is not None and asked != "." and len(comma) == len(known):
         grouped = plain.union(i for i in known if THOUSANDS.fullmatch(cells[i]))
-        dotted = {i for i in known if "." in cells[i]}  # thousands, if one is no plain number
+        dotted = {
+            i for i in known if "." in cells[i]
+        }  # points separate thousands if a cell is not a plain number
         if asked is None and (len(grouped) == len(known) or (dotted and dotted <= plain)):
             raise TableError(
                 f"{_where(table, name, first)}: its comma may be a decimal comma or stand between "
@@ -108,5 +110,5 @@ def _check_strays(table: Table, name: str, known: Sequence[int], numbers: set[in
 
 
 def missing_texts(table: Table, name: str) -> Counter[str]:
-    """What stands in the cells of a column of numbers that count as missing, but for empty ones."""
+    """Count the markers of missing values in a column of numbers, such as NA."""
     return Counter(cell for cell in table.column(name) if cell and is_missing(cell, "."))

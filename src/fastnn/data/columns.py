@@ -1,4 +1,4 @@
-"""Columns of cells as columns of numbers: how a table goes into a network, and out again."""
+"""Encode columns of cells as columns of numbers, the inputs of a network."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 from .cells import Decimal, decimal_of, is_missing, number
 from .csv_file import Table, TableError
 
-# More texts than this in one column are names or free text, from which one-hot learns nothing.
+# Columns with more texts than this are names or free text, for which one-hot is useless.
 MOST_VALUES = 100
 
-# In standard deviations: far outside what a network can use, far inside float32.
+# Clipping bound in standard deviations, well within float32.
 FARTHEST = 1e6
 
-# Cells that were missing in any column, for models of fastnn 0.1.
+# Cells that fastnn 0.1 counts as missing in any column.
 MISSING_BEFORE = frozenset({"", "?", "na", "n/a", "nan", "null", "none"})
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """A column of numbers, standardized: (value - mean) / std; a missing value is the median."""
+    """A column of numbers, standardized: (value - mean) / std. Missing values become the median."""
 
     name: str
     fill: float
@@ -37,7 +37,7 @@ class Numbers:
     width = 1
 
     def encode(self, table: Table) -> NDArray[np.float32]:
-        """(rows, 1)."""
+        """Return the standardized column (rows, 1)."""
         values = finite_numbers(table, self.name, self.decimal, missing=self.fill)
         z = (values - self.mean) / self.std
         return np.clip(z, -FARTHEST, FARTHEST)[:, np.newaxis].astype(np.float32)
@@ -45,10 +45,10 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Texts:
-    """A column of texts, one-hot; an unknown text is all zeros.
+    """A column of texts, one-hot; unknown texts are all zeros.
 
-    A missing cell is the text "", which is one of the values if cells were missing in training. In
-    models of fastnn 0.1 it was the most frequent text, which is their `fill`.
+    A missing cell is the text "", one of the values if cells were missing in training. Models of
+    fastnn 0.1 replaced it by the most frequent text, `fill`.
     """
 
     name: str
@@ -57,14 +57,14 @@ class Texts:
 
     @property
     def width(self) -> int:
-        """How many columns of numbers it becomes."""
+        """Number of columns after encoding."""
         return len(self.values)
 
     def encode(self, table: Table) -> NDArray[np.float32]:
-        """(rows, width)."""
+        """Return the one-hot columns (rows, width)."""
         places = {value: i for i, value in enumerate(self.values)}
         found = [places.get(self._text(cell), -1) for cell in table.column(self.name)]
-        # the row of an unknown text, the last, is zero
+        # index -1, an unknown text, is a row of zeros
         return np.eye(self.width + 1, self.width, dtype=np.float32)[found]
 
     def _text(self, cell: str) -> str:
@@ -79,16 +79,16 @@ Column = Numbers | Texts
 def learn_column(
     table: Table, name: str, rows: NDArray[np.intp], asked: Decimal | None = None
 ) -> Column | None:
-    """How to encode a column, with the statistics of `rows` alone; None where all is missing there.
+    """Learn how to encode a column from `rows` alone; None if all their cells are missing.
 
-    It holds numbers if every cell of the table that is not missing is one, in the spelling `asked`
-    or in the one that they have, see `decimal_of`.
+    The column holds numbers if every cell that is not missing is a number, in the notation
+    `asked` or in the one inferred by `decimal_of`.
 
     Raises
     ------
     TableError
-        An infinite number, more than MOST_VALUES texts, or a column that is neither one nor the
-        other.
+        There is an infinite number, there are more than MOST_VALUES texts, or numbers and texts
+        are mixed.
     """
     cells = table.column(name)
     decimal = decimal_of(table, name, asked)
@@ -123,7 +123,7 @@ def _learn_numbers(table: Table, name: str, rows: NDArray[np.intp], decimal: Dec
 def finite_numbers(
     table: Table, name: str, decimal: Decimal, missing: float
 ) -> NDArray[np.float64]:
-    """A column as numbers; TableError naming the line of a cell that is no finite number."""
+    """Return a column as numbers; TableError naming the line of a cell that is not finite."""
     values = []
     for cell, line in zip(table.column(name), table.lines, strict=True):
         value = missing if is_missing(cell, decimal) else number(cell, decimal)
@@ -137,17 +137,17 @@ def finite_numbers(
 
 
 def encode(columns: Sequence[Column], table: Table) -> NDArray[np.float32]:
-    """(rows, features): the encoded columns side by side."""
+    """Return the encoded columns side by side, (rows, features)."""
     return np.concatenate([column.encode(table) for column in columns], axis=1)
 
 
 def to_json(columns: Sequence[Column]) -> list[dict[str, Any]]:
-    """What `from_json` reads, as values that JSON has."""
+    """Return JSON values for `from_json`."""
     return [asdict(column) for column in columns]
 
 
 def from_json(described: Any) -> tuple[Column, ...]:
-    """The columns that `to_json` described; ValueError for anything else."""
+    """Return the columns described by `to_json`; ValueError for anything else."""
     if not isinstance(described, list) or not described:
         raise ValueError(f"its columns are {described!r:.80}")
     return tuple(_column(fields) for fields in described)
@@ -172,14 +172,14 @@ def _column(fields: Any) -> Column:
 
 
 def finite(value: Any) -> float:
-    """A finite number from a file; ValueError otherwise."""
+    """Return a finite number from a file; ValueError otherwise."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ValueError(f"{value!r:.80} is no finite number")
     return float(value)
 
 
 def texts(values: Any) -> tuple[str, ...]:
-    """Different texts from a file; ValueError otherwise."""
+    """Return distinct texts from a file; ValueError otherwise."""
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise ValueError(f"{values!r:.80} is no list of texts")
     if not values or len(set(values)) < len(values):

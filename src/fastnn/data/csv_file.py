@@ -1,4 +1,4 @@
-"""CSV files with a header, read with the standard library."""
+"""Read CSV files with a header."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import Any
 
 from .text_file import PathLike, TextFileError, read_text, shown_name
 
-# Where none is given: the one that cuts these many rows best.
+# Candidates if no delimiter is given, and the number of rows they are tried on.
 DELIMITERS = ",;\t|"
 SAMPLE = 100
 
-# A first line for Excel, that names the delimiter.
+# A first line that names the delimiter, as Excel understands it.
 SEP = re.compile(r'sep=([^"\r\n])[\r\n]+', re.IGNORECASE)
 
 
 class TableError(ValueError):
-    """A table cannot be read or used; the message names the file, and the line or the column."""
+    """A table cannot be read or used; the message names the file and the line or column."""
 
 
 @dataclass
 class Table:
-    """The cells of a CSV file, spaces around them removed.
+    """The cells of a CSV file, without surrounding spaces.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class Table:
     lines: list[int]
 
     def column(self, name: str) -> list[str]:
-        """The cells of one column; TableError if there is none of that name."""
+        """Return the cells of one column; TableError if there is no such column."""
         if name not in self.columns:
             known = ", ".join(map(repr, self.columns))
             hint = "; is the header missing?" if any(map(_is_number, self.columns)) else ""
@@ -60,13 +60,13 @@ def read_csv(path: PathLike, delimiter: str | None = None) -> Table:
     path : path-like
         A file, compressed by gzip or not; "-" is the standard input.
     delimiter : str, optional
-        One character. By default that of a first line "sep=;", or the comma, semicolon, tab or bar
-        that cuts the first rows into most cells, of each the same number.
+        One character. The default is that of a first line "sep=;", or else the comma, semicolon,
+        tab or bar that splits most of the first rows into as many cells as the header.
 
     Returns
     -------
     Table
-        Lines with nothing in them, and empty ones before the header, are left out.
+        Without empty lines, and without rows of empty cells before the header.
 
     Raises
     ------
@@ -87,9 +87,10 @@ def read_csv(path: PathLike, delimiter: str | None = None) -> Table:
 
 
 def _delimiter(text: str) -> str:
-    """The one that cuts most of the first rows into as many cells as the header: two or more.
+    """Return the delimiter that splits most of the first rows into as many cells as the header.
 
-    Of equals the one that makes more cells. What stands in quotes cuts nothing.
+    The header must have two cells or more. Ties go to the delimiter that makes more cells;
+    delimiters in quotes do not count.
     """
 
     def merit(delimiter: str) -> tuple[int, int]:
@@ -101,16 +102,16 @@ def _delimiter(text: str) -> str:
                     rows.append(row)
                 if len(rows) == SAMPLE:
                     break
-        except csv.Error:  # a field past all limits
+        except csv.Error:  # a field is longer than csv's limit
             pass
         width = len(rows[0]) if rows else 0
         return (sum(len(row) == width for row in rows), width) if width > 1 else (0, 0)
 
-    return max(DELIMITERS, key=merit)  # the comma where none of them cuts
+    return max(DELIMITERS, key=merit)  # the comma, if none splits the header
 
 
 def _read(text: str, name: str, delimiter: str, before: int) -> Table:
-    """The table in a text, whose lines are counted from the `before` that came earlier."""
+    """Parse a table; line numbers include the `before` lines read earlier."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     rows = _rows(reader, name, before)
     header = next((row for row in rows if any(cell.strip() for cell in row)), None)
@@ -135,7 +136,7 @@ def _read(text: str, name: str, delimiter: str, before: int) -> Table:
 
 
 def _rows(reader: Any, name: str, before: int) -> Iterator[list[str]]:
-    """The rows that have anything in them; the csv module's errors with their line."""
+    """Yield the rows that are not empty; errors of the csv module name their line."""
     while True:
         try:
             row = next(reader)

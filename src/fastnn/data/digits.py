@@ -1,4 +1,4 @@
-"""The handwritten digits that come with the package; DIGITS.md has their licence and citation."""
+"""Load the bundled handwritten digits; DIGITS.md has their license and citation."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from numpy.typing import DTypeLike, NDArray
 
 from ..checks import check_choice, check_dtype
 
-# Every fifth image, from the first on, is held out.
+# Every fifth image is held out, beginning with the first.
 HELD_OUT_EVERY = 5
 
-# Ink per element of an image: 4 x 4 black or white pixels.
+# Largest value of an element, which counts the black pixels of a 4 x 4 block.
 FULL_INK = 16
 
 
 def load_digits(
     *, split: Literal["train", "test"] | None = None, dtype: DTypeLike = np.float32
 ) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """1,797 handwritten digits of 8 x 8 pixels.
+    """Load 1,797 handwritten digits of 8 x 8 pixels.
 
     Parameters
     ----------
     split : {None, "train", "test"}
-        All images, or the 1,437 to learn from, or the 360 held out. Held out is every fifth image
-        (0, 5, ..., 1795): the split needs no random generator, so it is the same for everybody and
-        in every library that a result is compared with. Both parts have digits by the same
-        people, so the test is on new digits, not on new writers.
+        All images, the 1,437 training images, or the 360 test images. Every fifth image (0, 5,
+        ..., 1795) is a test image: the split needs no random generator, so it is the same in
+        every library. Both parts have digits by the same people, so the test is on new digits,
+        not on new writers.
     dtype : float32 or float64
 
     Returns
@@ -41,9 +41,9 @@ def load_digits(
     Raises
     ------
     ValueError
-        Another split.
+        `split` is none of these.
     TypeError
-        Another dtype.
+        `dtype` is none of these.
 
     References
     ----------

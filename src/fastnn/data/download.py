@@ -1,4 +1,4 @@
-"""Fetching one file of known checksum."""
+"""Download a file with a known checksum."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pathlib import Path
 
 from ..files.atomic import write_atomically
 
-TIMEOUT = 30.0  # seconds without a byte
+TIMEOUT = 30.0  # seconds without data
 _CHUNK = 1 << 16
 
 
 class DownloadError(OSError):
-    """A file could not be fetched, or is not the one it should be; the message has its address."""
+    """A file could not be downloaded or has a wrong checksum; the message has its URL."""
 
 
 def download(url: str, path: Path, md5: str) -> None:
-    """Fetch `url` into `path`, with a progress bar on a terminal where rich is installed.
+    """Download `url` to `path`, with a progress bar on a terminal if rich is installed.
 
-    The bytes go to a temporary file beside `path`, which takes the name `path` once they are
-    complete, have the right checksum and are on the disk. A failure leaves nothing behind.
+    The data go to a temporary file beside `path`, which is renamed to `path` once it is complete,
+    has the right checksum and is on the disk. A failure leaves no file behind.
 
     Parameters
     ----------
@@ -30,12 +30,12 @@ def download(url: str, path: Path, md5: str) -> None:
     path : Path
         Its folder is made if needed.
     md5 : str
-        Of the whole file, in hexadecimal.
+        Checksum of the whole file, in hexadecimal.
 
     Raises
     ------
     DownloadError
-        No connection, an error of the server, or another checksum.
+        The connection or the server failed, or the checksum is wrong.
     OSError
         The file cannot be written.
     """
@@ -44,8 +44,8 @@ def download(url: str, path: Path, md5: str) -> None:
 
 
 def _fetch(url: str, label: str, md5: str) -> Iterator[bytes]:
-    """What is at `url`, piece by piece; DownloadError after the last if the checksum is wrong."""
-    # here, because most who load data have them: 16 ms of import saved
+    """Yield the content of `url` in pieces; DownloadError at the end if the checksum is wrong."""
+    # imported here: most users have the files already
     import urllib.error
     import urllib.request
     from http.client import HTTPException
@@ -68,7 +68,7 @@ def _fetch(url: str, label: str, md5: str) -> Iterator[bytes]:
 
 @contextlib.contextmanager
 def _progress(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A function to call with the number of bytes that came; draws on a terminal's stderr."""
+    """Yield a function that takes the number of bytes received and updates the progress bar."""
     if not sys.stderr.isatty():
         yield lambda n_bytes: None
         return

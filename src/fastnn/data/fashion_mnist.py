@@ -1,4 +1,4 @@
-"""Fashion-MNIST: 70,000 pictures of clothes, from a folder of this computer or from its address."""
+"""Load Fashion-MNIST, 70,000 images of clothes, from a folder or by download."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FASHION_MNIST_CLASSES = (
     "ankle boot",
 )
 
-# The address and the checksums are those of the table in the data set's README.
+# URL and checksums from the table in the data set's README.
 ADDRESS = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
 MD5 = {
     "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
@@ -35,7 +35,7 @@ MD5 = {
     "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
     "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
 }
-DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # of the package dataset-fashion-mnist
+DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # from Debian's package dataset-fashion-mnist
 
 _PREFIXES = {"train": ("train",), "test": ("t10k",), None: ("train", "t10k")}
 _SIDE = 28
@@ -49,49 +49,50 @@ def load_fashion_mnist(
     dtype: DTypeLike = np.float32,
     download: bool = True,
 ) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """70,000 grey pictures of clothes, 28 x 28 pixels, in ten classes (`FASHION_MNIST_CLASSES`).
+    """Load 70,000 grayscale images of clothes, 28 x 28 pixels, in ten classes.
 
-    The IDX files, compressed by gzip or not, are looked for in `root`, where one is given, and else
-    in the folder that the environment variable FASTNN_DATA names, in its subfolder "fashion-mnist",
-    in that of Debian's package dataset-fashion-mnist, and among the user's cached files
-    ($XDG_CACHE_HOME/fastnn/fashion-mnist, by default in ~/.cache). If no folder has them, they are
-    downloaded (31 MB) from the data set's own address into `root`, else into FASTNN_DATA, else
-    among the cached files; each is checked against the published MD5 checksum.
+    `FASHION_MNIST_CLASSES` has the names of the classes. The IDX files, compressed by gzip or not,
+    are searched for in `root` if it is given. Otherwise the folders are, in order: the one named by
+    the environment variable FASTNN_DATA, its subfolder "fashion-mnist", the folder of Debian's
+    package dataset-fashion-mnist, and the cache ($XDG_CACHE_HOME/fastnn/fashion-mnist, by default
+    in ~/.cache). If no folder has them, they are downloaded (31 MB) from the data set's URL to
+    `root`, else to the subfolder of FASTNN_DATA, else to the cache, and checked against the
+    published MD5 checksums.
 
     Parameters
     ----------
     root : path-like, optional
         The folder of the files.
     split : {None, "train", "test"}
-        The 60,000 pictures to learn from, the 10,000 held out, or the one after the other.
+        All images, the 60,000 training images, or the 10,000 test images.
     dtype : float32 or float64
     download : bool
-        Whether missing files may be downloaded.
+        True if missing files may be downloaded.
 
     Returns
     -------
     x : ndarray (n, 784)
-        0 (black background) to 1, row by row; `x.reshape(-1, 28, 28)` are the pictures.
+        0 (black background) to 1, row by row; `x.reshape(-1, 28, 28)` are the images.
     y : ndarray (n,) of int64
         The class, 0 to 9.
 
     Raises
     ------
     ValueError
-        Another split.
+        `split` is none of these.
     TypeError
-        Another dtype.
+        `dtype` is none of these.
     FileNotFoundError
         No folder has the files, and they may not be downloaded; the message names the folders.
     DownloadError
         The download failed.
     IdxError
-        A file is damaged, or holds something else.
+        A file is damaged or has other content.
 
     References
     ----------
     H. Xiao, K. Rasul and R. Vollgraf, "Fashion-MNIST: a novel image dataset for benchmarking
-    machine learning algorithms", arXiv:1708.07747, 2017. MIT licence.
+    machine learning algorithms", arXiv:1708.07747, 2017. MIT license.
     """
     check_choice("split", split, (None, "train", "test"))
     dtype = check_dtype(dtype)
@@ -100,13 +101,13 @@ def load_fashion_mnist(
     paths = _find(names, root, download)
     images = [_images(path) for path in paths[::2]]
     labels = [_labels(path, len(x)) for path, x in zip(paths[1::2], images, strict=True)]
-    x = np.concatenate(images, dtype=dtype)  # the only large array that is made
+    x = np.concatenate(images, dtype=dtype)  # the only large array
     x /= dtype.type(_WHITE)
     return x, np.concatenate(labels, dtype=np.int64)
 
 
 def _find(names: list[str], root: PathLike | None, may_download: bool) -> list[Path]:
-    """The paths of all files called `names`, from the first folder that has them."""
+    """Return the paths of the files `names` in the first folder that has them all."""
     folders, target = _folders(root)
     for folder in folders:
         paths = list(_present(names, folder))
@@ -122,7 +123,7 @@ def _find(names: list[str], root: PathLike | None, may_download: bool) -> list[P
 
 
 def _present(names: Iterable[str], folder: Path) -> Iterable[Path]:
-    """For each of the compressed names the file there, itself or uncompressed."""
+    """Return the file for each compressed name, compressed or not."""
     for name in names:
         for path in (folder / name, folder / name.removesuffix(".gz")):
             if path.is_file():
@@ -131,7 +132,7 @@ def _present(names: Iterable[str], folder: Path) -> Iterable[Path]:
 
 
 def _folders(root: PathLike | None) -> tuple[list[Path], Path]:
-    """Where to look, in order, and where to put what is downloaded."""
+    """Return the folders to search, in order, and the one to download to."""
     if root is not None:
         return [Path(root)], Path(root)
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -144,7 +145,7 @@ def _folders(root: PathLike | None) -> tuple[list[Path], Path]:
 
 
 def _images(path: Path) -> NDArray[np.uint8]:
-    """(n, 784) of uint8."""
+    """Return images (n, 784) of uint8."""
     images = read_idx(path)
     if images.dtype != np.uint8 or images.shape[1:] != (_SIDE, _SIDE):
         raise IdxError(
@@ -155,7 +156,7 @@ def _images(path: Path) -> NDArray[np.uint8]:
 
 
 def _labels(path: Path, n: int) -> NDArray[np.uint8]:
-    """(n,) of uint8, each the number of a class."""
+    """Return labels (n,) of uint8."""
     labels = read_idx(path)
     if labels.dtype != np.uint8 or labels.shape != (n,):
         raise IdxError(

@@ -1,8 +1,8 @@
-"""The IDX format of the MNIST family of data sets.
+"""Read the IDX format of the MNIST family of data sets.
 
-Two zero bytes, one byte for the type, one for the number of axes; the length of each axis as a
-big-endian unsigned integer of 32 bits; then the elements, big-endian, in C order. Described at the
-end of LeCun, Cortes and Burges, "The MNIST database of handwritten digits", 1998.
+A file has two zero bytes, one byte for the type and one for the number of axes, then the length
+of each axis as a big-endian unsigned 32-bit integer, then the elements, big-endian, in C order.
+See the end of LeCun, Cortes and Burges, "The MNIST database of handwritten digits", 1998.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ PathLike = str | os.PathLike[str]
 # third byte of the file -> type of an element
 _TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
-_MOST_AXES = 32  # NumPy before 2.0 has no more
+_MOST_AXES = 32  # NumPy before 2.0 allows no more axes
 _GZIP_MAGIC = b"\x1f\x8b"
 _CHUNK = 1 << 20
 
 
 class IdxError(ValueError):
-    """A file is no IDX file, or a damaged one; the message names the file and says why."""
+    """A file is not an IDX file or is damaged; the message names the file and the reason."""
 
 
 def read_idx(path: PathLike) -> NDArray[Any]:
-    """The array in an IDX file, compressed by gzip or not.
+    """Read the array in an IDX file, compressed by gzip or not.
 
     Parameters
     ----------
     path : path-like
-        Whether the file is compressed is told by its first bytes, not by its name.
+        Compression is recognized by the first bytes of the file, not by its name.
 
     Returns
     -------
@@ -47,13 +47,14 @@ def read_idx(path: PathLike) -> NDArray[Any]:
     Raises
     ------
     IdxError
-        Another format, a truncated file, more bytes than the shape needs, or a damaged gzip stream.
+        The format is wrong, the file is shorter or longer than its shape requires, or the gzip
+        stream is damaged.
     OSError
         There is no such file, or it cannot be read.
     """
     name = os.fspath(path)
     with open(path, "rb") as raw:
-        compressed = raw.peek(len(_GZIP_MAGIC)).startswith(_GZIP_MAGIC)  # a pipe cannot go back
+        compressed = raw.peek(len(_GZIP_MAGIC)).startswith(_GZIP_MAGIC)  # a pipe cannot seek
         try:
             if not compressed:
                 return _read(raw)
@@ -86,7 +87,7 @@ def _read(file: IO[bytes] | gzip.GzipFile) -> NDArray[Any]:
 
 
 def _read_at_most(file: IO[bytes] | gzip.GzipFile, n_bytes: int) -> bytearray:
-    """Up to n_bytes, taking no more memory than there are: a header may claim any size."""
+    """Read up to n_bytes in chunks, since a header may claim any size."""
     content = bytearray()
     while chunk := file.read(min(_CHUNK, n_bytes - len(content))):
         content += chunk

@@ -1,4 +1,4 @@
-"""What a model knows of the table it learns from, to be kept beside its parameters."""
+"""Describe the table that a model was trained on, for its file."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from .columns import Column, encode, learn_column
 from .csv_file import Table, TableError
 from .target import Target
 
-# Version 1, of fastnn 0.1, has no decimal commas, and other missing texts.
+# Version 1 (fastnn 0.1) has no decimal commas and other markers of missing values.
 FORMAT_VERSION = 2
 READ_VERSIONS = (1, 2)
 
 
 @dataclass(frozen=True)
 class Schema:
-    """How rows of a table become inputs of a model, and its outputs predictions.
+    """Maps the rows of a table to inputs of a model, and its outputs to predictions.
 
     Attributes
     ----------
     columns : tuple of Column
-        Those that the model learns from, in the order of its inputs.
+        The columns that the model learns from, in the order of its inputs.
     target : Target
     unused : tuple of str
-        What else the table had.
+        The other columns of the table.
     """
 
     columns: tuple[Column, ...]
@@ -41,16 +41,16 @@ class Schema:
 
     @property
     def width(self) -> int:
-        """Inputs of the model."""
+        """Number of inputs of the model."""
         return sum(column.width for column in self.columns)
 
     def inputs(self, table: Table) -> NDArray[np.float32]:
-        """(rows, width) for a table that has all the columns, with or without target and unused.
+        """Return the inputs (rows, width) of a table; it needs neither target nor unused columns.
 
         Raises
         ------
         TableError
-            Columns are missing or unknown, or a cell of a column of numbers is none.
+            Columns are missing or unknown, or a cell in a column of numbers is not a number.
         """
         needed = [column.name for column in self.columns]
         missing = [name for name in needed if name not in table.columns]
@@ -63,7 +63,7 @@ class Schema:
         return encode(self.columns, table)
 
     def to_json(self) -> str:
-        """What `from_json` reads."""
+        """Return JSON text for `from_json`."""
         return json.dumps(
             {
                 "version": FORMAT_VERSION,
@@ -75,7 +75,7 @@ class Schema:
 
     @classmethod
     def from_json(cls, text: str) -> Schema:
-        """From what may be anybody's file; ValueError for what `to_json` cannot have written."""
+        """Read an untrusted description; ValueError for what `to_json` cannot have written."""
         described = parse_json(text)
         if not isinstance(described, Mapping) or described.get("version") not in READ_VERSIONS:
             raise ValueError(f"its table is not described in version {FORMAT_VERSION} or before")
@@ -98,15 +98,14 @@ def learn_columns(
     rows: NDArray[np.intp],
     decimal: Decimal | None = None,
 ) -> Schema:
-    """The schema of a table: every column but the target, the dropped and those without a value.
+    """Return the schema of a table: all columns but the target and the dropped or empty ones.
 
-    Statistics and categories are those of `rows`, so that nothing is learnt from the others.
+    Statistics and categories come from `rows` alone, so that no test row leaks into training.
 
     Raises
     ------
     TableError
-        There is no column of a name in `dropped`, it is the target, none is left, or one cannot be
-        encoded.
+        A name in `dropped` is unknown or the target, no column is left, or one cannot be encoded.
     """
     unused = set(dropped)
     if target.name in unused:

@@ -1,4 +1,4 @@
-"""The column that is to be predicted: classes, or a quantity; and rows held out to test on."""
+"""Handle the column to predict, classes or a quantity, and hold out test rows."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from .csv_file import Table, TableError
 
 Task = Literal["classification", "regression"]
 
-# Whole numbers are classes if there are at most so many different ones, each in at least so many
-# rows on average: the ten digits are, years and ages are not.
+# Whole numbers are classes if at most this many differ and each has at least this many rows on
+# average: true for the ten digits, false for years and ages.
 MOST_NUMBERED_CLASSES = 20
 ROWS_OF_A_NUMBERED_CLASS = 10
 
@@ -26,14 +26,14 @@ MOST_CLASSES = 1000
 
 @dataclass(frozen=True)
 class Classes:
-    """The classes of a column, each its own text; an example's target is the place of its class."""
+    """The classes of a column, as texts; labels are indices into `classes`."""
 
     name: str
     classes: tuple[str, ...]
 
     @property
     def width(self) -> int:
-        """Outputs of the network: a logit for each class."""
+        """Number of outputs of the network: one logit per class."""
         return len(self.classes)
 
 
@@ -48,11 +48,11 @@ class Quantity:
     width = 1
 
     def standardized(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
-        """(rows, 1) for the network."""
+        """Return the standardized values (rows, 1) for training."""
         return ((values - self.mean) / self.std)[:, np.newaxis].astype(np.float32)
 
     def restored(self, outputs: NDArray[Any]) -> NDArray[np.float64]:
-        """(rows,) in the units of the column, for outputs (rows, 1)."""
+        """Return predictions (rows,) in the units of the column, for outputs (rows, 1)."""
         return outputs[:, 0].astype(np.float64) * self.std + self.mean
 
 
@@ -60,9 +60,9 @@ Target = Classes | Quantity
 
 
 def task_of(table: Table, name: str, decimal: Decimal | None) -> Task:
-    """What a column asks for, known from its cells and the spelling of its numbers.
+    """Infer the task from the cells of a column and the notation of its numbers.
 
-    Classification if any cell is no number, or if all are whole numbers, few (at most
+    Classification if any cell is not a number, or if all are whole numbers, few (at most
     MOST_NUMBERED_CLASSES) and often repeated (ROWS_OF_A_NUMBERED_CLASS times on average);
     regression otherwise.
     """
@@ -76,10 +76,10 @@ def task_of(table: Table, name: str, decimal: Decimal | None) -> Task:
 
 
 def class_labels(table: Table, name: str) -> tuple[Classes, NDArray[np.int64]]:
-    """The classes of a column without missing cells, and the label of each row.
+    """Return the classes of a column without missing cells, and the label of each row.
 
     Whole numbers are ordered as numbers, and 1.0 is the class 1; texts are ordered as texts. A
-    column with codes, such as 01234 or numbers past the digits of a float64, is one of texts.
+    column with codes, such as 01234 or numbers with more digits than a float64 has, is text.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def class_labels(table: Table, name: str) -> tuple[Classes, NDArray[np.int64]]:
 
 
 def _whole(cell: str) -> int | None:
-    """The whole number that the cell spells as Python would, but for zeros after a point."""
+    """Return the whole number in a cell written as by Python, with or without ".0"; else None."""
     value = number(cell)
     if value is None or not value.is_integer():
         return None
@@ -110,12 +110,12 @@ def _whole(cell: str) -> int | None:
 def quantities(
     table: Table, name: str, rows: NDArray[np.intp], decimal: Decimal
 ) -> tuple[Quantity, NDArray[np.float64]]:
-    """A column of numbers with the mean and deviation of `rows`, and the number of each row.
+    """Return a column of numbers, with the mean and deviation of `rows`, and its values.
 
     Raises
     ------
     TableError
-        A cell is no finite number, or all of `rows` hold the same.
+        A cell is not a finite number, or all of `rows` have the same value.
     """
     values = finite_numbers(table, name, decimal, missing=np.nan)
     with np.errstate(over="ignore"):
@@ -129,17 +129,17 @@ def quantities(
 def held_out(
     n: int, share: float, rng: np.random.Generator, labels: NDArray[np.int64] | None = None
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows to learn from and rows to test on, chosen at random, each in order.
+    """Split rows at random into training and test rows, each in ascending order.
 
     Parameters
     ----------
     n : int
-        Rows.
+        Number of rows.
     share : float
-        Of the rows to test on, from 0 to below 1.
+        Fraction of test rows, in [0, 1).
     rng : numpy.random.Generator
     labels : ndarray (n,), optional
-        Every class gives the same share, rounded; a class of one row is learnt from.
+        Each class gives the same fraction, rounded; a class of one row stays in training.
     """
     test = np.zeros(n, bool)
     groups = [np.arange(n)] if labels is None else _groups(labels)
@@ -150,19 +150,19 @@ def held_out(
 
 
 def _groups(labels: NDArray[np.int64]) -> list[NDArray[np.intp]]:
-    """The rows of each class."""
+    """Return the rows of each class."""
     order = np.argsort(labels, kind="stable")
     starts = np.flatnonzero(np.diff(labels[order])) + 1
     return np.split(order, starts)
 
 
 def to_json(target: Target) -> dict[str, Any]:
-    """What `from_json` reads, as values that JSON has."""
+    """Return JSON values for `from_json`."""
     return asdict(target)
 
 
 def from_json(described: Any) -> Target:
-    """The target that `to_json` described; ValueError for anything else."""
+    """Return the target described by `to_json`; ValueError for anything else."""
     if isinstance(described, Mapping) and isinstance(described.get("name"), str):
         name = described["name"]
         if described.keys() == {"name", "classes"}:

@@ -1,4 +1,4 @@
-"""Texts from files, from pipes and from the standard input, compressed or not."""
+"""Read text from files, pipes and the standard input, compressed or not."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ GZIP_ERRORS = (EOFError, zlib.error, gzip.BadGzipFile)
 
 
 class TextFileError(ValueError):
-    """A file holds no text; the message names it, says why, and what to do."""
+    """A file is not text; the message names it, says why, and what to do."""
 
 
 def shown_name(path: PathLike) -> str:
-    """The path as it stands in messages."""
+    """Return the path as shown in messages."""
     return "standard input" if os.fspath(path) == STDIN else os.fspath(path)
 
 
 def read_content(path: PathLike) -> bytes:
-    """All of a file; of a gzip file what is in it, which its first bytes tell and not its name.
+    """Return the content of a file, decompressed if its first bytes are those of gzip.
 
     Raises
     ------
     TextFileError
         The gzip stream is damaged, or there is no standard input.
     OSError
-        There is no such file, or it cannot be read; `filename` is what was asked for.
+        The file does not exist or cannot be read; `filename` is the requested path.
     """
     name = shown_name(path)
     try:
@@ -42,12 +42,12 @@ def read_content(path: PathLike) -> bytes:
         return gzip.decompress(content) if content.startswith(GZIP_MAGIC) else content
     except GZIP_ERRORS as error:
         raise TextFileError(f"{name}: damaged gzip stream: {error}") from error
-    except OSError as error:  # a read, other than an opening, does not name the file
+    except OSError as error:  # unlike a failed open, a failed read does not name the file
         raise OSError(error.errno, error.strerror, name) from error
 
 
 def open_stdin() -> Any:
-    """The standard input as a file of bytes, decompressed; TextFileError if it is closed."""
+    """Open the standard input as bytes, decompressed; TextFileError if it is closed."""
     if sys.stdin is None:
         raise TextFileError("the standard input is closed")
     raw: Any = sys.stdin.buffer
@@ -56,9 +56,9 @@ def open_stdin() -> Any:
 
 
 def decoded(content: bytes, name: str, before: int = 0) -> str:
-    """A text in UTF-8, with or without a byte order mark; TextFileError naming the line otherwise.
+    """Decode UTF-8, with or without a byte order mark; TextFileError names the line if invalid.
 
-    Lines are counted from the `before` that came earlier.
+    Line numbers include the `before` lines that were read earlier.
     """
     try:
         return content.decode("utf-8-sig")
@@ -71,5 +71,5 @@ def decoded(content: bytes, name: str, before: int = 0) -> str:
 
 
 def read_text(path: PathLike) -> str:
-    """The text of a file; the errors are those of `read_content` and `decoded`."""
+    """Return the text of a file; the errors are those of `read_content` and `decoded`."""
     return decoded(read_content(path), shown_name(path))

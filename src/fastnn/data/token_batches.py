@@ -1,4 +1,4 @@
-"""Pairs of sequences in batches of about equally many tokens, those of like lengths together."""
+"""Batch pairs of sequences of similar lengths, with about equally many tokens per batch."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..checks import check_count, check_flag
 
-IGNORED = -100  # the label that no loss counts: their `ignore_index`
+IGNORED = -100  # the label that losses ignore: their `ignore_index`
 
 Ids = NDArray[np.int64]
 PairBatch = tuple[tuple[Ids, Ids, Ids], Ids]
 
 
 class TokenBatches:
-    """What `token_batches` returns: every `iter()` of it is one epoch; `len()` counts its batches.
+    """Result of `token_batches`: each `iter()` is one epoch, `len()` is the number of batches.
 
     Attributes
     ----------
     padding : float
-        The share of padding in all sources and targets of an epoch together.
+        Fraction of padding among all tokens of an epoch, sources and targets together.
     """
 
     def __init__(
@@ -37,12 +37,11 @@ class TokenBatches:
         self.src, self.tgt = src, tgt
         self.max_tokens, self.pad_id, self.shuffle = max_tokens, pad_id, shuffle
         self.rng = np.random.default_rng(seed)
-        # A target counts as it goes in and comes out: with one of <bos> and <eos>.
+        # A target counts with either <bos> (decoder input) or <eos> (label).
         self.n_src, self.n_tgt = src.lengths, tgt.lengths - 1
         self.longer = np.maximum(self.n_src, self.n_tgt)
-        # Pairs by their longer side, then by how much longer it is: up and down in turn, so that
-        # no batch holds both ends. Multi30k, 4,096 tokens: 3.1 % padding in 113 batches an epoch;
-        # 6.2 % in 123 for pairs sorted by source and then target.
+        # Sort by the longer side, then by the difference, alternately up and down, so that no
+        # batch holds both extremes: half the padding of sorting by source (docs/tuning.md).
         turn = np.where(self.longer % 2, -1, 1)
         self.keys = ((self.n_src - self.n_tgt) * turn, self.longer)
         self.cuts = _cuts(np.sort(self.longer), max_tokens)
@@ -58,7 +57,7 @@ class TokenBatches:
         if not self.shuffle:
             yield from map(self._padded, self._batches(np.lexsort(self.keys)))
             return
-        # Sorting is stable: pairs of the same two lengths come in the order of the permutation.
+        # lexsort is stable: pairs of the same two lengths keep the order of the permutation.
         order = self.rng.permutation(len(self.longer))
         order = order[np.lexsort([key[order] for key in self.keys])]
         batches = self._batches(order)
@@ -66,11 +65,11 @@ class TokenBatches:
             yield self._padded(batches[i])
 
     def state(self) -> dict[str, Any]:
-        """The state of the random generator: from it the next epochs follow."""
+        """Return the state of the random generator, which determines the next epochs."""
         return {"rng": self.rng.bit_generator.state}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Continue with the epochs after that `state()`; ValueError for another generator."""
+        """Continue with the epochs after a `state()`; ValueError for another generator."""
         self.rng.bit_generator.state = state["rng"]
 
     def _batches(self, order: NDArray[np.intp]) -> list[NDArray[np.intp]]:
@@ -95,31 +94,31 @@ def token_batches(
     shuffle: bool = True,
     seed: int | np.random.Generator | None = None,
 ) -> TokenBatches:
-    """Batches of pairs for an encoder-decoder, with a bound on their tokens instead of their rows.
+    """Make batches of pairs for an encoder-decoder, bounded by tokens instead of rows.
 
     Parameters
     ----------
     src, tgt : sequences of sequences of int
-        The ids of source and target, pair by pair, without <bos> and <eos>.
+        Ids of sources and targets, pair by pair, without <bos> and <eos>.
     max_tokens : int
-        No batch has more rows x longest sequence than this, on either side, padding included
+        Upper bound of rows x longest sequence on either side, padding included
         (fairseq's `--max-tokens`).
     bos_id, eos_id, pad_id : int
-        <bos> goes before a target that goes in, <eos> behind a source and a target that comes out.
+        <bos> begins the decoder input; <eos> ends a source and the labels.
     src_eos : bool
-        Whether sources get an <eos>.
+        Append <eos> to sources.
     shuffle : bool
-        Every epoch has its batches in a new random order, and draws anew which pairs of the same
-        two lengths share a batch. Otherwise the batches come from short to long.
+        Shuffle the batches in every epoch, and redraw which pairs of the same two lengths share a
+        batch. Otherwise the batches come from short to long.
     seed : None, int or numpy.random.Generator
-        Of these orders. The same seed gives the same epochs.
+        Seed of these orders. The same seed gives the same epochs.
 
     Returns
     -------
     TokenBatches
         Iterate over it once per epoch: `((src, tgt_in, src_lengths), tgt_out)`, each int64. src
         (rows, S) and tgt_in (rows, T) are padded with pad_id, tgt_out (rows, T) with -100, which
-        losses ignore. Its attribute `padding` is the share of padding; `len()` is the same in
+        losses ignore. Its attribute `padding` is the fraction of padding. `len()` is the same in
         every epoch, and each epoch has each pair once.
 
     Raises
@@ -157,7 +156,7 @@ def token_batches(
 
 
 class Ragged:
-    """Sequences of different lengths, one behind the other in one array, each between two marks."""
+    """Sequences of different lengths, concatenated, each between two marks."""
 
     def __init__(
         self, name: str, sequences: Sequence[ArrayLike], before: list[int], after: list[int]
@@ -172,7 +171,7 @@ class Ragged:
     def padded(
         self, rows: NDArray[np.intp], pad: int, *, first: bool = True, last: bool = True
     ) -> Ids:
-        """Those sequences side by side, (len(rows), longest), without their first or last token."""
+        """Return padded sequences (len(rows), longest), without their first or last token."""
         starts = self.starts[rows, None] + (not first)
         lengths = self.lengths[rows, None] - (not first) - (not last)
         columns = np.arange(lengths.max())
@@ -188,7 +187,7 @@ def _checked_ids(name: str, ids: ArrayLike) -> NDArray[Any]:
 
 
 def _cuts(longer: NDArray[np.int64], max_tokens: int) -> NDArray[np.intp]:
-    """Where batches begin, and the end: as many rows each as fit; `longer` rises."""
+    """Return the batch boundaries, each batch as large as fits; `longer` is sorted."""
     cuts = [0]
     for i, n in enumerate(longer.tolist()):
         if n * (i + 1 - cuts[-1]) > max_tokens:

@@ -1,4 +1,4 @@
-"""Windows of one long array of tokens: at random for training, one after the other to evaluate."""
+"""Cut a long array of tokens into windows: random for training, in order for evaluation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Window = tuple[Ids, Ids]
 
 
 class Crops:
-    """What `crops` returns: every `iter()` of it gives the next `steps` batches."""
+    """Result of `crops`: each `iter()` gives the next `steps` batches."""
 
     def __init__(
         self,
@@ -42,11 +42,11 @@ class Crops:
             yield _shifted(self.ids[starts + columns])
 
     def state(self) -> dict[str, Any]:
-        """The state of the random generator: from it the next batches follow."""
+        """Return the state of the random generator, which determines the next batches."""
         return {"rng": self.rng.bit_generator.state}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Continue with the batches after that `state()`; ValueError for another generator."""
+        """Continue with the batches after a `state()`; ValueError for another generator."""
         self.rng.bit_generator.state = state["rng"]
 
 
@@ -58,33 +58,33 @@ def crops(
     steps: int = 100,
     seed: int | np.random.Generator | None = None,
 ) -> Crops:
-    """Random windows of a long text, without end: batches for a language model.
+    """Draw random windows of a long text without end: batches for a language model.
 
     Parameters
     ----------
     ids : array-like (n,) of integers
-        The text; a `np.memmap` is read where a window lies.
+        The text; of a `np.memmap` only the windows are read.
     length : int
-        Tokens of a window. Each of the n - length places where one can begin is equally likely.
+        Tokens per window. Each of the n - length possible starts is equally likely.
     batch_size : int
-        Windows of a batch.
+        Windows per batch.
     steps : int
-        Batches of one `iter()`, such as an epoch of `fit`; the next one goes on with new windows.
-        Where a run is taken up again, at most so many are drawn once more.
+        Batches per `iter()`, such as an epoch of `fit`; the next `iter()` continues with new
+        windows. Resuming a run redraws at most this many batches.
     seed : None, int or numpy.random.Generator
-        Of the windows. The same seed gives the same batches.
+        Seed of the windows. The same seed gives the same batches.
 
     Returns
     -------
     Crops
-        Iterate over it: (x, y), each (batch_size, length) int64, y one token further on than x.
+        Iterate over it: (x, y), each (batch_size, length) int64; y is x shifted by one token.
 
     Raises
     ------
     ValueError
         The text is no longer than a window, or a number is below 1.
     TypeError
-        ids is no sequence (n,) of integers.
+        ids is not a sequence (n,) of integers.
 
     Examples
     --------
@@ -96,7 +96,7 @@ def crops(
 
 
 class Windows:
-    """What `windows` returns: every `iter()` of it goes through the text once."""
+    """Result of `windows`: each `iter()` goes through the text once."""
 
     def __init__(self, ids: ArrayLike, length: int, batch_size: int) -> None:
         self.length = check_count("length", length, 1)
@@ -118,29 +118,29 @@ class Windows:
 
 
 def windows(ids: ArrayLike, length: int, batch_size: int) -> Windows:
-    """The windows of a text one after the other: each token but the first is a target once.
+    """Cut a text into consecutive windows: each token but the first is a target once.
 
     Parameters
     ----------
     ids : array-like (n,) of integers
         The text; a `np.memmap` is read batch by batch.
     length : int
-        Tokens of a window.
+        Tokens per window.
     batch_size : int
-        Windows of a batch; the last one may have fewer.
+        Windows per batch; the last one may have fewer.
 
     Returns
     -------
     Windows
-        Iterate over it: (x, y), each (rows, length) int64, y one token further on than x. Behind
-        the end of the text x is 0 and y is -100, which losses ignore.
+        Iterate over it: (x, y), each (rows, length) int64; y is x shifted by one token. Past the
+        end of the text x is 0 and y is -100, which losses ignore.
 
     Raises
     ------
     ValueError
         The text has fewer than two tokens, or a number is below 1.
     TypeError
-        ids is no sequence (n,) of integers.
+        ids is not a sequence (n,) of integers.
 
     Examples
     --------
@@ -151,12 +151,12 @@ def windows(ids: ArrayLike, length: int, batch_size: int) -> Windows:
 
 
 def _shifted(rows: NDArray[Any]) -> Window:
-    """The inputs and targets of windows that are one token longer."""
+    """Return the inputs and targets of windows that are one token longer."""
     return rows[:, :-1].astype(np.int64), rows[:, 1:].astype(np.int64)
 
 
 def _checked_stream(ids: ArrayLike, least: int) -> NDArray[Any]:
-    stream = ids if isinstance(ids, np.ndarray) else _as_array(ids)  # a np.memmap stays one
+    stream = ids if isinstance(ids, np.ndarray) else _as_array(ids)  # keeps a np.memmap
     if stream.ndim != 1 or (stream.size and stream.dtype.kind not in "iu"):
         raise TypeError(f"ids must be a sequence (n,) of integers, got {ids!r:.80}")
     if len(stream) < least:

@@ -1,4 +1,4 @@
-"""What the classifier and the regressor share: parameters, fitting, weights."""
+"""The common base of classifier and regressor: parameters, fitting, weights."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ REALS = (np.float64, np.float32)
 
 
 class Targets(Enum):
-    """How targets relate to the classes of an estimator: they define, equal or are among them."""
+    """How targets relate to an estimator's classes: define, equal or be among them."""
 
     NEW = 0
     SAME = 1
@@ -38,7 +38,7 @@ class Targets(Enum):
 
 
 class BaseMLP(BaseEstimator, ABC):
-    """Parameters, fitting and weights; a subclass knows its targets, loss and score."""
+    """Parameters, fitting and weights; subclasses define targets, loss and score."""
 
     _upstream: ClassVar[type[Any]]  # scikit-learn's estimator of the same name
 
@@ -75,22 +75,22 @@ class BaseMLP(BaseEstimator, ABC):
 
     @abstractmethod
     def _check_targets(self, y: Any, dtype: Any, rule: Targets) -> NDArray[Any]:
-        """Targets as the loss takes them: (n,) class indices, or (n, k) of `dtype`.
+        """Return targets for the loss: (n,) class indices, or (n, k) of `dtype`.
 
-        `rule` says how they relate to those seen before.
+        `rule` says how they relate to the classes seen before.
         """
 
     @abstractmethod
     def _with_class_weights(self, weight: NDArray[Any] | None, y: Any) -> NDArray[Any] | None:
-        """The weights of the rows times those of their classes."""
+        """Return the weights of the rows times those of their classes."""
 
     @abstractmethod
     def _output(self) -> tuple[str, int, Loss]:
-        """`out_activation_`, `n_outputs_` and the loss, once the targets are known."""
+        """Return `out_activation_`, `n_outputs_` and the loss, once the targets are known."""
 
     @abstractmethod
     def _score(self, X: Any, y: NDArray[Any], weight: NDArray[Any] | None) -> float:
-        """The validation score of checked X and targets; NaN if outputs are not finite."""
+        """Return the score of validated X and targets; NaN if outputs are not finite."""
 
     def _fit(
         self,
@@ -139,7 +139,7 @@ class BaseMLP(BaseEstimator, ABC):
         return [int(n) for n in sizes]
 
     def _check_examples(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
-        # order: rows are gathered batch by batch
+        # order: batches gather whole rows
         return validate_data(
             self,
             X,
@@ -155,7 +155,7 @@ class BaseMLP(BaseEstimator, ABC):
     def _start(
         self, sizes: Sequence[int], rng: np.random.RandomState, dtype: np.dtype[Any], first: bool
     ) -> None:
-        """Draw first weights or check that the old ones fit, and set the attributes of a new run."""
+        """Draw first weights or check the old ones, and set the attributes of a new run."""
         if first:
             self.n_iter_ = self.t_ = 0
             self.n_layers_ = len(sizes)
@@ -180,7 +180,7 @@ class BaseMLP(BaseEstimator, ABC):
             self.best_validation_score_: float | None = None
 
     def _forget_run(self) -> None:
-        """Remove what a stochastic solver left behind."""
+        """Remove the attributes of a stochastic solver."""
         for name in (
             "_stepper",
             "_stepper_state",
@@ -226,14 +226,14 @@ class BaseMLP(BaseEstimator, ABC):
         if held_out is not None and self.validation_scores_ is None:
             self.validation_scores_, self.best_validation_score_ = [], -np.inf
         stepper = self._stepper_for(loss, examples.dtype, rng, incremental)
-        # views: what the solver learns is in the attributes at any moment, after Ctrl-C too
+        # views: the attributes are up to date at any moment, also after Ctrl-C
         self.coefs_, self.intercepts_ = stepper.network.coefs, stepper.network.intercepts
         fit_stochastic(self, stepper, examples, rows, held_out, rng, incremental)
 
     def _stepper_for(
         self, loss: Loss, dtype: np.dtype[Any], rng: np.random.RandomState, incremental: bool
     ) -> Stepper:
-        """A new network and optimizer, or for `partial_fit` those of the last call."""
+        """Return a new network and optimizer, or for `partial_fit` those of the last call."""
         old: Stepper | None = self.__dict__.get("_stepper") if incremental else None
         if old is not None and old.kind == kind(self, dtype):
             old.network.load(self.coefs_, self.intercepts_)
@@ -253,13 +253,13 @@ class BaseMLP(BaseEstimator, ABC):
     def _split(
         self, examples: Examples, rng: np.random.RandomState
     ) -> tuple[NDArray[np.intp], Validation]:
-        """Indices of the rows to learn from, and the others; the rows scikit-learn would choose."""
+        """Return training row indices and the validation set, split as scikit-learn does."""
         is_binary = self.out_activation_ == "logistic" and self.n_outputs_ == 1
         rows, held_out = train_test_split(
             np.arange(len(examples)),
             random_state=rng,
             test_size=self.validation_fraction,
-            # bool as in scikit-learn, so that its error for a class of one names 'True'
+            # bool as in scikit-learn, so that its error for a class of one row names 'True'
             stratify=examples.y > 0 if is_binary else None,
         )
         if len(held_out) < 2:
@@ -286,7 +286,7 @@ class BaseMLP(BaseEstimator, ABC):
         return Validation(X, self._check_targets(y, dtype, Targets.AMONG), weight)
 
     def _raw_outputs(self, X: Any, check_input: bool = True) -> NDArray[Any]:
-        """Outputs (n, k) before the last activation, of the dtype of the weights."""
+        """Return the outputs (n, k) before the last activation, of the dtype of the weights."""
         if check_input:
             check_is_fitted(self, "coefs_")
             X = validate_data(self, X, accept_sparse="csr", dtype=REALS, reset=False)
@@ -299,15 +299,15 @@ class BaseMLP(BaseEstimator, ABC):
 
     @classmethod
     def from_sklearn(cls, estimator: Any) -> Any:
-        """Our estimator with the parameters of scikit-learn's, and what that has learnt.
+        """Convert an estimator of scikit-learn, its parameters and fitted attributes.
 
-        Predictions are the same; `partial_fit` and a warm start go on from its weights, with a new
-        optimizer.
+        Predictions are the same. `partial_fit` and a warm start continue from its weights with a
+        new optimizer.
 
         Raises
         ------
         TypeError
-            `estimator` is no such estimator of scikit-learn.
+            `estimator` is not scikit-learn's estimator of the same name.
         """
         if not isinstance(estimator, cls._upstream):
             raise TypeError(
@@ -317,9 +317,10 @@ class BaseMLP(BaseEstimator, ABC):
         return convert(estimator, cls)
 
     def to_sklearn(self) -> Any:
-        """scikit-learn's estimator with our parameters, as far as it has them, and what we learnt.
+        """Convert to scikit-learn's estimator: the parameters it has and fitted attributes.
 
-        "adamw" becomes "adam". For predictions: to train it further, set `warm_start` to False.
+        "adamw" becomes "adam". The result is meant for predictions: to train it further, set
+        `warm_start` to False.
 
         Raises
         ------
@@ -339,7 +340,7 @@ class BaseMLP(BaseEstimator, ABC):
         return True
 
     def __getstate__(self) -> dict[str, Any]:
-        """Arrays and plain values: the optimizer's state in place of the optimizer."""
+        """Return arrays and plain values: the optimizer's state in place of the optimizer."""
         state = dict(super().__getstate__())
         stepper = state.pop("_stepper", None)
         if stepper is not None:

@@ -1,4 +1,4 @@
-"""MLPClassifier."""
+"""The classifier."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ from .restore import restored_on_error
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
-    """Multilayer perceptron for classification, as `sklearn.neural_network.MLPClassifier`.
+    """Multilayer perceptron for classification, like `sklearn.neural_network.MLPClassifier`.
 
-    Two classes are told apart by one logistic output, more by a softmax; y of zeros and ones with
-    several columns (multilabel) by a logistic output for each column.
+    Two classes have one logistic output, more classes a softmax. If y is multilabel (zeros and
+    ones with several columns), each column has a logistic output.
 
     Parameters
     ----------
     hidden_layer_sizes : array-like of int, or int
         Neurons of each hidden layer; () is a linear model.
     activation : {"identity", "logistic", "tanh", "relu", "gelu", "silu"}
-        Of the hidden layers; "gelu" is the exact form.
+        Activation of the hidden layers; "gelu" is the exact form.
     solver : {"lbfgs", "sgd", "adam", "adamw"}
         "lbfgs" (through SciPy) suits small data; "adamw" is Adam with decoupled weight decay.
     alpha : float
-        L2 penalty alpha / (2 n) ||W||^2 on the weights, not the biases; n is the number of rows of
-        a batch, or the sum of their weights. With "adamw": every step multiplies the weights by
-        1 - learning_rate_init * alpha.
+        L2 penalty alpha / (2 n) ||W||^2 on the weights, not the biases; n is the number of rows in
+        the batch, or the sum of their weights. With "adamw", each step multiplies the weights by
+        1 - learning_rate_init * alpha instead.
     batch_size : int or "auto"
         "auto" is min(200, n_samples).
     learning_rate : {"constant", "invscaling", "adaptive"}
@@ -51,58 +51,58 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         whenever there was no improvement for n_iter_no_change epochs.
     learning_rate_init, power_t : float
     max_iter : int
-        Epochs at most; iterations of "lbfgs".
+        Maximum number of epochs, or of iterations of "lbfgs".
     shuffle : bool
-        A new order of the rows in each epoch.
+        Reorder the rows in each epoch.
     random_state : int, RandomState or None
-        Of the first weights, the held-out rows, the order of rows and dropout. An int gives the
-        same bits again for any number of threads; first weights, held-out rows and order are those
-        that scikit-learn's estimator draws.
+        Seed of the first weights, the held-out rows, the order of rows and dropout. An int gives
+        bit-identical results with any number of threads. First weights, held-out rows and order
+        are those that scikit-learn's estimator draws.
     tol : float
-        The least improvement, of the loss or (early stopping) the score, that counts.
+        Minimum improvement of the loss, or with early stopping of the score.
     verbose, warm_start : bool
-        Whether to print each epoch, and whether `fit` starts from the weights that are there.
+        Print each epoch; let `fit` start from the current weights.
     momentum, nesterovs_momentum : float in [0, 1), bool
         For "sgd".
     early_stopping : bool
-        Stop by the score of held-out rows, and keep the weights of the best epoch.
+        Stop by the score on held-out rows, and keep the weights of the best epoch.
     validation_fraction : float
-        Part of the rows held out.
+        Fraction of the rows held out.
     beta_1, beta_2, epsilon : float
-        Of "adam" and "adamw".
+        Parameters of "adam" and "adamw".
     n_iter_no_change : int
-        Epochs without improvement before the end.
+        Epochs without improvement before stopping.
     max_fun : int
-        Evaluations of the loss by "lbfgs" at most.
+        Maximum number of loss evaluations by "lbfgs".
     dropout : float
-        Part of the outputs of every hidden layer set to zero in training, in [0, 1).
+        Fraction of the outputs of each hidden layer set to zero in training, in [0, 1).
     class_weight : dict, "balanced", list of dicts or None
-        Weights of the classes in the loss, by label; "balanced" is inversely proportional to their
-        frequency. They multiply sample weights.
+        Weights of the classes in the loss, by label; "balanced" is inversely proportional to
+        their frequency. They multiply the sample weights.
     n_threads : int or None
         Threads of one estimator. None: fastnn's default (`fastnn.get_num_threads`), shared evenly
-        between estimators that learn at the same time in threads of this process.
+        among estimators fitted concurrently by threads of this process.
 
     Attributes
     ----------
     classes_ : ndarray (n_classes,)
     loss_ : float
-        Mean loss of the last epoch with penalty, in nats.
+        Mean loss of the last epoch, penalty included, in nats.
     best_loss_ : float or None
         None with early stopping.
     loss_curve_ : list of float
-        One per epoch; like the next three not with "lbfgs".
+        One loss per epoch. This and the next three are not set by "lbfgs".
     validation_scores_ : list of float or None
-        Accuracy after each epoch, given early stopping or a validation set.
+        Accuracy after each epoch, with early stopping or a validation set.
     best_validation_score_ : float or None
     t_ : int
-        Samples learnt from, repetitions included.
+        Samples seen in training, repetitions included.
     coefs_, intercepts_ : list of ndarray
         Weights (in, out) and biases (out,) of each layer.
     n_features_in_, feature_names_in_ : int, ndarray of str
-        Names only where X had some.
+        Names only if X had them.
     n_iter_, n_layers_, n_outputs_ : int
-        Epochs of the last `fit`, layers with input and output, columns of the output.
+        Epochs of the last `fit`, layers including input and output, columns of the output.
     out_activation_ : {"logistic", "softmax"}
 
     Examples
@@ -110,7 +110,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     >>> from sklearn.datasets import load_iris
     >>> from fastnn.sklearn import MLPClassifier
     >>> X, y = load_iris(return_X_y=True)
-    >>> bool(MLPClassifier(solver="lbfgs", random_state=0, max_iter=500).fit(X, y).score(X, y) > 0.9)
+    >>> model = MLPClassifier(solver="lbfgs", random_state=0, max_iter=500)
+    >>> bool(model.fit(X, y).score(X, y) > 0.9)
     True
     """
 
@@ -181,30 +182,30 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, X_val: Any = None, y_val: Any = None
     ) -> MLPClassifier:
-        """Learn from X and y.
+        """Fit the network to X and y.
 
         Parameters
         ----------
         X : array-like or sparse matrix (n_samples, n_features)
-            float32 is learnt from in float32, everything else in float64. A sparse matrix is made
-            dense batch by batch.
+            float32 is trained in float32, all other types in float64. A sparse matrix is made dense
+            batch by batch.
         y : array-like (n_samples,) of labels, or (n_samples, n_labels) of zeros and ones
         sample_weight : array-like (n_samples,), optional
-            Not negative, not all zero.
+            Non-negative and not all zero.
         X_val, y_val : as X and y, optional
-            Scored after each epoch; with `early_stopping` they take the place of the part of X
-            that would be held out. "lbfgs" does not look at them.
+            Scored after each epoch. With `early_stopping` they replace the rows that would be held
+            out of X. "lbfgs" ignores them.
 
         Returns
         -------
         MLPClassifier
-            The estimator itself. After Ctrl-C too, with a warning.
+            The estimator itself, also after Ctrl-C, with a warning.
 
         Raises
         ------
         ValueError
-            Shapes do not fit, values are NaN or infinite, a parameter is out of range, y is no
-            set of labels, or (warm start) has others than before. What was learnt before stays.
+            Shapes do not match, values are NaN or infinite, a parameter is out of range, y does not
+            hold labels, or y has other labels than before a warm start. The estimator is unchanged.
         """
         self._validate_params()
         with restored_on_error(self):
@@ -214,19 +215,19 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def partial_fit(
         self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None
     ) -> MLPClassifier:
-        """One epoch over X and y, going on from where the last call or `fit` ended.
+        """Run one epoch over X and y, continuing from the last call or `fit`.
 
         Parameters
         ----------
         X, y, sample_weight
             As for `fit`.
         classes : array-like, optional
-            All labels that will ever come, for the first call; y need not have all of them.
+            All labels that will occur, for the first call; y need not have all of them.
 
         Raises
         ------
         ValueError
-            As `fit`; y has labels that are no classes; class_weight is "balanced".
+            As `fit`; also if y has labels that are not in `classes`, or class_weight is "balanced".
         """
         self._validate_params()
         if isinstance(self.class_weight, str):
@@ -238,7 +239,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             return self._fit(X, y, sample_weight, incremental=True)
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Labels (n_samples,), or zeros and ones (n_samples, n_labels).
+        """Predict labels (n_samples,), or zeros and ones (n_samples, n_labels).
 
         Parameters
         ----------
@@ -248,18 +249,18 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         ------
         sklearn.exceptions.NotFittedError
         ValueError
-            Another number of features than in `fit`.
+            The number of features differs from `fit`.
         """
         return self._decide(self._raw_outputs(X))
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
-        """Probabilities (n_samples, n_classes) in the order of `classes_`; see `predict`."""
+        """Predict probabilities (n_samples, n_classes) in the order of `classes_`."""
         z = self._raw_outputs(X)
         # sigmoid(-z) keeps the digits that 1 - sigmoid(z) would lose
         return LINKS[self.out_activation_](np.hstack([-z, z]) if self._is_binary() else z)
 
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
-        """Logarithms of `predict_proba`: minus infinity where a probability underflows to 0."""
+        """Return the logarithm of `predict_proba`; -inf where a probability underflows to 0."""
         p = self.predict_proba(X)
         with np.errstate(divide="ignore"):
             return np.log(p, out=p)
@@ -270,7 +271,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         ours = super().from_sklearn(estimator)
         if hasattr(ours, "coefs_"):
             ours._is_multilabel = estimator._label_binarizer.y_type_ == "multilabel-indicator"
-            ours.out_activation_ = ours._output()[0]  # one class: a softmax, which is certain of it
+            ours.out_activation_ = ours._output()[0]  # a single class: softmax of one output is 1
         return ours
 
     def to_sklearn(self) -> Any:
@@ -284,7 +285,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return self.out_activation_ == "logistic" and self.n_outputs_ == 1
 
     def _decide(self, z: NDArray[Any]) -> NDArray[Any]:
-        """Predictions of raw outputs."""
+        """Return the predictions of raw outputs."""
         if self.out_activation_ == "softmax":
             return self.classes_[z.argmax(axis=1)]
         positive = (z > 0).astype(np.intp)

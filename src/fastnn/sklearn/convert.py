@@ -1,4 +1,4 @@
-"""Estimators of scikit-learn into ours and back, what they learnt included."""
+"""Convert fitted estimators of scikit-learn to ours and back."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from sklearn.base import BaseEstimator
 
-# Public attributes that mean the same on both sides.
+# Fitted attributes with the same meaning on both sides.
 LEARNT = (
     "best_loss_",
     "best_validation_score_",
@@ -28,7 +28,7 @@ LEARNT = (
 
 
 def convert(source: BaseEstimator, kind: type[Any], **changes: Any) -> Any:
-    """A `kind` with the parameters of source that it has, `changes`, and copies of what it learnt."""
+    """Return a `kind` with the parameters and fitted attributes of `source`, and `changes`."""
     known = kind().get_params()
     own = {name: value for name, value in source.get_params().items() if name in known}
     target = kind(**own | changes)

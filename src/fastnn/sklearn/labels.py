@@ -1,4 +1,4 @@
-"""Labels of a classifier."""
+"""Check and encode the labels of a classifier."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sklearn.preprocessing import LabelBinarizer
 
 
 def check_labels(labels: NDArray[Any], classes: NDArray[Any], all_of_them: bool) -> None:
-    """ValueError if there are labels that are no classes, or (`all_of_them`) some are missing."""
+    """Raise ValueError for labels not in the classes, or with `all_of_them` if some are missing."""
     if all_of_them and set(labels) != set(classes):
         raise ValueError(
             "warm_start can only be used where `y` has the same classes as in the previous call to "
@@ -24,15 +24,15 @@ def check_labels(labels: NDArray[Any], classes: NDArray[Any], all_of_them: bool)
 
 
 def balanced(y: NDArray[Any], weight: NDArray[Any] | None) -> NDArray[Any]:
-    """For each row n / (n_classes * size of its class), sizes being sums of weights."""
+    """Return n / (n_classes * size of its class) for each row; a size is a sum of weights."""
     codes = np.unique(y, return_inverse=True)[1]
     sizes = np.bincount(codes, weight).astype(np.float64)
-    sizes[sizes == 0] = np.inf  # rows of weight 0 count for nothing
+    sizes[sizes == 0] = np.inf  # rows of weight 0 do not count
     return sizes[np.isfinite(sizes)].sum() / (np.isfinite(sizes).sum() * sizes[codes])
 
 
 def label_binarizer(classes: Any, is_multilabel: bool) -> LabelBinarizer:
-    """What scikit-learn's classifier turns outputs into labels with."""
+    """Return the binarizer by which scikit-learn's classifier decodes labels."""
     if is_multilabel:
         return LabelBinarizer().fit(np.eye(len(classes), dtype=int))
     return LabelBinarizer().fit(classes)

@@ -1,4 +1,4 @@
-"""L-BFGS over all examples, through SciPy."""
+"""Fit by SciPy's L-BFGS over all examples."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from .rows import Examples
 
 
 def fit_lbfgs(est: Any, network: Network, examples: Examples) -> None:
-    """Minimise loss + penalty; sets `loss_` and `n_iter_` of the estimator.
+    """Minimize loss + penalty; sets `loss_` and `n_iter_` of the estimator.
 
-    The network is float64 whatever X is: the line search compares losses that differ in late
-    digits. The flat array of parameters is SciPy's vector as it stands, gaps between layers
-    included; their gradient is zero.
+    The network is float64 whatever the dtype of X, since the line search compares nearly equal
+    losses. SciPy's vector is the flat array of parameters with its padding, whose gradient is 0.
 
     Reference: Nocedal and Wright, *Numerical Optimization*, section 7.2.
     """

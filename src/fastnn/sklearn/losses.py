@@ -1,4 +1,4 @@
-"""Losses of the estimators over raw outputs z (n, k), and what turns z into predictions.
+"""Losses of the estimators over raw outputs z (n, k), and the maps from z to predictions.
 
 A loss is summed over the outputs of a row and averaged over rows by their weights w:
 L = sum_i w_i l(z_i, y_i) / sum_i w_i. Each is returned with its gradient dL/dz.
@@ -22,8 +22,8 @@ LossFunction = Callable[[Array, Array, Array | None], tuple[float, Array]]
 class Loss(NamedTuple):
     """A loss over raw outputs.
 
-    `averaged`: scikit-learn reports it as a mean over outputs, though it descends along the
-    gradient of their sum; so do we, and only what is reported is divided.
+    `averaged` is True if scikit-learn reports a mean over outputs although it follows the gradient
+    of their sum; we do the same.
     """
 
     function: LossFunction
@@ -36,7 +36,7 @@ def softmax_cross_entropy(z: Array, y: Array, weight: Array | None) -> tuple[flo
 
 
 def _summed(kernel: Callable[..., tuple[float, Array]], factor: float = 1.0) -> LossFunction:
-    """factor * kernel, whose mean over all elements becomes a sum over outputs, mean over rows."""
+    """Scale a kernel's mean over all elements to a sum over outputs and mean over rows."""
 
     def loss(z: Array, y: Array, weight: Array | None) -> tuple[float, Array]:
         value, dz = kernel(z, y, sample_weight=weight)
@@ -71,7 +71,7 @@ LOSSES = {
 
 
 def user_loss(function: Callable[[Array, Array], tuple[float, Array]]) -> Loss:
-    """A loss (pred, target) -> (loss, dpred), which knows of no weights."""
+    """Wrap a user's loss (pred, target) -> (loss, dpred), which takes no weights."""
 
     def checked(z: Array, y: Array, weight: Array | None) -> tuple[float, Array]:
         value, dz = function(z, y)

@@ -1,4 +1,4 @@
-"""The perceptron behind an estimator."""
+"""The network of an estimator."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ ACTIVATIONS: dict[str, Activation | None] = {
 def first_weights(
     sizes: Sequence[int], activation: str, rng: np.random.RandomState, dtype: np.dtype[Any]
 ) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
-    """Weights and biases, uniform in +-sqrt(c / (fan_in + fan_out)), c = 2 for "logistic" else 6.
+    """Draw weights and biases, uniform in +-sqrt(c / (fan_in + fan_out)).
 
-    Glorot and Bengio (2010). Drawn as scikit-learn draws them, so the same generator gives the same
-    weights.
+    c is 2 for "logistic" and 6 otherwise (Glorot and Bengio, 2010). The order of draws is that of
+    scikit-learn, so the same generator gives the same weights.
     """
     coefs, intercepts = [], []
     for fan_in, fan_out in pairwise(sizes):
@@ -44,7 +44,7 @@ def first_weights(
 
 
 def raw_outputs(X: Any, coefs: Arrays, intercepts: Arrays, activation: str) -> NDArray[Any]:
-    """Outputs (n, k) before the last activation, for X (n, features) dense or CSR."""
+    """Return outputs (n, k) before the last activation, for X (n, features), dense or CSR."""
     last = len(coefs) - 1
     out = np.empty((X.shape[0], coefs[last].shape[1]), coefs[0].dtype)
     start = 0
@@ -58,21 +58,21 @@ def raw_outputs(X: Any, coefs: Arrays, intercepts: Arrays, activation: str) -> N
 
 
 def _unset(shape: tuple[int, ...], rng: Any, dtype: Any) -> NDArray[Any]:
-    """The initial values of layers that `Network.load` is about to fill."""
+    """Return placeholder values for layers that `Network.load` fills."""
     return np.zeros(shape, dtype)
 
 
 class Network:
-    """The layers of an estimator in training, over flat arrays of parameters and gradients.
+    """The layers of an estimator in training, with flat parameters and gradients.
 
     Parameters
     ----------
     coefs, intercepts : sequence of ndarray
         The first weights (in, out) and biases (out,); copied.
     activation : str
-        Of the hidden layers, one of ACTIVATIONS.
+        Activation of the hidden layers, one of ACTIVATIONS.
     dropout : float
-        Of the hidden layers' outputs.
+        Dropout probability of the hidden layers' outputs.
     loss : Loss
     dtype : dtype
     """
@@ -104,12 +104,12 @@ class Network:
 
     @property
     def coefs(self) -> list[NDArray[Any]]:
-        """The weights, as views."""
+        """Weights, as views."""
         return [linear.weight.data for linear in self.linears]
 
     @property
     def intercepts(self) -> list[NDArray[Any]]:
-        """The biases, as views."""
+        """Biases, as views."""
         return [linear.bias.data for linear in self.linears if linear.bias is not None]
 
     def load(self, coefs: Arrays, intercepts: Arrays) -> None:
@@ -120,35 +120,35 @@ class Network:
             own[...] = new
 
     def seed(self, rng: np.random.RandomState) -> None:
-        """Seed the dropout layers, if there are any; else nothing is drawn from rng."""
+        """Seed the dropout layers; draws nothing from rng if there are none."""
         if self.model.random_state():
             self.model.seed(int(rng.randint(np.iinfo(np.int32).max)))
 
     def reported(self, value: float) -> float:
-        """A loss as `loss_` tells it."""
+        """Return a loss as `loss_` reports it."""
         return value / self.coefs[-1].shape[1] if self.loss.averaged else value
 
     def penalty(self) -> float:
-        """||W||^2 / 2 over the weights of all layers; biases are free."""
+        """Return ||W||^2 / 2 over the weights of all layers, biases excluded."""
         norms = [kernels.frobenius_norm(coef) for coef in self.coefs]
         return sum(norm * norm for norm in norms) / 2
 
     def start_gradient(self, decay: float) -> None:
-        """Set the gradients to those of decay * penalty(), for backward passes to add to."""
+        """Set the gradients to those of decay * penalty(); backward passes add to them."""
         if decay == 0:
             self.parameters.zero_grad()
             return
-        # one pass for all weights and biases, whose part is then cleared
+        # one pass over all parameters, then clear the biases' part
         np.multiply(self.parameters.data, decay, out=self.parameters.grad)
         for linear in self.linears:
             if linear.bias is not None:
                 linear.bias.grad.fill(0)
 
     def add_gradient(self, batch: Batch, part: float = 1.0) -> float:
-        """Add the gradient of part * (the loss of a batch); returns that."""
+        """Add the gradient of part * (loss of a batch) and return that loss."""
         z, ctx = self.model.forward(batch.x)
         value, dz = self.loss.function(z, batch.y, batch.weight)
         if part != 1:
-            dz = dz * part  # dz may be the array of a user's loss
+            dz = dz * part  # copy: dz may belong to a user's loss
         self.model.backward(dz, ctx, need_dx=False)
         return value * part

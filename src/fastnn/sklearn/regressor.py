@@ -1,4 +1,4 @@
-"""MLPRegressor."""
+"""The regressor."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from .restore import restored_on_error
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
-    """Multilayer perceptron for regression, as `sklearn.neural_network.MLPRegressor`.
+    """Multilayer perceptron for regression, like `sklearn.neural_network.MLPRegressor`.
 
     Parameters
     ----------
     loss : {"squared_error", "poisson", "absolute_error", "huber"} or callable
         "squared_error" is half the squared error, "poisson" half the Poisson deviance of y >= 0
-        from exp(output), "huber" half the squared error up to an error of 1 and the error less
+        from exp(output), "huber" half the squared error up to an error of 1 and the error minus
         1/2 beyond. A callable gets `(pred, target)`, both (n, n_outputs) of X's dtype, and
         returns the mean loss over the n rows and its gradient with respect to pred; it cannot be
         combined with sample weights.
 
-    The other parameters are those of `MLPClassifier`, but for `class_weight`.
+    The other parameters are those of `MLPClassifier`, except `class_weight`.
 
     Attributes
     ----------
-    As those of `MLPClassifier`, but for `classes_`; `out_activation_` is "identity" or "exp". With
-    several outputs and the squared error `loss_` is the mean over outputs, as in scikit-learn.
+    As those of `MLPClassifier`, except `classes_`; `out_activation_` is "identity" or "exp". With
+    several outputs and the squared error, `loss_` is the mean over outputs, as in scikit-learn.
 
     Examples
     --------
@@ -115,28 +115,28 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, *, X_val: Any = None, y_val: Any = None
     ) -> MLPRegressor:
-        """Learn from X and y.
+        """Fit the network to X and y.
 
         Parameters
         ----------
         X : array-like or sparse matrix (n_samples, n_features)
         y : array-like (n_samples,) or (n_samples, n_outputs)
         sample_weight : array-like (n_samples,), optional
-            Not negative, not all zero.
+            Non-negative and not all zero.
         X_val, y_val : as X and y, optional
-            Scored (R^2) after each epoch; with `early_stopping` they take the place of the part of
-            X that would be held out.
+            Scored (R^2) after each epoch. With `early_stopping` they replace the rows that would be
+            held out of X.
 
         Returns
         -------
         MLPRegressor
-            The estimator itself. After Ctrl-C too, with a warning.
+            The estimator itself, also after Ctrl-C, with a warning.
 
         Raises
         ------
         ValueError
-            Shapes do not fit, values are NaN or infinite, a parameter is out of range. What was
-            learnt before stays.
+            Shapes do not match, values are NaN or infinite, or a parameter is out of range. The
+            estimator is unchanged.
         """
         self._validate_params()
         with restored_on_error(self):
@@ -144,7 +144,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     @available_if(lambda est: est._has_epochs())
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
-        """One epoch over X and y, going on from where the last call or `fit` ended.
+        """Run one epoch over X and y, continuing from the last call or `fit`.
 
         Parameters and errors are those of `fit`.
         """
@@ -158,7 +158,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return super().to_sklearn()
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Predictions (n_samples,) or, with several outputs, (n_samples, n_outputs).
+        """Predict (n_samples,) or, with several outputs, (n_samples, n_outputs).
 
         Parameters
         ----------
@@ -168,7 +168,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         ------
         sklearn.exceptions.NotFittedError
         ValueError
-            Another number of features than in `fit`.
+            The number of features differs from `fit`.
         """
         pred = self._predictions(X)
         return pred.ravel() if self.n_outputs_ == 1 else pred

@@ -1,4 +1,4 @@
-"""An estimator as it was, where a fit fails."""
+"""Restore an estimator if a fit fails."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 @contextmanager
 def restored_on_error(est: Any) -> Iterator[None]:
-    """Gives the estimator back the attributes that it had, if what it does now raises.
+    """Restore the attributes of the estimator if the context raises.
 
-    A fit sets new arrays, so what an earlier one learnt is all there again. `partial_fit` steps on
-    in the arrays there are: what is refused before the first step changes nothing.
+    `fit` makes new arrays, so all earlier results come back. `partial_fit` updates the arrays in
+    place; errors raised before its first step change nothing.
     """
     before = dict(vars(est))
-    # curves, which a warm start goes on with
+    # curves, which a warm start appends to
     lists = [
         (old, len(old)) for name, old in before.items() if name.endswith("_") and type(old) is list
     ]

@@ -1,4 +1,4 @@
-"""Examples, handed out as dense batches."""
+"""Read examples in dense batches."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from scipy.sparse import issparse
 
 from ..train.batches import gather
 
-# Rows at a time where nothing asks for batches: scores, predictions, L-BFGS. Bounds the memory of
-# dense copies and hidden layers.
+# Rows per chunk for scores, predictions and L-BFGS: bounds the memory of dense copies and hidden
+# layers.
 CHUNK = 4096
 
 
 class Batch(NamedTuple):
-    """Rows of examples: x (n, features), targets, weights (n,) or None, and the weights' sum."""
+    """A batch: x (n, features), targets, weights (n,) or None, and the sum of the weights."""
 
     x: NDArray[Any]
     y: NDArray[Any]
@@ -26,16 +26,16 @@ class Batch(NamedTuple):
 
 
 class Examples:
-    """Features, targets and weights of the rows to learn from.
+    """Features, targets and weights of the training rows.
 
     Parameters
     ----------
     X : ndarray or CSR matrix (n, features)
-        Never copied as a whole, and a sparse one never made dense as a whole.
+        Never copied, nor made dense, as a whole.
     y : ndarray (n, ...)
     weight : ndarray (n,), optional
     dtype : dtype
-        Of the batches of X and of the weights.
+        Type of the batches of X and of the weights.
     """
 
     def __init__(
@@ -49,19 +49,19 @@ class Examples:
         return int(self.X.shape[0])
 
     def batch(self, rows: Any) -> Batch:
-        """The rows of a slice or an array of indices; x is good until the next call."""
+        """Return the rows of a slice or index array; x is valid until the next call."""
         y = self.y[rows]
         weight = None if self.weight is None else self.weight[rows]
         total = float(len(y) if weight is None else weight.sum(dtype=np.float64))
         return Batch(self._dense(rows, len(y)), y, weight, total)
 
     def chunks(self) -> Iterator[Batch]:
-        """All rows in order, CHUNK at a time."""
+        """Yield all rows in order, CHUNK at a time."""
         for start in range(0, len(self), CHUNK):
             yield self.batch(slice(start, start + CHUNK))
 
     def total(self) -> float:
-        """The sum of all weights; the number of rows where there are none."""
+        """Return the sum of all weights, or the number of rows without weights."""
         return float(len(self) if self.weight is None else self.weight.sum(dtype=np.float64))
 
     def _dense(self, rows: Any, n: int) -> NDArray[Any]:
@@ -83,7 +83,7 @@ class Examples:
 
 
 def dense_chunks(X: Any, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
-    """All rows of X, dense or CSR, CHUNK at a time."""
+    """Yield all rows of X, dense or CSR, CHUNK at a time."""
     for start in range(0, X.shape[0], CHUNK):
         part = X[start : start + CHUNK]
         yield np.asarray(part.toarray() if issparse(part) else part, dtype)

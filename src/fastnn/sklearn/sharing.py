@@ -1,4 +1,4 @@
-"""Threads: of estimators that learn at the same time, and of the BLAS beside them."""
+"""Share threads among concurrent fits, and limit those of the BLAS."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _blas_limits: Any = None
 
 @contextmanager
 def learning() -> Iterator[None]:
-    """Counts an estimator among those that learn now, for `threads`."""
+    """Count a running fit, for `threads`."""
     global _n_learning
     with _lock:
         _n_learning += 1
@@ -32,12 +32,12 @@ def learning() -> Iterator[None]:
 
 
 def threads(n: int | None, shared: bool = False) -> Any:
-    """A context in which the kernels use n threads; None means those that this thread has.
+    """Return a context in which the kernels use n threads; None: those of the caller.
 
-    With `shared`, None means an equal part of them for every estimator that is `learning`, which
-    keeps a grid search over Python threads from starting (number of fits) x (number of cores)
-    threads. It is asked again for every epoch, so the last fit of a search has all cores; results
-    do not depend on it, since no kernel's do.
+    With `shared`, None means an equal part of them for each concurrent fit, so that a grid search
+    over Python threads does not start (number of fits) x (number of cores) threads. The part is
+    recomputed in every epoch, so the last fit of a search has all cores. Results do not depend on
+    it.
     """
     if n is not None:
         return num_threads(n)
@@ -48,17 +48,17 @@ def threads(n: int | None, shared: bool = False) -> Any:
 
 @cache
 def _blas() -> ThreadpoolController:
-    """Looking for the libraries takes a millisecond; those of NumPy and SciPy are loaded by now."""
+    """Return the controller of the loaded BLAS libraries; cached, as the search takes 1 ms."""
     return ThreadpoolController().select(user_api="blas")
 
 
 @contextmanager
 def quiet_blas() -> Iterator[None]:
-    """Keeps the BLAS of NumPy and SciPy on one thread.
+    """Limit the BLAS of NumPy and SciPy to one thread.
 
-    SciPy's L-BFGS wakes the threads of its BLAS for short vectors, and they spin on for a while on
-    the cores that ours need: 20 iterations of 64-20-10-10 on digits take 145 ms instead of 11 on 2
-    cores. The limit is one of the process, so it is set by the first fit and lifted by the last.
+    SciPy's L-BFGS wakes the threads of its BLAS for short vectors, and they keep spinning on the
+    cores that ours need (docs/tuning.md). The limit applies to the process, so the first
+    concurrent fit sets it and the last one lifts it.
     """
     global _n_quiet, _blas_limits
     with _lock:

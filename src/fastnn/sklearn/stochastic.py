@@ -1,4 +1,4 @@
-"""Epochs of gradient steps over shuffled batches: the solvers "sgd", "adam" and "adamw"."""
+"""Train by gradient steps over shuffled batches: the solvers "sgd", "adam" and "adamw"."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .rows import Batch, Examples
 from .sharing import threads
 
 SOLVERS = ("sgd", "adam", "adamw")
-SMALLEST_RATE = 1e-6  # where the learning rate "adaptive" gives up, as in scikit-learn
+SMALLEST_RATE = 1e-6  # at which "adaptive" stops, as in scikit-learn
 
 
 class Stepper:
-    """A network together with the optimizer that scikit-learn's parameters describe.
+    """A network with the optimizer that scikit-learn's parameters describe.
 
-    It outlives `fit`, for `partial_fit` to go on with.
+    It outlives `fit`, so that `partial_fit` can continue with it.
     """
 
     def __init__(self, network: Network, est: Any) -> None:
@@ -46,21 +46,21 @@ class Stepper:
         self.set_alpha(est.alpha)
 
     def step(self, batch: Batch) -> tuple[float, float]:
-        """Learn from one batch; returns its loss and penalty before the step."""
+        """Take one step; return the loss and penalty of the batch before it."""
         decay = self.alpha / batch.total
         penalty = decay * self.network.penalty() if decay else 0.0
         self.network.start_gradient(decay)
         value = self.network.add_gradient(batch)
         if self.solver == "adam":
-            # scikit-learn adds epsilon before the bias of v is corrected, we (and Kingma and Ba's
-            # algorithm 1) after it
+            # scikit-learn adds epsilon before the bias correction of v, we add it after, as in
+            # algorithm 1 of Kingma and Ba
             adam = self.optimizer
             adam.eps = self.epsilon / math.sqrt(1 - adam.beta2 ** (adam.steps + 1))
         self.optimizer.step()
         return value, penalty
 
     def set_alpha(self, alpha: float) -> None:
-        """Change the penalty; AdamW shrinks the weights itself, the others follow its gradient."""
+        """Change the penalty: weight decay for AdamW, part of the gradient for the others."""
         if self.solver == "adamw":
             self.alpha, self.optimizer.weight_decay = 0.0, alpha
         else:
@@ -70,12 +70,12 @@ class Stepper:
         """Change the learning rate of "sgd"."""
         sgd = self.optimizer
         if sgd.m is not None and rate != sgd.lr:
-            # scikit-learn's velocity is lr * m, and is what stays when the rate changes
+            # scikit-learn's velocity is lr * m, which must not change with the rate
             kernels.scale(sgd.m, sgd.lr / rate)
         sgd.lr = rate
 
     def state(self) -> dict[str, Any]:
-        """What continues the run beside weights and biases: arrays and plain values."""
+        """Return the state to resume a run, besides weights: arrays and plain values."""
         return {
             "kind": self.kind,
             "epsilon": self.epsilon,
@@ -84,19 +84,19 @@ class Stepper:
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on where `state()` of a stepper of the same kind was taken."""
+        """Continue from the `state()` of a stepper of the same kind."""
         self.epsilon = state["epsilon"]
         self.optimizer.load_state_dict(state["optimizer"])
         self.network.model.load_random_state(state["random"])
 
 
 def kind(est: Any, dtype: np.dtype[Any]) -> tuple[Any, ...]:
-    """What must stay the same for `partial_fit` to go on with an old stepper."""
+    """Return what must not change for `partial_fit` to reuse a stepper."""
     return (est.solver, est.activation, est.dropout, dtype.name)
 
 
 class Validation(NamedTuple):
-    """Examples nothing is learnt from, and the weights of their scores."""
+    """Validation examples, and the weights of their scores."""
 
     X: Any
     y: NDArray[Any]
@@ -112,11 +112,11 @@ def fit_stochastic(
     rng: np.random.RandomState,
     incremental: bool,
 ) -> None:
-    """Epochs until the loss (or, with early stopping, the score) stands still or `max_iter` is over.
+    """Run epochs until the loss, or with early stopping the score, stops improving.
 
-    Learns from the `rows` of the examples (None: all), in an order that comes from rng; one epoch
-    if `incremental`. Sets the estimator's `n_iter_, t_, loss_, loss_curve_, best_loss_,
-    validation_scores_, best_validation_score_`.
+    Trains on the `rows` of the examples (None: all) in an order drawn from rng, for at most
+    `max_iter` epochs, or one if `incremental`. Sets the estimator's `n_iter_, t_, loss_,
+    loss_curve_, best_loss_, validation_scores_, best_validation_score_`.
     """
     n = len(examples) if rows is None else len(rows)
     batch_size = _batch_size(est, n)
@@ -166,24 +166,23 @@ def _epoch(
     n: int,
     batch_size: int,
 ) -> float:
-    """A step for each batch; returns the mean of the batches' losses, weighed by their rows."""
+    """Take a step per batch; return the mean loss of the batches, weighted by their rows."""
     loss = 0.0
     for start in range(0, n, batch_size):
         stop = min(start + batch_size, n)
         batch = examples.batch(slice(start, stop) if picked is None else picked[start:stop])
-        if batch.total > 0:  # else there is nothing in it to learn from
+        if batch.total > 0:  # otherwise all rows have weight 0
             value, penalty = stepper.step(batch)
             loss += (stepper.network.reported(value) + penalty) * (stop - start)
     return loss / n
 
 
 def _note_epoch(est: Any, score: float | None) -> bool:
-    """Enter an epoch's loss and score into the curves; whether the score is the best so far."""
+    """Append an epoch's loss and score to the curves; True if the score is the best so far."""
     est.loss_curve_.append(est.loss_)
     if est.verbose:
         print(f"Iteration {est.n_iter_}, loss = {est.loss_:.8f}")
-    # A NaN is no improvement worth keeping, but does not count towards stopping either, as in
-    # scikit-learn.
+    # As in scikit-learn, NaN is not an improvement, but does not count toward stopping either.
     is_best = False
     if score is not None:
         if est.verbose:
@@ -214,7 +213,7 @@ def _batch_size(est: Any, n: int) -> int:
 
 
 def _stops(est: Any, stepper: Stepper) -> bool:
-    """After too many epochs without improvement: whether to stop, or go on at a lower rate."""
+    """True if training should stop; otherwise lower the learning rate and continue."""
     what = "Validation score" if est.early_stopping else "Training loss"
     message = (
         f"{what} did not improve more than tol={est.tol:f} "

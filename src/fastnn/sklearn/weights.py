@@ -1,4 +1,4 @@
-"""Weights of the rows."""
+"""Check sample weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sklearn.utils.validation import _check_sample_weight
 
 
 def check_weights(sample_weight: Any, X: Any) -> NDArray[Any] | None:
-    """Weights (n,) of the dtype of X; ValueError if one is negative or all are zero."""
+    """Return weights (n,) of the dtype of X; ValueError if one is negative or all are zero."""
     if sample_weight is None:
         return None
     weight = _check_sample_weight(sample_weight, X, dtype=X.dtype)
@@ -20,6 +20,6 @@ def check_weights(sample_weight: Any, X: Any) -> NDArray[Any] | None:
 
 
 def check_not_all_zero(weight: NDArray[Any] | None, name: str) -> None:
-    """ValueError if there is nothing to learn from or to score."""
+    """Raise ValueError if all weights are zero."""
     if weight is not None and not weight.any():
         raise ValueError(f"{name} must not be zero for every sample")

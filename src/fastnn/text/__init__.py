@@ -1,4 +1,4 @@
-"""Vocabularies, which turn text into ids and back, and BLEU."""
+"""Convert text to ids and back with vocabularies, and compute BLEU."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["BPE", "CharVocab", "Vocab", "WordVocab", "bleu", "d2l_bleu", "from_j
 
 
 def from_json(text: str) -> Vocab:
-    """The vocabulary that a `to_json` wrote, of whatever kind; ValueError if the text is none."""
+    """Read a vocabulary of any kind from its `to_json`; ValueError for any other text."""
     one_text("from_json", text)
     try:
         kind = parse_json(text)["kind"]

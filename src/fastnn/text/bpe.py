@@ -1,4 +1,4 @@
-"""Byte-pair encoding, through the package `tokenizers` (`pip install 'fastnn[text]'`)."""
+"""Byte-pair encoding with the package `tokenizers` (`pip install 'fastnn[text]'`)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 from ..checks import check_count
 from .vocab import SPECIALS, UNK, Ids, Vocab, one_text, several_texts
 
-# The library reserves memory for vocab_size tokens before it reads, about 60 bytes each. Above this
-# size the texts are counted first: no vocabulary has more pieces than `most_pieces`.
+# Above this vocab_size the pieces in the texts are bounded first, by `most_pieces`: the library
+# reserves about 60 bytes per token before it reads.
 RESERVED = 1 << 16
 
 # More than any text repeats a pair; the library counts in 64 bits.
@@ -20,11 +20,11 @@ MOST_FREQUENT = 1 << 62
 
 
 class BPE(Vocab):
-    """Words in pieces: frequent ones whole, rare ones of several, any word of known characters.
+    """A vocabulary of words and pieces of words; rare words consist of several pieces.
 
-    For text whose words and marks stand between single spaces. A word takes the space before it
-    along, so that pieces put together are the text again, with every space; a character that was
-    not in the text it learned from becomes `<unk>`. `BPE.train` makes one.
+    Words and punctuation in the text must be separated by single spaces. A piece includes the
+    space before its word, so that concatenated pieces give back the text with every space. A
+    character that did not occur in training becomes `<unk>`. `BPE.train` learns a vocabulary.
 
     References
     ----------
@@ -35,7 +35,7 @@ class BPE(Vocab):
     kind = "bpe"
 
     def __init__(self, tokens: Sequence[str], merges: Sequence[tuple[str, str]]) -> None:
-        """From the pieces, specials first, and the pairs that are joined, the first one first."""
+        """Make it from the pieces, specials first, and the merges in the order they apply."""
         super().__init__(tokens, specials=True)
         self.merges = _pairs(merges)
         ids = {token: i for i, token in enumerate(self.tokens)}
@@ -54,18 +54,18 @@ class BPE(Vocab):
         Parameters
         ----------
         sentences : iterable of str
-            Of all languages that share the vocabulary.
+            Sentences of all languages that share the vocabulary.
         vocab_size : int
-            Tokens at most: four specials, the characters, and the pieces.
+            Maximum number of tokens: four specials, the characters, and the pieces.
         min_frequency : int
-            How often two pieces must stand side by side to be joined.
+            How often two pieces must be adjacent to be merged.
 
         Raises
         ------
         ValueError
             The specials and the characters alone are more than vocab_size, or a number is below 1.
         TypeError
-            The sentences are one str, or a number is no integer.
+            The sentences are one str, or a number is not an integer.
         ModuleNotFoundError
             tokenizers is not installed.
         """
@@ -79,8 +79,8 @@ class BPE(Vocab):
             texts, room = iter(held), min(room, most_pieces(held))
         learner = library.Tokenizer(library.models.BPE(unk_token=UNK))
         learner.pre_tokenizer = _words(library)
-        # Without a mark for the end of a word: the library numbers marked characters in the order
-        # of a hash table, which differs from run to run.
+        # No end-of-word suffix: the library would number suffixed characters in the order of a
+        # hash table, which differs from run to run.
         trainer = library.trainers.BpeTrainer(
             vocab_size=room,
             min_frequency=min_frequency,
@@ -94,7 +94,7 @@ class BPE(Vocab):
                 f"vocab_size is {vocab_size}, but the specials and the characters of these "
                 f"sentences are {len(model['vocab'])} tokens"
             )
-        # Letters that spell a special stay letters.
+        # Drop merges that spell a special: its letters stay letters.
         merges = [
             (left, right)
             for left, right in model["merges"]
@@ -103,17 +103,17 @@ class BPE(Vocab):
         return cls(sorted(model["vocab"], key=model["vocab"].get), merges)
 
     def encode(self, text: str) -> Ids:
-        """The ids of a text."""
+        """Return the ids of a text."""
         return self.encode_batch([one_text("encode", text)])[0]
 
     def encode_batch(self, texts: Iterable[str]) -> list[Ids]:
-        """The ids of each text; the library divides the texts among threads."""
+        """Return the ids of each text; the library distributes the texts over threads."""
         spaced = [" " + text if text else text for text in several_texts("encode_batch", texts)]
         found = self._tokenizer.encode_batch_fast(spaced, add_special_tokens=False)
         return [encoding.ids for encoding in found]
 
     def decode(self, ids: ArrayLike) -> str:
-        """The text of ids, without `<pad>`, `<bos>`, `<eos>`; IndexError for an id of no token."""
+        """Return the text of ids, without `<pad>`, `<bos>`, `<eos>`; IndexError for unknown ids."""
         return "".join(self._shown(ids)).removeprefix(" ")
 
     def _described(self) -> dict[str, Any]:
@@ -128,7 +128,7 @@ class BPE(Vocab):
 
 
 def _pairs(merges: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The merges as tuples; TypeError if one is no pair of str."""
+    """Return the merges as tuples; TypeError if one is not a pair of str."""
     pairs = [tuple(pair) if isinstance(pair, (list, tuple)) else () for pair in merges]
     for pair, given in zip(pairs, merges, strict=True):
         if len(pair) != 2 or not all(isinstance(piece, str) for piece in pair):
@@ -137,10 +137,10 @@ def _pairs(merges: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def most_pieces(texts: Iterable[str]) -> int:
-    """An upper bound of the tokens that `BPE.train` can learn from these texts.
+    """Return an upper bound of the tokens that `BPE.train` can learn from these texts.
 
-    Specials, characters, and merges: each joins two pieces of a word, so there are fewer of them
-    than characters in the different words.
+    These are specials, characters, and merges. Each merge joins two pieces of a word, so there
+    are fewer merges than characters in the distinct words.
     """
     words = {word for text in texts for word in text.split(" ")}
     characters = len(set().union(*words)) + 1  # and the space
@@ -148,7 +148,7 @@ def most_pieces(texts: Iterable[str]) -> int:
 
 
 def _words(library: Any) -> Any:
-    """Cut before each space."""
+    """Split before each space."""
     return library.pre_tokenizers.Split(" ", "merged_with_next")
 
 

@@ -10,12 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from .vocab import Ids, Vocab, one_text
 
-# Code points as numbers; surrogates, which no encoding has, pass too.
+# Code points as integers, surrogates included.
 UTF32 = ("utf-32-le", "surrogatepass")
 
 
 class CharVocab(Vocab):
-    """One id per character, in the order of their code points; there are no specials.
+    """One id per character, in the order of their code points, without specials.
 
     Examples
     --------
@@ -29,7 +29,7 @@ class CharVocab(Vocab):
     kind = "chars"
 
     def __init__(self, tokens: Sequence[str]) -> None:
-        """From its characters, sorted."""
+        """Make it from its characters, sorted."""
         super().__init__(tokens, specials=False)
         if not self.tokens:
             raise ValueError("there are no characters")
@@ -39,11 +39,11 @@ class CharVocab(Vocab):
 
     @classmethod
     def from_text(cls, text: str) -> CharVocab:
-        """Every character of a text; ValueError if it has none."""
+        """Collect the characters of a text; ValueError if it is empty."""
         return cls(sorted(set(one_text("from_text", text))))
 
     def encode(self, text: str) -> Ids:
-        """The ids of a text; ValueError for a character it does not have."""
+        """Return the ids of a text; ValueError for an unknown character."""
         codes = _codes(one_text("encode", text))
         ids = np.searchsorted(self._codes[:-1], codes)
         if (wrong := np.flatnonzero(self._codes[ids] != codes)).size:
@@ -56,7 +56,7 @@ class CharVocab(Vocab):
         return found
 
     def decode(self, ids: ArrayLike) -> str:
-        """The text of ids; IndexError for an id of no character."""
+        """Return the text of ids; IndexError for an unknown id."""
         return self._codes[self._checked(ids)].tobytes().decode(*UTF32)
 
     def _described(self) -> dict[str, Any]:

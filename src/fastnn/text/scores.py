@@ -1,4 +1,4 @@
-"""BLEU: how many runs of words a translation shares with a reference."""
+"""Compute BLEU: the n-grams that a translation shares with a reference."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from typing import Any
 
 
 def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> float:
-    """BLEU of a corpus, 0 to 100, through sacrebleu (`pip install 'fastnn[text]'`).
+    """Compute the BLEU of a corpus, 0 to 100, with sacrebleu (`pip install 'fastnn[text]'`).
 
     Parameters
     ----------
     hypotheses, references : sequences of str
-        Sentence by sentence, already tokenised: words and marks stand between spaces, and are
-        compared as they are written (sacrebleu's `tokenize="none"`, the figure of multi-bleu.perl
-        and fairseq).
+        Sentences, already tokenized: words and punctuation are separated by spaces and compared
+        literally (sacrebleu's `tokenize="none"`, as multi-bleu.perl and fairseq report it).
 
     Raises
     ------
@@ -37,22 +36,24 @@ def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> float:
         raise ValueError(f"{len(hypotheses)} hypotheses, {len(references)} references")
     if not hypotheses:
         raise ValueError("there are no sentences")
-    metric = _sacrebleu().metrics.BLEU(tokenize="none", force=True)  # force: it is meant so
+    metric = _sacrebleu().metrics.BLEU(
+        tokenize="none", force=True
+    )  # force: no warning about tokenized input
     return float(metric.corpus_score(list(hypotheses), [list(references)]).score)
 
 
 def d2l_bleu(prediction: str, label: str, k: int) -> float:
-    """The book's BLEU of one sentence, 0 to 1.
+    """Compute the BLEU of one sentence, 0 to 1, as in *Dive into Deep Learning*.
 
-    exp(min(0, 1 - len(label) / len(prediction))) prod_(n=1..k) p_n^(1/2^n), where p_n is the share
-    of the prediction's runs of n words that the label has, each as often as it has it.
+    exp(min(0, 1 - len(label) / len(prediction))) prod_(n=1..k) p_n^(1/2^n), where p_n is the
+    fraction of the prediction's n-grams that occur in the label, each counted as often as there.
 
     Parameters
     ----------
     prediction, label : str
-        Words between spaces.
+        Words separated by spaces.
     k : int
-        The longest runs that count, or the prediction's length if it is shorter.
+        Length of the longest n-grams; at most the length of the prediction counts.
 
     Returns
     -------

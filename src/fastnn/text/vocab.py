@@ -1,4 +1,4 @@
-"""What every vocabulary can do: text to ids and back, and JSON to keep it by."""
+"""The base of all vocabularies: text to ids and back, saved as JSON."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Vocab(ABC):
     Attributes
     ----------
     tokens : list of str
-        Their ids are their places.
+        The id of a token is its index.
     pad_id, unk_id, bos_id, eos_id : int or None
-        Of the specials `<pad> <unk> <bos> <eos>`: 0 to 3, or None where the vocabulary has none.
+        Ids of the specials `<pad> <unk> <bos> <eos>`: 0 to 3, or None without specials.
     """
 
     kind: ClassVar[str]  # its name in JSON
@@ -55,18 +55,18 @@ class Vocab(ABC):
 
     @abstractmethod
     def encode(self, text: str) -> Ids:
-        """The ids of a text: a list of int, so that ``encode(text) + [eos_id]`` is one longer."""
+        """Return the ids of a text as a list, so that ``encode(text) + [eos_id]`` works."""
 
     def encode_batch(self, texts: Iterable[str]) -> list[Ids]:
-        """The ids of each text."""
+        """Return the ids of each text."""
         return [self.encode(text) for text in several_texts("encode_batch", texts)]
 
     @abstractmethod
     def decode(self, ids: ArrayLike) -> str:
-        """The text of ids, without `<pad>`, `<bos>`, `<eos>`; IndexError for an id of no token."""
+        """Return the text of ids, without `<pad>`, `<bos>`, `<eos>`; IndexError for unknown ids."""
 
     def to_json(self) -> str:
-        """All of it as one line of JSON, for a file of its own or the metadata of a model's."""
+        """Return the vocabulary as one line of JSON, for a file or a model's metadata."""
         return json.dumps({"kind": self.kind, **self._described()}, separators=(",", ":"))
 
     def _described(self) -> dict[str, Any]:
@@ -74,12 +74,12 @@ class Vocab(ABC):
 
     @classmethod
     def _from_described(cls: type[V], described: dict[str, Any]) -> V:
-        """What `_described` describes; a kind that can be read from JSON writes it."""
+        """Return the vocabulary that `_described` describes; kinds readable from JSON define it."""
         raise NotImplementedError(f"{cls.__name__} is not read from JSON")
 
     @classmethod
     def from_json(cls: type[V], text: str) -> V:
-        """The vocabulary that `to_json` wrote; ValueError if it is of another kind, or damaged."""
+        """Read what `to_json` wrote; ValueError if it is of another kind or damaged."""
         one_text("from_json", text)
         try:
             described = parse_json(text)
@@ -100,20 +100,20 @@ class Vocab(ABC):
         return array.astype(np.intp)
 
     def _shown(self, ids: ArrayLike) -> list[str]:
-        """The tokens that belong to the text: all but <pad>, <bos> and <eos>."""
+        """Return the tokens that belong to the text: all but <pad>, <bos> and <eos>."""
         hidden = {self.pad_id, self.bos_id, self.eos_id}
         return [self.tokens[i] for i in self._checked(ids).tolist() if i not in hidden]
 
 
 def one_text(function: str, text: object) -> str:
-    """The text; TypeError if it is no str."""
+    """Return the text; TypeError if it is not a str."""
     if not isinstance(text, str):
         raise TypeError(f"{function} takes a str, got {type(text).__name__}")
     return text
 
 
 def several_texts(function: str, texts: object) -> Iterator[str]:
-    """The texts, one after the other; TypeError if they are one str, or one of them is none."""
+    """Iterate over the texts; TypeError if they are one str, or if one is not a str."""
     if isinstance(texts, str) or not isinstance(texts, Iterable):
         given = "one str" if isinstance(texts, str) else type(texts).__name__
         raise TypeError(f"{function} takes several texts (a list of str), got {given}")

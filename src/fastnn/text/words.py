@@ -13,10 +13,10 @@ from .vocab import SPECIALS, UNK, Ids, Vocab, one_text, several_texts
 
 
 class WordVocab(Vocab):
-    """One id per word, behind the four specials; other words are `<unk>`.
+    """One id per word, after the four specials; unknown words are `<unk>`.
 
-    Words are what stands between spaces, tabs and ends of lines; `decode` puts one space between
-    them. A special that is written in a text is a word like others that are unknown.
+    Words are separated by whitespace; `decode` puts one space between them. A special spelled out
+    in a text is an unknown word.
 
     References
     ----------
@@ -26,7 +26,7 @@ class WordVocab(Vocab):
     kind = "words"
 
     def __init__(self, tokens: Sequence[str]) -> None:
-        """From the specials and the words in the order of their ids."""
+        """Make it from the specials and the words, in the order of their ids."""
         super().__init__(tokens, specials=True)
         words = enumerate(self.tokens[len(SPECIALS) :], len(SPECIALS))
         self._ids = {word: i for i, word in words}
@@ -35,22 +35,22 @@ class WordVocab(Vocab):
     def from_sentences(
         cls, sentences: Iterable[str], *, min_freq: int = 1, max_size: int | None = None
     ) -> WordVocab:
-        """The words of sentences, frequent ones first, equally frequent ones by the alphabet.
+        """Collect the words of sentences by falling frequency, ties in alphabetical order.
 
         Parameters
         ----------
         sentences : iterable of str
         min_freq : int
-            Words that come less often are left out.
+            Words that occur less often are left out.
         max_size : int, optional
-            Tokens at most, with the specials; the most frequent words stay.
+            Maximum number of tokens, specials included; the most frequent words stay.
 
         Raises
         ------
         ValueError
             max_size has no room for the specials, or min_freq is below 1.
         TypeError
-            The sentences are one str, or a number is no integer.
+            The sentences are one str, or a number is not an integer.
         """
         texts = several_texts("from_sentences", sentences)
         min_freq = check_count("min_freq", min_freq)
@@ -64,13 +64,13 @@ class WordVocab(Vocab):
         return cls([*SPECIALS, *words][:max_size])
 
     def encode(self, text: str) -> Ids:
-        """The ids of a text's words."""
+        """Return the ids of a text's words."""
         return [
             self._ids.get(word, SPECIALS.index(UNK)) for word in one_text("encode", text).split()
         ]
 
     def decode(self, ids: ArrayLike) -> str:
-        """The words of ids, without `<pad>`, `<bos>`, `<eos>`; IndexError for an id of no word."""
+        """Return the words of ids, without `<pad> <bos> <eos>`; IndexError for unknown ids."""
         return " ".join(self._shown(ids))
 
     @classmethod
