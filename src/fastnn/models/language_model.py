@@ -148,7 +148,7 @@ class TransformerLM(TokenModel):
             self.positions = nn.PositionalEncoding(
                 d_model, max_len, kind=position, dropout=dropout, std=STD, dtype=dtype, rng=rng
             )
-        self.blocks = nn.TransformerEncoder(
+        self.blocks = _new_blocks(
             n_layers,
             d_model,
             n_heads,
@@ -157,18 +157,12 @@ class TransformerLM(TokenModel):
             activation=activation,
             dropout=dropout,
             attention_dropout=dropout if attention_dropout is None else attention_dropout,
-            norm_first=True,
             norm=norm,
             eps=eps,
             bias=bias,
             rotary=position == "rotary",
-            causal=True,
             dtype=dtype,
             rng=rng,
-            init=partial(init.normal, std=STD),
-            out_init=partial(
-                init.normal, std=STD / math.sqrt(2 * check_count("n_layers", n_layers))
-            ),
         )
         parts: dict[str, Any] = {"embedding": self.embedding}
         parts["positions" if self.positions else "drop"] = self.positions or self.drop
@@ -308,3 +302,21 @@ class TransformerLM(TokenModel):
             "position": self.position,
             "tie_weights": self.head is None,
         }
+
+
+def _new_blocks(
+    n_layers: int, d_model: int, n_heads: int, d_ff: int, **options: Any
+) -> nn.TransformerEncoder:
+    """Return causal pre-norm blocks with first weights as in GPT-2."""
+    std = STD / math.sqrt(2 * check_count("n_layers", n_layers))
+    return nn.TransformerEncoder(
+        n_layers,
+        d_model,
+        n_heads,
+        d_ff,
+        norm_first=True,
+        causal=True,
+        init=partial(init.normal, std=STD),
+        out_init=partial(init.normal, std=std),
+        **options,
+    )

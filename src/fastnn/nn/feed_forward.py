@@ -11,8 +11,8 @@ from numpy.typing import DTypeLike, NDArray
 from .. import kernels
 from ..checks import check_count
 from .activation import FUNCTIONS
-from .attention import linear_shapes
 from .dropout import Dropout
+from .heads import linear_shapes
 from .init import Initializer
 from .linear import Linear, Seed
 from .lowering import Builder

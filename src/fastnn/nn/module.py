@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import hooks, kernels, watch
-from ..checks import check_seed
 from ..kernels import NotLowerable
 from ..parameters import Parameter, Parameters
-from .hints import ELSEWHERE, TRANSPOSED, doubt_orientation, kind_of
-from .randomness import RandomStream, derived_seed, inference
+from .hints import ELSEWHERE, kind_of
+from .randomness import inference
+from .states import States
 
 if TYPE_CHECKING:
     from .lowering import Builder
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Shapes = dict[str, tuple[tuple[int, ...], str]]  # name -> (shape, dtype) of parameters
 
 
-class Module(metaclass=watch.Watched):
+class Module(States, metaclass=watch.Watched):
     """A layer, or a model made of layers.
 
     A subclass writes `forward` and `backward` side by side and hands its parameters and parts to
@@ -54,7 +54,6 @@ class Module(metaclass=watch.Watched):
     fields: ClassVar[Mapping[str, Any]] = {}
     _registered: ClassVar[tuple[str, int] | None] = None  # name and version, set by `nn.register`
 
-    stream: RandomStream | None = None
     _is_watched = False  # True once a program was made of this layer
     _lowered_as: Any = None  # the forward and __call__ that `lower` was written for
 
@@ -225,45 +224,6 @@ class Module(metaclass=watch.Watched):
         """Set the gradients of all parameters to zero."""
         self.parameters().zero_grad()
 
-    def state(self) -> dict[str, NDArray[Any]]:
-        """A copy of every parameter's values by name, such as "0.weight"."""
-        return {name: parameter.data.copy() for name, parameter in self._named.items()}
-
-    def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Copy values into the parameters, all or (on any error) none.
-
-        Parameters
-        ----------
-        state : mapping of str to ndarray
-            As from `state()`: exactly the names, shapes and dtype of this model.
-
-        Raises
-        ------
-        ValueError
-            Names are missing or unexpected, or a shape differs; the message names them.
-        TypeError
-            An array has another dtype than the model.
-        """
-        if not isinstance(state, Mapping):
-            raise TypeError(f"state must be a mapping of names to arrays, got {kind_of(state)}")
-        _check_names(self._named, state, "state")
-        arrays = {name: np.asarray(state[name]) for name in self._named}
-        for name, parameter in self._named.items():
-            shape = parameter.data.shape
-            if arrays[name].shape != shape:
-                raise ValueError(
-                    f"{name!r} has shape {arrays[name].shape} in the state, {shape} in this model"
-                    + TRANSPOSED * (arrays[name].shape == shape[::-1])
-                )
-            if arrays[name].dtype != parameter.data.dtype:
-                raise TypeError(
-                    f"{name!r} is {arrays[name].dtype} in the state, "
-                    f"{parameter.data.dtype} in this model"
-                )
-        doubt_orientation({name: p.data.shape for name, p in self._named.items()}, state)
-        for name, parameter in self._named.items():
-            parameter.data[...] = arrays[name]
-
     def freeze(self, batch_max: int = 1024, *, max_len: int = 1024) -> kernels.Plan:
         """The model as it is now, made for inference alone: see `fastnn.nn.freeze`."""
         from .lowering import freeze
@@ -283,65 +243,6 @@ class Module(metaclass=watch.Watched):
             The file cannot be written; an older one is as it was.
         """
         hooks.bound("save")(self, path, metadata=metadata)
-
-    def seed(self, seed: int) -> None:
-        """Start the random numbers of training anew, from this seed.
-
-        Every layer that draws some (`Dropout`, `AddNorm`) gets a seed of its own, made of `seed`
-        and its dotted name in this model (see `randomness.derived_seed`), and its count of passes
-        is set to zero. First weights are not drawn again.
-
-        Parameters
-        ----------
-        seed : int
-            From 0 to 2^64 - 1.
-        """
-        seed = check_seed("seed", seed)
-        for name, stream in self._streams().items():
-            stream.set(derived_seed(seed, name))
-
-    def random_state(self) -> dict[str, dict[str, int]]:
-        """Where the random numbers of training stand: dotted name -> {"seed": ..., "calls": ...}.
-
-        Plain integers, so that a checkpoint can hold them. Empty where no layer draws any. A layer
-        that occurs twice is named after its first place.
-        """
-        return {name: stream.state() for name, stream in self._streams().items()}
-
-    def load_random_state(self, state: Mapping[str, Mapping[str, int]]) -> None:
-        """Go on with the random numbers of a `random_state()`, all or (on any error) none.
-
-        Raises
-        ------
-        ValueError
-            Names are missing or unexpected, or a number is out of range; the message names them.
-        TypeError
-            An entry is no mapping, or a number no integer.
-        """
-        streams = self._streams()
-        _check_names(streams, state, "random state")
-        checked = {}
-        for name, entry in state.items():
-            if not isinstance(entry, Mapping):
-                raise TypeError(
-                    f"{name!r} must be a mapping in the random state, got {entry!r:.80}"
-                )
-            _check_names(("seed", "calls"), entry, f"random state of {name!r}")
-            checked[name] = [
-                check_seed(f"{key} of {name!r}", entry[key]) for key in ("seed", "calls")
-            ]
-        for name, stream in streams.items():
-            stream.set(*checked[name])
-
-    def _streams(self) -> dict[str, RandomStream]:
-        """The streams of this layer and of its parts by dotted name, each once."""
-        found: dict[int, tuple[str, RandomStream]] = {}
-        if self.stream is not None:
-            found[id(self.stream)] = "", self.stream
-        for name, part in self._modules.items():
-            for inner, stream in part._streams().items():
-                found.setdefault(id(stream), (f"{name}.{inner}" if inner else name, stream))
-        return dict(found.values())
 
     def __setattr__(self, name: str, value: Any) -> None:
         own = self.__dict__.get(name)
@@ -414,16 +315,6 @@ def _plain(value: Any, spec: Any) -> Any:
         of = first.setdefault(id(item), i) if isinstance(item, Module) else i
         items.append(_plain(item, None) if of == i else {"type": "Repeat", "of": of})
     return items
-
-
-def _check_names(own: Collection[str], given: Collection[str], what: str) -> None:
-    """Raise ValueError, naming the differences, unless both have the same names."""
-    missing = [name for name in own if name not in given]
-    unexpected = [name for name in given if name not in own]
-    if missing or unexpected:
-        problems = [f"missing {missing}"] * bool(missing)
-        problems += [f"unexpected {unexpected}"] * bool(unexpected)
-        raise ValueError(f"the {what} does not fit this model: {' and '.join(problems)}")
 
 
 def check_gradient(

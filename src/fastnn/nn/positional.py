@@ -12,8 +12,8 @@ from .. import kernels
 from ..checks import check_choice, check_count, check_dtype, check_probability
 from ..kernels.ground.memory import empty
 from ..parameters import Parameter
-from .attention import check_vectors
 from .dropout import new_stream
+from .heads import check_vectors
 from .hints import cast
 from .linear import Seed
 from .lowering import Builder

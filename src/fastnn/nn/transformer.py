@@ -10,11 +10,11 @@ from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
 from ..checks import check_count
+from .add_norm import AddNorm
 from .kv_cache import KVCache
 from .linear import Seed
 from .lowering import Builder
 from .module import Module, Shapes
-from .normalization import AddNorm
 from .registry import prefixed, register
 from .transformer_block import (
     Block,

@@ -15,6 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
 from ..checks import check_flag, check_probability
+from .add_norm import AddNorm
 from .attention import MultiHeadAttention
 from .dropout import new_stream
 from .feed_forward import FeedForward
@@ -22,7 +23,6 @@ from .init import Initializer
 from .linear import Seed
 from .lowering import Builder
 from .module import Module, Shapes
-from .normalization import AddNorm
 from .randomness import RandomStream
 from .registry import prefixed, register
 from .walk import Lowering, Training, Walk, sum_of
