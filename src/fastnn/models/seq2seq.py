@@ -31,7 +31,7 @@ Source = tuple[Ids, Ids] | tuple[Ids, Ids, Any]
 class Seq2SeqTransformer(TokenModel):
     """Reads a sequence and writes another: *Dive into Deep Learning*, section 11.7.
 
-    Vaswani et al., "Attention is all you need", NeurIPS 2017. First weights are Xavier's, embeddings
+    Vaswani et al., "Attention is all you need", NeurIPS 2017. Initial weights are Xavier's, embeddings
     normal with standard deviation 1 / sqrt(d_model).
 
     Parameters
@@ -49,7 +49,7 @@ class Seq2SeqTransformer(TokenModel):
     max_len : int
         The longest sequence on either side; at most 2^20.
     dropout : float
-        Of embeddings and of what each part of a block adds, in training alone.
+        Of embeddings and of what each part of a block adds, in training only.
     attention_dropout : float, optional
         Of attention weights; as dropout by default.
     activation : str
@@ -106,7 +106,7 @@ class Seq2SeqTransformer(TokenModel):
 
     @classmethod
     def shapes(cls, fields: dict[str, Any]) -> Shapes:
-        """Those of its parts, in their order."""
+        """Return the shapes of its parts, in order."""
         d, dtype, max_len = fields["d_model"], fields["dtype"], check_max_len(fields["max_len"])
         vocab_size = check_count("src_vocab_size", fields["src_vocab_size"])
         parts: dict[str, Shapes] = {"embedding": {"weight": ((vocab_size, d), dtype)}}
@@ -342,7 +342,7 @@ class Seq2SeqTransformer(TokenModel):
         return 2 * math.prod(tgt) * self.embedding.dim * self.tgt_embedding.num
 
     def field_values(self) -> dict[str, Any]:
-        """Sizes and choices."""
+        """Return the fields of the config."""
         block = self.encoder.field_values()
         same: tuple[str, ...] = ("d_model", "n_heads", "n_layers", "d_ff", "attention_dropout")
         same += ("activation", "norm_first", "final_norm", "bias", "eps", "dropout", "dtype")

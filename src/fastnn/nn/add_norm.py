@@ -26,28 +26,27 @@ from .registry import register
 
 @register("AddNorm")
 class AddNorm(_Norm):
-    """y = norm(h), h = dropout(x) + residual: what stands between the parts of a Transformer.
+    """y = norm(h), h = dropout(x) + residual: the add & norm of a Transformer.
 
-    One pass over memory each way. *Dive into Deep Learning*, section 11.7.3.
+    Forward and backward take one pass over memory each. *Dive into Deep Learning*, section 11.7.3.
 
     Parameters
     ----------
     dim : int
         At least 1; x and residual are (..., dim).
     dropout : float
-        Probability from 0 to 1, in training alone.
+        Probability from 0 to 1, in training only.
     eps : float
         Above 0.
     kind : {"layer", "rms"}
         Layer norm with weight and bias, or RMS norm with a weight.
     with_sum : bool
-        Give h beside y, and take its gradient, as pre-norm Transformers need, where h goes on as
-        the next residual.
+        Return h with y, and take its gradient: in a pre-norm Transformer h is the next residual.
     bias : bool
-        Whether layer norm has a bias (dim,), starting at zero.
+        True if layer norm has a bias (dim,), initially zero.
     dtype : float32 or float64
     rng : None, int or numpy.random.Generator
-        Source of the seed of dropout, as for `Dropout`.
+        Source of the dropout seed, as in `Dropout`.
 
     Attributes
     ----------
@@ -89,16 +88,16 @@ class AddNorm(_Norm):
     def forward(  # type: ignore[override]
         self, x: NDArray[Any] | None, residual: NDArray[Any]
     ) -> tuple[Any, Any]:
-        """(y, ctx), or ((y, h), ctx) where `with_sum`, all of the shape of residual.
+        """Return (y, ctx), or ((y, h), ctx) if `with_sum`; y and h have the shape of residual.
 
-        x may be None, for zeros: h is the residual then, as at the start of a pre-norm Transformer.
+        x may be None for zeros: h is then the residual, as at the start of a pre-norm Transformer.
 
         Raises
         ------
         TypeError
-            An input is no array of the layer's dtype.
+            An input is not an array of the layer's dtype.
         ValueError
-            The inputs differ in shape, or their last axis has not dim elements.
+            The inputs differ in shape, or their last axis does not have dim elements.
         """
         self._check_inputs(x, residual)
         stats = self._new_stats(residual)
@@ -112,7 +111,7 @@ class AddNorm(_Norm):
         return ((y, h) if self.with_sum else y), (h, stats, drop)
 
     def __call__(self, x: NDArray[Any] | None, residual: NDArray[Any]) -> Any:  # type: ignore[override]
-        """y, or (y, h) where `with_sum`, without dropout."""
+        """Return y, or (y, h) if `with_sum`, without dropout."""
         self._check_inputs(x, residual)
         if x is None:
             y = self._normalize_alone(residual)
@@ -123,10 +122,10 @@ class AddNorm(_Norm):
         return self._normalize(x, residual, h=h), h
 
     def backward(self, dy: Any, ctx: Any, need_dx: bool = True) -> Any:
-        """(dx, dresidual); dy is (dy, dh) where `with_sum`. Gradients of parameters are added.
+        """Add the parameters' gradients; return (dx, dresidual). dy is (dy, dh) if `with_sum`.
 
-        dresidual is the gradient of h, dx that through dropout; where nothing is dropped they are
-        one and the same array. With `need_dx=False` None is returned.
+        dresidual is the gradient of h, dx the same through dropout; without dropout they are one
+        array. With `need_dx=False` None is returned.
         """
         h, stats, drop = ctx
         if self.with_sum and not (isinstance(dy, tuple) and len(dy) == 2):
@@ -143,13 +142,13 @@ class AddNorm(_Norm):
         return gradients if need_dx else None
 
     def recompute(self, ctx: Any) -> NDArray[Any]:
-        """The y of the forward pass that made this context, once more: y need not be kept."""
+        """Return y of the forward pass with this context again, so that y need not be kept."""
         return self._normalize_alone(ctx[0])
 
     def lower(  # type: ignore[override]
         self, b: Builder, x: int | None = None, residual: int | None = None
     ) -> int:
-        """The norm of x + residual, two values of which x may be None; returns their sum."""
+        """Add the norm of x + residual (values; x may be None), and return their sum."""
         if residual is None:
             raise NotLowerable("AddNorm has two inputs: what it is part of can be frozen")
         b.value = residual if x is None else x

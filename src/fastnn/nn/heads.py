@@ -14,13 +14,13 @@ Array = NDArray[Any]
 
 
 def split_heads(x: Array, n_heads: int) -> Array:
-    """(B, T, n_heads head_dim) as a view (B, n_heads, T, head_dim)."""
+    """Return x (B, T, n_heads * head_dim) as a view (B, n_heads, T, head_dim)."""
     B, T, d = x.shape
     return x.reshape(B, T, n_heads, d // n_heads).transpose(0, 2, 1, 3)
 
 
 def check_vectors(name: str, x: Array, d: int | None) -> None:
-    """TypeError or ValueError unless x is an array (B, T, d)."""
+    """Raise TypeError or ValueError unless x is an array (B, T, d)."""
     if not isinstance(x, np.ndarray):
         raise TypeError(f"{name} must be a NumPy array, got {type(x).__name__}")
     if x.ndim != 3 or x.shape[-1] != d:
@@ -28,7 +28,7 @@ def check_vectors(name: str, x: Array, d: int | None) -> None:
 
 
 def check_heads(d_model: int, n_heads: int, n_kv_heads: int) -> None:
-    """ValueError unless the heads share d_model, and the keys' heads the queries', evenly."""
+    """Raise ValueError unless n_heads divides d_model and n_kv_heads divides n_heads."""
     if d_model % n_heads:
         raise ValueError(f"d_model {d_model} must be a multiple of n_heads {n_heads}")
     if n_heads % n_kv_heads:
@@ -36,7 +36,7 @@ def check_heads(d_model: int, n_heads: int, n_kv_heads: int) -> None:
 
 
 def check_rotary(rotary: bool, head_dim: int, d_memory: int | None) -> bool:
-    """`rotary`; ValueError where positions cannot be rotated."""
+    """Return `rotary`; raise ValueError if positions cannot be rotated."""
     if check_flag("rotary", rotary) and (head_dim % 2 or d_memory is not None):
         why = f"an even head_dim, not {head_dim}" if head_dim % 2 else "self-attention"
         raise ValueError(f"rotary positions need {why}")
@@ -44,7 +44,7 @@ def check_rotary(rotary: bool, head_dim: int, d_memory: int | None) -> bool:
 
 
 def linear_shapes(sizes: dict[str, tuple[int, int]], bias: bool, dtype: str) -> Shapes:
-    """Name -> (shape, dtype) of the parameters of linear layers (in, out)."""
+    """Return name -> (shape, dtype) of the parameters of linear layers of these (in, out) sizes."""
     shapes: Shapes = {}
     for name, (n, m) in sizes.items():
         shapes[f"{name}.weight"] = ((n, m), dtype)

@@ -1,4 +1,4 @@
-"""Layers that normalize rows: layer norm, RMS norm, and add & norm."""
+"""Layers that normalize rows: layer norm and RMS norm."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from .registry import register
 
 
 class _Norm(Module):
-    """What the layers below share: eps, weight (starting at one) and bias (starting at zero)."""
+    """Base of the norms: eps, weight (initially one) and bias (initially zero)."""
 
     @classmethod
     def shapes(cls, fields: dict[str, Any]) -> Shapes:
-        """Weight and bias, as far as there are some."""
+        """Return the shapes of weight and bias, if they exist."""
         has_weight = fields.get("affine", True)
         has_bias = has_weight and fields.get("bias", False) and fields.get("kind") != "rms"
         names = ["weight"] * has_weight + ["bias"] * has_bias
@@ -76,9 +76,9 @@ class LayerNorm(_Norm):
     eps : float
         Above 0.
     affine : bool
-        Whether there are a weight (dim,), starting at one, and a bias.
+        True if there is a weight (dim,), initially one.
     bias : bool
-        Whether there is a bias (dim,), starting at zero, when `affine`.
+        True if there is also a bias (dim,), initially zero; needs `affine`.
     dtype : float32 or float64
 
     Attributes
@@ -107,14 +107,14 @@ class LayerNorm(_Norm):
         super().__init__(dim, eps, affine, affine and bias, dtype)
 
     def forward(self, x: NDArray[Any]) -> tuple[NDArray[Any], Any]:
-        """Output of the shape of x; the context is x and three numbers for each of its rows.
+        """Return an output of the shape of x; the context is x and three numbers per row.
 
         Raises
         ------
         TypeError
-            x is no array of the layer's dtype.
+            x is not an array of the layer's dtype.
         ValueError
-            The last axis of x has not dim elements.
+            The last axis of x does not have dim elements.
         """
         self._check_input("x", x)
         stats = self._new_stats(x)
@@ -122,14 +122,14 @@ class LayerNorm(_Norm):
         return kernels.layer_norm(x, w, b, eps=self.eps, stats=stats), (x, stats)
 
     def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
-        """The output for x, keeping nothing."""
+        """Return the output for x; keep nothing for backward."""
         self._check_input("x", x)
         return kernels.layer_norm(x, self._data(self.weight), self._data(self.bias), eps=self.eps)
 
     def backward(self, dy: NDArray[Any], ctx: Any, need_dx: bool = True) -> NDArray[Any] | None:
-        """With g = dy weight and the normalized x: dx = (g - mean g - xhat mean(g xhat)) / deviation.
+        """Return dx = (g - mean(g) - xhat mean(g xhat)) / deviation, with g = dy weight.
 
-        dweight += sum over rows of dy xhat, dbias += sum over rows of dy.
+        xhat is the normalized x. dweight += sum over rows of dy xhat, dbias += sum over rows of dy.
         """
         x, stats = ctx
         check_gradient("LayerNorm", dy, x.shape)
@@ -138,7 +138,7 @@ class LayerNorm(_Norm):
         return dx if need_dx else None
 
     def lower(self, b: Builder) -> None:
-        """One norm."""
+        """Add one norm."""
         b.norm("layer", self.weight, self.bias, self.eps, dim=self.dim)
 
 
@@ -155,7 +155,7 @@ class RMSNorm(_Norm):
     eps : float
         Above 0.
     affine : bool
-        Whether there is a weight (dim,), starting at one.
+        True if there is a weight (dim,), initially one.
     dtype : float32 or float64
 
     Attributes
@@ -176,18 +176,21 @@ class RMSNorm(_Norm):
         super().__init__(dim, eps, check_flag("affine", affine), False, dtype)
 
     def forward(self, x: NDArray[Any]) -> tuple[NDArray[Any], Any]:
-        """Output of the shape of x; the context is as for `LayerNorm`. Raises as there."""
+        """Return an output of the shape of x; context and errors are those of `LayerNorm`."""
         self._check_input("x", x)
         stats = self._new_stats(x)
         return kernels.rms_norm(x, self._data(self.weight), eps=self.eps, stats=stats), (x, stats)
 
     def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
-        """The output for x, keeping nothing."""
+        """Return the output for x; keep nothing for backward."""
         self._check_input("x", x)
         return kernels.rms_norm(x, self._data(self.weight), eps=self.eps)
 
     def backward(self, dy: NDArray[Any], ctx: Any, need_dx: bool = True) -> NDArray[Any] | None:
-        """With g = dy weight: dx = (g - xhat mean(g xhat)) / rms; dweight += sum of dy xhat."""
+        """Return dx = (g - xhat mean(g xhat)) / rms, with g = dy weight.
+
+        dweight += sum over rows of dy xhat.
+        """
         x, stats = ctx
         check_gradient("RMSNorm", dy, x.shape)
         w, dw = self._data(self.weight), self._grad(self.weight)
@@ -195,5 +198,5 @@ class RMSNorm(_Norm):
         return dx if need_dx else None
 
     def lower(self, b: Builder) -> None:
-        """One norm."""
+        """Add one norm."""
         b.norm("rms", self.weight, None, self.eps, dim=self.dim)

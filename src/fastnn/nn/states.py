@@ -25,16 +25,16 @@ class States:
     _named: dict[str, Parameter]
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """A copy of every parameter's values by name, such as "0.weight"."""
+        """Return a copy of every parameter's values by name, such as "0.weight"."""
         return {name: parameter.data.copy() for name, parameter in self._named.items()}
 
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Copy values into the parameters, all or (on any error) none.
+        """Copy values into the parameters; on any error, change nothing.
 
         Parameters
         ----------
         state : mapping of str to ndarray
-            As from `state()`: exactly the names, shapes and dtype of this model.
+            As returned by `state()`: exactly the names, shapes and dtype of this model.
 
         Raises
         ------
@@ -64,11 +64,11 @@ class States:
             parameter.data[...] = arrays[name]
 
     def seed(self, seed: int) -> None:
-        """Start the random numbers of training anew, from this seed.
+        """Reseed the random streams of training.
 
-        Every layer that draws some (`Dropout`, `AddNorm`) gets a seed of its own, made of `seed`
-        and its dotted name in this model (see `randomness.derived_seed`), and its count of passes
-        is set to zero. First weights are not drawn again.
+        Every layer that draws random numbers (`Dropout`, `AddNorm`) gets its own seed, derived from
+        `seed` and its dotted name in this model (see `randomness.derived_seed`), and its count of
+        passes is reset to zero. Initial weights are not drawn again.
 
         Parameters
         ----------
@@ -80,22 +80,22 @@ class States:
             stream.set(derived_seed(seed, name))
 
     def random_state(self) -> dict[str, dict[str, int]]:
-        """Where the random numbers of training stand: dotted name -> {"seed": ..., "calls": ...}.
+        """Return the state of the random streams: dotted name -> {"seed": ..., "calls": ...}.
 
-        Plain integers, so that a checkpoint can hold them. Empty where no layer draws any. A layer
-        that occurs twice is named after its first place.
+        The values are plain integers, so that a checkpoint can hold them. Empty if no layer draws
+        random numbers. A layer that occurs twice has the name of its first occurrence.
         """
         return {name: stream.state() for name, stream in self._streams().items()}
 
     def load_random_state(self, state: Mapping[str, Mapping[str, int]]) -> None:
-        """Go on with the random numbers of a `random_state()`, all or (on any error) none.
+        """Restore the random streams from a `random_state()`; on any error, change nothing.
 
         Raises
         ------
         ValueError
             Names are missing or unexpected, or a number is out of range; the message names them.
         TypeError
-            An entry is no mapping, or a number no integer.
+            An entry is not a mapping, or a number is not an integer.
         """
         streams = self._streams()
         _check_names(streams, state, "random state")
@@ -113,7 +113,7 @@ class States:
             stream.set(*checked[name])
 
     def _streams(self) -> dict[str, RandomStream]:
-        """The streams of this layer and of its parts by dotted name, each once."""
+        """Return the streams of this layer and its parts by dotted name, each once."""
         found: dict[int, tuple[str, RandomStream]] = {}
         if self.stream is not None:
             found[id(self.stream)] = "", self.stream
