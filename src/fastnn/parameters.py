@@ -60,7 +60,7 @@ def _restore_block(data: NDArray[Any], grad: NDArray[Any], moved: bool) -> _Bloc
 
 
 class Parameter:
-    """One array that is learnt, and its gradient.
+    """One array that is learned, and its gradient.
 
     Parameters
     ----------
@@ -228,7 +228,7 @@ class Parameters:
 
     @property
     def size(self) -> int:
-        """How many numbers are learnt; the gaps between parameters do not count."""
+        """How many numbers are learned; the gaps between parameters do not count."""
         return sum(parameter.data.size for parameter in self)
 
     def zero_grad(self) -> None:

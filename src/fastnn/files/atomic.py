@@ -44,7 +44,7 @@ def write_atomically(path: PathLike, content: bytes | Iterable[Buffer]) -> None:
     Raises
     ------
     OSError
-        The directory is missing or not writable, the disk is full, or `path` is no regular file.
+        The directory is missing or not writable, the disk is full, or `path` is not a regular file.
         Whatever step fails, `filename` is `path`.
     """
     with _errors_named(path):

@@ -48,7 +48,7 @@ def save(model: nn.Module, path: PathLike, *, metadata: Mapping[str, str] | None
         module of your own, or a layer shared by two different containers. A key of the metadata is
         taken.
     TypeError
-        A key or a value of the metadata is no str.
+        A key or a value of the metadata is not a str.
     OSError
         The file cannot be written.
     """

@@ -50,7 +50,7 @@ def beam_search(
 
     L counts the new tokens, `eos` among them. This is the score of *Dive into Deep Learning*,
     section 10.8 (alpha 0.75), and of fairseq (`lenpen`, 1 by default), not the ((5 + L) / 6)^alpha
-    of Wu et al. (2016); alpha = 0 is log P itself, and a larger one favours longer sequences.
+    of Wu et al. (2016); alpha = 0 is log P itself, and a larger one favors longer sequences.
 
     Each step extends all beams by all tokens and takes the 2 beams likeliest: those among the first
     `beams` that end are kept as hypotheses, and the `beams` likeliest others go on. Ties go to the
@@ -86,7 +86,7 @@ def beam_search(
     Raises
     ------
     TypeError, ValueError
-        An argument is of another type or out of range, shapes differ, the cache has no room for
+        An argument has the wrong type or is out of range, shapes differ, the cache has no room for
         max_len tokens, or the log-probabilities of a row are NaN.
     """
     beams, n_best = check_count("beams", beams), check_count("n_best", n_best)

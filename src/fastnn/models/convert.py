@@ -78,7 +78,7 @@ def from_torch_encoder(
     ValueError
         Names are missing or unexpected, or shapes do not fit; the message names them.
     TypeError
-        A value is no array.
+        A value is not an array.
     ModelFileError, OSError, ModuleNotFoundError
         The file cannot be read, as from `fastnn.load`.
     """

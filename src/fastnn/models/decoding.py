@@ -89,7 +89,7 @@ def generate(
     stop : int or iterable of int
         Tokens that end a row.
     seed : int, optional
-        From 0 to 2^64 - 1; None takes fresh entropy from the system.
+        From 0 to 2^64 - 1; None takes entropy from the operating system.
     cache : optional
         Go on from this cache of B rows instead of an empty one, such as one that holds a sentence
         to be translated. It is used up, and its window does not slide.
@@ -102,7 +102,7 @@ def generate(
     Raises
     ------
     TypeError, ValueError
-        An argument is of another type or out of range, a prompt is empty, the cache has no room
+        An argument has the wrong type or is out of range, a prompt is empty, the cache has no room
         for max_new_tokens, or the logits of a row are NaN.
     IndexError
         A token is not in the model's vocabulary.

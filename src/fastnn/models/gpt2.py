@@ -87,7 +87,7 @@ def from_gpt2(
         Names are missing or unexpected, or shapes do not fit; the message names them. n_heads is
         another than that of the config, or neither is given.
     TypeError
-        A value is no array.
+        A value is not an array.
     ModelFileError, OSError, ModuleNotFoundError
         The file cannot be read, as from `fastnn.load`.
     """
@@ -174,7 +174,7 @@ def to_gpt2(model: TransformerLM, *, layout: str = "published") -> dict[str, Arr
     Parameters
     ----------
     model : TransformerLM
-        With learnt positions and layer norms.
+        With learned positions and layer norms.
     layout : {"published", "nanogpt"}
         Hugging Face's, weights (in, out); or nanoGPT's, names under "transformer." and weights
         (out, in). Both have "lm_head.weight", of the shape of "wte.weight".

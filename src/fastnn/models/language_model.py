@@ -25,7 +25,7 @@ from .tokens import TokenModel, last_of
 Array = NDArray[Any]
 Ids = NDArray[np.integer[Any]]
 
-# Of first weights, as in GPT-2.
+# Of initial weights, as in GPT-2.
 STD = 0.02
 
 
@@ -33,7 +33,7 @@ STD = 0.02
 class TransformerLM(TokenModel):
     """Predicts the next token from those before it, as GPT-2 does: pre-norm blocks, causal.
 
-    Radford et al., "Language models are unsupervised multitask learners", 2019. First weights are
+    Radford et al., "Language models are unsupervised multitask learners", 2019. Initial weights are
     normal with standard deviation 0.02, those of the last layer of each residual branch smaller by
     sqrt(2 n_layers).
 
@@ -48,7 +48,7 @@ class TransformerLM(TokenModel):
     n_kv_heads : int, optional
         As for `nn.MultiHeadAttention`.
     dropout : float
-        Of the embedding and of what each part of a block adds, in training alone.
+        Of the embedding and of what each part of a block adds, in training only.
     attention_dropout : float, optional
         Of attention weights; as dropout by default.
     bias : bool
@@ -99,7 +99,7 @@ class TransformerLM(TokenModel):
 
     @classmethod
     def shapes(cls, fields: dict[str, Any]) -> Shapes:
-        """Those of its parts, in their order."""
+        """Return the shapes of its parts, in order."""
         d, dtype = fields["d_model"], fields["dtype"]
         vocab, max_len = (
             check_count("vocab_size", fields["vocab_size"]),
@@ -148,7 +148,7 @@ class TransformerLM(TokenModel):
             self.positions = nn.PositionalEncoding(
                 d_model, max_len, kind=position, dropout=dropout, std=STD, dtype=dtype, rng=rng
             )
-        self.blocks = nn.TransformerEncoder(
+        self.blocks = _new_blocks(
             n_layers,
             d_model,
             n_heads,
@@ -157,18 +157,12 @@ class TransformerLM(TokenModel):
             activation=activation,
             dropout=dropout,
             attention_dropout=dropout if attention_dropout is None else attention_dropout,
-            norm_first=True,
             norm=norm,
             eps=eps,
             bias=bias,
             rotary=position == "rotary",
-            causal=True,
             dtype=dtype,
             rng=rng,
-            init=partial(init.normal, std=STD),
-            out_init=partial(
-                init.normal, std=STD / math.sqrt(2 * check_count("n_layers", n_layers))
-            ),
         )
         parts: dict[str, Any] = {"embedding": self.embedding}
         parts["positions" if self.positions else "drop"] = self.positions or self.drop
@@ -186,7 +180,7 @@ class TransformerLM(TokenModel):
         Raises
         ------
         TypeError, ValueError
-            x is no array of integers (B, T), longer than max_len, or an id is out of range.
+            x is not an array of integers (B, T), longer than max_len, or an id is out of range.
         """
         h, ctx = self._hidden(x)
         return kernels.matmul(h, self._head()), (h, ctx)
@@ -297,7 +291,7 @@ class TransformerLM(TokenModel):
         return 2 * math.prod(input_shape) * self.embedding.dim * self.vocab_size
 
     def field_values(self) -> dict[str, Any]:
-        """Sizes and choices."""
+        """Return the fields of the config."""
         block = self.blocks.field_values()
         same = ("d_model", "n_heads", "n_layers", "d_ff", "n_kv_heads", "attention_dropout")
         return {
@@ -308,3 +302,21 @@ class TransformerLM(TokenModel):
             "position": self.position,
             "tie_weights": self.head is None,
         }
+
+
+def _new_blocks(
+    n_layers: int, d_model: int, n_heads: int, d_ff: int, **options: Any
+) -> nn.TransformerEncoder:
+    """Return causal pre-norm blocks with initial weights as in GPT-2."""
+    std = STD / math.sqrt(2 * check_count("n_layers", n_layers))
+    return nn.TransformerEncoder(
+        n_layers,
+        d_model,
+        n_heads,
+        d_ff,
+        norm_first=True,
+        causal=True,
+        init=partial(init.normal, std=STD),
+        out_init=partial(init.normal, std=std),
+        **options,
+    )

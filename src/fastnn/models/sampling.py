@@ -41,7 +41,7 @@ class Sampler:
     Raises
     ------
     TypeError, ValueError
-        An argument is of another type or out of range; the message names it.
+        An argument has the wrong type or is out of range; the message names it.
     """
 
     def __init__(

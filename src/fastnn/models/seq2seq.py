@@ -31,7 +31,7 @@ Source = tuple[Ids, Ids] | tuple[Ids, Ids, Any]
 class Seq2SeqTransformer(TokenModel):
     """Reads a sequence and writes another: *Dive into Deep Learning*, section 11.7.
 
-    Vaswani et al., "Attention is all you need", NeurIPS 2017. First weights are Xavier's, embeddings
+    Vaswani et al., "Attention is all you need", NeurIPS 2017. Initial weights are Xavier's, embeddings
     normal with standard deviation 1 / sqrt(d_model).
 
     Parameters
@@ -49,7 +49,7 @@ class Seq2SeqTransformer(TokenModel):
     max_len : int
         The longest sequence on either side; at most 2^20.
     dropout : float
-        Of embeddings and of what each part of a block adds, in training alone.
+        Of embeddings and of what each part of a block adds, in training only.
     attention_dropout : float, optional
         Of attention weights; as dropout by default.
     activation : str
@@ -106,7 +106,7 @@ class Seq2SeqTransformer(TokenModel):
 
     @classmethod
     def shapes(cls, fields: dict[str, Any]) -> Shapes:
-        """Those of its parts, in their order."""
+        """Return the shapes of its parts, in order."""
         d, dtype, max_len = fields["d_model"], fields["dtype"], check_max_len(fields["max_len"])
         vocab_size = check_count("src_vocab_size", fields["src_vocab_size"])
         parts: dict[str, Shapes] = {"embedding": {"weight": ((vocab_size, d), dtype)}}
@@ -151,19 +151,9 @@ class Seq2SeqTransformer(TokenModel):
         self.max_len = check_max_len(max_len)
         self.scale_embedding = check_flag("scale_embedding", scale_embedding)
         dtype, rng = check_dtype(dtype), np.random.default_rng(rng)
-
-        def new_embedding(name: str, size: int) -> nn.Embedding:
-            std = check_count("d_model", d_model) ** -0.5
-            scale = math.sqrt(d_model) if scale_embedding else None
-            size = check_count(name, size)
-            return nn.Embedding(size, d_model, scale=scale, std=std, dtype=dtype, rng=rng)
-
-        self.embedding = new_embedding("src_vocab_size", src_vocab_size)
-        parts: dict[str, Any] = {"embedding": self.embedding}
-        self.tgt_embedding = self.embedding
-        if tgt_vocab_size is not None:
-            self.tgt_embedding = new_embedding("tgt_vocab_size", tgt_vocab_size)
-            parts["tgt_embedding"] = self.tgt_embedding
+        parts: dict[str, Any] = self._new_embeddings(
+            src_vocab_size, tgt_vocab_size, d_model, dtype=dtype, rng=rng
+        )
         self.positions = nn.PositionalEncoding(
             d_model, max_len, kind=position, dropout=dropout, dtype=dtype, rng=rng
         )
@@ -190,6 +180,21 @@ class Seq2SeqTransformer(TokenModel):
             self.head = nn.Linear(d_model, vocab_size, False, dtype=dtype, rng=rng)
             parts["head"] = self.head
         super().__init__(parts)
+
+    def _new_embeddings(
+        self, src_vocab_size: int, tgt_vocab_size: int | None, d_model: int, **options: Any
+    ) -> dict[str, nn.Embedding]:
+        """Set the embeddings of source and target, and return those that have a table."""
+        options["std"] = check_count("d_model", d_model) ** -0.5
+        options["scale"] = math.sqrt(d_model) if self.scale_embedding else None
+        size = check_count("src_vocab_size", src_vocab_size)
+        self.embedding = self.tgt_embedding = nn.Embedding(size, d_model, **options)
+        parts = {"embedding": self.embedding}
+        if tgt_vocab_size is not None:
+            size = check_count("tgt_vocab_size", tgt_vocab_size)
+            self.tgt_embedding = nn.Embedding(size, d_model, **options)
+            parts["tgt_embedding"] = self.tgt_embedding
+        return parts
 
     def forward(  # type: ignore[override]
         self, src: Ids, tgt: Ids, src_lengths: Any = None
@@ -337,7 +342,7 @@ class Seq2SeqTransformer(TokenModel):
         return 2 * math.prod(tgt) * self.embedding.dim * self.tgt_embedding.num
 
     def field_values(self) -> dict[str, Any]:
-        """Sizes and choices."""
+        """Return the fields of the config."""
         block = self.encoder.field_values()
         same: tuple[str, ...] = ("d_model", "n_heads", "n_layers", "d_ff", "attention_dropout")
         same += ("activation", "norm_first", "final_norm", "bias", "eps", "dropout", "dtype")

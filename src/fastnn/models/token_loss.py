@@ -31,7 +31,7 @@ def token_loss(
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
 ) -> tuple[float, int]:
-    """The loss, and how many targets count; nothing is learnt. Arguments as for `token_loss_and_grad`."""
+    """The loss, and how many targets count; nothing is learned. Arguments as for `token_loss_and_grad`."""
     rows, labels = check_targets(h, targets)
     how: dict[str, Any] = {"ignore_index": ignore_index, "reduction": "sum"}
     how["label_smoothing"] = label_smoothing

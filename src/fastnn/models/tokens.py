@@ -104,7 +104,7 @@ class TokenModel(Module):
     def loss(
         self, x: Any, targets: Ids, *, ignore_index: int = -100, label_smoothing: float = 0.0
     ) -> tuple[float, int]:
-        """The mean loss and how many targets count, without dropout; nothing is learnt."""
+        """The mean loss and how many targets count, without dropout; nothing is learned."""
         how: dict[str, Any] = {"ignore_index": ignore_index, "label_smoothing": label_smoothing}
         return token_loss(self._infer(x), self._head(), targets, **how)
 

@@ -3,6 +3,7 @@
 from ..parameters import Parameter, Parameters
 from . import activation, init
 from .activation import *  # noqa: F403
+from .add_norm import AddNorm
 from .attention import MultiHeadAttention
 from .container import MLP, Residual, Sequential
 from .dropout import Dropout
@@ -14,7 +15,7 @@ from .linear import Linear, collapse
 from .loss import bce_with_logits, cross_entropy, huber_loss, l1_loss, mse_loss
 from .lowering import freeze
 from .module import Module
-from .normalization import AddNorm, LayerNorm, RMSNorm
+from .normalization import LayerNorm, RMSNorm
 from .positional import PositionalEncoding
 from .prelu import PReLU
 from .randomness import RandomStream

@@ -1,4 +1,4 @@
-"""Layers without parameters: activations and softmax; and the activations by name."""
+"""Activations and softmax as layers without parameters, and the activations by name."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Activation = str  # a name of FUNCTIONS
 
 
 class Function(NamedTuple):
-    """An activation y = act(z) and its backward, which reads y or z: `saves_output` says which."""
+    """An activation y = act(z) and its backward, which reads y if `saves_output`, else z."""
 
     forward: Callable[..., NDArray[Any]]
     backward: Callable[..., NDArray[Any]]
@@ -44,13 +44,13 @@ FUNCTIONS: dict[Activation, Function] = {
 
 
 class _Function(Module):
-    """A function without parameters as a layer of its own, for an array of any shape.
+    """A function without parameters as a layer, for arrays of any shape.
 
     After a `Linear`, prefer `Linear(..., activation=...)`, which saves passes over the array.
     """
 
     name: Activation
-    flops_each = 1  # for each element
+    flops_each = 1  # per element
 
     @property
     def function(self) -> Function:
@@ -61,25 +61,25 @@ class _Function(Module):
         super().__init__({})
 
     def forward(self, x: NDArray[Any]) -> tuple[NDArray[Any], Any]:
-        """Output of the shape of x; the context is what the derivative is read off, y or x."""
+        """Return an output of the shape of x; the context is what backward reads, y or x."""
         y = self.function.forward(x)
         return y, y if self.function.saves_output else x
 
     def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
-        """The output for x, keeping nothing."""
+        """Return the output for x; keep nothing for backward."""
         return self.function.forward(x)
 
     def backward(self, dy: NDArray[Any], ctx: Any, need_dx: bool = True) -> NDArray[Any] | None:
-        """dx = dy act'(x), element by element; over rows for softmax."""
+        """Return dx = dy act'(x), elementwise; over rows for softmax."""
         check_gradient(type(self).__name__, dy, ctx.shape)
         return self.function.backward(dy, ctx) if need_dx else None
 
     def flops(self, input_shape: tuple[int, ...], *others: tuple[int, ...]) -> int:
-        """Those of an element, for each."""
+        """Count `flops_each` operations per element."""
         return self.flops_each * math.prod(input_shape)
 
     def lower(self, b: Builder) -> None:
-        """The activation alone."""
+        """Add the activation."""
         b.activation(self.name)
 
 
@@ -113,7 +113,7 @@ class SiLU(_Function):
 
 @register("GELU")
 class GELU(_Function):
-    """y = x Phi(x), Phi the distribution function of the normal distribution.
+    """y = x Phi(x), where Phi is the cumulative distribution function of the normal distribution.
 
     Hendrycks and Gimpel, "Gaussian error linear units", 2016.
 
@@ -136,7 +136,7 @@ class GELU(_Function):
 
     @property
     def name(self) -> Activation:  # type: ignore[override]
-        """The activation that `approximate` means."""
+        """The activation that `approximate` selects."""
         return "gelu" if self.approximate is None else "gelu_tanh"
 
 
@@ -149,17 +149,19 @@ class Softplus(_Function):
 
 @register("LeakyReLU")
 class LeakyReLU(_Function):
-    """y = x where x > 0, else slope x: Maas, Hannun and Ng (2013). The slope is given; `PReLU` learns it.
+    """y = x where x > 0, else slope x: Maas, Hannun and Ng (2013).
+
+    The slope is fixed; `PReLU` learns it.
 
     Parameters
     ----------
     slope : float
-        Finite. The derivative at 0.
+        Finite; also the derivative at 0.
 
     Raises
     ------
     TypeError, ValueError
-        The slope is no number, or not finite.
+        The slope is not a number, or not finite.
     """
 
     fields: ClassVar = {"slope": (float, 0.01)}
@@ -174,11 +176,11 @@ class LeakyReLU(_Function):
         return Function(
             partial(kernels.leaky_relu, slope=self.slope),
             partial(kernels.leaky_relu_backward, slope=self.slope),
-            self.slope >= 0,  # below 0 the output has lost the sign of x
+            self.slope >= 0,  # with a negative slope y does not determine the sign of x
         )
 
     def lower(self, b: Builder) -> None:
-        """One slope for all columns."""
+        """Add leaky ReLU with one slope for all columns."""
         b.prelu(float(self.slope))
 
 
@@ -186,29 +188,29 @@ class LeakyReLU(_Function):
 class Softmax(_Function):
     """y_i = exp(x_i) / sum_j exp(x_j) over the last axis: each row becomes probabilities.
 
-    Its backward is dx_i = y_i (dy_i - sum_j dy_j y_j). A classifier is trained without it:
-    `nn.cross_entropy` takes logits, which is faster and exact for large ones.
+    Its backward is dx_i = y_i (dy_i - sum_j dy_j y_j). Train a classifier without it:
+    `nn.cross_entropy` takes logits, which is faster and does not overflow.
     """
 
     function = Function(kernels.softmax, kernels.softmax_backward, True)
     flops_each = 5  # maximum, difference, exponential, sum and quotient
 
     def lower(self, b: Builder) -> None:
-        """Softmax of each row."""
+        """Add softmax over each row."""
         b.softmax()
 
 
 @register("LogSoftmax")
 class LogSoftmax(_Function):
-    """y_i = x_i - log(sum_j exp(x_j)) over the last axis: each row becomes logarithms of probabilities.
+    """y_i = x_i - log(sum_j exp(x_j)) over the last axis: each row becomes log-probabilities.
 
-    Finite where those of `Softmax` underflow to 0. Its backward is
-    dx_i = dy_i - exp(y_i) sum_j dy_j. A classifier is trained without it, as without `Softmax`.
+    They are finite where the probabilities of `Softmax` underflow to 0. Its backward is
+    dx_i = dy_i - exp(y_i) sum_j dy_j. Train a classifier without it, as without `Softmax`.
     """
 
     function = Function(kernels.log_softmax, kernels.log_softmax_backward, True)
     flops_each = 5  # maximum, difference, exponential, sum and difference
 
     def lower(self, b: Builder) -> None:
-        """Softmax of each row, as a logarithm."""
+        """Add log-softmax over each row."""
         b.softmax(log=True)

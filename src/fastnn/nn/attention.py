@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
-from ..checks import check_count, check_dtype, check_flag, check_probability
+from ..checks import check_count, check_dtype, check_probability
 from ..kernels.ground.memory import empty
 from ..parameters import Parameter
 from .dropout import new_stream
+from .heads import check_heads, check_rotary, check_vectors, linear_shapes, split_heads
 from .init import Initializer
 from .kv_cache import KVCache
 from .linear import Linear, Seed
@@ -26,48 +27,49 @@ Array = NDArray[Any]
 
 @register("MultiHeadAttention", rng=0)
 class MultiHeadAttention(Module):
-    """Attention of n_heads heads side by side, between two linear layers.
+    """Attention with n_heads heads between two linear layers.
 
-    Head i has q = x Wq_i, k = m Wk_i, v = m Wv_i and gives softmax(q k^T / sqrt(head_dim)) v; the
-    heads' results beside one another go through `out`. Self-attention has m = x and one product for
-    q, k and v. Vaswani et al., "Attention is all you need", NeurIPS 2017; *Dive into Deep Learning*,
+    Head i computes q = x Wq_i, k = m Wk_i, v = m Wv_i and softmax(q k^T / sqrt(head_dim)) v; the
+    concatenated heads go through `out`. Self-attention has m = x and computes q, k and v in one
+    product. Vaswani et al., "Attention is all you need", NeurIPS 2017; *Dive into Deep Learning*,
     section 11.5.
 
     Parameters
     ----------
     d_model : int
-        Size of the vectors that come in and go out; a multiple of n_heads.
+        Width of input and output; a multiple of n_heads.
     n_heads : int
     n_kv_heads : int, optional
-        Heads of keys and values, each shared by n_heads / n_kv_heads heads of queries (Ainslie et
-        al., 2023); n_heads by default.
+        Key/value heads, each shared by n_heads / n_kv_heads query heads (Ainslie et al., 2023);
+        n_heads by default.
     d_memory : int, optional
-        Size of the vectors that keys and values are made of: given, the layer is cross-attention.
+        Width of the memory that keys and values are computed from. If given, the layer is
+        cross-attention.
     bias : bool
-        Of all linear layers.
+        True if the linear layers have biases.
     dropout : float
-        Probability with which an attention weight is dropped, in training alone.
+        Probability with which an attention weight is dropped, in training only.
     rotary : bool
-        Turn queries and keys by their positions (Su et al., 2021); needs an even head_dim, and no
+        Rotate queries and keys by their positions (Su et al., 2021); needs an even head_dim and no
         d_memory.
     dtype : float32 or float64
     rng : None, int or numpy.random.Generator
-        Source of the first weights and of the seed of dropout.
+        Source of the initial weights and the dropout seed.
     init, out_init : str or callable
-        How first weights are drawn, as for `Linear`; those of `out` by out_init, if it is given.
+        How initial weights are drawn, as in `Linear`; those of `out` by out_init if it is given.
 
     Attributes
     ----------
     qkv : Linear
-        Of self-attention, columns q | k | v, each head beside head.
+        Self-attention: columns q | k | v, each with its heads side by side.
     q, kv : Linear
-        Of cross-attention.
+        Cross-attention.
     out : Linear
 
     Raises
     ------
     TypeError, ValueError
-        An argument is of another type or out of range; the message names it.
+        An argument has the wrong type or is out of range; the message names it.
     """
 
     fields: ClassVar = {
@@ -84,7 +86,7 @@ class MultiHeadAttention(Module):
 
     @classmethod
     def shapes(cls, fields: dict[str, Any]) -> Shapes:
-        """Those of the `Linear` layers in it."""
+        """Return the shapes of its `Linear` layers."""
         d, n_heads, n_kv_heads = (
             check_count(name, fields[name]) for name in ("d_model", "n_heads", "n_kv_heads")
         )
@@ -147,27 +149,27 @@ class MultiHeadAttention(Module):
         mask: Array | None = None,
         recompute: Callable[[], Array] | None = None,
     ) -> tuple[Array, Any]:
-        """Output (B, T, d_model) for x (B, T, d_model).
+        """Return the output (B, T, d_model) for x (B, T, d_model), and the context.
 
         Parameters
         ----------
         x : ndarray
         memory : ndarray (B, S, d_memory)
-            What cross-attention attends to; of self-attention None.
+            What cross-attention attends to; None in self-attention.
         causal : bool
-            No position sees a later one.
+            True if no position attends to a later one.
         lengths : integers (B,) or (B, T), optional
-            How many of the keys count, the first so many.
+            How many keys count, from the first.
         mask : ndarray, optional
             Broadcasts to (B, n_heads, T, S): bool, True where a position may attend, or of the
-            layer's dtype, added to the scores.
+            layer's dtype and added to the scores.
         recompute : callable, optional
-            Gives x once more, as for `Linear.forward`.
+            Returns x again, as in `Linear.forward`.
 
         Raises
         ------
         TypeError, ValueError
-            An argument is missing or one too many, or its type or shape does not fit.
+            An argument is missing or unexpected, or its type or shape does not fit.
         """
         q, k, v, saved = self._project(x, memory, recompute)
         if self.rotary:
@@ -192,7 +194,7 @@ class MultiHeadAttention(Module):
         mask: Array | None = None,
         need_weights: bool = False,
     ) -> Any:
-        """The output for x, keeping nothing; with need_weights also the weights (B, n_heads, T, S)."""
+        """Return the output for x; with need_weights, also the weights (B, n_heads, T, S)."""
         q, k, v, _ = self._project(x, memory)
         if self.rotary:
             self._turn(q, k)
@@ -203,9 +205,9 @@ class MultiHeadAttention(Module):
         return self._attend(q, k, v, **how), weights
 
     def step(self, x: Array, cache: KVCache, lengths: Array | None = None) -> Array:
-        """Self-attention of the next positions x (B, n, d_model), whose keys and values join the cache.
+        """Decode the next positions x (B, n, d_model); append their keys and values to the cache.
 
-        Row b brings its first lengths[b] positions, or all n; the others' outputs mean nothing.
+        Row b has lengths[b] valid positions, or all n; the outputs of the others are undefined.
         """
         q, k, v, _ = self._project(x, None)
         if self.rotary:
@@ -215,17 +217,17 @@ class MultiHeadAttention(Module):
         return self._attend(q, keys, values, **visible)
 
     def project_memory(self, memory: Array) -> tuple[Array, Array]:
-        """The keys and values (B, n_kv_heads, S, head_dim) of cross-attention, for `attend`."""
+        """Return keys and values (B, n_kv_heads, S, head_dim) of cross-attention, for `attend`."""
         kv = self.kv(memory)
         k, v = np.split(kv, 2, axis=-1)
         return split_heads(k, self.n_kv_heads), split_heads(v, self.n_kv_heads)
 
     def attend(self, x: Array, keys: Array, values: Array, lengths: Any = None) -> Array:
-        """Cross-attention of x (B, T, d_model) to what `project_memory` made."""
+        """Return the cross-attention of x (B, T, d_model) to the result of `project_memory`."""
         return self._attend(split_heads(self.q(x), self.n_heads), keys, values, lengths=lengths)
 
     def backward(self, dy: Array, ctx: Any, need_dx: bool = True) -> Any:
-        """dx, or (dx, dmemory) of cross-attention; gradients of parameters are added."""
+        """Add the parameters' gradients; return dx, or (dx, dmemory) in cross-attention."""
         saved, (q, k, v, heads, normalizer, how), ctx_out = ctx
         dheads = self.out.backward(dy, ctx_out)
         assert dheads is not None
@@ -257,13 +259,13 @@ class MultiHeadAttention(Module):
         return dx, self.kv.backward(dkv, saved[1], need_dx)
 
     def flops(self, input_shape: tuple[int, ...], *others: tuple[int, ...]) -> int:
-        """4 T S d_model for each of the batch: the scores, and the sums of values."""
+        """Count 4 T S d_model operations per batch row: the scores, and the sums of values."""
         B, T, _ = input_shape
         S = others[0][1] if others else T
         return 4 * B * T * S * self.d_model
 
     def lower(self, b: Builder, causal: bool = False) -> None:
-        """The products before, attention, and the product behind it."""
+        """Add the projections, attention and the output projection."""
         if self.d_memory is None:
             b.lower(self.qkv)
             b.attention(self.n_heads, self.n_kv_heads, causal=causal, rotary=self.rotary)
@@ -273,7 +275,7 @@ class MultiHeadAttention(Module):
         b.lower(self.out)
 
     def field_values(self) -> dict[str, Any]:
-        """Sizes, bias, dropout, rotary and dtype."""
+        """Return the fields of the config."""
         return {
             "d_model": self.d_model,
             "n_heads": self.n_heads,
@@ -288,7 +290,7 @@ class MultiHeadAttention(Module):
     def _project(
         self, x: Array, memory: Array | None, recompute: Callable[[], Array] | None = None
     ) -> tuple[Array, Array, Array, Any]:
-        """Queries, keys and values of the heads, as views, and what backward needs."""
+        """Return q, k and v by head, as views, and what backward needs."""
         if (memory is None) != (self.d_memory is None):
             has = "needs a memory" if memory is None else "is self-attention and takes no memory"
             raise ValueError(f"MultiHeadAttention: this layer {has}")
@@ -315,53 +317,13 @@ class MultiHeadAttention(Module):
         )
 
     def _attend(self, q: Array, k: Array, v: Array, **how: Any) -> Array:
-        """Attention without dropout, and `out`."""
+        """Apply attention without dropout, then `out`."""
         B, _, T, _ = q.shape
         heads = empty((B, T, self.d_model), q.dtype)
         kernels.attention(q, k, v, out=split_heads(heads, self.n_heads), **how)
         return self.out(heads)
 
     def _turn(self, q: Array, k: Array, start: Any = 0, inverse: bool = False) -> None:
-        """Rotary positions from `start` on, in place."""
+        """Rotate q and k in place, by their positions from `start` on."""
         for x in (q, k):
             kernels.rotary(x, start=start, inverse=inverse, out=x)
-
-
-def split_heads(x: Array, n_heads: int) -> Array:
-    """(B, T, n_heads head_dim) as a view (B, n_heads, T, head_dim)."""
-    B, T, d = x.shape
-    return x.reshape(B, T, n_heads, d // n_heads).transpose(0, 2, 1, 3)
-
-
-def check_vectors(name: str, x: Array, d: int | None) -> None:
-    """TypeError or ValueError unless x is an array (B, T, d)."""
-    if not isinstance(x, np.ndarray):
-        raise TypeError(f"{name} must be a NumPy array, got {type(x).__name__}")
-    if x.ndim != 3 or x.shape[-1] != d:
-        raise ValueError(f"{name} must be (batch, positions, {d}), got {x.shape}")
-
-
-def check_heads(d_model: int, n_heads: int, n_kv_heads: int) -> None:
-    """ValueError unless the heads share d_model, and the keys' heads the queries', evenly."""
-    if d_model % n_heads:
-        raise ValueError(f"d_model {d_model} must be a multiple of n_heads {n_heads}")
-    if n_heads % n_kv_heads:
-        raise ValueError(f"n_heads {n_heads} must be a multiple of n_kv_heads {n_kv_heads}")
-
-
-def check_rotary(rotary: bool, head_dim: int, d_memory: int | None) -> bool:
-    """`rotary`; ValueError where positions cannot be rotated."""
-    if check_flag("rotary", rotary) and (head_dim % 2 or d_memory is not None):
-        why = f"an even head_dim, not {head_dim}" if head_dim % 2 else "self-attention"
-        raise ValueError(f"rotary positions need {why}")
-    return rotary
-
-
-def linear_shapes(sizes: dict[str, tuple[int, int]], bias: bool, dtype: str) -> Shapes:
-    """Name -> (shape, dtype) of the parameters of linear layers (in, out)."""
-    shapes: Shapes = {}
-    for name, (n, m) in sizes.items():
-        shapes[f"{name}.weight"] = ((n, m), dtype)
-        if bias:
-            shapes[f"{name}.bias"] = ((m,), dtype)
-    return shapes

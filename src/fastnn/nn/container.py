@@ -1,4 +1,4 @@
-"""Models made of layers in a row."""
+"""Containers: models built from other layers."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from .registry import parameter_shapes, prefixed, register, shapes_in_a_row
 
 @register("Sequential")
 class Sequential(Module):
-    """Layers one after the other: the output of each is the input of the next.
+    """Apply layers in order: the output of each is the input of the next.
 
     Parameters
     ----------
     *layers : Module
-        At least one. Their parameters move into the flat arrays of this model and are called
-        "0.weight", "0.bias", "1.weight" and so on. A layer that occurs twice has its parameters
-        once, under its first position, and its gradients add up.
+        At least one. Their parameters move into the flat arrays of this model and are named
+        "0.weight", "0.bias", "1.weight" and so on. The parameters of a layer that occurs twice are
+        stored once, under its first position, and its gradients add up.
 
     Raises
     ------
@@ -44,12 +44,12 @@ class Sequential(Module):
 
     @classmethod
     def shapes(cls, fields: dict[str, Any]) -> Shapes:
-        """Those of the layers, each once."""
+        """Return the shapes of the layers, each once."""
         return shapes_in_a_row(fields["layers"])
 
     @classmethod
     def from_fields(cls, fields: dict[str, Any]) -> Module:
-        """The layers by position."""
+        """Return the container of these layers, passed by position."""
         return cls(*fields["layers"])
 
     def __init__(self, *layers: Module) -> None:
@@ -63,7 +63,7 @@ class Sequential(Module):
         super().__init__({str(i): layer for i, layer in enumerate(layers)})
 
     def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
-        """The output for x. Each layer's output is released once the next is computed."""
+        """Return the output for x; release each layer's output once the next is computed."""
         program = self._lowered.program()
         if program is not None and (y := program.infer(x)) is not None:
             return y
@@ -72,9 +72,9 @@ class Sequential(Module):
         return x
 
     def forward(self, x: NDArray[Any]) -> tuple[NDArray[Any], Any]:
-        """The output of the last layer; the context is the list of the layers' contexts.
+        """Return the output of the last layer; the context is the list of the layers' contexts.
 
-        A tuple, where all layers ran in one call: see `lowering`.
+        The context is a tuple if all layers ran in one call: see `lowering`.
         """
         program = self._lowered.program()
         if program is not None and (done := program.forward(x)) is not None:
@@ -86,7 +86,7 @@ class Sequential(Module):
         return x, contexts
 
     def backward(self, dy: NDArray[Any], ctx: Any, need_dx: bool = True) -> NDArray[Any] | None:
-        """The layers' backward passes from last to first."""
+        """Run the layers' backward passes from last to first."""
         if isinstance(ctx, tuple):
             program = self._lowered.program()
             if program is None:
@@ -94,13 +94,13 @@ class Sequential(Module):
                     f"{type(self).__name__}: the layers changed since the forward pass of ctx"
                 )
             return program.backward(dy, ctx, need_dx)
-        grad: Any = dy  # only the first layer may be told that dx is not needed
+        grad: Any = dy  # only the first layer may skip dx
         for i in reversed(range(len(self.layers))):
             grad = self.layers[i].backward(grad, ctx[i], need_dx=need_dx or i > 0)
         return grad  # type: ignore[no-any-return]
 
     def lower(self, b: Builder) -> None:
-        """The layers in turn."""
+        """Add the operations of the layers in order."""
         for layer in self.layers:
             b.lower(layer)
 
@@ -124,7 +124,8 @@ class Residual(Module):
     Parameters
     ----------
     layer : Module
-        Whose output has the shape of its input. Its parameters are called "layer.weight" and so on.
+        Its output must have the shape of its input. Its parameters are named "layer.weight" and so
+        on.
 
     Raises
     ------
@@ -136,7 +137,7 @@ class Residual(Module):
 
     @classmethod
     def shapes(cls, fields: dict[str, Any]) -> Shapes:
-        """Those of the layer."""
+        """Return the shapes of the layer."""
         return prefixed({"layer": parameter_shapes(fields["layer"])})
 
     def __init__(self, layer: Module) -> None:
@@ -146,38 +147,38 @@ class Residual(Module):
         super().__init__({"layer": layer})
 
     def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
-        """The output for x, keeping nothing."""
+        """Return the output for x; keep nothing for backward."""
         return _sum(x, self.layer(x))
 
     def forward(self, x: NDArray[Any]) -> tuple[NDArray[Any], Any]:
-        """x plus the layer's output; the context is the layer's.
+        """Return x plus the layer's output; the context is the layer's.
 
         Raises
         ------
         ValueError
-            The layer's output has another shape than x.
+            The layer's output differs in shape from x.
         """
         y, ctx = self.layer.forward(x)
         return _sum(x, y), ctx
 
     def backward(self, dy: NDArray[Any], ctx: Any, need_dx: bool = True) -> NDArray[Any] | None:
-        """dx = dy + the gradient through the layer."""
+        """Return dx = dy + the gradient through the layer."""
         dx = self.layer.backward(dy, ctx, need_dx=need_dx)
         return None if dx is None else np.add(dy, dx, out=empty(dy.shape, dy.dtype))
 
     def flops(self, input_shape: tuple[int, ...], *others: tuple[int, ...]) -> int:
-        """The sum: one for each element."""
+        """Count one operation per element, for the sum."""
         return math.prod(input_shape)
 
     def lower(self, b: Builder) -> None:
-        """The layer, and the sum."""
+        """Add the layer and the sum."""
         x = b.value
         b.lower(self.layer)
         b.add(x)
 
 
 def _sum(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
-    """x + y in a new array: the layer may have kept y for its backward."""
+    """Return x + y in a new array: the layer may have kept y for its backward."""
     if x.shape != y.shape:
         raise ValueError(f"Residual: x has shape {x.shape}, but the layer's output {y.shape}")
     total = empty(y.shape, y.dtype)
@@ -187,20 +188,20 @@ def _sum(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
 
 @register("MLP", rng=0)
 class MLP(Sequential):
-    """Multilayer perceptron: `Linear` layers with an activation after each but the last.
+    """Multilayer perceptron: `Linear` layers with an activation after all but the last.
 
     Parameters
     ----------
     sizes : sequence of int
         (in, hidden..., out), at least two.
     activation : str or None
-        A name of `kernels.ACTIVATIONS`, such as "relu" or "gelu".
-        After every layer but the last. None leaves the model linear.
+        A name in `kernels.ACTIVATIONS`, such as "relu" or "gelu", applied after every layer but the
+        last. None leaves the model linear.
     dtype : float32 or float64
     rng : None, int or numpy.random.Generator
-        Source of the first weights.
+        Source of the initial weights.
     init : str or callable
-        How they are drawn, as in `Linear`.
+        How the initial weights are drawn, as in `Linear`.
 
     Examples
     --------
@@ -212,12 +213,12 @@ class MLP(Sequential):
     layers: tuple[Linear, ...]
     fields: ClassVar = {
         "sizes": list,
-        "activation": (str | list | None, "relu"),  # a list: that of each layer, the last included
+        "activation": (str | list | None, "relu"),  # a list has one per layer, the last included
         "dtype": (str, "float32"),
     }
 
     def field_values(self) -> dict[str, Any]:
-        """Sizes, activation and dtype; a list of activations where layers were changed."""
+        """Return sizes, activation and dtype; a list of activations if layers were changed."""
         *hidden, last = activations = [layer.activation for layer in self.layers]
         activation = hidden[0] if hidden else self.activation
         is_alike = last is None and hidden.count(activation) == len(hidden)
@@ -225,7 +226,7 @@ class MLP(Sequential):
 
     @classmethod
     def from_fields(cls, fields: dict[str, Any]) -> Module:
-        """By name; a list of activations is set layer by layer."""
+        """Return the model of these fields; a list of activations is set layer by layer."""
         activations = fields["activation"]
         if not isinstance(activations, list):
             return cls(**fields)
@@ -238,7 +239,7 @@ class MLP(Sequential):
 
     @classmethod
     def shapes(cls, fields: dict[str, Any]) -> Shapes:
-        """Weight and bias of each layer."""
+        """Return the shapes of weight and bias of each layer."""
         names = ("in_features", "out_features")
         same = {"bias": True, "dtype": fields["dtype"]}
         return prefixed(

@@ -19,14 +19,13 @@ from .registry import register
 
 @register("Dropout")
 class Dropout(Module):
-    """In training, sets each element to zero with probability p and scales the rest by 1 / (1 - p).
+    """In training, set each element to zero with probability p and scale the rest by 1 / (1 - p).
 
-    Outside of training, `layer(x)`, it returns x itself. Srivastava, Hinton, Krizhevsky, Sutskever
-    and Salakhutdinov, "Dropout: a simple way to prevent neural networks from overfitting", JMLR
-    2014.
+    In inference, `layer(x)` returns x itself. Srivastava, Hinton, Krizhevsky, Sutskever and
+    Salakhutdinov, "Dropout: a simple way to prevent neural networks from overfitting", JMLR 2014.
 
-    Each call of `forward` drops others, which backward works out again from the ctx. To repeat a
-    training run, call `model.seed(...)` before it.
+    Each call of `forward` drops different elements; backward recomputes the pattern from the ctx.
+    To repeat a training run, call `model.seed(...)` before it.
 
     Parameters
     ----------
@@ -41,12 +40,12 @@ class Dropout(Module):
     p : float
         May be changed between passes.
     stream : RandomStream
-        The layer's seed, and how many training passes it has had.
+        The layer's seed, and the number of its training passes so far.
 
     Raises
     ------
     TypeError, ValueError
-        p is no number, or out of range.
+        p is not a number, or out of range.
     """
 
     fields: ClassVar = {"p": (float, 0.5)}
@@ -58,32 +57,32 @@ class Dropout(Module):
         super().__init__({})
 
     def forward(self, x: NDArray[Any]) -> tuple[NDArray[Any], Any]:
-        """x with elements dropped; the context is what decided which: p, seed and step."""
+        """Return x with elements dropped; the context has the shape, p, seed and step."""
         p, seed, step = self.stream.drop(self.p)
         y = kernels.dropout(x, p, seed=seed, step=step)
         return y, (x.shape, p, seed, step)
 
     def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
-        """x itself."""
+        """Return x itself."""
         return x
 
     def backward(self, dy: NDArray[Any], ctx: Any, need_dx: bool = True) -> NDArray[Any] | None:
-        """dx = dy / (1 - p) where x was kept, else 0."""
+        """Return dx = dy / (1 - p) where x was kept, else 0."""
         shape, p, seed, step = ctx
         check_gradient("Dropout", dy, shape)
         return kernels.dropout_backward(dy, p, seed=seed, step=step) if need_dx else None
 
     def flops(self, input_shape: tuple[int, ...], *others: tuple[int, ...]) -> int:
-        """One for each element; the random numbers are none of them."""
+        """Count one operation per element, without the random numbers."""
         return math.prod(input_shape)
 
     def lower(self, b: Builder) -> None:
-        """Nothing, outside of training."""
+        """Add nothing: dropout is the identity in inference."""
         b.drop()
 
 
 def new_stream(rng: Seed) -> RandomStream:
-    """A stream with a seed drawn from rng, see `Dropout`."""
+    """Return a stream with a seed drawn from rng, see `Dropout`."""
     if rng is None:
         return RandomStream()
     return RandomStream(

@@ -1,4 +1,4 @@
-"""Vectors for numbers: the embedding layer."""
+"""The embedding layer: a vector for each id."""
 
 from __future__ import annotations
 
@@ -18,21 +18,23 @@ from .registry import register
 
 @register("Embedding", rng=0)
 class Embedding(Module):
-    """y = scale weight[ids]: a learnt vector for each id. *Dive into Deep Learning*, section 15.1.
+    """y = scale * weight[ids]: a learned vector for each id.
+
+    *Dive into Deep Learning*, section 15.1.
 
     Parameters
     ----------
     num, dim : int
-        How many vectors, and their length; at least 1.
+        Number and length of the vectors; at least 1.
     scale : float, optional
-        Such as sqrt(dim) in a Transformer; None leaves the vectors as they are.
+        Such as sqrt(dim) in a Transformer; None does not scale.
     padding_idx : int, optional
-        An id whose vector starts at zero and gets no gradient.
+        An id whose vector is initially zero and gets no gradient.
     std : float
-        The first weights are normal with mean 0 and this standard deviation, at least 0.
+        Standard deviation of the initial weights, which are normal with mean 0; at least 0.
     dtype : float32 or float64
     rng : None, int or numpy.random.Generator
-        Source of the first weights. None takes fresh entropy from the system.
+        Source of the initial weights. None takes entropy from the operating system.
 
     Attributes
     ----------
@@ -42,7 +44,7 @@ class Embedding(Module):
     Raises
     ------
     TypeError, ValueError
-        An argument is of another type or out of range; the message names it.
+        An argument has the wrong type or is out of range; the message names it.
     """
 
     fields: ClassVar = {
@@ -55,7 +57,7 @@ class Embedding(Module):
 
     @classmethod
     def shapes(cls, fields: dict[str, Any]) -> Shapes:
-        """The table."""
+        """Return the shape of the table."""
         return {"weight": ((fields["num"], fields["dim"]), fields["dtype"])}
 
     def __init__(
@@ -75,7 +77,7 @@ class Embedding(Module):
             None if padding_idx is None else check_count("padding_idx", padding_idx, 0, num - 1)
         )
         std = check_number("std", std, least=0)
-        # Drawn in float64 for every dtype, as the weights of Linear are.
+        # Drawn in float64 for every dtype, as the weights of Linear.
         weight = np.random.default_rng(rng).normal(0.0, std, (num, dim)).astype(check_dtype(dtype))
         if self.padding_idx is not None:
             weight[self.padding_idx] = 0
@@ -83,30 +85,30 @@ class Embedding(Module):
         super().__init__({"weight": self.weight})
 
     def forward(self, ids: NDArray[Any]) -> tuple[NDArray[Any], Any]:
-        """Vectors (*ids.shape, dim) for integers of any shape; the context is ids.
+        """Return vectors (*ids.shape, dim) for integers of any shape; the context is ids.
 
         Raises
         ------
         TypeError
-            ids is no array of integers.
+            ids is not an array of integers.
         IndexError
             An id is not from 0 to num - 1; the message says which.
         """
         return self(ids), ids
 
     def __call__(self, ids: NDArray[Any]) -> NDArray[Any]:
-        """The output for ids, keeping nothing."""
+        """Return the output for ids; keep nothing for backward."""
         return kernels.embedding(ids, self.weight.data, scale=self._factor)
 
     def backward(self, dy: NDArray[Any], ctx: Any, need_dx: bool = True) -> None:
-        """dweight[k] += scale sum of dy where ids = k. Returns None: ids have no gradient."""
+        """Add dweight[k] += scale * sum of dy where ids == k; return None: ids have no gradient."""
         check_gradient("Embedding", dy, (*ctx.shape, self.dim))
         kernels.embedding_backward(
             ctx, dy, dweight=self.weight.grad, scale=self._factor, padding_idx=self.padding_idx
         )
 
     def lower(self, b: Builder) -> None:
-        """The first operation: rows of the table by ids."""
+        """Add the lookup of ids in the table."""
         b.embed(self.weight, self._factor)
 
     @property

@@ -11,8 +11,8 @@ from numpy.typing import DTypeLike, NDArray
 from .. import kernels
 from ..checks import check_count
 from .activation import FUNCTIONS
-from .attention import linear_shapes
 from .dropout import Dropout
+from .heads import linear_shapes
 from .init import Initializer
 from .linear import Linear, Seed
 from .lowering import Builder
@@ -22,24 +22,26 @@ from .registry import register
 
 @register("FeedForward", rng=0)
 class FeedForward(Module):
-    """y = act(x W1 + b1) W2 + b2 for every position alone: *Dive into Deep Learning*, section 11.7.2.
+    """y = act(x W1 + b1) W2 + b2 for each position separately.
+
+    *Dive into Deep Learning*, section 11.7.2.
 
     Parameters
     ----------
     d_model : int
-        Size of the vectors that come in and go out.
+        Width of input and output.
     d_ff : int
-        Units between the two layers.
+        Hidden units.
     activation : str
         As for `Linear`.
     dropout : float
-        Probability with which a unit is dropped, in training alone.
+        Probability with which a unit is dropped, in training only.
     bias : bool
-        Of both layers.
+        True if both layers have biases.
     dtype : float32 or float64
     rng : None, int or numpy.random.Generator
     init, out_init : str or callable
-        How first weights are drawn, as for `Linear`; those of `down` by out_init, if it is given.
+        How initial weights are drawn, as in `Linear`; those of `down` by out_init if it is given.
 
     Attributes
     ----------
@@ -58,7 +60,7 @@ class FeedForward(Module):
 
     @classmethod
     def shapes(cls, fields: dict[str, Any]) -> Shapes:
-        """Those of the `Linear` layers in it."""
+        """Return the shapes of its `Linear` layers."""
         d, d_ff = (check_count(name, fields[name]) for name in ("d_model", "d_ff"))
         return linear_shapes({"up": (d, d_ff), "down": (d_ff, d)}, fields["bias"], fields["dtype"])
 
@@ -83,27 +85,28 @@ class FeedForward(Module):
         super().__init__({"up": self.up, "drop": self.drop, "down": self.down})
 
     def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
-        """The output for x, keeping nothing."""
+        """Return the output for x; keep nothing for backward."""
         return self.down(self.up(x))
 
     def forward(
         self, x: NDArray[Any], *, recompute: Callable[[], NDArray[Any]] | None = None
     ) -> tuple[NDArray[Any], Any]:
-        """Output (..., d_model) for x (..., d_model); arguments and errors are those of `Linear`.
+        """Return the output (..., d_model) for x (..., d_model), and the context.
 
-        The context has what the activation's derivative is read off; units that are others (GELU's,
-        or after dropout) `backward` makes anew, which saves a quarter of a block's memory.
+        Arguments and errors are those of `Linear.forward`. The context has what the activation's
+        backward reads. `backward` recomputes hidden units
+        that differ from it (GELU's, or those after dropout), which saves memory.
         """
         h, ctx_up = self.up.forward(x, recompute=recompute)
         kept = h if self.up.activation is None else None
         ctx_drop = None
         if self.drop.p:
             h, ctx_drop = self.drop.forward(h)
-        y, _ = self.down.forward(h)  # by `forward`, which a summary watches
+        y, _ = self.down.forward(h)  # not __call__: a summary wraps `forward`
         return y, (ctx_up, kept, ctx_drop)
 
     def backward(self, dy: NDArray[Any], ctx: Any, need_dx: bool = True) -> NDArray[Any] | None:
-        """The layers' backward passes in turn."""
+        """Run the layers' backward passes in reverse order."""
         ctx_up, _, ctx_drop = ctx
         shape = (*ctx_up[0][:-1], self.up.out_features)
         dh = self.down.backward(dy, (shape, self._units(*ctx), {}))
@@ -114,7 +117,7 @@ class FeedForward(Module):
         return self.up.backward(dh, ctx_up, need_dx, overwrite_dy=True)
 
     def _units(self, ctx_up: Any, kept: NDArray[Any] | None, ctx_drop: Any) -> NDArray[Any]:
-        """The rows that went into `down` in the forward pass of this context."""
+        """Return the rows that were the input of `down` in the forward pass of this context."""
         saved = ctx_up[2]
         if self.up.activation is None:
             assert kept is not None
@@ -129,12 +132,12 @@ class FeedForward(Module):
         return kernels.dropout(h, p, seed=seed, step=step)
 
     def lower(self, b: Builder) -> None:
-        """The layers in turn."""
+        """Add the operations of the layers in order."""
         for layer in (self.up, self.drop, self.down):
             b.lower(layer)
 
     def field_values(self) -> dict[str, Any]:
-        """Sizes, activation, dropout, bias and dtype."""
+        """Return the fields of the config."""
         return {
             "d_model": self.up.in_features,
             "d_ff": self.up.out_features,

@@ -1,4 +1,4 @@
-"""Hand-written backward passes against central differences."""
+"""Check hand-written backward passes against central differences."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from .module import Module
 Array = NDArray[Any]
 Loss = Callable[..., tuple[Any, Any]]
 
-# The error of a central difference is about eps^2 f'''/6 of truncation and 1e-16 f/eps of rounding:
-# both about 1e-11 at this eps for functions and arguments of order 1.
+# A central difference has a truncation error of about eps^2 f'''/6 and a rounding error of about
+# 1e-16 f/eps: both near 1e-11 at this eps if f and its arguments are of order 1.
 EPS = 1e-5
 
-# Two zeros differ by 0 of this, with atol = 0 too.
+# Smallest divisor of an error, so that two zeros agree even if atol = 0.
 _TINY = float(np.finfo(np.float64).tiny)
 
-# Of the gradient before a backward pass, which must be added to.
+# Value of the gradients before a backward pass, which must add to them.
 _BEFORE = 1.0
 
 
@@ -36,9 +36,9 @@ class GradientError(AssertionError):
     name : str
         "x" or "x[1]" (an argument), or the name of a parameter.
     index : tuple of int
-        Of the element with the greatest relative error.
+        The element with the largest relative error.
     found, expected : float
-        What backward gave there, and the central difference.
+        The result of backward there, and the central difference.
     """
 
     def __init__(self, name: str, index: tuple[int, ...], found: float, expected: float) -> None:
@@ -51,19 +51,19 @@ class GradientError(AssertionError):
 
 @dataclass(frozen=True)
 class GradientReport:
-    """What `gradcheck` compared.
+    """The result of `gradcheck`.
 
     Attributes
     ----------
     errors : dict of str to float
-        The worst relative error of every argument and parameter.
+        The largest relative error of every argument and parameter.
     """
 
     errors: dict[str, float]
 
     @property
     def worst(self) -> float:
-        """The greatest of the errors."""
+        """The largest of the errors."""
         return max(self.errors.values(), default=0.0)
 
     def __str__(self) -> str:
@@ -82,50 +82,50 @@ def gradcheck(
 ) -> GradientReport:
     """Compare a backward pass with central differences in float64.
 
-    A layer's output is contracted with a random dy; then d sum(y dy) is compared for every element
-    of every floating-point input and of every parameter. A loss is differentiated by its first
-    argument, or by its first k where its gradient is a tuple of k. Nothing is changed: parameters,
-    gradients and the state of random layers are afterwards as before.
+    A layer's output is contracted with a random dy, and the derivative of sum(y dy) is compared for
+    every element of every floating-point input and every parameter. A loss is differentiated with
+    respect to its first argument, or its first k if its gradient is a tuple of k. Parameters,
+    gradients and the state of random layers are left unchanged.
 
     Parameters
     ----------
     layer_or_loss : Module, or callable
-        A layer of float64 parameters, or a loss (pred, targets, ...) -> (loss, dpred). A layer may
-        take several inputs; its backward then returns as many gradients, None for those it has
-        none for, or None for all. A layer with dropout repeats the same mask in every evaluation.
+        A layer with float64 parameters, or a loss (pred, targets, ...) -> (loss, dpred). A layer
+        may take several inputs; its backward then returns one gradient per input, None for inputs
+        without one, or None for all. A layer with dropout uses the same mask in every evaluation.
     *inputs : ndarray
-        Of integers, which have no gradient, or of real numbers, which are taken in float64. Keep
+        Integers, which have no gradient, or real numbers, which are converted to float64. Keep
         them small: there are two evaluations for each element of inputs and parameters.
     eps : float, optional
-        Half the distance of the two evaluations; by default 1e-5.
+        Half the distance between the two evaluations; by default 1e-5.
     rtol, atol : float
-        An element passes within atol, or within rtol of the greater of the two values. rtol must
+        An element passes within atol, or within rtol of the larger of the two values. rtol must
         be above 0.
     samples : int, optional
-        Compare at most so many elements of each array, chosen at random.
+        Compare at most this many elements of each array, chosen at random.
     seed : int
-        Of dy and of that choice.
+        Seed of dy and of that choice.
 
     Returns
     -------
     GradientReport
-        The worst relative error by name; errors are relative to the greater of the two values, or
-        to atol / rtol where both are smaller than that, so all are at most rtol.
+        The largest relative error by name. Errors are relative to the larger of the two values, or
+        to atol / rtol if both are smaller, so all are at most rtol.
 
     Raises
     ------
     GradientError
-        An element does not pass, or is NaN. An AssertionError that names the array, the element
-        and both values.
+        An element does not pass, or is NaN. It is an AssertionError that names the array, the
+        element and both values.
     TypeError
         The parameters are not float64.
     ValueError
-        rtol or eps is not above 0, or a gradient has another shape than what it belongs to.
+        rtol or eps is not above 0, or the shape of a gradient differs from that of its array.
 
     Notes
     -----
-    A kink between x - eps and x + eps (ReLU near 0, the absolute value of a small residual, a
-    maximum of nearly equal numbers) gives a difference between the two slopes. Choose inputs away
+    If a kink lies between x - eps and x + eps (ReLU near 0, the absolute value of a small residual,
+    a maximum of nearly equal numbers), the difference is between the two slopes. Choose inputs away
     from kinks.
 
     Examples
@@ -157,7 +157,7 @@ def gradcheck(
     return GradientReport(errors)
 
 
-# (name, array to change, its gradient by backward) for each array that has one
+# (name, array to perturb, its gradient by backward) for each array that has a gradient
 _Gradients = list[tuple[str, Array, Array]]
 # (array, index, eps) -> central difference
 _Difference = Callable[[Array, tuple[int, ...], float], float]
@@ -166,7 +166,7 @@ _Difference = Callable[[Array, tuple[int, ...], float], float]
 def _of_layer(
     layer: Module, inputs: list[Array], rng: np.random.Generator
 ) -> tuple[_Gradients, _Difference]:
-    layer = copy.deepcopy(layer)  # the caller's stays as it is, whatever happens
+    layer = copy.deepcopy(layer)  # the caller's layer stays unchanged, even after an error
     parameters = layer.parameters()
     if len(parameters) and parameters.dtype != np.float64:
         raise TypeError(f"gradcheck needs parameters of float64, these are {parameters.dtype}")
@@ -192,13 +192,13 @@ def _of_layer(
 def _of_loss(loss: Loss, inputs: list[Array]) -> tuple[_Gradients, _Difference]:
     gradient = loss(*inputs)[1]
     dpreds = gradient if isinstance(gradient, tuple) else (gradient,)
-    # a loss for each row is as good as their sum, whose gradient it comes with
+    # a loss per row comes with the gradient of the sum, which `difference` forms
     differences = _differences(lambda: loss(*inputs)[0], np.float64(1.0))
     return _named("x", inputs[: len(dpreds)], dpreds), differences
 
 
 def _differences(function: Callable[[], Any], weight: Any) -> _Difference:
-    """Central differences of sum(function() * weight)."""
+    """Return a function that computes central differences of sum(function() * weight)."""
 
     def difference(array: Array, index: tuple[int, ...], eps: float) -> float:
         value = array[index]
@@ -207,7 +207,7 @@ def _differences(function: Callable[[], Any], weight: Any) -> _Difference:
             array[index] = high
             above = np.array(function())  # a copy: it may be a view of `array`
             array[index] = low
-            # subtracted before summing, so that what does not depend on the element is exactly 0
+            # subtract before summing, so that terms independent of the element cancel exactly
             change = np.sum((above - function()) * weight)
         finally:
             array[index] = value
@@ -217,13 +217,13 @@ def _differences(function: Callable[[], Any], weight: Any) -> _Difference:
 
 
 def _as_input(x: Array) -> Array:
-    """Real numbers as a float64 array of our own, which is changed; all else as it is."""
+    """Return real numbers as a float64 copy, which is perturbed; anything else unchanged."""
     x = np.asarray(x)
     return x.astype(np.float64, order="C") if np.issubdtype(x.dtype, np.floating) else x
 
 
 def _named(name: str, inputs: list[Array], gradients: Any) -> _Gradients:
-    if gradients is None:  # for none of them
+    if gradients is None:  # no input has a gradient
         gradients = (None,) * len(inputs)
     elif not isinstance(gradients, tuple):
         gradients = (gradients,)
@@ -246,7 +246,7 @@ def _worst(
     samples: int | None,
     rng: np.random.Generator,
 ) -> tuple[float, tuple[int, ...], float, float]:
-    """The worst relative error (to at least `least`), where it is, and the two values there."""
+    """Return the largest error, relative to at least `least`, its index and both values there."""
     size = array.size
     few = samples is not None and samples < size
     worst: tuple[float, tuple[int, ...], float, float] = (0.0, (), 0.0, 0.0)

@@ -1,4 +1,4 @@
-"""What errors say to those who come from other libraries."""
+"""Hints in error messages for users of other libraries."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# What other libraries' users look for, and how it is done here.
+# Names from other libraries, and the equivalent in fastnn.
 ELSEWHERE = {
     "compile": "give optimizer and loss to fastnn.fit(model, x, y, optimizer=..., loss=...)",
     "fit": 'use fastnn.fit(model, x, y, optimizer="adam")',
@@ -30,17 +30,17 @@ TRANSPOSED = "; its transpose fits: PyTorch's Linear holds (out, in), fastnn's (
 
 
 def kind_of(value: Any) -> str:
-    """The type of a value, without its data."""
+    """Return the type of a value, without its data."""
     return "None" if value is None else type(value).__name__
 
 
 def cast(name: str, x: NDArray[Any], dtype: np.dtype[Any]) -> str:
-    """The end of an error about an array of real numbers of another dtype."""
+    """Return the end of an error about an array with the wrong real dtype."""
     return f"; give {name}.astype(np.{dtype})" if x.dtype.kind in "fiub" else ""
 
 
 def not_a_layer(value: Any) -> str:
-    """The end of an error about something that should be a layer."""
+    """Return the end of an error about a value that should be a layer."""
     if isinstance(value, type):
         return f"must be an nn.Module, not a class: give {value.__name__}()"
     if isinstance(value, (list, tuple)):
@@ -49,13 +49,13 @@ def not_a_layer(value: Any) -> str:
 
 
 def doubt_orientation(shapes: Mapping[str, tuple[int, ...]], state: Mapping[str, Any]) -> None:
-    """Warn of PyTorch's tensors whose shapes cannot show that they were not transposed."""
+    """Warn of PyTorch tensors whose square shapes do not show whether they were transposed."""
     matrices = {name: shape for name, shape in shapes.items() if len(shape) == 2}
     is_torch = any(type(state[name]).__module__.startswith("torch") for name in matrices)
     if is_torch and all(n == m for n, m in matrices.values()):
         warnings.warn(
-            f"load_state: {next(iter(matrices))!r} is square, so its shape does not show whether it "
-            "is (in, out); a weight of PyTorch's Linear is (out, in): give its transpose",
+            f"load_state: {next(iter(matrices))!r} is square, so its shape does not show whether "
+            "it is (in, out); a weight of PyTorch's Linear is (out, in): give its transpose",
             RuntimeWarning,
             stacklevel=3,
         )

@@ -1,7 +1,7 @@
-"""Initialisers: functions (shape, rng, dtype) -> the first values of an array of parameters.
+"""Initializers: functions (shape, rng, dtype) -> initial values of an array of parameters.
 
 Weights are (fan_in, fan_out). Numbers are drawn in float64 for every dtype, so a float32 model and
-its float64 twin start at the same place.
+its float64 twin start from the same weights.
 
 >>> nn.Linear(784, 256, activation="relu", init="he_normal", rng=0)
 >>> nn.Linear(784, 256, init=functools.partial(nn.init.normal, std=0.01), rng=0)
@@ -21,7 +21,7 @@ Initializer = Callable[..., NDArray[np.floating]]
 
 
 def _fans(shape: Shape) -> tuple[int, int]:
-    """(fan_in, fan_out) of weights."""
+    """Return (fan_in, fan_out) of weights."""
     if len(shape) != 2:
         raise ValueError(f"the fans of an array are those of weights (in, out), not of {shape}")
     return shape
@@ -30,7 +30,7 @@ def _fans(shape: Shape) -> tuple[int, int]:
 def constant(
     shape: Shape, rng: np.random.Generator, dtype: DTypeLike, *, value: float = 0.0
 ) -> NDArray[np.floating]:
-    """`value` everywhere; nothing is drawn."""
+    """Return an array filled with `value`; draw nothing."""
     return np.full(shape, value, dtype)
 
 
@@ -42,7 +42,7 @@ def normal(
     mean: float = 0.0,
     std: float = 0.01,
 ) -> NDArray[np.floating]:
-    """Normal numbers. The default is that of *Dive into Deep Learning*, section 5.2."""
+    """Draw normal numbers. The default is that of *Dive into Deep Learning*, section 5.2."""
     return rng.normal(mean, std, shape).astype(dtype)
 
 
@@ -54,7 +54,7 @@ def uniform(
     low: float = -0.05,
     high: float = 0.05,
 ) -> NDArray[np.floating]:
-    """Uniform numbers in [low, high)."""
+    """Draw uniform numbers from [low, high)."""
     return rng.uniform(low, high, shape).astype(dtype)
 
 
@@ -66,9 +66,9 @@ def truncated_normal(
     mean: float = 0.0,
     std: float = 0.02,
 ) -> NDArray[np.floating]:
-    """Normal numbers of which those beyond mean +- 2 std are drawn anew, as BERT has it.
+    """Draw normal numbers, redrawing those outside mean +- 2 std, as in BERT.
 
-    `std` is that of the normal distribution before it is cut; after, 0.88 of it is left.
+    `std` is that of the normal distribution before truncation; the result has 0.88 of it.
     """
     x = rng.standard_normal(shape)
     while (beyond := np.abs(x) > 2).any():
@@ -79,29 +79,29 @@ def truncated_normal(
 def xavier_uniform(
     shape: Shape, rng: np.random.Generator, dtype: DTypeLike
 ) -> NDArray[np.floating]:
-    """Weights uniform in +-sqrt(6 / (fan_in + fan_out)).
+    """Draw weights uniformly from +-sqrt(6 / (fan_in + fan_out)).
 
-    Keeps the variance of activations and of gradients about the same from layer to layer: Glorot
-    and Bengio, "Understanding the difficulty of training deep feedforward neural networks", AISTATS
-    2010, eq. 16.
+    This keeps the variance of activations and gradients similar across layers: Glorot and Bengio,
+    "Understanding the difficulty of training deep feedforward neural networks", AISTATS 2010,
+    eq. 16.
     """
     limit = float(np.sqrt(6.0 / sum(_fans(shape))))
     return uniform(shape, rng, dtype, low=-limit, high=limit)
 
 
 def xavier_normal(shape: Shape, rng: np.random.Generator, dtype: DTypeLike) -> NDArray[np.floating]:
-    """Normal weights of variance 2 / (fan_in + fan_out): Glorot and Bengio (2010), eq. 12."""
+    """Draw normal weights of variance 2 / (fan_in + fan_out): Glorot and Bengio (2010), eq. 12."""
     return normal(shape, rng, dtype, std=float(np.sqrt(2.0 / sum(_fans(shape)))))
 
 
 def he_uniform(shape: Shape, rng: np.random.Generator, dtype: DTypeLike) -> NDArray[np.floating]:
-    """Weights uniform in +-sqrt(6 / fan_in), the variance of `he_normal`."""
+    """Draw weights uniformly from +-sqrt(6 / fan_in), with the variance of `he_normal`."""
     limit = float(np.sqrt(6.0 / _fans(shape)[0]))
     return uniform(shape, rng, dtype, low=-limit, high=limit)
 
 
 def he_normal(shape: Shape, rng: np.random.Generator, dtype: DTypeLike) -> NDArray[np.floating]:
-    """Normal weights of variance 2 / fan_in, made for layers of ReLU.
+    """Draw normal weights of variance 2 / fan_in, for layers with ReLU.
 
     He, Zhang, Ren and Sun, "Delving deep into rectifiers: surpassing human-level performance on
     ImageNet classification", ICCV 2015, eq. 10.
@@ -110,25 +110,27 @@ def he_normal(shape: Shape, rng: np.random.Generator, dtype: DTypeLike) -> NDArr
 
 
 def lecun_uniform(shape: Shape, rng: np.random.Generator, dtype: DTypeLike) -> NDArray[np.floating]:
-    """Weights uniform in +-sqrt(3 / fan_in), the variance of `lecun_normal`."""
+    """Draw weights uniformly from +-sqrt(3 / fan_in), with the variance of `lecun_normal`."""
     limit = float(np.sqrt(3.0 / _fans(shape)[0]))
     return uniform(shape, rng, dtype, low=-limit, high=limit)
 
 
 def lecun_normal(shape: Shape, rng: np.random.Generator, dtype: DTypeLike) -> NDArray[np.floating]:
-    """Normal weights of variance 1 / fan_in: LeCun, Bottou, Orr and Müller, "Efficient BackProp",
-    1998, eq. 16."""
+    """Draw normal weights of variance 1 / fan_in.
+
+    LeCun, Bottou, Orr and Müller, "Efficient BackProp", 1998, eq. 16.
+    """
     return normal(shape, rng, dtype, std=float(np.sqrt(1.0 / _fans(shape)[0])))
 
 
 def orthogonal(
     shape: Shape, rng: np.random.Generator, dtype: DTypeLike, *, gain: float = 1.0
 ) -> NDArray[np.floating]:
-    """`gain` times a random matrix with orthonormal rows or columns, whichever are fewer.
+    """Draw `gain` times a matrix with orthonormal rows or columns, whichever are fewer.
 
-    Uniform among them: the Q of the QR decomposition of normal numbers, with the signs that make
-    the diagonal of R positive. Saxe, McClelland and Ganguli, "Exact solutions to the nonlinear
-    dynamics of learning in deep linear neural networks", ICLR 2014.
+    The matrix is uniformly distributed: Q of the QR decomposition of normal numbers, with signs
+    that make the diagonal of R positive. Saxe, McClelland and Ganguli, "Exact solutions to the
+    nonlinear dynamics of learning in deep linear neural networks", ICLR 2014.
     """
     fan_in, fan_out = _fans(shape)
     q, r = np.linalg.qr(rng.standard_normal((max(shape), min(shape))))
@@ -157,14 +159,14 @@ INITIALIZERS: dict[str, Initializer] = {
 def initial(
     init: str | Initializer, shape: Shape, rng: np.random.Generator, dtype: DTypeLike
 ) -> NDArray[np.floating]:
-    """The values that the initialiser, or the one of that name, gives.
+    """Return the values that an initializer, or the one with that name, draws.
 
     Raises
     ------
     ValueError
-        The name is unknown, or the result has another shape.
+        The name is unknown, or the result has the wrong shape.
     TypeError
-        `init` is neither a name nor callable, or the result is no array of the dtype.
+        `init` is neither a name nor callable, or the result has the wrong dtype.
     """
     if isinstance(init, str):
         init = INITIALIZERS[check_choice("init", init, INITIALIZERS)]

@@ -1,4 +1,4 @@
-"""Keys and values of the positions so far, kept from one step of generation to the next."""
+"""The KV cache: keys and values of the positions so far, kept between decoding steps."""
 
 from __future__ import annotations
 
@@ -11,27 +11,28 @@ from ..kernels.ground import memory
 
 
 class KVCache:
-    """Room for the keys and values of `max_len` positions, appended to in place.
+    """Room for the keys and values of `max_len` positions, appended in place.
 
-    Rows of the batch may hold different numbers of positions, as where prompts of unequal lengths
-    go on together.
+    Rows of the batch may hold different numbers of positions, for example if prompts of unequal
+    lengths are continued together.
 
     Parameters
     ----------
     batch, n_kv_heads, max_len, head_dim : int
     dtype : float32 (default) or float64
     value_dim : int, optional
-        Size of a head of values; ``head_dim`` by default.
+        Width of a value head; ``head_dim`` by default.
 
     Attributes
     ----------
     length : int
-        Positions held so far, of the longest row.
+        Positions held by the longest row.
     lengths : ndarray (batch,) of int64
-        Positions held so far, of each row.
+        Positions held by each row.
     keys, values : ndarray of shape (batch, n_kv_heads, length, head_dim or value_dim)
-        Views of what is held, for `attention`: ``attention(q, cache.keys, cache.values, causal=True)``
-        with the queries of the last positions, where all rows are of one length; else see `visible`.
+        Views of the positions held. If all rows have one length,
+        ``attention(q, cache.keys, cache.values, causal=True)`` takes the queries of the last
+        positions; otherwise see `visible`.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class KVCache:
         self._keys = memory.empty((batch, n_kv_heads, max_len, head_dim), dtype)
         self._values = memory.empty((batch, n_kv_heads, max_len, value_dim), dtype)
         self.length = 0
-        self._lengths: NDArray[np.int64] | None = None  # None while all rows are of one length
+        self._lengths: NDArray[np.int64] | None = None  # None while all rows have one length
 
     @property
     def max_len(self) -> int:
@@ -62,7 +63,7 @@ class KVCache:
 
     @property
     def start(self) -> int | NDArray[np.int64]:
-        """The position that comes next: one number, or one for each row where they differ."""
+        """The next position: one number, or one per row if they differ."""
         return self.length if self._lengths is None else self._lengths
 
     @property
@@ -76,23 +77,23 @@ class KVCache:
     def append(
         self, k: NDArray[Any], v: NDArray[Any], lengths: NDArray[Any] | None = None
     ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Copy the keys and values of n more positions behind those held.
+        """Append the keys and values of n more positions.
 
         Parameters
         ----------
         k, v : ndarray of shape (batch, n_kv_heads, n, head_dim or value_dim), any strides
         lengths : integers (batch,), optional
-            How many of the n positions each row takes, the first so many; all by default.
+            How many of the n positions each row takes, from the first; all by default.
 
         Returns
         -------
         keys, values : ndarray
-            All that is held now.
+            All keys and values held now.
 
         Raises
         ------
         TypeError, ValueError
-            If the types or shapes do not fit or there is no room; the cache is as before then.
+            The types or shapes do not fit, or there is no room; the cache is left unchanged.
         """
         self._check(k, v)
         n = k.shape[2]
@@ -122,9 +123,9 @@ class KVCache:
         self._set(after)
 
     def visible(self, n: int, lengths: NDArray[Any] | None = None) -> dict[str, Any]:
-        """Which keys the queries of n positions see once those are appended: keywords for `attention`.
+        """Return keywords for `attention`: which keys the queries of the next n positions see.
 
-        To be asked before `append`, with the same lengths.
+        Call it before `append`, with the same lengths.
         """
         if self._lengths is None and (lengths is None or self.length == 0):
             taken = n if lengths is None else int(np.max(lengths, initial=0))
@@ -132,11 +133,11 @@ class KVCache:
                 return {"causal": True} if n > 1 else {}
         held = self.lengths
         length = int((held + self._taken(n, lengths)).max(initial=0))
-        # query i of a row is at position held + i; what stands behind the row's end means nothing
+        # query i of a row is at position held + i; results past the row's end are undefined
         return {"lengths": np.minimum(held[:, None] + np.arange(1, n + 1), length)}
 
     def select(self, rows: NDArray[Any]) -> None:
-        """Go on with these rows of the batch, in this order: some may be missing or come twice."""
+        """Keep these rows of the batch, in this order; rows may be dropped or repeated."""
         rows = np.asarray(rows, np.intp)
         lengths = None if self._lengths is None else self._lengths[rows]
         for name in ("_keys", "_values"):
@@ -150,7 +151,7 @@ class KVCache:
             self._set(lengths)
 
     def truncate(self, length: int = 0) -> None:
-        """Forget all but the first `length` positions of every row."""
+        """Drop all but the first `length` positions of every row."""
         if not 0 <= length <= self.length:
             raise ValueError(f"KVCache: cannot cut {self.length} positions to {length}")
         if self._lengths is None:
@@ -181,7 +182,8 @@ class KVCache:
             if x.ndim != 4 or x.shape[:2] + x.shape[3:] != held.shape[:2] + held.shape[3:]:
                 batch, heads, _, size = held.shape
                 raise ValueError(
-                    f"KVCache: {name} must have the shape ({batch}, {heads}, n, {size}), not {x.shape}"
+                    f"KVCache: {name} must have the shape ({batch}, {heads}, n, {size}), "
+                    f"not {x.shape}"
                 )
         if v.shape[2] != k.shape[2]:
             raise ValueError(f"KVCache: {k.shape[2]} positions of keys but {v.shape[2]} of values")

@@ -27,7 +27,7 @@ ACTIVATIONS: tuple[Activation | None, ...] = (None, *FUNCTIONS)
 def affine(
     x: NDArray[Any], w: NDArray[Any], b: NDArray[Any] | None, activation: Activation | None
 ) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
-    """y = act(x w + b), and what `kernels.linear_backward` reads the derivative off: y or preact."""
+    """Return y = act(x w + b), and what `kernels.linear_backward` needs: y, preact or nothing."""
     if activation is None or FUNCTIONS[activation].saves_output:
         y = kernels.matmul(x, w, bias=b, activation=activation)
         return y, {} if activation is None else {"y": y}
@@ -44,15 +44,15 @@ class Linear(Module):
     in_features, out_features : int
         At least 1.
     bias : bool
-        Whether there is a b; it starts at zero.
+        True if there is a b, initially zero.
     activation : str or None
-        A name of `kernels.ACTIVATIONS`, such as "relu" or "gelu".
+        A name in `kernels.ACTIVATIONS`, such as "relu" or "gelu".
         "gelu" is the exact form, "gelu_tanh" the approximation of GPT-2.
     dtype : float32 or float64
     rng : None, int or numpy.random.Generator
-        Source of the first weights. None takes fresh entropy from the system.
+        Source of the initial weights. None takes entropy from the operating system.
     init : str or callable
-        How the first weights are drawn: the name of a function of `nn.init`, or any function
+        How the initial weights are drawn: the name of a function of `nn.init`, or any function
         (shape, rng, dtype) -> array.
 
     Attributes
@@ -73,7 +73,7 @@ class Linear(Module):
 
     @classmethod
     def shapes(cls, fields: dict[str, Any]) -> Shapes:
-        """The weight, and the bias if there is one."""
+        """Return the shapes of the weight, and of the bias if there is one."""
         n, m, dtype = fields["in_features"], fields["out_features"], fields["dtype"]
         bias: Shapes = {"bias": ((m,), dtype)} if fields["bias"] else {}
         return {"weight": ((n, m), dtype), **bias}
@@ -104,21 +104,21 @@ class Linear(Module):
     def forward(
         self, x: NDArray[Any], *, recompute: Callable[[], NDArray[Any]] | None = None
     ) -> tuple[NDArray[Any], Any]:
-        """Output (..., out_features) for x (..., in_features).
+        """Return the output (..., out_features) for x (..., in_features), and the context.
 
         Parameters
         ----------
         x : ndarray
             Kept for backward, which needs it for the gradient of the weights.
         recompute : callable, optional
-            Gives x once more: backward calls it, and x is not kept.
+            Returns x again: backward calls it, and x is not kept.
 
         Raises
         ------
         TypeError
-            x is no array of the dtype of the weights.
+            x is not an array of the dtype of the weights.
         ValueError
-            The last axis of x has not in_features elements.
+            The last axis of x does not have in_features elements.
         """
         self._check_input(x)
         rows = x.reshape(-1, self.in_features)
@@ -138,9 +138,9 @@ class Linear(Module):
     def backward(
         self, dy: NDArray[Any], ctx: Any, need_dx: bool = True, *, overwrite_dy: bool = False
     ) -> NDArray[Any] | None:
-        """dW += x^T dz, db += sum over rows of dz; dx = dz W^T, where dz = dy * act'(y).
+        """Add dW += x^T dz and db += sum over rows of dz; return dx = dz W^T.
 
-        With `overwrite_dy` dz may take the place of dy, which saves an array of that size.
+        dz = dy * act'. With `overwrite_dy`, dz may overwrite dy, which saves an array of that size.
         """
         shape, rows, saved = ctx
         check_gradient("Linear", dy, (*shape[:-1], self.out_features))
@@ -160,12 +160,12 @@ class Linear(Module):
         return None if dx is None else dx.reshape(shape)
 
     def flops(self, input_shape: tuple[int, ...], *others: tuple[int, ...]) -> int:
-        """2 in out for each row, and one for each output's bias and activation."""
+        """Count 2 in_features + bias + activation operations for each output."""
         each = 2 * self.in_features + (self.bias is not None) + (self.activation is not None)
         return math.prod(input_shape[:-1]) * self.out_features * each
 
     def lower(self, b: Builder) -> None:
-        """One dense operation."""
+        """Add one dense operation."""
         b.dense(self.weight, self.bias, self.activation)
 
     def _check_input(self, x: NDArray[Any]) -> None:
@@ -187,15 +187,15 @@ class Linear(Module):
 
 
 def check_activation(activation: str | None) -> Activation | None:
-    """`activation` itself; ValueError naming the known ones if it is none of them."""
+    """Return `activation`; raise a ValueError with the known names if it is unknown."""
     return check_choice("activation", activation, ACTIVATIONS)
 
 
 def collapse(first: Linear, second: Linear) -> Linear:
-    """The one layer that does what two in a row do: W = W1 W2, b = b1 W2 + b2.
+    """Merge two consecutive layers into one: W = W1 W2, b = b1 W2 + b2.
 
-    Affine layers stacked without an activation between them are no more than one of them: *Dive
-    into Deep Learning*, section 5.1.1.2.
+    Affine layers without an activation between them are equivalent to a single one: *Dive into Deep
+    Learning*, section 5.1.1.2.
 
     Parameters
     ----------
@@ -205,12 +205,12 @@ def collapse(first: Linear, second: Linear) -> Linear:
     Returns
     -------
     Linear
-        With parameters of its own, so neither layer is changed. It has a bias if either has one.
+        A new layer; neither argument is changed. It has a bias if either has one.
 
     Raises
     ------
     TypeError
-        Something is no Linear layer, or the dtypes differ.
+        An argument is not a Linear layer, or the dtypes differ.
     ValueError
         `first` has an activation, or the sizes do not fit.
     """

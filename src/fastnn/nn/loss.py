@@ -1,6 +1,6 @@
 """Losses: each returns the loss and the gradient of its first argument in one pass.
 
-They are the kernels under PyTorch's names, with the keywords that a training loop sets:
+These are the kernels under PyTorch's names, with the keywords that a training loop sets:
 ``fit(..., loss=functools.partial(nn.cross_entropy, label_smoothing=0.1))``.
 """
 
@@ -26,26 +26,27 @@ def cross_entropy(
     label_smoothing: float = 0.0,
     reduction: str = "mean",
 ) -> tuple[Any, Array]:
-    """Mean over rows of -log softmax(logits)[target], and its gradient.
+    """Return the mean over rows of -log softmax(logits)[target], and its gradient.
 
     Parameters
     ----------
     logits : ndarray (N, C) of float32 or float64
-        Unnormalised: no softmax before this loss. Any finite size is safe. More axes, such as
-        (batch, positions, C), count as rows.
+        Unnormalized: do not apply softmax before this loss. Any finite values are safe. More axes,
+        such as (batch, positions, C), count as rows.
     targets : ndarray (N,) or (N, 1) of integers
-        The class of each row, 0 to C - 1. Or the probabilities of the classes, (N, C) of logits'
-        dtype; integers and bools of that shape are one-hot. More axes where logits have them.
+        The class of each row, 0 to C - 1. Or the probabilities of the classes, (N, C) with the
+        dtype of logits; integers and bools of that shape are one-hot. More axes if logits have
+        them.
     ignore_index : int
-        Rows with this label are left out; where all are, loss and gradient are 0.
+        Rows with this label are ignored; if all are, loss and gradient are 0.
     weight : ndarray (C,), optional
         Weights of the classes.
     sample_weight : ndarray, optional
-        Weights of the rows, of the shape of logits without its last axis.
+        Weights of the rows, with the shape of logits without its last axis.
     label_smoothing : float
-        The part of each target, from 0 to 1, that is spread over all classes.
+        Fraction of each target, from 0 to 1, that is spread over all classes.
     reduction : {"mean", "sum", "none"}
-        The mean is by weight; "none" returns the loss of each row.
+        The mean is weighted; "none" returns the loss of each row.
 
     Returns
     -------
@@ -59,9 +60,9 @@ def cross_entropy(
     IndexError
         A target is out of range; the message names the row and the target.
     ValueError
-        The mean is over no rows, the shapes do not fit, or an option is out of its range.
+        The mean is over no rows, the shapes do not fit, or an option is out of range.
     TypeError
-        Wrong dtypes.
+        A dtype is wrong.
 
     References
     ----------
@@ -106,7 +107,7 @@ def bce_with_logits(
     sample_weight: Array | None = None,
     reduction: str = "mean",
 ) -> tuple[Any, Array]:
-    """Mean of -t log sigmoid(x) - (1 - t) log(1 - sigmoid(x)), and its gradient.
+    """Return the mean of -t log sigmoid(x) - (1 - t) log(1 - sigmoid(x)), and its gradient.
 
     Parameters
     ----------
@@ -117,7 +118,7 @@ def bce_with_logits(
     sample_weight : ndarray (N,), optional
         Weights of the examples.
     reduction : {"mean", "sum", "none"}
-        The mean is over all elements, by weight; "none" returns the loss of each.
+        The mean is over all elements and weighted; "none" returns the loss of each.
 
     Returns
     -------
@@ -128,7 +129,7 @@ def bce_with_logits(
     Raises
     ------
     ValueError, TypeError
-        As `mse_loss`.
+        As in `mse_loss`.
     """
     return kernels.bce_with_logits(
         logits, targets, pos_weight=pos_weight, sample_weight=sample_weight, reduction=reduction
@@ -138,7 +139,7 @@ def bce_with_logits(
 def mse_loss(
     pred: Array, target: Array, *, sample_weight: Array | None = None, reduction: str = "mean"
 ) -> tuple[Any, Array]:
-    """Mean over all elements of (pred - target)^2, and its gradient.
+    """Return the mean over all elements of (pred - target)^2, and its gradient.
 
     Parameters
     ----------
@@ -146,7 +147,7 @@ def mse_loss(
     sample_weight : ndarray (N,), optional
         Weights of the examples.
     reduction : {"mean", "sum", "none"}
-        The mean is by weight; "none" returns the loss of each element.
+        The mean is weighted; "none" returns the loss of each element.
 
     Returns
     -------
@@ -160,7 +161,7 @@ def mse_loss(
     ValueError
         The shapes differ, the mean is over nothing, or a weight is negative or not finite.
     TypeError
-        Wrong or different dtypes.
+        A dtype is wrong, or the dtypes differ.
     """
     return kernels.mse(pred, target, sample_weight=sample_weight, reduction=reduction)
 
@@ -168,7 +169,7 @@ def mse_loss(
 def l1_loss(
     pred: Array, target: Array, *, sample_weight: Array | None = None, reduction: str = "mean"
 ) -> tuple[Any, Array]:
-    """Mean over all elements of |pred - target|, and its gradient, 0 where they are equal.
+    """Return the mean over all elements of |pred - target|, and its gradient (0 at equality).
 
     Parameters, results and errors are those of `mse_loss`; the loss is in units of target.
     """
@@ -183,9 +184,10 @@ def huber_loss(
     sample_weight: Array | None = None,
     reduction: str = "mean",
 ) -> tuple[Any, Array]:
-    """Mean over all elements of d^2 / 2 for errors d up to delta, delta (|d| - delta / 2) beyond.
+    """Return the mean over all elements of the Huber loss, and its gradient.
 
-    Parameters, results and errors are those of `mse_loss`; delta is above 0, in units of target.
+    With d = pred - target it is d^2 / 2 if |d| <= delta, else delta (|d| - delta / 2). Parameters,
+    results and errors are those of `mse_loss`; delta is above 0, in units of target.
     """
     return kernels.huber(
         pred, target, delta=delta, sample_weight=sample_weight, reduction=reduction

@@ -1,8 +1,8 @@
-"""From layers to programs: what a model is made of, as operations that run in one call.
+"""Lowering: turn layers into programs, lists of operations that run in one call.
 
-Every layer says in `lower` what operations it is made of. `freeze` makes a plan of them, with
-copies of the weights; a `Lowered` makes a program on the layers' own arrays, for as long as nothing
-that the layers said has changed.
+Every layer adds its operations in `lower`. `freeze` builds a plan from them, with copies of the
+weights; a `Lowered` builds a program on the layers' own arrays, which is valid until a layer
+changes.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from .module import Module
 
 
 class Builder(kernels.Builder):
-    """What `Module.lower` writes to: `kernels.Builder`, and `lower` for the parts of a layer."""
+    """The argument of `Module.lower`: `kernels.Builder` with `lower` for the parts of a layer."""
 
     def __init__(self, max_len: int = 1024, *, watches: bool = False) -> None:
         super().__init__(max_len)
         self._watches = watches
 
     def lower(self, layer: Module, *values: int | None, **options: Any) -> Any:
-        """Add the operations of a layer to those so far, by its own `lower`, and return its result.
+        """Add the operations of a layer by calling its `lower`, and return the result.
 
         Raises
         ------
         NotLowerable
-            The layer has no `lower`, or its `forward` or `__call__` is another than that which
-            `lower` was written for: in a subclass, or replaced.
+            The layer has no `lower`, or its `forward` or `__call__` was overridden or replaced, so
+            that `lower` no longer matches.
         """
         kind = type(layer)
         if self._watches:
@@ -43,32 +43,33 @@ class Builder(kernels.Builder):
 
 
 def freeze(model: Module, batch_max: int = 1024, *, max_len: int = 1024) -> kernels.Plan:
-    """A plan that computes what the model computes now.
+    """Return a plan that computes what the model computes now.
 
-    Weights are copied and laid out once for products, so the plan is quicker than the model for
-    small batches and never changes. Any number of threads may call one plan, from Python or by its
-    address from C, C++, Cython, numba and ctypes, without the GIL (docs/embedding.md).
+    Weights are copied and packed once, so the plan is faster than the model on small batches and
+    never changes. Any number of threads may call one plan, from Python or by its address from C,
+    C++, Cython, numba and ctypes, without the GIL (docs/embedding.md).
 
     Parameters
     ----------
     model : Module
-        Any of fastnn's layers, and models made of them; a layer of your own needs `lower`.
+        Any of fastnn's layers, and models built from them; your own layers need `lower`.
     batch_max : int
-        Rows that a call is expected to bring at most; more are taken in parts.
+        Largest expected number of rows in a call; more are processed in parts.
     max_len : int
-        Positions of a sequence at most, where there is attention.
+        Largest number of positions of a sequence, if there is attention.
 
     Returns
     -------
     kernels.Plan
-        ``plan(x)`` equals ``model(x)`` to within rounding.
+        ``plan(x)`` equals ``model(x)`` up to rounding.
 
     Raises
     ------
     TypeError
-        A layer has no `lower`, or a number is no integer.
+        A layer has no `lower`, or a number is not an integer.
     ValueError
-        Sizes of layers do not fit, no layer says how many columns come in, or a number is below 1.
+        Sizes of layers do not fit, no layer determines the number of input columns, or a number is
+        below 1.
     """
     batch_max = check_count("batch_max", batch_max)
     builder = Builder(check_count("max_len", max_len))
@@ -77,12 +78,12 @@ def freeze(model: Module, batch_max: int = 1024, *, max_len: int = 1024) -> kern
 
 
 class Lowered:
-    """The program of a container's layers: made when it is first needed, and after a change.
+    """The program of a container's layers, built on first use and rebuilt after a change.
 
     Parameters
     ----------
     model : Module
-        With ``layers``, that run one after the other.
+        Has ``layers``, which run in order.
     """
 
     __slots__ = ("_made", "_model")
@@ -92,10 +93,10 @@ class Lowered:
         self._made: tuple[object, kernels.Program | None] | None = None
 
     def program(self) -> kernels.Program | None:
-        """What runs the layers in one call, or None if its layers have to run one by one."""
+        """Return the program that runs the layers in one call; None if they must run one by one."""
         made = self._made
         if made is None or made[0] is not watch.version:
-            # the version from before the layers are read: a change meanwhile makes it out of date
+            # read the version before the layers: a change in between invalidates the program
             version = watch.version
             self._made = made = version, self._new_program()
         return made[1]
@@ -108,8 +109,8 @@ class Lowered:
                 builder.lower(layer)
             return kernels.Program(builder)
         except (NotLowerable, ValueError):
-            return None  # where sizes do not fit, the layers themselves say so at the first call
+            return None  # if sizes do not fit, the layers raise at the first call
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # a copy of a model makes a program of its own
+        # a copied model builds its own program
         return Lowered, (self._model,)

@@ -1,21 +1,21 @@
-"""What every layer and model can do, and the contract of a hand-written backward pass."""
+"""Base class of layers and models, and the contract of a hand-written backward pass."""
 
 from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import hooks, kernels, watch
-from ..checks import check_seed
 from ..kernels import NotLowerable
 from ..parameters import Parameter, Parameters
-from .hints import ELSEWHERE, TRANSPOSED, doubt_orientation, kind_of
-from .randomness import RandomStream, derived_seed, inference
+from .hints import ELSEWHERE, kind_of
+from .randomness import inference
+from .states import States
 
 if TYPE_CHECKING:
     from .lowering import Builder
@@ -25,38 +25,37 @@ if TYPE_CHECKING:
 Shapes = dict[str, tuple[tuple[int, ...], str]]  # name -> (shape, dtype) of parameters
 
 
-class Module(metaclass=watch.Watched):
+class Module(States, metaclass=watch.Watched):
     """A layer, or a model made of layers.
 
-    A subclass writes `forward` and `backward` side by side and hands its parameters and parts to
+    A subclass defines `forward` and `backward` side by side and passes its parameters and parts to
     `__init__`::
 
         y, ctx = layer.forward(x)        # training: ctx is what backward needs, owned by the caller
         dx = layer.backward(dy, ctx)     # adds to each parameter's grad, returns the gradient of x
         y = layer(x)                     # inference: nothing is kept
 
-    Nothing is kept on the layer, so one layer may occur twice in a model, be called re-entrantly,
-    and be called from several threads. Backward passes in several threads at once add to the same
-    gradients and need a lock.
+    The layer itself keeps nothing, so it may occur twice in a model, be called re-entrantly and be
+    called from several threads. Concurrent backward passes add to the same gradients and need a
+    lock.
 
-    A layer that draws random numbers in training holds a `RandomStream` as its attribute `stream`;
-    its ctx remembers the probability, seed and step that `stream.drop(p)` gave it.
+    A layer that draws random numbers in training has a `RandomStream` as its attribute `stream`;
+    its ctx holds the probability, seed and step that `stream.drop(p)` returned.
 
     Parameters
     ----------
     parts : mapping of str to Parameter or Module
-        In the order of the flat arrays. The parameters of a module named "0" are called "0.weight"
+        In the order of the flat arrays. The parameters of a module named "0" are named "0.weight"
         and so on.
     """
 
-    # What files hold of a layer: name -> type, or (type, default) where a file may lack it. Types
-    # are those of JSON; `nn.Module` and `list[nn.Module]` stand for layers inside.
+    # Config fields: name -> JSON type, or (type, default) if a file may omit it.
+    # `nn.Module` and `list[nn.Module]` stand for nested layers.
     fields: ClassVar[Mapping[str, Any]] = {}
     _registered: ClassVar[tuple[str, int] | None] = None  # name and version, set by `nn.register`
 
-    stream: RandomStream | None = None
-    _is_watched = False  # True once a program was made of this layer
-    _lowered_as: Any = None  # the forward and __call__ that `lower` was written for
+    _is_watched = False  # True once a program was compiled from this layer
+    _lowered_as: Any = None  # the forward and __call__ that `lower` mirrors
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -75,23 +74,23 @@ class Module(metaclass=watch.Watched):
         self._named = dict(self._parameters.named())
         for part in self._modules.values():
             if part._named:
-                part._parameters = None  # which held the memory that its parameters have left
+                part._parameters = None  # its flat view refers to the old buffer
 
     @abstractmethod
     def forward(self, x: NDArray[Any]) -> tuple[NDArray[Any], Any]:
-        """The output for x, and the context for `backward`; until then x must stay unchanged."""
+        """Return the output for x and the context for `backward`; x must not change until then."""
 
     @abstractmethod
     def backward(self, dy: NDArray[Any], ctx: Any, need_dx: bool = True) -> NDArray[Any] | None:
         """Add the gradients of the parameters to their `grad`; return the gradient of x.
 
-        dy is the gradient of the output of the `forward` that returned ctx, and is left unchanged.
+        dy is the gradient of the output of the `forward` that returned ctx; it is left unchanged.
         With `need_dx=False` (the first layer of a model in training) the gradient of x is not
-        computed, and None returned.
+        computed and None is returned.
         """
 
     def config(self) -> dict[str, Any]:
-        """Return what `nn.build` needs to make the same architecture again, as values of JSON."""
+        """Return what `nn.build` needs to rebuild the architecture, as JSON values."""
         return self._header() | self.field_values()
 
     @classmethod
@@ -100,10 +99,10 @@ class Module(metaclass=watch.Watched):
         return {"type": name} if version == 1 else {"type": name, "version": version}
 
     def field_values(self) -> dict[str, Any]:
-        """Return the values of `fields`: by default the attributes of these names.
+        """Return the values of `fields`, by default the attributes with these names.
 
-        A parameter, or None, counts as the bool of that name, and the dtype is that of the
-        parameters if there are any.
+        A bool field that names a parameter or None says whether the parameter exists. The dtype is
+        that of the parameters if there are any.
         """
         values = {}
         for name, spec in type(self).fields.items():
@@ -114,67 +113,67 @@ class Module(metaclass=watch.Watched):
 
     @classmethod
     def shapes(cls, fields: dict[str, Any]) -> Shapes:
-        """Return name -> (shape, dtype) of the parameters of a module of these fields, in order.
+        """Return name -> (shape, dtype) of the parameters of a module with these fields, in order.
 
-        A file is compared with them before a module is made. A field that is a layer is its config
-        here: see `nn.parameter_shapes`.
+        A file is checked against them before a module is created. A field that holds a layer
+        contains its config here; see `nn.parameter_shapes`.
         """
         return {}
 
     @staticmethod
     def migrate(fields: dict[str, Any], version: int) -> Mapping[str, Any]:
-        """Return the fields of the present version for those that an older version wrote."""
+        """Return the fields in the current version, given those that an older version wrote."""
         return fields
 
     @classmethod
     def from_fields(cls, fields: dict[str, Any]) -> Module:
-        """Return a module of these fields, by default by calling the class with them by name."""
+        """Return a module with these fields, by default `cls(**fields)`."""
         return cls(**fields)
 
     def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
-        """The output for x, keeping nothing; no layer that `forward` runs drops anything.
+        """Return the output for x without dropout; keep nothing for backward.
 
-        A layer that can do without what `forward` keeps for backward has its own.
+        A layer that needs less work than `forward` overrides this.
         """
         with inference():
             return self.forward(x)[0]
 
     def lower(self, b: Builder) -> None:
-        """Say what operations the layer is made of, by calling the methods of a builder in turn.
+        """Add the layer's operations to a program, by calling the methods of a builder in order.
 
-        A model made of layers that say so can be frozen, and in a `Sequential` runs in one call. It
-        has to do what `__call__` does, from the layer's attributes and parameters alone::
+        A model whose layers all define `lower` can be frozen, and in a `Sequential` it runs in one
+        call. The operations must compute what `__call__` does, from the layer's attributes and
+        parameters only::
 
             def lower(self, b):
-                b.dense(self.weight, self.bias)     # what nn.Linear says
-                b.lower(self.part)                  # what a part says
+                b.dense(self.weight, self.bias)     # as nn.Linear
+                b.lower(self.part)                  # the operations of a part
 
         Raises
         ------
         NotLowerable
-            Always, where a layer does not say: it runs by itself.
+            The layer does not define `lower`: it runs on its own.
         """
         raise NotLowerable(f"{type(self).__name__} has no `lower`: it cannot be frozen")
 
     def parameters(self) -> Parameters:
-        """All parameters. Those of a part of a model are a stretch of the model's flat arrays.
+        """Return all parameters; those of a part are a slice of the model's flat arrays.
 
         Raises
         ------
         RuntimeError
-            Another model took some of the parameters over, so they lie in no one flat array any
-            more.
+            Another model took over some of the parameters, so they no longer share a flat array.
         """
         if self._parameters is None or self._parameters.moved:
             self._parameters = Parameters._where_they_are(self._named)
         return self._parameters
 
     def parts(self) -> dict[str, Module]:
-        """The layers that this one is made of, by name; none for a layer of its own."""
+        """Return the layers that this one contains, by name."""
         return dict(self._modules)
 
     def modules(self, name: str = "") -> Iterator[tuple[str, Module]]:
-        """This module and all that it is made of, each once, with dotted names."""
+        """Iterate over this module and all modules in it, each once, with dotted names."""
         found: dict[int, tuple[str, Module]] = {id(self): (name, self)}
         for part, module in self._modules.items():
             for inner in module.modules(f"{name}.{part}" if name else part):
@@ -182,29 +181,29 @@ class Module(metaclass=watch.Watched):
         return iter(found.values())
 
     def flops(self, input_shape: tuple[int, ...], *others: tuple[int, ...]) -> int | None:
-        """Operations of a forward pass on inputs of these shapes, those of `parts()` not counted.
+        """Return the operations of a forward pass on inputs of these shapes, without `parts()`.
 
-        A multiplication and the addition of its product are two operations, a function of one
-        number (a maximum, an exponential) is one. None from a layer that does not say.
+        A multiply-add counts as two operations, a function of one number (a maximum, an
+        exponential) as one. None if the layer does not define it.
         """
         return 0 if self._modules else None
 
     def example(
         self, input_shape: tuple[int, ...], dtype: DTypeLike | None = None
     ) -> tuple[NDArray[Any], ...]:
-        """What `forward` can be called with to see what it does: zeros."""
+        """Return zeros with which `forward` can be called."""
         return (np.zeros(input_shape, self.parameters().dtype if dtype is None else dtype),)
 
     def summary(self, input_shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Summary:
-        """What the layers are and cost; `print` it for a table.
+        """Return the layers and their costs; `print` it for a table.
 
         Parameters
         ----------
         input_shape : tuple of int
-            Of a whole batch: (256, 784), not (784,).
+            Shape of a whole batch: (256, 784), not (784,).
         dtype : optional
             Of the input, by default that of the parameters; an integer type for token ids. The
-            model is run on zeros.
+            model runs on zeros.
 
         Returns
         -------
@@ -215,7 +214,7 @@ class Module(metaclass=watch.Watched):
         Raises
         ------
         ValueError, TypeError
-            The model does not take such an input.
+            The model does not accept such an input.
         """
         from .summary import summarize
 
@@ -225,47 +224,8 @@ class Module(metaclass=watch.Watched):
         """Set the gradients of all parameters to zero."""
         self.parameters().zero_grad()
 
-    def state(self) -> dict[str, NDArray[Any]]:
-        """A copy of every parameter's values by name, such as "0.weight"."""
-        return {name: parameter.data.copy() for name, parameter in self._named.items()}
-
-    def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Copy values into the parameters, all or (on any error) none.
-
-        Parameters
-        ----------
-        state : mapping of str to ndarray
-            As from `state()`: exactly the names, shapes and dtype of this model.
-
-        Raises
-        ------
-        ValueError
-            Names are missing or unexpected, or a shape differs; the message names them.
-        TypeError
-            An array has another dtype than the model.
-        """
-        if not isinstance(state, Mapping):
-            raise TypeError(f"state must be a mapping of names to arrays, got {kind_of(state)}")
-        _check_names(self._named, state, "state")
-        arrays = {name: np.asarray(state[name]) for name in self._named}
-        for name, parameter in self._named.items():
-            shape = parameter.data.shape
-            if arrays[name].shape != shape:
-                raise ValueError(
-                    f"{name!r} has shape {arrays[name].shape} in the state, {shape} in this model"
-                    + TRANSPOSED * (arrays[name].shape == shape[::-1])
-                )
-            if arrays[name].dtype != parameter.data.dtype:
-                raise TypeError(
-                    f"{name!r} is {arrays[name].dtype} in the state, "
-                    f"{parameter.data.dtype} in this model"
-                )
-        doubt_orientation({name: p.data.shape for name, p in self._named.items()}, state)
-        for name, parameter in self._named.items():
-            parameter.data[...] = arrays[name]
-
     def freeze(self, batch_max: int = 1024, *, max_len: int = 1024) -> kernels.Plan:
-        """The model as it is now, made for inference alone: see `fastnn.nn.freeze`."""
+        """Return a copy of the model for inference only: see `fastnn.nn.freeze`."""
         from .lowering import freeze
 
         return freeze(self, batch_max, max_len=max_len)
@@ -278,74 +238,15 @@ class Module(metaclass=watch.Watched):
         Raises
         ------
         ValueError
-            The model could not be built again from its `config()`.
+            The model could not be rebuilt from its `config()`.
         OSError
-            The file cannot be written; an older one is as it was.
+            The file cannot be written; an existing one is left unchanged.
         """
         hooks.bound("save")(self, path, metadata=metadata)
 
-    def seed(self, seed: int) -> None:
-        """Start the random numbers of training anew, from this seed.
-
-        Every layer that draws some (`Dropout`, `AddNorm`) gets a seed of its own, made of `seed`
-        and its dotted name in this model (see `randomness.derived_seed`), and its count of passes
-        is set to zero. First weights are not drawn again.
-
-        Parameters
-        ----------
-        seed : int
-            From 0 to 2^64 - 1.
-        """
-        seed = check_seed("seed", seed)
-        for name, stream in self._streams().items():
-            stream.set(derived_seed(seed, name))
-
-    def random_state(self) -> dict[str, dict[str, int]]:
-        """Where the random numbers of training stand: dotted name -> {"seed": ..., "calls": ...}.
-
-        Plain integers, so that a checkpoint can hold them. Empty where no layer draws any. A layer
-        that occurs twice is named after its first place.
-        """
-        return {name: stream.state() for name, stream in self._streams().items()}
-
-    def load_random_state(self, state: Mapping[str, Mapping[str, int]]) -> None:
-        """Go on with the random numbers of a `random_state()`, all or (on any error) none.
-
-        Raises
-        ------
-        ValueError
-            Names are missing or unexpected, or a number is out of range; the message names them.
-        TypeError
-            An entry is no mapping, or a number no integer.
-        """
-        streams = self._streams()
-        _check_names(streams, state, "random state")
-        checked = {}
-        for name, entry in state.items():
-            if not isinstance(entry, Mapping):
-                raise TypeError(
-                    f"{name!r} must be a mapping in the random state, got {entry!r:.80}"
-                )
-            _check_names(("seed", "calls"), entry, f"random state of {name!r}")
-            checked[name] = [
-                check_seed(f"{key} of {name!r}", entry[key]) for key in ("seed", "calls")
-            ]
-        for name, stream in streams.items():
-            stream.set(*checked[name])
-
-    def _streams(self) -> dict[str, RandomStream]:
-        """The streams of this layer and of its parts by dotted name, each once."""
-        found: dict[int, tuple[str, RandomStream]] = {}
-        if self.stream is not None:
-            found[id(self.stream)] = "", self.stream
-        for name, part in self._modules.items():
-            for inner, stream in part._streams().items():
-                found.setdefault(id(stream), (f"{name}.{inner}" if inner else name, stream))
-        return dict(found.values())
-
     def __setattr__(self, name: str, value: Any) -> None:
         own = self.__dict__.get(name)
-        if own is value or "_named" not in self.__dict__:  # parts are still being made
+        if own is value or "_named" not in self.__dict__:  # __init__ has not finished
             object.__setattr__(self, name, value)
         elif isinstance(own, Parameter) and any(own is p for p in self._named.values()):
             if isinstance(value, (Parameter, Module)):
@@ -370,7 +271,7 @@ class Module(metaclass=watch.Watched):
         object.__delattr__(self, name)
         watch.changed()
 
-    if not TYPE_CHECKING:  # a type checker would take every name for an attribute
+    if not TYPE_CHECKING:  # with it, a type checker would accept any attribute name
 
         def __getattr__(self, name: str) -> Any:
             hint = ELSEWHERE.get(name, "")
@@ -396,7 +297,7 @@ def _is_of_fastnn(module: Module) -> bool:
 
 
 def _plain(value: Any, spec: Any) -> Any:
-    """The value of a field as JSON has it."""
+    """Return the value of a field as a JSON value."""
     kind = spec[0] if isinstance(spec, tuple) else spec
     if kind is bool or (kind is float and isinstance(value, (int, np.floating))):
         return kind(value)
@@ -409,21 +310,11 @@ def _plain(value: Any, spec: Any) -> Any:
     if not isinstance(value, (list, tuple)):
         return value
     items: list[Any] = []
-    first: dict[int, int] = {}  # where layers are: a second occurrence names the place of its first
+    first: dict[int, int] = {}  # id -> first position of a layer; repeats refer to it
     for i, item in enumerate(value):
         of = first.setdefault(id(item), i) if isinstance(item, Module) else i
         items.append(_plain(item, None) if of == i else {"type": "Repeat", "of": of})
     return items
-
-
-def _check_names(own: Collection[str], given: Collection[str], what: str) -> None:
-    """Raise ValueError, naming the differences, unless both have the same names."""
-    missing = [name for name in own if name not in given]
-    unexpected = [name for name in given if name not in own]
-    if missing or unexpected:
-        problems = [f"missing {missing}"] * bool(missing)
-        problems += [f"unexpected {unexpected}"] * bool(unexpected)
-        raise ValueError(f"the {what} does not fit this model: {' and '.join(problems)}")
 
 
 def check_gradient(
@@ -431,7 +322,7 @@ def check_gradient(
 ) -> None:
     """Raise TypeError or ValueError unless dy is an array of the shape of the layer's output.
 
-    `dtype` is for layers whose kernels take others too.
+    `dtype` is for layers whose kernels accept other dtypes too.
     """
     if not isinstance(dy, np.ndarray):
         raise TypeError(f"{layer}: dy must be a NumPy array of shape {shape}, got {kind_of(dy)}")

@@ -1,39 +1,33 @@
-"""Layers that normalize rows: layer norm, RMS norm, and add & norm."""
+"""Layers that normalize rows: layer norm and RMS norm."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
 from ..checks import (
-    check_choice,
     check_count,
     check_dtype,
     check_flag,
     check_number,
-    check_probability,
 )
-from ..kernels import NotLowerable
 from ..kernels.ground.memory import empty
 from ..parameters import Parameter
-from .dropout import new_stream
 from .hints import cast
-from .linear import Seed
 from .lowering import Builder
 from .module import Module, Shapes, check_gradient
-from .randomness import RandomStream
 from .registry import register
 
 
 class _Norm(Module):
-    """What the layers below share: eps, weight (starting at one) and bias (starting at zero)."""
+    """Base of the norms: eps, weight (initially one) and bias (initially zero)."""
 
     @classmethod
     def shapes(cls, fields: dict[str, Any]) -> Shapes:
-        """Weight and bias, as far as there are some."""
+        """Return the shapes of weight and bias, if they exist."""
         has_weight = fields.get("affine", True)
         has_bias = has_weight and fields.get("bias", False) and fields.get("kind") != "rms"
         names = ["weight"] * has_weight + ["bias"] * has_bias
@@ -82,9 +76,9 @@ class LayerNorm(_Norm):
     eps : float
         Above 0.
     affine : bool
-        Whether there are a weight (dim,), starting at one, and a bias.
+        True if there is a weight (dim,), initially one.
     bias : bool
-        Whether there is a bias (dim,), starting at zero, when `affine`.
+        True if there is also a bias (dim,), initially zero; needs `affine`.
     dtype : float32 or float64
 
     Attributes
@@ -113,14 +107,14 @@ class LayerNorm(_Norm):
         super().__init__(dim, eps, affine, affine and bias, dtype)
 
     def forward(self, x: NDArray[Any]) -> tuple[NDArray[Any], Any]:
-        """Output of the shape of x; the context is x and three numbers for each of its rows.
+        """Return an output of the shape of x; the context is x and three numbers per row.
 
         Raises
         ------
         TypeError
-            x is no array of the layer's dtype.
+            x is not an array of the layer's dtype.
         ValueError
-            The last axis of x has not dim elements.
+            The last axis of x does not have dim elements.
         """
         self._check_input("x", x)
         stats = self._new_stats(x)
@@ -128,14 +122,14 @@ class LayerNorm(_Norm):
         return kernels.layer_norm(x, w, b, eps=self.eps, stats=stats), (x, stats)
 
     def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
-        """The output for x, keeping nothing."""
+        """Return the output for x; keep nothing for backward."""
         self._check_input("x", x)
         return kernels.layer_norm(x, self._data(self.weight), self._data(self.bias), eps=self.eps)
 
     def backward(self, dy: NDArray[Any], ctx: Any, need_dx: bool = True) -> NDArray[Any] | None:
-        """With g = dy weight and the normalized x: dx = (g - mean g - xhat mean(g xhat)) / deviation.
+        """Return dx = (g - mean(g) - xhat mean(g xhat)) / deviation, with g = dy weight.
 
-        dweight += sum over rows of dy xhat, dbias += sum over rows of dy.
+        xhat is the normalized x. dweight += sum over rows of dy xhat, dbias += sum over rows of dy.
         """
         x, stats = ctx
         check_gradient("LayerNorm", dy, x.shape)
@@ -144,7 +138,7 @@ class LayerNorm(_Norm):
         return dx if need_dx else None
 
     def lower(self, b: Builder) -> None:
-        """One norm."""
+        """Add one norm."""
         b.norm("layer", self.weight, self.bias, self.eps, dim=self.dim)
 
 
@@ -161,7 +155,7 @@ class RMSNorm(_Norm):
     eps : float
         Above 0.
     affine : bool
-        Whether there is a weight (dim,), starting at one.
+        True if there is a weight (dim,), initially one.
     dtype : float32 or float64
 
     Attributes
@@ -182,18 +176,21 @@ class RMSNorm(_Norm):
         super().__init__(dim, eps, check_flag("affine", affine), False, dtype)
 
     def forward(self, x: NDArray[Any]) -> tuple[NDArray[Any], Any]:
-        """Output of the shape of x; the context is as for `LayerNorm`. Raises as there."""
+        """Return an output of the shape of x; context and errors are those of `LayerNorm`."""
         self._check_input("x", x)
         stats = self._new_stats(x)
         return kernels.rms_norm(x, self._data(self.weight), eps=self.eps, stats=stats), (x, stats)
 
     def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
-        """The output for x, keeping nothing."""
+        """Return the output for x; keep nothing for backward."""
         self._check_input("x", x)
         return kernels.rms_norm(x, self._data(self.weight), eps=self.eps)
 
     def backward(self, dy: NDArray[Any], ctx: Any, need_dx: bool = True) -> NDArray[Any] | None:
-        """With g = dy weight: dx = (g - xhat mean(g xhat)) / rms; dweight += sum of dy xhat."""
+        """Return dx = (g - xhat mean(g xhat)) / rms, with g = dy weight.
+
+        dweight += sum over rows of dy xhat.
+        """
         x, stats = ctx
         check_gradient("RMSNorm", dy, x.shape)
         w, dw = self._data(self.weight), self._grad(self.weight)
@@ -201,153 +198,5 @@ class RMSNorm(_Norm):
         return dx if need_dx else None
 
     def lower(self, b: Builder) -> None:
-        """One norm."""
+        """Add one norm."""
         b.norm("rms", self.weight, None, self.eps, dim=self.dim)
-
-
-@register("AddNorm")
-class AddNorm(_Norm):
-    """y = norm(h), h = dropout(x) + residual: what stands between the parts of a Transformer.
-
-    One pass over memory each way. *Dive into Deep Learning*, section 11.7.3.
-
-    Parameters
-    ----------
-    dim : int
-        At least 1; x and residual are (..., dim).
-    dropout : float
-        Probability from 0 to 1, in training alone.
-    eps : float
-        Above 0.
-    kind : {"layer", "rms"}
-        Layer norm with weight and bias, or RMS norm with a weight.
-    with_sum : bool
-        Give h beside y, and take its gradient, as pre-norm Transformers need, where h goes on as
-        the next residual.
-    bias : bool
-        Whether layer norm has a bias (dim,), starting at zero.
-    dtype : float32 or float64
-    rng : None, int or numpy.random.Generator
-        Source of the seed of dropout, as for `Dropout`.
-
-    Attributes
-    ----------
-    weight : Parameter
-    bias : Parameter or None
-    dropout : float
-    stream : RandomStream
-    """
-
-    fields: ClassVar = {
-        "dim": int,
-        "dropout": (float, 0.0),
-        "eps": (float, 1e-5),
-        "kind": (str, "layer"),
-        "with_sum": (bool, False),
-        "bias": (bool, True),
-        "dtype": (str, "float32"),
-    }
-    stream: RandomStream
-
-    def __init__(
-        self,
-        dim: int,
-        dropout: float = 0.0,
-        eps: float = 1e-5,
-        *,
-        kind: Literal["layer", "rms"] = "layer",
-        with_sum: bool = False,
-        bias: bool = True,
-        dtype: DTypeLike = np.float32,
-        rng: Seed = None,
-    ) -> None:
-        self.kind: Literal["layer", "rms"] = check_choice("kind", kind, ("layer", "rms"))
-        self.dropout = check_probability("dropout", dropout)
-        self.with_sum = check_flag("with_sum", with_sum)
-        self.stream = new_stream(rng)
-        super().__init__(dim, eps, True, kind == "layer" and bias, dtype)
-
-    def forward(  # type: ignore[override]
-        self, x: NDArray[Any] | None, residual: NDArray[Any]
-    ) -> tuple[Any, Any]:
-        """(y, ctx), or ((y, h), ctx) where `with_sum`, all of the shape of residual.
-
-        x may be None, for zeros: h is the residual then, as at the start of a pre-norm Transformer.
-
-        Raises
-        ------
-        TypeError
-            An input is no array of the layer's dtype.
-        ValueError
-            The inputs differ in shape, or their last axis has not dim elements.
-        """
-        self._check_inputs(x, residual)
-        stats = self._new_stats(residual)
-        if x is None:
-            y = self._normalize_alone(residual, stats=stats)
-            return ((y, residual) if self.with_sum else y), (residual, stats, {})
-        p, seed, step = self.stream.drop(self.dropout)
-        drop = {"p": p, "seed": seed, "step": step}
-        h = empty(x.shape, x.dtype)
-        y = self._normalize(x, residual, h=h, stats=stats, **drop)
-        return ((y, h) if self.with_sum else y), (h, stats, drop)
-
-    def __call__(self, x: NDArray[Any] | None, residual: NDArray[Any]) -> Any:  # type: ignore[override]
-        """y, or (y, h) where `with_sum`, without dropout."""
-        self._check_inputs(x, residual)
-        if x is None:
-            y = self._normalize_alone(residual)
-            return (y, residual) if self.with_sum else y
-        if not self.with_sum:
-            return self._normalize(x, residual)
-        h = empty(x.shape, x.dtype)
-        return self._normalize(x, residual, h=h), h
-
-    def backward(self, dy: Any, ctx: Any, need_dx: bool = True) -> Any:
-        """(dx, dresidual); dy is (dy, dh) where `with_sum`. Gradients of parameters are added.
-
-        dresidual is the gradient of h, dx that through dropout; where nothing is dropped they are
-        one and the same array. With `need_dx=False` None is returned.
-        """
-        h, stats, drop = ctx
-        if self.with_sum and not (isinstance(dy, tuple) and len(dy) == 2):
-            kind = type(dy).__name__
-            raise TypeError(f"AddNorm: dy must be (dy, dh) for a layer with_sum, got {kind}")
-        dy, dh = dy if self.with_sum else (dy, None)
-        check_gradient("AddNorm", dy, h.shape)
-        if dh is not None:
-            check_gradient("AddNorm", dh, h.shape)
-        w, dw, db = self._data(self.weight), self._grad(self.weight), self._grad(self.bias)
-        gradients = kernels.add_norm_backward(
-            dy, h, stats, w, kind=self.kind, dh=dh, dweight=dw, dbias=db, **drop
-        )
-        return gradients if need_dx else None
-
-    def recompute(self, ctx: Any) -> NDArray[Any]:
-        """The y of the forward pass that made this context, once more: y need not be kept."""
-        return self._normalize_alone(ctx[0])
-
-    def lower(  # type: ignore[override]
-        self, b: Builder, x: int | None = None, residual: int | None = None
-    ) -> int:
-        """The norm of x + residual, two values of which x may be None; returns their sum."""
-        if residual is None:
-            raise NotLowerable("AddNorm has two inputs: what it is part of can be frozen")
-        b.value = residual if x is None else x
-        how: dict[str, Any] = {"dim": self.dim, "residual": None if x is None else residual}
-        return b.norm(self.kind, self.weight, self.bias, self.eps, **how)
-
-    def _check_inputs(self, x: NDArray[Any] | None, residual: NDArray[Any]) -> None:
-        if x is not None:
-            self._check_input("x", x)
-        self._check_input("residual", residual)
-
-    def _normalize_alone(self, h: NDArray[Any], **how: Any) -> NDArray[Any]:
-        w, b = self._data(self.weight), self._data(self.bias)
-        if self.kind == "rms":
-            return kernels.rms_norm(h, w, eps=self.eps, **how)
-        return kernels.layer_norm(h, w, b, eps=self.eps, **how)
-
-    def _normalize(self, x: NDArray[Any], residual: NDArray[Any], **how: Any) -> NDArray[Any]:
-        w, b = self._data(self.weight), self._data(self.bias)
-        return kernels.add_norm(x, residual, w, b, kind=self.kind, eps=self.eps, **how)

@@ -1,4 +1,4 @@
-"""Where a vector stands in its sequence: positional encodings."""
+"""Positional encodings: vectors that say where in a sequence an element is."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from .. import kernels
 from ..checks import check_choice, check_count, check_dtype, check_probability
 from ..kernels.ground.memory import empty
 from ..parameters import Parameter
-from .attention import check_vectors
 from .dropout import new_stream
+from .heads import check_vectors
 from .hints import cast
 from .linear import Seed
 from .lowering import Builder
@@ -23,9 +23,9 @@ from .registry import register
 
 Array = NDArray[Any]
 
-# More is a slip of the keyboard, or a hostile file: caches and tables of plans have as many rows.
+# Sanity limit, against typing errors and hostile files: caches and tables have this many rows.
 MOST_POSITIONS = 1 << 20
-# The table of sinusoids begins with so many positions and doubles: most inputs are short.
+# Initial rows of the table of sinusoids, which doubles on demand: most inputs are short.
 FIRST_POSITIONS = 256
 
 
@@ -33,26 +33,26 @@ FIRST_POSITIONS = 256
 class PositionalEncoding(Module):
     """y = dropout(x + P[position]).
 
-    Sinusoidal, P[i, 2j] = sin(i / 10000^(2j/d)) and P[i, 2j+1] = cos(i / 10000^(2j/d)), as in *Dive
-    into Deep Learning*, section 11.6.3; or learnt, as in GPT-2.
+    P is sinusoidal, P[i, 2j] = sin(i / 10000^(2j/d)) and P[i, 2j+1] = cos(i / 10000^(2j/d)), as in
+    *Dive into Deep Learning*, section 11.6.3; or learned, as in GPT-2.
 
     Parameters
     ----------
     d_model : int
     max_len : int
-        Positions that there are; at most 2^20.
+        Number of positions; at most 2^20.
     kind : {"sinusoidal", "learned"}
     dropout : float
-        Probability from 0 to 1, in training alone.
+        Probability from 0 to 1, in training only.
     std : float
-        Learnt positions start normal with mean 0 and this standard deviation.
+        Standard deviation of the initial learned positions, which are normal with mean 0.
     dtype : float32 or float64
     rng : None, int or numpy.random.Generator
 
     Attributes
     ----------
     weight : Parameter or None
-        Shape (max_len, d_model), of learnt positions.
+        Learned positions, of shape (max_len, d_model).
     """
 
     fields: ClassVar = {
@@ -65,7 +65,7 @@ class PositionalEncoding(Module):
 
     @classmethod
     def shapes(cls, fields: dict[str, Any]) -> Shapes:
-        """The table where it is learned."""
+        """Return the shape of the table if it is learned."""
         shape = check_max_len(fields["max_len"]), check_count("d_model", fields["d_model"])
         return {"weight": (shape, fields["dtype"])} if fields["kind"] == "learned" else {}
 
@@ -102,24 +102,24 @@ class PositionalEncoding(Module):
         return self.rows(self.max_len)
 
     def rows(self, n: int) -> Array:
-        """The first n rows of the table, n at most max_len: sinusoids are made as they are needed."""
+        """Return the first n <= max_len rows of the table; compute sinusoids on demand."""
         if self.weight is not None:
             return self.weight.data[:n]
         table = self._table
         while len(table) < n:
-            # in pieces that are the same whatever n is, and so are their bits
+            # piece sizes do not depend on n, so results have the same bits for any n
             stop = min(max(FIRST_POSITIONS, 2 * len(table)), self.max_len)
             more = sinusoids(len(table), stop, self.d_model).astype(self.dtype)
             self._table = table = np.concatenate([table, more])
         return table[:n]
 
     def forward(self, x: Array) -> tuple[Array, Any]:
-        """Output of the shape of x (B, T, d_model), at the positions from 0 on.
+        """Return an output of the shape of x (B, T, d_model), for positions from 0 on.
 
         Raises
         ------
         TypeError, ValueError
-            x is no such array, or longer than max_len.
+            x is not such an array, or is longer than max_len.
         """
         y = self(x)
         if not self.dropout:
@@ -134,9 +134,9 @@ class PositionalEncoding(Module):
         start: int | NDArray[np.integer[Any]] = 0,
         lengths: NDArray[np.integer[Any]] | None = None,
     ) -> Array:
-        """The output for x at the positions from `start` on, one for all or one for each row.
+        """Return the output for x at positions from `start` on: one start for all rows, or one each.
 
-        Of row b the first lengths[b] vectors count, or all; the others' outputs mean nothing.
+        Row b has lengths[b] valid vectors, or all; the outputs of the others are undefined.
         """
         check_vectors("PositionalEncoding: x", x, self.d_model)
         if x.dtype != self.dtype:
@@ -156,10 +156,10 @@ class PositionalEncoding(Module):
         if isinstance(stop, int):
             return self.rows(last)[start:]
         at = np.reshape(start, (-1, 1)) + np.arange(n)
-        return self.rows(last)[np.minimum(at, last - 1)]  # what does not count may stand beyond
+        return self.rows(last)[np.minimum(at, last - 1)]  # invalid vectors may lie past the end
 
     def backward(self, dy: Array, ctx: Any, need_dx: bool = True) -> Array | None:
-        """dx = dy through the dropout; dweight[i] += sum of dx over the batch at position i."""
+        """Add dweight[i] += sum of dx over the batch at position i; return dx, dy through dropout."""
         shape, drop = ctx
         check_gradient("PositionalEncoding", dy, shape, self.dtype)
         dx = kernels.dropout_backward(dy, **drop) if drop else dy
@@ -169,21 +169,21 @@ class PositionalEncoding(Module):
         return dx if need_dx else None
 
     def flops(self, input_shape: tuple[int, ...], *others: tuple[int, ...]) -> int:
-        """One for each element."""
+        """Count one operation per element."""
         return math.prod(input_shape)
 
     def lower(self, b: Builder) -> None:
-        """As many rows of the table as a sequence can have."""
+        """Add the rows of the table that a sequence can use."""
         b.positions(self.rows(min(self.max_len, b.max_len)))
 
 
 def check_max_len(max_len: int) -> int:
-    """`max_len` as an int from 1 to MOST_POSITIONS; TypeError or ValueError otherwise."""
+    """Return `max_len` as an int from 1 to MOST_POSITIONS; raise TypeError or ValueError if not."""
     return check_count("max_len", max_len, high=MOST_POSITIONS)
 
 
 def sinusoids(start: int, stop: int, d_model: int) -> NDArray[np.float64]:
-    """The table of sinusoidal positions from start to stop, (stop - start, d_model)."""
+    """Return the sinusoidal positions from start to stop, (stop - start, d_model)."""
     rate = 10000.0 ** (-np.arange(0, d_model, 2) / d_model)
     angles = np.arange(start, stop)[:, None] * rate
     table = np.empty((stop - start, d_model))

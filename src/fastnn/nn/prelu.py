@@ -1,4 +1,4 @@
-"""ReLU whose slope below 0 is learnt."""
+"""ReLU with a learned slope below 0."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .registry import register
 
 @register("PReLU")
 class PReLU(Module):
-    """y = x where x > 0, else a x, with a learnt slope a for each column, or one for all.
+    """y = x where x > 0, else a x, with a learned slope a per column or one for all.
 
     He, Zhang, Ren and Sun, "Delving deep into rectifiers", ICCV 2015.
 
@@ -27,25 +27,25 @@ class PReLU(Module):
     num_parameters : int
         1, or the length of the last axis of x.
     init : float
-        The slopes at first.
+        Initial value of the slopes.
     dtype : float32 or float64
 
     Attributes
     ----------
     weight : Parameter
-        a, of shape (num_parameters,).
+        The slopes a, of shape (num_parameters,).
 
     Raises
     ------
     TypeError, ValueError
-        An argument is of another type or out of range; the message names it.
+        An argument has the wrong type or is out of range; the message names it.
     """
 
     fields: ClassVar = {"num_parameters": (int, 1), "dtype": (str, "float32")}
 
     @classmethod
     def shapes(cls, fields: dict[str, Any]) -> Shapes:
-        """The slopes."""
+        """Return the shape of the slopes."""
         return {"weight": ((fields["num_parameters"],), fields["dtype"])}
 
     def __init__(
@@ -57,31 +57,31 @@ class PReLU(Module):
         super().__init__({"weight": self.weight})
 
     def forward(self, x: NDArray[Any]) -> tuple[NDArray[Any], Any]:
-        """Output of the shape of x; the context is x.
+        """Return an output of the shape of x; the context is x.
 
         Raises
         ------
         TypeError
-            x is no array of the dtype of the slopes.
+            x is not an array of the dtype of the slopes.
         ValueError
-            The last axis of x has not num_parameters elements, and that is not 1.
+            num_parameters is not 1, and the last axis of x does not have num_parameters elements.
         """
         return self(x), x
 
     def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
-        """The output for x, keeping nothing."""
+        """Return the output for x; keep nothing for backward."""
         return kernels.prelu(x, self.weight.data)
 
     def backward(self, dy: NDArray[Any], ctx: Any, need_dx: bool = True) -> NDArray[Any] | None:
-        """da += sum of dy x where x <= 0, for each column or all; dx = dy where x > 0, else a dy."""
+        """Return dx = dy where x > 0, else a dy; add da += sum of dy x where x <= 0."""
         check_gradient("PReLU", dy, ctx.shape)
         dx = kernels.prelu_backward(dy, ctx, self.weight.data, da=self.weight.grad)
         return dx if need_dx else None
 
     def flops(self, input_shape: tuple[int, ...], *others: tuple[int, ...]) -> int:
-        """One for each element."""
+        """Count one operation per element."""
         return math.prod(input_shape)
 
     def lower(self, b: Builder) -> None:
-        """A slope for each column, or one."""
+        """Add leaky ReLU with the learned slopes."""
         b.prelu(self.weight)

@@ -1,7 +1,7 @@
-"""Random numbers of training: which pattern of dropout each forward pass of each layer uses.
+"""Random streams of training: the dropout pattern of each forward pass of each layer.
 
-A kernel such as `kernels.dropout` computes its pattern from a seed and a step alone. So a layer
-needs no generator, only a seed and a count of its passes, and its backward needs those two numbers
+A kernel such as `kernels.dropout` computes its pattern from a seed and a step. A layer therefore
+needs no generator, only a seed and a count of its passes, and backward needs these two numbers
 instead of a stored mask.
 """
 
@@ -16,17 +16,17 @@ from typing import Any
 
 import numpy as np
 
-SEEDS = 2**64  # seeds and counts are below
+SEEDS = 2**64  # exclusive upper bound of seeds and counts
 
 _in_inference = ContextVar("fastnn_in_inference", default=False)
 
 
 @contextmanager
 def inference() -> Iterator[None]:
-    """Let no layer drop anything inside the block, whatever forward passes run in it.
+    """Disable dropout inside the block, for all forward passes in it.
 
-    `Module.__call__` runs `forward` in one. It holds for this thread (this task of asyncio) alone,
-    may be nested, and keeps nothing on any layer.
+    `Module.__call__` runs `forward` in such a block. It applies to this thread (or asyncio task)
+    only, may be nested, and stores nothing on any layer.
     """
     token = _in_inference.set(True)
     try:
@@ -36,18 +36,18 @@ def inference() -> Iterator[None]:
 
 
 class RandomStream:
-    """The seed of one layer, and how many training passes it has had.
+    """The seed of one layer, and the number of its training passes so far.
 
     Parameters
     ----------
     seed : int, optional
-        From 0 to 2^64 - 1; None takes fresh entropy from the system.
+        From 0 to 2^64 - 1; None takes entropy from the operating system.
 
     Attributes
     ----------
     seed : int
     calls : int
-        How many passes have taken their number.
+        Number of passes that have drawn from the stream.
     """
 
     __slots__ = ("_lock", "calls", "seed")
@@ -60,26 +60,26 @@ class RandomStream:
         self.calls = calls
 
     def next(self) -> tuple[int, int]:
-        """(seed, step) of the next pass; no two passes get the same, from whatever threads."""
+        """Return (seed, step) of the next pass; steps are unique, also across threads."""
         with self._lock:
             step = self.calls
             self.calls = step + 1
             return self.seed, step
 
     def drop(self, p: float) -> tuple[float, int, int]:
-        """(probability, seed, step) of dropout in the next pass; within `inference` nothing drops.
+        """Return (probability, seed, step) of dropout in the next pass; (0, 0, 0) in `inference`.
 
-        A pass in `inference` takes no number, so that it changes no later one.
+        A pass in `inference` takes no step, so it does not affect later passes.
         """
         return (0.0, 0, 0) if _in_inference.get() else (p, *self.next())
 
     def set(self, seed: int, calls: int = 0) -> None:
-        """Go on from this state."""
+        """Set the state."""
         with self._lock:
             self.seed, self.calls = seed, calls
 
     def state(self) -> dict[str, int]:
-        """{"seed": ..., "calls": ...}."""
+        """Return {"seed": ..., "calls": ...}."""
         with self._lock:
             return {"seed": self.seed, "calls": self.calls}
 
@@ -89,10 +89,11 @@ class RandomStream:
 
 
 def derived_seed(seed: int, name: str) -> int:
-    """The seed of the layer of that name in a model seeded with `seed`.
+    """Return the seed of the layer with this name in a model seeded with `seed`.
 
-    The 64-bit BLAKE2b hash of the name (UTF-8), keyed with the eight bytes of seed, both numbers
-    little-endian: layers get unrelated seeds, and a layer keeps its own when others come and go.
+    It is the 64-bit BLAKE2b hash of the name (UTF-8), keyed with the eight bytes of seed, both
+    numbers little-endian. Layers get unrelated seeds, and a layer keeps its own when others are
+    added or removed.
     """
     digest = hashlib.blake2b(name.encode(), digest_size=8, key=seed.to_bytes(8, "little")).digest()
     return int.from_bytes(digest, "little")

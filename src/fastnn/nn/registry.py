@@ -1,8 +1,8 @@
-"""The layers that a model file can name, and the way from a config back to a model.
+"""The layers that a model file can name, and how a config becomes a model.
 
-A config comes from a file that anybody may have written, so nothing in it is believed and nothing
-in it imports code: a type is one that this process has registered, every field is checked, and
-`parameter_shapes` tells what a model would hold before any memory is taken for it.
+A config comes from an untrusted file, so it never imports code: a type must be registered in this
+process, every field is checked, and `parameter_shapes` returns what a model would hold before any
+memory is allocated for it.
 """
 
 from __future__ import annotations
@@ -16,36 +16,36 @@ from .module import Module, Shapes
 
 Layer = TypeVar("Layer", bound=type[Module])
 
-# Kinds of fields that hold layers, and what they are in a config.
+# Types of fields that hold layers, and their types in a config.
 _NESTED: dict[Any, type] = {Module: Mapping, list[Module]: list}
 
-# name -> the class, and further arguments of its constructor
+# name -> class, and further arguments of its constructor
 _REGISTERED: dict[str, tuple[type[Module], dict[str, Any]]] = {}
 
 
 def register(name: str, *, version: int = 1, **constants: Any) -> Callable[[Layer], Layer]:
-    """Let models with layers of this class be saved and loaded: a decorator for a `Module`.
+    """Register a `Module` class so that models that contain it can be saved and loaded.
 
-    The class says in `fields` what makes an architecture of it, in `shapes` which parameters
-    follow, and in `migrate` what older versions of it meant; see `Module`.
+    The class lists its config fields in `fields`, computes its parameters' shapes in `shapes`, and
+    converts older configs in `migrate`; see `Module`.
 
     Parameters
     ----------
     name : str
-        What files call it, for ever, and unlike any other registered name. Put the name of your
-        package before it, "mine.Scale", so that fastnn never takes it.
+        Permanent name in files, unique among all registered names. Put the name of your package
+        before it, "mine.Scale", so that fastnn never uses it.
     version : int
-        Of `fields`, from 1. Raise it where a field is renamed or changes its meaning, and let
-        `migrate` translate; a field that is added needs a default only.
+        Version of `fields`, from 1. Increase it if a field is renamed or changes its meaning, and
+        let `migrate` convert; a new field only needs a default.
     **constants
-        Further arguments of the constructor where a file is loaded, such as ``rng=0`` for first
+        Further arguments of the constructor when a file is loaded, such as ``rng=0`` for initial
         weights that are replaced at once.
 
     Raises
     ------
     TypeError, ValueError
-        The class is no `Module`, a field is not a type or (type, default), or another class has
-        the name. The same class, defined again as in a notebook, takes its place.
+        The class is not a `Module`, a field is not a type or (type, default), or another class has
+        the name. Redefining the same class, as in a notebook, replaces it.
 
     Examples
     --------
@@ -88,17 +88,17 @@ def _check_field(layer: str, field: str, spec: Any) -> None:
 def _fits(value: Any, kind: Any) -> bool:
     if kind in _NESTED:
         return isinstance(value, _NESTED[kind])
-    # bool is a kind of int in Python, but True is no number of features
+    # bool is a kind of int in Python, but True is not a number of features
     has_bool = kind in (bool, object) or bool in get_args(kind)
     return isinstance(value, kind) and (has_bool or not isinstance(value, bool))
 
 
 def registered(name: Any) -> type[Module]:
-    """The class of this name; ValueError if this process has registered none."""
+    """Return the class with this name; raise ValueError if it is not registered in this process."""
     if name == "Repeat":
         raise ValueError("a Repeat stands only inside a list of layers")
     if name not in _REGISTERED:
-        hooks.bound("models")  # fastnn's own register themselves when they are imported
+        hooks.bound("models")  # fastnn's own models register themselves on import
     if name not in _REGISTERED:
         raise ValueError(
             f"unknown type of layer {name!r:.80}: nothing in a file imports code, so the module "
@@ -109,7 +109,7 @@ def registered(name: Any) -> type[Module]:
 
 
 def build(config: Mapping[str, Any]) -> Module:
-    """A new model of the architecture that `config` describes, with fixed first weights.
+    """Build a new model of the architecture in `config`, with fixed initial weights.
 
     Parameters
     ----------
@@ -119,8 +119,8 @@ def build(config: Mapping[str, Any]) -> Module:
     Raises
     ------
     ValueError, TypeError
-        The config names a type that is not registered, has missing or unknown fields, or a value
-        no layer accepts.
+        The config names an unregistered type, has missing or unknown fields, or a value that no
+        layer accepts.
     """
     cls, fields = _checked(config)
     for name, value in fields.items():
@@ -136,16 +136,16 @@ def build(config: Mapping[str, Any]) -> Module:
 
 
 def parameter_shapes(config: Mapping[str, Any]) -> Shapes:
-    """Name -> (shape, dtype) of every parameter that `build(config)` would make, without making it.
+    """Return name -> (shape, dtype) of every parameter that `build(config)` would create.
 
-    Raises as `build` for a malformed config.
+    Allocates nothing. Raises as `build` for a malformed config.
     """
     cls, fields = _checked(config)
     return cls.shapes(fields)
 
 
 def current(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config as the present versions of its layers write it, migrated and complete.
+    """Return the config in the current version of its layers, migrated and complete.
 
     Raises as `build` for a malformed config.
     """
@@ -162,12 +162,12 @@ def current(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def described(model: Module) -> dict[str, Any]:
-    """The config of a model, if `build` makes the same model of it; ValueError if it could not.
+    """Return the config of a model; raise ValueError if `build` could not rebuild the model from it.
 
-    Every class in it must be registered itself: a subclass with the config of its parent would come
-    back as the parent, without its own forward.
+    Every class in it must be registered: a subclass with the config of its parent would come back
+    as the parent, without its own forward.
     """
-    from inspect import signature  # where a model is saved alone
+    from inspect import signature  # needed only when a model is saved
 
     for name, module in model.modules():
         cls, config = type(module), module.config()
@@ -192,20 +192,20 @@ def described(model: Module) -> dict[str, Any]:
         names = sorted(n for n in expected.keys() | found if expected.get(n) != found.get(n))
         raise ValueError(
             f"the config of this {type(model).__name__} does not describe all its parameters, so "
-            f"it could not be loaded again: by `shapes` {names[0]!r} is {expected.get(names[0])}, in "
-            f"this model {found.get(names[0])}"
+            f"it could not be loaded again: by `shapes` {names[0]!r} is {expected.get(names[0])}, "
+            f"in this model {found.get(names[0])}"
         )
     return config
 
 
 def shapes_in_a_row(layers: list[Any]) -> Shapes:
-    """`parameter_shapes` of a list of configs, by position; one that repeats another has none."""
+    """Return the `parameter_shapes` of a list of configs by position, without repeated layers."""
     once = {str(i): layer for i, layer in enumerate(layers) if _repeated(layer, i) is None}
     return prefixed({name: parameter_shapes(layer) for name, layer in once.items()})
 
 
 def _repeated(layer: Any, position: int) -> int | None:
-    """The earlier position that {"type": "Repeat", "of": ...} names; None for any other config."""
+    """Return the position that {"type": "Repeat", "of": ...} refers to; None for other configs."""
     if not isinstance(layer, Mapping) or layer.get("type") != "Repeat":
         return None
     of = layer.get("of")
@@ -215,7 +215,7 @@ def _repeated(layer: Any, position: int) -> int | None:
 
 
 def prefixed(parts: Mapping[str, Shapes]) -> Shapes:
-    """The parameters of parts under dotted names."""
+    """Return the parameters of parts under dotted names."""
     return {
         f"{part}.{name}": found for part, inner in parts.items() for name, found in inner.items()
     }
@@ -227,7 +227,7 @@ def _kind(cls: type[Module], field: str) -> Any:
 
 
 def _checked(config: Mapping[str, Any]) -> tuple[type[Module], dict[str, Any]]:
-    """The class and the fields of a config, complete, checked and of the present version."""
+    """Return the class and the fields of a config, complete, checked and in the current version."""
     if not isinstance(config, Mapping):
         raise ValueError(f"a layer must be described by an object, got {given(config)}")
     kind = config.get("type")

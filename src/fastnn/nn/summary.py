@@ -1,4 +1,4 @@
-"""What a model is made of, and what a pass through it costs."""
+"""The layers of a model, and the cost of a pass through them."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from .module import Module
 
 Shape = tuple[int, ...]
 
-# What may hang on a context without being kept for its sake.
+# Objects that a context may refer to without being kept for backward.
 _NOT_KEPT = (Module, type, ModuleType, FunctionType, BuiltinFunctionType, MethodType, str, bytes)
 
 
 @dataclass(frozen=True)
 class LayerSummary:
-    """One layer's part in a forward pass.
+    """One layer in a forward pass.
 
     Attributes
     ----------
     name : str
-        Such as "0" or "encoder.1"; that of the whole model is "".
+        Such as "0" or "encoder.1"; "" for the whole model.
     kind : str
-        The class.
+        Name of the class.
     output_shape : tuple of int
     parameters : int
-        Numbers learnt in this layer; those shared with an earlier one are counted there.
+        Learned numbers in this layer; those shared with an earlier layer are counted there.
     flops : int or None
-        Of the forward pass; None for a layer that does not say.
+        Operations of the forward pass; None if the layer does not define them.
     activation_bytes : int
-        What it keeps for its backward pass and no earlier layer keeps already.
+        Memory kept for the backward pass that no earlier layer already keeps.
     """
 
     name: str
@@ -49,20 +49,21 @@ class LayerSummary:
 
 @dataclass(frozen=True)
 class Summary:
-    """What `Module.summary` returns; `print` shows it as a table.
+    """The result of `Module.summary`; `print` shows it as a table.
 
     Attributes
     ----------
     layers : tuple of LayerSummary
-        In the order in which they run. A layer that runs twice is there twice.
+        In the order in which they run. A layer that runs twice is listed twice.
     input_shape : tuple of int
     parameters : int
     flops : int
-        Of the forward pass, of all layers that say. Backward takes about twice as many.
+        Operations of the forward pass, of all layers that define them. Backward takes about twice
+        as many.
     activation_bytes : int
-        Kept from forward to backward, the input and the parameters not counted. Measured on the
-        model as it runs: layers that run in one call (see `lowering`) keep some more than one by one,
-        the last one's output and arguments of activations.
+        Memory kept from forward to backward, without input and parameters. It is measured on the
+        model as it runs: layers that run in one call (see `lowering`) also keep the output of the
+        last layer and the arguments of activations.
     """
 
     layers: tuple[LayerSummary, ...]
@@ -97,7 +98,7 @@ class Summary:
         rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
         lines = [
             "  ".join(
-                # words to the left, numbers to the right
+                # align words left, numbers right
                 cell.rjust(width) if i >= 3 else cell.ljust(width)
                 for i, (cell, width) in enumerate(zip(row, widths, strict=True))
             ).rstrip()
@@ -108,7 +109,7 @@ class Summary:
 
 
 def summarize(model: Module, input_shape: Shape, dtype: DTypeLike | None = None) -> Summary:
-    """Run a copy of `model` on zeros, and another whose layers tell what they did.
+    """Run one copy of `model` on zeros, and another whose layers record what they do.
 
     See `Module.summary`.
     """
@@ -116,7 +117,7 @@ def summarize(model: Module, input_shape: Shape, dtype: DTypeLike | None = None)
     plain, model = copy.deepcopy(model), copy.deepcopy(model)
     n_bytes_in_all = sum(_Kept(plain, x).stretches_of(plain.forward(*x)[1]).values())
     kept = _Kept(model, x)
-    layers: list[tuple[LayerSummary, set[int]]] = []  # and the stretches of memory it came up with
+    layers: list[tuple[LayerSummary, set[int]]] = []  # each with the memory it added
     counted: set[int] = set()
 
     def watched(name: str, layer: Module) -> Callable[..., tuple[Any, Any]]:
@@ -140,7 +141,7 @@ def summarize(model: Module, input_shape: Shape, dtype: DTypeLike | None = None)
 
     for name, layer in list(model.modules()):
         setattr(layer, "forward", watched(name, layer))  # noqa: B010 (mypy knows it as a method)
-    # A layer may drop the context of a part, which is nothing kept then.
+    # A layer may drop the context of a part; that memory is not kept.
     last = kept.stretches_of(model.forward(*x)[1])
     rows = tuple(
         replace(layer, activation_bytes=sum(n for start, n in last.items() if start in added))
@@ -156,21 +157,21 @@ def summarize(model: Module, input_shape: Shape, dtype: DTypeLike | None = None)
 
 
 class _Kept:
-    """The memory that contexts hold on to, each stretch counted once; model and x not counted."""
+    """The memory that contexts keep alive, each block counted once, without model and x."""
 
     def __init__(self, model: Module, x: tuple[NDArray[Any], ...]) -> None:
         own = [array for p in model.parameters() for array in (p.data, p.grad)]
         self.without = {_owner(array)[0] for array in (*x, *own)}
         self.seen: set[int] = set()
-        self.contexts: list[Any] = []  # alive, so that no address comes back
+        self.contexts: list[Any] = []  # kept alive, so that no address is reused
 
     def stretches_of(self, ctx: Any) -> dict[int, int]:
-        """Where the stretches that this context holds on to begin, and their bytes."""
+        """Return address -> bytes of the blocks that this context keeps alive."""
         owners = dict(_owner(array) for array in _arrays(ctx))
         return {start: n for start, n in owners.items() if start not in self.without}
 
     def add(self, ctx: Any) -> set[int]:
-        """Where those begin that no context before held on to."""
+        """Return the addresses of the blocks that no earlier context kept alive."""
         self.contexts.append(ctx)
         new = self.stretches_of(ctx).keys() - self.seen
         self.seen |= new
@@ -178,14 +179,14 @@ class _Kept:
 
 
 def _owner(array: NDArray[Any]) -> tuple[int, int]:
-    """Address and bytes of the memory that an array or view keeps alive."""
+    """Return address and bytes of the memory that an array or view keeps alive."""
     while isinstance(array.base, np.ndarray):
         array = array.base
     return array.__array_interface__["data"][0], array.nbytes
 
 
 def _arrays(ctx: Any) -> Iterator[NDArray[Any]]:
-    """Every array that can be reached from a context, through objects of any kind."""
+    """Iterate over all arrays reachable from a context, through objects of any type."""
     waiting, seen = [ctx], set()
     while waiting:
         item = waiting.pop()

@@ -1,4 +1,4 @@
-"""Stacks of Transformer blocks: the encoder and the decoder, from vectors to vectors."""
+"""Stacks of Transformer blocks: encoder and decoder, from vectors to vectors."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
 from ..checks import check_count
+from .add_norm import AddNorm
 from .kv_cache import KVCache
 from .linear import Seed
 from .lowering import Builder
 from .module import Module, Shapes
-from .normalization import AddNorm
 from .registry import prefixed, register
 from .transformer_block import (
     Block,
@@ -25,19 +25,19 @@ from .walk import Lowering, Step, Training, Walk, blocks_of
 
 Array = NDArray[Any]
 
-# More is a slip of the keyboard, or a hostile file.
+# Sanity limit, against typing errors and hostile files.
 MOST_BLOCKS = 1024
 
 
 class Stack(Module):
-    """Blocks in a row and, if there is one, a last norm; see `TransformerEncoder`."""
+    """Consecutive blocks and an optional final norm; see `TransformerEncoder`."""
 
     block: type[Block]
     fields: ClassVar = Block.fields | {"n_layers": int, "final_norm": bool}
 
     @classmethod
     def shapes(cls, fields: dict[str, Any]) -> Shapes:
-        """Those of the blocks and of the last norm."""
+        """Return the shapes of the blocks and of the final norm."""
         n_layers = check_layers("n_layers", fields["n_layers"])
         parts = dict.fromkeys(map(str, range(n_layers)), cls.block.shapes(fields))
         if fields["final_norm"]:
@@ -73,19 +73,19 @@ class Stack(Module):
         super().__init__(parts if self.norm is None else {**parts, "norm": self.norm})
 
     def forward(self, x: Array, *memory: Array, **how: Any) -> tuple[Array, Any]:
-        """Output (B, T, d_model) for x (B, T, d_model).
+        """Return the output (B, T, d_model) for x (B, T, d_model), and the context.
 
         Parameters
         ----------
         x : ndarray
         memory : ndarray (B, S, d_model)
-            Of a decoder.
+            Decoder only.
         lengths : integers (B,) or (B, T), optional
-            How many of the positions of x may be attended to, the first so many.
+            How many positions of x may be attended to, from the first.
         mask : ndarray, optional
-            For the same attention, as for `MultiHeadAttention`.
+            For the same attention, as in `MultiHeadAttention`.
         memory_lengths : integers (B,) or (B, T), optional
-            Of a decoder: how many positions of the memory count.
+            Decoder only: how many positions of the memory count.
         """
         walk = Training()
         y = self.walk(walk, x, memory, how)
@@ -94,10 +94,10 @@ class Stack(Module):
         return y, (blocks_of(pairs, len(self.blocks)), last)
 
     def backward(self, dy: Array, ctx: Any, need_dx: bool = True, *, release: bool = False) -> Any:
-        """dx, or (dx, dmemory) of a decoder; gradients of parameters are added.
+        """Add the parameters' gradients; return dx, or (dx, dmemory) in a decoder.
 
-        With `release` the context is emptied block by block, so that its memory serves the blocks
-        that are still to come.
+        With `release` the context is emptied block by block, so that the remaining blocks reuse its
+        memory.
         """
         contexts, ctx_last = ctx
         last = self.blocks[-1].backward_sum if self.norm is None else self.norm.backward
@@ -112,17 +112,17 @@ class Stack(Module):
         return dterms[1] if dmemory is None else (dterms[1], dmemory)
 
     def __call__(self, x: Array, *memory: Array, **how: Any) -> Array:
-        """The output for x, keeping nothing."""
+        """Return the output for x; keep nothing for backward."""
         y: Array = self.walk(Walk(), x, memory, how)
         return y
 
     def lower(self, b: Builder) -> None:
-        """The walk of the blocks, with values in the place of arrays."""
+        """Walk the blocks with a builder's values in place of arrays."""
         memory = (None,) * self.block.has_memory
         b.value = self.walk(Lowering(b), b.value, memory, {})
 
     def walk(self, walk: Walk, x: Any, memory: tuple[Any, ...], how: dict[str, Any]) -> Any:
-        """The output for x: the blocks in turn, then the last norm or sum."""
+        """Return the output for x: the blocks in order, then the final norm or sum."""
         branch = None
         for block in self.blocks:
             branch, x = block.walk(walk, branch, x, memory, how)
@@ -137,24 +137,24 @@ class Stack(Module):
         lengths: Array | None = None,
         memory: Sequence[tuple[Array, Array, Any]] | None = None,
     ) -> Array:
-        """The output for the next positions x (B, n, d_model) of causal blocks.
+        """Return the output for the next positions x (B, n, d_model) of causal blocks.
 
         Parameters
         ----------
         x : ndarray
         caches : sequence of KVCache
-            One for each block, which the keys and values of x join.
+            One per block; the keys and values of x are appended.
         lengths : integers (B,), optional
-            How many of the n positions each row brings, the first so many; all by default.
+            How many of the n positions of each row are valid, from the first; all by default.
         memory : sequence of (keys, values, lengths), optional
-            Of a decoder, one for each block: see `MultiHeadAttention.project_memory`.
+            Decoder only, one per block: see `MultiHeadAttention.project_memory`.
         """
         seen = (None,) * self.block.has_memory
         y: Array = self.walk(Step(caches, lengths, memory), x, seen, {})
         return y
 
     def field_values(self) -> dict[str, Any]:
-        """Those of the blocks, how many there are, and whether there is a last norm."""
+        """Return the fields of the blocks, their number, and whether there is a final norm."""
         return {
             **self.blocks[0].field_values(),
             "n_layers": len(self.blocks),
@@ -170,16 +170,16 @@ class Stack(Module):
 
 @register("TransformerEncoder", rng=0)
 class TransformerEncoder(Stack):
-    """`EncoderBlock`s in a row: *Dive into Deep Learning*, section 11.7.4.
+    """A stack of `EncoderBlock`s: *Dive into Deep Learning*, section 11.7.4.
 
     Parameters
     ----------
     n_layers : int
-        How many blocks.
+        Number of blocks.
     d_model, n_heads, d_ff, ...
-        As for `EncoderBlock`; with ``causal=True`` it is the body of a decoder-only language model.
+        As in `EncoderBlock`; with ``causal=True`` it is the body of a decoder-only language model.
     final_norm : bool, optional
-        Whether a norm follows the last block; by default with norm_first alone.
+        True if a norm follows the last block; by default only if norm_first.
 
     Attributes
     ----------
@@ -190,13 +190,13 @@ class TransformerEncoder(Stack):
     block = EncoderBlock
 
     def freeze(self, max_len: int = 1024) -> kernels.Plan:
-        """The encoder as it is now, for inputs of at most max_len positions: see `nn.freeze`."""
+        """Return a plan of the encoder for inputs of at most max_len positions: see `nn.freeze`."""
         return super().freeze(max_len=max_len)
 
 
 @register("TransformerDecoder", rng=0)
 class TransformerDecoder(Stack):
-    """`DecoderBlock`s in a row: *Dive into Deep Learning*, section 11.7.5.
+    """A stack of `DecoderBlock`s: *Dive into Deep Learning*, section 11.7.5.
 
     The parameters are those of `TransformerEncoder`; each call takes the memory after x.
 
@@ -210,5 +210,5 @@ class TransformerDecoder(Stack):
 
 
 def check_layers(name: str, value: int) -> int:
-    """`value` as an int from 1 to MOST_BLOCKS; TypeError or ValueError naming it otherwise."""
+    """Return `value` as an int from 1 to MOST_BLOCKS; raise TypeError or ValueError if it is not."""
     return check_count(name, value, high=MOST_BLOCKS)

@@ -1,9 +1,8 @@
 """The blocks of a Transformer: *Dive into Deep Learning*, section 11.7.
 
-A block adds the results of its parts to what came in, x + part(x), and normalizes: after the sum as in
-the book (post-norm), or before the part (pre-norm: Xiong et al., 2020, GPT-2). A pre-norm block hands
-on its last sum as two terms, branch and x: the norm that comes next adds them in its own pass over
-memory.
+Each part adds its result to its input, x + part(x), and a norm follows the sum as in the book
+(post-norm) or precedes the part (pre-norm: Xiong et al., 2020, GPT-2). A pre-norm block passes on
+its last sum as two terms, branch and x: the next norm adds them in its own pass over memory.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
 from ..checks import check_flag, check_probability
+from .add_norm import AddNorm
 from .attention import MultiHeadAttention
 from .dropout import new_stream
 from .feed_forward import FeedForward
@@ -22,17 +22,16 @@ from .init import Initializer
 from .linear import Seed
 from .lowering import Builder
 from .module import Module, Shapes
-from .normalization import AddNorm
 from .randomness import RandomStream
 from .registry import prefixed, register
 from .walk import Lowering, Training, Walk, sum_of
 
 Array = NDArray[Any]
-Terms = tuple[Array | None, Array]  # (branch, x), whose sum is meant; branch None for zeros
+Terms = tuple[Array | None, Array]  # (branch, x), which stand for their sum; branch None: zeros
 
 
 class Block(Module):
-    """What encoder and decoder blocks share; see `EncoderBlock` for the parameters."""
+    """Base of encoder and decoder blocks; see `EncoderBlock` for the parameters."""
 
     stream: RandomStream
     has_memory = False
@@ -56,7 +55,7 @@ class Block(Module):
 
     @classmethod
     def shapes(cls, fields: dict[str, Any]) -> Shapes:
-        """Those of its parts."""
+        """Return the shapes of its parts."""
         norm = AddNorm.shapes({**fields, "dim": fields["d_model"], "kind": fields["norm"]})
         attention = MultiHeadAttention.shapes({**fields, "d_memory": None})
         parts = {"attention": attention, "norm1": norm}
@@ -120,14 +119,14 @@ class Block(Module):
         super().__init__(parts)
 
     def forward(self, x: Array, *memory: Array, **how: Any) -> tuple[Array, Any]:
-        """Output (B, T, d_model) for x (B, T, d_model).
+        """Return the output (B, T, d_model) for x (B, T, d_model), and the context.
 
         Parameters
         ----------
         x, memory : ndarray
         lengths, mask
-            Of the attention to the block's own input, as for `MultiHeadAttention`; of a decoder's
-            block `memory_lengths` too.
+            For the attention to the block's own input, as in `MultiHeadAttention`; a decoder block
+            also takes `memory_lengths`.
         """
         walk = Training()
         y = walk.sum(self, *self.walk(walk, None, x, memory, how))
@@ -135,23 +134,23 @@ class Block(Module):
         return y, (list(zip(walk.parts, norms, strict=True)), drop)
 
     def backward(self, dy: Array, ctx: Any, need_dx: bool = True) -> Any:
-        """dx, or (dx, dmemory) of a decoder's block; gradients of parameters are added."""
+        """Add the parameters' gradients; return dx, or (dx, dmemory) in a decoder block."""
         (_, dx), *dmemory = self.backward_terms(self.backward_sum(dy, ctx[1]), ctx[0], need_dx)
         return (dx, *dmemory) if dmemory else dx
 
     def __call__(self, x: Array, *memory: Array, **how: Any) -> Array:
-        """The output for x, keeping nothing."""
+        """Return the output for x; keep nothing for backward."""
         return sum_of(*self.walk(Walk(), None, x, memory, how))
 
     def lower(self, b: Builder) -> None:
-        """The block's walk, with values in the place of arrays."""
+        """Walk the block with a builder's values in place of arrays."""
         walk = Lowering(b)
         walk.sum(self, *self.walk(walk, None, b.value, (None,) * self.has_memory, {}))
 
     def walk(
         self, walk: Walk, branch: Any, x: Any, memory: tuple[Any, ...], how: dict[str, Any]
     ) -> tuple[Any, Any]:
-        """The output as terms (branch, x) for an input of terms; here alone stands the order."""
+        """Return the output as terms (branch, x); the order of parts is defined here only."""
         for part, norm, options in self._parts(memory, how):
             if self.norm_first:
                 y, x = walk.add(norm, branch, x)
@@ -162,7 +161,7 @@ class Block(Module):
         return branch, x
 
     def forward_sum(self, branch: Array | None, x: Array) -> tuple[Array, Any]:
-        """dropout(branch) + x, where no norm comes next, and what `backward_sum` needs."""
+        """Return dropout(branch) + x, if no norm follows, and what `backward_sum` needs."""
         if branch is None:
             return x, None
         p, seed, step = self.stream.drop(self.dropout)
@@ -170,11 +169,11 @@ class Block(Module):
         return sum_of(kernels.dropout(branch, **drop), x), drop
 
     def backward_sum(self, dy: Array, drop: Any) -> Terms:
-        """The gradients of the terms of `forward_sum`."""
+        """Return the gradients of the terms of `forward_sum`."""
         return None if drop is None else kernels.dropout_backward(dy, **drop), dy
 
     def backward_terms(self, dterms: Terms, ctx: Any, need_dx: bool = True) -> tuple[Any, ...]:
-        """((dbranch, dx), dmemory...) from the gradients of the output's terms."""
+        """Return ((dbranch, dx), dmemory...) for the gradients of the output's terms."""
         dbranch: Array | None
         dx: Any
         dbranch, dx = dterms
@@ -198,7 +197,7 @@ class Block(Module):
         return ((dbranch, dx), *dmemory)
 
     def _parts(self, memory: tuple[Any, ...], how: dict[str, Any]) -> list[tuple[Any, ...]]:
-        """(layer, its norm, its options) in turn."""
+        """Return (layer, its norm, its options) in order."""
         known = ("lengths", "mask", "memory_lengths")[: 2 + self.has_memory]
         if unknown := [name for name in how if name not in known]:
             raise TypeError(f"{type(self).__name__} takes no {unknown[0]!r}, only {known}")
@@ -216,7 +215,7 @@ class Block(Module):
         return parts
 
     def field_values(self) -> dict[str, Any]:
-        """Sizes and choices."""
+        """Return the fields of the config."""
         attention, norm = self.attention, self.norms[0]
         return {
             "d_model": attention.d_model,
@@ -238,33 +237,33 @@ class Block(Module):
 
 @register("EncoderBlock", rng=0)
 class EncoderBlock(Block):
-    """Self-attention and a feed-forward network, each with its residual connection and norm.
+    """Self-attention and a feed-forward network, each with a residual connection and a norm.
 
     With `causal` it is the block of a decoder-only language model.
 
     Parameters
     ----------
     d_model, n_heads, n_kv_heads, rotary
-        As for `MultiHeadAttention`.
+        As in `MultiHeadAttention`.
     d_ff, activation
-        As for `FeedForward`.
+        As in `FeedForward`.
     dropout : float
-        Of what each part adds to its input, in training alone.
+        Dropout of what each part adds to its input, in training only.
     attention_dropout : float
-        Of attention weights.
+        Dropout of attention weights.
     norm_first : bool
-        Pre-norm instead of post-norm.
+        True for pre-norm, False for post-norm.
     norm : {"layer", "rms"}
     eps : float
-        Of the norms.
+        Epsilon of the norms.
     bias : bool
-        Of linear layers and layer norms.
+        True if linear layers and layer norms have biases.
     causal : bool
-        No position sees a later one.
+        True if no position attends to a later one.
     dtype : float32 or float64
     rng : None, int or numpy.random.Generator
     init, out_init : str or callable
-        How weights are drawn, as for `Linear`; out_init for the last layer of each part.
+        How weights are drawn, as in `Linear`; out_init for the last layer of each part.
 
     Attributes
     ----------

@@ -1,7 +1,7 @@
-"""What is done at each place of a Transformer block: inference, training, steps and lowering.
+"""Visitors of a Transformer block: inference, training, decoding and lowering.
 
-`Block.walk` and `Stack.walk` say once in which order norms, parts and sums follow one another; what
-happens there is a `Walk`'s.
+`Block.walk` and `Stack.walk` define the order of norms, parts and sums once; a `Walk` defines what
+happens at each.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ Array = NDArray[Any]
 
 
 class Walk:
-    """Inference: nothing is dropped, nothing kept."""
+    """Inference: nothing is dropped and nothing is kept."""
 
     def add(self, norm: Any, branch: Any, x: Any) -> Any:
-        """y = norm(branch + x), or (y, the sum) where the norm gives it; branch may be None."""
+        """Return y = norm(branch + x), or (y, sum) if the norm is `with_sum`; branch may be None."""
         return norm(branch, x)
 
     def run(self, part: Any, y: Any, options: dict[str, Any]) -> Any:
-        """What attention or the feed-forward network makes of y."""
+        """Return the output of attention or the feed-forward network for y."""
         return part(y, **options)
 
     def sum(self, block: Any, branch: Any, x: Any) -> Any:
-        """The sum branch + x where no norm comes next."""
+        """Return branch + x, if no norm follows."""
         return sum_of(branch, x)
 
 
 class Training(Walk):
-    """A training pass: keeps the contexts of the parts and of the norms, in turn."""
+    """A training pass: keeps the contexts of the parts and of the norms, in order."""
 
     def __init__(self) -> None:
         self.parts: list[Any] = []
@@ -46,27 +46,27 @@ class Training(Walk):
         self._again: Any = None
 
     def add(self, norm: Any, branch: Any, x: Any) -> Any:
-        """As in inference, with dropout of branch."""
+        """Return the result of inference, with dropout of branch."""
         y, ctx = norm.forward(branch, x)
         self.norms.append(ctx)
         self._again = partial(norm.recompute, ctx) if norm.with_sum else None
         return y
 
     def run(self, part: Any, y: Any, options: dict[str, Any]) -> Any:
-        """As in inference; y after a norm is computed again in backward: a sixth of the memory."""
+        """Return the result of inference; backward recomputes y after a norm, to save memory."""
         y, ctx = part.forward(y, recompute=self._again, **options)
         self.parts.append(ctx)
         return y
 
     def sum(self, block: Any, branch: Any, x: Any) -> Any:
-        """As in inference, with dropout of branch."""
+        """Return branch + x, with dropout of branch."""
         y, ctx = block.forward_sum(branch, x)
         self.norms.append(ctx)
         return y
 
 
 class Step(Walk):
-    """The next positions, whose keys and values join the caches of the blocks in turn."""
+    """A decoding step: keys and values of the next positions go to the caches of the blocks."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Step(Walk):
         self._memory = iter(memory or ())
 
     def run(self, part: Any, y: Any, options: dict[str, Any]) -> Any:
-        """Attention attends to what is kept."""
+        """Return the output for y; attention attends to the caches."""
         if not isinstance(part, MultiHeadAttention):
             return part(y)
         if part.d_memory is None:
@@ -87,26 +87,26 @@ class Step(Walk):
 
 
 class Lowering(Walk):
-    """Values of a builder in the place of arrays."""
+    """Lowering: a builder's values take the place of arrays."""
 
     def __init__(self, builder: Builder) -> None:
         self._builder = builder
 
     def add(self, norm: Any, branch: Any, x: Any) -> Any:
-        """One operation; what it normalizes is its second result."""
+        """Add one operation; the sum it normalizes is its second result."""
         total = self._builder.lower(norm, branch, x)
         y = self._builder.value
         return (y, total) if norm.with_sum else y
 
     def run(self, part: Any, y: Any, options: dict[str, Any]) -> Any:
-        """The part's own operations."""
+        """Add the operations of the part."""
         self._builder.value = y
         how = {"causal": True} if options.get("causal") else {}
         self._builder.lower(part, **how)
         return self._builder.value
 
     def sum(self, block: Any, branch: Any, x: Any) -> Any:
-        """One operation, or none."""
+        """Add the sum, unless branch is None."""
         b = self._builder
         b.value = x
         if branch is not None:
@@ -116,11 +116,11 @@ class Lowering(Walk):
 
 
 def sum_of(branch: Array | None, x: Array) -> Array:
-    """branch + x, in a new array; x itself where branch is None."""
+    """Return branch + x in a new array; x itself if branch is None."""
     return x if branch is None else np.add(branch, x, out=empty(x.shape, x.dtype))
 
 
 def blocks_of(pairs: Sequence[Any], count: int) -> list[Sequence[Any]]:
-    """`pairs` cut into `count` equal parts."""
+    """Split `pairs` into `count` equal parts."""
     each = len(pairs) // count
     return [pairs[i : i + each] for i in range(0, len(pairs), each)]

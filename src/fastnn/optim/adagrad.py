@@ -38,7 +38,7 @@ class Adagrad(Optimizer):
     Raises
     ------
     TypeError, ValueError
-        A hyper-parameter is no number or out of range; the message names it.
+        A hyperparameter is not a number or out of range; the message names it.
 
     References
     ----------

@@ -34,7 +34,7 @@ class ExponentialMovingAverage(Stateful):
     Raises
     ------
     TypeError, ValueError
-        params are no Parameters, or decay is no number or out of range.
+        params are no Parameters, or decay is not a number or out of range.
 
     References
     ----------

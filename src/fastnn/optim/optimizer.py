@@ -16,7 +16,7 @@ from .state import Stateful, checked
 
 
 class Optimizer(Stateful, ABC):
-    """What all optimizers share. `lr` and the other hyper-parameters may be changed between steps,
+    """What all optimizers share. `lr` and the other hyperparameters may be changed between steps,
     but whether there is momentum.
 
     Attributes
@@ -39,7 +39,7 @@ class Optimizer(Stateful, ABC):
     def current_lr(self) -> float:
         """The learning rate of the next step.
 
-        TypeError or ValueError if it is no number, negative or not finite.
+        TypeError or ValueError if it is not a number, negative or not finite.
         """
         if not callable(self.lr):
             return checked("lr", self.lr)

@@ -18,7 +18,7 @@ class RMSprop(Optimizer):
     """RMSprop: gradients divided by the root of a running mean of their square.
 
     g += weight_decay * p; v = alpha v + (1 - alpha) g^2; u = g / (sqrt(v) + eps);
-    m = momentum m + u; p -= lr m. Centred, v - c^2 is under the root, with
+    m = momentum m + u; p -= lr m. Centered, v - c^2 is under the root, with
     c = alpha c + (1 - alpha) g: an estimate of the variance.
 
     Parameters
@@ -40,11 +40,11 @@ class RMSprop(Optimizer):
     Raises
     ------
     TypeError, ValueError
-        A hyper-parameter is no number or out of range; the message names it.
+        A hyperparameter is not a number or out of range; the message names it.
 
     References
     ----------
-    Tieleman and Hinton, lecture 6.5 of "Neural networks for machine learning", 2012; centred:
+    Tieleman and Hinton, lecture 6.5 of "Neural networks for machine learning", 2012; centered:
     Graves, "Generating sequences with recurrent neural networks", 2013.
     """
 

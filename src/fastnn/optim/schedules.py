@@ -78,7 +78,7 @@ def _between(start: float, end: float, t: float) -> float:
 
 
 def _decayed(lr: float, factor: float, times: int) -> float:
-    """lr * factor^times; inf, which no optimizer takes, if that is no float."""
+    """lr * factor^times; inf, which no optimizer takes, if that is not a float."""
     try:
         return lr * factor**times if lr else 0.0
     except OverflowError:

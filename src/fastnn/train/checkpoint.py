@@ -106,7 +106,7 @@ def save_checkpoint(
     ValueError
         As `save`, or the names of two arrays in `extra`, joined by "/", are the same.
     TypeError
-        Something in `extra` is of another type, or a key in it is no str.
+        Something in `extra` is of another type, or a key in it is not a str.
     OSError
         The file cannot be written.
     """

@@ -1,4 +1,4 @@
-"""The loss over many batches from which nothing is learnt, and `evaluate`."""
+"""The loss over many batches from which nothing is learned, and `evaluate`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .objective import Loss, LossName, Objective, as_objective
 
 
 def means_over(model: nn.Module, batches: Iterable[Batch], objective: Objective) -> Logs:
-    """The means over all batches; nothing is learnt."""
+    """The means over all batches; nothing is learned."""
     means = Means()
     for batch in batches:
         objective.measure(model, batch, means)

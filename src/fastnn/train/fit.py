@@ -84,7 +84,7 @@ def fit(
     batch_size : int
         At least 1. The last batch of an epoch may be smaller.
     validation_data : (x, y), (x, y, weight) or iterable of batches, optional
-        Evaluated after each epoch; nothing is learnt from it. A list of arrays is as a tuple.
+        Evaluated after each epoch; nothing is learned from it. A list of arrays is as a tuple.
     validation_split : float
         In [0, 1): this share of the rows, the last ones, is validation data.
     shuffle : bool

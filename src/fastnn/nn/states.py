@@ -1,0 +1,133 @@
+"""The states of a module: its parameters' values, and where its random numbers stand."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..checks import check_seed
+from ..parameters import Parameter
+from .hints import TRANSPOSED, doubt_orientation, kind_of
+from .randomness import RandomStream, derived_seed
+
+if TYPE_CHECKING:
+    from .module import Module
+
+
+class States:
+    """Base of `Module`: reads and restores its parameters and its random streams."""
+
+    stream: RandomStream | None = None
+    _modules: dict[str, Module]
+    _named: dict[str, Parameter]
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return a copy of every parameter's values by name, such as "0.weight"."""
+        return {name: parameter.data.copy() for name, parameter in self._named.items()}
+
+    def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Copy values into the parameters; on any error, change nothing.
+
+        Parameters
+        ----------
+        state : mapping of str to ndarray
+            As returned by `state()`: exactly the names, shapes and dtype of this model.
+
+        Raises
+        ------
+        ValueError
+            Names are missing or unexpected, or a shape differs; the message names them.
+        TypeError
+            An array has another dtype than the model.
+        """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state must be a mapping of names to arrays, got {kind_of(state)}")
+        _check_names(self._named, state, "state")
+        arrays = {name: np.asarray(state[name]) for name in self._named}
+        for name, parameter in self._named.items():
+            shape = parameter.data.shape
+            if arrays[name].shape != shape:
+                raise ValueError(
+                    f"{name!r} has shape {arrays[name].shape} in the state, {shape} in this model"
+                    + TRANSPOSED * (arrays[name].shape == shape[::-1])
+                )
+            if arrays[name].dtype != parameter.data.dtype:
+                raise TypeError(
+                    f"{name!r} is {arrays[name].dtype} in the state, "
+                    f"{parameter.data.dtype} in this model"
+                )
+        doubt_orientation({name: p.data.shape for name, p in self._named.items()}, state)
+        for name, parameter in self._named.items():
+            parameter.data[...] = arrays[name]
+
+    def seed(self, seed: int) -> None:
+        """Reseed the random streams of training.
+
+        Every layer that draws random numbers (`Dropout`, `AddNorm`) gets its own seed, derived from
+        `seed` and its dotted name in this model (see `randomness.derived_seed`), and its count of
+        passes is reset to zero. Initial weights are not drawn again.
+
+        Parameters
+        ----------
+        seed : int
+            From 0 to 2^64 - 1.
+        """
+        seed = check_seed("seed", seed)
+        for name, stream in self._streams().items():
+            stream.set(derived_seed(seed, name))
+
+    def random_state(self) -> dict[str, dict[str, int]]:
+        """Return the state of the random streams: dotted name -> {"seed": ..., "calls": ...}.
+
+        The values are plain integers, so that a checkpoint can hold them. Empty if no layer draws
+        random numbers. A layer that occurs twice has the name of its first occurrence.
+        """
+        return {name: stream.state() for name, stream in self._streams().items()}
+
+    def load_random_state(self, state: Mapping[str, Mapping[str, int]]) -> None:
+        """Restore the random streams from a `random_state()`; on any error, change nothing.
+
+        Raises
+        ------
+        ValueError
+            Names are missing or unexpected, or a number is out of range; the message names them.
+        TypeError
+            An entry is not a mapping, or a number is not an integer.
+        """
+        streams = self._streams()
+        _check_names(streams, state, "random state")
+        checked = {}
+        for name, entry in state.items():
+            if not isinstance(entry, Mapping):
+                raise TypeError(
+                    f"{name!r} must be a mapping in the random state, got {entry!r:.80}"
+                )
+            _check_names(("seed", "calls"), entry, f"random state of {name!r}")
+            checked[name] = [
+                check_seed(f"{key} of {name!r}", entry[key]) for key in ("seed", "calls")
+            ]
+        for name, stream in streams.items():
+            stream.set(*checked[name])
+
+    def _streams(self) -> dict[str, RandomStream]:
+        """Return the streams of this layer and its parts by dotted name, each once."""
+        found: dict[int, tuple[str, RandomStream]] = {}
+        if self.stream is not None:
+            found[id(self.stream)] = "", self.stream
+        for name, part in self._modules.items():
+            for inner, stream in part._streams().items():
+                found.setdefault(id(stream), (f"{name}.{inner}" if inner else name, stream))
+        return dict(found.values())
+
+
+def _check_names(own: Collection[str], given: Collection[str], what: str) -> None:
+    """Raise ValueError, naming the differences, unless both have the same names."""
+    missing = [name for name in own if name not in given]
+    unexpected = [name for name in given if name not in own]
+    if missing or unexpected:
+        problems = [f"missing {missing}"] * bool(missing)
+        problems += [f"unexpected {unexpected}"] * bool(unexpected)
+        raise ValueError(f"the {what} does not fit this model: {' and '.join(problems)}")
