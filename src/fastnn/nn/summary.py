@@ -61,7 +61,7 @@ class Summary:
         Of the forward pass, of all layers that say. Backward takes about twice as many.
     activation_bytes : int
         Kept from forward to backward, the input and the parameters not counted. Measured on the
-        model as it runs: layers that run in one call (see `lowering`) keep some more than one by one,
+        model as it runs: layers that run in one call (`lowering`) keep some more than one by one,
         the last one's output and arguments of activations.
     """
 
