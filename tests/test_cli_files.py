@@ -120,8 +120,8 @@ def test_a_huge_vocabulary_is_as_large_as_its_text(contents, capsys, size):
     tiny = ["--n_embd", "4", "--n_head", "1", "--n_layer", "1", "--block_size", "4"]
     argv = ["--text", "text", "--vocab", "bpe", "--max_iters", "1", "--output", "lm", *tiny]
     assert main(["train", "lm", *argv, "--vocab_size", str(size)]) == 0
-    assert int(re.search(r"; (\d+) different", capsys.readouterr().out)[1]) < 50
+    assert int(re.search(r"vocabulary: (\d+)", capsys.readouterr().out)[1]) < 50
     tiny = ["--d-model", "4", "--n-heads", "1", "--n-layers", "1", "--d-ff", "4"]
     argv = ["--src", "text", "--tgt", "text", "--updates", "1", "--output", "tr", *tiny]
     assert main(["train", "translate", *argv, "--vocab-size", str(size)]) == 0
-    assert int(re.search(r"vocabulary (\d+)", capsys.readouterr().out)[1]) < 50
+    assert int(re.search(r"vocabulary: (\d+)", capsys.readouterr().out)[1]) < 50

@@ -241,7 +241,7 @@ def test_packed_refuses():
         matmul(np.ones((2, 3)), good)
     with pytest.raises(ValueError, match="must be 2-D"):
         fastnn.pack(np.ones(3, np.float32))
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="pickle the matrix and pack it again"):
         pickle.dumps(good)
     for bad in WRONG_TYPES:
         with pytest.raises(TypeError, match="pack: b must be"):

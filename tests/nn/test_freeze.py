@@ -262,10 +262,16 @@ def test_what_makes_no_plan():
         (ValueError, "not empty", lambda builder: builder.dense(w[:0], b)),
         (ValueError, "relux", lambda builder: builder.dense(w, b, "relux")),
         (TypeError, "not the first layer", lambda builder: builder.embed(w)),
-        (ValueError, "heads", lambda builder: builder.attention(2, 2)),
+        (ValueError, "2 and twice 2 heads of 3 columns", lambda builder: builder.attention(2, 2)),
+        (ValueError, "3 heads cannot share 2", lambda builder: builder.attention(3, 2)),
+        (ValueError, "0 heads cannot share 1", lambda builder: builder.attention(0, 1)),
+        (ValueError, "2 heads of 3 columns", lambda b: b.cross_attention(w, None, 2, 2)),
+        (ValueError, "keys and values need 6", lambda b: b.cross_attention(w, None, 3, 3)),
+        (ValueError, "embed: weight must be", lambda builder: builder.embed(w[0])),
+        (ValueError, "positions: weight must be", lambda builder: builder.positions(w[0])),
     ):
         builder = Builder()
-        if "slopes" in words or "first layer" in words or words == "heads":
+        if any(word in words for word in ("slopes", "first layer", "2 heads of", "need 6")):
             builder.dense(w, b)
         with pytest.raises(error, match=words):
             grow(builder)

@@ -377,6 +377,31 @@ def test_replaced_methods_are_called(monkeypatch):
     assert trains_in_one_call(model, x)
 
 
+def test_a_program_is_made_once():
+    """Training, decoding of others and changes of models that never ran leave it as it is."""
+    lowered = []
+
+    class Counted(nn.Linear):
+        def lower(self, b):
+            lowered.append(self)
+            super().lower(b)
+
+    layers = Counted(3, 4, activation="tanh", rng=0), nn.Dropout(0.1), Counted(4, 2, rng=1)
+    model = nn.Sequential(*layers)
+    lone = nn.Linear(3, 2, rng=0)
+    x = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    model(x)
+    how = {"optimizer": "adam", "loss": "mse", "batch_size": 4, "verbose": 0}
+    fastnn.fit(model, x, x[:, :2], epochs=3, **how)
+    for _ in range(3):
+        lone.activation = "relu"
+        model.seed(3)
+        model.zero_grad()
+        model.load_state(model.state())
+        model(x)
+    assert lowered == [layers[0], layers[2]]
+
+
 def test_a_ctx_from_before_a_change_is_refused():
     model = nn.MLP((3, 4, 2), rng=0)
     y, ctx = model.forward(np.ones((2, 3), np.float32))

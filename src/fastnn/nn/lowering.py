@@ -18,9 +18,8 @@ from .module import Module
 class Builder(kernels.Builder):
     """The argument of `Module.lower`: `kernels.Builder` with `lower` for the parts of a layer."""
 
-    def __init__(self, max_len: int = 1024, *, watches: bool = False) -> None:
-        super().__init__(max_len)
-        self._watches = watches
+    def __init__(self, max_len: int = 1024, *, by_rows: bool = False) -> None:
+        super().__init__(max_len, by_rows=by_rows)
 
     def lower(self, layer: Module, *values: int | None, **options: Any) -> Any:
         """Add the operations of a layer by calling its `lower`, and return the result.
@@ -32,7 +31,7 @@ class Builder(kernels.Builder):
             that `lower` no longer matches.
         """
         kind = type(layer)
-        if self._watches:
+        if self.by_rows:  # it is for a model that goes on changing
             object.__setattr__(layer, "_is_watched", True)
         if (kind.forward, kind.__call__) != kind._lowered_as or "forward" in vars(layer):
             raise NotLowerable(
@@ -102,7 +101,7 @@ class Lowered:
         return made[1]
 
     def _new_program(self) -> kernels.Program | None:
-        builder = Builder(watches=True)
+        builder = Builder(by_rows=True)
         try:
             object.__setattr__(self._model, "_is_watched", True)
             for layer in self._model.layers:

@@ -32,6 +32,10 @@ cdef class PackedMatrix:
     def dtype(self):
         return np.dtype(np.float32 if self.typenum == cnp.NPY_FLOAT else np.float64)
 
+    def __reduce__(self):
+        raise TypeError("a PackedMatrix cannot be pickled or copied: it is laid out for this "
+                        "process; pickle the matrix and pack it again")
+
     def __repr__(self):
         return f"PackedMatrix(shape={self.shape}, dtype={self.dtype})"
 

@@ -43,7 +43,7 @@ cdef Path choose_path(const Product *g, const real *t) noexcept nogil:
     # Columns of C that fill little of their vectors: 10 of 16 lanes, 17 of 32.
     cdef bint narrow = g.n <= 2 * lanes and 7 * g.n <= 5 * ceil_div(g.n, lanes) * lanes
     cdef int64_t products = DOT_PRODUCTS if 2 * g.n <= lanes else DOT_PRODUCTS_FILLED
-    if g.b_is_packed or g.k == 0:
+    if g.k == 0:
         return LOOPS
     if g.m == 1 and (g.csb == 1 or g.rsb == 1):
         return ROW
@@ -252,7 +252,9 @@ cdef int run(const Product *g, const real *t) noexcept nogil:
         return run(&other, t)
     if g.c is NULL or (g.k > 0 and (g.a is NULL or g.b is NULL)):
         return BAD_ARGUMENT
-    if g.k > LONGEST and not g.b_is_packed:
+    if g.b_is_packed:
+        return run_loops(g, t)
+    if g.k > LONGEST:
         return run_long(g, t)
     path = choose_path(g, t)
     if path == ROW:

@@ -15,7 +15,7 @@ from ..gemm.paths cimport multiply
 from ..ground.arrays cimport NO_MEMORY, OK
 from ..ground.dispatch cimport FASTNN_MASK_NONE, real
 from ..ground.memory cimport give, take
-from .ops cimport ATTENTION, CROSS, EMBED, PACKED, POSITIONS, Frame, Op, Pass
+from .ops cimport ATTENTION, CROSS, EMBED, PACKED, POSITIONS, Frame, Op, Pass, Record
 
 
 cdef inline int64_t taken_now(const Pass *p, int64_t b) noexcept nogil:
@@ -125,11 +125,12 @@ cdef int self_attention(const Op *op, const Pass *p, real *qkv, real *heads) noe
     return attend(op, p, &a, heads)
 
 
-cdef int project_memory(const Op *op, int64_t rows, const real *memory, real *kv) noexcept nogil:
+cdef int project_memory(const Record *p, const Op *op, int64_t rows, const void *memory,
+                        void *kv) noexcept nogil:
     cdef int64_t n = 2 * op.kv_heads * op.size
     cdef Product g = Product(rows, n, op.n_memory, memory, op.n_memory, 1, op.weight, n, 1,
                              kv, n, 1, 1, 0, op.bias, 1, 0, NULL, op.format == PACKED)
-    return multiply(&g, memory)
+    return multiply(&g, <float*>NULL) if p.bits == 32 else multiply(&g, <double*>NULL)
 
 
 cdef int cross_attention(const Op *op, const Pass *p, const real *q, real *heads) noexcept nogil:
@@ -145,7 +146,7 @@ cdef int cross_attention(const Op *op, const Pass *p, const real *q, real *heads
         kv = <real*>take(rows * wide * <int64_t>sizeof(real))
         if kv is NULL:
             return NO_MEMORY
-        status = project_memory(op, rows, <const real*>p.memory, kv)
+        status = project_memory(p.plan, op, rows, p.memory, kv)
     if status == OK:
         a.qs[0], a.qs[1], a.qs[2] = p.n * op.n_out, op.size, op.n_out
         a.ks[0] = a.vs[0] = positions * wide

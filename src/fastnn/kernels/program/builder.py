@@ -16,6 +16,9 @@ import numpy as np
 # Numbers of the first buffers; see ops.pxd.
 INPUT, OUTPUT = 0, 1
 
+# Operations that know of other rows than their own.
+_SEQUENCES = frozenset(("embed", "positions", "attention", "cross", "last"))
+
 # Operations that may write where they read.
 _IN_PLACE = frozenset(("activation", "softmax", "log_softmax", "norm", "prelu", "add", "positions"))
 
@@ -64,6 +67,8 @@ class Builder:
     ----------
     max_len : int
         Positions of a sequence at most.
+    by_rows : bool
+        Refuse operations for which rows are positions of sequences: `Program` takes none.
 
     Attributes
     ----------
@@ -75,7 +80,8 @@ class Builder:
         True if some layer drops elements in training.
     """
 
-    def __init__(self, max_len: int = 1024) -> None:
+    def __init__(self, max_len: int = 1024, *, by_rows: bool = False) -> None:
+        self.by_rows = by_rows
         self.value = 0
         self.operations: list[Operation] = []
         self.max_len = max_len
@@ -91,9 +97,7 @@ class Builder:
 
     def dense(self, weight: Any, bias: Any = None, activation: str | None = None) -> None:
         """act(x weight + bias), weight (in, out), bias (out,) or None."""
-        shape: tuple[int, ...] = np.shape(array_of(weight))
-        if len(shape) != 2 or 0 in shape:
-            raise ValueError(f"dense: weight must be (in, out) and not empty, not {shape}")
+        shape = self._matrix(weight, "dense")
         self._need(shape[0], f"dense: weight {shape} takes {shape[0]} columns, not {{}}")
         self._check(bias, (shape[1],), "dense: bias")
         how = {"weight": weight, "bias": bias, "activation": activation}
@@ -158,12 +162,12 @@ class Builder:
         """factor table[ids]: what comes in are ids, and this is the first operation."""
         if self.operations or self.value:
             raise NotLowerable("an embedding that is not the first layer has no place in a program")
-        self._n_in = np.shape(array_of(table))[1]
+        self._n_in = self._matrix(table, "embed")[1]
         self._add("embed", self._n_in, weight=table, factor=factor)
 
     def positions(self, table: Any) -> None:
         """x + table[position]; there are as many positions as the table (n, columns) has rows."""
-        rows, width = np.shape(array_of(table))
+        rows, width = self._matrix(table, "positions")
         self._need(width, f"positions: {width} columns for {{}}")
         self.max_len = min(self.max_len, rows)
         self._add("positions", weight=table)
@@ -174,6 +178,7 @@ class Builder:
         """The results of all heads from the columns q | k | v of each position."""
         how = {"heads": heads, "kv_heads": kv_heads, "flag": causal, "rotary": rotary}
         width = self.width()
+        _check_heads("attention", heads, kv_heads)
         if width is None or width % (heads + 2 * kv_heads):
             raise ValueError(f"attention: {heads} and twice {kv_heads} heads of {width} columns")
         self._add("attention", width // (heads + 2 * kv_heads) * heads, **how)
@@ -182,9 +187,13 @@ class Builder:
         """The results of all heads for the queries x: memory weight + bias are keys and values."""
         how = {"weight": weight, "bias": bias, "heads": heads, "kv_heads": kv_heads}
         width = self.width()
-        wanted = None if width is None else 2 * width // heads * kv_heads
-        if np.shape(array_of(weight))[1] != wanted:
+        _check_heads("cross_attention", heads, kv_heads)
+        if width is None or width % heads:
+            raise ValueError(f"cross_attention: {heads} heads of {width} columns")
+        wanted = 2 * width // heads * kv_heads
+        if self._matrix(weight, "cross_attention")[1] != wanted:
             raise ValueError(f"cross_attention: keys and values need {wanted} columns")
+        self._check(bias, (wanted,), "cross_attention: bias")
         self._add("cross", width, **how)
 
     def last(self) -> None:
@@ -217,6 +226,8 @@ class Builder:
 
     def _add(self, kind: str, width: int | None = None, **how: Any) -> None:
         """One more operation on the current value, which what it gives replaces."""
+        if self.by_rows and kind in _SEQUENCES:
+            raise NotLowerable(f"{kind}: a program by rows knows no sequences")
         x = self.value
         if min(x, how.get("residual", x)) < self._last:
             raise ValueError(f"{kind}: a value from before `last` has other rows")
@@ -230,6 +241,12 @@ class Builder:
             self._n_in = width
         elif found != width:
             raise ValueError(message.format(found))
+
+    def _matrix(self, weight: Any, name: str) -> tuple[int, int]:
+        shape: tuple[int, ...] = np.shape(array_of(weight))
+        if len(shape) != 2 or 0 in shape:
+            raise ValueError(f"{name}: weight must be (in, out) and not empty, not {shape}")
+        return shape[0], shape[1]
 
     def _same(self, residual: int, name: str) -> None:
         if self.width(residual) != self.width():
@@ -245,6 +262,11 @@ class Builder:
             self._n_in, shape = found[0], found
         if found != shape:
             raise ValueError(f"{name} must have the shape {shape}, not {found}")
+
+
+def _check_heads(name: str, heads: int, kv_heads: int) -> None:
+    if heads < 1 or kv_heads < 1 or heads % kv_heads:
+        raise ValueError(f"{name}: {heads} heads cannot share {kv_heads} heads of keys")
 
 
 def array_of(weight: Any) -> Any:

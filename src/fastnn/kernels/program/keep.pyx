@@ -19,7 +19,7 @@ from ..rowwise.activation cimport activation_backward_real
 from ..rowwise.activation_table cimport saves_output
 from .ops cimport ACTIVATION, DENSE, INPUT, MOST_KEPT, Frame, Op, Record
 from .record cimport Recorder
-from .run cimport place, run_ops
+from .run cimport run_frame, run_ops
 
 cnp.import_array()
 
@@ -27,11 +27,11 @@ cnp.import_array()
 cdef int op_backward(const Op *op, const Frame *f, const real *dy, const real *saved,
                      real *dx) noexcept nogil:
     cdef int64_t n = f.rows * op.n_out
-    cdef const real *x = <const real*>f.at[op.x]
     cdef int64_t rsx = f.rsx if op.x == INPUT else op.n_in, csx = f.csx if op.x == INPUT else 1
     if op.kind == ACTIVATION:
         return activation_backward_real(op.activation, 1, n, dy, n, saved, n, dx, n)
-    return linear_backward_real(f.rows, op.n_in, op.n_out, dy, x, rsx, csx,
+    return linear_backward_real(f.rows, op.n_in, op.n_out, dy,
+                                <const real*>f.at[op.x], rsx, csx,
                                 <const real*>op.weight, op.n_out, 1, saved, op.activation,
                                 <real*>op.dweight, <real*>op.dbias, dx)
 
@@ -68,18 +68,6 @@ cdef int backward(const Record *p, const Frame *f, const real *dy, real *dx) noe
         if status != OK:
             break
         dy = target
-    give(scratch)
-    return status
-
-
-cdef int infer(const Record *p, Frame *f, void *x, void *y, const real *t) noexcept nogil:
-    cdef real *scratch = <real*>take(f.rows * p.starts[p.buffers] * <int64_t>sizeof(real))
-    cdef int status
-    if scratch is NULL:
-        return NO_MEMORY
-    place(p, f, f.rows, scratch)
-    f.at[INPUT], f.at[p.output] = x, y
-    status = run_ops(p.ops, 0, p.count, f, t)
     give(scratch)
     return status
 
@@ -177,10 +165,7 @@ cdef class Program:
         cdef void *px = cnp.PyArray_DATA(a)
         cdef void *py = cnp.PyArray_DATA(y)
         with nogil:
-            if p.bits == 32:
-                status = infer(p, &f, px, py, <float*>px)
-            else:
-                status = infer(p, &f, px, py, <double*>px)
+            status = run_frame(p, &f, px, py)
         check_status(status, "Program")
         return y
 
@@ -215,10 +200,7 @@ cdef class Program:
             else:
                 saved.append(None)
         with nogil:
-            if p.bits == 32:
-                status = run_ops(p.ops, 0, p.count, &f, <float*>NULL)
-            else:
-                status = run_ops(p.ops, 0, p.count, &f, <double*>NULL)
+            status = run_ops(p, 0, p.count, &f)
         check_status(status, "Program")
         return made[p.count], tuple(made + saved)
 
@@ -269,7 +251,8 @@ cdef class Program:
         if real_type(dy, "Program", "dy") != self.recorder.typenum:
             raise TypeError(f"Program: dy is of {dy.dtype}, but the weights are not")
         d = cnp.PyArray_GETCONTIGUOUS(<cnp.ndarray>dy)
-        if np.shape(d) != (f.rows, p.n_out):
+        if (cnp.PyArray_NDIM(d) != 2 or cnp.PyArray_DIM(d, 0) != f.rows
+                or cnp.PyArray_DIM(d, 1) != p.n_out):
             raise ValueError(f"Program: dy has shape {np.shape(d)}, but the output of this forward "
                              f"pass had {(f.rows, p.n_out)}")
         if wants_dx:

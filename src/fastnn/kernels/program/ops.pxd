@@ -87,6 +87,7 @@ cdef struct State:
 
 cdef struct Pass:
     # `n` positions of each of `batch` sequences on their way through the operations.
+    const Record *plan
     int64_t batch, n
     const int64_t *ids      # (batch, call)
     int64_t call            # positions of the whole call

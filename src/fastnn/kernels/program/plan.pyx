@@ -11,8 +11,7 @@ from ..ground.memory cimport new_array
 from ..ground.scalars cimport whole_number
 from ..ground.scalars import given
 from .ops cimport Pass, Record, State
-from .run cimport (FEW_ROWS, STRIP, STRIP_BYTES, plan_release, plan_retain, plan_run_f32,
-                   plan_run_f64)
+from .run cimport FEW_ROWS, STRIP, STRIP_BYTES, plan_release, plan_retain, run_rows
 from .record cimport Recorder
 from .state cimport PlanState, check_lengths, integers, memory_of, refuse_step
 from .step cimport encode, step_locked, unlock_state
@@ -285,13 +284,13 @@ cdef class Plan:
             check_overlap(y, a, "Plan", "out", "x")
         a = cnp.PyArray_GETCONTIGUOUS(a)
         cdef int64_t rows = cnp.PyArray_SIZE(a) // p.n_in
-        cdef void *px = cnp.PyArray_DATA(a)
-        cdef void *py = cnp.PyArray_DATA(y)
+        cdef const char *px = <const char*>cnp.PyArray_DATA(a)
+        cdef char *py = <char*>cnp.PyArray_DATA(y)
         if rows * p.work < KEEP_GIL:
-            status = run_typed(p, px, py, rows)
+            status = run_rows(p, px, py, rows)
         else:
             with nogil:
-                status = run_typed(p, px, py, rows)
+                status = run_rows(p, px, py, rows)
         check_status(status, "Plan")
         return y
 
@@ -338,9 +337,3 @@ cdef class Plan:
             status = encode(p, &q, px, py)
         check_status(status, "Plan")
         return y
-
-
-cdef int run_typed(const Record *p, const void *x, void *y, int64_t rows) noexcept nogil:
-    if p.bits == 32:
-        return plan_run_f32(p, <const float*>x, <float*>y, rows)
-    return plan_run_f64(p, <const double*>x, <double*>y, rows)

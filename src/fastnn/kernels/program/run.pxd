@@ -4,8 +4,7 @@
 """
 from libc.stdint cimport int64_t, intptr_t
 
-from ..ground.dispatch cimport real
-from .ops cimport Frame, Op, Record
+from .ops cimport Frame, Record
 
 cdef int plan_run_f32(const void *plan, const float *x, float *y, int64_t rows) noexcept nogil
 cdef int plan_run_f64(const void *plan, const double *x, double *y, int64_t rows) noexcept nogil
@@ -23,8 +22,10 @@ cdef enum:
     STRIP_BYTES = 65_536    # of scratch that a strip should fit, to stay in the cache
 
 # Every buffer but the input and the output into one block of scratch with room for `rows` rows.
-cdef void place(const Record *p, Frame *f, int64_t rows, real *scratch) noexcept nogil
+cdef void place(const Record *p, Frame *f, int64_t rows, void *scratch) noexcept nogil
 # Operations first..last-1; where threads divide the work, they divide that of each operation.
-cdef int run_ops(const Op *ops, int first, int last, const Frame *f, const real *t) noexcept nogil
-# All of a program without attention.
-cdef int run_rows(const Record *p, const real *x, real *y, int64_t rows) noexcept nogil
+cdef int run_ops(const Record *p, int first, int last, const Frame *f) noexcept nogil
+# The same of all, with scratch of its own.
+cdef int run_frame(const Record *p, Frame *f, const void *x, void *y) noexcept nogil
+# All of a program of rows: strips, or layer by layer.
+cdef int run_rows(const Record *p, const char *x, char *y, int64_t rows) noexcept nogil

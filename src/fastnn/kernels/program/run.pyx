@@ -68,7 +68,7 @@ cdef int rowwise(const Op *op, int64_t rows, const real *x, const real *residual
     return OK
 
 
-cdef int run_ops(const Op *ops, int first, int last, const Frame *f, const real *t) noexcept nogil:
+cdef int run_real(const Op *ops, int first, int last, const Frame *f, const real *t) noexcept nogil:
     cdef const Op *op
     cdef real *x
     cdef real *y
@@ -80,7 +80,7 @@ cdef int run_ops(const Op *ops, int first, int last, const Frame *f, const real 
         x, y = <real*>f.at[op.x], <real*>f.at[op.y]
         if op.kind == DENSE:
             status = dense(op, f, x, y, NULL if f.preacts is NULL else <real*>f.preacts[i])
-        elif f.sequences is not NULL and op.kind > COPY:
+        elif op.kind > COPY:
             status = run_sequence_op(op, f, x, y)
         else:
             residual = NULL if op.residual < 0 else <real*>f.at[op.residual]
@@ -91,10 +91,28 @@ cdef int run_ops(const Op *ops, int first, int last, const Frame *f, const real 
     return OK
 
 
-cdef void place(const Record *p, Frame *f, int64_t rows, real *scratch) noexcept nogil:
+cdef int run_ops(const Record *p, int first, int last, const Frame *f) noexcept nogil:
+    if p.bits == 32:
+        return run_real(p.ops, first, last, f, <float*>NULL)
+    return run_real(p.ops, first, last, f, <double*>NULL)
+
+
+cdef void place(const Record *p, Frame *f, int64_t rows, void *scratch) noexcept nogil:
     cdef int i
     for i in range(p.buffers):
-        f.at[i] = scratch + rows * p.starts[i]
+        f.at[i] = <char*>scratch + rows * p.starts[i] * (p.bits // 8)
+
+
+cdef int run_frame(const Record *p, Frame *f, const void *x, void *y) noexcept nogil:
+    cdef void *scratch = take(f.rows * p.starts[p.buffers] * (p.bits // 8))
+    cdef int status
+    if scratch is NULL:
+        return NO_MEMORY
+    place(p, f, f.rows, scratch)
+    f.at[INPUT], f.at[p.output] = <void*>x, y
+    status = run_ops(p, 0, p.count, f)
+    give(scratch)
+    return status
 
 
 # Rows by themselves.
@@ -110,44 +128,43 @@ cdef int64_t strip_rows(const Record *p, int64_t rows) noexcept nogil:
 
 
 cdef void run_strips(int team, int thread, const Record *p, int64_t rows, int64_t strip,
-                     const real *x, real *y, real *scratch, int *failed) noexcept nogil:
+                     const char *x, char *y, char *scratch, int *failed) noexcept nogil:
     """This thread's strips; *failed becomes the status of one that fails."""
     cdef Frame f
-    cdef int64_t i, row, first, last
+    cdef int64_t size = p.bits // 8, i, row, first, last
     cdef int status
     f.rsx, f.csx, f.preacts, f.sequences = p.n_in, 1, NULL, NULL
     share(ceil_div(rows, strip), team, thread, &first, &last)
-    place(p, &f, strip, scratch + thread * strip * p.starts[p.buffers])
+    place(p, &f, strip, scratch + thread * strip * p.starts[p.buffers] * size)
     for i in range(first, last):
         row = i * strip
         f.rows = min(strip, rows - row)
-        f.at[INPUT], f.at[p.output] = <void*>(x + row * p.n_in), y + row * p.n_out
-        status = run_ops(p.ops, 0, p.count, &f, x)
+        f.at[INPUT] = <void*>(x + row * p.n_in * size)
+        f.at[p.output] = y + row * p.n_out * size
+        status = run_ops(p, 0, p.count, &f)
         if status != OK:
             failed[0] = status
 
 
-cdef int run_small(const Record *p, const real *x, real *y, int64_t rows,
+cdef int run_small(const Record *p, const char *x, char *y, int64_t rows,
                    int64_t strip) noexcept nogil:
     """One thread, with its scratch on the stack."""
     cdef char stack[SMALL + 64]
     cdef int status = OK
-    run_strips(1, 0, p, rows, strip, x, y, <real*>((<uintptr_t>stack + 63) // 64 * 64), &status)
+    run_strips(1, 0, p, rows, strip, x, y, <char*>((<uintptr_t>stack + 63) // 64 * 64), &status)
     return status
 
 
-cdef int run_rows(const Record *p, const real *x, real *y, int64_t rows) noexcept nogil:
-    cdef int64_t strip, bytes
-    cdef int team, status = OK
-    cdef real *scratch
+cdef int run_rows(const Record *p, const char *x, char *y, int64_t rows) noexcept nogil:
+    cdef int64_t strip = strip_rows(p, rows), bytes
+    cdef int team = 1 if strip == rows else threads_for(rows * p.work, GRAIN), status = OK
+    cdef char *scratch
     if rows == 0:
         return OK
-    strip = strip_rows(p, rows)
-    team = 1 if strip == rows else threads_for(rows * p.work, GRAIN)
-    bytes = team * strip * p.starts[p.buffers] * <int64_t>sizeof(real)
+    bytes = team * strip * p.starts[p.buffers] * (p.bits // 8)
     if team == 1 and bytes <= SMALL:
         return run_small(p, x, y, rows, strip)
-    scratch = <real*>take(bytes)
+    scratch = <char*>take(bytes)
     if scratch is NULL:
         return NO_MEMORY
     if team == 1:
@@ -159,30 +176,28 @@ cdef int run_rows(const Record *p, const real *x, real *y, int64_t rows) noexcep
     return status
 
 
-cdef inline bint overlap(const real *x, int64_t n, const real *y, int64_t m) noexcept nogil:
-    return <uintptr_t>x < <uintptr_t>(y + m) and <uintptr_t>y < <uintptr_t>(x + n)
-
-
-cdef int checked_run(const Record *p, const real *x, real *y, int64_t rows) noexcept nogil:
+cdef int checked_run(const Record *p, const void *x, void *y, int64_t rows,
+                     int bits) noexcept nogil:
+    cdef uintptr_t a = <uintptr_t>x, b = <uintptr_t>y
     if p is NULL or rows < 0 or (rows > 0 and (x is NULL or y is NULL)):
         return BAD_ARGUMENT
-    if p.bits != 8 * <int>sizeof(real) or p.vocabulary > 0 or p.sequences:
+    if p.bits != bits or p.vocabulary > 0 or p.sequences:
         return WRONG_TYPE
     if rows > (<int64_t>1 << 58) // max(p.n_in, p.n_out):
         return BAD_ARGUMENT
-    if overlap(x, rows * p.n_in, y, rows * p.n_out):
-        return BAD_ARGUMENT
-    return run_rows(p, x, y, rows)
+    if a < b + rows * p.n_out * (bits // 8) and b < a + rows * p.n_in * (bits // 8):
+        return BAD_ARGUMENT     # they overlap
+    return run_rows(p, <const char*>x, <char*>y, rows)
 
 
 # The functions of fastnn.h.
 
 cdef int plan_run_f32(const void *plan, const float *x, float *y, int64_t rows) noexcept nogil:
-    return checked_run(<const Record*>plan, x, y, rows)
+    return checked_run(<const Record*>plan, x, y, rows, 32)
 
 
 cdef int plan_run_f64(const void *plan, const double *x, double *y, int64_t rows) noexcept nogil:
-    return checked_run(<const Record*>plan, x, y, rows)
+    return checked_run(<const Record*>plan, x, y, rows, 64)
 
 
 cdef int plan_info(const void *plan, int *bits, int64_t *n_in, int64_t *n_out) noexcept nogil:

@@ -8,11 +8,10 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
 from ..ground.arrays cimport BAD_ARGUMENT, NO_MEMORY, OK, WRONG_TYPE
-from ..ground.dispatch cimport real
 from ..ground.memory cimport give, take
 from .attend cimport project_memory
 from .ops cimport ATTENTION, CROSS, INPUT, Frame, Kind, Op, Pass, Record, State
-from .run cimport place, plan_release, plan_retain, run_ops
+from .run cimport place, plan_release, plan_retain, run_frame, run_ops
 
 cdef extern from "atomic.h" nogil:
     bint lock "fastnn_lock"(int64_t *busy) noexcept
@@ -27,30 +26,13 @@ cdef void unlock_state(State *s) noexcept nogil:
     unlock(&s.busy)
 
 
-cdef int encode_real(const Record *p, Pass *q, const real *x, real *y) noexcept nogil:
-    cdef Frame f
-    cdef int status
-    cdef real *scratch
-    f.rows, f.rsx, f.csx, f.preacts, f.sequences = q.batch * q.n, p.n_in, 1, NULL, q
-    if f.rows == 0:
-        return OK
-    scratch = <real*>take(f.rows * p.starts[p.buffers] * <int64_t>sizeof(real))
-    if scratch is NULL:
-        return NO_MEMORY
-    place(p, &f, f.rows, scratch)
-    f.at[INPUT], f.at[p.output] = <void*>x, y
-    status = run_ops(p.ops, 0, p.count, &f, x)
-    give(scratch)
-    return status
-
-
 cdef int encode(const Record *p, Pass *q, const void *x, void *y) noexcept nogil:
     """y from the rows x, or from the ids of the pass."""
-    q.call, q.first, q.taken, q.state = q.n, 0, NULL, NULL
+    cdef Frame f
+    q.plan, q.call, q.first, q.taken, q.state = p, q.n, 0, NULL, NULL
     q.keys, q.max_len, q.lengths_strides[0], q.lengths_strides[1] = q.n, p.max_len, 1, 0
-    if p.bits == 32:
-        return encode_real(p, q, <const float*>x, <float*>y)
-    return encode_real(p, q, <const double*>x, <double*>y)
+    f.rows, f.rsx, f.csx, f.preacts, f.sequences = q.batch * q.n, p.n_in, 1, NULL, q
+    return OK if f.rows == 0 else run_frame(p, &f, x, y)
 
 
 cdef void look_ahead(State *s, Pass *q) noexcept nogil:
@@ -67,23 +49,23 @@ cdef void look_ahead(State *s, Pass *q) noexcept nogil:
     q.lengths, q.lengths_strides[0], q.lengths_strides[1] = s.visible, q.n, 0 if q.n == 1 else 1
 
 
-cdef int step_real(const Record *p, State *s, Pass *q, real *logits) noexcept nogil:
+cdef int run_chunks(const Record *p, State *s, Pass *q, void *logits) noexcept nogil:
     cdef Frame f
     cdef int64_t b
     cdef int status = OK
     f.preacts, f.sequences = NULL, q
-    place(p, &f, s.batch * s.chunk, <real*>s.workspace)
+    place(p, &f, s.batch * s.chunk, s.workspace)
     f.at[INPUT], f.at[p.output] = NULL, logits
     while q.first < q.call:
         q.n = min(s.chunk, q.call - q.first)
         f.rows = q.batch * q.n
         look_ahead(s, q)
-        status = run_ops(p.ops, 0, p.tail + 1, &f, logits)
+        status = run_ops(p, 0, p.tail + 1, &f)
         if status != OK:
             return status
         q.first += q.n
     f.rows = s.batch
-    status = run_ops(p.ops, p.tail + 1, p.count, &f, logits)
+    status = run_ops(p, p.tail + 1, p.count, &f)
     if status == OK:
         for b in range(s.batch):
             s.lengths[b] += q.call if q.taken is NULL else q.taken[b]
@@ -101,12 +83,10 @@ cdef int step_locked(const Record *p, State *s, const int64_t *ids, int64_t n,
         for i in range(count):
             if ids[b * n + i] < 0 or ids[b * n + i] >= p.vocabulary:
                 return BAD_ARGUMENT
-    q.batch, q.ids, q.call, q.first, q.taken, q.state = s.batch, ids, n, 0, taken, s
+    q.plan, q.batch, q.ids, q.call, q.first, q.taken, q.state = p, s.batch, ids, n, 0, taken, s
     q.max_len, q.memory_positions = p.max_len, s.memory_positions
     q.memory_lengths = s.memory_lengths
-    if p.bits == 32:
-        return step_real(p, s, &q, <float*>logits)
-    return step_real(p, s, &q, <double*>logits)
+    return run_chunks(p, s, &q, logits)
 
 
 cdef int checked_step(const Record *p, State *s, const int64_t *ids, int64_t n,
@@ -129,7 +109,7 @@ cdef int checked_encode(const Record *p, const void *x, int64_t batch, int64_t n
     cdef int64_t b
     if p is NULL or batch < 0 or n < 0 or (batch * n > 0 and (x is NULL or y is NULL)):
         return BAD_ARGUMENT
-    if not p.sequences or p.vocabulary > 0 or p.crosses > 0 or p.bits != bits:
+    if not p.sequences or p.vocabulary > 0 or p.crosses > 0 or p.tail < p.count or p.bits != bits:
         return WRONG_TYPE
     if (n > 0 and batch > (<int64_t>1 << 40) // n) or n > p.max_len:
         return BAD_ARGUMENT
@@ -146,6 +126,8 @@ cdef int allocate(State *s) noexcept nogil:
     """The storage of a state whose sizes are set."""
     cdef const Record *p = s.plan
     cdef int64_t size = p.bits // 8, rows, batch = s.batch
+    if batch > 1 << 30:
+        return NO_MEMORY
     s.chunk = min(s.max_len, max(<int64_t>1, <int64_t>MOST_ROWS // batch))
     rows = batch * s.chunk
     s.lengths = <int64_t*>calloc(batch * (4 + s.chunk), sizeof(int64_t))
@@ -167,17 +149,18 @@ cdef void free_storage(State *s) noexcept nogil:
     free(s.lengths)
 
 
-cdef int read_memory(const Record *p, State *s, const real *memory) noexcept nogil:
+cdef int read_memory(const Record *p, State *s, const void *memory) noexcept nogil:
     """Keys and values of the memory for each cross-attention."""
-    cdef int64_t rows = s.batch * s.memory_positions
-    cdef int i, status
+    cdef int64_t rows = s.batch * s.memory_positions, size = p.bits // 8
+    cdef int i, status = OK
+    s.memory = take(rows * p.memory * size)
+    if s.memory is NULL:
+        return NO_MEMORY
     for i in range(p.count):
-        if p.ops[i].kind == CROSS:
-            status = project_memory(&p.ops[i], rows, memory,
-                                    <real*>s.memory + p.ops[i].cache * rows)
-            if status != OK:
-                return status
-    return OK
+        if p.ops[i].kind == CROSS and status == OK:
+            status = project_memory(p, &p.ops[i], rows, memory,
+                                    <char*>s.memory + p.ops[i].cache * rows * size)
+    return status
 
 
 cdef State *new_state(const Record *p, int64_t batch, int64_t max_len, const void *memory,
@@ -191,13 +174,7 @@ cdef State *new_state(const Record *p, int64_t batch, int64_t max_len, const voi
     s.plan, s.batch, s.max_len, s.memory_positions = p, batch, max_len, memory_positions
     status = allocate(s)
     if status == OK and p.crosses > 0:
-        s.memory = take(batch * memory_positions * p.memory * (p.bits // 8))
-        if s.memory is NULL:
-            status = NO_MEMORY
-        elif p.bits == 32:
-            status = read_memory(p, s, <const float*>memory)
-        else:
-            status = read_memory(p, s, <const double*>memory)
+        status = read_memory(p, s, memory)
     if status != OK:
         state_release(s)
         return NULL
