@@ -33,7 +33,9 @@ cdef int check_in_place(cnp.ndarray out, cnp.ndarray x, str op, str name, str x_
 cdef int check_status(int status, str op) except -1
 cdef bint find_rows(cnp.ndarray x, Rows *rows) noexcept
 cdef cnp.ndarray with_rows(cnp.ndarray x, Rows *rows)
-cdef cnp.ndarray output_rows(object out, cnp.ndarray like, str op, str name, str like_name, Rows *rows)
+cdef cnp.ndarray output_rows(
+    object out, cnp.ndarray like, str op, str name, str like_name, Rows *rows
+)
 cdef object finish_output(object out, cnp.ndarray y)
 
 

@@ -43,11 +43,15 @@ cdef int refuse(object x, str op, str name) except -1:
 
 cdef int refuse_dtype(cnp.ndarray x, int typenum, str op, str name, str as_name) except -1:
     wanted = "float64" if typenum == cnp.NPY_DOUBLE else "float32"
-    raise TypeError(f"{op}: {name} is of {x.dtype} but {as_name} of {wanted}; all arrays of a call must be of one type")
+    raise TypeError(
+        f"{op}: {name} is of {x.dtype} but {as_name} of {wanted}; all arrays of a call must be of one type"
+    )
 
 
 cdef int refuse_shape(cnp.ndarray x, cnp.ndarray like, str op, str name, str like_name) except -1:
-    raise ValueError(f"{op}: {name} must have the shape of {like_name}, {np.shape(like)}, not {np.shape(x)}")
+    raise ValueError(
+        f"{op}: {name} must have the shape of {like_name}, {np.shape(like)}, not {np.shape(x)}"
+    )
 
 
 cdef int refuse_output(cnp.ndarray out, str op, str name) except -1:
@@ -198,7 +202,9 @@ cdef cnp.ndarray with_rows(cnp.ndarray x, Rows *rows):
     return x
 
 
-cdef cnp.ndarray output_rows(object out, cnp.ndarray like, str op, str name, str like_name, Rows *rows):
+cdef cnp.ndarray output_rows(
+    object out, cnp.ndarray like, str op, str name, str like_name, Rows *rows
+):
     """Where a row kernel writes: out if it is given and made of rows, a new array if not. See finish_output."""
     cdef cnp.ndarray y
     if out is None:

@@ -10,14 +10,23 @@ cdef struct Extent:
     uintptr_t low, high     # bytes from the first to past the last element
 
 
-cdef inline Extent extent_of(const real *x, int64_t rows, int64_t cols, int64_t rs, int64_t cs) noexcept nogil:
+cdef inline Extent extent_of(
+    const real *x, int64_t rows, int64_t cols, int64_t rs, int64_t cs
+) noexcept nogil:
     cdef int64_t by_rows = (rows - 1) * rs, by_cols = (cols - 1) * cs
-    cdef int64_t low = min(<int64_t>0, by_rows) + min(<int64_t>0, by_cols), high = max(<int64_t>0, by_rows) + max(<int64_t>0, by_cols) + 1
-    return Extent(<uintptr_t>x + <uintptr_t>(low * <int64_t>sizeof(real)), <uintptr_t>x + <uintptr_t>(high * <int64_t>sizeof(real)))
+    cdef int64_t low = min(
+        <int64_t>0, by_rows
+    ) + min(<int64_t>0, by_cols), high = max(<int64_t>0, by_rows) + max(<int64_t>0, by_cols) + 1
+    return Extent(
+        <uintptr_t>x + <uintptr_t>(low * <int64_t>sizeof(real)),
+        <uintptr_t>x + <uintptr_t>(high * <int64_t>sizeof(real))
+    )
 
 
-cdef inline bint overlap(const real *c, int64_t m, int64_t n, int64_t rsc, int64_t csc, const real *x, int64_t rows, int64_t cols, int64_t rsx,
-                         int64_t csx) noexcept nogil:
+cdef inline bint overlap(
+    const real *c, int64_t m, int64_t n, int64_t rsc, int64_t csc, const real *x,
+    int64_t rows, int64_t cols, int64_t rsx, int64_t csx
+) noexcept nogil:
     """Whether c (m, n) and x (rows, cols) overlap for certain."""
     cdef Extent a, b
     cdef int64_t size = sizeof(real), offset
@@ -26,7 +35,10 @@ cdef inline bint overlap(const real *c, int64_t m, int64_t n, int64_t rsc, int64
     a, b = extent_of(c, m, n, rsc, csc), extent_of(x, rows, cols, rsx, csx)
     if a.high <= b.low or b.high <= a.low:
         return False
-    if <int64_t>(a.high - a.low) == m * n * size and <int64_t>(b.high - b.low) == rows * cols * size:
+    if (
+        <int64_t>(a.high - a.low) == m * n * size
+        and <int64_t>(b.high - b.low) == rows * cols * size
+    ):
         return True         # neither has gaps
     if csc != 1 or csx != 1 or rsc != rsx or rsc < n or rsc < cols:
         return False

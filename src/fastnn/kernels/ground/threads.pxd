@@ -20,7 +20,9 @@ cdef inline int threads_for(double work, double grain) noexcept nogil:
     """A team is 1 or full size (libgomp rebuilds its pool when the size changes); full when at least two threads have `grain` to do."""
     return 1 if work < 2 * grain else max_threads()
 
-cdef inline void share(int64_t total, int team, int thread, int64_t *start, int64_t *stop) noexcept nogil:
+cdef inline void share(
+    int64_t total, int team, int thread, int64_t *start, int64_t *stop
+) noexcept nogil:
     """The part [start, stop) of 0..total-1 that is this thread's: consecutive, and equal to within one."""
     start[0] = total * thread // team
     stop[0] = total * (thread + 1) // team

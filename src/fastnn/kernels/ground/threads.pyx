@@ -73,7 +73,10 @@ cdef int _checked(n, str op) except -1:
     if n < 1:
         refuse_value(n, "at least 1 (or -1 for the default)", op, "n")
     if _forked and n > 1:
-        warnings.warn("this process was forked: fastnn runs on one thread here (use spawn or forkserver for more)", RuntimeWarning, 3)
+        warnings.warn(
+            "this process was forked: fastnn runs on one thread here (use spawn or forkserver for more)",
+            RuntimeWarning, 3
+        )
     return min(n, MOST_THREADS)
 
 

@@ -34,7 +34,9 @@ cdef enum:
     NO_LABEL = -100     # what PyTorch ignores by default
 
 
-cdef int64_t wrong_label(int64_t rows, int64_t cols, const int64_t *labels, int64_t ignore, bint *ignores) noexcept nogil:
+cdef int64_t wrong_label(
+    int64_t rows, int64_t cols, const int64_t *labels, int64_t ignore, bint *ignores
+) noexcept nogil:
     """The first row whose label is neither a class nor to be ignored, or -1; *ignores becomes whether any is ignored. Nothing is where ignore is INT64_MIN."""
     cdef int64_t i
     for i in range(rows):
@@ -45,8 +47,10 @@ cdef int64_t wrong_label(int64_t rows, int64_t cols, const int64_t *labels, int6
     return -1
 
 
-cdef double row_weights(int64_t rows, const int64_t *labels, int64_t ignore, const real *class_weight, const real *sample_weight, bint soft,
-                        double *weights) noexcept nogil:
+cdef double row_weights(
+    int64_t rows, const int64_t *labels, int64_t ignore, const real *class_weight,
+    const real *sample_weight, bint soft, double *weights
+) noexcept nogil:
     """The weight of each row, 0 where it is left out, and their sum. Soft rows apply the weight of the class themselves."""
     cdef int64_t i
     cdef double total = 0, w, c
@@ -63,19 +67,26 @@ cdef double row_weights(int64_t rows, const int64_t *labels, int64_t ignore, con
     return total
 
 
-cdef void soft_rows(int64_t first, int64_t stop, int64_t cols, const real *logits, int64_t ldlogits, const int64_t *labels, const real *probs,
-                    int64_t ldprobs, const real *class_weight, const double *weights, double smoothing, double scale, real *dlogits,
-                    int64_t lddlogits, double *losses) noexcept nogil:
+cdef void soft_rows(
+    int64_t first, int64_t stop, int64_t cols, const real *logits, int64_t ldlogits,
+    const int64_t *labels, const real *probs, int64_t ldprobs, const real *class_weight,
+    const double *weights, double smoothing, double scale, real *dlogits, int64_t lddlogits,
+    double *losses
+) noexcept nogil:
     """The rows from first to stop. Without probs ldprobs is 0."""
     cdef int64_t i
     cdef double w
     for i in range(first, stop):
         w = 1 if weights is NULL else weights[i]
-        losses[i] = w * cross_entropy_soft_row(cols, logits + i * ldlogits, probs + i * ldprobs, 0 if labels is NULL else labels[i], class_weight,
-                                               1 - smoothing, smoothing / cols, w * scale, dlogits + i * lddlogits)
+        losses[i] = w * cross_entropy_soft_row(
+            cols, logits + i * ldlogits, probs + i * ldprobs, 0 if labels is NULL else labels[i],
+            class_weight, 1 - smoothing, smoothing / cols, w * scale, dlogits + i * lddlogits
+        )
 
 
-cdef void no_rows(int64_t rows, int64_t cols, real *dlogits, int64_t lddlogits, double *losses) noexcept nogil:
+cdef void no_rows(
+    int64_t rows, int64_t cols, real *dlogits, int64_t lddlogits, double *losses
+) noexcept nogil:
     """Rows that are left out: logits are not read."""
     cdef int64_t i
     for i in range(rows):
@@ -83,13 +94,18 @@ cdef void no_rows(int64_t rows, int64_t cols, real *dlogits, int64_t lddlogits, 
         memset(dlogits + i * lddlogits, 0, cols * sizeof(real))
 
 
-cdef void rows_share(int team, int thread, int64_t rows, int64_t cols, const real *logits, int64_t ldlogits, const int64_t *labels,
-                     const real *probs, int64_t ldprobs, const real *class_weight, const double *weights, double smoothing, double scale,
-                     real *dlogits, int64_t lddlogits, double *losses) noexcept nogil:
+cdef void rows_share(
+    int team, int thread, int64_t rows, int64_t cols, const real *logits, int64_t ldlogits,
+    const int64_t *labels, const real *probs, int64_t ldprobs, const real *class_weight,
+    const double *weights, double smoothing, double scale, real *dlogits, int64_t lddlogits,
+    double *losses
+) noexcept nogil:
     """Runs of rows that count and of rows that do not, in turns."""
     cdef int64_t i, first, last, stop
     cdef const double *w = NULL
-    cdef bint large = rows * cols * <int64_t>sizeof(real) >= LARGE_ROWS and past_caches(rows * cols, dlogits, logits, probs)
+    cdef bint large = rows * cols * <int64_t>sizeof(real) >= LARGE_ROWS and past_caches(
+        rows * cols, dlogits, logits, probs
+    )
     share(rows, team, thread, &first, &last)
     i = first
     while i < last:
@@ -102,10 +118,15 @@ cdef void rows_share(int team, int thread, int64_t rows, int64_t cols, const rea
         if w is not NULL and w[0] == 0:
             no_rows(stop - i, cols, dlogits + i * lddlogits, lddlogits, losses + i)
         elif probs is not NULL or smoothing > 0:
-            soft_rows(i, stop, cols, logits, ldlogits, labels, probs, ldprobs, class_weight, weights, smoothing, scale, dlogits, lddlogits, losses)
+            soft_rows(
+                i, stop, cols, logits, ldlogits, labels, probs, ldprobs, class_weight, weights,
+                smoothing, scale, dlogits, lddlogits, losses
+            )
         else:
-            cross_entropy_block(stop - i, cols, logits + i * ldlogits, ldlogits, labels + i, w, scale, dlogits + i * lddlogits, lddlogits, losses + i,
-                                large)
+            cross_entropy_block(
+                stop - i, cols, logits + i * ldlogits, ldlogits, labels + i, w, scale,
+                dlogits + i * lddlogits, lddlogits, losses + i, large
+            )
         i = stop
 
 
@@ -133,9 +154,12 @@ cdef int64_t wrong_row(int team, int64_t rows, int64_t cols, const real *probs, 
     return -1
 
 
-cdef int all_rows(int64_t rows, int64_t cols, const real *logits, int64_t ldlogits, const int64_t *labels, int64_t ignore, const real *probs,
-                  int64_t ldprobs, const real *class_weight, const real *sample_weight, double smoothing, bint mean, real *dlogits,
-                  int64_t lddlogits, real *each, double *loss) noexcept nogil:
+cdef int all_rows(
+    int64_t rows, int64_t cols, const real *logits, int64_t ldlogits, const int64_t *labels,
+    int64_t ignore, const real *probs, int64_t ldprobs, const real *class_weight,
+    const real *sample_weight, double smoothing, bint mean, real *dlogits, int64_t lddlogits,
+    real *each, double *loss
+) noexcept nogil:
     cdef int team
     cdef int64_t i
     cdef bint ignores = False
@@ -150,14 +174,20 @@ cdef int all_rows(int64_t rows, int64_t cols, const real *logits, int64_t ldlogi
         ldprobs = 0
     if labels is not NULL and wrong_label(rows, cols, labels, ignore, &ignores) >= 0:
         return BAD_ARGUMENT
-    if (class_weight is not NULL and wrong_weight(cols, class_weight) >= 0) or (sample_weight is not NULL and wrong_weight(rows, sample_weight) >= 0):
+    if (
+        (class_weight is not NULL and wrong_weight(cols, class_weight) >= 0)
+        or (sample_weight is not NULL and wrong_weight(rows, sample_weight) >= 0)
+    ):
         return BAD_ARGUMENT
     losses = <double*>take((2 * rows + 1) * <int64_t>sizeof(double))
     if losses is NULL:
         return NO_MEMORY
     if ignores or sample_weight is not NULL or (class_weight is not NULL and labels is not NULL):
         weights = losses + rows
-        total = row_weights(rows, labels, ignore, class_weight, sample_weight, probs is not NULL or smoothing > 0, weights)
+        total = row_weights(
+            rows, labels, ignore, class_weight, sample_weight, probs is not NULL or smoothing > 0,
+            weights
+        )
     if mean:
         if not can_divide(total, <real>0):
             give(losses)
@@ -168,11 +198,16 @@ cdef int all_rows(int64_t rows, int64_t cols, const real *logits, int64_t ldlogi
         give(losses)
         return BAD_ARGUMENT
     if team == 1:
-        rows_share(1, 0, rows, cols, logits, ldlogits, labels, probs, ldprobs, class_weight, weights, smoothing, scale, dlogits, lddlogits, losses)
+        rows_share(
+            1, 0, rows, cols, logits, ldlogits, labels, probs, ldprobs, class_weight, weights,
+            smoothing, scale, dlogits, lddlogits, losses
+        )
     else:
         with parallel(num_threads=team):
-            rows_share(team_size(), thread_id(), rows, cols, logits, ldlogits, labels, probs, ldprobs, class_weight, weights, smoothing, scale,
-                       dlogits, lddlogits, losses)
+            rows_share(
+                team_size(), thread_id(), rows, cols, logits, ldlogits, labels, probs, ldprobs,
+                class_weight, weights, smoothing, scale, dlogits, lddlogits, losses
+            )
     loss[0] = scale * sum_in_order(rows, losses) if scale > 0 else 0
     if each is not NULL:
         for i in range(rows):
@@ -185,8 +220,10 @@ cdef int cross_entropy_real(
     int64_t rows, int64_t cols, const real *logits, int64_t ldlogits, const int64_t *targets,
     real *dlogits, int64_t lddlogits, double *loss
 ) noexcept nogil:
-    return all_rows(rows, cols, logits, ldlogits, targets, INT64_MIN, <real*>NULL, 0, <real*>NULL, <real*>NULL, 0, True, dlogits, lddlogits,
-                    <real*>NULL, loss)
+    return all_rows(
+        rows, cols, logits, ldlogits, targets, INT64_MIN, <real*>NULL, 0, <real*>NULL, <real*>NULL,
+        0, True, dlogits, lddlogits, <real*>NULL, loss
+    )
 
 
 cdef int weighted_cross_entropy_real(
@@ -195,18 +232,29 @@ cdef int weighted_cross_entropy_real(
     const real *sample_weight, double smoothing, bint mean, real *dlogits, int64_t lddlogits,
     real *losses, double *loss
 ) noexcept nogil:
-    return all_rows(rows, cols, logits, ldlogits, labels, ignore, probs, ldprobs, class_weight, sample_weight, smoothing, mean, dlogits, lddlogits,
-                    losses, loss)
+    return all_rows(
+        rows, cols, logits, ldlogits, labels, ignore, probs, ldprobs, class_weight, sample_weight,
+        smoothing, mean, dlogits, lddlogits, losses, loss
+    )
 
 
-cdef int typed_rows(int typenum, Rows r, void *logits, const int64_t *labels, int64_t ignore, void *probs, int64_t ldprobs, void *class_weight,
-                    void *sample_weight, double smoothing, bint mean, void *dlogits, int64_t lddlogits, void *each, double *loss) noexcept nogil:
+cdef int typed_rows(
+    int typenum, Rows r, void *logits, const int64_t *labels, int64_t ignore,
+    void *probs, int64_t ldprobs, void *class_weight, void *sample_weight, double smoothing,
+    bint mean, void *dlogits, int64_t lddlogits, void *each, double *loss
+) noexcept nogil:
     if typenum == cnp.NPY_FLOAT:
-        return all_rows(r.rows, r.cols, <float*>logits, r.ld, labels, ignore, <float*>probs, ldprobs, <float*>class_weight, <float*>sample_weight,
-                        smoothing, mean, <float*>dlogits, lddlogits, <float*>each, loss)
+        return all_rows(
+            r.rows, r.cols, <float*>logits, r.ld, labels, ignore, <float*>probs, ldprobs,
+            <float*>class_weight, <float*>sample_weight, smoothing, mean,
+            <float*>dlogits, lddlogits, <float*>each, loss
+        )
     if typenum == cnp.NPY_DOUBLE:
-        return all_rows(r.rows, r.cols, <double*>logits, r.ld, labels, ignore, <double*>probs, ldprobs, <double*>class_weight, <double*>sample_weight,
-                        smoothing, mean, <double*>dlogits, lddlogits, <double*>each, loss)
+        return all_rows(
+            r.rows, r.cols, <double*>logits, r.ld, labels, ignore, <double*>probs, ldprobs,
+            <double*>class_weight, <double*>sample_weight, smoothing, mean,
+            <double*>dlogits, lddlogits, <double*>each, loss
+        )
     return BAD_ARGUMENT
 
 
@@ -266,22 +314,31 @@ cdef int refuse_targets(object targets, cnp.ndarray logits) except -1:
                      f"not {np.shape(logits)} and {np.shape(targets)}")
 
 
-cdef int refuse_label(object targets, cnp.ndarray labels, int64_t classes, int64_t ignore) except -1:
+cdef int refuse_label(
+    object targets, cnp.ndarray labels, int64_t classes, int64_t ignore
+) except -1:
     """IndexError for the first label that is out of range, if there is one."""
     cdef bint ignores = False
-    cdef int64_t row = wrong_label(cnp.PyArray_SIZE(labels), classes, <const int64_t*>cnp.PyArray_DATA(labels), ignore, &ignores)
+    cdef int64_t row = wrong_label(
+        cnp.PyArray_SIZE(labels), classes, <const int64_t*>cnp.PyArray_DATA(labels), ignore,
+        &ignores
+    )
     if row >= 0:
         raise IndexError(f"cross_entropy: target {targets.flat[row]} of row {row} is not one of "
                          f"{classes} classes")
     return 0
 
 
-cdef double mean_weight(cnp.ndarray t, object ignore, cnp.ndarray weight, cnp.ndarray sample_weight):
+cdef double mean_weight(
+    cnp.ndarray t, object ignore, cnp.ndarray weight, cnp.ndarray sample_weight
+):
     """The sum of the weights that a mean divides by, for a message."""
     total = np.ones(np.shape(t)[0]) if sample_weight is None else sample_weight.astype(np.float64)
     with np.errstate(over="ignore"):
         if t.ndim == 1:
-            total = np.where(t == ignore, 0, total if weight is None else total * np.take(weight, t, mode="clip"))
+            total = np.where(
+                t == ignore, 0, total if weight is None else total * np.take(weight, t, mode="clip")
+            )
         return np.sum(total)
 
 
@@ -346,15 +403,21 @@ def cross_entropy(logits, targets, *, ignore_index=NO_LABEL, weight=None, sample
     cdef int typenum = real_type(logits, "cross_entropy", "logits"), status
     cdef bint mean = is_mean(reduction, "cross_entropy")
     cdef Rows rx, rd, rq
-    cdef cnp.ndarray x = <cnp.ndarray>logits, t = checked_targets(targets, x, mean, &rq), w = None, v = None, each = None
-    cdef cnp.ndarray a = with_rows(x, &rx), d = output_rows(dlogits, x, "cross_entropy", "dlogits", "logits", &rd)
+    cdef cnp.ndarray x = <cnp.ndarray>logits, t = checked_targets(
+        targets, x, mean, &rq
+    ), w = None, v = None, each = None
+    cdef cnp.ndarray a = with_rows(x, &rx), d = output_rows(
+        dlogits, x, "cross_entropy", "dlogits", "logits", &rd
+    )
     cdef double smoothing = probability(label_smoothing, "cross_entropy", "label_smoothing")
     cdef int64_t ignored = whole_number(ignore_index, INT64_MIN, INT64_MAX, "cross_entropy",
                                         "ignore_index")
     if weight is not None:
         w = weight_array(weight, rx.cols, x, "cross_entropy", "weight", "logits")
     if sample_weight is not None:
-        v = weight_array(sample_weight, np.shape(x)[0], x, "cross_entropy", "sample_weight", "logits")
+        v = weight_array(
+            sample_weight, np.shape(x)[0], x, "cross_entropy", "sample_weight", "logits"
+        )
     if dlogits is not None:
         check_in_place(<cnp.ndarray>dlogits, x, "cross_entropy", "dlogits", "logits")
         for name, other in (("targets", t), ("weight", w), ("sample_weight", v)):

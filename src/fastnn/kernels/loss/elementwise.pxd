@@ -28,7 +28,9 @@ cdef bint any_outside(int64_t n, const real *x, real most) noexcept nogil
 cdef bint can_divide(double total, real like) noexcept nogil
 cdef int refuse_total(double total, cnp.ndarray like, str op) except -1
 cdef bint is_mean(object reduction, str op) except -1
-cdef cnp.ndarray weight_array(object weight, int64_t n, cnp.ndarray like, str op, str name, str as_name)
+cdef cnp.ndarray weight_array(
+    object weight, int64_t n, cnp.ndarray like, str op, str name, str as_name
+)
 
 cdef inline bint is_none(object reduction):
     return reduction == "none"

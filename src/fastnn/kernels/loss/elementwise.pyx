@@ -16,9 +16,13 @@ from libc.string cimport memcpy
 
 import numpy as np
 
-from ..ground.arrays cimport (BAD_ARGUMENT, NO_MEMORY, OK, Rows, check_in_place, check_overlap, check_status, finish_output, output_rows, real_like,
-                      real_type, shaped_like)
-from ..ground.dispatch cimport FASTNN_LOSS_BCE, FASTNN_LOSS_HUBER, FASTNN_LOSS_L1, FASTNN_LOSS_MSE, loss_run, past_caches, real
+from ..ground.arrays cimport (
+    BAD_ARGUMENT, NO_MEMORY, OK, Rows, check_in_place, check_overlap, check_status, finish_output,
+    output_rows, real_like, real_type, shaped_like,
+)
+from ..ground.dispatch cimport (
+    FASTNN_LOSS_BCE, FASTNN_LOSS_HUBER, FASTNN_LOSS_L1, FASTNN_LOSS_MSE, loss_run, past_caches, real,
+)
 from ..ground.memory cimport give, new_array, take
 from ..ground.scalars cimport any_number, choice, refuse_value
 from ..ground.threads cimport share, team_size, thread_id, threads_for
@@ -142,10 +146,14 @@ cdef bint can_divide(double total, real like) noexcept nogil:
 
 
 cdef int refuse_total(double total, cnp.ndarray like, str op) except -1:
-    raise ValueError(f"{op}: the weights of the mean add up to {total}, whose reciprocal is no finite {like.dtype} above 0")
+    raise ValueError(
+        f"{op}: the weights of the mean add up to {total}, whose reciprocal is no finite {like.dtype} above 0"
+    )
 
 
-cdef void repeat(int64_t start, int64_t n, const real *weight, int64_t per_weight, real *out) noexcept nogil:
+cdef void repeat(
+    int64_t start, int64_t n, const real *weight, int64_t per_weight, real *out
+) noexcept nogil:
     """out[k] = weight[(start + k) / per_weight]"""
     cdef int64_t k = 0, i = start // per_weight, stop = per_weight - start % per_weight
     while k < n:
@@ -157,7 +165,9 @@ cdef void repeat(int64_t start, int64_t n, const real *weight, int64_t per_weigh
         stop += per_weight
 
 
-cdef void cycle(int64_t start, int64_t n, const real *weight, int64_t columns, real *out) noexcept nogil:
+cdef void cycle(
+    int64_t start, int64_t n, const real *weight, int64_t columns, real *out
+) noexcept nogil:
     """out[k] = weight[(start + k) % columns]"""
     cdef int64_t k = 0, size, j = start % columns
     while k < n:
@@ -167,8 +177,11 @@ cdef void cycle(int64_t start, int64_t n, const real *weight, int64_t columns, r
         j = 0
 
 
-cdef void loss_share(int kind, int team, int thread, int64_t n, const real *pred, const real *target, const real *weight, int64_t per_weight,
-                     const real *positive, int64_t columns, real delta, real factor, real *dpred, real *losses, double *sums) noexcept nogil:
+cdef void loss_share(
+    int kind, int team, int thread, int64_t n, const real *pred, const real *target,
+    const real *weight, int64_t per_weight, const real *positive, int64_t columns, real delta,
+    real factor, real *dpred, real *losses, double *sums
+) noexcept nogil:
     cdef int64_t i, at, size, first, last
     cdef real weights[BLOCK]
     cdef real positives[BLOCK]
@@ -183,21 +196,39 @@ cdef void loss_share(int kind, int team, int thread, int64_t n, const real *pred
             repeat(at, size, positive, n, &positives[0])
         elif positive is not NULL:
             cycle(at, size, positive, columns, &positives[0])
-        sums[i] = loss_run(kind, size, pred + at, target + at, NULL if weight is NULL else &weights[0], NULL if positive is NULL else &positives[0],
-                           delta, factor, dpred + at, NULL if losses is NULL else losses + at, large)
+        sums[i] = loss_run(
+            kind, size, pred + at, target + at, NULL if weight is NULL else &weights[0],
+            NULL if positive is NULL else &positives[0], delta, factor, dpred + at,
+            NULL if losses is NULL else losses + at, large
+        )
 
 
-cdef int loss_flat(int kind, int64_t n, const real *pred, const real *target, const real *weight, int64_t per_weight, const real *positive,
-                   int64_t columns, real delta, bint mean, real *dpred, real *losses, double *loss) noexcept nogil:
+cdef int loss_flat(
+    int kind, int64_t n, const real *pred, const real *target, const real *weight,
+    int64_t per_weight, const real *positive, int64_t columns, real delta, bint mean, real *dpred,
+    real *losses, double *loss
+) noexcept nogil:
     cdef int team
     cdef int64_t blocks = (n + BLOCK - 1) // BLOCK
     cdef double total = 1
     cdef double *sums
-    if kind < FASTNN_LOSS_MSE or kind > FASTNN_LOSS_BCE or (kind == FASTNN_LOSS_HUBER and not 0 < delta < INFINITY):
+    if (
+        kind < FASTNN_LOSS_MSE
+        or kind > FASTNN_LOSS_BCE
+        or (kind == FASTNN_LOSS_HUBER and not 0 < delta < INFINITY)
+    ):
         return BAD_ARGUMENT
-    if n < 0 or (mean and n == 0) or (n > 0 and (pred is NULL or target is NULL or dpred is NULL)) or loss is NULL:
+    if (
+        n < 0
+        or (mean and n == 0)
+        or (n > 0 and (pred is NULL or target is NULL or dpred is NULL))
+        or loss is NULL
+    ):
         return BAD_ARGUMENT
-    if (weight is not NULL and (per_weight < 1 or n % per_weight != 0 or wrong_weight(n // per_weight, weight) >= 0)) or (positive is not NULL and columns < 1):
+    if (
+        (weight is not NULL and (per_weight < 1 or n % per_weight != 0 or wrong_weight(n // per_weight, weight) >= 0))
+        or (positive is not NULL and columns < 1)
+    ):
         return BAD_ARGUMENT
     if mean:
         total = total_weight(n, weight, per_weight)
@@ -212,10 +243,16 @@ cdef int loss_flat(int kind, int64_t n, const real *pred, const real *target, co
         give(sums)
         return BAD_ARGUMENT
     if team == 1:
-        loss_share(kind, 1, 0, n, pred, target, weight, per_weight, positive, columns, delta, factor, dpred, losses, sums)
+        loss_share(
+            kind, 1, 0, n, pred, target, weight, per_weight, positive, columns, delta, factor,
+            dpred, losses, sums
+        )
     else:
         with parallel(num_threads=team):
-            loss_share(kind, team_size(), thread_id(), n, pred, target, weight, per_weight, positive, columns, delta, factor, dpred, losses, sums)
+            loss_share(
+                kind, team_size(), thread_id(), n, pred, target, weight, per_weight, positive,
+                columns, delta, factor, dpred, losses, sums
+            )
     loss[0] = sum_in_order(blocks, sums) / total if total > 0 else 0
     give(sums)
     return OK
@@ -226,23 +263,36 @@ cdef int loss_real(
     int64_t per_weight, const real *positive, int64_t columns, real delta, bint mean, real *dpred,
     real *losses, double *loss
 ) noexcept nogil:
-    return loss_flat(kind, n, pred, target, weight, per_weight, positive, columns, delta, mean, dpred, losses, loss)
+    return loss_flat(
+        kind, n, pred, target, weight, per_weight, positive, columns, delta, mean, dpred, losses,
+        loss
+    )
 
 
 cdef int mse_real(
     int64_t n, const real *pred, const real *target, real *dpred, double *loss
 ) noexcept nogil:
-    return loss_flat(FASTNN_LOSS_MSE, n, pred, target, <real*>NULL, 1, <real*>NULL, 1, 0, True, dpred, <real*>NULL, loss)
+    return loss_flat(
+        FASTNN_LOSS_MSE, n, pred, target, <real*>NULL, 1, <real*>NULL, 1, 0, True, dpred,
+        <real*>NULL, loss
+    )
 
 
-cdef int loss_typed(int typenum, int kind, int64_t n, void *pred, void *target, void *weight, int64_t per_weight, void *positive, int64_t columns,
-                    double delta, bint mean, void *dpred, void *losses, double *loss) noexcept nogil:
+cdef int loss_typed(
+    int typenum, int kind, int64_t n, void *pred, void *target, void *weight, int64_t per_weight,
+    void *positive, int64_t columns, double delta, bint mean, void *dpred, void *losses,
+    double *loss
+) noexcept nogil:
     if typenum == cnp.NPY_FLOAT:
-        return loss_flat(kind, n, <float*>pred, <float*>target, <float*>weight, per_weight, <float*>positive, columns, <float>delta, mean,
-                         <float*>dpred, <float*>losses, loss)
+        return loss_flat(
+            kind, n, <float*>pred, <float*>target, <float*>weight, per_weight, <float*>positive,
+            columns, <float>delta, mean, <float*>dpred, <float*>losses, loss
+        )
     if typenum == cnp.NPY_DOUBLE:
-        return loss_flat(kind, n, <double*>pred, <double*>target, <double*>weight, per_weight, <double*>positive, columns, delta, mean, <double*>dpred,
-                         <double*>losses, loss)
+        return loss_flat(
+            kind, n, <double*>pred, <double*>target, <double*>weight, per_weight, <double*>positive,
+            columns, delta, mean, <double*>dpred, <double*>losses, loss
+        )
     return BAD_ARGUMENT
 
 
@@ -250,12 +300,16 @@ cdef bint is_mean(object reduction, str op) except -1:
     return choice(reduction, ("mean", "sum", "none"), op, "reduction") == 0
 
 
-cdef cnp.ndarray weight_array(object weight, int64_t n, cnp.ndarray like, str op, str name, str as_name):
+cdef cnp.ndarray weight_array(
+    object weight, int64_t n, cnp.ndarray like, str op, str name, str as_name
+):
     """n weights as a contiguous array of the type of like, each finite and at least 0."""
     cdef cnp.ndarray w = real_like(weight, cnp.PyArray_TYPE(like), op, name, as_name)
     cdef int64_t i
     if cnp.PyArray_NDIM(w) != 1 or cnp.PyArray_DIM(w, 0) != n:
-        raise ValueError(f"{op}: {name} must have the shape ({n},) for {as_name} of shape {np.shape(like)}, not {np.shape(w)}")
+        raise ValueError(
+            f"{op}: {name} must have the shape ({n},) for {as_name} of shape {np.shape(like)}, not {np.shape(w)}"
+        )
     w = cnp.PyArray_GETCONTIGUOUS(w)
     if cnp.PyArray_TYPE(w) == cnp.NPY_FLOAT:
         i = wrong_weight(n, <const float*>cnp.PyArray_DATA(w))
@@ -274,7 +328,10 @@ cdef cnp.ndarray positive_array(object pos_weight, cnp.ndarray logits):
         number = any_number(pos_weight, op, "pos_weight")
         pos_weight = np.full(1, number, logits.dtype)
         return weight_array(pos_weight, 1, logits, op, "pos_weight", "logits")
-    return weight_array(pos_weight, np.shape(logits)[-1] if logits.ndim > 0 else 1, logits, op, "pos_weight", "logits")
+    return weight_array(
+        pos_weight, np.shape(logits)[-1] if logits.ndim > 0 else 1, logits, op, "pos_weight",
+        "logits"
+    )
 
 
 cdef int refuse_target(cnp.ndarray t, cnp.ndarray weight, int64_t per_weight, str op,
@@ -297,19 +354,28 @@ cdef object on_arrays(int kind, object pred, object target, object pos_weight, o
                       str target_name):
     """The body of every function here; the names are what its parameters are called."""
     cdef int typenum = real_type(pred, op, pred_name), status
-    cdef cnp.ndarray x = <cnp.ndarray>pred, like = shaped_like(target, x, op, target_name, pred_name)
-    cdef cnp.ndarray a = cnp.PyArray_GETCONTIGUOUS(x), b = cnp.PyArray_GETCONTIGUOUS(like), d, w = None, p = None, each = None
+    cdef cnp.ndarray x = <cnp.ndarray>pred, like = shaped_like(
+        target, x, op, target_name, pred_name
+    )
+    cdef cnp.ndarray a = cnp.PyArray_GETCONTIGUOUS(x), b = cnp.PyArray_GETCONTIGUOUS(
+        like
+    ), d, w = None, p = None, each = None
     cdef bint mean = is_mean(reduction, op)
     cdef int64_t n = cnp.PyArray_SIZE(x), per_weight = 1, columns = 1
     cdef Rows rd
     cdef double delta = any_number(huber_delta, op, "delta")
-    if kind == FASTNN_LOSS_HUBER and not 0 < (<float>delta if typenum == cnp.NPY_FLOAT else delta) < INFINITY:
+    if (
+        kind == FASTNN_LOSS_HUBER
+        and not 0 < (<float>delta if typenum == cnp.NPY_FLOAT else delta) < INFINITY
+    ):
         refuse_value(huber_delta, f"a finite number above 0 in {x.dtype}", op, "delta")
     if mean and n == 0:
         raise ValueError(f"{op}: the mean over no elements of {pred_name} is "
                          f"undefined (shape {np.shape(x)})")
     if sample_weight is not None:
-        w = weight_array(sample_weight, np.shape(x)[0] if x.ndim > 0 else 1, x, op, "sample_weight", pred_name)
+        w = weight_array(
+            sample_weight, np.shape(x)[0] if x.ndim > 0 else 1, x, op, "sample_weight", pred_name
+        )
         per_weight = max(n // max(<int64_t>cnp.PyArray_SIZE(w), 1), 1)
     if pos_weight is not None:
         p = positive_array(pos_weight, x)
@@ -333,10 +399,14 @@ cdef object on_arrays(int kind, object pred, object target, object pos_weight, o
     cdef void *pe = NULL if each is None else cnp.PyArray_DATA(each)
     cdef double loss = 0
     if n < KEEP_GIL:
-        status = loss_typed(typenum, kind, n, pa, pb, pw, per_weight, pp, columns, delta, mean, pd, pe, &loss)
+        status = loss_typed(
+            typenum, kind, n, pa, pb, pw, per_weight, pp, columns, delta, mean, pd, pe, &loss
+        )
     else:
         with nogil:
-            status = loss_typed(typenum, kind, n, pa, pb, pw, per_weight, pp, columns, delta, mean, pd, pe, &loss)
+            status = loss_typed(
+                typenum, kind, n, pa, pb, pw, per_weight, pp, columns, delta, mean, pd, pe, &loss
+            )
     if status == BAD_ARGUMENT and kind == FASTNN_LOSS_BCE:
         refuse_target(b, w, per_weight, op, target_name)
     if status == BAD_ARGUMENT and w is not None and mean:
@@ -396,10 +466,15 @@ def huber(pred, target, *, delta=1.0, sample_weight=None, reduction="mean", dpre
     delta : float
         Finite and above 0, in the type of pred too; in units of target. ValueError otherwise.
     """
-    return on_arrays(FASTNN_LOSS_HUBER, pred, target, None, delta, sample_weight, reduction, dpred, "huber", "pred", "target")
+    return on_arrays(
+        FASTNN_LOSS_HUBER, pred, target, None, delta, sample_weight, reduction, dpred, "huber",
+        "pred", "target"
+    )
 
 
-def bce_with_logits(logits, targets, *, pos_weight=None, sample_weight=None, reduction="mean", dlogits=None):
+def bce_with_logits(
+    logits, targets, *, pos_weight=None, sample_weight=None, reduction="mean", dlogits=None
+):
     """Binary cross entropy of sigmoid(logits) with targets, and its gradient.
 
     With w = pos_weight the loss is -w t log sigmoid(x) - (1 - t) log(1 - sigmoid(x)); a term with the factor 0 is 0, so infinite logits are right.

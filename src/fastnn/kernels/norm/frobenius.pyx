@@ -55,7 +55,9 @@ cdef void cut(Planes *v) noexcept nogil:
     if v.planes * v.rows * v.cols == 0:
         v.units = 0
     else:
-        v.units = v.planes * ((v.rows + v.unit_rows - 1) // v.unit_rows) * ((v.cols + v.unit_cols - 1) // v.unit_cols)
+        v.units = v.planes * (
+            (v.rows + v.unit_rows - 1) // v.unit_rows
+        ) * ((v.cols + v.unit_cols - 1) // v.unit_cols)
 
 
 cdef void one_row(int64_t n, Planes *v) noexcept nogil:
@@ -103,9 +105,13 @@ cdef char *describe(cnp.ndarray x, Planes *v) noexcept:
     return data
 
 
-cdef const real *unit(const real *x, const Planes *v, int64_t u, real *gathered, int64_t *m, int64_t *n, int64_t *ld) noexcept nogil:
+cdef const real *unit(
+    const real *x, const Planes *v, int64_t u, real *gathered, int64_t *m, int64_t *n, int64_t *ld
+) noexcept nogil:
     """Unit u as m rows of n contiguous elements, where they are or collected."""
-    cdef int64_t column_parts = (v.cols + v.unit_cols - 1) // v.unit_cols, row_parts = (v.rows + v.unit_rows - 1) // v.unit_rows
+    cdef int64_t column_parts = (
+        v.cols + v.unit_cols - 1
+    ) // v.unit_cols, row_parts = (v.rows + v.unit_rows - 1) // v.unit_rows
     cdef int64_t column = u % column_parts * v.unit_cols, row = u // column_parts % row_parts * v.unit_rows
     cdef int64_t plane = u // column_parts // row_parts, i, j
     for i in range(v.outer - 1, -1, -1):
@@ -129,7 +135,9 @@ cdef inline void add(Total *total, double hi, double lo) noexcept nogil:
     total.hi = s
 
 
-cdef void sum_chunks(int team, int thread, const real *x, const Planes *v, double factor, int64_t chunks, Total *sums) noexcept nogil:
+cdef void sum_chunks(
+    int team, int thread, const real *x, const Planes *v, double factor, int64_t chunks, Total *sums
+) noexcept nogil:
     """This thread's chunks: sums[i] is that of (factor x)^2 over chunk i."""
     cdef int64_t i, u, first, last, start, stop, m, n, ld
     cdef real gathered[GATHERED]
@@ -237,7 +245,9 @@ cdef int squared_norm_real(int64_t n, const real *x, double *square) noexcept no
     return run(n, x, True, square)
 
 
-cdef void visit(int typenum, void *x, const Planes *v, double factor, Total *total, double *most) noexcept nogil:
+cdef void visit(
+    int typenum, void *x, const Planes *v, double factor, Total *total, double *most
+) noexcept nogil:
     """One array's part: of the maximum if most is given, else of the sum."""
     if typenum == cnp.NPY_FLOAT:
         add_squares(<float*>x, v, factor, total)

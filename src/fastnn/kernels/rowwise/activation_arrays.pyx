@@ -10,7 +10,10 @@ from .activation cimport (
     activation_real,
 )
 from .activation_table cimport fastnn_activation, fastnn_activation_table, saves_output
-from ..ground.arrays cimport BAD_ARGUMENT, Rows, check_in_place, check_status, finish_output, flatten, output_rows, real_type, shaped_like, with_rows
+from ..ground.arrays cimport (
+    BAD_ARGUMENT, Rows, check_in_place, check_status, finish_output, flatten, output_rows,
+    real_type, shaped_like, with_rows,
+)
 from ..ground.dispatch cimport FASTNN_ACT_GELU, FASTNN_ACT_GELU_TANH, FASTNN_ACT_LAST
 from ..ground.scalars cimport choice
 
@@ -20,7 +23,9 @@ cdef enum:
     KEEP_GIL = 16384    # elements, 0.9 us of ReLU, below which the GIL is kept: letting go costs 40 ns, and a wait where another thread takes it
 
 
-cdef int forward_typed(int typenum, int kind, Rows r, void *x, int64_t ldx, void *y, int64_t ldy) noexcept nogil:
+cdef int forward_typed(
+    int typenum, int kind, Rows r, void *x, int64_t ldx, void *y, int64_t ldy
+) noexcept nogil:
     if typenum == cnp.NPY_FLOAT:
         return activation_real(kind, r.rows, r.cols, <float*>x, ldx, <float*>y, ldy)
     if typenum != cnp.NPY_DOUBLE:
@@ -28,13 +33,19 @@ cdef int forward_typed(int typenum, int kind, Rows r, void *x, int64_t ldx, void
     return activation_real(kind, r.rows, r.cols, <double*>x, ldx, <double*>y, ldy)
 
 
-cdef int backward_typed(int typenum, int kind, Rows r, void *dy, int64_t lddy, void *saved, int64_t ldsaved, void *dx,
-                        int64_t lddx) noexcept nogil:
+cdef int backward_typed(
+    int typenum, int kind, Rows r, void *dy, int64_t lddy, void *saved, int64_t ldsaved,
+    void *dx, int64_t lddx
+) noexcept nogil:
     if typenum == cnp.NPY_FLOAT:
-        return activation_backward_real(kind, r.rows, r.cols, <float*>dy, lddy, <float*>saved, ldsaved, <float*>dx, lddx)
+        return activation_backward_real(
+            kind, r.rows, r.cols, <float*>dy, lddy, <float*>saved, ldsaved, <float*>dx, lddx
+        )
     if typenum != cnp.NPY_DOUBLE:
         return BAD_ARGUMENT
-    return activation_backward_real(kind, r.rows, r.cols, <double*>dy, lddy, <double*>saved, ldsaved, <double*>dx, lddx)
+    return activation_backward_real(
+        kind, r.rows, r.cols, <double*>dy, lddy, <double*>saved, ldsaved, <double*>dx, lddx
+    )
 
 
 cdef object on_arrays(int kind, object x, object out, str op):
@@ -57,7 +68,9 @@ cdef object on_arrays(int kind, object x, object out, str op):
     return finish_output(out, y)
 
 
-cdef object backward_on_arrays(int kind, object dy, object saved, object out, str op, str saved_name):
+cdef object backward_on_arrays(
+    int kind, object dy, object saved, object out, str op, str saved_name
+):
     """The body of every backward function; saved_name is what its second parameter is called."""
     cdef int typenum = real_type(dy, op, "dy"), status
     cdef Rows rdy, rs, rdx
@@ -236,4 +249,6 @@ def gelu_backward(dy, x, *, approximate=None, out=None):
     TypeError, ValueError
         As `gelu`.
     """
-    return backward_on_arrays(gelu_kind(approximate, "gelu_backward"), dy, x, out, "gelu_backward", "x")
+    return backward_on_arrays(
+        gelu_kind(approximate, "gelu_backward"), dy, x, out, "gelu_backward", "x"
+    )

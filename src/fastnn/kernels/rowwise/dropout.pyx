@@ -12,7 +12,10 @@ from libc.string cimport memcpy, memset
 
 import numpy as np
 
-from ..ground.arrays cimport BAD_ARGUMENT, OK, Rows, check_in_place, check_status, finish_output, flatten, output_rows, real_type, with_rows
+from ..ground.arrays cimport (
+    BAD_ARGUMENT, OK, Rows, check_in_place, check_status, finish_output, flatten, output_rows,
+    real_type, with_rows,
+)
 from ..ground.dispatch cimport dropout_run, philox_words, real, shifted
 from ..ground.scalars cimport probability, whole_number, word
 from ..ground.threads cimport share, team_size, thread_id, threads_for
@@ -25,7 +28,10 @@ cdef enum:
     KEEP_GIL = 4096     # elements, 1 us, below which the GIL is kept: letting go costs 15 to 40 ns, and a wait where another thread takes it
 
 
-cdef inline void drop(int64_t n, const real *x, const real *residual, double p, uint64_t seed, uint64_t step, uint64_t first, real *y) noexcept nogil:
+cdef inline void drop(
+    int64_t n, const real *x, const real *residual, double p, uint64_t seed, uint64_t step,
+    uint64_t first, real *y
+) noexcept nogil:
     """One run. Nothing needs drawing where p = 0 or 1."""
     if n == 0:
         return
@@ -38,8 +44,11 @@ cdef inline void drop(int64_t n, const real *x, const real *residual, double p, 
         dropout_run(n, x, residual, p, seed, step, first, y)
 
 
-cdef void dropout_share(int team, int thread, int64_t rows, int64_t cols, const real *x, int64_t ldx, const real *residual,
-                        int64_t ldresidual, double p, uint64_t seed, uint64_t step, real *y, int64_t ldy) noexcept nogil:
+cdef void dropout_share(
+    int team, int thread, int64_t rows, int64_t cols, const real *x, int64_t ldx,
+    const real *residual, int64_t ldresidual, double p, uint64_t seed, uint64_t step,
+    real *y, int64_t ldy
+) noexcept nogil:
     cdef int64_t i, first, last
     if rows == 1:
         share((cols + BLOCK - 1) // BLOCK, team, thread, &first, &last)
@@ -48,20 +57,34 @@ cdef void dropout_share(int team, int thread, int64_t rows, int64_t cols, const 
         return
     share(rows, team, thread, &first, &last)
     for i in range(first, last):
-        drop(cols, x + i * ldx, shifted(residual, i * ldresidual), p, seed, step, i * cols, y + i * ldy)
+        drop(
+            cols, x + i * ldx, shifted(residual, i * ldresidual), p, seed, step, i * cols,
+            y + i * ldy
+        )
 
 
-cdef int dropout_rows(int64_t rows, int64_t cols, const real *x, int64_t ldx, const real *residual, int64_t ldresidual, double p,
-                      uint64_t seed, uint64_t step, real *y, int64_t ldy) noexcept nogil:
+cdef int dropout_rows(
+    int64_t rows, int64_t cols, const real *x, int64_t ldx,
+    const real *residual, int64_t ldresidual, double p, uint64_t seed, uint64_t step,
+    real *y, int64_t ldy
+) noexcept nogil:
     cdef int team
-    if rows < 0 or cols < 0 or (rows > 0 and cols > 0 and (x is NULL or y is NULL)) or not 0 <= p <= 1:
+    if (
+        rows < 0
+        or cols < 0
+        or (rows > 0 and cols > 0 and (x is NULL or y is NULL))
+        or not 0 <= p <= 1
+    ):
         return BAD_ARGUMENT
     team = threads_for(<double>rows * cols, GRAIN)
     if team == 1:
         dropout_share(1, 0, rows, cols, x, ldx, residual, ldresidual, p, seed, step, y, ldy)
     else:
         with parallel(num_threads=team):
-            dropout_share(team_size(), thread_id(), rows, cols, x, ldx, residual, ldresidual, p, seed, step, y, ldy)
+            dropout_share(
+                team_size(), thread_id(), rows, cols, x, ldx, residual, ldresidual, p, seed, step,
+                y, ldy
+            )
     return OK
 
 
@@ -72,11 +95,17 @@ cdef int dropout_real(
     return dropout_rows(rows, cols, x, ldx, residual, ldresidual, p, seed, step, y, ldy)
 
 
-cdef int typed(int typenum, Rows x, void *px, Rows y, void *py, double p, uint64_t seed, uint64_t step) noexcept nogil:
+cdef int typed(
+    int typenum, Rows x, void *px, Rows y, void *py, double p, uint64_t seed, uint64_t step
+) noexcept nogil:
     if typenum == cnp.NPY_FLOAT:
-        return dropout_real(x.rows, x.cols, <float*>px, x.ld, NULL, 0, p, seed, step, <float*>py, y.ld)
+        return dropout_real(
+            x.rows, x.cols, <float*>px, x.ld, NULL, 0, p, seed, step, <float*>py, y.ld
+        )
     if typenum == cnp.NPY_DOUBLE:
-        return dropout_real(x.rows, x.cols, <double*>px, x.ld, NULL, 0, p, seed, step, <double*>py, y.ld)
+        return dropout_real(
+            x.rows, x.cols, <double*>px, x.ld, NULL, 0, p, seed, step, <double*>py, y.ld
+        )
     return BAD_ARGUMENT
 
 

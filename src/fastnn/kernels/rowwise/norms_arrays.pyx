@@ -8,8 +8,10 @@ from libc.stdint cimport int64_t, uint64_t
 
 import numpy as np
 
-from ..ground.arrays cimport (BAD_ARGUMENT, Rows, check_in_place, check_overlap, check_status, finish_output, is_output, output_rows, real_like, real_type,
-                      refuse_output, shaped_like, with_rows)
+from ..ground.arrays cimport (
+    BAD_ARGUMENT, Rows, check_in_place, check_overlap, check_status, finish_output, is_output,
+    output_rows, real_like, real_type, refuse_output, shaped_like, with_rows,
+)
 from ..ground.scalars cimport choice, positive_number, probability, word
 from .norms cimport layer_norm_backward_real, layer_norm_real
 
@@ -25,7 +27,9 @@ cdef cnp.ndarray per_column(object v, int typenum, int64_t cols, str op, str nam
         return None
     cdef cnp.ndarray a = real_like(v, typenum, op, name, like_name)
     if cnp.PyArray_NDIM(a) != 1 or cnp.PyArray_DIM(a, 0) != cols:
-        raise ValueError(f"{op}: {name} must have the shape ({cols},) of a row of {like_name}, not {np.shape(a)}")
+        raise ValueError(
+            f"{op}: {name} must have the shape ({cols},) of a row of {like_name}, not {np.shape(a)}"
+        )
     return a
 
 
@@ -43,7 +47,9 @@ cdef cnp.ndarray gradient(object v, int typenum, int64_t cols, str op, str name,
 cdef cnp.ndarray row_stats(object stats, int typenum, int64_t rows, str op, str like_name):
     cdef cnp.ndarray a = real_like(stats, typenum, op, "stats", like_name)
     if cnp.PyArray_NDIM(a) != 2 or cnp.PyArray_DIM(a, 0) != rows or cnp.PyArray_DIM(a, 1) != 3:
-        raise ValueError(f"{op}: stats must have the shape ({rows}, 3) for the rows of {like_name}, not {np.shape(a)}")
+        raise ValueError(
+            f"{op}: stats must have the shape ({rows}, 3) for the rows of {like_name}, not {np.shape(a)}"
+        )
     if not cnp.PyArray_IS_C_CONTIGUOUS(a):
         raise ValueError(f"{op}: stats must be contiguous")
     return a
@@ -62,32 +68,49 @@ cdef int64_t count_rows(cnp.ndarray x) noexcept:
     return count
 
 
-cdef int typed_forward(int typenum, int rms, Rows x, void *px, Rows r, void *pr, double p, uint64_t seed, uint64_t step, void *weight, void *bias,
-                       double eps, Rows h, void *ph, Rows y, void *py, void *stats) noexcept nogil:
+cdef int typed_forward(
+    int typenum, int rms, Rows x, void *px, Rows r, void *pr, double p,
+    uint64_t seed, uint64_t step, void *weight, void *bias, double eps, Rows h, void *ph, Rows y,
+    void *py, void *stats
+) noexcept nogil:
     if typenum == cnp.NPY_FLOAT:
-        return layer_norm_real(rms, x.rows, x.cols, <float*>px, x.ld, <float*>pr, r.ld, p, seed, step, <float*>weight, <float*>bias, eps,
-                              <float*>ph, h.ld, <float*>py, y.ld, <float*>stats)
+        return layer_norm_real(
+            rms, x.rows, x.cols, <float*>px, x.ld, <float*>pr, r.ld, p, seed, step, <float*>weight,
+            <float*>bias, eps, <float*>ph, h.ld, <float*>py, y.ld, <float*>stats
+        )
     if typenum == cnp.NPY_DOUBLE:
-        return layer_norm_real(rms, x.rows, x.cols, <double*>px, x.ld, <double*>pr, r.ld, p, seed, step, <double*>weight, <double*>bias, eps,
-                              <double*>ph, h.ld, <double*>py, y.ld, <double*>stats)
+        return layer_norm_real(
+            rms, x.rows, x.cols, <double*>px, x.ld, <double*>pr, r.ld, p, seed, step,
+            <double*>weight, <double*>bias, eps, <double*>ph, h.ld, <double*>py, y.ld,
+            <double*>stats
+        )
     return BAD_ARGUMENT
 
 
-cdef int typed_backward(int typenum, int rms, Rows dy, void *pdy, Rows h, void *ph, void *stats, void *weight, Rows dh_in, void *pdh_in, double p,
-                        uint64_t seed, uint64_t step, Rows dh, void *pdh, Rows dx, void *pdx, void *dweight, void *dbias) noexcept nogil:
+cdef int typed_backward(
+    int typenum, int rms, Rows dy, void *pdy, Rows h, void *ph, void *stats, void *weight,
+    Rows dh_in, void *pdh_in, double p, uint64_t seed, uint64_t step, Rows dh, void *pdh, Rows dx,
+    void *pdx, void *dweight, void *dbias
+) noexcept nogil:
     if typenum == cnp.NPY_FLOAT:
-        return layer_norm_backward_real(rms, dy.rows, dy.cols, <float*>pdy, dy.ld, <float*>ph, h.ld, <float*>stats, <float*>weight,
-                                       <float*>pdh_in, dh_in.ld, p, seed, step, <float*>pdh, dh.ld, <float*>pdx, dx.ld, <float*>dweight,
-                                       <float*>dbias)
+        return layer_norm_backward_real(
+            rms, dy.rows, dy.cols, <float*>pdy, dy.ld, <float*>ph, h.ld, <float*>stats,
+            <float*>weight, <float*>pdh_in, dh_in.ld, p, seed, step, <float*>pdh, dh.ld,
+            <float*>pdx, dx.ld, <float*>dweight, <float*>dbias
+        )
     if typenum == cnp.NPY_DOUBLE:
-        return layer_norm_backward_real(rms, dy.rows, dy.cols, <double*>pdy, dy.ld, <double*>ph, h.ld, <double*>stats, <double*>weight,
-                                       <double*>pdh_in, dh_in.ld, p, seed, step, <double*>pdh, dh.ld, <double*>pdx, dx.ld, <double*>dweight,
-                                       <double*>dbias)
+        return layer_norm_backward_real(
+            rms, dy.rows, dy.cols, <double*>pdy, dy.ld, <double*>ph, h.ld, <double*>stats,
+            <double*>weight, <double*>pdh_in, dh_in.ld, p, seed, step, <double*>pdh, dh.ld,
+            <double*>pdx, dx.ld, <double*>dweight, <double*>dbias
+        )
     return BAD_ARGUMENT
 
 
-cdef int check_apart(object out, str name, str op, bint in_place, object a, str a_name, object b, str b_name, object c, str c_name, object d,
-                     str d_name) except -1:
+cdef int check_apart(
+    object out, str name, str op, bint in_place, object a, str a_name, object b, str b_name,
+    object c, str c_name, object d, str d_name
+) except -1:
     """ValueError if out overlaps one of the inputs; where in_place, it may be a, b or c itself. Any of them may be None."""
     if out is None:
         return 0
@@ -109,12 +132,18 @@ cdef int check_both(object out, str name, str op, object other, str other_name) 
     return 0
 
 
-cdef object forward(int rms, object x, object residual, object weight, object bias, double eps, double p, uint64_t seed, uint64_t step, object h,
-                    object stats, object out, str op):
+cdef object forward(
+    int rms, object x, object residual, object weight, object bias, double eps, double p,
+    uint64_t seed, uint64_t step, object h, object stats, object out, str op
+):
     cdef int typenum = real_type(x, op, "x"), status
     cdef Rows rx, rr, rh, ry
-    cdef cnp.ndarray whole = <cnp.ndarray>x, a = with_rows(whole, &rx), r = None, total = None, saved = None
-    cdef cnp.ndarray w = per_column(weight, typenum, rx.cols, op, "weight", "x"), b = per_column(bias, typenum, rx.cols, op, "bias", "x")
+    cdef cnp.ndarray whole = <cnp.ndarray>x, a = with_rows(
+        whole, &rx
+    ), r = None, total = None, saved = None
+    cdef cnp.ndarray w = per_column(
+        weight, typenum, rx.cols, op, "weight", "x"
+    ), b = per_column(bias, typenum, rx.cols, op, "bias", "x")
     cdef cnp.ndarray y = output_rows(out, whole, op, "out", "x", &ry)
     rr.ld = rh.ld = 0
     if residual is not None:
@@ -143,24 +172,36 @@ cdef object forward(int rms, object x, object residual, object weight, object bi
     cdef void *pb = data(b)
     cdef void *ps = data(saved)
     if rx.rows * rx.cols < KEEP_GIL:
-        status = typed_forward(typenum, rms, rx, px, rr, pr, p, seed, step, pw, pb, eps, rh, ph, ry, py, ps)
+        status = typed_forward(
+            typenum, rms, rx, px, rr, pr, p, seed, step, pw, pb, eps, rh, ph, ry, py, ps
+        )
     else:
         with nogil:
-            status = typed_forward(typenum, rms, rx, px, rr, pr, p, seed, step, pw, pb, eps, rh, ph, ry, py, ps)
+            status = typed_forward(
+                typenum, rms, rx, px, rr, pr, p, seed, step, pw, pb, eps, rh, ph, ry, py, ps
+            )
     check_status(status, op)
     if total is not None:
         finish_output(h, total)
     return finish_output(out, y)
 
 
-cdef tuple backward(int rms, object dy, object h, object stats, object weight, object dh_in, double p, uint64_t seed, uint64_t step,
-                    object dweight, object dbias, object out, str op, str h_name):
+cdef tuple backward(
+    int rms, object dy, object h, object stats, object weight, object dh_in, double p,
+    uint64_t seed, uint64_t step, object dweight, object dbias, object out, str op, str h_name
+):
     cdef int typenum = real_type(dy, op, "dy"), status
     cdef Rows rdy, rh, rin, rdh, rdx
-    cdef cnp.ndarray whole = <cnp.ndarray>dy, hs = shaped_like(h, whole, op, h_name, "dy"), arriving = None, dx = None
-    cdef cnp.ndarray a = with_rows(whole, &rdy), b = with_rows(hs, &rh), w = per_column(weight, typenum, rdy.cols, op, "weight", "dy")
+    cdef cnp.ndarray whole = <cnp.ndarray>dy, hs = shaped_like(
+        h, whole, op, h_name, "dy"
+    ), arriving = None, dx = None
+    cdef cnp.ndarray a = with_rows(whole, &rdy), b = with_rows(hs, &rh), w = per_column(
+        weight, typenum, rdy.cols, op, "weight", "dy"
+    )
     cdef cnp.ndarray saved = row_stats(stats, typenum, count_rows(whole), op, "dy")
-    cdef cnp.ndarray dw = gradient(dweight, typenum, rdy.cols, op, "dweight", "dy"), db = gradient(dbias, typenum, rdy.cols, op, "dbias", "dy")
+    cdef cnp.ndarray dw = gradient(
+        dweight, typenum, rdy.cols, op, "dweight", "dy"
+    ), db = gradient(dbias, typenum, rdy.cols, op, "dbias", "dy")
     cdef cnp.ndarray dh = output_rows(out, whole, op, "out", "dy", &rdh)
     rin.ld = rdx.ld = 0
     if dh_in is not None:
@@ -185,10 +226,16 @@ cdef tuple backward(int rms, object dy, object h, object stats, object weight, o
     cdef void *pdw = data(dw)
     cdef void *pdb = data(db)
     if rdy.rows * rdy.cols < KEEP_GIL:
-        status = typed_backward(typenum, rms, rdy, pdy, rh, ph, ps, pw, rin, pin, p, seed, step, rdh, pdh, rdx, pdx, pdw, pdb)
+        status = typed_backward(
+            typenum, rms, rdy, pdy, rh, ph, ps, pw, rin, pin, p, seed, step, rdh, pdh, rdx, pdx,
+            pdw, pdb
+        )
     else:
         with nogil:
-            status = typed_backward(typenum, rms, rdy, pdy, rh, ph, ps, pw, rin, pin, p, seed, step, rdh, pdh, rdx, pdx, pdw, pdb)
+            status = typed_backward(
+                typenum, rms, rdy, pdy, rh, ph, ps, pw, rin, pin, p, seed, step, rdh, pdh, rdx, pdx,
+                pdw, pdb
+            )
     check_status(status, op)
     return dh if dx is None else dx, finish_output(out, dh)
 
@@ -254,7 +301,9 @@ def layer_norm_backward(dy, x, stats, weight=None, *, dweight=None, dbias=None, 
     MemoryError
         If there is no memory for the sums; nothing is changed then.
     """
-    return backward(0, dy, x, stats, weight, None, 0, 0, 0, dweight, dbias, out, "layer_norm_backward", "x")[1]
+    return backward(
+        0, dy, x, stats, weight, None, 0, 0, 0, dweight, dbias, out, "layer_norm_backward", "x"
+    )[1]
 
 
 def rms_norm(x, weight=None, *, eps=1e-6, stats=None, out=None):
@@ -271,14 +320,19 @@ def rms_norm(x, weight=None, *, eps=1e-6, stats=None, out=None):
 
 def rms_norm_backward(dy, x, stats, weight=None, *, dweight=None, out=None):
     """The gradient of the input of `rms_norm`; that of weight is added to dweight. See `layer_norm_backward`."""
-    return backward(1, dy, x, stats, weight, None, 0, 0, 0, dweight, None, out, "rms_norm_backward", "x")[1]
+    return backward(
+        1, dy, x, stats, weight, None, 0, 0, 0, dweight, None, out, "rms_norm_backward", "x"
+    )[1]
 
 
 cdef int is_rms(object kind, str op) except -1:
     return choice(kind, ("layer", "rms"), op, "kind")
 
 
-def add_norm(x, residual, weight=None, bias=None, *, kind="layer", eps=1e-5, p=0.0, seed=0, step=0, h=None, stats=None, out=None):
+def add_norm(
+    x, residual, weight=None, bias=None, *, kind="layer", eps=1e-5, p=0.0, seed=0, step=0, h=None,
+    stats=None, out=None
+):
     """Norm of h = residual + dropout(x) in one pass over memory.
 
     Parameters
@@ -305,14 +359,19 @@ def add_norm(x, residual, weight=None, bias=None, *, kind="layer", eps=1e-5, p=0
         As `layer_norm` and `dropout`.
     """
     if residual is None:
-        raise TypeError("add_norm: residual must be a NumPy array of float32 or float64, not NoneType")
+        raise TypeError(
+            "add_norm: residual must be a NumPy array of float32 or float64, not NoneType"
+        )
     cdef str op = "add_norm"
     return forward(is_rms(kind, op), x, residual, weight, bias, positive_number(eps, op, "eps"),
                    probability(p, op, "p"), word(seed, op, "seed"), word(step, op, "step"), h,
                    stats, out, op)
 
 
-def add_norm_backward(dy, h, stats, weight=None, *, kind="layer", dh=None, p=0.0, seed=0, step=0, dweight=None, dbias=None):
+def add_norm_backward(
+    dy, h, stats, weight=None, *, kind="layer", dh=None, p=0.0, seed=0, step=0, dweight=None,
+    dbias=None
+):
     """The gradients of the inputs of `add_norm`; those of weight and bias are added to dweight and dbias.
 
     Parameters

@@ -14,8 +14,10 @@ from libc.stdint cimport int64_t
 
 import numpy as np
 
-from ..ground.arrays cimport (BAD_ARGUMENT, NO_MEMORY, OK, Rows, check_in_place, check_overlap, check_status, finish_output, flatten, is_output,
-                      output_rows, real_like, real_type, refuse_output, shaped_like, with_rows)
+from ..ground.arrays cimport (
+    BAD_ARGUMENT, NO_MEMORY, OK, Rows, check_in_place, check_overlap, check_status, finish_output,
+    flatten, is_output, output_rows, real_like, real_type, refuse_output, shaped_like, with_rows,
+)
 from ..ground.dispatch cimport past_caches, prelu_backward_block, prelu_block, real
 from ..ground.memory cimport give, take
 from ..ground.sums cimport add_rows
@@ -41,26 +43,39 @@ cdef inline int64_t unit_cols(int64_t rows, int64_t cols) noexcept nogil:
 
 
 cdef inline int64_t units(bint shared, int64_t rows, int64_t cols) noexcept nogil:
-    return (rows + unit_rows(shared, cols) - 1) // unit_rows(shared, cols) * ((cols + unit_cols(rows, cols) - 1) // unit_cols(rows, cols))
+    return (rows + unit_rows(shared, cols) - 1) // unit_rows(shared, cols) * (
+        (cols + unit_cols(rows, cols) - 1) // unit_cols(rows, cols)
+    )
 
 
-cdef void forward_share(int team, int thread, bint shared, int64_t rows, int64_t cols, const real *x, int64_t ldx, const real *a, real *y,
-                        int64_t ldy) noexcept nogil:
+cdef void forward_share(
+    int team, int thread, bint shared, int64_t rows, int64_t cols, const real *x, int64_t ldx,
+    const real *a, real *y, int64_t ldy
+) noexcept nogil:
     cdef int64_t first, last
     cdef bint large = past_caches(rows * cols, y, x, x)
     if rows == 1:
         share((cols + UNIT - 1) // UNIT, team, thread, &first, &last)
         first, last = first * UNIT, min(last * UNIT, cols)
-        prelu_block(shared, 1, last - first, x + first, ldx, a if shared else a + first, y + first, ldy, large)
+        prelu_block(
+            shared, 1, last - first, x + first, ldx, a if shared else a + first, y + first, ldy,
+            large
+        )
     else:
         share(rows, team, thread, &first, &last)
-        prelu_block(shared, last - first, cols, x + first * ldx, ldx, a, y + first * ldy, ldy, large)
+        prelu_block(
+            shared, last - first, cols, x + first * ldx, ldx, a, y + first * ldy, ldy, large
+        )
 
 
-cdef void backward_share(int team, int thread, bint shared, int64_t rows, int64_t cols, const real *dy, int64_t lddy, const real *x, int64_t ldx,
-                         const real *a, real *dx, int64_t lddx, void *sums) noexcept nogil:
+cdef void backward_share(
+    int team, int thread, bint shared, int64_t rows, int64_t cols, const real *dy, int64_t lddy,
+    const real *x, int64_t ldx, const real *a, real *dx, int64_t lddx, void *sums
+) noexcept nogil:
     """sums: of each unit one double if shared, else cols reals of each ROWS rows; NULL if da is not wanted."""
-    cdef int64_t i, row, column, first, last, at_dy, at_x, at_dx, m = unit_rows(shared, cols), n = unit_cols(rows, cols)
+    cdef int64_t i, row, column, first, last, at_dy, at_x, at_dx, m = unit_rows(
+        shared, cols
+    ), n = unit_cols(rows, cols)
     cdef bint large = past_caches(rows * cols, dx, dy, x)
     cdef real *row_sums = NULL
     cdef double total
@@ -71,13 +86,18 @@ cdef void backward_share(int team, int thread, bint shared, int64_t rows, int64_
         at_dy, at_x, at_dx = row * lddy + column, row * ldx + column, row * lddx + column
         if sums is not NULL and not shared:
             row_sums = <real*>sums + row // m * cols + column
-        total = prelu_backward_block(shared, min(m, rows - row), min(n, cols - column), dy + at_dy, lddy, x + at_x, ldx,
-                                     a if shared else a + column, dx + at_dx, lddx, sums is not NULL, row_sums, large)
+        total = prelu_backward_block(
+            shared, min(m, rows - row), min(n, cols - column), dy + at_dy, lddy, x + at_x, ldx,
+            a if shared else a + column, dx + at_dx, lddx, sums is not NULL, row_sums, large
+        )
         if sums is not NULL and shared:
             (<double*>sums)[i] = total
 
 
-cdef int forward(bint shared, int64_t rows, int64_t cols, const real *x, int64_t ldx, const real *a, real *y, int64_t ldy) noexcept nogil:
+cdef int forward(
+    bint shared, int64_t rows, int64_t cols, const real *x, int64_t ldx, const real *a,
+    real *y, int64_t ldy
+) noexcept nogil:
     cdef int team
     if rows < 0 or cols < 0 or (rows > 0 and cols > 0 and (x is NULL or a is NULL or y is NULL)):
         return BAD_ARGUMENT
@@ -90,16 +110,24 @@ cdef int forward(bint shared, int64_t rows, int64_t cols, const real *x, int64_t
     return OK
 
 
-cdef int backward(bint shared, int64_t rows, int64_t cols, const real *dy, int64_t lddy, const real *x, int64_t ldx, const real *a, real *dx,
-                  int64_t lddx, real *da) noexcept nogil:
+cdef int backward(
+    bint shared, int64_t rows, int64_t cols, const real *dy, int64_t lddy,
+    const real *x, int64_t ldx, const real *a, real *dx, int64_t lddx, real *da
+) noexcept nogil:
     cdef int64_t i, count = units(shared, rows, cols)
     cdef int team
     cdef void *sums = NULL
     cdef double total = 0
-    if rows < 0 or cols < 0 or (rows > 0 and cols > 0 and (dy is NULL or x is NULL or a is NULL or dx is NULL)):
+    if (
+        rows < 0
+        or cols < 0
+        or (rows > 0 and cols > 0 and (dy is NULL or x is NULL or a is NULL or dx is NULL))
+    ):
         return BAD_ARGUMENT
     if da is not NULL:
-        sums = take(count * <int64_t>sizeof(double) if shared else (rows + ROWS - 1) // ROWS * cols * <int64_t>sizeof(real))
+        sums = take(
+            count * <int64_t>sizeof(double) if shared else (rows + ROWS - 1) // ROWS * cols * <int64_t>sizeof(real)
+        )
         if sums is NULL:
             return NO_MEMORY
     team = threads_for(<double>rows * cols, GRAIN)
@@ -107,7 +135,9 @@ cdef int backward(bint shared, int64_t rows, int64_t cols, const real *dy, int64
         backward_share(1, 0, shared, rows, cols, dy, lddy, x, ldx, a, dx, lddx, sums)
     else:
         with parallel(num_threads=team):
-            backward_share(team_size(), thread_id(), shared, rows, cols, dy, lddy, x, ldx, a, dx, lddx, sums)
+            backward_share(
+                team_size(), thread_id(), shared, rows, cols, dy, lddy, x, ldx, a, dx, lddx, sums
+            )
     if da is not NULL and shared:
         for i in range(count):
             total += (<double*>sums)[i]
@@ -132,7 +162,9 @@ cdef int prelu_backward_real(
     return backward(shared, rows, cols, dy, lddy, x, ldx, a, dx, lddx, da)
 
 
-cdef int forward_typed(int typenum, bint shared, Rows r, void *x, int64_t ldx, void *a, void *y, int64_t ldy) noexcept nogil:
+cdef int forward_typed(
+    int typenum, bint shared, Rows r, void *x, int64_t ldx, void *a, void *y, int64_t ldy
+) noexcept nogil:
     if typenum == cnp.NPY_FLOAT:
         return forward(shared, r.rows, r.cols, <float*>x, ldx, <float*>a, <float*>y, ldy)
     if typenum == cnp.NPY_DOUBLE:
@@ -140,12 +172,20 @@ cdef int forward_typed(int typenum, bint shared, Rows r, void *x, int64_t ldx, v
     return BAD_ARGUMENT
 
 
-cdef int backward_typed(int typenum, bint shared, Rows r, void *dy, int64_t lddy, void *x, int64_t ldx, void *a, void *dx, int64_t lddx,
-                        void *da) noexcept nogil:
+cdef int backward_typed(
+    int typenum, bint shared, Rows r, void *dy, int64_t lddy, void *x, int64_t ldx, void *a,
+    void *dx, int64_t lddx, void *da
+) noexcept nogil:
     if typenum == cnp.NPY_FLOAT:
-        return backward(shared, r.rows, r.cols, <float*>dy, lddy, <float*>x, ldx, <float*>a, <float*>dx, lddx, <float*>da)
+        return backward(
+            shared, r.rows, r.cols, <float*>dy, lddy, <float*>x, ldx, <float*>a, <float*>dx, lddx,
+            <float*>da
+        )
     if typenum == cnp.NPY_DOUBLE:
-        return backward(shared, r.rows, r.cols, <double*>dy, lddy, <double*>x, ldx, <double*>a, <double*>dx, lddx, <double*>da)
+        return backward(
+            shared, r.rows, r.cols, <double*>dy, lddy, <double*>x, ldx, <double*>a,
+            <double*>dx, lddx, <double*>da
+        )
     return BAD_ARGUMENT
 
 
@@ -170,7 +210,9 @@ cdef object on_arrays(object x, bint shared, void *a, object out, str op):
     return finish_output(out, y)
 
 
-cdef object backward_on_arrays(object dy, object x, str x_name, bint shared, void *a, void *da, object out, str op):
+cdef object backward_on_arrays(
+    object dy, object x, str x_name, bint shared, void *a, void *da, object out, str op
+):
     """The body of both backward functions; dy is known to be a real array, and a and da to point to such numbers."""
     cdef int typenum = cnp.PyArray_TYPE(<cnp.ndarray>dy), status
     cdef Rows rdy, rx, rdx
@@ -190,7 +232,9 @@ cdef object backward_on_arrays(object dy, object x, str x_name, bint shared, voi
         status = backward_typed(typenum, shared, rdy, pdy, rdy.ld, px, rx.ld, a, pdx, rdx.ld, da)
     else:
         with nogil:
-            status = backward_typed(typenum, shared, rdy, pdy, rdy.ld, px, rx.ld, a, pdx, rdx.ld, da)
+            status = backward_typed(
+                typenum, shared, rdy, pdy, rdy.ld, px, rx.ld, a, pdx, rdx.ld, da
+            )
     check_status(status, op)
     return finish_output(out, dx)
 
@@ -199,8 +243,13 @@ cdef cnp.ndarray slopes(object a, cnp.ndarray x, str op, str x_name):
     """a as contiguous slopes for x."""
     cdef cnp.ndarray s = real_like(a, cnp.PyArray_TYPE(x), op, "a", x_name)
     cdef int ndim = cnp.PyArray_NDIM(x)
-    if cnp.PyArray_NDIM(s) != 1 or (cnp.PyArray_DIM(s, 0) != 1 and (ndim == 0 or cnp.PyArray_DIM(s, 0) != cnp.PyArray_DIM(x, ndim - 1))):
-        raise ValueError(f"{op}: a must have the shape (1,) or that of a row of {x_name}, {np.shape(x)[-1:]}, not {np.shape(s)}")
+    if (
+        cnp.PyArray_NDIM(s) != 1
+        or (cnp.PyArray_DIM(s, 0) != 1 and (ndim == 0 or cnp.PyArray_DIM(s, 0) != cnp.PyArray_DIM(x, ndim - 1)))
+    ):
+        raise ValueError(
+            f"{op}: a must have the shape (1,) or that of a row of {x_name}, {np.shape(x)[-1:]}, not {np.shape(s)}"
+        )
     return cnp.PyArray_GETCONTIGUOUS(s)
 
 
@@ -342,4 +391,6 @@ def prelu_backward(dy, x, a, *, da=None, out=None):
         if out is not None:
             check_overlap(grad, dx, op, "da", "out")
         pda = cnp.PyArray_DATA(grad)
-    return backward_on_arrays(dy, x, "x", cnp.PyArray_DIM(s, 0) == 1, cnp.PyArray_DATA(s), pda, out, op)
+    return backward_on_arrays(
+        dy, x, "x", cnp.PyArray_DIM(s, 0) == 1, cnp.PyArray_DATA(s), pda, out, op
+    )

@@ -12,7 +12,10 @@ from libc.stdint cimport int64_t
 from libc.string cimport memset
 
 from ..ground.arrays cimport BAD_ARGUMENT, OK
-from ..ground.dispatch cimport log_softmax_backward_block, log_softmax_block, past_caches, real, softmax_backward_block, softmax_block
+from ..ground.dispatch cimport (
+    log_softmax_backward_block, log_softmax_block, past_caches, real, softmax_backward_block,
+    softmax_block,
+)
 from ..ground.threads cimport share, team_size, thread_id, threads_for
 
 cdef enum:
@@ -22,23 +25,29 @@ cdef enum:
     LARGE_ROWS = 32 << 20
 
 
-cdef void forward_block(Kind kind, int64_t rows, int64_t cols, const real *x, int64_t ldx, real *y, int64_t ldy,
-                        bint large) noexcept nogil:
+cdef void forward_block(
+    Kind kind, int64_t rows, int64_t cols, const real *x, int64_t ldx, real *y, int64_t ldy,
+    bint large
+) noexcept nogil:
     if kind == SOFTMAX:
         softmax_block(rows, cols, x, ldx, y, ldy, large)
     else:
         log_softmax_block(rows, cols, x, ldx, y, ldy, large)
 
 
-cdef void backward_block(Kind kind, int64_t rows, int64_t cols, const real *dy, int64_t lddy, const real *y, int64_t ldy, real *dx,
-                         int64_t lddx, bint large) noexcept nogil:
+cdef void backward_block(
+    Kind kind, int64_t rows, int64_t cols, const real *dy, int64_t lddy, const real *y, int64_t ldy,
+    real *dx, int64_t lddx, bint large
+) noexcept nogil:
     if kind == SOFTMAX:
         softmax_backward_block(rows, cols, dy, lddy, y, ldy, dx, lddx, large)
     else:
         log_softmax_backward_block(rows, cols, dy, lddy, y, ldy, dx, lddx, large)
 
 
-cdef int64_t equal_rows(Lengths lengths, int64_t i, int64_t last, int64_t cols, int64_t *n) noexcept nogil:
+cdef int64_t equal_rows(
+    Lengths lengths, int64_t i, int64_t last, int64_t cols, int64_t *n
+) noexcept nogil:
     """Where the rows from i on that have row i's length end, at most `last`; *n is that length."""
     n[0] = cols
     if lengths.of is NULL:
@@ -55,10 +64,14 @@ cdef void clear_rest(int64_t rows, int64_t n, int64_t cols, real *y, int64_t ldy
             memset(y + i * ldy + n, 0, (cols - n) * sizeof(real))
 
 
-cdef void forward_share(Kind kind, int team, int thread, int64_t rows, int64_t cols, const real *x, int64_t ldx, Lengths lengths, real *y,
-                        int64_t ldy) noexcept nogil:
+cdef void forward_share(
+    Kind kind, int team, int thread, int64_t rows, int64_t cols, const real *x, int64_t ldx,
+    Lengths lengths, real *y, int64_t ldy
+) noexcept nogil:
     cdef int64_t i, first, last, stop, n
-    cdef bint large = rows * cols * <int64_t>sizeof(real) >= LARGE_ROWS and past_caches(rows * cols, y, x, x)
+    cdef bint large = rows * cols * <int64_t>sizeof(real) >= LARGE_ROWS and past_caches(
+        rows * cols, y, x, x
+    )
     share(rows, team, thread, &first, &last)
     i = first
     while i < last:
@@ -68,15 +81,19 @@ cdef void forward_share(Kind kind, int team, int thread, int64_t rows, int64_t c
         i = stop
 
 
-cdef void backward_share(Kind kind, int team, int thread, int64_t rows, int64_t cols, const real *dy, int64_t lddy, const real *y, int64_t ldy,
-                         Lengths lengths, real *dx, int64_t lddx) noexcept nogil:
+cdef void backward_share(
+    Kind kind, int team, int thread, int64_t rows, int64_t cols, const real *dy, int64_t lddy,
+    const real *y, int64_t ldy, Lengths lengths, real *dx, int64_t lddx
+) noexcept nogil:
     cdef int64_t i, first, last, stop, n
     cdef bint large = past_caches(rows * cols, dx, dy, y)
     share(rows, team, thread, &first, &last)
     i = first
     while i < last:
         stop = equal_rows(lengths, i, last, cols, &n)
-        backward_block(kind, stop - i, n, dy + i * lddy, lddy, y + i * ldy, ldy, dx + i * lddx, lddx, large)
+        backward_block(
+            kind, stop - i, n, dy + i * lddy, lddy, y + i * ldy, ldy, dx + i * lddx, lddx, large
+        )
         clear_rest(stop - i, n, cols, dx + i * lddx, lddx)
         i = stop
 
@@ -91,7 +108,10 @@ cdef int64_t wrong_length(Lengths lengths, int64_t rows, int64_t cols) noexcept 
     return -1
 
 
-cdef int forward(Kind kind, int64_t rows, int64_t cols, const real *x, int64_t ldx, Lengths lengths, real *y, int64_t ldy) noexcept nogil:
+cdef int forward(
+    Kind kind, int64_t rows, int64_t cols, const real *x, int64_t ldx, Lengths lengths,
+    real *y, int64_t ldy
+) noexcept nogil:
     cdef int team
     if rows < 0 or cols < 0 or (rows > 0 and cols > 0 and (x is NULL or y is NULL)):
         return BAD_ARGUMENT
@@ -106,8 +126,10 @@ cdef int forward(Kind kind, int64_t rows, int64_t cols, const real *x, int64_t l
     return OK
 
 
-cdef int backward(Kind kind, int64_t rows, int64_t cols, const real *dy, int64_t lddy, const real *y, int64_t ldy, Lengths lengths, real *dx,
-                  int64_t lddx) noexcept nogil:
+cdef int backward(
+    Kind kind, int64_t rows, int64_t cols, const real *dy, int64_t lddy, const real *y, int64_t ldy,
+    Lengths lengths, real *dx, int64_t lddx
+) noexcept nogil:
     cdef int team
     if rows < 0 or cols < 0 or (rows > 0 and cols > 0 and (dy is NULL or y is NULL or dx is NULL)):
         return BAD_ARGUMENT
@@ -118,7 +140,9 @@ cdef int backward(Kind kind, int64_t rows, int64_t cols, const real *dy, int64_t
         backward_share(kind, 1, 0, rows, cols, dy, lddy, y, ldy, lengths, dx, lddx)
     else:
         with parallel(num_threads=team):
-            backward_share(kind, team_size(), thread_id(), rows, cols, dy, lddy, y, ldy, lengths, dx, lddx)
+            backward_share(
+                kind, team_size(), thread_id(), rows, cols, dy, lddy, y, ldy, lengths, dx, lddx
+            )
     return OK
 
 
@@ -159,4 +183,6 @@ cdef int masked_softmax_backward_real(
     int64_t rows, int64_t cols, const real *dy, int64_t lddy, const real *y, int64_t ldy,
     const int64_t *lengths, int64_t rows_per_length, real *dx, int64_t lddx
 ) noexcept nogil:
-    return backward(SOFTMAX, rows, cols, dy, lddy, y, ldy, Lengths(lengths, rows_per_length), dx, lddx)
+    return backward(
+        SOFTMAX, rows, cols, dy, lddy, y, ldy, Lengths(lengths, rows_per_length), dx, lddx
+    )

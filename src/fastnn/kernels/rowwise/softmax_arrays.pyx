@@ -4,10 +4,14 @@ from libc.stdint cimport int64_t
 
 import numpy as np
 
-from ..ground.arrays cimport (BAD_ARGUMENT, Rows, check_in_place, check_overlap, check_status, finish_output, int64_array, output_rows, real_type, shaped_like,
-                      with_rows)
-from .softmax cimport (LOG_SOFTMAX, SOFTMAX, Kind, Lengths, log_softmax_backward_real, log_softmax_real,
-                       masked_softmax_backward_real, masked_softmax_real, wrong_length)
+from ..ground.arrays cimport (
+    BAD_ARGUMENT, Rows, check_in_place, check_overlap, check_status, finish_output, int64_array,
+    output_rows, real_type, shaped_like, with_rows,
+)
+from .softmax cimport (
+    LOG_SOFTMAX, SOFTMAX, Kind, Lengths, log_softmax_backward_real, log_softmax_real,
+    masked_softmax_backward_real, masked_softmax_real, wrong_length,
+)
 
 cnp.import_array()
 
@@ -15,38 +19,60 @@ cdef enum:
     KEEP_GIL = 4096     # elements, 0.9 us, below which the GIL is kept: letting go costs 15 to 40 ns, and a wait where another thread takes it
 
 
-cdef int forward_typed(int typenum, Kind kind, Rows r, void *x, int64_t ldx, Lengths lengths, void *y, int64_t ldy) noexcept nogil:
+cdef int forward_typed(
+    int typenum, Kind kind, Rows r, void *x, int64_t ldx, Lengths lengths, void *y, int64_t ldy
+) noexcept nogil:
     if typenum == cnp.NPY_FLOAT:
         if kind == LOG_SOFTMAX:
             return log_softmax_real(r.rows, r.cols, <float*>x, ldx, <float*>y, ldy)
-        return masked_softmax_real(r.rows, r.cols, <float*>x, ldx, lengths.of, lengths.rows, <float*>y, ldy)
+        return masked_softmax_real(
+            r.rows, r.cols, <float*>x, ldx, lengths.of, lengths.rows, <float*>y, ldy
+        )
     if typenum == cnp.NPY_DOUBLE:
         if kind == LOG_SOFTMAX:
             return log_softmax_real(r.rows, r.cols, <double*>x, ldx, <double*>y, ldy)
-        return masked_softmax_real(r.rows, r.cols, <double*>x, ldx, lengths.of, lengths.rows, <double*>y, ldy)
+        return masked_softmax_real(
+            r.rows, r.cols, <double*>x, ldx, lengths.of, lengths.rows, <double*>y, ldy
+        )
     return BAD_ARGUMENT
 
 
-cdef int backward_typed(int typenum, Kind kind, Rows r, void *dy, int64_t lddy, void *y, int64_t ldy, Lengths lengths, void *dx,
-                        int64_t lddx) noexcept nogil:
+cdef int backward_typed(
+    int typenum, Kind kind, Rows r, void *dy, int64_t lddy, void *y, int64_t ldy, Lengths lengths,
+    void *dx, int64_t lddx
+) noexcept nogil:
     if typenum == cnp.NPY_FLOAT:
         if kind == LOG_SOFTMAX:
-            return log_softmax_backward_real(r.rows, r.cols, <float*>dy, lddy, <float*>y, ldy, <float*>dx, lddx)
-        return masked_softmax_backward_real(r.rows, r.cols, <float*>dy, lddy, <float*>y, ldy, lengths.of, lengths.rows, <float*>dx, lddx)
+            return log_softmax_backward_real(
+                r.rows, r.cols, <float*>dy, lddy, <float*>y, ldy, <float*>dx, lddx
+            )
+        return masked_softmax_backward_real(
+            r.rows, r.cols, <float*>dy, lddy, <float*>y, ldy, lengths.of, lengths.rows,
+            <float*>dx, lddx
+        )
     if typenum == cnp.NPY_DOUBLE:
         if kind == LOG_SOFTMAX:
-            return log_softmax_backward_real(r.rows, r.cols, <double*>dy, lddy, <double*>y, ldy, <double*>dx, lddx)
-        return masked_softmax_backward_real(r.rows, r.cols, <double*>dy, lddy, <double*>y, ldy, lengths.of, lengths.rows, <double*>dx, lddx)
+            return log_softmax_backward_real(
+                r.rows, r.cols, <double*>dy, lddy, <double*>y, ldy, <double*>dx, lddx
+            )
+        return masked_softmax_backward_real(
+            r.rows, r.cols, <double*>dy, lddy, <double*>y, ldy, lengths.of, lengths.rows,
+            <double*>dx, lddx
+        )
     return BAD_ARGUMENT
 
 
-cdef cnp.ndarray checked_lengths(object lengths, cnp.ndarray x, Rows r, str op, str x_name, Lengths *out):
+cdef cnp.ndarray checked_lengths(
+    object lengths, cnp.ndarray x, Rows r, str op, str x_name, Lengths *out
+):
     """The lengths as contiguous int64, which *out points into; each is from 0 to the number of columns."""
     cdef cnp.ndarray of = int64_array(lengths, op, "lengths")
     cdef int64_t i
     shape = np.shape(x)
     if of.ndim >= len(shape) or np.shape(of) != shape[: of.ndim]:
-        raise ValueError(f"{op}: lengths must have the shape of the first axes of {x_name}, {shape}, without the last, not {np.shape(of)}")
+        raise ValueError(
+            f"{op}: lengths must have the shape of the first axes of {x_name}, {shape}, without the last, not {np.shape(of)}"
+        )
     out.of = <const int64_t*>cnp.PyArray_DATA(of)
     out.rows = max(r.rows // cnp.PyArray_SIZE(of), 1) if of.size > 0 else 1
     i = wrong_length(out[0], r.rows, r.cols)

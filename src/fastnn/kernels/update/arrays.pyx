@@ -21,8 +21,10 @@ from libc.stdint cimport INT64_MAX, int64_t
 
 from ..ground.arrays cimport (BAD_ARGUMENT, check_overlap, check_status, is_plain, output_like,
                               real_type, shaped_like)
-from ..ground.dispatch cimport (FASTNN_ADAGRAD, FASTNN_ADAM, FASTNN_AVERAGE, FASTNN_MOMENTUM, FASTNN_NESTEROV, FASTNN_RMSPROP, FASTNN_SGD,
-                        fastnn_step)
+from ..ground.dispatch cimport (
+    FASTNN_ADAGRAD, FASTNN_ADAM, FASTNN_AVERAGE, FASTNN_MOMENTUM, FASTNN_NESTEROV, FASTNN_RMSPROP,
+    FASTNN_SGD, fastnn_step,
+)
 from ..ground.scalars cimport (any_number, finite_number, flag, kept_part, nonnegative_number,
                                probability, whole_number)
 from .loops cimport scale_flat, update_flat
@@ -34,30 +36,52 @@ cnp.import_array()
 
 # The scalars of each rule.
 
-cdef fastnn_step sgd_step(bint has_momentum, double lr, double momentum, bint nesterov, double weight_decay, double grad_scale) noexcept nogil:
-    return fastnn_step(rule=(FASTNN_NESTEROV if nesterov else FASTNN_MOMENTUM) if has_momentum else FASTNN_SGD, grad_scale=grad_scale,
-                       l2=weight_decay, shrink=0, lr=lr, keep1=momentum, take1=1, keep2=0, take2=0, unbias2=1, eps=0)
+cdef fastnn_step sgd_step(
+    bint has_momentum, double lr, double momentum, bint nesterov, double weight_decay,
+    double grad_scale
+) noexcept nogil:
+    return fastnn_step(
+        rule=(FASTNN_NESTEROV if nesterov else FASTNN_MOMENTUM) if has_momentum else FASTNN_SGD,
+        grad_scale=grad_scale, l2=weight_decay, shrink=0, lr=lr, keep1=momentum, take1=1, keep2=0,
+        take2=0, unbias2=1, eps=0
+    )
 
 
-cdef fastnn_step adam_step(int64_t step, double lr, double beta1, double beta2, double eps, double weight_decay, bint decoupled,
-                           double grad_scale) noexcept nogil:
-    return fastnn_step(rule=FASTNN_ADAM, grad_scale=grad_scale, l2=0 if decoupled else weight_decay, shrink=lr * weight_decay if decoupled else 0,
-                       lr=lr / (1 - pow(beta1, step)), keep1=beta1, take1=1 - beta1, keep2=beta2, take2=1 - beta2,
-                       unbias2=1 / sqrt(1 - pow(beta2, step)), eps=eps)
+cdef fastnn_step adam_step(
+    int64_t step, double lr, double beta1, double beta2, double eps, double weight_decay,
+    bint decoupled, double grad_scale
+) noexcept nogil:
+    return fastnn_step(
+        rule=FASTNN_ADAM, grad_scale=grad_scale, l2=0 if decoupled else weight_decay,
+        shrink=lr * weight_decay if decoupled else 0, lr=lr / (1 - pow(beta1, step)), keep1=beta1,
+        take1=1 - beta1, keep2=beta2, take2=1 - beta2, unbias2=1 / sqrt(1 - pow(beta2, step)),
+        eps=eps
+    )
 
 
-cdef fastnn_step rmsprop_step(double lr, double alpha, double eps, double momentum, double weight_decay, double grad_scale) noexcept nogil:
-    return fastnn_step(rule=FASTNN_RMSPROP, grad_scale=grad_scale, l2=weight_decay, shrink=0, lr=lr, keep1=momentum, take1=1, keep2=alpha,
-                       take2=1 - alpha, unbias2=1, eps=eps)
+cdef fastnn_step rmsprop_step(
+    double lr, double alpha, double eps, double momentum, double weight_decay, double grad_scale
+) noexcept nogil:
+    return fastnn_step(
+        rule=FASTNN_RMSPROP, grad_scale=grad_scale, l2=weight_decay, shrink=0, lr=lr,
+        keep1=momentum, take1=1, keep2=alpha, take2=1 - alpha, unbias2=1, eps=eps
+    )
 
 
-cdef fastnn_step adagrad_step(int64_t step, double lr, double lr_decay, double eps, double weight_decay, double grad_scale) noexcept nogil:
-    return fastnn_step(rule=FASTNN_ADAGRAD, grad_scale=grad_scale, l2=weight_decay, shrink=0, lr=lr / (1 + (step - 1) * lr_decay), keep1=0,
-                       take1=0, keep2=0, take2=0, unbias2=1, eps=eps)
+cdef fastnn_step adagrad_step(
+    int64_t step, double lr, double lr_decay, double eps, double weight_decay, double grad_scale
+) noexcept nogil:
+    return fastnn_step(
+        rule=FASTNN_ADAGRAD, grad_scale=grad_scale, l2=weight_decay, shrink=0,
+        lr=lr / (1 + (step - 1) * lr_decay), keep1=0, take1=0, keep2=0, take2=0, unbias2=1, eps=eps
+    )
 
 
 cdef fastnn_step ema_step(double decay) noexcept nogil:
-    return fastnn_step(rule=FASTNN_AVERAGE, grad_scale=1, l2=0, shrink=0, lr=0, keep1=0, take1=1 - decay, keep2=0, take2=0, unbias2=1, eps=0)
+    return fastnn_step(
+        rule=FASTNN_AVERAGE, grad_scale=1, l2=0, shrink=0, lr=0, keep1=0, take1=1 - decay, keep2=0,
+        take2=0, unbias2=1, eps=0
+    )
 
 
 # Pointer faces.
@@ -66,7 +90,9 @@ cdef int sgd_real(
     int64_t n, real *p, const real *g, real *m, double lr, double momentum, int nesterov,
     double weight_decay, double grad_scale
 ) noexcept nogil:
-    cdef fastnn_step s = sgd_step(m is not NULL or momentum != 0, lr, momentum, nesterov, weight_decay, grad_scale)
+    cdef fastnn_step s = sgd_step(
+        m is not NULL or momentum != 0, lr, momentum, nesterov, weight_decay, grad_scale
+    )
     return update_flat(n, p, g, m, NULL, NULL, &s, 0, NULL)
 
 
@@ -83,7 +109,9 @@ cdef int rmsprop_real(
     double eps, double momentum, double weight_decay, double grad_scale
 ) noexcept nogil:
     cdef fastnn_step s = rmsprop_step(lr, alpha, eps, momentum, weight_decay, grad_scale)
-    return update_flat(n, p, g, m, v, c, &s, 0, NULL) if m is not NULL or n == 0 or momentum == 0 else BAD_ARGUMENT
+    return update_flat(
+        n, p, g, m, v, c, &s, 0, NULL
+    ) if m is not NULL or n == 0 or momentum == 0 else BAD_ARGUMENT
 
 
 cdef int adagrad_real(
@@ -123,23 +151,37 @@ cdef int flat(tuple arrays, tuple names, str op, Flat *f, int optional=0) except
         f.x[i] = NULL
         if i >= len(arrays) or (arrays[i] is None and optional & 1 << i):
             continue
-        x = shaped_like(arrays[i], like, op, names[i], names[0]) if i == 1 else output_like(arrays[i], like, op, names[i], names[0])
+        x = shaped_like(
+            arrays[i], like, op, names[i], names[0]
+        ) if i == 1 else output_like(arrays[i], like, op, names[i], names[0])
         if not cnp.PyArray_IS_C_CONTIGUOUS(x):
             raise ValueError(f"{op}: {names[i]} must be C-contiguous")
         f.x[i] = cnp.PyArray_DATA(x)
         for j in range(i):
-            if f.x[j] is not NULL and <char*>f.x[j] < <char*>f.x[i] + cnp.PyArray_NBYTES(x) and <char*>f.x[i] < <char*>f.x[j] + cnp.PyArray_NBYTES(x):
+            if (
+                f.x[j] is not NULL
+                and <char*>f.x[j] < <char*>f.x[i] + cnp.PyArray_NBYTES(x)
+                and <char*>f.x[i] < <char*>f.x[j] + cnp.PyArray_NBYTES(x)
+            ):
                 check_overlap(x, <cnp.ndarray>arrays[j], op, names[i], names[j])
     return 0
 
 
-cdef int run(const Flat *f, const fastnn_step *s, str op, int64_t n_stops=0, const int64_t *stops=NULL) except -1:
+cdef int run(
+    const Flat *f, const fastnn_step *s, str op, int64_t n_stops=0, const int64_t *stops=NULL
+) except -1:
     cdef int status = BAD_ARGUMENT
     with nogil:
         if f.typenum == cnp.NPY_FLOAT:
-            status = update_flat(f.n, <float*>f.x[0], <const float*>f.x[1], <float*>f.x[2], <float*>f.x[3], <float*>f.x[4], s, n_stops, stops)
+            status = update_flat(
+                f.n, <float*>f.x[0], <const float*>f.x[1], <float*>f.x[2], <float*>f.x[3],
+                <float*>f.x[4], s, n_stops, stops
+            )
         elif f.typenum == cnp.NPY_DOUBLE:
-            status = update_flat(f.n, <double*>f.x[0], <const double*>f.x[1], <double*>f.x[2], <double*>f.x[3], <double*>f.x[4], s, n_stops, stops)
+            status = update_flat(
+                f.n, <double*>f.x[0], <const double*>f.x[1], <double*>f.x[2], <double*>f.x[3],
+                <double*>f.x[4], s, n_stops, stops
+            )
     return check_status(status, op)
 
 
@@ -199,7 +241,9 @@ cdef int any_adam(tuple arrays, object step, object lr, object beta1, object bet
     cdef int64_t i, n_stops = cnp.PyArray_SIZE(<cnp.ndarray>stops)
     for i in range(1, n_stops):
         if ends[i] < ends[i - 1]:
-            raise ValueError(f"{op}: decay_stops must ascend, but {ends[i]} comes after {ends[i - 1]}")
+            raise ValueError(
+                f"{op}: decay_stops must ascend, but {ends[i]} comes after {ends[i - 1]}"
+            )
     return run(&f, &s, op, n_stops, ends)
 
 
@@ -222,7 +266,9 @@ def adam_update(p, g, m, v, *, step, lr, beta1=0.9, beta2=0.999, eps=1e-8, weigh
     TypeError, ValueError
         If types or shapes differ, an output is read-only, arrays overlap, step < 1 or a beta is outside [0, 1). Nothing has been changed then.
     """
-    any_adam((p, g, m, v), step, lr, beta1, beta2, eps, weight_decay, False, grad_scale, "adam_update")
+    any_adam(
+        (p, g, m, v), step, lr, beta1, beta2, eps, weight_decay, False, grad_scale, "adam_update"
+    )
 
 
 def adamw_update(p, g, m, v, *, step, lr, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=1e-2,
@@ -240,7 +286,10 @@ def adamw_update(p, g, m, v, *, step, lr, beta1=0.9, beta2=0.999, eps=1e-8, weig
     TypeError, ValueError
         As `adam_update`, or if decay_stops are others or do not ascend. Nothing has been changed then.
     """
-    any_adam((p, g, m, v), step, lr, beta1, beta2, eps, weight_decay, True, grad_scale, "adamw_update", decay_stops)
+    any_adam(
+        (p, g, m, v), step, lr, beta1, beta2, eps, weight_decay, True, grad_scale, "adamw_update",
+        decay_stops
+    )
 
 
 def rmsprop_update(p, g, v, m=None, c=None, *, lr, alpha=0.99, eps=1e-8, momentum=0.0,

@@ -6,7 +6,10 @@ from cython.parallel cimport parallel
 from libc.stdint cimport int64_t
 
 from ..ground.arrays cimport BAD_ARGUMENT, OK
-from ..ground.dispatch cimport FASTNN_ADAGRAD, FASTNN_ADAM, FASTNN_MOMENTUM, FASTNN_NESTEROV, FASTNN_RMSPROP, fastnn_step, real, scale_run, update_run
+from ..ground.dispatch cimport (
+    FASTNN_ADAGRAD, FASTNN_ADAM, FASTNN_MOMENTUM, FASTNN_NESTEROV, FASTNN_RMSPROP, fastnn_step,
+    real, scale_run, update_run,
+)
 from ..ground.threads cimport share, team_size, thread_id, threads_for
 
 cdef enum:
@@ -22,8 +25,10 @@ cdef bint my_run(int team, int thread, int64_t n, int64_t *first, int64_t *last)
     return first[0] < last[0]
 
 
-cdef void update_share(int team, int thread, int64_t n, real *p, const real *g, real *m, real *v, real *c, const fastnn_step *step,
-                       int64_t n_stops, const int64_t *stops) noexcept nogil:
+cdef void update_share(
+    int team, int thread, int64_t n, real *p, const real *g, real *m, real *v, real *c,
+    const fastnn_step *step, int64_t n_stops, const int64_t *stops
+) noexcept nogil:
     """This thread's run, cut where weight decay ends (stops[0]), begins again (stops[1]) and so on."""
     cdef int64_t i, stop, last, run = 0
     cdef fastnn_step steps[2]       # with and without weight decay
@@ -35,22 +40,33 @@ cdef void update_share(int team, int thread, int64_t n, real *p, const real *g, 
         while run < n_stops and stops[run] <= i:
             run += 1
         stop = min(stops[run], last) if run < n_stops else last
-        update_run(stop - i, p + i, g + i, NULL if m is NULL else m + i, NULL if v is NULL else v + i,
-                   NULL if c is NULL else c + i, &steps[run % 2])
+        update_run(
+            stop - i, p + i, g + i, NULL if m is NULL else m + i, NULL if v is NULL else v + i,
+            NULL if c is NULL else c + i, &steps[run % 2]
+        )
         i = stop
 
 
-cdef bint complete(const fastnn_step *s, const void *p, const void *g, const void *m, const void *v) noexcept nogil:
+cdef bint complete(
+    const fastnn_step *s, const void *p, const void *g, const void *m, const void *v
+) noexcept nogil:
     """Whether the arrays that the rule needs are there."""
     if p is NULL or g is NULL:
         return False
-    if m is NULL and (s.rule == FASTNN_MOMENTUM or s.rule == FASTNN_NESTEROV or s.rule == FASTNN_ADAM):
+    if (
+        m is NULL
+        and (s.rule == FASTNN_MOMENTUM or s.rule == FASTNN_NESTEROV or s.rule == FASTNN_ADAM)
+    ):
         return False
-    return v is not NULL or not (s.rule == FASTNN_ADAM or s.rule == FASTNN_RMSPROP or s.rule == FASTNN_ADAGRAD)
+    return v is not NULL or not (
+        s.rule == FASTNN_ADAM or s.rule == FASTNN_RMSPROP or s.rule == FASTNN_ADAGRAD
+    )
 
 
-cdef int update_flat(int64_t n, real *p, const real *g, real *m, real *v, real *c, const fastnn_step *step, int64_t n_stops,
-                     const int64_t *stops) noexcept nogil:
+cdef int update_flat(
+    int64_t n, real *p, const real *g, real *m, real *v, real *c, const fastnn_step *step,
+    int64_t n_stops, const int64_t *stops
+) noexcept nogil:
     cdef int team
     if n < 0 or (n > 0 and not complete(step, p, g, m, v)):
         return BAD_ARGUMENT
