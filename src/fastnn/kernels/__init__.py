@@ -1,4 +1,4 @@
-"""The core: functions on arrays, each with a pointer face in its ``.pxd`` for other extensions."""
+"""The core: functions on arrays. Their ``.pxd`` files declare the pointer API for extensions."""
 
 from .attention.additive import additive_scores, additive_scores_backward
 from .attention.arrays import attention, attention_backward

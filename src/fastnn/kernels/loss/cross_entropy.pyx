@@ -1,11 +1,15 @@
-"""Softmax with cross entropy, returned together with its gradient from one pass over the logits (*Dive into Deep Learning*, section 4.1.2).
+"""Softmax with cross entropy and its gradient, from one pass over the logits.
 
-    L_i = -sum_j a_ij log softmax(o_i)_j        dL_i/do_ij = A_i softmax(o_i)_j - a_ij,  A_i = sum_j a_ij
-    a_ij = w_j ((1 - s) q_ij + s / C)           q_i the target's distribution, s the label smoothing (Szegedy et al. 2016), w_j the weight of class j
+    L_i = -sum_j a_ij log softmax(o_i)_j
+    dL_i/do_ij = A_i softmax(o_i)_j - a_ij,    A_i = sum_j a_ij
+    a_ij = w_j ((1 - s) q_ij + s / C)
 
-Without smoothing and with a label t for q_i only a_it counts. The mean is sum_i v_i L_i / sum_i v_i w_t(i), v_i the weight of example i (w_t is 1 where
-targets are distributions), as PyTorch has it. Accuracy: a loss within 32 eps of max(1, loss), gradients within 16 eps of the largest. Losses are summed
-in double, row by row in a fixed order, so the bits do not depend on the number of threads.
+*Dive into Deep Learning*, section 4.1.2. q_i is the target's distribution, s the label smoothing
+(Szegedy et al. 2016), w_j the weight of class j. Without smoothing and with a label t as target,
+only a_it differs from 0. The mean is sum_i v_i L_i / sum_i v_i w_t(i), where v_i is the weight of
+example i (w_t is 1 if targets are distributions), as in PyTorch. Accuracy: a loss within 32 eps of
+max(1, loss), gradients within 16 eps of the largest. Losses are summed in double, row by row in a
+fixed order, so the bits do not depend on the number of threads.
 """
 cimport numpy as cnp
 from cython.parallel cimport parallel
@@ -28,16 +32,19 @@ from ..ground.threads cimport share, team_size, thread_id, threads_for
 cnp.import_array()
 
 cdef enum:
-    GRAIN = 8192        # elements a thread should have, as for softmax
-    KEEP_GIL = 4096     # elements below which the GIL is kept, as for softmax
-    LARGE_ROWS = 32 << 20  # bytes of gradient from which it is stored past the caches, as for softmax
-    NO_LABEL = -100     # what PyTorch ignores by default
+    GRAIN = 8192            # minimum elements per thread (docs/tuning.md)
+    KEEP_GIL = 4096     # elements below which a call keeps the GIL (docs/tuning.md)
+    LARGE_ROWS = 32 << 20   # bytes of gradient from which stores are non-temporal (docs/tuning.md)
+    NO_LABEL = -100     # PyTorch's default of ignore_index
 
 
 cdef int64_t wrong_label(
     int64_t rows, int64_t cols, const int64_t *labels, int64_t ignore, bint *ignores
 ) noexcept nogil:
-    """The first row whose label is neither a class nor to be ignored, or -1; *ignores becomes whether any is ignored. Nothing is where ignore is INT64_MIN."""
+    """Return the first row whose label is neither a class nor ignored, or -1.
+
+    *ignores becomes True if a label is ignored; none is if ignore is INT64_MIN.
+    """
     cdef int64_t i
     for i in range(rows):
         if labels[i] == ignore and ignore != INT64_MIN:
@@ -51,7 +58,10 @@ cdef double row_weights(
     int64_t rows, const int64_t *labels, int64_t ignore, const real *class_weight,
     const real *sample_weight, bint soft, double *weights
 ) noexcept nogil:
-    """The weight of each row, 0 where it is left out, and their sum. Soft rows apply the weight of the class themselves."""
+    """Compute the weight of each row, 0 for an excluded row, and return their sum.
+
+    Soft rows apply the class weight themselves.
+    """
     cdef int64_t i
     cdef double total = 0, w, c
     for i in range(rows):
@@ -73,7 +83,7 @@ cdef void soft_rows(
     const double *weights, double smoothing, double scale, real *dlogits, int64_t lddlogits,
     double *losses
 ) noexcept nogil:
-    """The rows from first to stop. Without probs ldprobs is 0."""
+    """Compute the rows from first to stop against distributions. Without probs, ldprobs is 0."""
     cdef int64_t i
     cdef double w
     for i in range(first, stop):
@@ -87,7 +97,7 @@ cdef void soft_rows(
 cdef void no_rows(
     int64_t rows, int64_t cols, real *dlogits, int64_t lddlogits, double *losses
 ) noexcept nogil:
-    """Rows that are left out: logits are not read."""
+    """Clear the outputs of excluded rows, whose logits are not read."""
     cdef int64_t i
     for i in range(rows):
         losses[i] = 0
@@ -100,11 +110,12 @@ cdef void rows_share(
     const double *weights, double smoothing, double scale, real *dlogits, int64_t lddlogits,
     double *losses
 ) noexcept nogil:
-    """Runs of rows that count and of rows that do not, in turns."""
+    """Compute this thread's rows, in alternating runs of included and excluded ones."""
     cdef int64_t i, first, last, stop
     cdef const double *w = NULL
-    cdef bint large = rows * cols * <int64_t>sizeof(real) >= LARGE_ROWS and past_caches(
-        rows * cols, dlogits, logits, probs
+    cdef bint large = (
+        rows * cols * <int64_t>sizeof(real) >= LARGE_ROWS
+        and past_caches(rows * cols, dlogits, logits, probs)
     )
     share(rows, team, thread, &first, &last)
     i = first
@@ -132,7 +143,7 @@ cdef void rows_share(
 
 cdef void check_share(int team, int thread, int64_t rows, int64_t cols, const real *probs,
                       int64_t ldprobs, double *wrong) noexcept nogil:
-    """wrong[i] becomes whether a probability of row i is negative."""
+    """Set wrong[i] to 1 if a probability of row i is negative, else to 0."""
     cdef int64_t i, first, last
     share(rows, team, thread, &first, &last)
     for i in range(first, last):
@@ -141,7 +152,10 @@ cdef void check_share(int team, int thread, int64_t rows, int64_t cols, const re
 
 cdef int64_t wrong_row(int team, int64_t rows, int64_t cols, const real *probs, int64_t ldprobs,
                        const double *weights, double *scratch) noexcept nogil:
-    """The first row that counts and has a negative probability, or -1. scratch: a double a row."""
+    """Return the first included row with a negative probability, or -1.
+
+    scratch holds one double per row.
+    """
     cdef int64_t i
     if team == 1:
         check_share(1, 0, rows, cols, probs, ldprobs, scratch)
@@ -259,7 +273,7 @@ cdef int typed_rows(
 
 
 cdef bint is_one_hot(cnp.ndarray targets, cnp.ndarray logits) noexcept:
-    """True for bools and integers of the shape of logits, but integers (N, 1) are labels."""
+    """True if targets are bools or integers of the shape of logits; integers (N, 1) are labels."""
     if not same_shape(targets, logits):
         return False
     return cnp.PyArray_ISBOOL(targets) or (cnp.PyArray_ISINTEGER(targets)
@@ -267,7 +281,7 @@ cdef bint is_one_hot(cnp.ndarray targets, cnp.ndarray logits) noexcept:
 
 
 cdef cnp.ndarray one_hot(cnp.ndarray targets, cnp.ndarray logits):
-    """Rows of 0 and 1 as probabilities in the type of logits; ValueError for any other number."""
+    """Convert rows of 0 and 1 to probabilities in the type of logits; ValueError if not one-hot."""
     cdef cnp.ndarray wrong = np.argwhere((targets != 0) & (targets != 1))
     if cnp.PyArray_SIZE(wrong) > 0:
         row, column = wrong[0]
@@ -278,7 +292,7 @@ cdef cnp.ndarray one_hot(cnp.ndarray targets, cnp.ndarray logits):
 
 
 cdef cnp.ndarray label_array(object targets):
-    """Integers (N,), or (N, 1), as contiguous int64 (N,)."""
+    """Return integers (N,) or (N, 1) as contiguous int64 (N,)."""
     cdef cnp.ndarray labels = int64_array(targets, "cross_entropy", "targets")
     if cnp.PyArray_NDIM(labels) == 2 and cnp.PyArray_DIM(labels, 1) == 1:
         return labels.reshape(-1)
@@ -286,7 +300,10 @@ cdef cnp.ndarray label_array(object targets):
 
 
 cdef cnp.ndarray checked_targets(object targets, cnp.ndarray logits, bint mean, Rows *rq):
-    """Labels as contiguous int64 (N,), or probabilities (N, C) as rows that *rq describes."""
+    """Return labels as contiguous int64 (N,), or probabilities (N, C) as rows.
+
+    *rq describes the rows.
+    """
     cdef cnp.ndarray t
     cdef bint is_matrix = is_plain(targets) and cnp.PyArray_NDIM(<cnp.ndarray>targets) == 2
     rq.ld = 0
@@ -317,7 +334,7 @@ cdef int refuse_targets(object targets, cnp.ndarray logits) except -1:
 cdef int refuse_label(
     object targets, cnp.ndarray labels, int64_t classes, int64_t ignore
 ) except -1:
-    """IndexError for the first label that is out of range, if there is one."""
+    """Raise IndexError for the first label that is out of range, if any."""
     cdef bint ignores = False
     cdef int64_t row = wrong_label(
         cnp.PyArray_SIZE(labels), classes, <const int64_t*>cnp.PyArray_DATA(labels), ignore,
@@ -332,7 +349,7 @@ cdef int refuse_label(
 cdef double mean_weight(
     cnp.ndarray t, object ignore, cnp.ndarray weight, cnp.ndarray sample_weight
 ):
-    """The sum of the weights that a mean divides by, for a message."""
+    """Return the sum of weights that the mean divides by, for an error message."""
     total = np.ones(np.shape(t)[0]) if sample_weight is None else sample_weight.astype(np.float64)
     with np.errstate(over="ignore"):
         if t.ndim == 1:
@@ -343,7 +360,7 @@ cdef double mean_weight(
 
 
 cdef int refuse_probability(cnp.ndarray probs, cnp.ndarray sample_weight) except -1:
-    """ValueError for the first negative probability of a row that counts, if there is one."""
+    """Raise ValueError for the first negative probability of an included row, if any."""
     negative = probs < 0
     if sample_weight is not None:
         negative &= (sample_weight != 0)[:, None]
@@ -355,35 +372,39 @@ cdef int refuse_probability(cnp.ndarray probs, cnp.ndarray sample_weight) except
 
 def cross_entropy(logits, targets, *, ignore_index=NO_LABEL, weight=None, sample_weight=None,
                   label_smoothing=0.0, reduction="mean", dlogits=None):
-    """Cross entropy of softmax(logits) with labels or class probabilities, and its gradient.
+    """Compute the cross entropy of softmax(logits) with the targets, and its gradient.
 
     Parameters
     ----------
     logits : ndarray of float32 or float64, shape (N, C), any strides
-        Unnormalised: no softmax before this loss. Any finite size is safe.
+        Unnormalized: apply no softmax before this loss. Any finite value is safe.
     targets : ndarray of integers, shape (N,) or (N, 1)
-        Labels from 0 to C - 1. Or probabilities, each at least 0, (N, C), of logits' type;
-        integers and bools of that shape are one-hot rows and count as probabilities of 0 and 1.
+        Labels from 0 to C - 1; or probabilities (N, C) of logits' type, each at least 0. Integers
+        and bools of that shape are one-hot rows, that is, probabilities of 0 and 1.
     ignore_index : int
-        A row with this label is left out, and its logits are not read; -100 by default.
-        Probabilities have no such label.
+        Rows with this label are excluded, and their logits are not read. Does not apply to
+        probabilities.
     weight : ndarray of logits' type, shape (C,), optional
         Weights of the classes, finite and at least 0.
     sample_weight : ndarray of logits' type, shape (N,), optional
-        Weights of the rows, finite and at least 0. A row of weight 0 is left out.
+        Weights of the rows, finite and at least 0. A row of weight 0 is excluded.
     label_smoothing : float
-        From 0 to 1: this part of the target's probability is spread over all classes evenly (Szegedy et al. 2016).
+        From 0 to 1: the part of the target's probability that is spread evenly over all classes
+        (Szegedy et al. 2016).
     reduction : {"mean", "sum", "none"}
-        "mean" divides by the sum of the weights: of each row's sample weight times the weight of its label, or the sample weight alone where targets are
-        probabilities, as in PyTorch. Where every row is left out it is 0 with gradients of 0 (a batch of padding does not spoil training).
-        "none" returns the weighted loss of each row; the gradient is then that of their sum.
+        "mean" divides by the sum of the weights: each row's sample weight times the weight of its
+        label, or the sample weight alone if targets are probabilities, as in PyTorch. If every row
+        is excluded, loss and gradient are 0, so that a batch of padding is harmless. "none" returns
+        the weighted loss of each row, and the gradient of their sum.
     dlogits : ndarray, optional
-        Where to write the gradient; the type and shape of logits; may be logits itself, but must not overlap anything otherwise.
+        Receives the gradient. It has the type and shape of logits and may be logits itself, but
+        must not overlap another argument.
 
     Returns
     -------
     loss : float, or ndarray of shape (N,) for "none"
-        In nats. NaN or inf if a row that counts has NaN or +inf. A class with the logit -inf costs nothing where its target is 0.
+        In nats. NaN or inf if an included row has NaN or +inf. A class with the logit -inf costs
+        nothing if its target is 0.
     dlogits : ndarray, shape (N, C)
         Gradient of the loss with respect to logits.
 
@@ -393,22 +414,19 @@ def cross_entropy(logits, targets, *, ignore_index=NO_LABEL, weight=None, sample
         If logits is not an array of float32 or float64, targets neither one of integers nor one
         like logits, or a weight not one of logits' type.
     ValueError
-        If shapes do not fit, C is 0, the mean is over no rows, or by weights too large or small in
-        total to divide by, a weight is negative or not finite, a probability is negative in a row
-        that counts, label_smoothing is not from 0 to 1, reduction is none of the three, or dlogits
-        is read-only or overlaps.
+        If shapes do not fit, C is 0, the mean is over no rows or its total weight is too large or
+        small to divide by, a weight is negative or not finite, a probability of an included row is
+        negative, label_smoothing is outside 0 to 1, reduction is another value, or dlogits is
+        read-only or overlaps another argument.
     IndexError
-        If a label is out of range; the message names its row. Nothing has been written then.
+        If a label is out of range; the message names its row. Then nothing has been written.
     """
     cdef int typenum = real_type(logits, "cross_entropy", "logits"), status
     cdef bint mean = is_mean(reduction, "cross_entropy")
     cdef Rows rx, rd, rq
-    cdef cnp.ndarray x = <cnp.ndarray>logits, t = checked_targets(
-        targets, x, mean, &rq
-    ), w = None, v = None, each = None
-    cdef cnp.ndarray a = with_rows(x, &rx), d = output_rows(
-        dlogits, x, "cross_entropy", "dlogits", "logits", &rd
-    )
+    cdef cnp.ndarray x = <cnp.ndarray>logits, t = checked_targets(targets, x, mean, &rq)
+    cdef cnp.ndarray w = None, v = None, each = None, a = with_rows(x, &rx)
+    cdef cnp.ndarray d = output_rows(dlogits, x, "cross_entropy", "dlogits", "logits", &rd)
     cdef double smoothing = probability(label_smoothing, "cross_entropy", "label_smoothing")
     cdef int64_t ignored = whole_number(ignore_index, INT64_MIN, INT64_MAX, "cross_entropy",
                                         "ignore_index")

@@ -1,12 +1,18 @@
-"""Elementwise losses, each returned together with its gradient from one pass over the data (*Dive into Deep Learning*, sections 3.1.1.2 and 5.7).
+"""Elementwise losses with their gradients, from one pass over the data.
 
-    mse                 (p - t)^2                                                           slope 2 (p - t)
-    l1                  |p - t|                                                             sign(p - t), 0 at 0
-    huber               (p - t)^2 / 2 up to delta, delta (|p - t| - delta / 2) beyond       p - t, cut to +-delta (Huber 1964)
-    bce_with_logits     w t log(1 + exp(-x)) + (1 - t) log(1 + exp(x))                      (1 - t) sigmoid(x) - w t sigmoid(-x)
+    mse                (p - t)^2
+                       slope 2 (p - t)
+    l1                 |p - t|
+                       slope sign(p - t), 0 at 0
+    huber              (p - t)^2 / 2 up to delta, delta (|p - t| - delta / 2) beyond (Huber 1964)
+                       slope p - t, clamped to +-delta
+    bce_with_logits    w t log(1 + exp(-x)) + (1 - t) log(1 + exp(x))
+                       slope (1 - t) sigmoid(x) - w t sigmoid(-x)
 
-The two terms of the last have one sign, so a small loss is as accurate as a large one: within 8 eps. Losses are summed in blocks of fixed size, over short
-chunks in the real type and over the chunks in double, in a fixed order: the bits do not depend on the number of threads.
+*Dive into Deep Learning*, sections 3.1.1.2 and 5.7. The two terms of BCE have the same sign, so a
+small loss is as accurate as a large one: within 8 eps. Losses are summed in blocks of fixed size,
+over short chunks in the real type and over the chunks in double, in a fixed order, so the bits do
+not depend on the number of threads.
 """
 cimport numpy as cnp
 from cython.parallel cimport parallel
@@ -21,7 +27,8 @@ from ..ground.arrays cimport (
     output_rows, real_like, real_type, shaped_like,
 )
 from ..ground.dispatch cimport (
-    FASTNN_LOSS_BCE, FASTNN_LOSS_HUBER, FASTNN_LOSS_L1, FASTNN_LOSS_MSE, loss_run, past_caches, real,
+    FASTNN_LOSS_BCE, FASTNN_LOSS_HUBER, FASTNN_LOSS_L1, FASTNN_LOSS_MSE, loss_run, past_caches,
+    real,
 )
 from ..ground.memory cimport give, new_array, take
 from ..ground.scalars cimport any_number, choice, refuse_value
@@ -30,14 +37,15 @@ from ..ground.threads cimport share, team_size, thread_id, threads_for
 cnp.import_array()
 
 cdef enum:
-    BLOCK = 2048        # elements summed by themselves, whose weights are laid out on the stack
-    GRAIN = 32768       # elements a thread should have, as for other elementwise work
-    BCE_GRAIN = 8192    # the same where there are exp and log to compute
-    KEEP_GIL = 4096     # elements below which the GIL is kept, as for softmax
+    BLOCK = 2048        # elements summed separately; their weights are laid out on the stack
+    # Minimum elements per thread (docs/tuning.md), without and with an exp and a log to compute.
+    GRAIN = 32768
+    BCE_GRAIN = 8192
+    KEEP_GIL = 4096     # elements below which a call keeps the GIL (docs/tuning.md)
 
 
 cdef double sum_in_order(int64_t n, const double *x) noexcept nogil:
-    """In four sums side by side: one waits for each addition."""
+    """Sum x in a fixed order: four interleaved sums, since one would wait for each addition."""
     cdef double a = 0, b = 0, c = 0, d = 0
     cdef int64_t i
     for i in range(0, n - 3, 4):
@@ -51,7 +59,7 @@ cdef double sum_in_order(int64_t n, const double *x) noexcept nogil:
 
 
 cdef int64_t wrong_weight(int64_t n, const real *weight) noexcept nogil:
-    """The index of the first weight that is no finite number of at least 0, or -1."""
+    """Return the index of the first weight that is not finite and at least 0, or -1."""
     cdef int64_t i
     for i in range(n):
         if not (weight[i] >= 0 and weight[i] < INFINITY):
@@ -61,8 +69,8 @@ cdef int64_t wrong_weight(int64_t n, const real *weight) noexcept nogil:
 
 cdef extern from *:
     """
-    /* True if a number is below 0 or above `most`; NaN is neither. In vectors, as it is one pass
-     * over all targets in a module that is compiled for size. */
+    /* True if a number is below 0 or above `most`; NaN is neither. Written with vectors: this is a
+     * pass over all targets, and the module is compiled for size. */
     #define OUTSIDE(name, real, integer)                                                \
         static int name(int64_t n, const real *x, real most) {                          \
             enum { LANES = 64 / sizeof(real) };                                         \
@@ -88,7 +96,7 @@ cdef extern from *:
 
 
 cdef bint any_outside(int64_t n, const real *x, real most) noexcept nogil:
-    """True if one of n numbers is below 0 or above most; NaN is neither."""
+    """True if any of n numbers is below 0 or above most; NaN is neither."""
     if real is float:
         return outside_f32(n, x, most)
     else:
@@ -97,7 +105,7 @@ cdef bint any_outside(int64_t n, const real *x, real most) noexcept nogil:
 
 cdef int64_t wrong_target(int64_t n, const real *target, const real *weight,
                           int64_t per_weight) noexcept nogil:
-    """The index of the first target that is not from 0 to 1 and counts, or -1."""
+    """Return the index of the first target outside 0 to 1 whose weight is not 0, or -1."""
     cdef int64_t i
     for i in range(n):
         if ((target[i] < 0 or target[i] > 1)
@@ -108,7 +116,7 @@ cdef int64_t wrong_target(int64_t n, const real *target, const real *weight,
 
 cdef void targets_share(int team, int thread, int64_t n, const real *target,
                         double *outside) noexcept nogil:
-    """outside[i] becomes whether a target of block i is not from 0 to 1."""
+    """Set outside[i] to 1 if a target of block i is outside 0 to 1, else to 0."""
     cdef int64_t i, first, last
     share((n + BLOCK - 1) // BLOCK, team, thread, &first, &last)
     for i in range(first, last):
@@ -117,7 +125,10 @@ cdef void targets_share(int team, int thread, int64_t n, const real *target,
 
 cdef bint targets_fit(int team, int64_t n, const real *target, const real *weight,
                       int64_t per_weight, double *scratch) noexcept nogil:
-    """True if all targets that count are from 0 to 1. scratch: a double for each block."""
+    """True if all targets of nonzero weight are from 0 to 1.
+
+    scratch holds one double per block.
+    """
     if team == 1:
         targets_share(1, 0, n, target, scratch)
     else:
@@ -129,7 +140,7 @@ cdef bint targets_fit(int team, int64_t n, const real *target, const real *weigh
 
 
 cdef double total_weight(int64_t n, const real *weight, int64_t per_weight) noexcept nogil:
-    """Of n elements."""
+    """Return the total weight of n elements."""
     cdef double total = 0
     cdef int64_t i
     if weight is NULL:
@@ -140,21 +151,25 @@ cdef double total_weight(int64_t n, const real *weight, int64_t per_weight) noex
 
 
 cdef bint can_divide(double total, real like) noexcept nogil:
-    """Whether a mean by these weights can be taken: 1 / total is a finite number above 0 in the real type, or all weights are 0."""
+    """True if a mean can divide by this total weight.
+
+    1 / total must be finite and above 0 in the real type, or all weights 0.
+    """
     cdef real factor = <real>(1 / total) if total > 0 else 1
     return 0 < factor < INFINITY
 
 
 cdef int refuse_total(double total, cnp.ndarray like, str op) except -1:
     raise ValueError(
-        f"{op}: the weights of the mean add up to {total}, whose reciprocal is no finite {like.dtype} above 0"
+        f"{op}: the weights of the mean add up to {total}, "
+        f"whose reciprocal is no finite {like.dtype} above 0"
     )
 
 
 cdef void repeat(
     int64_t start, int64_t n, const real *weight, int64_t per_weight, real *out
 ) noexcept nogil:
-    """out[k] = weight[(start + k) / per_weight]"""
+    """Set out[k] = weight[(start + k) / per_weight]."""
     cdef int64_t k = 0, i = start // per_weight, stop = per_weight - start % per_weight
     while k < n:
         stop = min(stop, n)
@@ -168,7 +183,7 @@ cdef void repeat(
 cdef void cycle(
     int64_t start, int64_t n, const real *weight, int64_t columns, real *out
 ) noexcept nogil:
-    """out[k] = weight[(start + k) % columns]"""
+    """Set out[k] = weight[(start + k) % columns]."""
     cdef int64_t k = 0, size, j = start % columns
     while k < n:
         size = min(columns - j, n - k)
@@ -226,7 +241,9 @@ cdef int loss_flat(
     ):
         return BAD_ARGUMENT
     if (
-        (weight is not NULL and (per_weight < 1 or n % per_weight != 0 or wrong_weight(n // per_weight, weight) >= 0))
+        (weight is not NULL and (
+            per_weight < 1 or n % per_weight != 0 or wrong_weight(n // per_weight, weight) >= 0
+        ))
         or (positive is not NULL and columns < 1)
     ):
         return BAD_ARGUMENT
@@ -303,12 +320,13 @@ cdef bint is_mean(object reduction, str op) except -1:
 cdef cnp.ndarray weight_array(
     object weight, int64_t n, cnp.ndarray like, str op, str name, str as_name
 ):
-    """n weights as a contiguous array of the type of like, each finite and at least 0."""
+    """Return n weights as a contiguous array of the type of like, each finite and at least 0."""
     cdef cnp.ndarray w = real_like(weight, cnp.PyArray_TYPE(like), op, name, as_name)
     cdef int64_t i
     if cnp.PyArray_NDIM(w) != 1 or cnp.PyArray_DIM(w, 0) != n:
         raise ValueError(
-            f"{op}: {name} must have the shape ({n},) for {as_name} of shape {np.shape(like)}, not {np.shape(w)}"
+            f"{op}: {name} must have the shape ({n},) for {as_name} of shape {np.shape(like)}, "
+            f"not {np.shape(w)}"
         )
     w = cnp.PyArray_GETCONTIGUOUS(w)
     if cnp.PyArray_TYPE(w) == cnp.NPY_FLOAT:
@@ -321,7 +339,7 @@ cdef cnp.ndarray weight_array(
 
 
 cdef cnp.ndarray positive_array(object pos_weight, cnp.ndarray logits):
-    """The weights of positive targets: one number, or one for each column."""
+    """Return the weights of positive targets: one number, or one for each column."""
     op = "bce_with_logits"
     cdef double number
     if not cnp.PyArray_Check(pos_weight):
@@ -336,7 +354,7 @@ cdef cnp.ndarray positive_array(object pos_weight, cnp.ndarray logits):
 
 cdef int refuse_target(cnp.ndarray t, cnp.ndarray weight, int64_t per_weight, str op,
                        str name) except -1:
-    """ValueError for the first target that is not from 0 to 1, if there is one. t is contiguous."""
+    """Raise ValueError for the first target outside 0 to 1, if any. t is contiguous."""
     cdef void *w = NULL if weight is None else cnp.PyArray_DATA(weight)
     cdef int64_t i
     if cnp.PyArray_TYPE(t) == cnp.NPY_FLOAT:
@@ -352,14 +370,12 @@ cdef int refuse_target(cnp.ndarray t, cnp.ndarray weight, int64_t per_weight, st
 cdef object on_arrays(int kind, object pred, object target, object pos_weight, object huber_delta,
                       object sample_weight, object reduction, object dpred, str op, str pred_name,
                       str target_name):
-    """The body of every function here; the names are what its parameters are called."""
+    """Run any elementwise loss. pred_name and target_name are the names of its parameters."""
     cdef int typenum = real_type(pred, op, pred_name), status
-    cdef cnp.ndarray x = <cnp.ndarray>pred, like = shaped_like(
-        target, x, op, target_name, pred_name
-    )
-    cdef cnp.ndarray a = cnp.PyArray_GETCONTIGUOUS(x), b = cnp.PyArray_GETCONTIGUOUS(
-        like
-    ), d, w = None, p = None, each = None
+    cdef cnp.ndarray x = <cnp.ndarray>pred
+    cdef cnp.ndarray like = shaped_like(target, x, op, target_name, pred_name)
+    cdef cnp.ndarray a = cnp.PyArray_GETCONTIGUOUS(x), b = cnp.PyArray_GETCONTIGUOUS(like)
+    cdef cnp.ndarray d, w = None, p = None, each = None
     cdef bint mean = is_mean(reduction, op)
     cdef int64_t n = cnp.PyArray_SIZE(x), per_weight = 1, columns = 1
     cdef Rows rd
@@ -417,18 +433,21 @@ cdef object on_arrays(int kind, object pred, object target, object pos_weight, o
 
 
 def mse(pred, target, *, sample_weight=None, reduction="mean", dpred=None):
-    """Squared error (pred - target)^2, and its gradient.
+    """Compute the squared error (pred - target)^2, and its gradient.
 
     Parameters
     ----------
     pred, target : ndarray of float32 or float64, one type and shape (N, ...), any strides
     sample_weight : ndarray of pred's type, shape (N,), optional
-        Weights of the examples, finite and at least 0; one of weight 0 counts for nothing, whatever it holds.
+        Weights of the examples, finite and at least 0. An example of weight 0 has no effect,
+        whatever its values.
     reduction : {"mean", "sum", "none"}
-        "mean" is over all elements, by weight: sum w l / (sum w * elements of an example), and 0 where all weights are 0. "none" returns the weighted
-        losses themselves; the gradient is then that of their sum.
+        "mean" is the weighted mean over all elements: sum w l / (sum w * elements of an example),
+        and 0 if all weights are 0. "none" returns the weighted losses, and the gradient of their
+        sum.
     dpred : ndarray, optional
-        Where to write the gradient; the type and shape of pred; may be pred or target itself, but must not overlap anything otherwise.
+        Receives the gradient. It has the type and shape of pred and may be pred or target itself,
+        but must not overlap another argument.
 
     Returns
     -------
@@ -442,26 +461,29 @@ def mse(pred, target, *, sample_weight=None, reduction="mean", dpred=None):
     TypeError
         If an argument is not an array of float32 or float64, or the types differ.
     ValueError
-        If shapes do not fit, a weight is negative or not finite, the mean is over no elements, or by weights too large or small in total to divide by,
-        reduction is none of the three, or dpred is read-only or overlaps.
+        If shapes do not fit, a weight is negative or not finite, the mean is over no elements or
+        its total weight is too large or small to divide by, reduction is another value, or dpred is
+        read-only or overlaps another argument.
     """
     return on_arrays(FASTNN_LOSS_MSE, pred, target, None, 0.0, sample_weight, reduction, dpred,
                      "mse", "pred", "target")
 
 
 def l1(pred, target, *, sample_weight=None, reduction="mean", dpred=None):
-    """Absolute error |pred - target|, and its gradient, the sign of pred - target (0 at 0).
+    """Compute the absolute error |pred - target|, and its gradient.
 
-    Parameters, results and errors are those of `mse`; the loss is in units of target.
+    The gradient is the sign of pred - target, 0 at 0. Parameters, results and errors are those of
+    `mse`; the loss is in units of target.
     """
     return on_arrays(FASTNN_LOSS_L1, pred, target, None, 0.0, sample_weight, reduction, dpred,
                      "l1", "pred", "target")
 
 
 def huber(pred, target, *, delta=1.0, sample_weight=None, reduction="mean", dpred=None):
-    """Huber's loss: d^2 / 2 for errors d up to delta, delta (|d| - delta / 2) beyond; and its gradient, d cut to +-delta (Huber 1964).
+    """Compute Huber's loss (1964), and its gradient.
 
-    Parameters, results and errors are those of `mse`, and
+    The loss is d^2 / 2 for errors d up to delta, delta (|d| - delta / 2) beyond; the gradient is d
+    clamped to +-delta. Parameters, results and errors are those of `mse`, and
 
     delta : float
         Finite and above 0, in the type of pred too; in units of target. ValueError otherwise.
@@ -475,20 +497,21 @@ def huber(pred, target, *, delta=1.0, sample_weight=None, reduction="mean", dpre
 def bce_with_logits(
     logits, targets, *, pos_weight=None, sample_weight=None, reduction="mean", dlogits=None
 ):
-    """Binary cross entropy of sigmoid(logits) with targets, and its gradient.
+    """Compute the binary cross entropy of sigmoid(logits) with targets, and its gradient.
 
-    With w = pos_weight the loss is -w t log sigmoid(x) - (1 - t) log(1 - sigmoid(x)); a term with the factor 0 is 0, so infinite logits are right.
+    With w = pos_weight the loss is -w t log sigmoid(x) - (1 - t) log(1 - sigmoid(x)). A term whose
+    factor is 0 is 0, so infinite logits are allowed.
 
     Parameters
     ----------
     logits, targets : ndarray of float32 or float64, one type and shape (N, ...), any strides
-        Targets are from 0 to 1; ValueError otherwise, unless their weight is 0.
+        Targets are from 0 to 1, unless their weight is 0; ValueError otherwise.
     pos_weight : float or ndarray of logits' type, optional
         Weight of the positive targets: one number, or one for each index of the last axis.
     sample_weight, reduction
         As for `mse`.
     dlogits : ndarray, optional
-        Where to write the gradient, as dpred for `mse`.
+        Receives the gradient, as dpred for `mse`.
 
     Returns
     -------

@@ -5,10 +5,10 @@
     silu                    Elfwing, Uchibe and Doya (2018)
     softplus                Dugas et al. (2001)
 
-The table is include/fastnn_activations.h, the formulas are in activation.h. Where backward reads the
-output the input need not be kept. NaN goes through both ways, and infinities give the limits.
+The table is include/fastnn_activations.h, the formulas are in activation.h. If backward reads the
+output, the input need not be kept. Both directions propagate NaN, and infinities give the limits.
 bench/accuracy.py measures the errors that the table states. The functions on arrays are in
-activation_arrays.
+activation_arrays.pyx.
 """
 from cython.parallel cimport parallel
 from libc.stdint cimport int64_t
@@ -28,9 +28,10 @@ from .activation_table cimport fastnn_activation_table, is_light
 from ..ground.threads cimport share, team_size, thread_id, threads_for
 
 cdef enum:
-    BLOCK = 4096        # elements: threads divide a long row in such blocks
-    GRAIN = 32768       # elements a thread should have. ReLU of 65,536: 3.4 us by one thread, 2.5 by two
-    EXP_GRAIN = 8192    # the same where there is an exp to compute: about 3 us in AVX-512, float32
+    BLOCK = 4096        # elements: a long row is split between threads in blocks of this size
+    # Minimum elements per thread (docs/tuning.md), without and with an exponential to compute.
+    GRAIN = 32768
+    EXP_GRAIN = 8192
 
 _CODES = {None: FASTNN_ACT_NONE}
 for _row in range(FASTNN_ACT_LAST):

@@ -1,6 +1,6 @@
-"""The activations of activation.pyx as functions on arrays: name and name_backward for each.
+"""Define the activations of activation.pyx as functions on arrays: name and name_backward for each.
 
-They are made from the table, include/fastnn_activations.h; `gelu` alone has an option.
+They are made from the table, include/fastnn_activations.h. Only `gelu` has an option.
 """
 cimport numpy as cnp
 from libc.stdint cimport int64_t
@@ -20,7 +20,7 @@ from ..ground.scalars cimport choice
 cnp.import_array()
 
 cdef enum:
-    KEEP_GIL = 16384    # elements, 0.9 us of ReLU, below which the GIL is kept: letting go costs 40 ns, and a wait where another thread takes it
+    KEEP_GIL = 16384    # elements below which a call keeps the GIL (docs/tuning.md)
 
 
 cdef int forward_typed(
@@ -49,7 +49,7 @@ cdef int backward_typed(
 
 
 cdef object on_arrays(int kind, object x, object out, str op):
-    """The body of every forward function."""
+    """Run any forward function: check the arrays, choose the type, keep or release the GIL."""
     cdef int typenum = real_type(x, op, "x"), status
     cdef Rows rx, ry
     cdef cnp.ndarray a = with_rows(<cnp.ndarray>x, &rx)
@@ -71,7 +71,7 @@ cdef object on_arrays(int kind, object x, object out, str op):
 cdef object backward_on_arrays(
     int kind, object dy, object saved, object out, str op, str saved_name
 ):
-    """The body of every backward function; saved_name is what its second parameter is called."""
+    """Run any backward function. saved_name is the name of its second parameter."""
     cdef int typenum = real_type(dy, op, "dy"), status
     cdef Rows rdy, rs, rdx
     cdef cnp.ndarray like = shaped_like(saved, <cnp.ndarray>dy, op, saved_name, "dy")
@@ -94,7 +94,7 @@ cdef object backward_on_arrays(
     return finish_output(out, dx)
 
 
-# Their documentation: of an activation and of its backward.
+# Templates of the docstrings of an activation and of its backward pass.
 _FORWARD = """Apply {name} to each element: {y}.
 
     Parameters
@@ -166,7 +166,7 @@ cdef object named(object function, str name, str documentation):
 
 
 cdef tuple from_row(const fastnn_activation *row):
-    """The two functions of a row, and whether backward reads the output."""
+    """Return the two functions of a row, and True if backward reads the output."""
     cdef bint from_output = saves_output(row.code)
     cdef str name = row.name.decode(), back = name + "_backward"
     words = {"name": name, "y": row.y.decode(), "dx": row.dx.decode()}
@@ -196,7 +196,7 @@ cdef int gelu_kind(object approximate, str op) except -1:
 
 
 def gelu(x, *, approximate=None, out=None):
-    """x Phi(x), element by element, Phi the distribution function of the normal distribution.
+    """Compute x Phi(x), element by element; Phi is the normal distribution function.
 
     Parameters
     ----------
@@ -212,21 +212,22 @@ def gelu(x, *, approximate=None, out=None):
     ndarray
         ``out`` if given. -inf gives 0. The error of the exact form is within 10 ulp, 4 ulp where
         x > 0, down to where it underflows; that of the approximation within 4 ulp, and
-        4 (1 + 2a) ulp where x < 0, a the size of the argument of tanh.
+        4 (1 + 2a) ulp where x < 0, a being the magnitude of the argument of tanh.
 
     Raises
     ------
     TypeError
         If an argument is not an array of float32 or float64, or the types differ.
     ValueError
-        If out has another shape, is read-only or overlaps x, or approximate is something
-        else.
+        If out has another shape, is read-only or overlaps x, or approximate is another value.
     """
     return on_arrays(gelu_kind(approximate, "gelu"), x, out, "gelu")
 
 
 def gelu_backward(dy, x, *, approximate=None, out=None):
-    """The gradient of the input of GELU: dy (Phi(x) + x phi(x)), phi the density of the normal distribution.
+    """Return the gradient of the input of GELU: dy (Phi(x) + x phi(x)).
+
+    phi is the density of the normal distribution.
 
     Parameters
     ----------

@@ -1,13 +1,15 @@
-"""Layer norm and RMS norm over rows, with the residual and dropout before them, by pointer; the functions on arrays are in norms_arrays.pyx.
+"""Layer norm and RMS norm over rows, with the residual sum and dropout before them, by pointer.
 
     h = residual + dropout(x)
-    layer norm      y = (h - mean h) / sqrt(var h + eps) * weight + bias        Ba, Kiros and Hinton (2016)
-    RMS norm        y = h / sqrt(mean h^2 + eps) * weight                       Zhang and Sennrich (2019)
+    layer norm  y = (h - mean h) / sqrt(var h + eps) * weight + bias    Ba, Kiros and Hinton (2016)
+    RMS norm    y = h / sqrt(mean h^2 + eps) * weight                   Zhang and Sennrich (2019)
 
-With g = dy weight and xhat the normalized h: dh = (g - mean g - xhat mean(g xhat)) / sqrt(var h + eps), mean g being left out for RMS norm.
-One pass over memory each way: a row stays in the first cache while it is read again. The gradients of weight and bias are summed over parts of rows
-fixed by the shape, and the parts in order, so the bits do not depend on the number of threads.
-Accuracy: y within a few eps of its largest magnitude, whatever the mean of the row is (layernorm.h).
+With g = dy weight and xhat the normalized h: dh = (g - mean g - xhat mean(g xhat)) /
+sqrt(var h + eps); RMS norm leaves out mean g. Each direction is one pass over memory: a row stays
+in the L1 cache while it is read again. The gradients of weight and bias are summed over parts of
+rows that the shape alone fixes, then over the parts in order, so the bits do not depend on the
+number of threads. Accuracy: y within a few eps of its largest magnitude, for any mean of the row
+(layernorm.h). The functions on arrays are in norms_arrays.pyx.
 """
 from cython.parallel cimport parallel
 from libc.stdint cimport int64_t, uint64_t
@@ -20,14 +22,13 @@ from ..ground.sums cimport FOLD, add_rows
 from ..ground.threads cimport barrier, share, team_size, thread_id, threads_for
 
 cdef enum:
-    GRAIN = 8192            # elements a thread should have, as for softmax
+    GRAIN = 8192            # minimum elements per thread (docs/tuning.md)
     PART = 16384            # elements of a part, so that small shapes have work for several threads
-    PART_ROWS = 32          # rows of a part at least: its two sums then are 1/16 of what it reads
-    MOST_PARTS = 64     # unless the sum of a part would be a chain of more than FOLD terms
+    PART_ROWS = 32          # minimum rows of a part: its two sums are then 1/16 of what it reads
+    MOST_PARTS = 64         # exceeded only to keep the sum of a part at FOLD terms or fewer
     BLOCK_ROWS = 4          # NORM_ROWS of layernorm.h
-    LARGE = 4 << 20         # bytes of output from which it is stored past the caches. Of 4 MiB forward takes 128 us instead of 185, backward 178 instead
-                            # of 293, and who reads the output next 104 instead of 55; of 2 MiB it does not pay
-    COLUMNS = 256           # columns of weight and bias that one thread adds up over the parts at a time
+    LARGE = 4 << 20         # bytes of output from which stores are non-temporal (docs/tuning.md)
+    COLUMNS = 256           # columns of weight and bias that a thread sums over the parts at a time
 
 
 cdef void forward_share(
@@ -78,7 +79,7 @@ cdef int forward(
         return OK
     if x is NULL or y is NULL:
         return BAD_ARGUMENT
-    if h is NULL:       # then y has its row until it is normalized
+    if h is NULL:       # y holds the sum of a row until it is normalized
         h, ldh = y, ldy
     team = threads_for(<double>rows * cols, GRAIN)
     if team == 1:
@@ -96,7 +97,7 @@ cdef int forward(
 
 
 cdef int64_t rows_of_part(int64_t rows, int64_t cols) noexcept nogil:
-    """Rows that are summed by themselves: a function of the shape alone."""
+    """Return the number of rows summed separately: a function of the shape alone."""
     cdef int64_t size = min(<int64_t>FOLD * BLOCK_ROWS, (rows + MOST_PARTS - 1) // MOST_PARTS)
     size = max(<int64_t>PART_ROWS, (PART + cols - 1) // cols, size)
     return (size + BLOCK_ROWS - 1) // BLOCK_ROWS * BLOCK_ROWS
@@ -105,7 +106,7 @@ cdef int64_t rows_of_part(int64_t rows, int64_t cols) noexcept nogil:
 cdef void add_parts(
     int team, int thread, int64_t cols, int64_t parts, real *sums, real *dweight, real *dbias
 ) noexcept nogil:
-    """dweight and dbias += this thread's columns of the parts' sums."""
+    """Add this thread's columns of the parts' sums to dweight and dbias."""
     cdef int64_t start, count, first, last
     share((cols + COLUMNS - 1) // COLUMNS, team, thread, &first, &last)
     start = first * COLUMNS
@@ -127,9 +128,8 @@ cdef void backward_share(
     const real *dh_in, int64_t lddh_in, double p, uint64_t seed, uint64_t step,
     real *dh, int64_t lddh, real *dx, int64_t lddx, real *dweight, real *dbias, real *sums
 ) noexcept nogil:
-    cdef int64_t i, r, row, count, first, last, size = rows_of_part(rows, cols), parts = (
-        rows + size - 1
-    ) // size
+    cdef int64_t i, r, row, count, first, last
+    cdef int64_t size = rows_of_part(rows, cols), parts = (rows + size - 1) // size
     cdef real *dw = NULL
     cdef real *db = NULL
     share(parts, team, thread, &first, &last)

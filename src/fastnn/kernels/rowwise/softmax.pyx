@@ -1,11 +1,15 @@
-"""Softmax and log-softmax over the last axis, and their backward (*Dive into Deep Learning*, sections 4.1 and 11.3).
+"""Softmax and log-softmax over the last axis, forward and backward.
 
-    softmax         y_j = exp(x_j - max x) / sum_i exp(x_i - max x)             dx_j = y_j (dy_j - sum_i dy_i y_i)
-    log_softmax     y_j = (x_j - max x) - log sum_i exp(x_i - max x)            dx_j = dy_j - exp(y_j) sum_i dy_i
+    softmax        y_j = exp(x_j - max x) / sum_i exp(x_i - max x)
+                   dx_j = y_j (dy_j - sum_i dy_i y_i)
+    log_softmax    y_j = (x_j - max x) - log sum_i exp(x_i - max x)
+                   dx_j = dy_j - exp(y_j) sum_i dy_i
 
-Subtracting the maximum keeps exp from overflowing and changes nothing else. A row with NaN or +inf, or of nothing but -inf, is NaN, as in PyTorch.
-Sums run over short chunks in the real type and over the chunks in double. Accuracy: softmax within (16 + |x_j - max x| / 2) eps,
-relatively, as x_j - max x is rounded; log-softmax within 16 eps of max(1, |y|), for rows of any length. The functions on arrays are in softmax_arrays.
+*Dive into Deep Learning*, sections 4.1 and 11.3. Subtracting the maximum keeps exp from overflowing
+and changes nothing else. A row with NaN or +inf, or of -inf alone, is NaN, as in PyTorch. Sums run
+over short chunks in the real type and over the chunks in double. Accuracy: softmax within a
+relative (16 + |x_j - max x| / 2) eps, since x_j - max x is rounded; log-softmax within 16 eps of
+max(1, |y|), for rows of any length. The functions on arrays are in softmax_arrays.pyx.
 """
 from cython.parallel cimport parallel
 from libc.stdint cimport int64_t
@@ -19,9 +23,9 @@ from ..ground.dispatch cimport (
 from ..ground.threads cimport share, team_size, thread_id, threads_for
 
 cdef enum:
-    GRAIN = 8192        # elements a thread should have. 16,384 in 16 rows: 3.6 us by one thread, 2.5 by two
-    # Bytes of output from which forward stores past the caches, which costs a copy of each row: of 16 MiB the last cache keeps enough. Backward needs no
-    # copy and goes by past_caches: of 8 MiB softmax_backward takes 0.27 ms instead of 0.51, of 16 MiB 0.97 instead of 1.42.
+    GRAIN = 8192        # minimum elements per thread (docs/tuning.md)
+    # Bytes of output from which forward uses non-temporal stores (docs/tuning.md). They cost it a
+    # copy of each row; backward needs none and asks past_caches.
     LARGE_ROWS = 32 << 20
 
 
@@ -48,7 +52,10 @@ cdef void backward_block(
 cdef int64_t equal_rows(
     Lengths lengths, int64_t i, int64_t last, int64_t cols, int64_t *n
 ) noexcept nogil:
-    """Where the rows from i on that have row i's length end, at most `last`; *n is that length."""
+    """Return where the rows from i on that share row i's length end, at most `last`.
+
+    *n receives that length.
+    """
     n[0] = cols
     if lengths.of is NULL:
         return last
@@ -57,7 +64,7 @@ cdef int64_t equal_rows(
 
 
 cdef void clear_rest(int64_t rows, int64_t n, int64_t cols, real *y, int64_t ldy) noexcept nogil:
-    """Zeros in the columns from n on."""
+    """Set the columns from n on to zero."""
     cdef int64_t i
     if n < cols:
         for i in range(rows):
@@ -69,8 +76,8 @@ cdef void forward_share(
     Lengths lengths, real *y, int64_t ldy
 ) noexcept nogil:
     cdef int64_t i, first, last, stop, n
-    cdef bint large = rows * cols * <int64_t>sizeof(real) >= LARGE_ROWS and past_caches(
-        rows * cols, y, x, x
+    cdef bint large = (
+        rows * cols * <int64_t>sizeof(real) >= LARGE_ROWS and past_caches(rows * cols, y, x, x)
     )
     share(rows, team, thread, &first, &last)
     i = first
@@ -99,7 +106,7 @@ cdef void backward_share(
 
 
 cdef int64_t wrong_length(Lengths lengths, int64_t rows, int64_t cols) noexcept nogil:
-    """The index of the first length that is not from 0 to cols, or -1."""
+    """Return the index of the first length outside 0..cols, or -1."""
     cdef int64_t i
     if lengths.of is not NULL and rows > 0:
         for i in range((rows + lengths.rows - 1) // lengths.rows):

@@ -1,4 +1,4 @@
-"""Softmax and log-softmax, of softmax.pyx, as functions on arrays."""
+"""Softmax and log-softmax of softmax.pyx as functions on arrays."""
 cimport numpy as cnp
 from libc.stdint cimport int64_t
 
@@ -16,7 +16,7 @@ from .softmax cimport (
 cnp.import_array()
 
 cdef enum:
-    KEEP_GIL = 4096     # elements, 0.9 us, below which the GIL is kept: letting go costs 15 to 40 ns, and a wait where another thread takes it
+    KEEP_GIL = 4096     # elements below which a call keeps the GIL (docs/tuning.md)
 
 
 cdef int forward_typed(
@@ -65,13 +65,17 @@ cdef int backward_typed(
 cdef cnp.ndarray checked_lengths(
     object lengths, cnp.ndarray x, Rows r, str op, str x_name, Lengths *out
 ):
-    """The lengths as contiguous int64, which *out points into; each is from 0 to the number of columns."""
+    """Return the lengths as contiguous int64, each from 0 to the number of columns.
+
+    *out points into them.
+    """
     cdef cnp.ndarray of = int64_array(lengths, op, "lengths")
     cdef int64_t i
     shape = np.shape(x)
     if of.ndim >= len(shape) or np.shape(of) != shape[: of.ndim]:
         raise ValueError(
-            f"{op}: lengths must have the shape of the first axes of {x_name}, {shape}, without the last, not {np.shape(of)}"
+            f"{op}: lengths must have the shape of the first axes of {x_name}, {shape}, "
+            f"without the last, not {np.shape(of)}"
         )
     out.of = <const int64_t*>cnp.PyArray_DATA(of)
     out.rows = max(r.rows // cnp.PyArray_SIZE(of), 1) if of.size > 0 else 1
@@ -83,7 +87,7 @@ cdef cnp.ndarray checked_lengths(
 
 
 cdef object on_arrays(Kind kind, object x, object lengths, object out, str op):
-    """The body of both forward functions."""
+    """Run either forward function."""
     cdef int typenum = real_type(x, op, "x"), status
     cdef Rows rx, ry
     cdef cnp.ndarray a = with_rows(<cnp.ndarray>x, &rx), of
@@ -107,7 +111,7 @@ cdef object on_arrays(Kind kind, object x, object lengths, object out, str op):
 
 
 cdef object backward_on_arrays(Kind kind, object dy, object y, object lengths, object out, str op):
-    """The body of both backward functions."""
+    """Run either backward function."""
     cdef int typenum = real_type(dy, op, "dy"), status
     cdef Rows rdy, ry, rdx
     cdef cnp.ndarray like = shaped_like(y, <cnp.ndarray>dy, op, "y", "dy")
@@ -134,35 +138,39 @@ cdef object backward_on_arrays(Kind kind, object dy, object y, object lengths, o
 
 
 def softmax(x, *, lengths=None, out=None):
-    """Softmax over the last axis: rows that are positive and sum to 1.
+    """Compute softmax over the last axis, so that each row is positive and sums to 1.
 
     Parameters
     ----------
     x : ndarray of float32 or float64, shape (..., n), any strides
         Logits. A 0-d array is a row of one.
     lengths : ndarray of integers, optional
-        How many entries of each row count, 0 to n: shape (B,) for x of shape (B, ..., n), (B, T) for (B, T, ..., n), and so on. The entries beyond are
-        not read, and are 0 in the result; a row of length 0 is all 0. (*Dive into Deep Learning*, section 11.3.2, ``masked_softmax``.)
+        Number of valid entries of each row, 0 to n: shape (B,) for x of shape (B, ..., n), (B, T)
+        for (B, T, ..., n), and so on. The other entries are not read and are 0 in the result; a row
+        of length 0 is all 0. (*Dive into Deep Learning*, section 11.3.2, ``masked_softmax``.)
     out : ndarray, optional
         The type and shape of x; may be x itself, but must not overlap it otherwise.
 
     Returns
     -------
     ndarray
-        ``out`` if given. A row with NaN or +inf among the entries that count, or of nothing but -inf, is NaN; n = 0 gives an empty array.
+        ``out`` if given. A row whose valid entries include NaN or +inf, or are all -inf, is NaN.
+        n = 0 gives an empty array.
 
     Raises
     ------
     TypeError
-        If an argument is not an array of float32 or float64, or the types differ; if lengths is not an array of integers.
+        If an argument is not an array of float32 or float64, or the types differ; if lengths is not
+        an array of integers.
     ValueError
-        If out has another shape, is read-only or overlaps x; if lengths has another shape, or a length is out of range.
+        If out has another shape, is read-only or overlaps x; if lengths has another shape, or a
+        length is out of range.
     """
     return on_arrays(SOFTMAX, x, lengths, out, "softmax")
 
 
 def softmax_backward(dy, y, *, lengths=None, out=None):
-    """The gradient of the input of `softmax`.
+    """Return the gradient of the input of `softmax`.
 
     Parameters
     ----------
@@ -171,7 +179,7 @@ def softmax_backward(dy, y, *, lengths=None, out=None):
     y : ndarray like dy
         The output of `softmax`.
     lengths : ndarray of integers, optional
-        As for `softmax`: dy and y are not read beyond, and the gradient there is 0.
+        As for `softmax`: the other entries of dy and y are not read, and their gradient is 0.
     out : ndarray, optional
         The type and shape of dy; may be dy or y itself, but must not overlap them otherwise.
 
@@ -189,7 +197,7 @@ def softmax_backward(dy, y, *, lengths=None, out=None):
 
 
 def log_softmax(x, *, out=None):
-    """The logarithm of `softmax` over the last axis, finite where softmax itself underflows.
+    """Compute the logarithm of `softmax` over the last axis, finite where softmax underflows.
 
     Parameters
     ----------
@@ -212,7 +220,7 @@ def log_softmax(x, *, out=None):
 
 
 def log_softmax_backward(dy, y, *, out=None):
-    """The gradient of the input of `log_softmax`.
+    """Return the gradient of the input of `log_softmax`.
 
     Parameters
     ----------

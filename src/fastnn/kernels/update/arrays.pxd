@@ -1,7 +1,8 @@
-"""Steps of optimizers over flat arrays by pointer, without the GIL. g is read, all others are updated; none overlap.
+"""Optimizer steps over flat arrays, by pointer, without the GIL.
 
-m may be NULL for SGD and RMSprop without momentum, c for RMSprop that is not centred. Returns 0 or 2 (n < 0, a missing pointer).
-Arrays may be cut anywhere and stepped part by part: the bits are the same.
+g is read, all others are updated; none overlap. m may be NULL for SGD and RMSprop without momentum,
+c for RMSprop that is not centered. Arrays may be cut anywhere and stepped part by part with the
+same bits. Returns 0 or 2 (n < 0, a missing pointer, step < 1).
 """
 from libc.stdint cimport int64_t
 

@@ -1,19 +1,24 @@
-"""Steps of optimizers over flat arrays, in one pass over memory, in place.
+"""Optimizer steps over flat arrays, in one pass over memory, in place.
 
     d = s g + wd p, then p -= lr u, with u by the rule:
-    SGD      u = d; with momentum m = mu m + d, u = m, or u = d + mu m               (Nesterov, after Sutskever et al. 2013)
-    Adam     m = b1 m + (1 - b1) d;  v = b2 v + (1 - b2) d^2;  u = m' / (sqrt(v') + eps)              (Kingma and Ba 2015)
-    AdamW    the same with d = s g, and p -= lr (wd p + u)                                    (Loshchilov and Hutter 2019)
-    RMSprop  v = a v + (1 - a) d^2;  u = d / (sqrt(v) + eps); centred: v - c^2 under the root, c = a c + (1 - a) d;
-             with momentum m = mu m + u, u = m                                       (Tieleman and Hinton 2012, Graves 2013)
-    Adagrad  v += d^2;  u = d / (sqrt(v) + eps), lr / (1 + (t - 1) lr_decay) for lr      (Duchi, Hazan and Singer 2011)
+    SGD      u = d; with momentum m = mu m + d, u = m, or (Nesterov) u = d + mu m
+    Adam     m = b1 m + (1 - b1) d;  v = b2 v + (1 - b2) d^2;  u = m' / (sqrt(v') + eps)
+    AdamW    the same with d = s g, and p -= lr (wd p + u)
+    RMSprop  v = a v + (1 - a) d^2;  u = d / (sqrt(v) + eps);  with momentum m = mu m + u, u = m;
+             centered: v - c^2 under the root, c = a c + (1 - a) d
+    Adagrad  v += d^2;  u = d / (sqrt(v) + eps);  lr / (1 + (t - 1) lr_decay) for lr
     EMA      average += (1 - decay) (p - average)
 
-In the rules with squares a finite d counts as at most the root of the largest real (1.8e19 in
-float32; in Adagrad, whose sum never shrinks, 1/64 of it), so that no gradient freezes a parameter
-for ever. v - c^2 is at least 4 ulp of v, which bounds the steps where a gradient is steady.
-m' = m / (1 - b1^t) and v' = v / (1 - b2^t) correct the bias; those scalars are computed in double, once per step. s scales the gradient as it is
-read (clipping, accumulation). The formulas are PyTorch's. Accuracy: a few roundings of the real type an element.
+Nesterov momentum after Sutskever et al. 2013; Adam: Kingma and Ba 2015; AdamW: Loshchilov and
+Hutter 2019; RMSprop: Tieleman and Hinton 2012, Graves 2013; Adagrad: Duchi, Hazan and Singer 2011.
+The formulas are PyTorch's.
+
+In the rules with squares the magnitude of a finite d is limited to the root of the largest real
+(1.8e19 in float32; in Adagrad, whose sum never shrinks, 1/64 of it), so that no gradient freezes a
+parameter for good. v - c^2 is at least 4 ulp of v, which bounds the steps under a steady gradient.
+m' = m / (1 - b1^t) and v' = v / (1 - b2^t) correct the bias; those scalars are computed in double,
+once per step. s scales the gradient as it is read (clipping, accumulation). Accuracy: a few
+roundings of the real type per element.
 """
 cimport numpy as cnp
 from libc.math cimport pow, sqrt
@@ -84,7 +89,7 @@ cdef fastnn_step ema_step(double decay) noexcept nogil:
     )
 
 
-# Pointer faces.
+# The pointer API.
 
 cdef int sgd_real(
     int64_t n, real *p, const real *g, real *m, double lr, double momentum, int nesterov,
@@ -131,7 +136,7 @@ cdef int scale_real(int64_t n, double factor, real *x) noexcept nogil:
     return scale_flat(n, factor, x)
 
 
-# Faces on arrays.
+# The array API.
 
 cdef struct Flat:
     int typenum
@@ -140,8 +145,11 @@ cdef struct Flat:
 
 
 cdef int flat(tuple arrays, tuple names, str op, Flat *f, int optional=0) except -1:
-    """Describe the arrays: C-contiguous, of the type and shape of the first, apart from each other, and all but the second, the gradient,
-    writable. Those whose bit is set in `optional` may be None."""
+    """Check and describe the arrays.
+
+    They must be C-contiguous, of the type and shape of the first, and must not overlap. All but the
+    second, the gradient, must be writable. Those whose bit is set in `optional` may be None.
+    """
     cdef cnp.ndarray x, like
     cdef int i, j
     f.typenum = real_type(arrays[0], op, names[0])
@@ -151,9 +159,10 @@ cdef int flat(tuple arrays, tuple names, str op, Flat *f, int optional=0) except
         f.x[i] = NULL
         if i >= len(arrays) or (arrays[i] is None and optional & 1 << i):
             continue
-        x = shaped_like(
-            arrays[i], like, op, names[i], names[0]
-        ) if i == 1 else output_like(arrays[i], like, op, names[i], names[0])
+        x = (
+            shaped_like(arrays[i], like, op, names[i], names[0]) if i == 1
+            else output_like(arrays[i], like, op, names[i], names[0])
+        )
         if not cnp.PyArray_IS_C_CONTIGUOUS(x):
             raise ValueError(f"{op}: {names[i]} must be C-contiguous")
         f.x[i] = cnp.PyArray_DATA(x)
@@ -191,21 +200,24 @@ cdef int64_t step_number(object step, str op) except -1:
 
 def sgd_update(p, g, m=None, *, lr, momentum=0.0, nesterov=False, weight_decay=0.0,
                grad_scale=1.0):
-    """One step of stochastic gradient descent, in place (*Dive into Deep Learning*, sections 12.4 and 12.6).
+    """Take one step of stochastic gradient descent, in place.
+
+    *Dive into Deep Learning*, sections 12.4 and 12.6.
 
     Parameters
     ----------
     p, g : ndarray of float32 or float64, one type and shape, C-contiguous
         Parameters (updated) and their gradient (read).
     m : ndarray like p
-        The momentum (updated), zeros at first; needed with momentum only.
+        The momentum (updated), zeros at first; needed only with momentum.
     lr, momentum, weight_decay, grad_scale : float
     nesterov : bool
 
     Raises
     ------
     TypeError, ValueError
-        If types or shapes differ, an output is read-only, arrays overlap, or m is missing. Nothing has been changed then.
+        If types or shapes differ, an output is read-only, arrays overlap, or m is missing. Then
+        nothing has been changed.
     """
     cdef str op = "sgd_update"
     cdef double mu = finite_number(momentum, op, "momentum")
@@ -249,7 +261,7 @@ cdef int any_adam(tuple arrays, object step, object lr, object beta1, object bet
 
 def adam_update(p, g, m, v, *, step, lr, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0,
                 grad_scale=1.0):
-    """One step of Adam, in place; weight decay is added to the gradient (L2 regularisation).
+    """Take one step of Adam, in place; weight decay is added to the gradient (L2 regularization).
 
     Parameters
     ----------
@@ -264,7 +276,8 @@ def adam_update(p, g, m, v, *, step, lr, beta1=0.9, beta2=0.999, eps=1e-8, weigh
     Raises
     ------
     TypeError, ValueError
-        If types or shapes differ, an output is read-only, arrays overlap, step < 1 or a beta is outside [0, 1). Nothing has been changed then.
+        If types or shapes differ, an output is read-only, arrays overlap, step < 1 or a beta is
+        outside [0, 1). Then nothing has been changed.
     """
     any_adam(
         (p, g, m, v), step, lr, beta1, beta2, eps, weight_decay, False, grad_scale, "adam_update"
@@ -273,18 +286,22 @@ def adam_update(p, g, m, v, *, step, lr, beta1=0.9, beta2=0.999, eps=1e-8, weigh
 
 def adamw_update(p, g, m, v, *, step, lr, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=1e-2,
                  grad_scale=1.0, decay_stops=None):
-    """One step of AdamW, in place: as `adam_update`, but weight decay shrinks the parameters themselves by lr * weight_decay of them.
+    """Take one step of AdamW, in place.
+
+    As `adam_update`, but weight decay multiplies the parameters by 1 - lr * weight_decay.
 
     Parameters
     ----------
     decay_stops : ndarray of int64 (R,), optional
-        Elements up to the first of these ascending numbers decay, from there to the second they do not, from there to the third they do,
-        and so on. None: all decay.
+        Ascending indices that turn decay off and on: elements before the first decay, those from
+        the first to the second do not, those from the second to the third do, and so on. None: all
+        decay.
 
     Raises
     ------
     TypeError, ValueError
-        As `adam_update`, or if decay_stops are others or do not ascend. Nothing has been changed then.
+        As `adam_update`, or if decay_stops is of another type or does not ascend. Then nothing has
+        been changed.
     """
     any_adam(
         (p, g, m, v), step, lr, beta1, beta2, eps, weight_decay, True, grad_scale, "adamw_update",
@@ -294,7 +311,7 @@ def adamw_update(p, g, m, v, *, step, lr, beta1=0.9, beta2=0.999, eps=1e-8, weig
 
 def rmsprop_update(p, g, v, m=None, c=None, *, lr, alpha=0.99, eps=1e-8, momentum=0.0,
                    weight_decay=0.0, grad_scale=1.0):
-    """One step of RMSprop, in place (*Dive into Deep Learning*, section 12.8).
+    """Take one step of RMSprop, in place (*Dive into Deep Learning*, section 12.8).
 
     Parameters
     ----------
@@ -303,16 +320,17 @@ def rmsprop_update(p, g, v, m=None, c=None, *, lr, alpha=0.99, eps=1e-8, momentu
     v : ndarray like p
         Running mean of the squared gradient (updated), zeros at first.
     m : ndarray like p
-        The momentum (updated), zeros at first; needed with momentum only.
+        The momentum (updated), zeros at first; needed only with momentum.
     c : ndarray like p
-        Running mean of the gradient (updated), zeros at first. If it is given, the step is divided by the standard deviation of the
-        gradient (centred), not by the root of its mean square.
+        Running mean of the gradient (updated), zeros at first. If given, the step is divided by the
+        standard deviation of the gradient (centered) instead of the root of its mean square.
     lr, alpha, eps, momentum, weight_decay, grad_scale : float
 
     Raises
     ------
     TypeError, ValueError
-        If types or shapes differ, an output is read-only, arrays overlap, m is missing or alpha is outside [0, 1). Nothing has been changed then.
+        If types or shapes differ, an output is read-only, arrays overlap, m is missing or alpha is
+        outside [0, 1). Then nothing has been changed.
     """
     cdef str op = "rmsprop_update"
     cdef double mu = finite_number(momentum, op, "momentum")
@@ -329,7 +347,7 @@ def rmsprop_update(p, g, v, m=None, c=None, *, lr, alpha=0.99, eps=1e-8, momentu
 
 def adagrad_update(p, g, v, *, step, lr, lr_decay=0.0, eps=1e-10, weight_decay=0.0,
                    grad_scale=1.0):
-    """One step of Adagrad, in place (*Dive into Deep Learning*, section 12.7).
+    """Take one step of Adagrad, in place (*Dive into Deep Learning*, section 12.7).
 
     Parameters
     ----------
@@ -345,7 +363,8 @@ def adagrad_update(p, g, v, *, step, lr, lr_decay=0.0, eps=1e-10, weight_decay=0
     Raises
     ------
     TypeError, ValueError
-        If types or shapes differ, an output is read-only, arrays overlap or step < 1. Nothing has been changed then.
+        If types or shapes differ, an output is read-only, arrays overlap or step < 1. Then nothing
+        has been changed.
     """
     cdef str op = "adagrad_update"
     cdef fastnn_step s = adagrad_step(step_number(step, op), finite_number(lr, op, "lr"),
@@ -359,19 +378,22 @@ def adagrad_update(p, g, v, *, step, lr, lr_decay=0.0, eps=1e-10, weight_decay=0
 
 
 def ema_update(average, p, decay):
-    """average += (1 - decay) * (p - average), in place: one step of an exponential moving average.
+    """Take one step of an exponential moving average, in place.
+
+    average += (1 - decay) * (p - average)
 
     Parameters
     ----------
     average, p : ndarray of float32 or float64, one type and shape, C-contiguous
         The average (updated) and what is averaged (read).
     decay : float
-        In [0, 1]: how much of the average stays.
+        In [0, 1]: the part of the average that is kept.
 
     Raises
     ------
     TypeError, ValueError
-        If types or shapes differ, the average is read-only, the arrays overlap or decay is outside [0, 1]. Nothing has been changed then.
+        If types or shapes differ, the average is read-only, the arrays overlap or decay is outside
+        [0, 1]. Then nothing has been changed.
     """
     cdef fastnn_step s = ema_step(probability(decay, "ema_update", "decay"))
     cdef Flat f
@@ -380,7 +402,7 @@ def ema_update(average, p, decay):
 
 
 def scale(x, factor):
-    """x *= factor, in place.
+    """Multiply x by factor, in place.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Passes over flat arrays by threads, for update.pyx."""
+"""Loops over flat arrays with threads, for the optimizer steps."""
 from libc.stdint cimport int64_t
 
 from ..ground.dispatch cimport fastnn_step, real
