@@ -9,7 +9,6 @@ pointer, n that is not a multiple of per_weight, a weight that is negative, infi
 target of nonzero weight outside 0 to 1, a total of weights whose reciprocal is not finite and above
 0 in the type, a Huber delta that is not). Outputs are written only if 0 is returned.
 """
-cimport numpy as cnp
 from libc.stdint cimport int64_t
 
 from ..ground.dispatch cimport real
@@ -23,16 +22,18 @@ cdef int mse_real(
     int64_t n, const real *pred, const real *target, real *dpred, double *loss
 ) noexcept nogil
 
+# For elementwise_arrays.pyx: the loss of arrays whose type is known at run time only.
+cdef int loss_typed(
+    int typenum, int kind, int64_t n, void *pred, void *target, void *weight, int64_t per_weight,
+    void *positive, int64_t columns, double delta, bint mean, void *dpred, void *losses,
+    double *loss
+) noexcept nogil
+cdef int64_t wrong_target(
+    int64_t n, const real *target, const real *weight, int64_t per_weight
+) noexcept nogil
+
 # Shared with cross entropy.
 cdef double sum_in_order(int64_t n, const double *x) noexcept nogil
 cdef int64_t wrong_weight(int64_t n, const real *weight) noexcept nogil
 cdef bint any_outside(int64_t n, const real *x, real most) noexcept nogil
 cdef bint can_divide(double total, real like) noexcept nogil
-cdef int refuse_total(double total, cnp.ndarray like, str op) except -1
-cdef bint is_mean(object reduction, str op) except -1
-cdef cnp.ndarray weight_array(
-    object weight, int64_t n, cnp.ndarray like, str op, str name, str as_name
-)
-
-cdef inline bint is_none(object reduction):
-    return reduction == "none"
