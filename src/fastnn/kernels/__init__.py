@@ -1,4 +1,4 @@
-"""The core: functions on arrays. Their ``.pxd`` files declare the pointer API for extensions."""
+"""The core: functions on arrays. Other extensions cimport the pointer API from ``api.pxd``."""
 
 from .attention.additive import additive_scores, additive_scores_backward
 from .attention.arrays import attention, attention_backward

@@ -29,7 +29,7 @@ cdef bint is_one_hot(cnp.ndarray targets, cnp.ndarray logits) noexcept:
 
 
 cdef cnp.ndarray one_hot(cnp.ndarray targets, cnp.ndarray logits):
-    """Convert rows of 0 and 1 to probabilities in the type of logits; ValueError if not one-hot."""
+    """Convert rows of 0 and 1 to probabilities in the type of logits; ValueError otherwise."""
     cdef cnp.ndarray wrong = np.argwhere((targets != 0) & (targets != 1))
     if cnp.PyArray_SIZE(wrong) > 0:
         row, column = wrong[0]

@@ -35,7 +35,7 @@ cdef enum:
 
 
 cdef double sum_in_order(int64_t n, const double *x) noexcept nogil:
-    """Sum x in a fixed order: four interleaved sums, since one would wait for each addition."""
+    """Sum x in a fixed order: four interleaved sums, since a single one waits for each addition."""
     cdef double a = 0, b = 0, c = 0, d = 0
     cdef int64_t i
     for i in range(0, n - 3, 4):

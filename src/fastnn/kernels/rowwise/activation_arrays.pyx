@@ -179,7 +179,7 @@ cdef tuple from_row(const fastnn_activation *row):
     )
 
 
-# name -> (y = act(x), its backward, whether backward reads y and not x)
+# name -> (y = act(x), its backward, True if backward reads y instead of x)
 ACTIVATIONS = {}
 for _row in range(FASTNN_ACT_LAST):
     ACTIVATIONS[fastnn_activation_table[_row].name.decode()] = from_row(
