@@ -83,7 +83,9 @@ FACES = {
     "ground.dispatch",
     "ground.scalars",
     "loss.cross_entropy",
+    "loss.cross_entropy_arrays",
     "loss.elementwise",
+    "loss.elementwise_arrays",
     "program.plan",
     "program.record",
     "program.state",
@@ -91,6 +93,7 @@ FACES = {
     "rowwise.norms_arrays",
     "rowwise.prelu",
     "update.arrays",
+    "update.rules",
 }
 
 

@@ -1,4 +1,4 @@
-"""The core: functions on arrays, each with a pointer face in its ``.pxd`` for other extensions."""
+"""The core: functions on arrays. Other extensions cimport the pointer API from ``api.pxd``."""
 
 from .attention.additive import additive_scores, additive_scores_backward
 from .attention.arrays import attention, attention_backward
@@ -10,8 +10,8 @@ from .gemm.linear import linear_backward
 from .gemm.packed import PackedMatrix, pack
 from .ground.dispatch import build_info
 from .ground.threads import get_num_threads, num_threads, set_num_threads, thread_info
-from .loss.cross_entropy import cross_entropy
-from .loss.elementwise import bce_with_logits, huber, l1, mse
+from .loss.cross_entropy_arrays import cross_entropy
+from .loss.elementwise_arrays import bce_with_logits, huber, l1, mse
 from .norm.frobenius import frobenius_norm, squared_norm
 from .program.builder import Builder, NotLowerable
 from .program.keep import Program

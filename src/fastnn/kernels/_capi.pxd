@@ -1,3 +1,3 @@
-"""What a status means, by pointer, without the GIL; never NULL."""
+"""The message of a status code, by pointer, without the GIL; never NULL."""
 
 cdef const char *strerror(int status) noexcept nogil

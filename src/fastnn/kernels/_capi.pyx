@@ -1,4 +1,4 @@
-"""What fastnn.capi cannot do in Python: addresses out of capsules, and the table of include/fastnn.h into one."""
+"""What fastnn.capi cannot do in Python: read capsules, and build the table of include/fastnn.h."""
 from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer, PyCapsule_New
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc
@@ -6,7 +6,7 @@ from libc.stdlib cimport calloc
 from .ground.arrays cimport BAD_ARGUMENT, NO_MEMORY, OK, WRONG_TYPE
 
 cdef struct Head:
-    # As fastnn_api of fastnn.h begins; its slots follow.
+    # The head of fastnn_api in fastnn.h; its slots follow.
     uint32_t abi_version
     uint32_t api_version
     uint64_t size
@@ -22,34 +22,37 @@ cdef const char *strerror(int status) noexcept nogil:
     if status == NO_MEMORY:
         return "fastnn: no memory for scratch"
     if status == BAD_ARGUMENT:
-        return "fastnn: bad argument (a negative size, a missing pointer, an unknown code, a label that is no column, or an overlap)"
+        return (
+            "fastnn: bad argument (a negative size, a missing pointer, an unknown code, "
+            "a label that is no column, or an overlap)"
+        )
     if status == WRONG_TYPE:
         return "fastnn: the plan is of the other real type"
     return "fastnn: unknown status"
 
 
 def signature(capsule):
-    """The C signature that Cython gave an exported function, such as ``int (int64_t, float const *)``."""
+    """Return the C signature of an exported Cython function: ``int (int64_t, float const *)``."""
     return PyCapsule_GetName(capsule).decode()
 
 
 def address(capsule):
-    """The address in a capsule, as an int."""
+    """Return the address in a capsule as an int."""
     return <uintptr_t>PyCapsule_GetPointer(capsule, PyCapsule_GetName(capsule))
 
 
-# Names of capsules; a capsule keeps the pointer to its name and no copy.
+# Keeps the names of capsules alive: a capsule holds a pointer to its name, not a copy.
 _names = {}
 
 
 def new_capsule(address, str name):
-    """A capsule of this name around an address; both must live as long as the process."""
+    """Wrap an address in a capsule of this name; both must live as long as the process."""
     kept = _names.setdefault(name, name.encode())
     return PyCapsule_New(<void*><uintptr_t>address, <const char*>kept, NULL)
 
 
 def new_table(uint32_t abi, uint32_t api, bytes version, bytes isa, addresses):
-    """The address of a new fastnn_api, which is never freed."""
+    """Build a fastnn_api, which is never freed, and return its address."""
     cdef int64_t i, n = len(addresses)
     cdef uint64_t size = sizeof(Head) + n * sizeof(Slot)
     cdef Head *head = <Head*>calloc(1, size)

@@ -1,4 +1,4 @@
-"""Names that the stubs of the Cython modules share."""
+"""Types shared by the stubs of the Cython modules."""
 
 from typing import Any, TypeAlias, TypeVar
 

@@ -1,1 +1,1 @@
-"""Arrays, threads, memory and dispatch: what every family of kernels stands on."""
+"""Arrays, threads, memory and dispatch: the base of every family of kernels."""

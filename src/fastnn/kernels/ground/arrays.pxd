@@ -1,11 +1,12 @@
-"""ndarray -> pointer, shape, strides; the one place that words a shape, dtype or layout error.
+"""Convert ndarrays to pointers, shapes and strides; the only place with shape and layout errors.
 
-Kernels take any object, check it here and work on pointers. The checks that pass are inline; the errors are worded in arrays.pyx.
+Kernels accept any object, check it here and work on pointers. The success path is inline; error
+messages are built out of line in arrays.pyx.
 """
 cimport numpy as cnp
 from libc.stdint cimport int64_t
 
-# What the nogil faces return.
+# Status codes of the functions without the GIL.
 cdef enum:
     OK = 0
     NO_MEMORY = 1
@@ -14,7 +15,7 @@ cdef enum:
 
 
 cdef struct Rows:
-    # `rows` runs of `cols` contiguous elements along the last axis, starting `ld` elements apart.
+    # `rows` rows of `cols` contiguous elements along the last axis, `ld` elements apart.
     int64_t rows
     int64_t cols
     int64_t ld
@@ -33,17 +34,19 @@ cdef int check_in_place(cnp.ndarray out, cnp.ndarray x, str op, str name, str x_
 cdef int check_status(int status, str op) except -1
 cdef bint find_rows(cnp.ndarray x, Rows *rows) noexcept
 cdef cnp.ndarray with_rows(cnp.ndarray x, Rows *rows)
-cdef cnp.ndarray output_rows(object out, cnp.ndarray like, str op, str name, str like_name, Rows *rows)
+cdef cnp.ndarray output_rows(
+    object out, cnp.ndarray like, str op, str name, str like_name, Rows *rows
+)
 cdef object finish_output(object out, cnp.ndarray y)
 
 
 cdef inline bint is_plain(object x) noexcept:
-    """True for a NumPy array without a mask: a kernel would compute with masked elements."""
+    """True if x is a NumPy array without a mask; a kernel would compute with masked elements."""
     return cnp.PyArray_CheckExact(x) or (cnp.PyArray_Check(x) and not is_masked(x))
 
 
 cdef inline int real_type(object x, str op, str name) except -1:
-    """NPY_FLOAT or NPY_DOUBLE; TypeError unless x is an aligned, native float32 or float64 array."""
+    """Return NPY_FLOAT or NPY_DOUBLE; raise unless x is an aligned, native real array."""
     cdef int typenum
     if is_plain(x):
         typenum = cnp.PyArray_TYPE(<cnp.ndarray>x)
@@ -54,7 +57,7 @@ cdef inline int real_type(object x, str op, str name) except -1:
 
 
 cdef inline cnp.ndarray real_like(object x, int typenum, str op, str name, str as_name):
-    """x as an array of the same real type as the array called as_name."""
+    """Return x as an array of the same real type as the array named as_name."""
     if real_type(x, op, name) != typenum:
         refuse_dtype(<cnp.ndarray>x, typenum, op, name, as_name)
     return <cnp.ndarray>x
@@ -71,7 +74,7 @@ cdef inline bint same_shape(cnp.ndarray a, cnp.ndarray b) noexcept:
 
 
 cdef inline cnp.ndarray shaped_like(object x, cnp.ndarray like, str op, str name, str like_name):
-    """x as an array of the same real type and shape as like."""
+    """Return x as an array of the same real type and shape as like."""
     real_like(x, cnp.PyArray_TYPE(like), op, name, like_name)
     if not same_shape(<cnp.ndarray>x, like):
         refuse_shape(<cnp.ndarray>x, like, op, name, like_name)
@@ -86,7 +89,7 @@ cdef inline bint is_output(cnp.ndarray x) except -1:
 
 
 cdef inline cnp.ndarray output_like(object out, cnp.ndarray like, str op, str name, str like_name):
-    """out as a writable array of the same real type and shape as like."""
+    """Return out as a writable array of the same real type and shape as like."""
     shaped_like(out, like, op, name, like_name)
     if not is_output(<cnp.ndarray>out):
         refuse_output(<cnp.ndarray>out, op, name)
@@ -94,12 +97,15 @@ cdef inline cnp.ndarray output_like(object out, cnp.ndarray like, str op, str na
 
 
 cdef inline int64_t stride(cnp.ndarray x, int axis) noexcept:
-    """In elements."""
+    """Return the stride in elements."""
     return cnp.PyArray_STRIDE(x, axis) // cnp.PyArray_ITEMSIZE(x)
 
 
 cdef inline void flatten(Rows *x, Rows *y) noexcept nogil:
-    """Make one long row of both where neither has gaps between its rows: an elementwise kernel then splits it as it likes."""
+    """Merge the rows of both into one row if neither has gaps.
+
+    An elementwise kernel can then split the row anywhere.
+    """
     if (x.ld == x.cols or x.rows <= 1) and (y.ld == y.cols or y.rows <= 1):
         x.cols *= x.rows
         x.ld = y.ld = y.cols = x.cols

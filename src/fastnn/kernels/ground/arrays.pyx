@@ -1,4 +1,4 @@
-"""ndarray -> pointer, shape, strides; the one place that words a shape, dtype or layout error."""
+"""Convert ndarrays to pointers, shapes and strides; the only place with shape and layout errors."""
 import sys
 
 import numpy as np
@@ -16,7 +16,7 @@ WANTED = "a NumPy array of float32 or float64"
 
 
 cdef bint is_masked(object x) noexcept:
-    """True for a numpy.ma.MaskedArray; no array is one before numpy.ma is imported."""
+    """True if x is a numpy.ma.MaskedArray, which requires that numpy.ma has been imported."""
     ma = sys.modules.get("numpy.ma")
     return ma is not None and isinstance(x, ma.MaskedArray)
 
@@ -29,7 +29,7 @@ cdef int refuse_masked(object x, str op, str name) except -1:
 
 
 cdef int refuse(object x, str op, str name) except -1:
-    """Say what is wrong with x as a real array."""
+    """Raise an error that says why x is not a usable real array."""
     refuse_masked(x, op, name)
     if not cnp.PyArray_Check(x):
         raise TypeError(f"{op}: {name} must be {WANTED}, not {given(x)}")
@@ -43,11 +43,16 @@ cdef int refuse(object x, str op, str name) except -1:
 
 cdef int refuse_dtype(cnp.ndarray x, int typenum, str op, str name, str as_name) except -1:
     wanted = "float64" if typenum == cnp.NPY_DOUBLE else "float32"
-    raise TypeError(f"{op}: {name} is of {x.dtype} but {as_name} of {wanted}; all arrays of a call must be of one type")
+    raise TypeError(
+        f"{op}: {name} is of {x.dtype} but {as_name} of {wanted}; "
+        "all arrays of a call must be of one type"
+    )
 
 
 cdef int refuse_shape(cnp.ndarray x, cnp.ndarray like, str op, str name, str like_name) except -1:
-    raise ValueError(f"{op}: {name} must have the shape of {like_name}, {np.shape(like)}, not {np.shape(x)}")
+    raise ValueError(
+        f"{op}: {name} must have the shape of {like_name}, {np.shape(like)}, not {np.shape(x)}"
+    )
 
 
 cdef int refuse_output(cnp.ndarray out, str op, str name) except -1:
@@ -58,8 +63,11 @@ cdef int refuse_output(cnp.ndarray out, str op, str name) except -1:
 
 
 cdef bint overlaps_itself(cnp.ndarray x) except -1:
-    """True if two elements share memory. Axes that each reach over all finer ones decide nearly
-    always, a formula for two axes the rest; beyond, the places of all elements are compared."""
+    """True if two elements share memory.
+
+    Usually each axis steps over the reach of all finer axes, which settles it; two axes are decided
+    by a formula. Otherwise the addresses of all elements are compared.
+    """
     cdef int64_t[64] steps
     cdef int64_t[64] dims
     cdef int64_t step, dim, reach = 1
@@ -91,9 +99,9 @@ cdef bint overlaps_itself(cnp.ndarray x) except -1:
 
 
 cdef bint same_places(list axes) except -1:
-    """True if two combinations of steps along the axes lead to one place."""
+    """True if two index combinations give the same address."""
     if np.prod([float(d) for _, d in axes]) > 1 + sum(s * (d - 1) for s, d in axes):
-        return True         # more elements than places
+        return True         # more elements than addresses
     places = np.zeros((), np.int64)
     for step, dim in axes:
         places = np.add.outer(places, step * np.arange(dim))
@@ -101,7 +109,7 @@ cdef bint same_places(list axes) except -1:
 
 
 cdef cnp.ndarray int64_array(object x, str op, str name):
-    """Indices, labels or lengths as contiguous int64; a number too large becomes the largest."""
+    """Return indices, labels or lengths as contiguous int64; too large a number is clamped."""
     if not is_plain(x) or not cnp.PyArray_ISINTEGER(<cnp.ndarray>x):
         refuse_masked(x, op, name)
         kind = f"an array of {x.dtype}" if cnp.PyArray_Check(x) else given(x)
@@ -113,7 +121,7 @@ cdef cnp.ndarray int64_array(object x, str op, str name):
 
 
 cdef int check_status(int status, str op) except -1:
-    """Turn the status of a nogil face into an exception."""
+    """Raise the exception of a status code."""
     if status == OK:
         return 0
     if status == NO_MEMORY:
@@ -122,7 +130,7 @@ cdef int check_status(int status, str op) except -1:
 
 
 cdef bint same_memory(cnp.ndarray a, cnp.ndarray b) noexcept:
-    """Both address the same elements in the same order: an operation on a may then run in place."""
+    """True if both have the same elements in the same order, so that an operation is in place."""
     cdef int i
     if cnp.PyArray_DATA(a) != cnp.PyArray_DATA(b) or not same_shape(a, b):
         return False
@@ -133,7 +141,7 @@ cdef bint same_memory(cnp.ndarray a, cnp.ndarray b) noexcept:
 
 
 cdef void extent(cnp.ndarray x, char **low, char **high) noexcept:
-    """The bytes [low, high) from the first to past the last element in memory."""
+    """Find the bytes [low, high) from the first to past the last element in memory."""
     cdef int i
     low[0] = <char*>cnp.PyArray_DATA(x)
     high[0] = low[0] + cnp.PyArray_ITEMSIZE(x)
@@ -148,7 +156,10 @@ cdef void extent(cnp.ndarray x, char **low, char **high) noexcept:
 
 
 cdef int check_overlap(cnp.ndarray out, cnp.ndarray x, str op, str name, str x_name) except -1:
-    """ValueError if out and x share memory. Extents decide nearly always; interleaved views are left to NumPy's exact test."""
+    """Raise ValueError if out and x share memory.
+
+    Disjoint extents settle it; otherwise NumPy's exact test decides (interleaved views).
+    """
     cdef char *low
     cdef char *high
     cdef char *x_low
@@ -163,12 +174,15 @@ cdef int check_overlap(cnp.ndarray out, cnp.ndarray x, str op, str name, str x_n
 
 
 cdef int check_in_place(cnp.ndarray out, cnp.ndarray x, str op, str name, str x_name) except -1:
-    """As check_overlap, but out may be x itself: element by element the operation reads before it writes."""
+    """Check as check_overlap does, but allow out to be x itself.
+
+    The operation reads each element before it writes it.
+    """
     return 0 if same_memory(out, x) else check_overlap(out, x, op, name, x_name)
 
 
 cdef bint find_rows(cnp.ndarray x, Rows *rows) noexcept:
-    """Describe x as evenly spaced rows along its last axis, if it is that."""
+    """Describe x as evenly spaced rows along its last axis; False if it is not."""
     cdef int i, last = cnp.PyArray_NDIM(x) - 1
     cdef int64_t count = 1
     rows.cols = cnp.PyArray_DIM(x, last) if last >= 0 else 1
@@ -190,7 +204,10 @@ cdef bint find_rows(cnp.ndarray x, Rows *rows) noexcept:
 
 
 cdef cnp.ndarray with_rows(cnp.ndarray x, Rows *rows):
-    """x itself if it is made of evenly spaced contiguous rows, else a C-ordered copy; *rows describes what is returned."""
+    """Return x if it has evenly spaced contiguous rows, else a C-ordered copy.
+
+    *rows describes the returned array.
+    """
     if find_rows(x, rows):
         return x
     x = cnp.PyArray_NewCopy(x, cnp.NPY_CORDER)
@@ -198,8 +215,13 @@ cdef cnp.ndarray with_rows(cnp.ndarray x, Rows *rows):
     return x
 
 
-cdef cnp.ndarray output_rows(object out, cnp.ndarray like, str op, str name, str like_name, Rows *rows):
-    """Where a row kernel writes: out if it is given and made of rows, a new array if not. See finish_output."""
+cdef cnp.ndarray output_rows(
+    object out, cnp.ndarray like, str op, str name, str like_name, Rows *rows
+):
+    """Return where a row kernel writes: out if it has evenly spaced rows, else a new array.
+
+    The caller returns `finish_output(out, y)`.
+    """
     cdef cnp.ndarray y
     if out is None:
         y = new_array(cnp.PyArray_NDIM(like), cnp.PyArray_DIMS(like), cnp.PyArray_TYPE(like))
@@ -212,7 +234,7 @@ cdef cnp.ndarray output_rows(object out, cnp.ndarray like, str op, str name, str
 
 
 cdef object finish_output(object out, cnp.ndarray y):
-    """What the caller gets: y, or out with y copied into it if out was not made of rows."""
+    """Return y, or out with y copied into it if out was given but does not have such rows."""
     if out is None or out is y:
         return y
     cnp.PyArray_CopyInto(<cnp.ndarray>out, y)
@@ -220,7 +242,7 @@ cdef object finish_output(object out, cnp.ndarray y):
 
 
 def check_array(str op, str name, x, like=None, str like_name=None):
-    """Raise unless x is an array that a kernel takes, of the type of the array `like` if given."""
+    """Raise unless x is an array that kernels accept, of the type of the array `like` if given."""
     if like is None:
         real_type(x, op, name)
     else:

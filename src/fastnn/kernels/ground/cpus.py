@@ -1,8 +1,7 @@
-"""How many CPUs this process may use: affinity, cgroup quota and physical cores.
+"""Count the CPUs that this process may use: affinity, cgroup quota and physical cores.
 
-OpenMP runtimes know nothing of a container's CPU quota, and a team larger than the quota is
-throttled many times over (xgboost issue 7653: 90x in a container with one CPU on a host of
-sixteen).
+OpenMP runtimes ignore the CPU quota of a container, and a team larger than the quota is throttled
+severely (xgboost issue 7653: 90x slower in a container with one CPU on a host with sixteen).
 """
 
 from __future__ import annotations
@@ -14,21 +13,20 @@ from pathlib import Path
 CGROUP_ROOT = Path("/sys/fs/cgroup")
 CPU_ROOT = Path("/sys/devices/system/cpu")
 
-
-# A count of threads with more digits is as good as this many: the limit is far below.
+# A thread count with more digits is clamped; the limit is far lower.
 MOST_DIGITS = 9
 
 
 def _read(path: Path) -> str | None:
-    """The file's text, bytes that are not UTF-8 kept as a path would have them; None without one."""
+    """Return the text of a file, or None. Non-UTF-8 bytes are kept as in a path."""
     try:
         return path.read_text("utf-8", "surrogateescape")
-    except (OSError, ValueError):  # ValueError: a NUL in the name of a group
+    except (OSError, ValueError):  # ValueError: a NUL in a cgroup's name
         return None
 
 
 def _ratio(quota: str, period: str) -> float | None:
-    """CPUs that quota microseconds in every period come to; None if there is no (finite) limit."""
+    """Return the CPUs granted by quota microseconds per period; None if there is no limit."""
     try:
         limit, every = float(quota), float(period)
     except ValueError:  # cgroup v2 says "max"
@@ -38,11 +36,11 @@ def _ratio(quota: str, period: str) -> float | None:
 
 
 def _own_groups(proc_cgroup: Path) -> tuple[str, str]:
-    """The process's group in the v2 hierarchy and in v1's cpu hierarchy ("/" where unknown)."""
+    """Return the process's group in the v2 and in the v1 cpu hierarchy ("/" if unknown)."""
     v2 = v1 = "/"
     for line in (_read(proc_cgroup) or "").splitlines():
         _, *found = line.split(":", 2)
-        if len(found) < 2:  # not a line of the kernel's
+        if len(found) < 2:  # not in the kernel's format
             continue
         controllers, group = found
         if not controllers:
@@ -53,7 +51,7 @@ def _own_groups(proc_cgroup: Path) -> tuple[str, str]:
 
 
 def _upwards(group: str) -> list[str]:
-    """The group and all above it, each relative to the root: a quota anywhere on the way binds."""
+    """Return the group and its ancestors, relative to the root: each of their quotas applies."""
     parts = [p for p in group.split("/") if p and p != ".."]
     return ["/".join(parts[:n]) for n in range(len(parts), -1, -1)]
 
@@ -61,7 +59,7 @@ def _upwards(group: str) -> list[str]:
 def cgroup_quota(
     root: Path | None = None, proc_cgroup: Path = Path("/proc/self/cgroup")
 ) -> float | None:
-    """CPUs that the cgroup quota grants (v2 `cpu.max`, v1 `cpu.cfs_quota_us`); None if no limit."""
+    """Return the CPUs of the cgroup quota (v2 `cpu.max`, v1 `cpu.cfs_quota_us`), or None."""
     root = CGROUP_ROOT if root is None else root
     if not root.is_dir():
         return None
@@ -80,7 +78,7 @@ def cgroup_quota(
 
 
 def affinity() -> set[int]:
-    """The CPUs that the scheduler may run this process on."""
+    """Return the CPUs that the scheduler may run this process on."""
     try:
         return os.sched_getaffinity(0)
     except (AttributeError, OSError):  # not Linux, or forbidden in this container
@@ -88,7 +86,7 @@ def affinity() -> set[int]:
 
 
 def physical_cores(cpus: set[int], root: Path | None = None) -> int:
-    """Cores behind these CPUs: sibling hyper-threads share the FMA units, so they count once."""
+    """Count the cores of these CPUs: sibling hyper-threads share the FMA units and count once."""
     root = CPU_ROOT if root is None else root
     return len(
         {_read(root / f"cpu{c}" / "topology" / "thread_siblings_list") or f"{c}" for c in cpus}
@@ -96,7 +94,7 @@ def physical_cores(cpus: set[int], root: Path | None = None) -> int:
 
 
 def _from_environment(name: str) -> int | None:
-    """The count a variable asks for; of a list (OMP_NUM_THREADS) the first is the outer level."""
+    """Return the count in an environment variable; the first of a list is the outer level."""
     word = os.environ.get(name, "").split(",")[0].strip()
     digits = word.lstrip("0")
     if not digits.isdecimal():
@@ -105,7 +103,7 @@ def _from_environment(name: str) -> int | None:
 
 
 def default_threads(omp_max_threads: int) -> dict[str, object]:
-    """The default number of threads, where it comes from, and the counts behind it.
+    """Return the default number of threads, its source, and the counts behind it.
 
     FASTNN_NUM_THREADS, else OMP_NUM_THREADS (both may exceed the cores), else the smallest of the
     physical cores among the CPUs of the process's affinity mask, the cgroup quota rounded up, and

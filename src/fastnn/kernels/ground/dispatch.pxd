@@ -1,7 +1,7 @@
-"""The leaves for this CPU; kernels cimport the names of leaves.pxd from here.
+"""The primitives for this CPU; kernels cimport the names of leaves.pxd from here.
 
-The tables are filled once, when `dispatch` is imported, for the widest instruction set that the
-CPU has and FASTNN_ISA allows. leaves.h calls them fastnn_f32 and fastnn_f64.
+The dispatch tables are filled once, when `dispatch` is imported, for the widest instruction set
+that the CPU has and FASTNN_ISA allows. leaves.h calls them fastnn_f32 and fastnn_f64.
 """
 from libc.stdint cimport int64_t
 
@@ -16,20 +16,20 @@ cdef fastnn_leaves_f64 leaves_f64 "fastnn_f64"
 
 
 cdef inline const real *shifted(const real *p, int64_t n) noexcept nogil:
-    """p + n, where there is a p."""
+    """Return p + n, or NULL if p is NULL."""
     if p is NULL:
         return p
     return p + n
 
 
 cdef enum:
-    LARGE = 8 << 20     # bytes of output from which it is stored past the caches
+    LARGE = 8 << 20     # bytes of output from which stores are non-temporal (docs/tuning.md)
 
 cdef inline bint past_caches(
     int64_t n, const real *out, const real *x, const real *other
 ) noexcept nogil:
-    """Whether n reals of output should be stored past the caches.
+    """True if n reals of output should use non-temporal stores.
 
-    Not in place: their lines are read anyway.
+    Never in place: those lines are in cache already.
     """
     return n * <int64_t>sizeof(real) >= LARGE and out is not x and out is not other

@@ -1,4 +1,4 @@
-"""Pick the instruction set once, at import.
+"""Choose the instruction set once, at import.
 
 It is the widest that was compiled, that the CPU has and that FASTNN_ISA allows.
 """
@@ -30,7 +30,7 @@ def _found():
 
 
 def _choose(str cap):
-    """The index of the table to use; ImportError if FASTNN_ISA names what is not there."""
+    """Return the index of the table to use; ImportError if FASTNN_ISA names an unavailable one."""
     if cap and cap not in isa_compiled:
         raise ImportError(
             f"FASTNN_ISA={cap} is not an instruction set of this build of fastnn, "
@@ -53,15 +53,15 @@ isa = isa_compiled[_chosen]
 
 
 def build_info():
-    """What this build of fastnn is and what it chose to run.
+    """Describe this build of fastnn and the instruction set it chose.
 
     Returns
     -------
     dict
-        ``version``, ``compiler``, ``cflags``, ``openmp`` (False if it was built without),
+        ``version``, ``compiler``, ``cflags``, ``openmp`` (False if built without it),
         ``openmp_version`` (the specification's date, or None), ``isa`` (selected), ``isa_found``
         (on this CPU), ``isa_compiled``, ``tile_f32`` and ``tile_f64`` (rows and columns of a GEMM
-        tile), ``python`` and ``numpy`` (versions running).
+        tile), ``python`` and ``numpy`` (their versions).
     """
     import numpy
     from ..._version import __version__

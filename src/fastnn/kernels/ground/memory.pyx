@@ -1,7 +1,8 @@
-"""64-byte-aligned blocks: scratch for kernels, recycled storage for large results.
+"""64-byte-aligned blocks: scratch for kernels, and recycled storage for large results.
 
-A block goes back to the pool when the last array that views it dies, so the arrays of a training step are the blocks of the step before: no page
-faults, no mmap. The pool (pool.h) keeps at most 512 MiB of free blocks and takes no locks.
+A block returns to the pool when the last array that views it dies, so the arrays of a training step
+reuse the blocks of the step before, without page faults or mmap. The pool (pool.h) keeps at most
+512 MiB of free blocks and takes no locks.
 """
 import numpy as np
 
@@ -19,7 +20,8 @@ cdef extern from "pool.h" nogil:
     int64_t pool_bytes_kept() noexcept
 
 cdef enum:
-    # From these bytes on storage is recycled. ReLU of an array of this size costs 0.30 us with either; larger ones would fault their pages in anew.
+    # Buffers of at least this size come from the pool (docs/tuning.md): a fresh allocation would
+    # page-fault on first touch.
     RECYCLED_FROM = 16384
 
 
@@ -32,7 +34,7 @@ cdef void give(void *block) noexcept nogil:
 
 
 cdef class Block:
-    """Owns one block of the pool on behalf of the arrays that view it."""
+    """Owner of one block of the pool, kept alive by the arrays that view it."""
     cdef void *start
 
     def __dealloc__(self):
@@ -40,7 +42,7 @@ cdef class Block:
 
 
 cdef cnp.ndarray new_array(int ndim, cnp.npy_intp *shape, int typenum):
-    """A C-ordered array of unknown contents, recycled storage if it is large. MemoryError if there is none."""
+    """Return an uninitialized C-ordered array, from the pool if it is large."""
     cdef int64_t size = 8 if typenum == cnp.NPY_DOUBLE else 4
     cdef int i
     for i in range(ndim):
@@ -57,7 +59,7 @@ cdef cnp.ndarray new_array(int ndim, cnp.npy_intp *shape, int typenum):
 
 
 def empty(shape, dtype=np.float32):
-    """A C-ordered array of unknown contents from the recycling pool.
+    """Return an uninitialized C-ordered array from the recycling pool.
 
     Parameters
     ----------
@@ -67,7 +69,7 @@ def empty(shape, dtype=np.float32):
     Raises
     ------
     TypeError
-        If dtype is neither.
+        If dtype is another type.
     ValueError
         If a dimension is negative, there are more than 32, or the size in bytes overflows.
     MemoryError
@@ -99,10 +101,10 @@ def empty(shape, dtype=np.float32):
 
 
 def pool_bytes():
-    """Bytes that the pool keeps free for the next arrays."""
+    """Return the bytes of the free blocks that the pool keeps."""
     return pool_bytes_kept()
 
 
 def trim():
-    """Hand the pool's free blocks back to the system; returns how many bytes they were."""
+    """Release the pool's free blocks to the system and return their bytes."""
     return pool_trim()

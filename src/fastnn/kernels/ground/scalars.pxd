@@ -1,7 +1,8 @@
-"""Scalar arguments: numbers, probabilities, flags, counts, seeds and names, checked and worded once.
+"""Check scalar arguments: numbers, probabilities, flags, counts, seeds and names.
 
 Each check takes the argument, the function's name and the argument's name. The success path is
-inline; scalars.pyx words the errors: TypeError for another type, ValueError beyond the range.
+inline; scalars.pyx builds the errors: TypeError for another type, ValueError for a value out of
+range.
 """
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
@@ -18,7 +19,7 @@ cdef int choice(object x, tuple names, str op, str name) except -1
 
 
 cdef inline double any_number(object x, str op, str name) except? -1:
-    """x as a double, NaN and infinities included. Arrays and bool are not numbers."""
+    """Return x as a double; NaN and infinities are allowed, arrays and bool are not."""
     return PyFloat_AS_DOUBLE(x) if PyFloat_CheckExact(x) else number_of(x, op, name)
 
 
@@ -30,7 +31,7 @@ cdef inline double finite_number(object x, str op, str name) except? -1:
 
 
 cdef inline double finite_as(object x, bint is_float32, str op, str name) except? -1:
-    """A number that is finite in float32, or in float64."""
+    """Return a number that is finite in float32, or in float64."""
     cdef double v = any_number(x, op, name)
     if not -INFINITY < (<float>v if is_float32 else v) < INFINITY:
         refuse_value(x, "finite in float32" if is_float32 else "finite", op, name)
@@ -38,7 +39,7 @@ cdef inline double finite_as(object x, bint is_float32, str op, str name) except
 
 
 cdef inline double positive_number(object x, str op, str name) except? -1:
-    """A finite number above 0."""
+    """Return a finite number above 0."""
     cdef double v = any_number(x, op, name)
     if not 0 < v < INFINITY:
         refuse_value(x, "above 0 and finite", op, name)
@@ -46,7 +47,7 @@ cdef inline double positive_number(object x, str op, str name) except? -1:
 
 
 cdef inline double nonnegative_number(object x, str op, str name) except? -1:
-    """A finite number of at least 0."""
+    """Return a finite number of at least 0."""
     cdef double v = any_number(x, op, name)
     if not 0 <= v < INFINITY:
         refuse_value(x, "at least 0 and finite", op, name)
@@ -54,7 +55,7 @@ cdef inline double nonnegative_number(object x, str op, str name) except? -1:
 
 
 cdef inline double probability(object x, str op, str name) except? -1:
-    """From 0 to 1."""
+    """Return a number from 0 to 1."""
     cdef double v = any_number(x, op, name)
     if not 0 <= v <= 1:
         refuse_value(x, "from 0 to 1", op, name)
@@ -62,7 +63,7 @@ cdef inline double probability(object x, str op, str name) except? -1:
 
 
 cdef inline double kept_part(object x, str op, str name) except? -1:
-    """What a running mean keeps: at least 0 and below 1."""
+    """Return the part that a running mean keeps: at least 0 and below 1."""
     cdef double v = any_number(x, op, name)
     if not 0 <= v < 1:
         refuse_value(x, "at least 0 and below 1", op, name)
@@ -70,14 +71,14 @@ cdef inline double kept_part(object x, str op, str name) except? -1:
 
 
 cdef inline bint flag(object x, str op, str name) except -1:
-    """bool or numpy.bool, nothing that is merely true or false."""
+    """Return a bool or numpy.bool; other truthy or falsy values are refused."""
     if x is True:
         return True
     return False if x is False else flag_of(x, op, name)
 
 
 cdef inline int64_t whole_number(object x, int64_t low, int64_t high, str op, str name) except? -1:
-    """An integer from low to high."""
+    """Return an integer from low to high."""
     cdef int overflow = 0
     cdef int64_t v
     if PyLong_CheckExact(x):
@@ -88,7 +89,7 @@ cdef inline int64_t whole_number(object x, int64_t low, int64_t high, str op, st
 
 
 cdef inline uint64_t word(object x, str op, str name) except? 0:
-    """A seed, or the number of a step: an integer from 0 to 2^64 - 1."""
+    """Return a seed or step number: an integer from 0 to 2^64 - 1."""
     cdef int overflow = 0
     cdef int64_t v
     if PyLong_CheckExact(x):

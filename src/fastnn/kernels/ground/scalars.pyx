@@ -1,6 +1,8 @@
-"""Scalar arguments: what is not taken by the inline checks of scalars.pxd, and the wording of errors.
+"""Check the scalar arguments that the inline checks of scalars.pxd reject, and build the errors.
 
-    function: argument must be this, not that (the type and value given; of an array never the data)
+    function: argument must be this, not that
+
+"that" is the type and value given; of an array, never the data.
 """
 import numbers
 import operator
@@ -10,11 +12,11 @@ import numpy as np
 from libc.stdint cimport INT64_MAX, INT64_MIN
 
 cdef enum:
-    LONGEST = 40        # characters of a value in a message
+    LONGEST = 40        # maximum characters of a value in a message
 
 
 def value_of(x):
-    """The value of a scalar for a message, the type of anything else."""
+    """Return the value of a scalar, or the type of anything else, for a message."""
     if isinstance(x, int) and x.bit_length() > 128:
         return f"an int of {x.bit_length()} bits"
     if isinstance(x, (str, bytes)):
@@ -27,7 +29,7 @@ def value_of(x):
 
 
 def given(x):
-    """The type of an argument, with the value of a scalar or the dtype and shape of an array."""
+    """Describe an argument: its type, and a scalar's value or an array's dtype and shape."""
     kind = type(x).__name__
     if x is None:
         return "None"
@@ -62,7 +64,7 @@ cdef bint flag_of(object x, str op, str name) except -1:
 
 
 cdef object integer(object x, str op, str name):
-    """x as an int; bool is none."""
+    """Return x as an int; bool is refused."""
     if not isinstance(x, (bool, np.bool_, np.ndarray)):
         try:
             return operator.index(x)
@@ -90,7 +92,7 @@ cdef uint64_t word_of(object x, str op, str name) except? 0:
 
 
 cdef int choice(object x, tuple names, str op, str name) except -1:
-    """The index of x in names, which are strings and None."""
+    """Return the index of x in names, which are strings or None."""
     cdef int i, n = len(names)
     for i in range(n):
         if x is names[i]:
@@ -113,7 +115,7 @@ cdef int refuse_choice(object x, tuple names, str op, str name) except -1:
     raise ValueError(f"{op}: {name} must be {one_of}{listed}, not {value_of(x)}{hint}")
 
 
-# For kernels written in Python.
+# For Python modules.
 
 def check_positive(str op, str name, x):
     return positive_number(x, op, name)

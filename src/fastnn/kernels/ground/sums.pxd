@@ -1,5 +1,4 @@
-"""How long a sum may be: a chain of additions has at most about FOLD terms; longer sums are sums of
-such sums.
+"""Limit the length of sums: a chain has at most about FOLD additions, longer sums are nested.
 
 The partition depends on the number of terms alone, not on threads or on the rows of a product.
 """
@@ -8,11 +7,11 @@ from libc.stdint cimport int64_t
 from .dispatch cimport add_run, real
 
 cdef enum:
-    FOLD = 1024         # terms; its namesake in gemm/gemv.h is for sums within a vector
+    FOLD = 1024         # terms; FOLD of gemm/gemv.h limits sums within a vector
 
 
 cdef inline void add_rows(int64_t count, int64_t n, real *rows, int64_t ld, real *y) noexcept nogil:
-    """y += `count` rows of n, in order. After the first FOLD, each FOLD are summed in place."""
+    """Add `count` rows of n to y, in order; after the first FOLD, each FOLD are summed in place."""
     cdef int64_t i, start = FOLD
     for i in range(min(count, start)):
         add_run(n, rows + i * ld, y)

@@ -1,9 +1,11 @@
-"""How many threads run, and which part of the work is whose.
+"""The number of threads, and the partition of the work between them.
 
-A kernel asks `threads_for(work, grain)` once. If the answer is 1 it calls its body directly; else it opens one parallel region of that
-size and every thread calls the body with `team_size()` and `thread_id()`; the body takes its part by `share`. A body must work for any team, since
-the runtime may give fewer threads than were asked for. It gets the team as arguments because a team of 1 may run inside somebody else's region.
-Shares are cut from blocks whose size does not depend on the team, so neither do the bits.
+A kernel calls `threads_for(work, grain)` once. If the result is 1 it calls its body directly,
+otherwise it opens one parallel region of that size in which every thread calls the body with
+`team_size()` and `thread_id()`; the body takes its part by `share`. A body must work for any team,
+since the runtime may start fewer threads. It receives the team as arguments because a team of 1 may
+run inside another parallel region. Shares are made of blocks whose size does not depend on the
+team, so neither do the bits.
 """
 from libc.stdint cimport int64_t
 
@@ -13,19 +15,25 @@ cdef extern from "team.h" nogil:
     void omp_barrier "fastnn_barrier"() noexcept
 
 cdef int max_threads() noexcept nogil
-# The limit of the calling thread: n > 0 sets it, 0 takes it away, below 0 nothing changes. Returns what it was, 0 being none.
+# Set the calling thread's limit and return the previous one; 0 means no limit, n < 0 changes
+# nothing.
 cdef int set_thread_limit(int n) noexcept nogil
 
 cdef inline int threads_for(double work, double grain) noexcept nogil:
-    """A team is 1 or full size (libgomp rebuilds its pool when the size changes); full when at least two threads have `grain` to do."""
+    """Return the team size: full if two threads have at least `grain` work each, else 1.
+
+    No size between: libgomp rebuilds its pool when the size changes.
+    """
     return 1 if work < 2 * grain else max_threads()
 
-cdef inline void share(int64_t total, int team, int thread, int64_t *start, int64_t *stop) noexcept nogil:
-    """The part [start, stop) of 0..total-1 that is this thread's: consecutive, and equal to within one."""
+cdef inline void share(
+    int64_t total, int team, int thread, int64_t *start, int64_t *stop
+) noexcept nogil:
+    """Find this thread's part [start, stop) of 0..total-1; parts differ in size by at most one."""
     start[0] = total * thread // team
     stop[0] = total * (thread + 1) // team
 
 cdef inline void barrier(int team) noexcept nogil:
-    """Wait for the others of the team."""
+    """Wait for the other threads of the team."""
     if team > 1:
         omp_barrier()

@@ -1,8 +1,10 @@
-"""The one place that decides how many threads run.
+"""The only place that decides the number of threads.
 
-The count is the smallest of: the limit (`num_threads` in this thread, else `set_num_threads`, else the default of `cpus.default_threads`),
-the OpenMP maximum where somebody has lowered it since import (threadpoolctl, joblib, `omp_set_num_threads`), and OMP_THREAD_LIMIT. It is 1
-inside another parallel region and in a forked child, where libgomp's pool holds threads that no longer exist. `omp_set_num_threads` is never called.
+It is the smallest of: the limit (`num_threads` in this thread, else `set_num_threads`, else
+`cpus.default_threads`), the OpenMP maximum if it was lowered since import (threadpoolctl, joblib,
+`omp_set_num_threads`), and OMP_THREAD_LIMIT. It is 1 inside another parallel region, and in a
+forked child, where libgomp's pool holds threads that no longer exist. `omp_set_num_threads` is
+never called.
 """
 import warnings
 from threading import get_ident
@@ -17,7 +19,7 @@ cdef extern from "team.h" nogil:
 
 cdef extern from *:
     """
-    /* The limits, and the mark that a fork leaves. Plain ints written whole: a reader sees the old or the new one. */
+    /* The limits, and the flag set by a fork. Plain ints: a read gives the old or new value. */
     static int fastnn_limit = 1;              /* of the process */
     static __thread int fastnn_own_limit = 0; /* of this thread; 0: none */
     static int fastnn_forked = 0;
@@ -65,25 +67,31 @@ cdef int set_thread_limit(int n) noexcept nogil:
 
 
 cdef int _checked(n, str op) except -1:
-    """The count as an int, -1 meaning the default; warns in a forked child, which stays on one
-    thread whatever is asked."""
+    """Return the count as an int; -1 means the default.
+
+    Warns in a forked child, which always runs on one thread.
+    """
     n = integer(n, op, "n")
     if n == -1:
         return min(_default["num_threads"], MOST_THREADS)
     if n < 1:
         refuse_value(n, "at least 1 (or -1 for the default)", op, "n")
     if _forked and n > 1:
-        warnings.warn("this process was forked: fastnn runs on one thread here (use spawn or forkserver for more)", RuntimeWarning, 3)
+        warnings.warn(
+            "this process was forked: fastnn runs on one thread here "
+            "(use spawn or forkserver for more)",
+            RuntimeWarning, 3
+        )
     return min(n, MOST_THREADS)
 
 
 def set_num_threads(n):
-    """Set how many threads the kernels of this process use.
+    """Set the number of threads that the kernels of this process use.
 
     Parameters
     ----------
     n : int
-        At least 1; more than the machine's cores is allowed; -1 restores the default.
+        At least 1, and may exceed the number of cores; -1 restores the default.
 
     Raises
     ------
@@ -96,12 +104,12 @@ def set_num_threads(n):
 
 
 def get_num_threads():
-    """The number of threads that a large enough kernel called now, from this thread, would use."""
+    """Return the number of threads that a large kernel called from this thread would use."""
     return max_threads()
 
 
 class num_threads:
-    """Context manager: kernels called by this thread use at most n threads inside the block.
+    """Limit the kernels that this thread calls inside a ``with`` block to n threads.
 
     Parameters
     ----------
@@ -130,14 +138,15 @@ class num_threads:
 
 
 def thread_info():
-    """How many threads run here and why.
+    """Report how many threads run here and why.
 
     Returns
     -------
     dict
-        ``num_threads`` (as `get_num_threads`), ``limit``, ``source`` of the limit (an environment variable, "cpus",
-        "set_num_threads" or "num_threads"), ``forked``, ``omp_max_threads``, ``omp_thread_limit``, and what the default was made of:
-        ``affinity``, ``cgroup_quota`` (CPUs, or None), ``physical_cores``.
+        ``num_threads`` (as `get_num_threads`), ``limit``, ``source`` of the limit (an environment
+        variable, "cpus", "set_num_threads" or "num_threads"), ``forked``, ``omp_max_threads``,
+        ``omp_thread_limit``, and the counts behind the default: ``affinity``, ``cgroup_quota``
+        (CPUs, or None), ``physical_cores``.
     """
     return {
         "num_threads": max_threads(),

@@ -1,17 +1,20 @@
-"""Softmax with cross entropy and its gradient by pointer, without the GIL: `rows` rows of `cols` contiguous elements, `ld...` from a row to the next.
+"""Softmax with cross entropy and its gradient, by pointer, without the GIL.
 
-Targets are labels or, where `labels` is NULL, the rows of `probs`. A label equal to `ignore` leaves its row out, unless that is INT64_MIN. class_weight (cols), sample_weight (rows)
-and losses (rows) may be NULL; smoothing is from 0 to 1; the mean is by weight, and 0 where all weights are 0. dlogits may be logits.
+`rows` rows of `cols` contiguous elements; `ld...` is the row stride in elements. Targets are labels
+or, if `labels` is NULL, the rows of `probs`. A label equal to `ignore` excludes its row, unless
+`ignore` is INT64_MIN. class_weight (cols), sample_weight (rows) and losses (rows) may be NULL;
+smoothing is from 0 to 1. The mean is weighted, and 0 if all weights are 0. dlogits may be logits.
 Returns 0, 1 (no memory) or 2 (a negative size, no columns, a mean over no rows, a missing pointer,
-a label that is no column, a negative probability in a row that counts, a weight that is negative,
-infinite or NaN, a total of weights whose reciprocal is not finite and above 0 in the type); outputs
-are written only when 0 is returned.
+a label outside 0..cols-1, a negative probability in an included row, a weight that is negative,
+infinite or NaN, a total of weights whose reciprocal is not finite and above 0 in the type).
+Outputs are written only if 0 is returned.
 """
 from libc.stdint cimport int64_t
 
+from ..ground.arrays cimport Rows
 from ..ground.dispatch cimport real
 
-# The mean over all rows, nothing ignored.
+# The mean over all rows; no label is ignored.
 cdef int cross_entropy_real(
     int64_t rows, int64_t cols, const real *logits, int64_t ldlogits, const int64_t *targets,
     real *dlogits, int64_t lddlogits, double *loss
@@ -21,4 +24,14 @@ cdef int weighted_cross_entropy_real(
     int64_t ignore, const real *probs, int64_t ldprobs, const real *class_weight,
     const real *sample_weight, double smoothing, bint mean, real *dlogits, int64_t lddlogits,
     real *losses, double *loss
+) noexcept nogil
+
+# For cross_entropy_arrays.pyx: the loss of arrays whose type is known at run time only.
+cdef int typed_rows(
+    int typenum, Rows r, void *logits, const int64_t *labels, int64_t ignore,
+    void *probs, int64_t ldprobs, void *class_weight, void *sample_weight, double smoothing,
+    bint mean, void *dlogits, int64_t lddlogits, void *each, double *loss
+) noexcept nogil
+cdef int64_t wrong_label(
+    int64_t rows, int64_t cols, const int64_t *labels, int64_t ignore, bint *ignores
 ) noexcept nogil

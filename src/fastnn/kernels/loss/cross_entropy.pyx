@@ -1,41 +1,41 @@
-"""Softmax with cross entropy, returned together with its gradient from one pass over the logits (*Dive into Deep Learning*, section 4.1.2).
+"""Softmax with cross entropy and its gradient, from one pass over the logits.
 
-    L_i = -sum_j a_ij log softmax(o_i)_j        dL_i/do_ij = A_i softmax(o_i)_j - a_ij,  A_i = sum_j a_ij
-    a_ij = w_j ((1 - s) q_ij + s / C)           q_i the target's distribution, s the label smoothing (Szegedy et al. 2016), w_j the weight of class j
+    L_i = -sum_j a_ij log softmax(o_i)_j
+    dL_i/do_ij = A_i softmax(o_i)_j - a_ij,    A_i = sum_j a_ij
+    a_ij = w_j ((1 - s) q_ij + s / C)
 
-Without smoothing and with a label t for q_i only a_it counts. The mean is sum_i v_i L_i / sum_i v_i w_t(i), v_i the weight of example i (w_t is 1 where
-targets are distributions), as PyTorch has it. Accuracy: a loss within 32 eps of max(1, loss), gradients within 16 eps of the largest. Losses are summed
-in double, row by row in a fixed order, so the bits do not depend on the number of threads.
+*Dive into Deep Learning*, section 4.1.2. q_i is the target's distribution, s the label smoothing
+(Szegedy et al. 2016), w_j the weight of class j. Without smoothing and with a label t as target,
+only a_it differs from 0. The mean is sum_i v_i L_i / sum_i v_i w_t(i), where v_i is the weight of
+example i (w_t is 1 if targets are distributions), as in PyTorch. Accuracy: a loss within 32 eps of
+max(1, loss), gradients within 16 eps of the largest. Losses are summed in double, row by row in a
+fixed order, so the bits do not depend on the number of threads. The function on arrays is in
+cross_entropy_arrays.pyx.
 """
 cimport numpy as cnp
 from cython.parallel cimport parallel
 from libc.math cimport INFINITY
-from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t
+from libc.stdint cimport INT64_MIN, int64_t
 from libc.string cimport memset
 
-import numpy as np
-
-from ..ground.arrays cimport (BAD_ARGUMENT, NO_MEMORY, OK, Rows, check_in_place, check_overlap,
-                              check_status, finish_output, int64_array, is_plain, output_rows,
-                              real_type, same_shape, shaped_like, with_rows)
+from ..ground.arrays cimport BAD_ARGUMENT, NO_MEMORY, OK, Rows
 from ..ground.dispatch cimport cross_entropy_block, cross_entropy_soft_row, past_caches, real
-from .elementwise cimport (any_outside, can_divide, is_mean, is_none, refuse_total, sum_in_order,
-                           weight_array, wrong_weight)
-from ..ground.memory cimport give, new_array, take
-from ..ground.scalars cimport probability, whole_number
+from ..ground.memory cimport give, take
 from ..ground.threads cimport share, team_size, thread_id, threads_for
-
-cnp.import_array()
+from .elementwise cimport any_outside, can_divide, sum_in_order, wrong_weight
 
 cdef enum:
-    GRAIN = 8192        # elements a thread should have, as for softmax
-    KEEP_GIL = 4096     # elements below which the GIL is kept, as for softmax
-    LARGE_ROWS = 32 << 20  # bytes of gradient from which it is stored past the caches, as for softmax
-    NO_LABEL = -100     # what PyTorch ignores by default
+    GRAIN = 8192            # minimum elements per thread (docs/tuning.md)
+    LARGE_ROWS = 32 << 20   # bytes of gradient from which stores are non-temporal (docs/tuning.md)
 
 
-cdef int64_t wrong_label(int64_t rows, int64_t cols, const int64_t *labels, int64_t ignore, bint *ignores) noexcept nogil:
-    """The first row whose label is neither a class nor to be ignored, or -1; *ignores becomes whether any is ignored. Nothing is where ignore is INT64_MIN."""
+cdef int64_t wrong_label(
+    int64_t rows, int64_t cols, const int64_t *labels, int64_t ignore, bint *ignores
+) noexcept nogil:
+    """Return the first row whose label is neither a class nor ignored, or -1.
+
+    *ignores becomes True if a label is ignored; none is if ignore is INT64_MIN.
+    """
     cdef int64_t i
     for i in range(rows):
         if labels[i] == ignore and ignore != INT64_MIN:
@@ -45,9 +45,14 @@ cdef int64_t wrong_label(int64_t rows, int64_t cols, const int64_t *labels, int6
     return -1
 
 
-cdef double row_weights(int64_t rows, const int64_t *labels, int64_t ignore, const real *class_weight, const real *sample_weight, bint soft,
-                        double *weights) noexcept nogil:
-    """The weight of each row, 0 where it is left out, and their sum. Soft rows apply the weight of the class themselves."""
+cdef double row_weights(
+    int64_t rows, const int64_t *labels, int64_t ignore, const real *class_weight,
+    const real *sample_weight, bint soft, double *weights
+) noexcept nogil:
+    """Compute the weight of each row, 0 for an excluded row, and return their sum.
+
+    Soft rows apply the class weight themselves.
+    """
     cdef int64_t i
     cdef double total = 0, w, c
     for i in range(rows):
@@ -63,33 +68,46 @@ cdef double row_weights(int64_t rows, const int64_t *labels, int64_t ignore, con
     return total
 
 
-cdef void soft_rows(int64_t first, int64_t stop, int64_t cols, const real *logits, int64_t ldlogits, const int64_t *labels, const real *probs,
-                    int64_t ldprobs, const real *class_weight, const double *weights, double smoothing, double scale, real *dlogits,
-                    int64_t lddlogits, double *losses) noexcept nogil:
-    """The rows from first to stop. Without probs ldprobs is 0."""
+cdef void soft_rows(
+    int64_t first, int64_t stop, int64_t cols, const real *logits, int64_t ldlogits,
+    const int64_t *labels, const real *probs, int64_t ldprobs, const real *class_weight,
+    const double *weights, double smoothing, double scale, real *dlogits, int64_t lddlogits,
+    double *losses
+) noexcept nogil:
+    """Compute the rows from first to stop against distributions. Without probs, ldprobs is 0."""
     cdef int64_t i
     cdef double w
     for i in range(first, stop):
         w = 1 if weights is NULL else weights[i]
-        losses[i] = w * cross_entropy_soft_row(cols, logits + i * ldlogits, probs + i * ldprobs, 0 if labels is NULL else labels[i], class_weight,
-                                               1 - smoothing, smoothing / cols, w * scale, dlogits + i * lddlogits)
+        losses[i] = w * cross_entropy_soft_row(
+            cols, logits + i * ldlogits, probs + i * ldprobs, 0 if labels is NULL else labels[i],
+            class_weight, 1 - smoothing, smoothing / cols, w * scale, dlogits + i * lddlogits
+        )
 
 
-cdef void no_rows(int64_t rows, int64_t cols, real *dlogits, int64_t lddlogits, double *losses) noexcept nogil:
-    """Rows that are left out: logits are not read."""
+cdef void no_rows(
+    int64_t rows, int64_t cols, real *dlogits, int64_t lddlogits, double *losses
+) noexcept nogil:
+    """Clear the outputs of excluded rows, whose logits are not read."""
     cdef int64_t i
     for i in range(rows):
         losses[i] = 0
         memset(dlogits + i * lddlogits, 0, cols * sizeof(real))
 
 
-cdef void rows_share(int team, int thread, int64_t rows, int64_t cols, const real *logits, int64_t ldlogits, const int64_t *labels,
-                     const real *probs, int64_t ldprobs, const real *class_weight, const double *weights, double smoothing, double scale,
-                     real *dlogits, int64_t lddlogits, double *losses) noexcept nogil:
-    """Runs of rows that count and of rows that do not, in turns."""
+cdef void rows_share(
+    int team, int thread, int64_t rows, int64_t cols, const real *logits, int64_t ldlogits,
+    const int64_t *labels, const real *probs, int64_t ldprobs, const real *class_weight,
+    const double *weights, double smoothing, double scale, real *dlogits, int64_t lddlogits,
+    double *losses
+) noexcept nogil:
+    """Compute this thread's rows, in alternating runs of included and excluded ones."""
     cdef int64_t i, first, last, stop
     cdef const double *w = NULL
-    cdef bint large = rows * cols * <int64_t>sizeof(real) >= LARGE_ROWS and past_caches(rows * cols, dlogits, logits, probs)
+    cdef bint large = (
+        rows * cols * <int64_t>sizeof(real) >= LARGE_ROWS
+        and past_caches(rows * cols, dlogits, logits, probs)
+    )
     share(rows, team, thread, &first, &last)
     i = first
     while i < last:
@@ -102,16 +120,21 @@ cdef void rows_share(int team, int thread, int64_t rows, int64_t cols, const rea
         if w is not NULL and w[0] == 0:
             no_rows(stop - i, cols, dlogits + i * lddlogits, lddlogits, losses + i)
         elif probs is not NULL or smoothing > 0:
-            soft_rows(i, stop, cols, logits, ldlogits, labels, probs, ldprobs, class_weight, weights, smoothing, scale, dlogits, lddlogits, losses)
+            soft_rows(
+                i, stop, cols, logits, ldlogits, labels, probs, ldprobs, class_weight, weights,
+                smoothing, scale, dlogits, lddlogits, losses
+            )
         else:
-            cross_entropy_block(stop - i, cols, logits + i * ldlogits, ldlogits, labels + i, w, scale, dlogits + i * lddlogits, lddlogits, losses + i,
-                                large)
+            cross_entropy_block(
+                stop - i, cols, logits + i * ldlogits, ldlogits, labels + i, w, scale,
+                dlogits + i * lddlogits, lddlogits, losses + i, large
+            )
         i = stop
 
 
 cdef void check_share(int team, int thread, int64_t rows, int64_t cols, const real *probs,
                       int64_t ldprobs, double *wrong) noexcept nogil:
-    """wrong[i] becomes whether a probability of row i is negative."""
+    """Set wrong[i] to 1 if a probability of row i is negative, else to 0."""
     cdef int64_t i, first, last
     share(rows, team, thread, &first, &last)
     for i in range(first, last):
@@ -120,7 +143,10 @@ cdef void check_share(int team, int thread, int64_t rows, int64_t cols, const re
 
 cdef int64_t wrong_row(int team, int64_t rows, int64_t cols, const real *probs, int64_t ldprobs,
                        const double *weights, double *scratch) noexcept nogil:
-    """The first row that counts and has a negative probability, or -1. scratch: a double a row."""
+    """Return the first included row with a negative probability, or -1.
+
+    scratch holds one double per row.
+    """
     cdef int64_t i
     if team == 1:
         check_share(1, 0, rows, cols, probs, ldprobs, scratch)
@@ -133,9 +159,12 @@ cdef int64_t wrong_row(int team, int64_t rows, int64_t cols, const real *probs, 
     return -1
 
 
-cdef int all_rows(int64_t rows, int64_t cols, const real *logits, int64_t ldlogits, const int64_t *labels, int64_t ignore, const real *probs,
-                  int64_t ldprobs, const real *class_weight, const real *sample_weight, double smoothing, bint mean, real *dlogits,
-                  int64_t lddlogits, real *each, double *loss) noexcept nogil:
+cdef int all_rows(
+    int64_t rows, int64_t cols, const real *logits, int64_t ldlogits, const int64_t *labels,
+    int64_t ignore, const real *probs, int64_t ldprobs, const real *class_weight,
+    const real *sample_weight, double smoothing, bint mean, real *dlogits, int64_t lddlogits,
+    real *each, double *loss
+) noexcept nogil:
     cdef int team
     cdef int64_t i
     cdef bint ignores = False
@@ -150,14 +179,20 @@ cdef int all_rows(int64_t rows, int64_t cols, const real *logits, int64_t ldlogi
         ldprobs = 0
     if labels is not NULL and wrong_label(rows, cols, labels, ignore, &ignores) >= 0:
         return BAD_ARGUMENT
-    if (class_weight is not NULL and wrong_weight(cols, class_weight) >= 0) or (sample_weight is not NULL and wrong_weight(rows, sample_weight) >= 0):
+    if (
+        (class_weight is not NULL and wrong_weight(cols, class_weight) >= 0)
+        or (sample_weight is not NULL and wrong_weight(rows, sample_weight) >= 0)
+    ):
         return BAD_ARGUMENT
     losses = <double*>take((2 * rows + 1) * <int64_t>sizeof(double))
     if losses is NULL:
         return NO_MEMORY
     if ignores or sample_weight is not NULL or (class_weight is not NULL and labels is not NULL):
         weights = losses + rows
-        total = row_weights(rows, labels, ignore, class_weight, sample_weight, probs is not NULL or smoothing > 0, weights)
+        total = row_weights(
+            rows, labels, ignore, class_weight, sample_weight, probs is not NULL or smoothing > 0,
+            weights
+        )
     if mean:
         if not can_divide(total, <real>0):
             give(losses)
@@ -168,11 +203,16 @@ cdef int all_rows(int64_t rows, int64_t cols, const real *logits, int64_t ldlogi
         give(losses)
         return BAD_ARGUMENT
     if team == 1:
-        rows_share(1, 0, rows, cols, logits, ldlogits, labels, probs, ldprobs, class_weight, weights, smoothing, scale, dlogits, lddlogits, losses)
+        rows_share(
+            1, 0, rows, cols, logits, ldlogits, labels, probs, ldprobs, class_weight, weights,
+            smoothing, scale, dlogits, lddlogits, losses
+        )
     else:
         with parallel(num_threads=team):
-            rows_share(team_size(), thread_id(), rows, cols, logits, ldlogits, labels, probs, ldprobs, class_weight, weights, smoothing, scale,
-                       dlogits, lddlogits, losses)
+            rows_share(
+                team_size(), thread_id(), rows, cols, logits, ldlogits, labels, probs, ldprobs,
+                class_weight, weights, smoothing, scale, dlogits, lddlogits, losses
+            )
     loss[0] = scale * sum_in_order(rows, losses) if scale > 0 else 0
     if each is not NULL:
         for i in range(rows):
@@ -185,8 +225,10 @@ cdef int cross_entropy_real(
     int64_t rows, int64_t cols, const real *logits, int64_t ldlogits, const int64_t *targets,
     real *dlogits, int64_t lddlogits, double *loss
 ) noexcept nogil:
-    return all_rows(rows, cols, logits, ldlogits, targets, INT64_MIN, <real*>NULL, 0, <real*>NULL, <real*>NULL, 0, True, dlogits, lddlogits,
-                    <real*>NULL, loss)
+    return all_rows(
+        rows, cols, logits, ldlogits, targets, INT64_MIN, <real*>NULL, 0, <real*>NULL, <real*>NULL,
+        0, True, dlogits, lddlogits, <real*>NULL, loss
+    )
 
 
 cdef int weighted_cross_entropy_real(
@@ -195,193 +237,27 @@ cdef int weighted_cross_entropy_real(
     const real *sample_weight, double smoothing, bint mean, real *dlogits, int64_t lddlogits,
     real *losses, double *loss
 ) noexcept nogil:
-    return all_rows(rows, cols, logits, ldlogits, labels, ignore, probs, ldprobs, class_weight, sample_weight, smoothing, mean, dlogits, lddlogits,
-                    losses, loss)
+    return all_rows(
+        rows, cols, logits, ldlogits, labels, ignore, probs, ldprobs, class_weight, sample_weight,
+        smoothing, mean, dlogits, lddlogits, losses, loss
+    )
 
 
-cdef int typed_rows(int typenum, Rows r, void *logits, const int64_t *labels, int64_t ignore, void *probs, int64_t ldprobs, void *class_weight,
-                    void *sample_weight, double smoothing, bint mean, void *dlogits, int64_t lddlogits, void *each, double *loss) noexcept nogil:
+cdef int typed_rows(
+    int typenum, Rows r, void *logits, const int64_t *labels, int64_t ignore,
+    void *probs, int64_t ldprobs, void *class_weight, void *sample_weight, double smoothing,
+    bint mean, void *dlogits, int64_t lddlogits, void *each, double *loss
+) noexcept nogil:
     if typenum == cnp.NPY_FLOAT:
-        return all_rows(r.rows, r.cols, <float*>logits, r.ld, labels, ignore, <float*>probs, ldprobs, <float*>class_weight, <float*>sample_weight,
-                        smoothing, mean, <float*>dlogits, lddlogits, <float*>each, loss)
+        return all_rows(
+            r.rows, r.cols, <float*>logits, r.ld, labels, ignore, <float*>probs, ldprobs,
+            <float*>class_weight, <float*>sample_weight, smoothing, mean,
+            <float*>dlogits, lddlogits, <float*>each, loss
+        )
     if typenum == cnp.NPY_DOUBLE:
-        return all_rows(r.rows, r.cols, <double*>logits, r.ld, labels, ignore, <double*>probs, ldprobs, <double*>class_weight, <double*>sample_weight,
-                        smoothing, mean, <double*>dlogits, lddlogits, <double*>each, loss)
+        return all_rows(
+            r.rows, r.cols, <double*>logits, r.ld, labels, ignore, <double*>probs, ldprobs,
+            <double*>class_weight, <double*>sample_weight, smoothing, mean,
+            <double*>dlogits, lddlogits, <double*>each, loss
+        )
     return BAD_ARGUMENT
-
-
-cdef bint is_one_hot(cnp.ndarray targets, cnp.ndarray logits) noexcept:
-    """True for bools and integers of the shape of logits, but integers (N, 1) are labels."""
-    if not same_shape(targets, logits):
-        return False
-    return cnp.PyArray_ISBOOL(targets) or (cnp.PyArray_ISINTEGER(targets)
-                                           and cnp.PyArray_DIM(targets, 1) != 1)
-
-
-cdef cnp.ndarray one_hot(cnp.ndarray targets, cnp.ndarray logits):
-    """Rows of 0 and 1 as probabilities in the type of logits; ValueError for any other number."""
-    cdef cnp.ndarray wrong = np.argwhere((targets != 0) & (targets != 1))
-    if cnp.PyArray_SIZE(wrong) > 0:
-        row, column = wrong[0]
-        raise ValueError(f"cross_entropy: targets of {targets.dtype} and shape {np.shape(targets)} "
-                         f"must be one-hot rows of 0 and 1, but row {row} holds "
-                         f"{targets[row, column]}; labels have the shape (N,)")
-    return targets.astype(logits.dtype, order="C")
-
-
-cdef cnp.ndarray label_array(object targets):
-    """Integers (N,), or (N, 1), as contiguous int64 (N,)."""
-    cdef cnp.ndarray labels = int64_array(targets, "cross_entropy", "targets")
-    if cnp.PyArray_NDIM(labels) == 2 and cnp.PyArray_DIM(labels, 1) == 1:
-        return labels.reshape(-1)
-    return labels
-
-
-cdef cnp.ndarray checked_targets(object targets, cnp.ndarray logits, bint mean, Rows *rq):
-    """Labels as contiguous int64 (N,), or probabilities (N, C) as rows that *rq describes."""
-    cdef cnp.ndarray t
-    cdef bint is_matrix = is_plain(targets) and cnp.PyArray_NDIM(<cnp.ndarray>targets) == 2
-    rq.ld = 0
-    if is_matrix and cnp.PyArray_ISFLOAT(<cnp.ndarray>targets):
-        t = with_rows(shaped_like(targets, logits, "cross_entropy", "targets", "logits"), rq)
-    elif is_matrix and is_one_hot(<cnp.ndarray>targets, logits):
-        t = with_rows(one_hot(<cnp.ndarray>targets, logits), rq)
-    elif is_matrix and cnp.PyArray_ISBOOL(<cnp.ndarray>targets):
-        refuse_targets(targets, logits)
-    else:
-        t = label_array(targets)
-        if cnp.PyArray_NDIM(t) != 1 or np.shape(t)[:1] != np.shape(logits)[:1]:
-            refuse_targets(targets, logits)
-    if cnp.PyArray_NDIM(logits) != 2:
-        refuse_targets(targets, logits)
-    if np.shape(logits)[1] == 0 or (mean and np.shape(logits)[0] == 0):
-        raise ValueError("cross_entropy: the mean over no examples or classes is undefined "
-                         f"(logits {np.shape(logits)})")
-    return t
-
-
-cdef int refuse_targets(object targets, cnp.ndarray logits) except -1:
-    raise ValueError("cross_entropy: logits must be (N, C) and targets labels (N,) or (N, 1), or "
-                     "probabilities or one-hot rows (N, C), "
-                     f"not {np.shape(logits)} and {np.shape(targets)}")
-
-
-cdef int refuse_label(object targets, cnp.ndarray labels, int64_t classes, int64_t ignore) except -1:
-    """IndexError for the first label that is out of range, if there is one."""
-    cdef bint ignores = False
-    cdef int64_t row = wrong_label(cnp.PyArray_SIZE(labels), classes, <const int64_t*>cnp.PyArray_DATA(labels), ignore, &ignores)
-    if row >= 0:
-        raise IndexError(f"cross_entropy: target {targets.flat[row]} of row {row} is not one of "
-                         f"{classes} classes")
-    return 0
-
-
-cdef double mean_weight(cnp.ndarray t, object ignore, cnp.ndarray weight, cnp.ndarray sample_weight):
-    """The sum of the weights that a mean divides by, for a message."""
-    total = np.ones(np.shape(t)[0]) if sample_weight is None else sample_weight.astype(np.float64)
-    with np.errstate(over="ignore"):
-        if t.ndim == 1:
-            total = np.where(t == ignore, 0, total if weight is None else total * np.take(weight, t, mode="clip"))
-        return np.sum(total)
-
-
-cdef int refuse_probability(cnp.ndarray probs, cnp.ndarray sample_weight) except -1:
-    """ValueError for the first negative probability of a row that counts, if there is one."""
-    negative = probs < 0
-    if sample_weight is not None:
-        negative &= (sample_weight != 0)[:, None]
-    for row, column in np.argwhere(negative)[:1]:
-        raise ValueError(f"cross_entropy: targets[{row}, {column}] is {probs[row, column]}; "
-                         "probabilities are at least 0")
-    return 0
-
-
-def cross_entropy(logits, targets, *, ignore_index=NO_LABEL, weight=None, sample_weight=None,
-                  label_smoothing=0.0, reduction="mean", dlogits=None):
-    """Cross entropy of softmax(logits) with labels or class probabilities, and its gradient.
-
-    Parameters
-    ----------
-    logits : ndarray of float32 or float64, shape (N, C), any strides
-        Unnormalised: no softmax before this loss. Any finite size is safe.
-    targets : ndarray of integers, shape (N,) or (N, 1)
-        Labels from 0 to C - 1. Or probabilities, each at least 0, (N, C), of logits' type;
-        integers and bools of that shape are one-hot rows and count as probabilities of 0 and 1.
-    ignore_index : int
-        A row with this label is left out, and its logits are not read; -100 by default.
-        Probabilities have no such label.
-    weight : ndarray of logits' type, shape (C,), optional
-        Weights of the classes, finite and at least 0.
-    sample_weight : ndarray of logits' type, shape (N,), optional
-        Weights of the rows, finite and at least 0. A row of weight 0 is left out.
-    label_smoothing : float
-        From 0 to 1: this part of the target's probability is spread over all classes evenly (Szegedy et al. 2016).
-    reduction : {"mean", "sum", "none"}
-        "mean" divides by the sum of the weights: of each row's sample weight times the weight of its label, or the sample weight alone where targets are
-        probabilities, as in PyTorch. Where every row is left out it is 0 with gradients of 0 (a batch of padding does not spoil training).
-        "none" returns the weighted loss of each row; the gradient is then that of their sum.
-    dlogits : ndarray, optional
-        Where to write the gradient; the type and shape of logits; may be logits itself, but must not overlap anything otherwise.
-
-    Returns
-    -------
-    loss : float, or ndarray of shape (N,) for "none"
-        In nats. NaN or inf if a row that counts has NaN or +inf. A class with the logit -inf costs nothing where its target is 0.
-    dlogits : ndarray, shape (N, C)
-        Gradient of the loss with respect to logits.
-
-    Raises
-    ------
-    TypeError
-        If logits is not an array of float32 or float64, targets neither one of integers nor one
-        like logits, or a weight not one of logits' type.
-    ValueError
-        If shapes do not fit, C is 0, the mean is over no rows, or by weights too large or small in
-        total to divide by, a weight is negative or not finite, a probability is negative in a row
-        that counts, label_smoothing is not from 0 to 1, reduction is none of the three, or dlogits
-        is read-only or overlaps.
-    IndexError
-        If a label is out of range; the message names its row. Nothing has been written then.
-    """
-    cdef int typenum = real_type(logits, "cross_entropy", "logits"), status
-    cdef bint mean = is_mean(reduction, "cross_entropy")
-    cdef Rows rx, rd, rq
-    cdef cnp.ndarray x = <cnp.ndarray>logits, t = checked_targets(targets, x, mean, &rq), w = None, v = None, each = None
-    cdef cnp.ndarray a = with_rows(x, &rx), d = output_rows(dlogits, x, "cross_entropy", "dlogits", "logits", &rd)
-    cdef double smoothing = probability(label_smoothing, "cross_entropy", "label_smoothing")
-    cdef int64_t ignored = whole_number(ignore_index, INT64_MIN, INT64_MAX, "cross_entropy",
-                                        "ignore_index")
-    if weight is not None:
-        w = weight_array(weight, rx.cols, x, "cross_entropy", "weight", "logits")
-    if sample_weight is not None:
-        v = weight_array(sample_weight, np.shape(x)[0], x, "cross_entropy", "sample_weight", "logits")
-    if dlogits is not None:
-        check_in_place(<cnp.ndarray>dlogits, x, "cross_entropy", "dlogits", "logits")
-        for name, other in (("targets", t), ("weight", w), ("sample_weight", v)):
-            if other is not None:
-                check_overlap(<cnp.ndarray>dlogits, other, "cross_entropy", "dlogits", name)
-    if is_none(reduction):
-        each = new_array(1, cnp.PyArray_DIMS(x), typenum)
-    cdef void *px = cnp.PyArray_DATA(a)
-    cdef void *pd = cnp.PyArray_DATA(d)
-    cdef const int64_t *labels = <const int64_t*>cnp.PyArray_DATA(t) if t.ndim == 1 else NULL
-    cdef void *pq = cnp.PyArray_DATA(t) if t.ndim == 2 else NULL
-    cdef void *pw = NULL if w is None else cnp.PyArray_DATA(w)
-    cdef void *pv = NULL if v is None else cnp.PyArray_DATA(v)
-    cdef void *pe = NULL if each is None else cnp.PyArray_DATA(each)
-    cdef double loss = 0
-    if rx.rows * rx.cols < KEEP_GIL:
-        status = typed_rows(typenum, rx, px, labels, ignored, pq, rq.ld, pw, pv, smoothing, mean,
-                            pd, rd.ld, pe, &loss)
-    else:
-        with nogil:
-            status = typed_rows(typenum, rx, px, labels, ignored, pq, rq.ld, pw, pv, smoothing,
-                                mean, pd, rd.ld, pe, &loss)
-    if status == BAD_ARGUMENT and labels is not NULL:
-        refuse_label(targets, t, rx.cols, ignored)
-    if status == BAD_ARGUMENT and labels is NULL:
-        refuse_probability(t, v)
-    if status == BAD_ARGUMENT and mean and (w is not None or v is not None):
-        refuse_total(mean_weight(t, ignored, w, v), x, "cross_entropy")
-    check_status(status, "cross_entropy")
-    return loss if each is None else each, finish_output(dlogits, d)

@@ -1,13 +1,14 @@
-"""Elementwise losses with their gradients by pointer, without the GIL, on n contiguous elements.
+"""Elementwise losses with their gradients, by pointer, without the GIL, on n contiguous elements.
 
-`kind` is FASTNN_LOSS_MSE, _L1, _HUBER or _BCE (leaves.h). Element i has the weight weight[i / per_weight] and, for BCE, the weight of its positive target
-positive[i % columns]; either may be NULL. delta is Huber's. The mean is by weight; all weights 0 give 0. losses may be NULL, dpred may be pred or target.
-Returns 0, 1 (no memory) or 2 (an unknown kind, a negative size, a mean over nothing, a missing pointer, n no multiple of per_weight, a weight that is
-negative, infinite or NaN, a target of BCE that counts and is not from 0 to 1, a total of weights
-whose reciprocal is not finite and above 0 in the type, a delta of Huber's that is not); outputs are
-written only when 0 is returned.
+`kind` is FASTNN_LOSS_MSE, _L1, _HUBER or _BCE (leaves.h). Element i has the weight
+weight[i / per_weight] and, for BCE, the positive weight positive[i % columns]; either may be NULL.
+delta is Huber's. The mean is weighted, and 0 if all weights are 0. losses may be NULL; dpred may be
+pred or target.
+Returns 0, 1 (no memory) or 2 (an unknown kind, a negative size, a mean over nothing, a missing
+pointer, n that is not a multiple of per_weight, a weight that is negative, infinite or NaN, a BCE
+target of nonzero weight outside 0 to 1, a total of weights whose reciprocal is not finite and above
+0 in the type, a Huber delta that is not). Outputs are written only if 0 is returned.
 """
-cimport numpy as cnp
 from libc.stdint cimport int64_t
 
 from ..ground.dispatch cimport real
@@ -21,14 +22,18 @@ cdef int mse_real(
     int64_t n, const real *pred, const real *target, real *dpred, double *loss
 ) noexcept nogil
 
-# What cross entropy has in common with these.
+# For elementwise_arrays.pyx: the loss of arrays whose type is known at run time only.
+cdef int loss_typed(
+    int typenum, int kind, int64_t n, void *pred, void *target, void *weight, int64_t per_weight,
+    void *positive, int64_t columns, double delta, bint mean, void *dpred, void *losses,
+    double *loss
+) noexcept nogil
+cdef int64_t wrong_target(
+    int64_t n, const real *target, const real *weight, int64_t per_weight
+) noexcept nogil
+
+# Shared with cross entropy.
 cdef double sum_in_order(int64_t n, const double *x) noexcept nogil
 cdef int64_t wrong_weight(int64_t n, const real *weight) noexcept nogil
 cdef bint any_outside(int64_t n, const real *x, real most) noexcept nogil
 cdef bint can_divide(double total, real like) noexcept nogil
-cdef int refuse_total(double total, cnp.ndarray like, str op) except -1
-cdef bint is_mean(object reduction, str op) except -1
-cdef cnp.ndarray weight_array(object weight, int64_t n, cnp.ndarray like, str op, str name, str as_name)
-
-cdef inline bint is_none(object reduction):
-    return reduction == "none"

@@ -1,4 +1,7 @@
-"""The Frobenius norm and its square by pointer, without the GIL, of n contiguous elements. Returns 0 or 2 (n < 0, or x missing)."""
+"""The Frobenius norm and its square of n contiguous elements, by pointer, without the GIL.
+
+Returns 0 or 2 (n < 0, or a missing pointer).
+"""
 from libc.stdint cimport int64_t
 
 from ..ground.dispatch cimport real

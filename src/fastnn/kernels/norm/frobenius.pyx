@@ -1,12 +1,17 @@
-"""Frobenius norm: sqrt(sum x_i^2) over all elements (*Dive into Deep Learning*, section 2.3.11), of one array or of several taken together.
+"""Frobenius norm: sqrt(sum x_i^2) over all elements of one array, or of several arrays together.
 
-float32 is squared and summed in double, where nothing can overflow or underflow. float64 is summed to about twice its precision (simd/reduce.h); where
-the plain sum left the safe range it is taken again over x / 2^e, e the exponent of max |x_i|.
-An array of any strides is walked as planes of rows; a unit is a block of rows or a part of one, and consecutive units make a chunk, at most CHUNKS
-of them. Chunks are summed by themselves and combined in order, and the layout alone says what is in one, so the bits do not depend on the number of
+*Dive into Deep Learning*, section 2.3.11. float32 is squared and summed in double, where nothing
+overflows or underflows. float64 is summed to about twice its precision (simd/reduce.h). If that sum
+leaves the safe range, it is repeated over x / 2^e, e being the exponent of max |x_i|.
+
+An array of any strides is walked as planes of rows. A unit is a block of rows or a part of a row;
+consecutive units make a chunk, at most CHUNKS in all. Chunks are summed separately and combined in
+order. The layout alone fixes what a chunk contains, so the bits do not depend on the number of
 threads.
-Accuracy: float32 to a relative 2^-41 at any size (a unit is at most 2,048 additions a lane, its half counts), so rounding the result to float32
-is right but for a few ties in a million; float64 within 1 ulp (the sum to 2^-57, then one Newton step).
+
+Accuracy: float32 within a relative 2^-41 at any size (a unit is at most 2,048 additions a lane, and
+half of that counts), so the result rounded to float32 is correctly rounded but for a few ties in a
+million; float64 within 1 ulp (the sum to 2^-57, then one Newton step).
 """
 cimport numpy as cnp
 from cython.parallel cimport parallel
@@ -20,22 +25,23 @@ from ..ground.threads cimport share, team_size, thread_id, threads_for
 cnp.import_array()
 
 cdef enum:
-    UNIT = 16384        # elements at most; reduce.h relies on it, and on at most 512 rows
-    GATHERED = 2048     # elements at most where they do not lie side by side and are collected first
-    SHORT_ROW = 32      # elements that the end of a row costs as much as
-    CHUNKS = 256        # sums that are combined at the end
-    GRAIN = 65536       # elements a thread should have. 131,072: 8.0 us by one thread, 4.7 by two
-    KEEP_GIL = 8192     # elements, 0.6 us, below which the GIL is kept: letting go costs 15 ns, and a wait where another thread takes it
-    MOST_AXES = 64      # of an ndarray
+    UNIT = 16384        # maximum elements of a unit, of at most 512 rows; reduce.h relies on both
+    GATHERED = 2048     # the same if they are not contiguous and are gathered first
+    SHORT_ROW = 32      # elements that take as long as the end of a row
+    CHUNKS = 256        # maximum number of sums that are combined at the end
+    GRAIN = 65536       # minimum elements per thread (docs/tuning.md)
+    KEEP_GIL = 8192     # elements below which a call keeps the GIL (docs/tuning.md)
+    MOST_AXES = 64      # maximum axes of an ndarray
 
-cdef double SAFE_LOW = 1e-270      # a sum of squares in here has lost nothing that counts to underflow, and nothing overflowed
+# A sum of squares in this range has not overflowed, nor lost anything that counts to underflow.
+cdef double SAFE_LOW = 1e-270
 cdef double SAFE_HIGH = 1e300
 
 
 cdef struct Planes:
-    # rows x cols elements, `ld` and `inc` elements apart, and so again for each index of the outer axes.
+    # rows x cols elements, with strides `ld` and `inc`, for each index of the outer axes.
     int64_t rows, cols, ld, inc, planes
-    int64_t unit_rows, unit_cols, units     # how each plane is cut, and units of all planes
+    int64_t unit_rows, unit_cols, units     # how a plane is cut; the units of all planes
     int outer
     int64_t shape[MOST_AXES]
     int64_t strides[MOST_AXES]
@@ -48,14 +54,16 @@ cdef struct Total:
 
 
 cdef void cut(Planes *v) noexcept nogil:
-    """Choose the units."""
+    """Choose the size of the units."""
     cdef int64_t most = UNIT if v.inc == 1 else GATHERED
     v.unit_cols = min(v.cols, most)
     v.unit_rows = 1 if v.cols > most else max(<int64_t>1, most // (v.cols + SHORT_ROW))
     if v.planes * v.rows * v.cols == 0:
         v.units = 0
     else:
-        v.units = v.planes * ((v.rows + v.unit_rows - 1) // v.unit_rows) * ((v.cols + v.unit_cols - 1) // v.unit_cols)
+        v.units = v.planes * (
+            (v.rows + v.unit_rows - 1) // v.unit_rows
+        ) * ((v.cols + v.unit_cols - 1) // v.unit_cols)
 
 
 cdef void one_row(int64_t n, Planes *v) noexcept nogil:
@@ -64,7 +72,10 @@ cdef void one_row(int64_t n, Planes *v) noexcept nogil:
 
 
 cdef char *describe(cnp.ndarray x, Planes *v) noexcept:
-    """Walk x in the order of memory: axes by falling stride, none of them negative, and those merged that make one run. Returns where it starts."""
+    """Describe x in the order of memory and return its first address.
+
+    Axes are sorted by falling stride, flipped to positive strides, and merged if contiguous.
+    """
     cdef char *data = <char*>cnp.PyArray_DATA(x)
     cdef int64_t size = cnp.PyArray_ITEMSIZE(x), step, n
     cdef int axis, i, last = -1
@@ -103,10 +114,14 @@ cdef char *describe(cnp.ndarray x, Planes *v) noexcept:
     return data
 
 
-cdef const real *unit(const real *x, const Planes *v, int64_t u, real *gathered, int64_t *m, int64_t *n, int64_t *ld) noexcept nogil:
-    """Unit u as m rows of n contiguous elements, where they are or collected."""
-    cdef int64_t column_parts = (v.cols + v.unit_cols - 1) // v.unit_cols, row_parts = (v.rows + v.unit_rows - 1) // v.unit_rows
-    cdef int64_t column = u % column_parts * v.unit_cols, row = u // column_parts % row_parts * v.unit_rows
+cdef const real *unit(
+    const real *x, const Planes *v, int64_t u, real *gathered, int64_t *m, int64_t *n, int64_t *ld
+) noexcept nogil:
+    """Return unit u as m rows of n contiguous elements, in place or gathered."""
+    cdef int64_t column_parts = (v.cols + v.unit_cols - 1) // v.unit_cols
+    cdef int64_t row_parts = (v.rows + v.unit_rows - 1) // v.unit_rows
+    cdef int64_t column = u % column_parts * v.unit_cols
+    cdef int64_t row = u // column_parts % row_parts * v.unit_rows
     cdef int64_t plane = u // column_parts // row_parts, i, j
     for i in range(v.outer - 1, -1, -1):
         x += plane % v.shape[i] * v.strides[i]
@@ -123,14 +138,16 @@ cdef const real *unit(const real *x, const Planes *v, int64_t u, real *gathered,
 
 
 cdef inline void add(Total *total, double hi, double lo) noexcept nogil:
-    """Knuth's TwoSum."""
+    """Add hi + lo to the total by Knuth's TwoSum."""
     cdef double s = total.hi + hi, part = s - total.hi
     total.lo += (total.hi - (s - part)) + (hi - part) + lo
     total.hi = s
 
 
-cdef void sum_chunks(int team, int thread, const real *x, const Planes *v, double factor, int64_t chunks, Total *sums) noexcept nogil:
-    """This thread's chunks: sums[i] is that of (factor x)^2 over chunk i."""
+cdef void sum_chunks(
+    int team, int thread, const real *x, const Planes *v, double factor, int64_t chunks, Total *sums
+) noexcept nogil:
+    """Sum this thread's chunks: sums[i] becomes the sum of (factor x)^2 over chunk i."""
     cdef int64_t i, u, first, last, start, stop, m, n, ld
     cdef real gathered[GATHERED]
     cdef const real *block
@@ -146,7 +163,7 @@ cdef void sum_chunks(int team, int thread, const real *x, const Planes *v, doubl
 
 
 cdef void add_squares(const real *x, const Planes *v, double factor, Total *total) noexcept nogil:
-    """total += sum of (factor x)^2."""
+    """Add the sum of (factor x)^2 to the total."""
     cdef Total sums[CHUNKS]
     cdef int64_t i, chunks = min(v.units, <int64_t>CHUNKS)
     cdef int team = threads_for(<double>v.planes * v.rows * v.cols, GRAIN)
@@ -160,7 +177,7 @@ cdef void add_squares(const real *x, const Planes *v, double factor, Total *tota
 
 
 cdef void raise_to_max(const real *x, const Planes *v, double *most) noexcept nogil:
-    """most = max(most, |x|); NaN if there is one."""
+    """Raise most to max(most, |x|); NaN if any element is NaN."""
     cdef int64_t u, m, n, ld
     cdef real gathered[GATHERED]
     cdef const real *block
@@ -173,7 +190,10 @@ cdef void raise_to_max(const real *x, const Planes *v, double *most) noexcept no
 
 
 cdef bint safe(bint single, Total *total) noexcept nogil:
-    """Whether the sum is what it should be. That of float32 always is, only the rounding errors of an infinite one are no numbers."""
+    """True if the sum neither overflowed nor underflowed.
+
+    float32 is summed in double and cannot; only drop the NaN error term of an infinite sum.
+    """
     if single:
         if not isfinite(total.hi):
             total.lo = 0
@@ -182,19 +202,22 @@ cdef bint safe(bint single, Total *total) noexcept nogil:
 
 
 cdef double begin_again(double most, Total *total) noexcept nogil:
-    """The factor that makes the largest element some number about 1; 0 if the sum is known already."""
+    """Reset the total and return the factor that brings the largest element near 1.
+
+    Returns 0 if no second pass is needed.
+    """
     total.hi = total.lo = 0
     if most == 0 or not isfinite(most):
         total.hi = most
         return 0
     frexp(most, &total.exponent)
-    # 2^-exponent overflows for subnormals: the largest factor that does not is enough to make them safe
+    # Limit the factor for subnormals, where 2^-exponent would overflow; this is enough to be safe.
     total.exponent = max(total.exponent, -1020)
     return ldexp(1.0, -total.exponent)
 
 
 cdef double root(const Total *total) noexcept nogil:
-    """sqrt(hi + lo) with the rounding of sqrt(hi) mended by one Newton step."""
+    """Return sqrt(hi + lo): one Newton step corrects the rounding of sqrt(hi)."""
     cdef double r = sqrt(total.hi)
     if r > 0 and isfinite(r):
         r += (fma(-r, r, total.hi) + total.lo) / (2 * r)
@@ -237,8 +260,10 @@ cdef int squared_norm_real(int64_t n, const real *x, double *square) noexcept no
     return run(n, x, True, square)
 
 
-cdef void visit(int typenum, void *x, const Planes *v, double factor, Total *total, double *most) noexcept nogil:
-    """One array's part: of the maximum if most is given, else of the sum."""
+cdef void visit(
+    int typenum, void *x, const Planes *v, double factor, Total *total, double *most
+) noexcept nogil:
+    """Add one array to the sum, or raise the maximum if most is given."""
     if typenum == cnp.NPY_FLOAT:
         add_squares(<float*>x, v, factor, total)
     elif most is not NULL:
@@ -262,7 +287,7 @@ cdef int visit_all(tuple arrays, int typenum, double factor, Total *total, doubl
 
 
 cdef int total_of_arrays(object x, str op, Total *total) except -1:
-    """The body of both functions."""
+    """Compute the total of one array, or of a list or tuple of arrays."""
     cdef int typenum, i
     cdef double most = 0, factor
     cdef tuple arrays
@@ -287,24 +312,25 @@ cdef int total_of_arrays(object x, str op, Total *total) except -1:
 
 
 def frobenius_norm(x):
-    """The square root of the sum of the squares of all elements.
+    """Return the square root of the sum of the squares of all elements.
 
     Parameters
     ----------
     x : ndarray of float32 or float64, any shape and strides, or a list or tuple of such
-        Of several arrays, all of one type, the norm is that of all their elements together, as of the gradients of a model. Nothing is copied.
+        Several arrays, all of one type, give the norm of all their elements together, such as the
+        gradients of a model. Nothing is copied.
 
     Returns
     -------
     float
-        In double precision for both types, so it is right even where it exceeds the range of float32. 0.0 where there is no element;
-        NaN if an element is NaN, else inf if one is infinite. It does not overflow or underflow on the way. Within 1 ulp for float64, and to a
-        relative 2^-41 for float32.
+        In double precision for both types, so it may exceed the range of float32. 0.0 without
+        elements; NaN if an element is NaN, else inf if one is infinite. No intermediate result
+        overflows or underflows. Within 1 ulp for float64, and a relative 2^-41 for float32.
 
     Raises
     ------
     TypeError
-        If x, or one of several, is not an array of float32 or float64, or their types differ.
+        If x, or one of its items, is not an array of float32 or float64, or their types differ.
     """
     cdef Total total
     total_of_arrays(x, "frobenius_norm", &total)
@@ -312,9 +338,10 @@ def frobenius_norm(x):
 
 
 def squared_norm(x):
-    """The sum of the squares of all elements: inf or 0 only where it is beyond double precision itself.
+    """Return the sum of the squares of all elements.
 
-    Parameters and errors are those of `frobenius_norm`, and so is the result but for the root.
+    It is inf or 0 only if the sum itself is outside double precision. Parameters and errors are
+    those of `frobenius_norm`, and so is the result except for the root.
     """
     cdef Total total
     total_of_arrays(x, "squared_norm", &total)

@@ -1,10 +1,8 @@
-"""Activations by pointer, without the GIL, on `rows` runs of `cols` contiguous elements.
+"""Activations by pointer, without the GIL, on `rows` rows of `cols` contiguous elements.
 
-`ld...` is the distance from a row to the next, in elements.
-
-`kind` is a code of fastnn_activations.h, whose table says whether backward reads the output or the
-input of the activation, which `saved` holds. The output may be an input. Returns 0 or 2 (an unknown
-kind, a negative size, a missing pointer).
+`ld...` is the row stride in elements. `kind` is a code of fastnn_activations.h, whose table says
+whether `saved`, which backward reads, is the output or the input. The output may be an input.
+Returns 0 or 2 (an unknown kind, a negative size, a missing pointer).
 """
 from libc.stdint cimport int64_t
 
@@ -18,8 +16,8 @@ cdef int activation_backward_real(
     int64_t ldsaved, real *dx, int64_t lddx
 ) noexcept nogil
 
-# The code of an activation by its name, or of None; ValueError for another.
+# Return the code of an activation, given its name or None; ValueError for an unknown name.
 cdef int activation_code(object activation, str op) except -1
 
-# How many threads should work on so many elements.
+# Return the number of threads for an activation of this size.
 cdef int team_for(int kind, bint backward, int64_t rows, int64_t cols) noexcept nogil

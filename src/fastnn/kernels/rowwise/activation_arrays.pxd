@@ -1,1 +1,1 @@
-"""The array faces of the activations; their pointer faces are in activation.pxd."""
+"""The array API of the activations; the pointer API is in activation.pxd."""

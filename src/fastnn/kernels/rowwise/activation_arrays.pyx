@@ -1,6 +1,6 @@
-"""The activations of activation.pyx as functions on arrays: name and name_backward for each.
+"""Define the activations of activation.pyx as functions on arrays: name and name_backward for each.
 
-They are made from the table, include/fastnn_activations.h; `gelu` alone has an option.
+They are made from the table, include/fastnn_activations.h. Only `gelu` has an option.
 """
 cimport numpy as cnp
 from libc.stdint cimport int64_t
@@ -10,17 +10,22 @@ from .activation cimport (
     activation_real,
 )
 from .activation_table cimport fastnn_activation, fastnn_activation_table, saves_output
-from ..ground.arrays cimport BAD_ARGUMENT, Rows, check_in_place, check_status, finish_output, flatten, output_rows, real_type, shaped_like, with_rows
+from ..ground.arrays cimport (
+    BAD_ARGUMENT, Rows, check_in_place, check_status, finish_output, flatten, output_rows,
+    real_type, shaped_like, with_rows,
+)
 from ..ground.dispatch cimport FASTNN_ACT_GELU, FASTNN_ACT_GELU_TANH, FASTNN_ACT_LAST
 from ..ground.scalars cimport choice
 
 cnp.import_array()
 
 cdef enum:
-    KEEP_GIL = 16384    # elements, 0.9 us of ReLU, below which the GIL is kept: letting go costs 40 ns, and a wait where another thread takes it
+    KEEP_GIL = 16384    # elements below which a call keeps the GIL (docs/tuning.md)
 
 
-cdef int forward_typed(int typenum, int kind, Rows r, void *x, int64_t ldx, void *y, int64_t ldy) noexcept nogil:
+cdef int forward_typed(
+    int typenum, int kind, Rows r, void *x, int64_t ldx, void *y, int64_t ldy
+) noexcept nogil:
     if typenum == cnp.NPY_FLOAT:
         return activation_real(kind, r.rows, r.cols, <float*>x, ldx, <float*>y, ldy)
     if typenum != cnp.NPY_DOUBLE:
@@ -28,17 +33,23 @@ cdef int forward_typed(int typenum, int kind, Rows r, void *x, int64_t ldx, void
     return activation_real(kind, r.rows, r.cols, <double*>x, ldx, <double*>y, ldy)
 
 
-cdef int backward_typed(int typenum, int kind, Rows r, void *dy, int64_t lddy, void *saved, int64_t ldsaved, void *dx,
-                        int64_t lddx) noexcept nogil:
+cdef int backward_typed(
+    int typenum, int kind, Rows r, void *dy, int64_t lddy, void *saved, int64_t ldsaved,
+    void *dx, int64_t lddx
+) noexcept nogil:
     if typenum == cnp.NPY_FLOAT:
-        return activation_backward_real(kind, r.rows, r.cols, <float*>dy, lddy, <float*>saved, ldsaved, <float*>dx, lddx)
+        return activation_backward_real(
+            kind, r.rows, r.cols, <float*>dy, lddy, <float*>saved, ldsaved, <float*>dx, lddx
+        )
     if typenum != cnp.NPY_DOUBLE:
         return BAD_ARGUMENT
-    return activation_backward_real(kind, r.rows, r.cols, <double*>dy, lddy, <double*>saved, ldsaved, <double*>dx, lddx)
+    return activation_backward_real(
+        kind, r.rows, r.cols, <double*>dy, lddy, <double*>saved, ldsaved, <double*>dx, lddx
+    )
 
 
 cdef object on_arrays(int kind, object x, object out, str op):
-    """The body of every forward function."""
+    """Run any forward function: check the arrays, choose the type, keep or release the GIL."""
     cdef int typenum = real_type(x, op, "x"), status
     cdef Rows rx, ry
     cdef cnp.ndarray a = with_rows(<cnp.ndarray>x, &rx)
@@ -57,8 +68,10 @@ cdef object on_arrays(int kind, object x, object out, str op):
     return finish_output(out, y)
 
 
-cdef object backward_on_arrays(int kind, object dy, object saved, object out, str op, str saved_name):
-    """The body of every backward function; saved_name is what its second parameter is called."""
+cdef object backward_on_arrays(
+    int kind, object dy, object saved, object out, str op, str saved_name
+):
+    """Run any backward function. saved_name is the name of its second parameter."""
     cdef int typenum = real_type(dy, op, "dy"), status
     cdef Rows rdy, rs, rdx
     cdef cnp.ndarray like = shaped_like(saved, <cnp.ndarray>dy, op, saved_name, "dy")
@@ -81,7 +94,7 @@ cdef object backward_on_arrays(int kind, object dy, object saved, object out, st
     return finish_output(out, dx)
 
 
-# Their documentation: of an activation and of its backward.
+# Templates of the docstrings of an activation and of its backward pass.
 _FORWARD = """Apply {name} to each element: {y}.
 
     Parameters
@@ -153,7 +166,7 @@ cdef object named(object function, str name, str documentation):
 
 
 cdef tuple from_row(const fastnn_activation *row):
-    """The two functions of a row, and whether backward reads the output."""
+    """Return the two functions of a row, and True if backward reads the output."""
     cdef bint from_output = saves_output(row.code)
     cdef str name = row.name.decode(), back = name + "_backward"
     words = {"name": name, "y": row.y.decode(), "dx": row.dx.decode()}
@@ -166,7 +179,7 @@ cdef tuple from_row(const fastnn_activation *row):
     )
 
 
-# name -> (y = act(x), its backward, whether backward reads y and not x)
+# name -> (y = act(x), its backward, True if backward reads y instead of x)
 ACTIVATIONS = {}
 for _row in range(FASTNN_ACT_LAST):
     ACTIVATIONS[fastnn_activation_table[_row].name.decode()] = from_row(
@@ -183,7 +196,7 @@ cdef int gelu_kind(object approximate, str op) except -1:
 
 
 def gelu(x, *, approximate=None, out=None):
-    """x Phi(x), element by element, Phi the distribution function of the normal distribution.
+    """Compute x Phi(x), element by element; Phi is the normal distribution function.
 
     Parameters
     ----------
@@ -199,21 +212,22 @@ def gelu(x, *, approximate=None, out=None):
     ndarray
         ``out`` if given. -inf gives 0. The error of the exact form is within 10 ulp, 4 ulp where
         x > 0, down to where it underflows; that of the approximation within 4 ulp, and
-        4 (1 + 2a) ulp where x < 0, a the size of the argument of tanh.
+        4 (1 + 2a) ulp where x < 0, a being the magnitude of the argument of tanh.
 
     Raises
     ------
     TypeError
         If an argument is not an array of float32 or float64, or the types differ.
     ValueError
-        If out has another shape, is read-only or overlaps x, or approximate is something
-        else.
+        If out has another shape, is read-only or overlaps x, or approximate is another value.
     """
     return on_arrays(gelu_kind(approximate, "gelu"), x, out, "gelu")
 
 
 def gelu_backward(dy, x, *, approximate=None, out=None):
-    """The gradient of the input of GELU: dy (Phi(x) + x phi(x)), phi the density of the normal distribution.
+    """Return the gradient of the input of GELU: dy (Phi(x) + x phi(x)).
+
+    phi is the density of the normal distribution.
 
     Parameters
     ----------
@@ -236,4 +250,6 @@ def gelu_backward(dy, x, *, approximate=None, out=None):
     TypeError, ValueError
         As `gelu`.
     """
-    return backward_on_arrays(gelu_kind(approximate, "gelu_backward"), dy, x, out, "gelu_backward", "x")
+    return backward_on_arrays(
+        gelu_kind(approximate, "gelu_backward"), dy, x, out, "gelu_backward", "x"
+    )

@@ -1,9 +1,9 @@
-"""The table of activations, include/fastnn_activations.h, as kernels read it."""
+"""The table of activations, include/fastnn_activations.h, as Cython sees it."""
 
 cdef extern from "activation_table.h" nogil:
-    # Whether backward reads the output of the activation, and not its input.
+    # True if backward reads the output of the activation instead of its input.
     bint saves_output "fastnn_reads_output"(int kind)
-    # Whether an element costs a few operations and no exponential.
+    # True if an element costs a few operations and no exponential.
     bint is_light "fastnn_is_light"(int kind, bint backward)
     struct fastnn_activation:
         int code

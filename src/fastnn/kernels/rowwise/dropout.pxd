@@ -1,7 +1,8 @@
-"""Dropout by pointer, without the GIL: `rows` rows of `cols` contiguous elements, `ld...` elements from a row to the next.
+"""Dropout by pointer, without the GIL, on `rows` rows of `cols` contiguous elements.
 
-y = residual + dropout(x), or dropout(x) where residual is NULL. Element (i, j) is number i cols + j, whatever the strides. y may be x or residual.
-Returns 0 or 2 (a negative size, a missing pointer, p outside of [0, 1]).
+`ld...` is the row stride in elements. y = residual + dropout(x), or dropout(x) if residual is NULL.
+Element (i, j) has the number i cols + j, whatever the strides. y may be x or residual.
+Returns 0 or 2 (a negative size, a missing pointer, p outside [0, 1]).
 """
 from libc.stdint cimport int64_t, uint64_t
 

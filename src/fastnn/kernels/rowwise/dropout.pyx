@@ -1,9 +1,14 @@
-"""Dropout from a counter-based generator (*Dive into Deep Learning*, section 5.6; Srivastava et al., JMLR 2014).
+"""Dropout from a counter-based generator (*Dive into Deep Learning*, section 5.6).
 
-    y_i = x_i / (1 - p) where w_i >= p 2^32, else 0         w_i: word i of Philox 4x32-10 keyed by seed and step, i the position in C order
+    y_i = x_i / (1 - p) if w_i >= p 2^32, else 0
 
-The words are a function of (seed, step, i) alone (simd/philox.h), so backward computes the same mask again instead of reading a stored one, and the
-mask depends neither on threads nor on the instruction set, strides or real type. p counts in multiples of 2^-32. What is dropped is 0, even NaN.
+Srivastava et al., JMLR 2014. w_i is word i of Philox 4x32-10 keyed by seed and step; i is the
+position in C order.
+
+The words are a function of (seed, step, i) alone (simd/philox.h). Backward therefore recomputes the
+mask instead of reading a stored one, and the mask is the same for any number of threads,
+instruction set, strides and real type. p is rounded to a multiple of 2^-32. A dropped element is 0,
+even if it was NaN.
 """
 cimport numpy as cnp
 from cython.parallel cimport parallel
@@ -12,7 +17,10 @@ from libc.string cimport memcpy, memset
 
 import numpy as np
 
-from ..ground.arrays cimport BAD_ARGUMENT, OK, Rows, check_in_place, check_status, finish_output, flatten, output_rows, real_type, with_rows
+from ..ground.arrays cimport (
+    BAD_ARGUMENT, OK, Rows, check_in_place, check_status, finish_output, flatten, output_rows,
+    real_type, with_rows,
+)
 from ..ground.dispatch cimport dropout_run, philox_words, real, shifted
 from ..ground.scalars cimport probability, whole_number, word
 from ..ground.threads cimport share, team_size, thread_id, threads_for
@@ -20,13 +28,16 @@ from ..ground.threads cimport share, team_size, thread_id, threads_for
 cnp.import_array()
 
 cdef enum:
-    BLOCK = 4096        # elements: threads divide a long row in such blocks
-    GRAIN = 8192        # elements a thread should have, about 2 us in AVX-512
-    KEEP_GIL = 4096     # elements, 1 us, below which the GIL is kept: letting go costs 15 to 40 ns, and a wait where another thread takes it
+    BLOCK = 4096        # elements: a long row is split between threads in blocks of this size
+    GRAIN = 8192        # minimum elements per thread (docs/tuning.md)
+    KEEP_GIL = 4096     # elements below which a call keeps the GIL (docs/tuning.md)
 
 
-cdef inline void drop(int64_t n, const real *x, const real *residual, double p, uint64_t seed, uint64_t step, uint64_t first, real *y) noexcept nogil:
-    """One run. Nothing needs drawing where p = 0 or 1."""
+cdef inline void drop(
+    int64_t n, const real *x, const real *residual, double p, uint64_t seed, uint64_t step,
+    uint64_t first, real *y
+) noexcept nogil:
+    """Apply dropout to one run. p = 0 or 1 needs no random words."""
     if n == 0:
         return
     if residual is NULL and p == 0:
@@ -38,8 +49,11 @@ cdef inline void drop(int64_t n, const real *x, const real *residual, double p, 
         dropout_run(n, x, residual, p, seed, step, first, y)
 
 
-cdef void dropout_share(int team, int thread, int64_t rows, int64_t cols, const real *x, int64_t ldx, const real *residual,
-                        int64_t ldresidual, double p, uint64_t seed, uint64_t step, real *y, int64_t ldy) noexcept nogil:
+cdef void dropout_share(
+    int team, int thread, int64_t rows, int64_t cols, const real *x, int64_t ldx,
+    const real *residual, int64_t ldresidual, double p, uint64_t seed, uint64_t step,
+    real *y, int64_t ldy
+) noexcept nogil:
     cdef int64_t i, first, last
     if rows == 1:
         share((cols + BLOCK - 1) // BLOCK, team, thread, &first, &last)
@@ -48,20 +62,34 @@ cdef void dropout_share(int team, int thread, int64_t rows, int64_t cols, const 
         return
     share(rows, team, thread, &first, &last)
     for i in range(first, last):
-        drop(cols, x + i * ldx, shifted(residual, i * ldresidual), p, seed, step, i * cols, y + i * ldy)
+        drop(
+            cols, x + i * ldx, shifted(residual, i * ldresidual), p, seed, step, i * cols,
+            y + i * ldy
+        )
 
 
-cdef int dropout_rows(int64_t rows, int64_t cols, const real *x, int64_t ldx, const real *residual, int64_t ldresidual, double p,
-                      uint64_t seed, uint64_t step, real *y, int64_t ldy) noexcept nogil:
+cdef int dropout_rows(
+    int64_t rows, int64_t cols, const real *x, int64_t ldx,
+    const real *residual, int64_t ldresidual, double p, uint64_t seed, uint64_t step,
+    real *y, int64_t ldy
+) noexcept nogil:
     cdef int team
-    if rows < 0 or cols < 0 or (rows > 0 and cols > 0 and (x is NULL or y is NULL)) or not 0 <= p <= 1:
+    if (
+        rows < 0
+        or cols < 0
+        or (rows > 0 and cols > 0 and (x is NULL or y is NULL))
+        or not 0 <= p <= 1
+    ):
         return BAD_ARGUMENT
     team = threads_for(<double>rows * cols, GRAIN)
     if team == 1:
         dropout_share(1, 0, rows, cols, x, ldx, residual, ldresidual, p, seed, step, y, ldy)
     else:
         with parallel(num_threads=team):
-            dropout_share(team_size(), thread_id(), rows, cols, x, ldx, residual, ldresidual, p, seed, step, y, ldy)
+            dropout_share(
+                team_size(), thread_id(), rows, cols, x, ldx, residual, ldresidual, p, seed, step,
+                y, ldy
+            )
     return OK
 
 
@@ -72,11 +100,17 @@ cdef int dropout_real(
     return dropout_rows(rows, cols, x, ldx, residual, ldresidual, p, seed, step, y, ldy)
 
 
-cdef int typed(int typenum, Rows x, void *px, Rows y, void *py, double p, uint64_t seed, uint64_t step) noexcept nogil:
+cdef int typed(
+    int typenum, Rows x, void *px, Rows y, void *py, double p, uint64_t seed, uint64_t step
+) noexcept nogil:
     if typenum == cnp.NPY_FLOAT:
-        return dropout_real(x.rows, x.cols, <float*>px, x.ld, NULL, 0, p, seed, step, <float*>py, y.ld)
+        return dropout_real(
+            x.rows, x.cols, <float*>px, x.ld, NULL, 0, p, seed, step, <float*>py, y.ld
+        )
     if typenum == cnp.NPY_DOUBLE:
-        return dropout_real(x.rows, x.cols, <double*>px, x.ld, NULL, 0, p, seed, step, <double*>py, y.ld)
+        return dropout_real(
+            x.rows, x.cols, <double*>px, x.ld, NULL, 0, p, seed, step, <double*>py, y.ld
+        )
     return BAD_ARGUMENT
 
 
@@ -108,17 +142,17 @@ def dropout(x, p, *, seed, step, out=None):
     ----------
     x : ndarray of float32 or float64, any shape and strides
     p : float
-        From 0 (a copy) to 1 (zeros); counts in multiples of 2^-32.
+        From 0 (a copy) to 1 (zeros), rounded to a multiple of 2^-32.
     seed, step : int
-        From 0 to 2^64 - 1. They decide what is dropped, together with the position of an element in C order, and nothing else does. The same
-        seed with another step is another, independent pattern.
+        From 0 to 2^64 - 1. The mask depends only on these two and on the position of an element in
+        C order. The same seed with another step gives an independent pattern.
     out : ndarray, optional
         The type and shape of x; may be x itself, but must not overlap it otherwise.
 
     Returns
     -------
     ndarray
-        ``out`` if given. What is dropped is 0, even where x is NaN or infinite.
+        ``out`` if given. A dropped element is 0, even if x is NaN or infinite there.
 
     Raises
     ------
@@ -131,7 +165,7 @@ def dropout(x, p, *, seed, step, out=None):
 
 
 def dropout_backward(dy, p, *, seed, step, out=None):
-    """The gradient of the input of `dropout`: dropout of dy by the same p, seed and step.
+    """Return the gradient of the input of `dropout`: dropout of dy by the same p, seed and step.
 
     Parameters, returns and errors are those of `dropout`.
     """
@@ -139,9 +173,10 @@ def dropout_backward(dy, p, *, seed, step, out=None):
 
 
 def philox(n, *, seed, step=0, block=0):
-    """n random 32-bit words of the generator behind `dropout`.
+    """Return n random 32-bit words of the generator behind `dropout`.
 
-    Philox 4x32-10 of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+    Philox 4x32-10 of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3",
+    SC 2011.
 
     Parameters
     ----------
@@ -150,7 +185,7 @@ def philox(n, *, seed, step=0, block=0):
     seed, step : int
         From 0 to 2^64 - 1: the key, and the upper half of the counter.
     block : int
-        From 0 to 2^64 - 1, the lower half of the counter: the words start with the first of this block of four.
+        From 0 to 2^64 - 1: the lower half of the counter. The words start at this block of four.
 
     Returns
     -------
@@ -160,7 +195,7 @@ def philox(n, *, seed, step=0, block=0):
     Raises
     ------
     TypeError, ValueError
-        If an argument is no int or out of range.
+        If an argument is not an int or is out of range.
     """
     cdef uint64_t key = word(seed, "philox", "seed"), number = word(step, "philox", "step")
     cdef uint64_t start = word(block, "philox", "block")

@@ -1,12 +1,19 @@
-"""Layer norm and RMS norm, with the sum before them, by pointer, without the GIL: rows of contiguous elements, `ld...` elements from a row to the next.
+"""Layer norm and RMS norm, with the sum before them, by pointer, without the GIL.
 
-`layer_norm`:           h = residual + dropout(x), y = (h - mean h) / sqrt(var h + eps) * weight + bias, row by row. rms != 0: y = h / sqrt(mean h^2 +
-                        eps) * weight + bias. weight and bias (cols,) may be NULL, and residual (rows, cols), which then counts as zero. h may be NULL;
-                        where residual is NULL and p = 0 it is not written, h is x. stats (rows, 3) is what backward needs of a row, or NULL.
-                        h and y may be x or residual, but not one another.
-`layer_norm_backward`:  dh = (gradient of h through y) + dh_in, which may be NULL; dx = dh through dropout, not written where p = 0; dweight += and
-                        dbias += (cols,), where they are not NULL. dh may be dy or dh_in.
-p, seed and step are those of dropout.pxd. Returns 0, 1 (no memory) or 2 (a negative size, a missing pointer, p outside of [0, 1], eps <= 0).
+Rows are contiguous; `ld...` is the row stride in elements.
+
+`layer_norm`:
+    h = residual + dropout(x), y = (h - mean h) / sqrt(var h + eps) * weight + bias, row by row.
+    rms != 0: y = h / sqrt(mean h^2 + eps) * weight + bias. weight and bias (cols,) may be NULL.
+    residual (rows, cols) may be NULL, which counts as zero. h may be NULL; if residual is NULL and
+    p = 0, h is x and is not written. stats (rows, 3) receives what backward needs, or is NULL.
+    h and y may be x or residual, but not one another.
+`layer_norm_backward`:
+    dh = (gradient of h through y) + dh_in, which may be NULL. dx = dh through dropout, not written
+    if p = 0. dweight and dbias (cols,) are added to unless NULL. dh may be dy or dh_in.
+
+p, seed and step are those of dropout.pxd. Returns 0, 1 (no memory) or 2 (a negative size, a missing
+pointer, p outside [0, 1], eps <= 0).
 """
 from libc.stdint cimport int64_t, uint64_t
 

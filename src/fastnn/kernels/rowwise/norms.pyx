@@ -1,13 +1,15 @@
-"""Layer norm and RMS norm over rows, with the residual and dropout before them, by pointer; the functions on arrays are in norms_arrays.pyx.
+"""Layer norm and RMS norm over rows, with the residual sum and dropout before them, by pointer.
 
     h = residual + dropout(x)
-    layer norm      y = (h - mean h) / sqrt(var h + eps) * weight + bias        Ba, Kiros and Hinton (2016)
-    RMS norm        y = h / sqrt(mean h^2 + eps) * weight                       Zhang and Sennrich (2019)
+    layer norm  y = (h - mean h) / sqrt(var h + eps) * weight + bias    Ba, Kiros and Hinton (2016)
+    RMS norm    y = h / sqrt(mean h^2 + eps) * weight                   Zhang and Sennrich (2019)
 
-With g = dy weight and xhat the normalized h: dh = (g - mean g - xhat mean(g xhat)) / sqrt(var h + eps), mean g being left out for RMS norm.
-One pass over memory each way: a row stays in the first cache while it is read again. The gradients of weight and bias are summed over parts of rows
-fixed by the shape, and the parts in order, so the bits do not depend on the number of threads.
-Accuracy: y within a few eps of its largest magnitude, whatever the mean of the row is (layernorm.h).
+With g = dy weight and xhat the normalized h: dh = (g - mean g - xhat mean(g xhat)) /
+sqrt(var h + eps); RMS norm leaves out mean g. Each direction is one pass over memory: a row stays
+in the L1 cache while it is read again. The gradients of weight and bias are summed over parts of
+rows that the shape alone fixes, then over the parts in order, so the bits do not depend on the
+number of threads. Accuracy: y within a few eps of its largest magnitude, for any mean of the row
+(layernorm.h). The functions on arrays are in norms_arrays.pyx.
 """
 from cython.parallel cimport parallel
 from libc.stdint cimport int64_t, uint64_t
@@ -20,19 +22,21 @@ from ..ground.sums cimport FOLD, add_rows
 from ..ground.threads cimport barrier, share, team_size, thread_id, threads_for
 
 cdef enum:
-    GRAIN = 8192            # elements a thread should have, as for softmax
+    GRAIN = 8192            # minimum elements per thread (docs/tuning.md)
     PART = 16384            # elements of a part, so that small shapes have work for several threads
-    PART_ROWS = 32          # rows of a part at least: its two sums then are 1/16 of what it reads
-    MOST_PARTS = 64     # unless the sum of a part would be a chain of more than FOLD terms
+    PART_ROWS = 32          # minimum rows of a part: its two sums are then 1/16 of what it reads
+    MOST_PARTS = 64         # exceeded only to keep the sum of a part at FOLD terms or fewer
     BLOCK_ROWS = 4          # NORM_ROWS of layernorm.h
-    LARGE = 4 << 20         # bytes of output from which it is stored past the caches. Of 4 MiB forward takes 128 us instead of 185, backward 178 instead
-                            # of 293, and who reads the output next 104 instead of 55; of 2 MiB it does not pay
-    COLUMNS = 256           # columns of weight and bias that one thread adds up over the parts at a time
+    LARGE = 4 << 20         # bytes of output from which stores are non-temporal (docs/tuning.md)
+    COLUMNS = 256           # columns of weight and bias that a thread sums over the parts at a time
 
 
-cdef void forward_share(int team, int thread, int rms, int64_t rows, int64_t cols, const real *x, int64_t ldx, const real *residual,
-                        int64_t ldresidual, double p, uint64_t seed, uint64_t step, const real *weight, const real *bias, double eps,
-                        real *h, int64_t ldh, real *y, int64_t ldy, real *stats) noexcept nogil:
+cdef void forward_share(
+    int team, int thread, int rms, int64_t rows, int64_t cols, const real *x, int64_t ldx,
+    const real *residual, int64_t ldresidual, double p, uint64_t seed, uint64_t step,
+    const real *weight, const real *bias, double eps, real *h, int64_t ldh, real *y, int64_t ldy,
+    real *stats
+) noexcept nogil:
     cdef int64_t b, i, r, first, last, count
     cdef real *row = stats
     cdef bint large = rows * cols * <int64_t>sizeof(real) >= LARGE
@@ -41,21 +45,33 @@ cdef void forward_share(int team, int thread, int rms, int64_t rows, int64_t col
         row += 3 * first * BLOCK_ROWS
     if residual is NULL and p == 0:
         i = first * BLOCK_ROWS
-        norm_block(rms, min(last * BLOCK_ROWS, rows) - i, cols, x + i * ldx, ldx, eps, weight, bias, row, y + i * ldy, ldy, large)
+        norm_block(
+            rms, min(last * BLOCK_ROWS, rows) - i, cols, x + i * ldx, ldx, eps, weight, bias, row,
+            y + i * ldy, ldy, large
+        )
         return
     for b in range(first, last):
         i = b * BLOCK_ROWS
         count = min(<int64_t>BLOCK_ROWS, rows - i)
         for r in range(i, i + count):
-            dropout_run(cols, x + r * ldx, shifted(residual, r * ldresidual), p, seed, step, r * cols, h + r * ldh)
-        norm_block(rms, count, cols, h + i * ldh, ldh, eps, weight, bias, row, y + i * ldy, ldy, large and h != y)
+            dropout_run(
+                cols, x + r * ldx, shifted(residual, r * ldresidual), p, seed, step, r * cols,
+                h + r * ldh
+            )
+        norm_block(
+            rms, count, cols, h + i * ldh, ldh, eps, weight, bias, row, y + i * ldy, ldy,
+            large and h != y
+        )
         if stats is not NULL:
             row += 3 * count
 
 
-cdef int forward(int rms, int64_t rows, int64_t cols, const real *x, int64_t ldx, const real *residual, int64_t ldresidual, double p,
-                 uint64_t seed, uint64_t step, const real *weight, const real *bias, double eps, real *h, int64_t ldh, real *y,
-                 int64_t ldy, real *stats) noexcept nogil:
+cdef int forward(
+    int rms, int64_t rows, int64_t cols, const real *x, int64_t ldx,
+    const real *residual, int64_t ldresidual, double p, uint64_t seed, uint64_t step,
+    const real *weight, const real *bias, double eps, real *h, int64_t ldh, real *y, int64_t ldy,
+    real *stats
+) noexcept nogil:
     cdef int team
     if rows < 0 or cols < 0 or not 0 <= p <= 1 or not eps > 0:
         return BAD_ARGUMENT
@@ -63,27 +79,34 @@ cdef int forward(int rms, int64_t rows, int64_t cols, const real *x, int64_t ldx
         return OK
     if x is NULL or y is NULL:
         return BAD_ARGUMENT
-    if h is NULL:       # then y has its row until it is normalized
+    if h is NULL:       # y holds the sum of a row until it is normalized
         h, ldh = y, ldy
     team = threads_for(<double>rows * cols, GRAIN)
     if team == 1:
-        forward_share(1, 0, rms, rows, cols, x, ldx, residual, ldresidual, p, seed, step, weight, bias, eps, h, ldh, y, ldy, stats)
+        forward_share(
+            1, 0, rms, rows, cols, x, ldx, residual, ldresidual, p, seed, step, weight, bias, eps,
+            h, ldh, y, ldy, stats
+        )
     else:
         with parallel(num_threads=team):
-            forward_share(team_size(), thread_id(), rms, rows, cols, x, ldx, residual, ldresidual, p, seed, step, weight, bias, eps, h,
-                          ldh, y, ldy, stats)
+            forward_share(
+                team_size(), thread_id(), rms, rows, cols, x, ldx, residual, ldresidual, p,
+                seed, step, weight, bias, eps, h, ldh, y, ldy, stats
+            )
     return OK
 
 
 cdef int64_t rows_of_part(int64_t rows, int64_t cols) noexcept nogil:
-    """Rows that are summed by themselves: a function of the shape alone."""
+    """Return the number of rows summed separately: a function of the shape alone."""
     cdef int64_t size = min(<int64_t>FOLD * BLOCK_ROWS, (rows + MOST_PARTS - 1) // MOST_PARTS)
     size = max(<int64_t>PART_ROWS, (PART + cols - 1) // cols, size)
     return (size + BLOCK_ROWS - 1) // BLOCK_ROWS * BLOCK_ROWS
 
 
-cdef void add_parts(int team, int thread, int64_t cols, int64_t parts, real *sums, real *dweight, real *dbias) noexcept nogil:
-    """dweight and dbias += this thread's columns of the parts' sums."""
+cdef void add_parts(
+    int team, int thread, int64_t cols, int64_t parts, real *sums, real *dweight, real *dbias
+) noexcept nogil:
+    """Add this thread's columns of the parts' sums to dweight and dbias."""
     cdef int64_t start, count, first, last
     share((cols + COLUMNS - 1) // COLUMNS, team, thread, &first, &last)
     start = first * COLUMNS
@@ -99,11 +122,14 @@ cdef void add_parts(int team, int thread, int64_t cols, int64_t parts, real *sum
         add_run(count, sums + cols, dbias + start)
 
 
-cdef void backward_share(int team, int thread, int rms, int64_t rows, int64_t cols, const real *dy, int64_t lddy, const real *h,
-                         int64_t ldh, const real *stats, const real *weight, const real *dh_in, int64_t lddh_in, double p, uint64_t seed,
-                         uint64_t step, real *dh, int64_t lddh, real *dx, int64_t lddx, real *dweight, real *dbias,
-                         real *sums) noexcept nogil:
-    cdef int64_t i, r, row, count, first, last, size = rows_of_part(rows, cols), parts = (rows + size - 1) // size
+cdef void backward_share(
+    int team, int thread, int rms, int64_t rows, int64_t cols, const real *dy, int64_t lddy,
+    const real *h, int64_t ldh, const real *stats, const real *weight,
+    const real *dh_in, int64_t lddh_in, double p, uint64_t seed, uint64_t step,
+    real *dh, int64_t lddh, real *dx, int64_t lddx, real *dweight, real *dbias, real *sums
+) noexcept nogil:
+    cdef int64_t i, r, row, count, first, last
+    cdef int64_t size = rows_of_part(rows, cols), parts = (rows + size - 1) // size
     cdef real *dw = NULL
     cdef real *db = NULL
     share(parts, team, thread, &first, &last)
@@ -114,20 +140,27 @@ cdef void backward_share(int team, int thread, int rms, int64_t rows, int64_t co
             dw = sums + 2 * i * cols
             db = dw + cols
             memset(dw, 0, 2 * cols * sizeof(real))
-        norm_backward_block(rms, count, cols, dy + row * lddy, lddy, h + row * ldh, ldh, stats + 3 * row, weight,
-                            shifted(dh_in, row * lddh_in), lddh_in, dh + row * lddh, lddh, dw, db,
-                            p == 0 and rows * cols * <int64_t>sizeof(real) >= LARGE)
+        norm_backward_block(
+            rms, count, cols, dy + row * lddy, lddy, h + row * ldh, ldh, stats + 3 * row, weight,
+            shifted(dh_in, row * lddh_in), lddh_in, dh + row * lddh, lddh, dw, db,
+            p == 0 and rows * cols * <int64_t>sizeof(real) >= LARGE
+        )
         if p > 0:
             for r in range(row, row + count):
-                dropout_run(cols, dh + r * lddh, <real*>NULL, p, seed, step, r * cols, dx + r * lddx)
+                dropout_run(
+                    cols, dh + r * lddh, <real*>NULL, p, seed, step, r * cols, dx + r * lddx
+                )
     if sums is not NULL:
         barrier(team)
         add_parts(team, thread, cols, parts, sums, dweight, dbias)
 
 
-cdef int backward(int rms, int64_t rows, int64_t cols, const real *dy, int64_t lddy, const real *h, int64_t ldh, const real *stats,
-                  const real *weight, const real *dh_in, int64_t lddh_in, double p, uint64_t seed, uint64_t step, real *dh, int64_t lddh,
-                  real *dx, int64_t lddx, real *dweight, real *dbias) noexcept nogil:
+cdef int backward(
+    int rms, int64_t rows, int64_t cols, const real *dy, int64_t lddy, const real *h, int64_t ldh,
+    const real *stats, const real *weight, const real *dh_in, int64_t lddh_in, double p,
+    uint64_t seed, uint64_t step, real *dh, int64_t lddh, real *dx, int64_t lddx,
+    real *dweight, real *dbias
+) noexcept nogil:
     cdef int team
     cdef int64_t size
     cdef real *sums = NULL
@@ -144,12 +177,16 @@ cdef int backward(int rms, int64_t rows, int64_t cols, const real *dy, int64_t l
             return NO_MEMORY
     team = threads_for(<double>rows * cols, GRAIN)
     if team == 1:
-        backward_share(1, 0, rms, rows, cols, dy, lddy, h, ldh, stats, weight, dh_in, lddh_in, p, seed, step, dh, lddh, dx, lddx, dweight,
-                       dbias, sums)
+        backward_share(
+            1, 0, rms, rows, cols, dy, lddy, h, ldh, stats, weight, dh_in, lddh_in, p, seed, step,
+            dh, lddh, dx, lddx, dweight, dbias, sums
+        )
     else:
         with parallel(num_threads=team):
-            backward_share(team_size(), thread_id(), rms, rows, cols, dy, lddy, h, ldh, stats, weight, dh_in, lddh_in, p, seed, step, dh,
-                           lddh, dx, lddx, dweight, dbias, sums)
+            backward_share(
+                team_size(), thread_id(), rms, rows, cols, dy, lddy, h, ldh, stats, weight,
+                dh_in, lddh_in, p, seed, step, dh, lddh, dx, lddx, dweight, dbias, sums
+            )
     give(sums)
     return OK
 
@@ -159,7 +196,10 @@ cdef int layer_norm_real(
     int64_t ldresidual, double p, uint64_t seed, uint64_t step, const real *weight,
     const real *bias, double eps, real *h, int64_t ldh, real *y, int64_t ldy, real *stats
 ) noexcept nogil:
-    return forward(rms, rows, cols, x, ldx, residual, ldresidual, p, seed, step, weight, bias, eps, h, ldh, y, ldy, stats)
+    return forward(
+        rms, rows, cols, x, ldx, residual, ldresidual, p, seed, step, weight, bias, eps, h, ldh,
+        y, ldy, stats
+    )
 
 
 cdef int layer_norm_backward_real(
@@ -168,4 +208,7 @@ cdef int layer_norm_backward_real(
     uint64_t seed, uint64_t step, real *dh, int64_t lddh, real *dx, int64_t lddx, real *dweight,
     real *dbias
 ) noexcept nogil:
-    return backward(rms, rows, cols, dy, lddy, h, ldh, stats, weight, dh_in, lddh_in, p, seed, step, dh, lddh, dx, lddx, dweight, dbias)
+    return backward(
+        rms, rows, cols, dy, lddy, h, ldh, stats, weight, dh_in, lddh_in, p, seed, step, dh, lddh,
+        dx, lddx, dweight, dbias
+    )

@@ -1,1 +1,1 @@
-"""The array faces of layer norm, RMS norm and add & norm; their pointer faces are in layernorm.pxd."""
+"""The array API of layer norm, RMS norm and add & norm; the pointer API is in norms.pxd."""

@@ -1,36 +1,41 @@
-"""Layer norm, RMS norm and add & norm on arrays (*Dive into Deep Learning*, section 11.7.3); formulas and sources are in norms.pyx.
+"""Layer norm, RMS norm and add & norm on arrays (*Dive into Deep Learning*, section 11.7.3).
 
-Forward writes three numbers for each row into `stats` where it is asked to: the mean, the rest of the mean that its rounding left out, and
-1 / sqrt(variance + eps). Backward reads them and the input. Gradients of weight and bias are added to the arrays given.
+Formulas and sources are in norms.pyx. Forward optionally writes three numbers per row into `stats`:
+the mean, the part of the mean lost to its rounding, and 1 / sqrt(variance + eps). Backward reads
+them and the input. Gradients of weight and bias are added to the given arrays.
 """
 cimport numpy as cnp
 from libc.stdint cimport int64_t, uint64_t
 
 import numpy as np
 
-from ..ground.arrays cimport (BAD_ARGUMENT, Rows, check_in_place, check_overlap, check_status, finish_output, is_output, output_rows, real_like, real_type,
-                      refuse_output, shaped_like, with_rows)
+from ..ground.arrays cimport (
+    BAD_ARGUMENT, Rows, check_in_place, check_overlap, check_status, finish_output, is_output,
+    output_rows, real_like, real_type, refuse_output, shaped_like, with_rows,
+)
 from ..ground.scalars cimport choice, positive_number, probability, word
 from .norms cimport layer_norm_backward_real, layer_norm_real
 
 cnp.import_array()
 
 cdef enum:
-    KEEP_GIL = 4096     # elements, 0.6 us, below which the GIL is kept: letting go costs 15 to 40 ns, and a wait where another thread takes it
+    KEEP_GIL = 4096     # elements below which a call keeps the GIL (docs/tuning.md)
 
 
 cdef cnp.ndarray per_column(object v, int typenum, int64_t cols, str op, str name, str like_name):
-    """v as an array (cols,) of the type of the array called like_name; None stays None."""
+    """Return v as an array (cols,) of the type of the array named like_name; None stays None."""
     if v is None:
         return None
     cdef cnp.ndarray a = real_like(v, typenum, op, name, like_name)
     if cnp.PyArray_NDIM(a) != 1 or cnp.PyArray_DIM(a, 0) != cols:
-        raise ValueError(f"{op}: {name} must have the shape ({cols},) of a row of {like_name}, not {np.shape(a)}")
+        raise ValueError(
+            f"{op}: {name} must have the shape ({cols},) of a row of {like_name}, not {np.shape(a)}"
+        )
     return a
 
 
 cdef cnp.ndarray gradient(object v, int typenum, int64_t cols, str op, str name, str like_name):
-    """The same of an array that is added to."""
+    """Return v as `per_column` does, and check that it can be added to."""
     cdef cnp.ndarray a = per_column(v, typenum, cols, op, name, like_name)
     if a is not None:
         if not is_output(a):
@@ -43,7 +48,10 @@ cdef cnp.ndarray gradient(object v, int typenum, int64_t cols, str op, str name,
 cdef cnp.ndarray row_stats(object stats, int typenum, int64_t rows, str op, str like_name):
     cdef cnp.ndarray a = real_like(stats, typenum, op, "stats", like_name)
     if cnp.PyArray_NDIM(a) != 2 or cnp.PyArray_DIM(a, 0) != rows or cnp.PyArray_DIM(a, 1) != 3:
-        raise ValueError(f"{op}: stats must have the shape ({rows}, 3) for the rows of {like_name}, not {np.shape(a)}")
+        raise ValueError(
+            f"{op}: stats must have the shape ({rows}, 3) for the rows of {like_name}, "
+            f"not {np.shape(a)}"
+        )
     if not cnp.PyArray_IS_C_CONTIGUOUS(a):
         raise ValueError(f"{op}: stats must be contiguous")
     return a
@@ -54,7 +62,7 @@ cdef inline void *data(cnp.ndarray a) noexcept:
 
 
 cdef int64_t count_rows(cnp.ndarray x) noexcept:
-    """Rows of x, those without elements too."""
+    """Count the rows of x, including rows without elements."""
     cdef int i
     cdef int64_t count = 1
     for i in range(cnp.PyArray_NDIM(x) - 1):
@@ -62,33 +70,53 @@ cdef int64_t count_rows(cnp.ndarray x) noexcept:
     return count
 
 
-cdef int typed_forward(int typenum, int rms, Rows x, void *px, Rows r, void *pr, double p, uint64_t seed, uint64_t step, void *weight, void *bias,
-                       double eps, Rows h, void *ph, Rows y, void *py, void *stats) noexcept nogil:
+cdef int typed_forward(
+    int typenum, int rms, Rows x, void *px, Rows r, void *pr, double p,
+    uint64_t seed, uint64_t step, void *weight, void *bias, double eps, Rows h, void *ph, Rows y,
+    void *py, void *stats
+) noexcept nogil:
     if typenum == cnp.NPY_FLOAT:
-        return layer_norm_real(rms, x.rows, x.cols, <float*>px, x.ld, <float*>pr, r.ld, p, seed, step, <float*>weight, <float*>bias, eps,
-                              <float*>ph, h.ld, <float*>py, y.ld, <float*>stats)
+        return layer_norm_real(
+            rms, x.rows, x.cols, <float*>px, x.ld, <float*>pr, r.ld, p, seed, step, <float*>weight,
+            <float*>bias, eps, <float*>ph, h.ld, <float*>py, y.ld, <float*>stats
+        )
     if typenum == cnp.NPY_DOUBLE:
-        return layer_norm_real(rms, x.rows, x.cols, <double*>px, x.ld, <double*>pr, r.ld, p, seed, step, <double*>weight, <double*>bias, eps,
-                              <double*>ph, h.ld, <double*>py, y.ld, <double*>stats)
+        return layer_norm_real(
+            rms, x.rows, x.cols, <double*>px, x.ld, <double*>pr, r.ld, p, seed, step,
+            <double*>weight, <double*>bias, eps, <double*>ph, h.ld, <double*>py, y.ld,
+            <double*>stats
+        )
     return BAD_ARGUMENT
 
 
-cdef int typed_backward(int typenum, int rms, Rows dy, void *pdy, Rows h, void *ph, void *stats, void *weight, Rows dh_in, void *pdh_in, double p,
-                        uint64_t seed, uint64_t step, Rows dh, void *pdh, Rows dx, void *pdx, void *dweight, void *dbias) noexcept nogil:
+cdef int typed_backward(
+    int typenum, int rms, Rows dy, void *pdy, Rows h, void *ph, void *stats, void *weight,
+    Rows dh_in, void *pdh_in, double p, uint64_t seed, uint64_t step, Rows dh, void *pdh, Rows dx,
+    void *pdx, void *dweight, void *dbias
+) noexcept nogil:
     if typenum == cnp.NPY_FLOAT:
-        return layer_norm_backward_real(rms, dy.rows, dy.cols, <float*>pdy, dy.ld, <float*>ph, h.ld, <float*>stats, <float*>weight,
-                                       <float*>pdh_in, dh_in.ld, p, seed, step, <float*>pdh, dh.ld, <float*>pdx, dx.ld, <float*>dweight,
-                                       <float*>dbias)
+        return layer_norm_backward_real(
+            rms, dy.rows, dy.cols, <float*>pdy, dy.ld, <float*>ph, h.ld, <float*>stats,
+            <float*>weight, <float*>pdh_in, dh_in.ld, p, seed, step, <float*>pdh, dh.ld,
+            <float*>pdx, dx.ld, <float*>dweight, <float*>dbias
+        )
     if typenum == cnp.NPY_DOUBLE:
-        return layer_norm_backward_real(rms, dy.rows, dy.cols, <double*>pdy, dy.ld, <double*>ph, h.ld, <double*>stats, <double*>weight,
-                                       <double*>pdh_in, dh_in.ld, p, seed, step, <double*>pdh, dh.ld, <double*>pdx, dx.ld, <double*>dweight,
-                                       <double*>dbias)
+        return layer_norm_backward_real(
+            rms, dy.rows, dy.cols, <double*>pdy, dy.ld, <double*>ph, h.ld, <double*>stats,
+            <double*>weight, <double*>pdh_in, dh_in.ld, p, seed, step, <double*>pdh, dh.ld,
+            <double*>pdx, dx.ld, <double*>dweight, <double*>dbias
+        )
     return BAD_ARGUMENT
 
 
-cdef int check_apart(object out, str name, str op, bint in_place, object a, str a_name, object b, str b_name, object c, str c_name, object d,
-                     str d_name) except -1:
-    """ValueError if out overlaps one of the inputs; where in_place, it may be a, b or c itself. Any of them may be None."""
+cdef int check_apart(
+    object out, str name, str op, bint in_place, object a, str a_name, object b, str b_name,
+    object c, str c_name, object d, str d_name
+) except -1:
+    """Raise ValueError if out overlaps one of the inputs, each of which may be None.
+
+    With in_place, out may be a, b or c itself.
+    """
     if out is None:
         return 0
     for x, x_name in ((a, a_name), (b, b_name), (c, c_name)):
@@ -103,18 +131,22 @@ cdef int check_apart(object out, str name, str op, bint in_place, object a, str 
 
 
 cdef int check_both(object out, str name, str op, object other, str other_name) except -1:
-    """ValueError if two outputs, or None, overlap."""
+    """Raise ValueError if two outputs overlap; either may be None."""
     if out is not None and other is not None:
         check_overlap(<cnp.ndarray>out, <cnp.ndarray>other, op, name, other_name)
     return 0
 
 
-cdef object forward(int rms, object x, object residual, object weight, object bias, double eps, double p, uint64_t seed, uint64_t step, object h,
-                    object stats, object out, str op):
+cdef object forward(
+    int rms, object x, object residual, object weight, object bias, double eps, double p,
+    uint64_t seed, uint64_t step, object h, object stats, object out, str op
+):
     cdef int typenum = real_type(x, op, "x"), status
     cdef Rows rx, rr, rh, ry
-    cdef cnp.ndarray whole = <cnp.ndarray>x, a = with_rows(whole, &rx), r = None, total = None, saved = None
-    cdef cnp.ndarray w = per_column(weight, typenum, rx.cols, op, "weight", "x"), b = per_column(bias, typenum, rx.cols, op, "bias", "x")
+    cdef cnp.ndarray whole = <cnp.ndarray>x, a = with_rows(whole, &rx)
+    cdef cnp.ndarray r = None, total = None, saved = None
+    cdef cnp.ndarray w = per_column(weight, typenum, rx.cols, op, "weight", "x")
+    cdef cnp.ndarray b = per_column(bias, typenum, rx.cols, op, "bias", "x")
     cdef cnp.ndarray y = output_rows(out, whole, op, "out", "x", &ry)
     rr.ld = rh.ld = 0
     if residual is not None:
@@ -143,24 +175,33 @@ cdef object forward(int rms, object x, object residual, object weight, object bi
     cdef void *pb = data(b)
     cdef void *ps = data(saved)
     if rx.rows * rx.cols < KEEP_GIL:
-        status = typed_forward(typenum, rms, rx, px, rr, pr, p, seed, step, pw, pb, eps, rh, ph, ry, py, ps)
+        status = typed_forward(
+            typenum, rms, rx, px, rr, pr, p, seed, step, pw, pb, eps, rh, ph, ry, py, ps
+        )
     else:
         with nogil:
-            status = typed_forward(typenum, rms, rx, px, rr, pr, p, seed, step, pw, pb, eps, rh, ph, ry, py, ps)
+            status = typed_forward(
+                typenum, rms, rx, px, rr, pr, p, seed, step, pw, pb, eps, rh, ph, ry, py, ps
+            )
     check_status(status, op)
     if total is not None:
         finish_output(h, total)
     return finish_output(out, y)
 
 
-cdef tuple backward(int rms, object dy, object h, object stats, object weight, object dh_in, double p, uint64_t seed, uint64_t step,
-                    object dweight, object dbias, object out, str op, str h_name):
+cdef tuple backward(
+    int rms, object dy, object h, object stats, object weight, object dh_in, double p,
+    uint64_t seed, uint64_t step, object dweight, object dbias, object out, str op, str h_name
+):
     cdef int typenum = real_type(dy, op, "dy"), status
     cdef Rows rdy, rh, rin, rdh, rdx
-    cdef cnp.ndarray whole = <cnp.ndarray>dy, hs = shaped_like(h, whole, op, h_name, "dy"), arriving = None, dx = None
-    cdef cnp.ndarray a = with_rows(whole, &rdy), b = with_rows(hs, &rh), w = per_column(weight, typenum, rdy.cols, op, "weight", "dy")
+    cdef cnp.ndarray whole = <cnp.ndarray>dy, hs = shaped_like(h, whole, op, h_name, "dy")
+    cdef cnp.ndarray arriving = None, dx = None
+    cdef cnp.ndarray a = with_rows(whole, &rdy), b = with_rows(hs, &rh)
+    cdef cnp.ndarray w = per_column(weight, typenum, rdy.cols, op, "weight", "dy")
     cdef cnp.ndarray saved = row_stats(stats, typenum, count_rows(whole), op, "dy")
-    cdef cnp.ndarray dw = gradient(dweight, typenum, rdy.cols, op, "dweight", "dy"), db = gradient(dbias, typenum, rdy.cols, op, "dbias", "dy")
+    cdef cnp.ndarray dw = gradient(dweight, typenum, rdy.cols, op, "dweight", "dy")
+    cdef cnp.ndarray db = gradient(dbias, typenum, rdy.cols, op, "dbias", "dy")
     cdef cnp.ndarray dh = output_rows(out, whole, op, "out", "dy", &rdh)
     rin.ld = rdx.ld = 0
     if dh_in is not None:
@@ -185,16 +226,24 @@ cdef tuple backward(int rms, object dy, object h, object stats, object weight, o
     cdef void *pdw = data(dw)
     cdef void *pdb = data(db)
     if rdy.rows * rdy.cols < KEEP_GIL:
-        status = typed_backward(typenum, rms, rdy, pdy, rh, ph, ps, pw, rin, pin, p, seed, step, rdh, pdh, rdx, pdx, pdw, pdb)
+        status = typed_backward(
+            typenum, rms, rdy, pdy, rh, ph, ps, pw, rin, pin, p, seed, step, rdh, pdh, rdx, pdx,
+            pdw, pdb
+        )
     else:
         with nogil:
-            status = typed_backward(typenum, rms, rdy, pdy, rh, ph, ps, pw, rin, pin, p, seed, step, rdh, pdh, rdx, pdx, pdw, pdb)
+            status = typed_backward(
+                typenum, rms, rdy, pdy, rh, ph, ps, pw, rin, pin, p, seed, step, rdh, pdh, rdx, pdx,
+                pdw, pdb
+            )
     check_status(status, op)
     return dh if dx is None else dx, finish_output(out, dh)
 
 
 def layer_norm(x, weight=None, bias=None, *, eps=1e-5, stats=None, out=None):
-    """y = (x - mean) / sqrt(variance + eps) * weight + bias over the last axis: rows of mean 0 and variance 1, then scaled and shifted.
+    """Normalize each row to mean 0 and variance 1, then scale and shift it.
+
+    y = (x - mean) / sqrt(variance + eps) * weight + bias, over the last axis.
 
     Ba, Kiros and Hinton, "Layer normalization", 2016.
 
@@ -207,21 +256,24 @@ def layer_norm(x, weight=None, bias=None, *, eps=1e-5, stats=None, out=None):
     eps : float
         Above 0. A constant row gives zeros (and the bias).
     stats : ndarray, shape (rows, 3), contiguous, optional
-        Receives what `layer_norm_backward` needs of each of the rows of x: the mean in two parts, and 1 / sqrt(variance + eps).
+        Receives what `layer_norm_backward` needs of each row of x: the mean in two parts, and
+        1 / sqrt(variance + eps).
     out : ndarray, optional
         The type and shape of x; may be x itself, but must not overlap it otherwise.
 
     Returns
     -------
     ndarray
-        ``out`` if given. A row with NaN or an infinity is NaN. An element further from its row's mean than the largest number of the type is an infinity.
+        ``out`` if given. A row with NaN or an infinity is NaN. An element whose distance from the
+        mean of its row exceeds the largest number of the type is an infinity.
 
     Raises
     ------
     TypeError
         If an argument is not an array of float32 or float64, or the types differ.
     ValueError
-        If shapes do not fit, eps is not above 0, or an output is read-only or overlaps something.
+        If shapes do not fit, eps is not above 0, or an output is read-only or overlaps another
+        argument.
     """
     cdef str op = "layer_norm"
     return forward(0, x, None, weight, bias, positive_number(eps, op, "eps"), 0, 0, 0, None, stats,
@@ -229,7 +281,9 @@ def layer_norm(x, weight=None, bias=None, *, eps=1e-5, stats=None, out=None):
 
 
 def layer_norm_backward(dy, x, stats, weight=None, *, dweight=None, dbias=None, out=None):
-    """The gradient of the input of `layer_norm`; those of weight and bias are added to dweight and dbias.
+    """Return the gradient of the input of `layer_norm`.
+
+    The gradients of weight and bias are added to dweight and dbias.
 
     Parameters
     ----------
@@ -240,7 +294,7 @@ def layer_norm_backward(dy, x, stats, weight=None, *, dweight=None, dbias=None, 
     dweight, dbias : ndarray, shape (n,), contiguous, optional
         Added to. The bits do not depend on the number of threads.
     out : ndarray, optional
-        Where to write the gradient of x; may be dy or x itself, but must not overlap them otherwise.
+        Receives the gradient of x; may be dy or x itself, but must not overlap them otherwise.
 
     Returns
     -------
@@ -252,17 +306,20 @@ def layer_norm_backward(dy, x, stats, weight=None, *, dweight=None, dbias=None, 
     TypeError, ValueError
         As `layer_norm`.
     MemoryError
-        If there is no memory for the sums; nothing is changed then.
+        If there is no memory for the sums; then nothing has been changed.
     """
-    return backward(0, dy, x, stats, weight, None, 0, 0, 0, dweight, dbias, out, "layer_norm_backward", "x")[1]
+    return backward(
+        0, dy, x, stats, weight, None, 0, 0, 0, dweight, dbias, out, "layer_norm_backward", "x"
+    )[1]
 
 
 def rms_norm(x, weight=None, *, eps=1e-6, stats=None, out=None):
-    """y = x / sqrt(mean of x^2 + eps) * weight over the last axis.
+    """Compute y = x / sqrt(mean of x^2 + eps) * weight over the last axis.
 
     Zhang and Sennrich, "Root mean square layer normalization", NeurIPS 2019.
 
-    Parameters, returns and errors are those of `layer_norm`, but that an infinity makes its own element NaN and the others of its row 0.
+    Parameters, returns and errors are those of `layer_norm`, except that an infinity makes its own
+    element NaN and the others of its row 0.
     """
     cdef str op = "rms_norm"
     return forward(1, x, None, weight, None, positive_number(eps, op, "eps"), 0, 0, 0, None, stats,
@@ -270,16 +327,24 @@ def rms_norm(x, weight=None, *, eps=1e-6, stats=None, out=None):
 
 
 def rms_norm_backward(dy, x, stats, weight=None, *, dweight=None, out=None):
-    """The gradient of the input of `rms_norm`; that of weight is added to dweight. See `layer_norm_backward`."""
-    return backward(1, dy, x, stats, weight, None, 0, 0, 0, dweight, None, out, "rms_norm_backward", "x")[1]
+    """Return the gradient of the input of `rms_norm`; see `layer_norm_backward`.
+
+    The gradient of weight is added to dweight.
+    """
+    return backward(
+        1, dy, x, stats, weight, None, 0, 0, 0, dweight, None, out, "rms_norm_backward", "x"
+    )[1]
 
 
 cdef int is_rms(object kind, str op) except -1:
     return choice(kind, ("layer", "rms"), op, "kind")
 
 
-def add_norm(x, residual, weight=None, bias=None, *, kind="layer", eps=1e-5, p=0.0, seed=0, step=0, h=None, stats=None, out=None):
-    """Norm of h = residual + dropout(x) in one pass over memory.
+def add_norm(
+    x, residual, weight=None, bias=None, *, kind="layer", eps=1e-5, p=0.0, seed=0, step=0, h=None,
+    stats=None, out=None
+):
+    """Normalize h = residual + dropout(x) in one pass over memory.
 
     Parameters
     ----------
@@ -292,7 +357,8 @@ def add_norm(x, residual, weight=None, bias=None, *, kind="layer", eps=1e-5, p=0
     p, seed, step
         As for `dropout`; p = 0 drops nothing.
     h : ndarray, optional
-        Receives the sum, which backward needs; the type and shape of x; may be x or residual itself, but not out.
+        Receives the sum, which backward needs. It has the type and shape of x and may be x or
+        residual itself, but not out.
 
     Returns
     -------
@@ -305,31 +371,38 @@ def add_norm(x, residual, weight=None, bias=None, *, kind="layer", eps=1e-5, p=0
         As `layer_norm` and `dropout`.
     """
     if residual is None:
-        raise TypeError("add_norm: residual must be a NumPy array of float32 or float64, not NoneType")
+        raise TypeError(
+            "add_norm: residual must be a NumPy array of float32 or float64, not NoneType"
+        )
     cdef str op = "add_norm"
     return forward(is_rms(kind, op), x, residual, weight, bias, positive_number(eps, op, "eps"),
                    probability(p, op, "p"), word(seed, op, "seed"), word(step, op, "step"), h,
                    stats, out, op)
 
 
-def add_norm_backward(dy, h, stats, weight=None, *, kind="layer", dh=None, p=0.0, seed=0, step=0, dweight=None, dbias=None):
-    """The gradients of the inputs of `add_norm`; those of weight and bias are added to dweight and dbias.
+def add_norm_backward(
+    dy, h, stats, weight=None, *, kind="layer", dh=None, p=0.0, seed=0, step=0, dweight=None,
+    dbias=None
+):
+    """Return the gradients of the inputs of `add_norm`.
+
+    The gradients of weight and bias are added to dweight and dbias.
 
     Parameters
     ----------
     dy : ndarray of float32 or float64, shape (..., n), any strides
         Gradient of the output.
     h, stats, weight, kind, p, seed, step
-        The sum and the stats that `add_norm` wrote, and its arguments.
+        The sum and the stats that `add_norm` wrote, and its other arguments.
     dh : ndarray like dy, optional
-        What else the gradient of h is, where h itself went on to other layers, as in pre-norm Transformers.
+        Gradient of h from other layers that read h itself, as in pre-norm Transformers.
     dweight, dbias : ndarray, shape (n,), contiguous, optional
         Added to. The bits do not depend on the number of threads.
 
     Returns
     -------
     dx, dresidual : ndarray
-        One and the same array where p = 0.
+        The same array if p = 0.
 
     Raises
     ------

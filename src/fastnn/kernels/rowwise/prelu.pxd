@@ -1,7 +1,9 @@
-"""Leaky ReLU and PReLU by pointer, without the GIL, on `rows` runs of `cols` contiguous elements, `ld...` elements from a row to the next.
+"""Leaky ReLU and PReLU by pointer, without the GIL, on `rows` rows of `cols` contiguous elements.
 
-`shared` says that `a` is one slope for all columns, else it is cols of them. Backward adds the gradient of a to `da`, unless that is NULL; `x` may be
-the output where every slope is positive. y may be x, and dx may be dy or x. Returns 0, 1 (no memory) or 2 (a negative size, a missing pointer).
+`ld...` is the row stride in elements. `a` is one slope if `shared`, else one for each column.
+Backward adds the gradient of a to `da` unless it is NULL; `x` may be the output if every slope is
+positive. y may be x, and dx may be dy or x.
+Returns 0, 1 (no memory) or 2 (a negative size, a missing pointer).
 """
 from libc.stdint cimport int64_t
 

@@ -1,7 +1,8 @@
-"""Softmax and log-softmax over rows by pointer, without the GIL: `rows` rows of `cols` contiguous elements, `ld...` elements from a row to the next.
+"""Softmax and log-softmax by pointer, without the GIL, on `rows` rows of `cols` elements.
 
-Of row i the masked functions read the first lengths[i / rows_per_length] elements and clear the rest of the output. The output may be an input.
-Returns 0 or 2 (a negative size, a missing pointer, a length out of range).
+Rows are contiguous; `ld...` is the row stride in elements. The masked functions read the first
+lengths[i / rows_per_length] elements of row i and clear the rest of its output. The output may be
+an input. Returns 0 or 2 (a negative size, a missing pointer, a length out of range).
 """
 from libc.stdint cimport int64_t
 
@@ -12,11 +13,11 @@ ctypedef enum Kind:
     LOG_SOFTMAX
 
 cdef struct Lengths:
-    # Of row i only the first of[i / rows] columns count; all do if `of` is NULL.
+    # Only the first of[i / rows] columns of row i count; all do if `of` is NULL.
     const int64_t *of
     int64_t rows
 
-# The index of the first length that is not from 0 to cols, or -1.
+# Return the index of the first length outside 0..cols, or -1.
 cdef int64_t wrong_length(Lengths lengths, int64_t rows, int64_t cols) noexcept nogil
 
 cdef int softmax_real(

@@ -1,45 +1,61 @@
-"""Softmax and log-softmax over the last axis, and their backward (*Dive into Deep Learning*, sections 4.1 and 11.3).
+"""Softmax and log-softmax over the last axis, forward and backward.
 
-    softmax         y_j = exp(x_j - max x) / sum_i exp(x_i - max x)             dx_j = y_j (dy_j - sum_i dy_i y_i)
-    log_softmax     y_j = (x_j - max x) - log sum_i exp(x_i - max x)            dx_j = dy_j - exp(y_j) sum_i dy_i
+    softmax        y_j = exp(x_j - max x) / sum_i exp(x_i - max x)
+                   dx_j = y_j (dy_j - sum_i dy_i y_i)
+    log_softmax    y_j = (x_j - max x) - log sum_i exp(x_i - max x)
+                   dx_j = dy_j - exp(y_j) sum_i dy_i
 
-Subtracting the maximum keeps exp from overflowing and changes nothing else. A row with NaN or +inf, or of nothing but -inf, is NaN, as in PyTorch.
-Sums run over short chunks in the real type and over the chunks in double. Accuracy: softmax within (16 + |x_j - max x| / 2) eps,
-relatively, as x_j - max x is rounded; log-softmax within 16 eps of max(1, |y|), for rows of any length. The functions on arrays are in softmax_arrays.
+*Dive into Deep Learning*, sections 4.1 and 11.3. Subtracting the maximum keeps exp from overflowing
+and changes nothing else. A row with NaN or +inf, or of -inf alone, is NaN, as in PyTorch. Sums run
+over short chunks in the real type and over the chunks in double. Accuracy: softmax within a
+relative (16 + |x_j - max x| / 2) eps, since x_j - max x is rounded; log-softmax within 16 eps of
+max(1, |y|), for rows of any length. The functions on arrays are in softmax_arrays.pyx.
 """
 from cython.parallel cimport parallel
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 
 from ..ground.arrays cimport BAD_ARGUMENT, OK
-from ..ground.dispatch cimport log_softmax_backward_block, log_softmax_block, past_caches, real, softmax_backward_block, softmax_block
+from ..ground.dispatch cimport (
+    log_softmax_backward_block, log_softmax_block, past_caches, real, softmax_backward_block,
+    softmax_block,
+)
 from ..ground.threads cimport share, team_size, thread_id, threads_for
 
 cdef enum:
-    GRAIN = 8192        # elements a thread should have. 16,384 in 16 rows: 3.6 us by one thread, 2.5 by two
-    # Bytes of output from which forward stores past the caches, which costs a copy of each row: of 16 MiB the last cache keeps enough. Backward needs no
-    # copy and goes by past_caches: of 8 MiB softmax_backward takes 0.27 ms instead of 0.51, of 16 MiB 0.97 instead of 1.42.
+    GRAIN = 8192        # minimum elements per thread (docs/tuning.md)
+    # Bytes of output from which forward uses non-temporal stores (docs/tuning.md). They cost it a
+    # copy of each row; backward needs none and asks past_caches.
     LARGE_ROWS = 32 << 20
 
 
-cdef void forward_block(Kind kind, int64_t rows, int64_t cols, const real *x, int64_t ldx, real *y, int64_t ldy,
-                        bint large) noexcept nogil:
+cdef void forward_block(
+    Kind kind, int64_t rows, int64_t cols, const real *x, int64_t ldx, real *y, int64_t ldy,
+    bint large
+) noexcept nogil:
     if kind == SOFTMAX:
         softmax_block(rows, cols, x, ldx, y, ldy, large)
     else:
         log_softmax_block(rows, cols, x, ldx, y, ldy, large)
 
 
-cdef void backward_block(Kind kind, int64_t rows, int64_t cols, const real *dy, int64_t lddy, const real *y, int64_t ldy, real *dx,
-                         int64_t lddx, bint large) noexcept nogil:
+cdef void backward_block(
+    Kind kind, int64_t rows, int64_t cols, const real *dy, int64_t lddy, const real *y, int64_t ldy,
+    real *dx, int64_t lddx, bint large
+) noexcept nogil:
     if kind == SOFTMAX:
         softmax_backward_block(rows, cols, dy, lddy, y, ldy, dx, lddx, large)
     else:
         log_softmax_backward_block(rows, cols, dy, lddy, y, ldy, dx, lddx, large)
 
 
-cdef int64_t equal_rows(Lengths lengths, int64_t i, int64_t last, int64_t cols, int64_t *n) noexcept nogil:
-    """Where the rows from i on that have row i's length end, at most `last`; *n is that length."""
+cdef int64_t equal_rows(
+    Lengths lengths, int64_t i, int64_t last, int64_t cols, int64_t *n
+) noexcept nogil:
+    """Return where the rows from i on that share row i's length end, at most `last`.
+
+    *n receives that length.
+    """
     n[0] = cols
     if lengths.of is NULL:
         return last
@@ -48,17 +64,21 @@ cdef int64_t equal_rows(Lengths lengths, int64_t i, int64_t last, int64_t cols, 
 
 
 cdef void clear_rest(int64_t rows, int64_t n, int64_t cols, real *y, int64_t ldy) noexcept nogil:
-    """Zeros in the columns from n on."""
+    """Set the columns from n on to zero."""
     cdef int64_t i
     if n < cols:
         for i in range(rows):
             memset(y + i * ldy + n, 0, (cols - n) * sizeof(real))
 
 
-cdef void forward_share(Kind kind, int team, int thread, int64_t rows, int64_t cols, const real *x, int64_t ldx, Lengths lengths, real *y,
-                        int64_t ldy) noexcept nogil:
+cdef void forward_share(
+    Kind kind, int team, int thread, int64_t rows, int64_t cols, const real *x, int64_t ldx,
+    Lengths lengths, real *y, int64_t ldy
+) noexcept nogil:
     cdef int64_t i, first, last, stop, n
-    cdef bint large = rows * cols * <int64_t>sizeof(real) >= LARGE_ROWS and past_caches(rows * cols, y, x, x)
+    cdef bint large = (
+        rows * cols * <int64_t>sizeof(real) >= LARGE_ROWS and past_caches(rows * cols, y, x, x)
+    )
     share(rows, team, thread, &first, &last)
     i = first
     while i < last:
@@ -68,21 +88,25 @@ cdef void forward_share(Kind kind, int team, int thread, int64_t rows, int64_t c
         i = stop
 
 
-cdef void backward_share(Kind kind, int team, int thread, int64_t rows, int64_t cols, const real *dy, int64_t lddy, const real *y, int64_t ldy,
-                         Lengths lengths, real *dx, int64_t lddx) noexcept nogil:
+cdef void backward_share(
+    Kind kind, int team, int thread, int64_t rows, int64_t cols, const real *dy, int64_t lddy,
+    const real *y, int64_t ldy, Lengths lengths, real *dx, int64_t lddx
+) noexcept nogil:
     cdef int64_t i, first, last, stop, n
     cdef bint large = past_caches(rows * cols, dx, dy, y)
     share(rows, team, thread, &first, &last)
     i = first
     while i < last:
         stop = equal_rows(lengths, i, last, cols, &n)
-        backward_block(kind, stop - i, n, dy + i * lddy, lddy, y + i * ldy, ldy, dx + i * lddx, lddx, large)
+        backward_block(
+            kind, stop - i, n, dy + i * lddy, lddy, y + i * ldy, ldy, dx + i * lddx, lddx, large
+        )
         clear_rest(stop - i, n, cols, dx + i * lddx, lddx)
         i = stop
 
 
 cdef int64_t wrong_length(Lengths lengths, int64_t rows, int64_t cols) noexcept nogil:
-    """The index of the first length that is not from 0 to cols, or -1."""
+    """Return the index of the first length outside 0..cols, or -1."""
     cdef int64_t i
     if lengths.of is not NULL and rows > 0:
         for i in range((rows + lengths.rows - 1) // lengths.rows):
@@ -91,7 +115,10 @@ cdef int64_t wrong_length(Lengths lengths, int64_t rows, int64_t cols) noexcept 
     return -1
 
 
-cdef int forward(Kind kind, int64_t rows, int64_t cols, const real *x, int64_t ldx, Lengths lengths, real *y, int64_t ldy) noexcept nogil:
+cdef int forward(
+    Kind kind, int64_t rows, int64_t cols, const real *x, int64_t ldx, Lengths lengths,
+    real *y, int64_t ldy
+) noexcept nogil:
     cdef int team
     if rows < 0 or cols < 0 or (rows > 0 and cols > 0 and (x is NULL or y is NULL)):
         return BAD_ARGUMENT
@@ -106,8 +133,10 @@ cdef int forward(Kind kind, int64_t rows, int64_t cols, const real *x, int64_t l
     return OK
 
 
-cdef int backward(Kind kind, int64_t rows, int64_t cols, const real *dy, int64_t lddy, const real *y, int64_t ldy, Lengths lengths, real *dx,
-                  int64_t lddx) noexcept nogil:
+cdef int backward(
+    Kind kind, int64_t rows, int64_t cols, const real *dy, int64_t lddy, const real *y, int64_t ldy,
+    Lengths lengths, real *dx, int64_t lddx
+) noexcept nogil:
     cdef int team
     if rows < 0 or cols < 0 or (rows > 0 and cols > 0 and (dy is NULL or y is NULL or dx is NULL)):
         return BAD_ARGUMENT
@@ -118,7 +147,9 @@ cdef int backward(Kind kind, int64_t rows, int64_t cols, const real *dy, int64_t
         backward_share(kind, 1, 0, rows, cols, dy, lddy, y, ldy, lengths, dx, lddx)
     else:
         with parallel(num_threads=team):
-            backward_share(kind, team_size(), thread_id(), rows, cols, dy, lddy, y, ldy, lengths, dx, lddx)
+            backward_share(
+                kind, team_size(), thread_id(), rows, cols, dy, lddy, y, ldy, lengths, dx, lddx
+            )
     return OK
 
 
@@ -159,4 +190,6 @@ cdef int masked_softmax_backward_real(
     int64_t rows, int64_t cols, const real *dy, int64_t lddy, const real *y, int64_t ldy,
     const int64_t *lengths, int64_t rows_per_length, real *dx, int64_t lddx
 ) noexcept nogil:
-    return backward(SOFTMAX, rows, cols, dy, lddy, y, ldy, Lengths(lengths, rows_per_length), dx, lddx)
+    return backward(
+        SOFTMAX, rows, cols, dy, lddy, y, ldy, Lengths(lengths, rows_per_length), dx, lddx
+    )

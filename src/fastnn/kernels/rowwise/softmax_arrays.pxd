@@ -1,1 +1,1 @@
-"""The array faces of softmax and log-softmax; their pointer faces are in softmax.pxd."""
+"""The array API of softmax and log-softmax; the pointer API is in softmax.pxd."""

@@ -1,52 +1,82 @@
-"""Softmax and log-softmax, of softmax.pyx, as functions on arrays."""
+"""Softmax and log-softmax of softmax.pyx as functions on arrays."""
 cimport numpy as cnp
 from libc.stdint cimport int64_t
 
 import numpy as np
 
-from ..ground.arrays cimport (BAD_ARGUMENT, Rows, check_in_place, check_overlap, check_status, finish_output, int64_array, output_rows, real_type, shaped_like,
-                      with_rows)
-from .softmax cimport (LOG_SOFTMAX, SOFTMAX, Kind, Lengths, log_softmax_backward_real, log_softmax_real,
-                       masked_softmax_backward_real, masked_softmax_real, wrong_length)
+from ..ground.arrays cimport (
+    BAD_ARGUMENT, Rows, check_in_place, check_overlap, check_status, finish_output, int64_array,
+    output_rows, real_type, shaped_like, with_rows,
+)
+from .softmax cimport (
+    LOG_SOFTMAX, SOFTMAX, Kind, Lengths, log_softmax_backward_real, log_softmax_real,
+    masked_softmax_backward_real, masked_softmax_real, wrong_length,
+)
 
 cnp.import_array()
 
 cdef enum:
-    KEEP_GIL = 4096     # elements, 0.9 us, below which the GIL is kept: letting go costs 15 to 40 ns, and a wait where another thread takes it
+    KEEP_GIL = 4096     # elements below which a call keeps the GIL (docs/tuning.md)
 
 
-cdef int forward_typed(int typenum, Kind kind, Rows r, void *x, int64_t ldx, Lengths lengths, void *y, int64_t ldy) noexcept nogil:
+cdef int forward_typed(
+    int typenum, Kind kind, Rows r, void *x, int64_t ldx, Lengths lengths, void *y, int64_t ldy
+) noexcept nogil:
     if typenum == cnp.NPY_FLOAT:
         if kind == LOG_SOFTMAX:
             return log_softmax_real(r.rows, r.cols, <float*>x, ldx, <float*>y, ldy)
-        return masked_softmax_real(r.rows, r.cols, <float*>x, ldx, lengths.of, lengths.rows, <float*>y, ldy)
+        return masked_softmax_real(
+            r.rows, r.cols, <float*>x, ldx, lengths.of, lengths.rows, <float*>y, ldy
+        )
     if typenum == cnp.NPY_DOUBLE:
         if kind == LOG_SOFTMAX:
             return log_softmax_real(r.rows, r.cols, <double*>x, ldx, <double*>y, ldy)
-        return masked_softmax_real(r.rows, r.cols, <double*>x, ldx, lengths.of, lengths.rows, <double*>y, ldy)
+        return masked_softmax_real(
+            r.rows, r.cols, <double*>x, ldx, lengths.of, lengths.rows, <double*>y, ldy
+        )
     return BAD_ARGUMENT
 
 
-cdef int backward_typed(int typenum, Kind kind, Rows r, void *dy, int64_t lddy, void *y, int64_t ldy, Lengths lengths, void *dx,
-                        int64_t lddx) noexcept nogil:
+cdef int backward_typed(
+    int typenum, Kind kind, Rows r, void *dy, int64_t lddy, void *y, int64_t ldy, Lengths lengths,
+    void *dx, int64_t lddx
+) noexcept nogil:
     if typenum == cnp.NPY_FLOAT:
         if kind == LOG_SOFTMAX:
-            return log_softmax_backward_real(r.rows, r.cols, <float*>dy, lddy, <float*>y, ldy, <float*>dx, lddx)
-        return masked_softmax_backward_real(r.rows, r.cols, <float*>dy, lddy, <float*>y, ldy, lengths.of, lengths.rows, <float*>dx, lddx)
+            return log_softmax_backward_real(
+                r.rows, r.cols, <float*>dy, lddy, <float*>y, ldy, <float*>dx, lddx
+            )
+        return masked_softmax_backward_real(
+            r.rows, r.cols, <float*>dy, lddy, <float*>y, ldy, lengths.of, lengths.rows,
+            <float*>dx, lddx
+        )
     if typenum == cnp.NPY_DOUBLE:
         if kind == LOG_SOFTMAX:
-            return log_softmax_backward_real(r.rows, r.cols, <double*>dy, lddy, <double*>y, ldy, <double*>dx, lddx)
-        return masked_softmax_backward_real(r.rows, r.cols, <double*>dy, lddy, <double*>y, ldy, lengths.of, lengths.rows, <double*>dx, lddx)
+            return log_softmax_backward_real(
+                r.rows, r.cols, <double*>dy, lddy, <double*>y, ldy, <double*>dx, lddx
+            )
+        return masked_softmax_backward_real(
+            r.rows, r.cols, <double*>dy, lddy, <double*>y, ldy, lengths.of, lengths.rows,
+            <double*>dx, lddx
+        )
     return BAD_ARGUMENT
 
 
-cdef cnp.ndarray checked_lengths(object lengths, cnp.ndarray x, Rows r, str op, str x_name, Lengths *out):
-    """The lengths as contiguous int64, which *out points into; each is from 0 to the number of columns."""
+cdef cnp.ndarray checked_lengths(
+    object lengths, cnp.ndarray x, Rows r, str op, str x_name, Lengths *out
+):
+    """Return the lengths as contiguous int64, each from 0 to the number of columns.
+
+    *out points into them.
+    """
     cdef cnp.ndarray of = int64_array(lengths, op, "lengths")
     cdef int64_t i
     shape = np.shape(x)
     if of.ndim >= len(shape) or np.shape(of) != shape[: of.ndim]:
-        raise ValueError(f"{op}: lengths must have the shape of the first axes of {x_name}, {shape}, without the last, not {np.shape(of)}")
+        raise ValueError(
+            f"{op}: lengths must have the shape of the first axes of {x_name}, {shape}, "
+            f"without the last, not {np.shape(of)}"
+        )
     out.of = <const int64_t*>cnp.PyArray_DATA(of)
     out.rows = max(r.rows // cnp.PyArray_SIZE(of), 1) if of.size > 0 else 1
     i = wrong_length(out[0], r.rows, r.cols)
@@ -57,7 +87,7 @@ cdef cnp.ndarray checked_lengths(object lengths, cnp.ndarray x, Rows r, str op, 
 
 
 cdef object on_arrays(Kind kind, object x, object lengths, object out, str op):
-    """The body of both forward functions."""
+    """Run either forward function."""
     cdef int typenum = real_type(x, op, "x"), status
     cdef Rows rx, ry
     cdef cnp.ndarray a = with_rows(<cnp.ndarray>x, &rx), of
@@ -81,7 +111,7 @@ cdef object on_arrays(Kind kind, object x, object lengths, object out, str op):
 
 
 cdef object backward_on_arrays(Kind kind, object dy, object y, object lengths, object out, str op):
-    """The body of both backward functions."""
+    """Run either backward function."""
     cdef int typenum = real_type(dy, op, "dy"), status
     cdef Rows rdy, ry, rdx
     cdef cnp.ndarray like = shaped_like(y, <cnp.ndarray>dy, op, "y", "dy")
@@ -108,35 +138,39 @@ cdef object backward_on_arrays(Kind kind, object dy, object y, object lengths, o
 
 
 def softmax(x, *, lengths=None, out=None):
-    """Softmax over the last axis: rows that are positive and sum to 1.
+    """Compute softmax over the last axis, so that each row is positive and sums to 1.
 
     Parameters
     ----------
     x : ndarray of float32 or float64, shape (..., n), any strides
         Logits. A 0-d array is a row of one.
     lengths : ndarray of integers, optional
-        How many entries of each row count, 0 to n: shape (B,) for x of shape (B, ..., n), (B, T) for (B, T, ..., n), and so on. The entries beyond are
-        not read, and are 0 in the result; a row of length 0 is all 0. (*Dive into Deep Learning*, section 11.3.2, ``masked_softmax``.)
+        Number of valid entries of each row, 0 to n: shape (B,) for x of shape (B, ..., n), (B, T)
+        for (B, T, ..., n), and so on. The other entries are not read and are 0 in the result; a row
+        of length 0 is all 0. (*Dive into Deep Learning*, section 11.3.2, ``masked_softmax``.)
     out : ndarray, optional
         The type and shape of x; may be x itself, but must not overlap it otherwise.
 
     Returns
     -------
     ndarray
-        ``out`` if given. A row with NaN or +inf among the entries that count, or of nothing but -inf, is NaN; n = 0 gives an empty array.
+        ``out`` if given. A row whose valid entries include NaN or +inf, or are all -inf, is NaN.
+        n = 0 gives an empty array.
 
     Raises
     ------
     TypeError
-        If an argument is not an array of float32 or float64, or the types differ; if lengths is not an array of integers.
+        If an argument is not an array of float32 or float64, or the types differ; if lengths is not
+        an array of integers.
     ValueError
-        If out has another shape, is read-only or overlaps x; if lengths has another shape, or a length is out of range.
+        If out has another shape, is read-only or overlaps x; if lengths has another shape, or a
+        length is out of range.
     """
     return on_arrays(SOFTMAX, x, lengths, out, "softmax")
 
 
 def softmax_backward(dy, y, *, lengths=None, out=None):
-    """The gradient of the input of `softmax`.
+    """Return the gradient of the input of `softmax`.
 
     Parameters
     ----------
@@ -145,7 +179,7 @@ def softmax_backward(dy, y, *, lengths=None, out=None):
     y : ndarray like dy
         The output of `softmax`.
     lengths : ndarray of integers, optional
-        As for `softmax`: dy and y are not read beyond, and the gradient there is 0.
+        As for `softmax`: the other entries of dy and y are not read, and their gradient is 0.
     out : ndarray, optional
         The type and shape of dy; may be dy or y itself, but must not overlap them otherwise.
 
@@ -163,7 +197,7 @@ def softmax_backward(dy, y, *, lengths=None, out=None):
 
 
 def log_softmax(x, *, out=None):
-    """The logarithm of `softmax` over the last axis, finite where softmax itself underflows.
+    """Compute the logarithm of `softmax` over the last axis, finite where softmax underflows.
 
     Parameters
     ----------
@@ -186,7 +220,7 @@ def log_softmax(x, *, out=None):
 
 
 def log_softmax_backward(dy, y, *, out=None):
-    """The gradient of the input of `log_softmax`.
+    """Return the gradient of the input of `log_softmax`.
 
     Parameters
     ----------

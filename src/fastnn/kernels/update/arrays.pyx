@@ -1,109 +1,21 @@
-"""Steps of optimizers over flat arrays, in one pass over memory, in place.
-
-    d = s g + wd p, then p -= lr u, with u by the rule:
-    SGD      u = d; with momentum m = mu m + d, u = m, or u = d + mu m               (Nesterov, after Sutskever et al. 2013)
-    Adam     m = b1 m + (1 - b1) d;  v = b2 v + (1 - b2) d^2;  u = m' / (sqrt(v') + eps)              (Kingma and Ba 2015)
-    AdamW    the same with d = s g, and p -= lr (wd p + u)                                    (Loshchilov and Hutter 2019)
-    RMSprop  v = a v + (1 - a) d^2;  u = d / (sqrt(v) + eps); centred: v - c^2 under the root, c = a c + (1 - a) d;
-             with momentum m = mu m + u, u = m                                       (Tieleman and Hinton 2012, Graves 2013)
-    Adagrad  v += d^2;  u = d / (sqrt(v) + eps), lr / (1 + (t - 1) lr_decay) for lr      (Duchi, Hazan and Singer 2011)
-    EMA      average += (1 - decay) (p - average)
-
-In the rules with squares a finite d counts as at most the root of the largest real (1.8e19 in
-float32; in Adagrad, whose sum never shrinks, 1/64 of it), so that no gradient freezes a parameter
-for ever. v - c^2 is at least 4 ulp of v, which bounds the steps where a gradient is steady.
-m' = m / (1 - b1^t) and v' = v / (1 - b2^t) correct the bias; those scalars are computed in double, once per step. s scales the gradient as it is
-read (clipping, accumulation). The formulas are PyTorch's. Accuracy: a few roundings of the real type an element.
-"""
+"""The optimizer steps of rules.pyx as functions on arrays, in place."""
 cimport numpy as cnp
-from libc.math cimport pow, sqrt
 from libc.stdint cimport INT64_MAX, int64_t
 
-from ..ground.arrays cimport (BAD_ARGUMENT, check_overlap, check_status, is_plain, output_like,
-                              real_type, shaped_like)
-from ..ground.dispatch cimport (FASTNN_ADAGRAD, FASTNN_ADAM, FASTNN_AVERAGE, FASTNN_MOMENTUM, FASTNN_NESTEROV, FASTNN_RMSPROP, FASTNN_SGD,
-                        fastnn_step)
-from ..ground.scalars cimport (any_number, finite_number, flag, kept_part, nonnegative_number,
-                               probability, whole_number)
+from ..ground.arrays cimport (
+    BAD_ARGUMENT, check_overlap, check_status, is_plain, output_like, real_type, shaped_like,
+)
+from ..ground.dispatch cimport fastnn_step
+from ..ground.scalars cimport (
+    any_number, finite_number, flag, kept_part, nonnegative_number, probability, whole_number,
+)
 from .loops cimport scale_flat, update_flat
+from .rules cimport adagrad_step, adam_step, ema_step, rmsprop_step, sgd_step
 
 from ..ground.scalars import given
 
 cnp.import_array()
 
-
-# The scalars of each rule.
-
-cdef fastnn_step sgd_step(bint has_momentum, double lr, double momentum, bint nesterov, double weight_decay, double grad_scale) noexcept nogil:
-    return fastnn_step(rule=(FASTNN_NESTEROV if nesterov else FASTNN_MOMENTUM) if has_momentum else FASTNN_SGD, grad_scale=grad_scale,
-                       l2=weight_decay, shrink=0, lr=lr, keep1=momentum, take1=1, keep2=0, take2=0, unbias2=1, eps=0)
-
-
-cdef fastnn_step adam_step(int64_t step, double lr, double beta1, double beta2, double eps, double weight_decay, bint decoupled,
-                           double grad_scale) noexcept nogil:
-    return fastnn_step(rule=FASTNN_ADAM, grad_scale=grad_scale, l2=0 if decoupled else weight_decay, shrink=lr * weight_decay if decoupled else 0,
-                       lr=lr / (1 - pow(beta1, step)), keep1=beta1, take1=1 - beta1, keep2=beta2, take2=1 - beta2,
-                       unbias2=1 / sqrt(1 - pow(beta2, step)), eps=eps)
-
-
-cdef fastnn_step rmsprop_step(double lr, double alpha, double eps, double momentum, double weight_decay, double grad_scale) noexcept nogil:
-    return fastnn_step(rule=FASTNN_RMSPROP, grad_scale=grad_scale, l2=weight_decay, shrink=0, lr=lr, keep1=momentum, take1=1, keep2=alpha,
-                       take2=1 - alpha, unbias2=1, eps=eps)
-
-
-cdef fastnn_step adagrad_step(int64_t step, double lr, double lr_decay, double eps, double weight_decay, double grad_scale) noexcept nogil:
-    return fastnn_step(rule=FASTNN_ADAGRAD, grad_scale=grad_scale, l2=weight_decay, shrink=0, lr=lr / (1 + (step - 1) * lr_decay), keep1=0,
-                       take1=0, keep2=0, take2=0, unbias2=1, eps=eps)
-
-
-cdef fastnn_step ema_step(double decay) noexcept nogil:
-    return fastnn_step(rule=FASTNN_AVERAGE, grad_scale=1, l2=0, shrink=0, lr=0, keep1=0, take1=1 - decay, keep2=0, take2=0, unbias2=1, eps=0)
-
-
-# Pointer faces.
-
-cdef int sgd_real(
-    int64_t n, real *p, const real *g, real *m, double lr, double momentum, int nesterov,
-    double weight_decay, double grad_scale
-) noexcept nogil:
-    cdef fastnn_step s = sgd_step(m is not NULL or momentum != 0, lr, momentum, nesterov, weight_decay, grad_scale)
-    return update_flat(n, p, g, m, NULL, NULL, &s, 0, NULL)
-
-
-cdef int adam_real(
-    int64_t n, real *p, const real *g, real *m, real *v, int64_t step, double lr, double beta1,
-    double beta2, double eps, double weight_decay, int decoupled, double grad_scale
-) noexcept nogil:
-    cdef fastnn_step s = adam_step(step, lr, beta1, beta2, eps, weight_decay, decoupled, grad_scale)
-    return update_flat(n, p, g, m, v, NULL, &s, 0, NULL) if step >= 1 else BAD_ARGUMENT
-
-
-cdef int rmsprop_real(
-    int64_t n, real *p, const real *g, real *v, real *m, real *c, double lr, double alpha,
-    double eps, double momentum, double weight_decay, double grad_scale
-) noexcept nogil:
-    cdef fastnn_step s = rmsprop_step(lr, alpha, eps, momentum, weight_decay, grad_scale)
-    return update_flat(n, p, g, m, v, c, &s, 0, NULL) if m is not NULL or n == 0 or momentum == 0 else BAD_ARGUMENT
-
-
-cdef int adagrad_real(
-    int64_t n, real *p, const real *g, real *v, int64_t step, double lr, double lr_decay,
-    double eps, double weight_decay, double grad_scale
-) noexcept nogil:
-    cdef fastnn_step s = adagrad_step(step, lr, lr_decay, eps, weight_decay, grad_scale)
-    return update_flat(n, p, g, NULL, v, NULL, &s, 0, NULL) if step >= 1 else BAD_ARGUMENT
-
-
-cdef int ema_real(int64_t n, real *average, const real *p, double decay) noexcept nogil:
-    cdef fastnn_step s = ema_step(decay)
-    return update_flat(n, average, p, NULL, NULL, NULL, &s, 0, NULL)
-
-
-cdef int scale_real(int64_t n, double factor, real *x) noexcept nogil:
-    return scale_flat(n, factor, x)
-
-
-# Faces on arrays.
 
 cdef struct Flat:
     int typenum
@@ -112,8 +24,11 @@ cdef struct Flat:
 
 
 cdef int flat(tuple arrays, tuple names, str op, Flat *f, int optional=0) except -1:
-    """Describe the arrays: C-contiguous, of the type and shape of the first, apart from each other, and all but the second, the gradient,
-    writable. Those whose bit is set in `optional` may be None."""
+    """Check and describe the arrays.
+
+    They must be C-contiguous, of the type and shape of the first, and must not overlap. All but the
+    second, the gradient, must be writable. Those whose bit is set in `optional` may be None.
+    """
     cdef cnp.ndarray x, like
     cdef int i, j
     f.typenum = real_type(arrays[0], op, names[0])
@@ -123,23 +38,38 @@ cdef int flat(tuple arrays, tuple names, str op, Flat *f, int optional=0) except
         f.x[i] = NULL
         if i >= len(arrays) or (arrays[i] is None and optional & 1 << i):
             continue
-        x = shaped_like(arrays[i], like, op, names[i], names[0]) if i == 1 else output_like(arrays[i], like, op, names[i], names[0])
+        x = (
+            shaped_like(arrays[i], like, op, names[i], names[0]) if i == 1
+            else output_like(arrays[i], like, op, names[i], names[0])
+        )
         if not cnp.PyArray_IS_C_CONTIGUOUS(x):
             raise ValueError(f"{op}: {names[i]} must be C-contiguous")
         f.x[i] = cnp.PyArray_DATA(x)
         for j in range(i):
-            if f.x[j] is not NULL and <char*>f.x[j] < <char*>f.x[i] + cnp.PyArray_NBYTES(x) and <char*>f.x[i] < <char*>f.x[j] + cnp.PyArray_NBYTES(x):
+            if (
+                f.x[j] is not NULL
+                and <char*>f.x[j] < <char*>f.x[i] + cnp.PyArray_NBYTES(x)
+                and <char*>f.x[i] < <char*>f.x[j] + cnp.PyArray_NBYTES(x)
+            ):
                 check_overlap(x, <cnp.ndarray>arrays[j], op, names[i], names[j])
     return 0
 
 
-cdef int run(const Flat *f, const fastnn_step *s, str op, int64_t n_stops=0, const int64_t *stops=NULL) except -1:
+cdef int run(
+    const Flat *f, const fastnn_step *s, str op, int64_t n_stops=0, const int64_t *stops=NULL
+) except -1:
     cdef int status = BAD_ARGUMENT
     with nogil:
         if f.typenum == cnp.NPY_FLOAT:
-            status = update_flat(f.n, <float*>f.x[0], <const float*>f.x[1], <float*>f.x[2], <float*>f.x[3], <float*>f.x[4], s, n_stops, stops)
+            status = update_flat(
+                f.n, <float*>f.x[0], <const float*>f.x[1], <float*>f.x[2], <float*>f.x[3],
+                <float*>f.x[4], s, n_stops, stops
+            )
         elif f.typenum == cnp.NPY_DOUBLE:
-            status = update_flat(f.n, <double*>f.x[0], <const double*>f.x[1], <double*>f.x[2], <double*>f.x[3], <double*>f.x[4], s, n_stops, stops)
+            status = update_flat(
+                f.n, <double*>f.x[0], <const double*>f.x[1], <double*>f.x[2], <double*>f.x[3],
+                <double*>f.x[4], s, n_stops, stops
+            )
     return check_status(status, op)
 
 
@@ -149,21 +79,24 @@ cdef int64_t step_number(object step, str op) except -1:
 
 def sgd_update(p, g, m=None, *, lr, momentum=0.0, nesterov=False, weight_decay=0.0,
                grad_scale=1.0):
-    """One step of stochastic gradient descent, in place (*Dive into Deep Learning*, sections 12.4 and 12.6).
+    """Take one step of stochastic gradient descent, in place.
+
+    *Dive into Deep Learning*, sections 12.4 and 12.6.
 
     Parameters
     ----------
     p, g : ndarray of float32 or float64, one type and shape, C-contiguous
         Parameters (updated) and their gradient (read).
     m : ndarray like p
-        The momentum (updated), zeros at first; needed with momentum only.
+        The momentum (updated), zeros at first; needed only with momentum.
     lr, momentum, weight_decay, grad_scale : float
     nesterov : bool
 
     Raises
     ------
     TypeError, ValueError
-        If types or shapes differ, an output is read-only, arrays overlap, or m is missing. Nothing has been changed then.
+        If types or shapes differ, an output is read-only, arrays overlap, or m is missing. Then
+        nothing has been changed.
     """
     cdef str op = "sgd_update"
     cdef double mu = finite_number(momentum, op, "momentum")
@@ -199,13 +132,15 @@ cdef int any_adam(tuple arrays, object step, object lr, object beta1, object bet
     cdef int64_t i, n_stops = cnp.PyArray_SIZE(<cnp.ndarray>stops)
     for i in range(1, n_stops):
         if ends[i] < ends[i - 1]:
-            raise ValueError(f"{op}: decay_stops must ascend, but {ends[i]} comes after {ends[i - 1]}")
+            raise ValueError(
+                f"{op}: decay_stops must ascend, but {ends[i]} comes after {ends[i - 1]}"
+            )
     return run(&f, &s, op, n_stops, ends)
 
 
 def adam_update(p, g, m, v, *, step, lr, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0,
                 grad_scale=1.0):
-    """One step of Adam, in place; weight decay is added to the gradient (L2 regularisation).
+    """Take one step of Adam, in place; weight decay is added to the gradient (L2 regularization).
 
     Parameters
     ----------
@@ -220,32 +155,42 @@ def adam_update(p, g, m, v, *, step, lr, beta1=0.9, beta2=0.999, eps=1e-8, weigh
     Raises
     ------
     TypeError, ValueError
-        If types or shapes differ, an output is read-only, arrays overlap, step < 1 or a beta is outside [0, 1). Nothing has been changed then.
+        If types or shapes differ, an output is read-only, arrays overlap, step < 1 or a beta is
+        outside [0, 1). Then nothing has been changed.
     """
-    any_adam((p, g, m, v), step, lr, beta1, beta2, eps, weight_decay, False, grad_scale, "adam_update")
+    any_adam(
+        (p, g, m, v), step, lr, beta1, beta2, eps, weight_decay, False, grad_scale, "adam_update"
+    )
 
 
 def adamw_update(p, g, m, v, *, step, lr, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=1e-2,
                  grad_scale=1.0, decay_stops=None):
-    """One step of AdamW, in place: as `adam_update`, but weight decay shrinks the parameters themselves by lr * weight_decay of them.
+    """Take one step of AdamW, in place.
+
+    As `adam_update`, but weight decay multiplies the parameters by 1 - lr * weight_decay.
 
     Parameters
     ----------
     decay_stops : ndarray of int64 (R,), optional
-        Elements up to the first of these ascending numbers decay, from there to the second they do not, from there to the third they do,
-        and so on. None: all decay.
+        Ascending indices that turn decay off and on: elements before the first decay, those from
+        the first to the second do not, those from the second to the third do, and so on. None: all
+        decay.
 
     Raises
     ------
     TypeError, ValueError
-        As `adam_update`, or if decay_stops are others or do not ascend. Nothing has been changed then.
+        As `adam_update`, or if decay_stops is of another type or does not ascend. Then nothing has
+        been changed.
     """
-    any_adam((p, g, m, v), step, lr, beta1, beta2, eps, weight_decay, True, grad_scale, "adamw_update", decay_stops)
+    any_adam(
+        (p, g, m, v), step, lr, beta1, beta2, eps, weight_decay, True, grad_scale, "adamw_update",
+        decay_stops
+    )
 
 
 def rmsprop_update(p, g, v, m=None, c=None, *, lr, alpha=0.99, eps=1e-8, momentum=0.0,
                    weight_decay=0.0, grad_scale=1.0):
-    """One step of RMSprop, in place (*Dive into Deep Learning*, section 12.8).
+    """Take one step of RMSprop, in place (*Dive into Deep Learning*, section 12.8).
 
     Parameters
     ----------
@@ -254,16 +199,17 @@ def rmsprop_update(p, g, v, m=None, c=None, *, lr, alpha=0.99, eps=1e-8, momentu
     v : ndarray like p
         Running mean of the squared gradient (updated), zeros at first.
     m : ndarray like p
-        The momentum (updated), zeros at first; needed with momentum only.
+        The momentum (updated), zeros at first; needed only with momentum.
     c : ndarray like p
-        Running mean of the gradient (updated), zeros at first. If it is given, the step is divided by the standard deviation of the
-        gradient (centred), not by the root of its mean square.
+        Running mean of the gradient (updated), zeros at first. If given, the step is divided by the
+        standard deviation of the gradient (centered) instead of the root of its mean square.
     lr, alpha, eps, momentum, weight_decay, grad_scale : float
 
     Raises
     ------
     TypeError, ValueError
-        If types or shapes differ, an output is read-only, arrays overlap, m is missing or alpha is outside [0, 1). Nothing has been changed then.
+        If types or shapes differ, an output is read-only, arrays overlap, m is missing or alpha is
+        outside [0, 1). Then nothing has been changed.
     """
     cdef str op = "rmsprop_update"
     cdef double mu = finite_number(momentum, op, "momentum")
@@ -280,7 +226,7 @@ def rmsprop_update(p, g, v, m=None, c=None, *, lr, alpha=0.99, eps=1e-8, momentu
 
 def adagrad_update(p, g, v, *, step, lr, lr_decay=0.0, eps=1e-10, weight_decay=0.0,
                    grad_scale=1.0):
-    """One step of Adagrad, in place (*Dive into Deep Learning*, section 12.7).
+    """Take one step of Adagrad, in place (*Dive into Deep Learning*, section 12.7).
 
     Parameters
     ----------
@@ -296,7 +242,8 @@ def adagrad_update(p, g, v, *, step, lr, lr_decay=0.0, eps=1e-10, weight_decay=0
     Raises
     ------
     TypeError, ValueError
-        If types or shapes differ, an output is read-only, arrays overlap or step < 1. Nothing has been changed then.
+        If types or shapes differ, an output is read-only, arrays overlap or step < 1. Then nothing
+        has been changed.
     """
     cdef str op = "adagrad_update"
     cdef fastnn_step s = adagrad_step(step_number(step, op), finite_number(lr, op, "lr"),
@@ -310,19 +257,22 @@ def adagrad_update(p, g, v, *, step, lr, lr_decay=0.0, eps=1e-10, weight_decay=0
 
 
 def ema_update(average, p, decay):
-    """average += (1 - decay) * (p - average), in place: one step of an exponential moving average.
+    """Take one step of an exponential moving average, in place.
+
+    average += (1 - decay) * (p - average)
 
     Parameters
     ----------
     average, p : ndarray of float32 or float64, one type and shape, C-contiguous
         The average (updated) and what is averaged (read).
     decay : float
-        In [0, 1]: how much of the average stays.
+        In [0, 1]: the part of the average that is kept.
 
     Raises
     ------
     TypeError, ValueError
-        If types or shapes differ, the average is read-only, the arrays overlap or decay is outside [0, 1]. Nothing has been changed then.
+        If types or shapes differ, the average is read-only, the arrays overlap or decay is outside
+        [0, 1]. Then nothing has been changed.
     """
     cdef fastnn_step s = ema_step(probability(decay, "ema_update", "decay"))
     cdef Flat f
@@ -331,7 +281,7 @@ def ema_update(average, p, decay):
 
 
 def scale(x, factor):
-    """x *= factor, in place.
+    """Multiply x by factor, in place.
 
     Parameters
     ----------

@@ -1,0 +1,1 @@
+"""The array API of cross entropy; the pointer API is in cross_entropy.pxd."""
