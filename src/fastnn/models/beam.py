@@ -153,7 +153,7 @@ class _Search:
         self.log_probs = np.zeros((sentences, 1))  # (S, W); -inf: no beam
 
     def extend(self, log_probs: NDArray[Any]) -> NDArray[np.int64]:
-        """Extend by one token, given log-probabilities (S W, V); return the (S' W',) rows to keep."""
+        """Extend by one token, given log-probabilities (S W, V); return the S' W' rows to keep."""
         if np.isnan(log_probs[:, 0]).any():  # one NaN makes a whole row of log_softmax NaN
             row = int(np.isnan(log_probs[:, 0]).argmax())
             sentence = self.sentences[row // self.tokens.shape[1]]

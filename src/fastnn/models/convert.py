@@ -192,8 +192,8 @@ def to_torch(
     TypeError
         The module is another layer.
     ValueError
-        The module has a feature that PyTorch lacks: grouped heads, rotary positions, RMS norms, or a
-        memory whose width differs from d_model.
+        The module has a feature that PyTorch lacks: grouped heads, rotary positions, RMS norms, or
+        a memory whose width differs from d_model.
     """
     if isinstance(module, nn.MultiHeadAttention):
         attention, kind = module, "layer"

@@ -175,7 +175,7 @@ class TransformerLM(TokenModel):
         super().__init__(parts)
 
     def forward(self, x: Ids) -> tuple[Array, Any]:
-        """Return logits (B, T, vocab_size) for ids (B, T); those at position t predict the next token.
+        """Return logits (B, T, vocab_size) for ids (B, T); each position predicts the next token.
 
         Raises
         ------
@@ -195,7 +195,7 @@ class TransformerLM(TokenModel):
         return (self.positions or self.drop)(self.embedding(x))
 
     def new_cache(self, batch: int, max_len: int | None = None) -> DecodingCache:
-        """Return an empty cache for `step`, with room for max_len positions, at most the model's."""
+        """Return an empty cache for `step` with room for max_len positions, at most the model's."""
         room = self._room(max_len)
         return DecodingCache(new_layers(self.blocks, check_count("batch", batch), room))
 
@@ -229,8 +229,8 @@ class TransformerLM(TokenModel):
     def freeze(self, max_len: int | None = None) -> kernels.Plan:
         """Return a copy of the model for inference only, with its `step` and `new_cache`.
 
-        Many threads may run one plan, each with its own state, from Python or by its address from C,
-        without the GIL (docs/embedding.md). A step of one sequence takes as long as reading the
+        Many threads may run one plan, each with its own state, from Python or by its address from
+        C, without the GIL (docs/embedding.md). A step of one sequence takes as long as reading the
         weights.
 
         Parameters

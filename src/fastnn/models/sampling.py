@@ -26,8 +26,8 @@ class Sampler:
 
     The logits are divided by the temperature. Of their softmax the `top_k` most likely tokens are
     kept, and of these the smallest set with `top_p` of their probability. A token is drawn from the
-    remaining ones, in float64. This is the order of Hugging Face's `generate`. Equally likely tokens
-    are kept or dropped together, so the result does not depend on how a machine sorts ties.
+    remaining ones, in float64. This is the order of Hugging Face's `generate`. Equally likely
+    tokens are kept or dropped together, so the result does not depend on how a machine sorts ties.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class Sampler:
         Raises
         ------
         ValueError
-            The largest logit of a row is NaN or infinite; `rows` has the row numbers for the message.
+            The largest logit of a row is NaN or infinite; `rows` has the row numbers for the error.
         """
         top = logits.max(axis=1, keepdims=True)
         finite = np.isfinite(top)
@@ -117,8 +117,8 @@ def largest(x: NDArray[Any], k: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
     Returns
     -------
     values, columns : ndarray of shape (n, at least k)
-        ``x[i, columns[i]]`` in the order of the columns. A value of -inf marks an absent entry: rows
-        with fewer entries are padded, and there may be gaps.
+        ``x[i, columns[i]]`` in the order of the columns. A value of -inf marks an absent entry:
+        rows with fewer entries are padded, and there may be gaps.
     """
     n, size = x.shape
     if k == size:

@@ -52,16 +52,12 @@ class Seq2SeqTransformer(TokenModel):
         Dropout of embeddings and of what each part of a block adds, in training only.
     attention_dropout : float, optional
         Dropout of attention weights; by default `dropout`.
-    activation : str
-        As in `nn.Linear`.
+    activation, bias, eps
+        As in `nn.EncoderBlock`.
     norm_first : bool
         True for pre-norm, False for the book's post-norm.
     final_norm : bool, optional
         True if a norm follows the last block of each stack; by default only if norm_first.
-    bias : bool
-        True if linear layers and layer norms have biases.
-    eps : float
-        Epsilon of the norms.
     tie_weights : bool
         True if the target embedding is also the output matrix.
     scale_embedding : bool

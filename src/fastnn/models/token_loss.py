@@ -3,8 +3,8 @@
     logits = h W        loss = mean cross entropy of logits with the targets
 
 With 10,000 tokens in the vocabulary the logits are larger than everything else in a step together.
-The loss therefore processes some rows at a time and computes their gradients while the logits are in
-cache; only dh and dW are kept.
+The loss therefore processes some rows at a time and computes their gradients while the logits are
+in cache; only dh and dW are kept.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def add_product(h: Array, dlogits: Array, dw: Array, scale: float = 1.0) -> None
 
 
 def check_targets(h: Array, targets: Any) -> tuple[Array, NDArray[np.integer[Any]]]:
-    """Return both as rows; raise TypeError or ValueError unless each vector has an integer target."""
+    """Return both as rows; raise TypeError or ValueError unless h has an integer target each."""
     if not isinstance(targets, np.ndarray) or targets.dtype.kind not in "iu":
         kind = targets.dtype if isinstance(targets, np.ndarray) else type(targets).__name__
         raise TypeError(f"targets must be an array of integers, got {kind}")
