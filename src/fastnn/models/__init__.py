@@ -1,4 +1,4 @@
-"""Whole models of tokens: a language model and an encoder-decoder, trained and decoded."""
+"""Complete token models: a language model and an encoder-decoder, with training and decoding."""
 
 from .attention_maps import Seq2SeqWeights
 from .beam import Hypothesis, beam_search

@@ -1,4 +1,4 @@
-"""What the heads of a model look at."""
+"""Attention weights of a model: what each head attends to."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Array = NDArray[Any]
 
 
 class Seq2SeqWeights(NamedTuple):
-    """Attention weights, one array (B, n_heads, queries, keys) for each block; rows sum to 1.
+    """Attention weights, one array (B, n_heads, queries, keys) per block; rows sum to 1.
 
     Attributes
     ----------
     encoder : list of ndarray (B, H, S, S)
     decoder : list of ndarray (B, H, T, T)
     cross : list of ndarray (B, H, T, S)
-        Of the target's positions, to the source's.
+        From positions of the target to those of the source.
     """
 
     encoder: list[Array]
@@ -31,13 +31,13 @@ class Seq2SeqWeights(NamedTuple):
 
 
 class Maps(Walk):
-    """Inference that keeps the weights of every attention in turn."""
+    """Inference that keeps the weights of every attention, in order."""
 
     def __init__(self) -> None:
         self.weights: list[Array] = []
 
     def run(self, part: Any, y: Any, options: dict[str, Any]) -> Any:
-        """As in inference."""
+        """Return the result of inference; keep the weights of attention."""
         if not isinstance(part, MultiHeadAttention):
             return part(y, **options)
         y, weights = part(y, need_weights=True, **options)
@@ -48,7 +48,7 @@ class Maps(Walk):
 def run_stack(
     stack: Stack, x: Array, *memory: Array, **how: Any
 ) -> tuple[Array, list[Sequence[Array]]]:
-    """The output of a stack, and of each of its blocks the weights of each attention in turn."""
+    """Return the output of a stack, and for each block the weights of its attentions, in order."""
     maps = Maps()
     y = stack.walk(maps, x, memory, how)
     return y, blocks_of(maps.weights, len(stack))

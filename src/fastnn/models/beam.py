@@ -1,4 +1,4 @@
-"""Beam search: the likeliest sequences that a model can be brought to say."""
+"""Beam search: the most likely output sequences of a model."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from ..checks import check_count, check_flag, check_integer, check_number
 from .decoding import Prompts, as_prompts, check_room, padded
 from .sampling import largest
 
-# Of either sign: with it, L^alpha is finite for all L below 2^31.
+# Limit of |alpha|: L^alpha is then finite for all L below 2^31.
 MOST_PENALTY = 32.0
 
 
 class Hypothesis(NamedTuple):
-    """A sequence that beam search has found.
+    """A sequence found by beam search.
 
     Attributes
     ----------
     tokens : ndarray of int64, shape (L,)
-        Without what it began with; the last is `eos`, unless `max_len` cut it.
+        Without the prompt; the last is `eos`, unless `max_len` cut the sequence.
     score : float
         log P / L^alpha.
     log_prob : float
@@ -46,42 +46,44 @@ def beam_search(
     n_best: int = 1,
     early_stopping: bool = True,
 ) -> list[list[Hypothesis]]:
-    """The best sequences for each sentence of a batch, by log P / L^alpha.
+    """Return the best sequences for each sentence of a batch, by log P / L^alpha.
 
-    L counts the new tokens, `eos` among them. This is the score of *Dive into Deep Learning*,
-    section 10.8 (alpha 0.75), and of fairseq (`lenpen`, 1 by default), not the ((5 + L) / 6)^alpha
-    of Wu et al. (2016); alpha = 0 is log P itself, and a larger one favors longer sequences.
+    L counts the new tokens including `eos`. This is the score of *Dive into Deep Learning*, section
+    10.8 (alpha 0.75), and of fairseq (`lenpen`, 1 by default), not the ((5 + L) / 6)^alpha of Wu et
+    al. (2016). alpha = 0 is log P itself; a larger alpha favors longer sequences.
 
-    Each step extends all beams by all tokens and takes the 2 beams likeliest: those among the first
-    `beams` that end are kept as hypotheses, and the `beams` likeliest others go on. Ties go to the
-    better beam and then to the smaller token. A sentence that is done leaves the batch.
+    Each step extends all beams by all tokens and takes the 2 * beams most likely: those among the
+    first `beams` that end become hypotheses, and the `beams` most likely others are extended. Ties
+    go to the better beam, then to the smaller token. A finished sentence leaves the batch.
 
     Parameters
     ----------
     model : Stepper
         Such as `Seq2SeqTransformer` or `TransformerLM`.
     cache : Cache
-        One row for each of S sentences, such as ``model.new_cache(src, src_lengths)``; used up.
-    bos : int, or prompts as for `generate`
-        What every sentence, or each one, begins with.
+        One row per sentence (S rows), such as ``model.new_cache(src, src_lengths)``; it is
+        modified and cannot be reused.
+    bos : int, or prompts as in `generate`
+        The first token of every sentence, or a prompt for each.
     eos : int or None
-        The token that ends a sequence; None: all have max_len tokens.
+        The token that ends a sequence. With None all sequences have max_len tokens.
     max_len : int or integers of shape (S,)
-        The most tokens of a sequence, `eos` included; one that gets there ends without `eos`.
+        Largest number of tokens in a sequence including `eos`; longer ones end without `eos`.
     beams : int
-        At least 1; 1 is greedy search.
+        Beam width, at least 1; 1 is greedy search.
     length_penalty : float
         alpha, from -32 to 32.
     n_best : int
-        How many to return, at most `beams`.
+        Number of sequences to return, at most `beams`.
     early_stopping : bool
-        True: a sentence is done when `beams` hypotheses have ended (fairseq's rule). False: when
-        none that goes on can get a better score than the n_best kept, which takes longer.
+        If True, a sentence is finished when `beams` hypotheses have ended (fairseq's rule). If
+        False, it is finished when no beam can reach a better score than the n_best kept, which
+        takes longer.
 
     Returns
     -------
     list of S lists of Hypothesis
-        The best first; fewer than n_best where no more were found.
+        Best first; fewer than n_best if no more were found.
 
     Raises
     ------
@@ -125,9 +127,9 @@ def _limits(max_len: ArrayLike, sentences: int) -> NDArray[np.int64]:
 
 
 class _Search:
-    """The beams of the sentences that are not done, and the hypotheses of all.
+    """The beams of unfinished sentences, and the hypotheses of all sentences.
 
-    S sentences go on, with W beams each: one at first, then `beams`, or as many as there are.
+    There are S unfinished sentences with W beams each: one at first, then at most `beams`.
     """
 
     def __init__(
@@ -144,14 +146,14 @@ class _Search:
         self.eos = -1 if eos is None else eos  # no token is -1
         self.kept: list[list[Hypothesis]] = [[] for _ in limits]
         self.limits = limits  # (S,)
-        self.sentences = np.arange(sentences)  # which of kept each one fills
-        self.ended = np.zeros(sentences, np.int64)  # how many hypotheses each one has had
+        self.sentences = np.arange(sentences)  # index into kept
+        self.ended = np.zeros(sentences, np.int64)  # hypotheses that have ended so far
         self.worst = np.full(sentences, -np.inf)  # the score a new one must exceed
         self.tokens = np.empty((sentences, 1, 0), np.int64)  # (S, W, t)
         self.log_probs = np.zeros((sentences, 1))  # (S, W); -inf: no beam
 
     def extend(self, log_probs: NDArray[Any]) -> NDArray[np.int64]:
-        """One more token, by log-probabilities (S W, V): the rows that go on, as S' W' of them."""
+        """Extend by one token, given log-probabilities (S W, V); return the S' W' rows to keep."""
         if np.isnan(log_probs[:, 0]).any():  # one NaN makes a whole row of log_softmax NaN
             row = int(np.isnan(log_probs[:, 0]).argmax())
             sentence = self.sentences[row // self.tokens.shape[1]]
@@ -163,7 +165,7 @@ class _Search:
         done[:, self.beams :] = False
         for s, i in np.argwhere(done).tolist():
             self._keep(s, [*self.tokens[s, parents[s, i]].tolist(), tokens[s, i]], totals[s, i])
-        # the likeliest that go on: where there are too few, what ended is no beam
+        # most likely unfinished ones; if there are too few, ended ones fill up with log P = -inf
         totals[ends] = -np.inf
         on = np.argsort(ends, axis=1, kind="stable")[:, : self.beams]
         totals, parents, tokens = (
@@ -173,7 +175,7 @@ class _Search:
         return self._go_on(stay, totals[stay], parents[stay], tokens[stay])
 
     def _best(self, log_probs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        """The 2 beams likeliest of each sentence, the best first: log P, beam, token, each (S, n)."""
+        """Return log P, beam and token of each sentence's 2 * beams most likely, each (S, n)."""
         sentences, width = self.log_probs.shape
         values, columns = largest(log_probs, min(2 * self.beams, log_probs.shape[1]))
         each = values.shape[1]
@@ -184,7 +186,7 @@ class _Search:
         return np.take_along_axis(totals, best, axis=1), best // each, tokens
 
     def _keep(self, s: int, tokens: list[int], log_prob: float) -> None:
-        """Put a hypothesis among those of sentence s, if it is one of the n_best."""
+        """Add a hypothesis of sentence s if it is one of the n_best."""
         self.ended[s] += 1
         score = log_prob / len(tokens) ** self.alpha
         if score <= self.worst[s]:
@@ -197,10 +199,10 @@ class _Search:
             self.worst[s] = kept[-1].score
 
     def _done(self, log_probs: NDArray[np.float64], length: int) -> NDArray[np.bool_]:
-        """Which sentences are done, (S,), where their best beams have these log P, (S,).
+        """Return which sentences are finished, (S,), given log P of their best beams, (S,).
 
-        log P only falls, and it is at most 0, so the best that can become of it is what it is now
-        at the length with the largest L^alpha.
+        log P is at most 0 and never increases, so the best reachable score is the current log P
+        divided by the largest L^alpha.
         """
         first, last = (length + 1.0) ** self.alpha, self.limits**self.alpha
         hopeless: NDArray[np.bool_] = log_probs / np.maximum(first, last) <= self.worst
@@ -213,7 +215,7 @@ class _Search:
         parents: NDArray[np.int64],
         tokens: NDArray[np.int64],
     ) -> NDArray[np.int64]:
-        """Replace the beams by their children; the row of each one's parent."""
+        """Replace the beams by their children; return the row of each child's parent."""
         width = self.tokens.shape[1]
         before = self.tokens[stay[:, None], parents]
         self.tokens = np.concatenate([before, tokens[:, :, None]], axis=2)

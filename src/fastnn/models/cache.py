@@ -1,4 +1,4 @@
-"""What a model keeps from one step of decoding to the next."""
+"""The cache that a model keeps between decoding steps."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ Memory = tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]
 
 
 class DecodingCache:
-    """The keys and values of all blocks, made by `new_cache` of a model and filled by its `step`.
+    """Keys and values of all blocks, created by `new_cache` of a model and filled by its `step`.
 
     Attributes
     ----------
     layers : list of KVCache
     memory : list of (keys, values, lengths), or None
-        What cross-attention attends to, for each block.
+        What cross-attention attends to, per block.
     """
 
     def __init__(self, layers: list[KVCache], memory: Sequence[Memory] | None = None) -> None:
         self.layers = layers
         self.memory = None if memory is None else list(memory)
-        # Which row of the memory it was at first: beams of one sentence share theirs, so changing
-        # places among them, as they do at every step, moves none of it.
+        # Original row of the memory. Beams of one sentence share it, so reordering them, as in
+        # every step, copies no memory.
         self._origins = np.arange(len(layers[0].lengths))
 
     def __len__(self) -> int:
@@ -37,21 +37,21 @@ class DecodingCache:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Positions held so far, of each row of the batch."""
+        """Positions held by each row of the batch."""
         return self.layers[0].lengths
 
     @property
     def start(self) -> int | NDArray[np.int64]:
-        """The position that comes next: one number, or one for each row where they differ."""
+        """The next position: one number, or one per row if they differ."""
         return self.layers[0].start
 
     @property
     def max_len(self) -> int:
-        """Positions that there is room for."""
+        """Largest number of positions."""
         return self.layers[0].max_len
 
     def select(self, rows: NDArray[Any]) -> None:
-        """Go on with these rows of the batch, in this order: some may be missing or come twice."""
+        """Keep these rows of the batch, in this order; rows may be dropped or repeated."""
         rows = np.asarray(rows, np.intp)
         for layer in self.layers:
             layer.select(rows)
@@ -64,12 +64,12 @@ class DecodingCache:
 
 
 def check_step(ids: Any, cache: DecodingCache, lengths: Any) -> tuple[Ids, Ids | None]:
-    """`ids` with 0 for those that do not count, and `lengths` as int64, if `step` can take them.
+    """Return `ids` with 0 in place of padding, and `lengths` as int64, after checking both.
 
     Raises
     ------
     TypeError, ValueError
-        As `kernels.Plan.step` does, but that ids may be out of the vocabulary.
+        As `kernels.Plan.step`, except that ids may be out of the vocabulary.
     """
     batch = len(cache)
     _check_integers("ids", ids)
@@ -103,7 +103,7 @@ def _check_integers(name: str, x: Any) -> None:
 
 
 def new_layers(blocks: Any, batch: int, max_len: int) -> list[KVCache]:
-    """An empty cache for each block of a stack."""
+    """Return an empty cache for each block of a stack."""
     caches = []
     for block in blocks:
         a = block.attention

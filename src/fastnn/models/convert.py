@@ -1,9 +1,9 @@
-"""Weights from PyTorch's Transformers, and back to them.
+"""Convert weights of PyTorch's Transformers to fastnn and back.
 
 Neither PyTorch nor pickle is needed: states are mappings of name -> array, such as
 ``module.state_dict()`` (tensors are viewed through DLPack), or safetensors files.
 
-PyTorch keeps a weight as (out, in), fastnn as (in, out).
+PyTorch stores a weight as (out, in), fastnn as (in, out).
 """
 
 from __future__ import annotations
@@ -57,21 +57,21 @@ def from_torch_encoder(
     prefix: str = "",
     dtype: DTypeLike | None = None,
 ) -> nn.TransformerEncoder:
-    """The encoder whose weights a ``torch.nn.TransformerEncoder`` has.
+    """Return an encoder with the weights of a ``torch.nn.TransformerEncoder``.
 
     Parameters
     ----------
     state : mapping of str to array, or path
         Its ``state_dict()``, or a safetensors file of it.
     n_heads, norm_first, activation, dropout, eps
-        Those it was made with, which its weights do not tell; "gelu" is PyTorch's exact form.
+        As passed to PyTorch's constructor; the weights do not show them. "gelu" is the exact form.
     causal : bool
-        Whether it was called with a causal mask.
+        True if it was called with a causal mask.
     prefix : str
-        Of the names to take, such as "encoder." for a whole ``torch.nn.Transformer``; others are
-        left aside.
+        Prefix of the names to read, such as "encoder." for a whole ``torch.nn.Transformer``; other
+        names are ignored.
     dtype : float32 or float64, optional
-        By default that of the state, float32 where it is a half precision.
+        By default that of the state; float32 if it is half precision.
 
     Raises
     ------
@@ -106,7 +106,10 @@ def from_torch_decoder(
     prefix: str = "",
     dtype: DTypeLike | None = None,
 ) -> nn.TransformerDecoder:
-    """The decoder whose weights a ``torch.nn.TransformerDecoder`` has; see `from_torch_encoder`."""
+    """Return a decoder with the weights of a ``torch.nn.TransformerDecoder``.
+
+    Parameters and errors are those of `from_torch_encoder`.
+    """
     how: dict[str, Any] = {
         "norm_first": norm_first,
         "activation": activation,
@@ -128,23 +131,23 @@ def from_torch_attention(
     prefix: str = "",
     dtype: DTypeLike | None = None,
 ) -> nn.MultiHeadAttention:
-    """The layer whose weights a ``torch.nn.MultiheadAttention`` has.
+    """Return a layer with the weights of a ``torch.nn.MultiheadAttention``.
 
     Parameters
     ----------
     state, n_heads, dropout, prefix, dtype
-        As for `from_torch_encoder`.
+        As in `from_torch_encoder`.
     cross : bool
-        Whether keys and values are made of other vectors than queries. It must be so where its
-        `kdim`, which is its `vdim` then, is another size than its `embed_dim`.
+        True for cross-attention. Must be True if `kdim` differs from `embed_dim`; `vdim` must then
+        equal `kdim`.
 
     Raises
     ------
     ValueError, TypeError, ModelFileError, OSError, ModuleNotFoundError
-        As from `from_torch_encoder`.
+        As in `from_torch_encoder`.
     """
     arrays = read(state, prefix)
-    separate = "q_proj_weight" in arrays  # where kdim or vdim is another size than embed_dim
+    separate = "q_proj_weight" in arrays  # if kdim or vdim differs from embed_dim
     if separate:
         both = matrix(arrays, "k_proj_weight"), matrix(arrays, "v_proj_weight")
         if both[0].shape != both[1].shape or not cross:
@@ -175,7 +178,7 @@ def from_torch_attention(
 def to_torch(
     module: nn.TransformerEncoder | nn.TransformerDecoder | nn.MultiHeadAttention,
 ) -> dict[str, Array]:
-    """The weights by PyTorch's names, as ``load_state_dict`` takes them once they are tensors.
+    """Return the weights under PyTorch's names, for ``load_state_dict``.
 
     ``torch_module.load_state_dict({k: torch.from_numpy(v) for k, v in to_torch(module).items()})``.
 
@@ -187,10 +190,10 @@ def to_torch(
     Raises
     ------
     TypeError
-        It is another layer.
+        The module is another layer.
     ValueError
-        It has what PyTorch's has not: grouped heads, rotary positions, RMS norms, or a memory of
-        another size than d_model.
+        The module has a feature that PyTorch lacks: grouped heads, rotary positions, RMS norms, or
+        a memory whose width differs from d_model.
     """
     if isinstance(module, nn.MultiHeadAttention):
         attention, kind = module, "layer"

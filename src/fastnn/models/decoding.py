@@ -1,7 +1,7 @@
-"""Text from a language model, token by token, with a cache of keys and values.
+"""Generate text from a language model token by token, with a KV cache.
 
-What is here knows no model, only what one can do (`Stepper`), so it serves every model that keeps
-a cache. Beam search is in `beam`.
+The functions depend on the protocol `Stepper` only, so they work with every model that has a cache.
+Beam search is in `beam`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .sampling import Draw, Sampler
 
 
 class Cache(Protocol):
-    """What a model remembers of the positions it has read, for each row of a batch."""
+    """Protocol of a cache: the positions that a model has read, for each row of a batch."""
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -25,26 +25,26 @@ class Cache(Protocol):
 
     @property
     def max_len(self) -> int:
-        """Positions there is room for."""
+        """Largest number of positions."""
 
     def select(self, rows: NDArray[Any]) -> Any:
-        """Keep these rows, in this order; a row may be named more than once."""
+        """Keep these rows, in this order; rows may be repeated."""
 
 
 class Stepper(Protocol):
-    """A model that reads positions one by one."""
+    """Protocol of a model that reads positions step by step."""
 
     def step(
         self, ids: NDArray[np.int64], cache: Any, lengths: NDArray[np.int64] | None = None
     ) -> NDArray[Any]:
-        """Append ids (B, n), of row b the first lengths[b], and give the logits (B, V) behind them."""
+        """Append ids (B, n), of row b the first lengths[b]; return the next logits (B, V)."""
 
 
 class LanguageModel(Stepper, Protocol):
-    """A `Stepper` that begins with nothing."""
+    """Protocol of a `Stepper` that starts from an empty cache."""
 
     def new_cache(self, batch: int) -> Any:
-        """An empty cache for `batch` rows."""
+        """Return an empty cache for `batch` rows."""
 
 
 Prompts = NDArray[Any] | Iterable[ArrayLike]
@@ -62,15 +62,15 @@ def generate(
     seed: int | None = None,
     cache: Any = None,
 ) -> list[NDArray[np.int64]]:
-    """Go on with each prompt.
+    """Generate a continuation of each prompt.
 
-    Row b of the batch draws from a stream of its own, of (seed, b): what it gets depends neither on
-    the number of threads nor on the other rows, beyond what rounding may differ in a product of
-    more or fewer rows. A row that is done leaves the batch.
+    Row b of the batch draws from its own stream, seeded with (seed, b), so its tokens depend on
+    neither the number of threads nor the other rows, apart from rounding differences between
+    products with different numbers of rows. A finished row leaves the batch.
 
-    A text longer than the model's ``max_len`` is read through a window: of a prompt the last
-    max_len positions count, and when the window is full the last ``max_len // 2`` are read again,
-    as its first, so one token in max_len // 2 takes longer and all others the same.
+    A text longer than the model's ``max_len`` is read through a sliding window. The last max_len
+    positions of a prompt count. When the window is full, its last ``max_len // 2`` positions are
+    read again as the first ones, so only one token in max_len // 2 takes longer.
 
     Parameters
     ----------
@@ -81,23 +81,23 @@ def generate(
     max_new_tokens : int
         At least 1.
     temperature : float
-        Divides the logits; 0 takes the likeliest token each time (greedy).
+        Divides the logits; 0 always takes the most likely token (greedy).
     top_k : int, optional
-        Draw among the k likeliest tokens only.
+        Draw only from the k most likely tokens.
     top_p : float, optional
-        Draw among the fewest tokens that make up this probability only; see `Sampler`.
+        Draw only from the smallest set of tokens with this total probability; see `Sampler`.
     stop : int or iterable of int
         Tokens that end a row.
     seed : int, optional
         From 0 to 2^64 - 1; None takes entropy from the operating system.
     cache : optional
-        Go on from this cache of B rows instead of an empty one, such as one that holds a sentence
-        to be translated. It is used up, and its window does not slide.
+        Start from this cache of B rows instead of an empty one, such as one that holds a sentence
+        to translate. It is modified and cannot be reused, and its window does not slide.
 
     Returns
     -------
     list of B ndarray of int64
-        The new tokens of each row, without the prompt; the last one is the stop token if one came.
+        The new tokens of each row, without the prompt; the last is the stop token if one was drawn.
 
     Raises
     ------
@@ -131,17 +131,18 @@ def stream(
     stop: int | Iterable[int] = (),
     seed: int | None = None,
 ) -> Iterator[int]:
-    """Go on with one prompt, giving each token as soon as it is known.
+    """Generate a continuation of one prompt, yielding each token as soon as it is drawn.
 
-    The tokens are those of ``generate(model, [prompt], ...)[0]``; None for `max_new_tokens` goes on
-    until a stop token comes or the iterator is closed. Arguments are checked at once.
+    The tokens are those of ``generate(model, [prompt], ...)[0]``. With `max_new_tokens` None,
+    generation continues until a stop token is drawn or the iterator is closed. Arguments are
+    checked immediately.
 
     Parameters
     ----------
     prompt : integers of shape (T,)
     max_new_tokens : int, optional
     temperature, top_k, top_p, stop, seed
-        As for `generate`, and so are the errors.
+        As in `generate`, with the same errors.
 
     Yields
     ------
@@ -165,7 +166,7 @@ def _decode(
     ends: frozenset[int],
     draws: list[Draw],
 ) -> Iterator[tuple[list[int], list[int]]]:
-    """Rows that go on and their next tokens, until all have ended or there are `limit` tokens."""
+    """Yield active rows and their next tokens, until all have ended or have `limit` tokens."""
     if not texts:
         return
     slides = cache is None
@@ -192,7 +193,7 @@ def _decode(
         for text, token in zip(texts, tokens.tolist(), strict=True):
             text.append(token)
         if slides and max(map(len, texts)) > cache.max_len:
-            # All rows are read again, for a cache is one block; only the full ones lose anything.
+            # All rows are read again, since the cache is one block; only full rows lose tokens.
             half = max(1, cache.max_len // 2)
             texts = [text[-half:] if len(text) > cache.max_len else text for text in texts]
             cache = model.new_cache(len(texts))
@@ -202,7 +203,7 @@ def _decode(
 
 
 def as_prompts(prompts: Prompts) -> list[list[int]]:
-    """The tokens of each prompt; TypeError or ValueError unless each is a row of integers."""
+    """Return the tokens of each prompt; raise TypeError or ValueError if they are not integers."""
     if isinstance(prompts, np.ndarray) and prompts.ndim != 2:
         raise ValueError(f"prompts must have the shape (B, T), not {prompts.shape}")
     if not isinstance(prompts, Iterable):
@@ -226,7 +227,7 @@ def as_prompts(prompts: Prompts) -> list[list[int]]:
 def padded(
     texts: list[list[int]], cache: Any
 ) -> tuple[NDArray[np.int64], Any, NDArray[np.int64] | None]:
-    """What `step` takes: ids (B, T) with zeros on the right, the cache, and lengths if they differ."""
+    """Return the arguments of `step`: zero-padded ids (B, T), the cache, and lengths if unequal."""
     lengths = np.array([len(text) for text in texts])
     ids = np.zeros((len(texts), lengths.max()), np.int64)
     for row, text in zip(ids, texts, strict=True):
@@ -235,9 +236,9 @@ def padded(
 
 
 def check_room(cache: Any, texts: list[list[int]], new: int) -> None:
-    """ValueError unless the cache has the rows of texts, and room for them and `new` more tokens.
+    """Raise ValueError unless the cache has a row per text and room for `new` more tokens.
 
-    The last new token is not read, so it takes no room.
+    The last new token is never read, so it needs no room.
     """
     if len(cache.lengths) != len(texts):
         raise ValueError(f"{len(texts)} prompts do not fit a cache of {len(cache.lengths)} rows")
@@ -255,7 +256,7 @@ def _stops(stop: int | Iterable[int]) -> frozenset[int]:
 
 
 def _draws(seed: int | None, rows: int) -> list[Draw]:
-    """A stream of random numbers for each row."""
+    """Return a stream of random numbers for each row."""
     entropy = None if seed is None else check_seed("seed", seed)
     streams = np.random.SeedSequence(entropy).spawn(rows)
     return [np.random.Generator(np.random.PCG64(stream)).random for stream in streams]

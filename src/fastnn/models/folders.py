@@ -1,4 +1,4 @@
-"""Folders of models as they are published: config.json beside safetensors files."""
+"""Folders of published models: config.json next to safetensors files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.
 
 
 def weight_files(source: str | os.PathLike[str]) -> list[Path]:
-    """The safetensors files of a folder, or the file itself.
+    """Return the safetensors files of a folder, or the file itself.
 
     Raises
     ------
@@ -39,12 +39,12 @@ def weight_files(source: str | os.PathLike[str]) -> list[Path]:
 
 
 def config_beside(source: str | os.PathLike[str]) -> tuple[Path | None, Any]:
-    """The config.json of a folder, or beside a file, and what it says; None and {} without one.
+    """Return path and content of the config.json in a folder or next to a file; else None and {}.
 
     Raises
     ------
     ModelFileError
-        It is not JSON.
+        The file is not JSON.
     """
     path = Path(source)
     config = (path if path.is_dir() else path.parent) / CONFIG

@@ -1,7 +1,7 @@
-"""States of other libraries: arrays under their names, and how they go into a model of ours.
+"""States of other libraries: read their arrays and copy them into fastnn's models.
 
-A pair of names is one of theirs and one of ours. Where several of ours go into one of theirs
-(queries, and keys with values, in PyTorch's cross-attention), they are its rows in that order.
+A pair of names is (theirs, ours). If several of ours share one of theirs (queries, and keys with
+values, in PyTorch's cross-attention), they are its rows in that order.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ Array = NDArray[Any]
 Source = Mapping[str, Any] | str | os.PathLike[str]
 Names = list[tuple[str, str]]  # (theirs, ours)
 
-# Of the same orientation everywhere.
+# Parameters that are never transposed.
 TABLES = ("embedding.weight", "positions.weight")
 
 
 def read(source: Source, prefix: str = "") -> dict[str, Array]:
-    """The arrays whose names begin with prefix, by the rest of their names.
+    """Return the arrays whose names begin with prefix, without the prefix.
 
-    Those in a half precision become float32, which has all of their values.
+    Half-precision arrays become float32, which is exact.
     """
     if isinstance(source, Mapping):
         return {
@@ -48,7 +48,7 @@ def read(source: Source, prefix: str = "") -> dict[str, Array]:
 
 
 def _widened(name: str, value: Any) -> Array:
-    """A value of a mapping as an array; TypeError naming it where it is none."""
+    """Return a value of a mapping as an array; raise a TypeError with its name if it is not one."""
     if str(getattr(value, "dtype", "")).rpartition(".")[2] == BFLOAT16:
         value = value.float() if hasattr(value, "float") else value.astype(np.float32)
     try:
@@ -68,7 +68,7 @@ def matrix(arrays: Mapping[str, Array], name: str) -> Array:
 
 
 def dtype_of(arrays: Mapping[str, Array], dtype: DTypeLike | None) -> DTypeLike:
-    """The dtype asked for, or float64 where that is what the arrays are, else float32."""
+    """Return `dtype` if given; else float64 if all arrays are float64, otherwise float32."""
     if dtype is not None:
         return dtype
     return np.float64 if all(x.dtype == np.float64 for x in arrays.values()) else np.float32
@@ -80,12 +80,12 @@ def count_layers(arrays: Mapping[str, Array], stem: str) -> int:
 
 
 def both_ends(parts: Iterable[tuple[str, str]]) -> Names:
-    """The names of the weight and of the bias of each part."""
+    """Return the names of the weight and the bias of each part."""
     return [(theirs + end, ours + end) for theirs, ours in parts for end in ("weight", "bias")]
 
 
 def _views(model: nn.Module, names: Names, turned: bool) -> dict[str, list[Array]]:
-    """For each of their names the parameters of ours that its rows are, if there are any."""
+    """Return, for each of their names, views of our parameters that its rows correspond to."""
     own = dict(model.parameters().named())
     found: dict[str, list[Array]] = {}
     for theirs, ours in names:
@@ -96,10 +96,10 @@ def _views(model: nn.Module, names: Names, turned: bool) -> dict[str, list[Array
 
 
 def fill(model: nn.Module, arrays: Mapping[str, Array], names: Names, turned: bool = True) -> None:
-    """Copy their arrays into the model's parameters; `turned` where their weights are (out, in).
+    """Copy their arrays into the model's parameters; `turned` if their weights are (out, in).
 
-    ValueError where names are missing or unexpected, or a shape does not fit; TypeError for arrays
-    of anything but floating-point numbers.
+    Raises ValueError if names are missing or unexpected or a shape does not fit, and TypeError if
+    an array does not hold floating-point numbers.
     """
     views = _views(model, names, turned)
     missing = [name for name in views if name not in arrays]
@@ -124,5 +124,5 @@ def fill(model: nn.Module, arrays: Mapping[str, Array], names: Names, turned: bo
 
 
 def taken(model: nn.Module, names: Names, turned: bool = True) -> dict[str, Array]:
-    """Copies of the model's parameters by their names."""
+    """Return copies of the model's parameters under their names."""
     return {name: np.concatenate(own) for name, own in _views(model, names, turned).items()}

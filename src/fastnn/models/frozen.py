@@ -1,4 +1,4 @@
-"""A frozen encoder-decoder: two plans, and states that remember a source."""
+"""A frozen encoder-decoder: two plans, and states that hold an encoded source."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Ids = NDArray[np.integer[Any]]
 
 
 class FrozenSeq2Seq:
-    """What ``freeze()`` of a `Seq2SeqTransformer` makes: its inference, with copies of the weights.
+    """The result of ``Seq2SeqTransformer.freeze()``: inference with copies of the weights.
 
     It has the `encode`, `new_cache`, `step` and `generate` of the model. Any number of threads may
-    use one, each with caches of its own. C steps the decoder by ``decoder.address`` and the address
-    of a cache (docs/embedding.md).
+    use one, each with its own caches. C code steps the decoder through ``decoder.address`` and the
+    address of a cache (docs/embedding.md).
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class FrozenSeq2Seq:
 
     @property
     def max_len(self) -> int:
-        """Positions of the target at most."""
+        """Largest number of positions of the target."""
         return self.decoder.max_len
 
     @property
@@ -43,25 +43,25 @@ class FrozenSeq2Seq:
         return self.encoder.nbytes + self.decoder.nbytes
 
     def encode(self, src: Ids, src_lengths: Any = None) -> Array:
-        """What the encoder makes of src (B, S): (B, S, d_model)."""
+        """Return the encoding (B, S, d_model) of src (B, S)."""
         return self.encoder(src, lengths=src_lengths)
 
     def new_cache(
         self, src: Ids, src_lengths: Any = None, max_len: int | None = None
     ) -> kernels.PlanState:
-        """A state for `step` that has read src (B, S), with room for max_len positions."""
+        """Return a state for `step` that has read src (B, S), with room for max_len positions."""
         memory = self.encode(src, src_lengths)
         how: dict[str, Any] = {"memory": memory, "memory_lengths": src_lengths}
         return self.decoder.new_state(len(memory), max_len, **how)
 
     def step(self, ids: Ids, cache: kernels.PlanState, lengths: Any = None) -> Array:
-        """The logits (B, tgt_vocab_size) of the token after ids (B, n): see `kernels.Plan.step`."""
+        """Return the logits (B, tgt_vocab_size) after ids (B, n): see `kernels.Plan.step`."""
         return self.decoder.step(ids, cache, lengths)
 
     def generate(
         self, src: Ids, src_lengths: Any = None, *, max_len: int, **options: Any
     ) -> list[list[Hypothesis]]:
-        """The best outputs for each row of src: see `Seq2SeqTransformer.generate`."""
+        """Return the best outputs for each row of src: see `Seq2SeqTransformer.generate`."""
         cache = self.new_cache(src, src_lengths, max_len)
         return beam_search(self, cache, max_len=max_len, **options)
 

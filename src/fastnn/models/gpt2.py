@@ -1,4 +1,4 @@
-"""Weights from GPT-2's checkpoints, as published or as nanoGPT writes them, and back to them.
+"""Convert weights of GPT-2 checkpoints, published ones or nanoGPT's, to fastnn and back.
 
 Neither PyTorch nor pickle is needed: a state is a mapping of name -> array, such as
 ``checkpoint["model"]``, or a safetensors file.
@@ -37,13 +37,13 @@ _BLOCK = (
     ("mlp.c_fc.", "feed_forward.up."),
     ("mlp.c_proj.", "feed_forward.down."),
 )
-# Fields of a config that change what a model computes, each with what is computed here.
+# Config fields that change what a model computes, with the values that fastnn supports.
 _COMPUTED = {
     "scale_attn_weights": True,
     "scale_attn_by_inverse_layer_idx": False,
     "add_cross_attention": False,
 }
-# Causal masks that old versions kept beside the weights.
+# Causal masks that old versions stored with the weights.
 _MASKS = (".attn.bias", ".attn.masked_bias")
 
 
@@ -57,35 +57,35 @@ def from_gpt2(
     eps: float | None = None,
     dtype: DTypeLike | None = None,
 ) -> TransformerLM:
-    """The language model of a GPT-2 checkpoint: as published, or as nanoGPT writes them.
+    """Return the language model of a GPT-2 checkpoint, a published one or nanoGPT's.
 
     Parameters
     ----------
     source : mapping of str to array, or path
-        The names of Hugging Face's files ("h.0.attn.c_attn.weight", "transformer.h.0..."), whose
-        weights are (in, out); or those of nanoGPT's ``checkpoint["model"]``
-        ("_orig_mod.transformer.h.0..."), whose weights are (out, in). Which it is, the shapes tell.
-        Or nanoGPT's whole checkpoint, or the folder of a published one: its config.json and
-        model.safetensors, or an index of several such files.
+        A mapping with the names of Hugging Face's files ("h.0.attn.c_attn.weight",
+        "transformer.h.0..."), whose weights are (in, out), or of nanoGPT's ``checkpoint["model"]``
+        ("_orig_mod.transformer.h.0..."), whose weights are (out, in); the shapes distinguish them.
+        Or nanoGPT's whole checkpoint, or the folder of a published one: config.json with
+        model.safetensors or an index of several such files.
     n_heads : int, optional
-        12 for the smallest published one. Weights do not tell: it may be left out only if there is
-        a config.json in the folder of the file, or nanoGPT's "model_args".
+        12 for the smallest published model. The weights do not show it: it may be omitted only if
+        there is a config.json in the folder of the file, or nanoGPT's "model_args".
     vocab_size : int, optional
-        Take the first so many tokens alone, of a table that was padded: nanoGPT's 50,304 of 50,257.
+        Keep only this many tokens of a padded table: 50,257 of nanoGPT's 50,304.
     activation : str, optional
         By default that of the config, else "gelu_tanh" for published weights, "gelu" for nanoGPT's.
     dropout : float
-        As for `TransformerLM`.
+        As in `TransformerLM`.
     eps : float, optional
-        Of the norms; by default that of the config, else 1e-5.
+        Epsilon of the norms; by default that of the config, else 1e-5.
     dtype : float32 or float64, optional
         By default that of the weights.
 
     Raises
     ------
     ValueError
-        Names are missing or unexpected, or shapes do not fit; the message names them. n_heads is
-        another than that of the config, or neither is given.
+        Names are missing or unexpected, or shapes do not fit; the message names them. n_heads
+        differs from the config, or neither is given.
     TypeError
         A value is not an array.
     ModelFileError, OSError, ModuleNotFoundError
@@ -130,7 +130,7 @@ def from_gpt2(
 
 
 def _with_config(source: Any) -> tuple[Source, Mapping[str, Any]]:
-    """The weights of a source, and what stands beside them in a config, or nothing."""
+    """Return the weights of a source, and its config, which may be empty."""
     if isinstance(source, Mapping):
         if isinstance(source.get("model"), Mapping):
             return source["model"], source.get("model_args", {})
@@ -139,7 +139,7 @@ def _with_config(source: Any) -> tuple[Source, Mapping[str, Any]]:
     if not isinstance(config, Mapping) or config.get("model_type") != "gpt2":
         if path is not None and path.parent == Path(source):
             raise ValueError(f"{path} does not describe a GPT-2")
-        config = {}  # of something else that lies in the same folder
+        config = {}  # it belongs to something else in the same folder
     for name, computed in _COMPUTED.items():
         if config.get(name, computed) != computed:
             raise ValueError(
@@ -160,7 +160,7 @@ def _heads(n_heads: int | None, config: Mapping[str, Any]) -> int:
 
 
 def _activation(config: Mapping[str, Any]) -> str | None:
-    """Our name of the config's activation, or None if it names none."""
+    """Return fastnn's name of the config's activation, or None if it has none."""
     name = config.get("activation_function")
     known = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "swish": "silu"}
     if name is not None and not isinstance(name, str):
@@ -169,20 +169,21 @@ def _activation(config: Mapping[str, Any]) -> str | None:
 
 
 def to_gpt2(model: TransformerLM, *, layout: str = "published") -> dict[str, Array]:
-    """The weights of a language model by GPT-2's names.
+    """Return the weights of a language model under GPT-2's names.
 
     Parameters
     ----------
     model : TransformerLM
         With learned positions and layer norms.
     layout : {"published", "nanogpt"}
-        Hugging Face's, weights (in, out); or nanoGPT's, names under "transformer." and weights
-        (out, in). Both have "lm_head.weight", of the shape of "wte.weight".
+        "published" is Hugging Face's, with weights (in, out); "nanogpt" has names under
+        "transformer." and weights (out, in). Both have "lm_head.weight", of the shape of
+        "wte.weight".
 
     Raises
     ------
     TypeError, ValueError
-        The model is another one, or has what GPT-2 has not; or the layout is unknown.
+        The model is not a TransformerLM or has features that GPT-2 lacks, or the layout is unknown.
     """
     if not isinstance(model, TransformerLM):
         raise TypeError(f"to_gpt2 takes a TransformerLM, not {type(model).__name__}")

@@ -25,42 +25,42 @@ from .tokens import TokenModel, last_of
 Array = NDArray[Any]
 Ids = NDArray[np.integer[Any]]
 
-# Of initial weights, as in GPT-2.
+# Standard deviation of initial weights, as in GPT-2.
 STD = 0.02
 
 
 @nn.register("TransformerLM", rng=0)
 class TransformerLM(TokenModel):
-    """Predicts the next token from those before it, as GPT-2 does: pre-norm blocks, causal.
+    """Predict the next token from the previous ones, as GPT-2 does, with causal pre-norm blocks.
 
     Radford et al., "Language models are unsupervised multitask learners", 2019. Initial weights are
-    normal with standard deviation 0.02, those of the last layer of each residual branch smaller by
-    sqrt(2 n_layers).
+    normal with standard deviation 0.02, divided by sqrt(2 n_layers) in the last layer of each
+    residual branch.
 
     Parameters
     ----------
     vocab_size : int
     d_model, n_heads, n_layers : int
     max_len : int
-        The longest sequence; at most 2^20.
+        Longest sequence; at most 2^20.
     d_ff : int, optional
-        Units of the feed-forward networks; 4 d_model by default.
+        Hidden units of the feed-forward networks; 4 d_model by default.
     n_kv_heads : int, optional
-        As for `nn.MultiHeadAttention`.
+        As in `nn.MultiHeadAttention`.
     dropout : float
-        Of the embedding and of what each part of a block adds, in training only.
+        Dropout of the embedding and of what each part of a block adds, in training only.
     attention_dropout : float, optional
-        Of attention weights; as dropout by default.
+        Dropout of attention weights; by default `dropout`.
     bias : bool
-        Of linear layers and layer norms.
+        True if linear layers and layer norms have biases.
     activation : str
-        As for `nn.Linear`: "gelu", or "gelu_tanh" as in GPT-2's published weights.
+        As in `nn.Linear`: "gelu", or "gelu_tanh" as in GPT-2's published weights.
     position : {"learned", "sinusoidal", "rotary"}
     norm : {"layer", "rms"}
     eps : float
-        Of the norms.
+        Epsilon of the norms.
     tie_weights : bool
-        Whether the embedding is also the matrix of the last product (Press and Wolf, 2017).
+        True if the embedding is also the output matrix (Press and Wolf, 2017).
     dtype : float32 or float64
     rng : None, int or numpy.random.Generator
 
@@ -175,49 +175,49 @@ class TransformerLM(TokenModel):
         super().__init__(parts)
 
     def forward(self, x: Ids) -> tuple[Array, Any]:
-        """Logits (B, T, vocab_size) for ids (B, T); those at position t are for the token after it.
+        """Return logits (B, T, vocab_size) for ids (B, T); each position predicts the next token.
 
         Raises
         ------
         TypeError, ValueError
-            x is not an array of integers (B, T), longer than max_len, or an id is out of range.
+            x is not an array of integers (B, T), is longer than max_len, or has an id out of range.
         """
         h, ctx = self._hidden(x)
         return kernels.matmul(h, self._head()), (h, ctx)
 
     def __call__(self, x: Ids) -> Array:
-        """The logits for ids (B, T), keeping nothing."""
+        """Return the logits for ids (B, T); keep nothing for backward."""
         return kernels.matmul(self._infer(x), self._head())
 
     def embed(self, x: Ids) -> Array:
-        """What the first block gets for ids (B, T): (B, T, d_model), without dropout."""
+        """Return the input (B, T, d_model) of the first block for ids (B, T), without dropout."""
         self._check_ids("ids", x)
         return (self.positions or self.drop)(self.embedding(x))
 
     def new_cache(self, batch: int, max_len: int | None = None) -> DecodingCache:
-        """An empty cache for `step`, with room for max_len positions: those of the model, or fewer."""
+        """Return an empty cache for `step` with room for max_len positions, at most the model's."""
         room = self._room(max_len)
         return DecodingCache(new_layers(self.blocks, check_count("batch", batch), room))
 
     def step(self, ids: Ids, cache: DecodingCache, lengths: Any = None) -> Array:
-        """The logits (B, vocab_size) of the token that comes after ids (B, n), which join the cache.
+        """Append ids (B, n) to the cache; return the logits (B, vocab_size) of the next token.
 
         Parameters
         ----------
         ids : integers
         cache : DecodingCache
-            What came before; of `new_cache`.
+            The previous positions, from `new_cache`.
         lengths : integers (B,), optional
-            How many of the n ids each row brings, the first so many, at least 1; all by default.
+            How many of the n ids of each row are valid, from the first, at least 1; all by default.
             The others are not read.
 
         Raises
         ------
         TypeError, ValueError
-            An argument is of another type or shape, a length is out of range, or there is no room;
-            the cache is as before then.
+            An argument has the wrong type or shape, a length is out of range, or there is no room;
+            the cache is left unchanged.
         IndexError
-            An id is out of range; the cache is as before, too.
+            An id is out of range; the cache is left unchanged.
         """
         ids, lengths = check_step(ids, cache, lengths)
         x = self.embedding(ids)
@@ -227,21 +227,21 @@ class TransformerLM(TokenModel):
         return kernels.matmul(last_of(h, lengths), self._head())
 
     def freeze(self, max_len: int | None = None) -> kernels.Plan:
-        """The model as it is now, for inference alone, with the `step` and `new_cache` of a model.
+        """Return a copy of the model for inference only, with its `step` and `new_cache`.
 
-        Weights are copied. Many threads may run one plan, each with a state of its own, from Python
-        or by its address from C, without the GIL (docs/embedding.md). A step of one sequence takes
-        as long as reading the weights.
+        Many threads may run one plan, each with its own state, from Python or by its address from
+        C, without the GIL (docs/embedding.md). A step of one sequence takes as long as reading the
+        weights.
 
         Parameters
         ----------
         max_len : int, optional
-            Positions at most; those of the model by default, and no more.
+            Largest number of positions; by default, and at most, that of the model.
         """
         return super().freeze(max_len=self._room(max_len))
 
     def lower(self, b: Builder) -> None:
-        """A step: what it gives are the logits of each sequence's last position alone."""
+        """Add the operations of a step: the logits of each sequence's last position only."""
         b.lower(self.embedding)
         b.lower(self.positions or self.drop)
         b.lower(self.blocks)
@@ -251,17 +251,17 @@ class TransformerLM(TokenModel):
     def generate(
         self, prompts: Any, max_new_tokens: int, **options: Any
     ) -> list[NDArray[np.int64]]:
-        """New tokens behind each prompt: see `models.generate`, which has the options."""
+        """Generate a continuation of each prompt: see `models.generate` for the options."""
         return generate(self, prompts, max_new_tokens, **options)
 
     def attention_weights(self, ids: Ids) -> list[Array]:
-        """What each head attends to, for ids (B, T), without dropout.
+        """Return the attention weights for ids (B, T), without dropout.
 
         Returns
         -------
         list of ndarray (B, n_heads, T, T)
-            One for each block: how much the position of the row attends to that of the column, 0 for
-            later ones. `fastnn.plot.attention_maps` draws those of one of the batch.
+            One per block: how much the row's position attends to the column's, 0 for later ones.
+            `fastnn.plot.attention_maps` draws those of one sequence.
         """
         _, found = run_stack(self.blocks, self.embed(ids))
         return [weights for (weights,) in found]
@@ -287,7 +287,7 @@ class TransformerLM(TokenModel):
         return self.embedding
 
     def flops(self, input_shape: tuple[int, ...], *others: tuple[int, ...]) -> int:
-        """The last product: 2 d_model vocab_size for each position."""
+        """Count 2 d_model vocab_size operations per position, for the output product."""
         return 2 * math.prod(input_shape) * self.embedding.dim * self.vocab_size
 
     def field_values(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Which token comes next: the likeliest, or one drawn from the likeliest."""
+"""Choose the next token: the most likely one, or one drawn at random."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from numpy.typing import NDArray
 
 from ..checks import check_count, check_number
 
-Draw = Callable[[], float]  # the next number of a stream that is uniform on [0, 1)
+Draw = Callable[[], float]  # next number of a stream, uniform on [0, 1)
 
-# `largest` compares halves until fewer than this many times k columns are left. 10 of 10,000 in
-# each of 100 rows: 8.2 us a row by a partition of everything, 4.0 us so.
+# `largest` takes maxima of halves while there are at least CANDIDATES * k columns
+# (docs/tuning.md).
 CANDIDATES = 32
 
-# The tokens that `top_p` looks at first, of CANDIDATES times as many: where they make up p, as in
-# nearly all text they do, the others need not be sorted. 50,257 tokens: 128 us against 878.
+# `top_p` first tries this many most likely tokens if there are CANDIDATES times as many
+# (docs/tuning.md). If they reach p, as in nearly all text, no other token needs sorting.
 NUCLEUS = 256
 
 
 class Sampler:
-    """Draws a token for each row of logits.
+    """Draw a token for each row of logits.
 
-    The logits are divided by the temperature; of their softmax, the `top_k` likeliest tokens are
-    kept; of these, the fewest that make up `top_p` of their probability; and a token is drawn from
-    what is left, in float64. This is the order of Hugging Face's `generate`. Tokens that are
-    equally likely are kept or dropped together, so a cut does not depend on how a machine sorts.
+    The logits are divided by the temperature. Of their softmax the `top_k` most likely tokens are
+    kept, and of these the smallest set with `top_p` of their probability. A token is drawn from the
+    remaining ones, in float64. This is the order of Hugging Face's `generate`. Equally likely
+    tokens are kept or dropped together, so the result does not depend on how a machine sorts ties.
 
     Parameters
     ----------
     temperature : float
-        At least 0; 0 takes the likeliest token, of several the one with the smallest number.
+        At least 0; 0 takes the most likely token, with ties going to the smallest id.
     top_k : int, optional
-        At least 1; more than there are tokens keeps them all.
+        At least 1; values above the vocabulary size keep all tokens.
     top_p : float, optional
         Above 0 and at most 1 (nucleus sampling, Holtzman et al. 2020).
 
@@ -54,12 +54,12 @@ class Sampler:
     def __call__(
         self, logits: NDArray[Any], draws: Sequence[Draw], rows: Sequence[int]
     ) -> NDArray[np.int64]:
-        """Tokens (B,) for logits (B, V), with one number of each row's stream unless greedy.
+        """Return tokens (B,) for logits (B, V); draw one number per row unless greedy.
 
         Raises
         ------
         ValueError
-            The largest logit of a row is NaN or infinite; `rows` has the names of the rows.
+            The largest logit of a row is NaN or infinite; `rows` has the row numbers for the error.
         """
         top = logits.max(axis=1, keepdims=True)
         finite = np.isfinite(top)
@@ -75,14 +75,14 @@ class Sampler:
         if self.top_k is not None and self.top_k < logits.shape[1]:
             logits, columns = largest(logits, self.top_k)
         weights = np.subtract(logits, top, dtype=np.float64)
-        with np.errstate(over="ignore"):  # a tiny temperature: -inf, which weighs nothing
+        with np.errstate(over="ignore"):  # a tiny temperature gives -inf, of weight 0
             weights /= self.temperature
         np.exp(weights, out=weights)
         if self.top_p < 1:
             weights, columns = _nucleus(weights, columns, self.top_p)
         sums = np.cumsum(weights, axis=1, out=weights)
-        # u < 1, so u total rounds to less than total, and a token without weight is never drawn:
-        # its sum is that of the token before.
+        # u < 1, so u * total rounds below total. A token of weight 0 is never drawn: its sum equals
+        # that of the previous token.
         target = np.array([[draw()] for draw in draws]) * sums[:, -1:]
         drawn: NDArray[np.int64] = (sums > target).argmax(axis=1)
         return drawn if columns is None else columns[np.arange(len(drawn)), drawn]
@@ -91,7 +91,7 @@ class Sampler:
 def _nucleus(
     weights: NDArray[np.float64], columns: NDArray[np.int64] | None, p: float
 ) -> tuple[NDArray[np.float64], NDArray[np.int64] | None]:
-    """Weights without those that are not among the fewest that make up p of each row's sum."""
+    """Keep the smallest set of weights with p of each row's sum; set others to 0 or drop them."""
     share = p * weights.sum(axis=1, keepdims=True)
     if columns is None and weights.shape[1] >= CANDIDATES * NUCLEUS:
         likely, at = largest(weights, NUCLEUS)
@@ -99,14 +99,14 @@ def _nucleus(
         if (likely.sum(axis=1, keepdims=True) >= share).all():
             weights, columns = likely, at
     falling = -np.sort(-weights, axis=1)
-    count = (falling.cumsum(axis=1) < share).sum(axis=1, keepdims=True)  # before the last one
-    np.minimum(count, weights.shape[1] - 1, out=count)  # p near 1, where sums are rounded
+    count = (falling.cumsum(axis=1) < share).sum(axis=1, keepdims=True)  # without the last one
+    np.minimum(count, weights.shape[1] - 1, out=count)  # for p near 1: sums are rounded
     weights[weights < np.take_along_axis(falling, count, axis=1)] = 0
     return weights, columns
 
 
 def largest(x: NDArray[Any], k: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """The k largest of each row of x (n, size), and all that equal the smallest of these.
+    """Return the k largest of each row of x (n, size), and all ties with the smallest of them.
 
     Parameters
     ----------
@@ -117,14 +117,14 @@ def largest(x: NDArray[Any], k: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
     Returns
     -------
     values, columns : ndarray of shape (n, at least k)
-        ``x[i, columns[i]]`` in the order of the columns. Where a row has fewer than another, and in
-        some places between, the value is -inf and counts as absent.
+        ``x[i, columns[i]]`` in the order of the columns. A value of -inf marks an absent entry:
+        rows with fewer entries are padded, and there may be gaps.
     """
     n, size = x.shape
     if k == size:
         return x, np.broadcast_to(np.arange(size), x.shape)
-    # k blocks of columns each have something as large as the k-th largest of the blocks' maxima:
-    # a bound from below that few others reach.
+    # At least k columns reach the k-th largest of the block maxima, so it is a lower bound of the
+    # k-th largest element, and few others reach it.
     maxima = x
     while maxima.shape[1] >= CANDIDATES * k:
         half = maxima.shape[1] // 2
@@ -133,7 +133,7 @@ def largest(x: NDArray[Any], k: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
     values, columns = x.ravel()[at], at % size
     if n == 1:
         values, columns = values[None], columns[None]
-    elif len(at) == n * k:  # at least k of each row: so exactly k
+    elif len(at) == n * k:  # at least k per row, so exactly k
         values, columns = values.reshape(n, k), columns.reshape(n, k)
     else:
         values, columns = _pack(values, columns, at // size, n)
@@ -143,7 +143,7 @@ def largest(x: NDArray[Any], k: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
 
 
 def _kth(x: NDArray[Any], k: int) -> NDArray[Any]:
-    """The k-th largest of each row, (n, 1)."""
+    """Return the k-th largest of each row, (n, 1)."""
     at = x.shape[1] - k
     return np.partition(x, at, axis=1)[:, at : at + 1]
 
@@ -151,7 +151,7 @@ def _kth(x: NDArray[Any], k: int) -> NDArray[Any]:
 def _pack(
     values: NDArray[Any], columns: NDArray[np.int64], rows: NDArray[np.int64], n: int
 ) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Rows of different lengths, one behind the other, as matrices with -inf and column 0 behind."""
+    """Return concatenated rows of different lengths as matrices, padded with -inf and column 0."""
     counts = np.bincount(rows, minlength=n)
     starts = counts.cumsum() - counts
     places = np.arange(len(rows)) - starts[rows]

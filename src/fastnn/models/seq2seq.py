@@ -29,43 +29,39 @@ Source = tuple[Ids, Ids] | tuple[Ids, Ids, Any]
 
 @nn.register("Seq2SeqTransformer", rng=0)
 class Seq2SeqTransformer(TokenModel):
-    """Reads a sequence and writes another: *Dive into Deep Learning*, section 11.7.
+    """Map one sequence to another: *Dive into Deep Learning*, section 11.7.
 
-    Vaswani et al., "Attention is all you need", NeurIPS 2017. Initial weights are Xavier's, embeddings
-    normal with standard deviation 1 / sqrt(d_model).
+    Vaswani et al., "Attention is all you need", NeurIPS 2017. Initial weights are Xavier uniform,
+    embeddings normal with standard deviation 1 / sqrt(d_model).
 
     Parameters
     ----------
     src_vocab_size : int
     tgt_vocab_size : int, optional
-        None: both sides have one vocabulary and one table of embeddings.
+        With None both sides share one vocabulary and one table of embeddings.
     d_model, n_heads : int
     n_layers : int
         Blocks of the encoder.
     n_decoder_layers : int, optional
         Blocks of the decoder; n_layers by default.
     d_ff : int, optional
-        Units of the feed-forward networks; 4 d_model by default.
+        Hidden units of the feed-forward networks; 4 d_model by default.
     max_len : int
-        The longest sequence on either side; at most 2^20.
+        Longest sequence on either side; at most 2^20.
     dropout : float
-        Of embeddings and of what each part of a block adds, in training only.
+        Dropout of embeddings and of what each part of a block adds, in training only.
     attention_dropout : float, optional
-        Of attention weights; as dropout by default.
-    activation : str
-        As for `nn.Linear`.
+        Dropout of attention weights; by default `dropout`.
+    activation, bias, eps
+        As in `nn.EncoderBlock`.
     norm_first : bool
-        Pre-norm instead of the book's post-norm.
+        True for pre-norm, False for the book's post-norm.
     final_norm : bool, optional
-        Whether a norm follows the last block of each stack; by default with norm_first alone.
-    bias : bool
-        Of linear layers and layer norms.
-    eps : float
-        Of the norms.
+        True if a norm follows the last block of each stack; by default only if norm_first.
     tie_weights : bool
-        Whether the target's embedding is also the matrix of the last product.
+        True if the target embedding is also the output matrix.
     scale_embedding : bool
-        Multiply embeddings by sqrt(d_model), as in the book.
+        True if embeddings are multiplied by sqrt(d_model), as in the book.
     position : {"sinusoidal", "learned"}
     dtype : float32 or float64
     rng : None, int or numpy.random.Generator
@@ -73,10 +69,10 @@ class Seq2SeqTransformer(TokenModel):
     Attributes
     ----------
     embedding : nn.Embedding
-        Of the source; of both where there is one vocabulary.
+        Of the source; of both sides if they share a vocabulary.
     tgt_embedding : nn.Embedding
     positions : nn.PositionalEncoding
-        One for both sides; in training each side drops its own elements.
+        Shared by both sides; in training each side drops different elements.
     encoder : nn.TransformerEncoder
     decoder : nn.TransformerDecoder
     head : nn.Linear or None
@@ -199,15 +195,15 @@ class Seq2SeqTransformer(TokenModel):
     def forward(  # type: ignore[override]
         self, src: Ids, tgt: Ids, src_lengths: Any = None
     ) -> tuple[Array, Any]:
-        """Logits (B, T, tgt_vocab_size) for the decoder's input tgt (B, T); each for the token after it.
+        """Return logits (B, T, tgt_vocab_size) for tgt (B, T); each predicts the next token.
 
         Parameters
         ----------
         src : integers (B, S)
         tgt : integers (B, T)
-            As a rule a token for the beginning, and then the target.
+            Input of the decoder, usually <bos> and then the target.
         src_lengths : integers (B,), optional
-            How many ids of each row of src count, the first so many.
+            How many ids of each row of src count, from the first.
 
         Raises
         ------
@@ -218,20 +214,20 @@ class Seq2SeqTransformer(TokenModel):
         return kernels.matmul(h, self._head()), (h, ctx)
 
     def __call__(self, src: Ids, tgt: Ids, src_lengths: Any = None) -> Array:  # type: ignore[override]
-        """The logits, keeping nothing; see `forward`."""
+        """Return the logits; keep nothing for backward. See `forward`."""
         return kernels.matmul(self._infer((src, tgt, src_lengths)), self._head())
 
     def encode(self, src: Ids, src_lengths: Any = None) -> Array:
-        """What the encoder makes of src (B, S): (B, S, d_model)."""
+        """Return the encoding (B, S, d_model) of src (B, S)."""
         self._check_ids("src", src)
         return self.encoder(self.positions(self.embedding(src)), lengths=src_lengths)
 
     def new_cache(
         self, src: Ids, src_lengths: Any = None, max_len: int | None = None
     ) -> DecodingCache:
-        """A cache for `step` that has read src (B, S), with room for max_len positions of the target.
+        """Return a cache for `step` that has read src (B, S), with room for max_len positions.
 
-        There is room for as many as the model has by default, and for no more.
+        By default, and at most, it has room for the model's max_len.
         """
         room = self._room(max_len)
         memory = self.encode(src, src_lengths)
@@ -240,14 +236,14 @@ class Seq2SeqTransformer(TokenModel):
         return DecodingCache(new_layers(self.decoder, len(src), room), seen)
 
     def step(self, ids: Ids, cache: DecodingCache, lengths: Any = None) -> Array:
-        """The logits (B, tgt_vocab_size) of the token after ids (B, n); see `TransformerLM.step`."""
+        """Return the logits (B, tgt_vocab_size) after ids (B, n); see `TransformerLM.step`."""
         ids, lengths = check_step(ids, cache, lengths)
         x = self.positions(self.tgt_embedding(ids), cache.start, lengths)
         h = self.decoder.step(x, cache.layers, lengths, cache.memory)
         return kernels.matmul(last_of(h, lengths), self._head())
 
     def lower(self, b: Builder) -> None:
-        """A step of the decoder, for a state with a memory."""
+        """Add the operations of a decoder step, for a state with a memory."""
         b.lower(self.tgt_embedding)
         b.lower(self.positions)
         b.lower(self.decoder)
@@ -255,14 +251,9 @@ class Seq2SeqTransformer(TokenModel):
         b.dense(self._head())
 
     def freeze(self, max_len: int | None = None) -> FrozenSeq2Seq:  # type: ignore[override]
-        """The model as it is now, for inference alone, with its `new_cache`, `step` and `generate`.
+        """Return a `FrozenSeq2Seq`: inference only, with copies of the weights.
 
-        Weights are copied: see `FrozenSeq2Seq`.
-
-        Parameters
-        ----------
-        max_len : int, optional
-            Positions of the target at most; those of the model by default, and no more.
+        max_len is the largest number of target positions; by default, and at most, the model's.
         """
         encoder = Builder(self.max_len)
         for part in (self.embedding, self.positions, self.encoder):
@@ -283,13 +274,13 @@ class Seq2SeqTransformer(TokenModel):
         length_penalty: float = 0.75,
         n_best: int = 1,
     ) -> list[list[Hypothesis]]:
-        """The best outputs for each row of src by beam search: see `models.beam_search`."""
+        """Return the best outputs for each row of src by beam search: see `models.beam_search`."""
         how: dict[str, Any] = {"bos": bos, "eos": eos, "max_len": max_len, "n_best": n_best}
         how |= {"beams": beams, "length_penalty": length_penalty}
         return beam_search(self, self.new_cache(src, src_lengths, max_len), **how)
 
     def attention_weights(self, src: Ids, tgt: Ids, src_lengths: Any = None) -> Seq2SeqWeights:
-        """What each head attends to, for the arguments of `forward`, without dropout."""
+        """Return the attention weights for the arguments of `forward`, without dropout."""
         self._check_ids("src", src)
         self._check_ids("tgt", tgt)
         x = self.positions(self.embedding(src))
@@ -333,11 +324,11 @@ class Seq2SeqTransformer(TokenModel):
         return self.tgt_embedding
 
     def example(self, input_shape: tuple[int, ...], dtype: Any = None) -> tuple[Array, ...]:
-        """Ids of zeros on both sides to run a summary with."""
+        """Return zero ids for both sides, to run a summary with."""
         return super().example(input_shape, dtype) * 2
 
     def flops(self, input_shape: tuple[int, ...], *others: tuple[int, ...]) -> int:
-        """The last product: 2 d_model tgt_vocab_size for each position of the target."""
+        """Count 2 d_model tgt_vocab_size operations per target position, for the output product."""
         tgt = others[0] if others else input_shape
         return 2 * math.prod(tgt) * self.embedding.dim * self.tgt_embedding.num
 

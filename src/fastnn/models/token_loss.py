@@ -1,10 +1,10 @@
-"""From vectors to tokens: the last product of a language model, and its loss.
+"""The output product of a language model and its loss, computed together.
 
     logits = h W        loss = mean cross entropy of logits with the targets
 
-With 10,000 tokens in the vocabulary the logits are larger than all else in a step together, so the
-loss takes some rows at a time, and their gradients while they are in the cache: what is kept is dh and
-dW alone.
+With 10,000 tokens in the vocabulary the logits are larger than everything else in a step together.
+The loss therefore processes some rows at a time and computes their gradients while the logits are
+in cache; only dh and dW are kept.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..kernels.ground.memory import empty
 
 Array = NDArray[Any]
 
-# Of logits at a time.
+# Bytes of logits that are computed at a time.
 CHUNK_BYTES = 16 << 20
 
 
@@ -31,7 +31,10 @@ def token_loss(
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
 ) -> tuple[float, int]:
-    """The loss, and how many targets count; nothing is learned. Arguments as for `token_loss_and_grad`."""
+    """Return the mean loss and how many targets count, without gradients.
+
+    The arguments are those of `token_loss_and_grad`.
+    """
     rows, labels = check_targets(h, targets)
     how: dict[str, Any] = {"ignore_index": ignore_index, "reduction": "sum"}
     how["label_smoothing"] = label_smoothing
@@ -54,27 +57,27 @@ def token_loss_and_grad(
     label_smoothing: float = 0.0,
     scale: float = 1.0,
 ) -> tuple[float, int, Array]:
-    """The mean loss of logits h W, how many targets count, and the gradient of h.
+    """Return the mean loss of logits h W, how many targets count, and the gradient of h.
 
     Parameters
     ----------
     h : ndarray (..., d_model), contiguous
     w : ndarray (d_model, vocab_size), any strides
-    targets : integers of the shape of h without its last axis
+    targets : integers with the shape of h without its last axis
     dw : ndarray like w, any strides
-        Added to.
+        The gradient of w is added to it.
     ignore_index : int
-        A target that does not count.
+        Targets with this value do not count.
     label_smoothing : float
-        As for `cross_entropy`.
+        As in `cross_entropy`.
     scale : float
-        Of the gradients.
+        Factor of the gradients.
 
     Raises
     ------
     TypeError, ValueError
-        Shapes or types do not fit, or a target is none of the vocabulary. Of the gradients some may
-        have been added then.
+        Shapes or types do not fit, or a target is not in the vocabulary. Some gradients may already
+        have been added.
     """
     rows, labels = check_targets(h, targets)
     n = int(np.count_nonzero(labels != ignore_index))
@@ -97,14 +100,14 @@ def token_loss_and_grad(
 
 
 def add_product(h: Array, dlogits: Array, dw: Array, scale: float = 1.0) -> None:
-    """dw += scale h^T dlogits, for dw (d_model, vocab_size) in the order of either axis."""
+    """Add dw += scale * h^T dlogits, for dw (d_model, vocab_size) in row- or column-major order."""
     if dw.strides[0] < dw.strides[1]:  # a view of a tied embedding (vocab_size, d_model)
         h, dlogits, dw = dlogits, h, dw.T
     kernels.gemm(h, dlogits, dw, alpha=scale, beta=1.0, trans_a=True)
 
 
 def check_targets(h: Array, targets: Any) -> tuple[Array, NDArray[np.integer[Any]]]:
-    """Both by rows; TypeError or ValueError unless there is one integer for each vector of h."""
+    """Return both as rows; raise TypeError or ValueError unless h has an integer target each."""
     if not isinstance(targets, np.ndarray) or targets.dtype.kind not in "iu":
         kind = targets.dtype if isinstance(targets, np.ndarray) else type(targets).__name__
         raise TypeError(f"targets must be an array of integers, got {kind}")

@@ -1,4 +1,4 @@
-"""What models of tokens share."""
+"""Base class of token models."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ Ids = NDArray[np.integer[Any]]
 
 
 class TokenModel(Module):
-    """A model whose input are ids of tokens, and whose output are logits for tokens.
+    """A model whose inputs are token ids and whose outputs are logits over tokens.
 
-    Below, x is what a batch brings: ids, or a tuple of arrays. A subclass says how x becomes hidden
-    vectors; the last product and its loss are here.
+    Below, x is the input of a batch: ids, or a tuple of arrays. A subclass computes hidden vectors
+    from x; this class computes the output product and its loss.
 
     Attributes
     ----------
     max_len : int
     head : nn.Linear or None
-        Of the last product; None: it is the transposed table of an embedding.
+        Output layer; with None, the output matrix is the transposed table of an embedding.
     """
 
     max_len: int
@@ -40,22 +40,22 @@ class TokenModel(Module):
 
     @abstractmethod
     def _tied(self) -> Embedding:
-        """The embedding whose table the last product takes where there is no head."""
+        """Return the embedding whose table is the output matrix if there is no head."""
 
     @abstractmethod
     def _hidden(self, x: Any) -> tuple[Array, Any]:
-        """What the last product takes, (B, T, d_model), in a training pass, and its context."""
+        """Return the input (B, T, d_model) of the output product in training, and its context."""
 
     @abstractmethod
     def _hidden_backward(self, dh: Array, ctx: Any, release: bool = False) -> None:
-        """Add the gradients of all before `_hidden`; `release`: the context is used up."""
+        """Add the gradients of everything in `_hidden`; with `release`, empty the context."""
 
     @abstractmethod
     def _infer(self, x: Any) -> Array:
-        """`_hidden` in inference, keeping nothing."""
+        """Return `_hidden` in inference; keep nothing for backward."""
 
     def backward(self, dy: Array, ctx: Any, need_dx: bool = True) -> None:
-        """Adds the gradients of the parameters; ids have none."""
+        """Add the gradients of the parameters; ids have none."""
         h, ctx = ctx
         check_gradient(type(self).__name__, dy, (*h.shape[:-1], self._head().shape[1]), h.dtype)
         rows, dy = h.reshape(-1, h.shape[-1]), dy.reshape(-1, dy.shape[-1])
@@ -72,21 +72,21 @@ class TokenModel(Module):
         label_smoothing: float = 0.0,
         scale: float = 1.0,
     ) -> tuple[float, int]:
-        """A training pass: the mean loss and how many targets count; gradients are added.
+        """Add the gradients of a training pass; return the mean loss and how many targets count.
 
-        The same as `forward`, `nn.cross_entropy` and `backward`, without ever holding all logits.
+        Equivalent to `forward`, `nn.cross_entropy` and `backward`, but never holds all logits.
 
         Parameters
         ----------
         x : ids (B, T), or what `forward` takes as a tuple: (src, tgt) or (src, tgt, src_lengths)
         targets : integers (B, T)
-            The tokens that come next: ids, or tgt, moved on by one.
+            The next tokens: ids, or tgt, shifted by one.
         ignore_index : int
-            A target that does not count.
+            Targets with this value do not count.
         label_smoothing : float
-            As for `nn.cross_entropy`.
+            As in `nn.cross_entropy`.
         scale : float
-            Of the gradients.
+            Factor of the gradients.
         """
         h, ctx = self._hidden(x)
         loss, n, dh = token_loss_and_grad(
@@ -104,7 +104,7 @@ class TokenModel(Module):
     def loss(
         self, x: Any, targets: Ids, *, ignore_index: int = -100, label_smoothing: float = 0.0
     ) -> tuple[float, int]:
-        """The mean loss and how many targets count, without dropout; nothing is learned."""
+        """Return the mean loss and how many targets count, without dropout or gradients."""
         how: dict[str, Any] = {"ignore_index": ignore_index, "label_smoothing": label_smoothing}
         return token_loss(self._infer(x), self._head(), targets, **how)
 
@@ -116,26 +116,26 @@ class TokenModel(Module):
         label_smoothing: float = 0.0,
         **options: Any,
     ) -> History:
-        """Train on batches (x, targets): `fastnn.fit` with the loss of the targets that count.
+        """Train on batches (x, targets): `fastnn.fit` with `TokenLoss`.
 
         Parameters
         ----------
         batches : iterable
-            Such as `data.crops` or `data.token_batches`; x as for `loss_and_grad`.
+            Such as `data.crops` or `data.token_batches`; x as in `loss_and_grad`.
         ignore_index : int
-            A target that does not count.
+            Targets with this value do not count.
         label_smoothing : float
-            In training; the validation loss is without.
+            In training only, not in the validation loss.
         **options
-            Of `fastnn.fit`: optimizer, epochs, steps_per_epoch, validation_data, callbacks ...
+            Options of `fastnn.fit`: optimizer, epochs, steps_per_epoch, validation_data, ...
         """
-        from ..train import TokenLoss, fit  # which knows no model, but is on the same floor
+        from ..train import TokenLoss, fit  # lazily: importing fastnn.models does not need it
 
         loss = TokenLoss(label_smoothing=label_smoothing, ignore_index=ignore_index)
         return fit(self, batches, loss=loss, **options)
 
     def example(self, input_shape: tuple[int, ...], dtype: Any = None) -> tuple[Array, ...]:
-        """Ids of zeros to run a summary with."""
+        """Return zero ids, to run a summary with."""
         return (np.zeros(input_shape, np.int64 if dtype is None else dtype),)
 
     def _head(self) -> Array:
@@ -145,7 +145,7 @@ class TokenModel(Module):
         return self._tied().weight.grad.T if self.head is None else self.head.weight.grad
 
     def _room(self, max_len: int | None) -> int:
-        """Positions of a cache or a plan: all of the model's, or max_len of them."""
+        """Return the positions of a cache or plan: max_len, by default all of the model's."""
         room = self.max_len if max_len is None else check_count("max_len", max_len)
         if room > self.max_len:
             raise ValueError(
@@ -164,7 +164,7 @@ class TokenModel(Module):
 
 
 def last_of(h: Array, lengths: Ids | None) -> Array:
-    """Of h (B, n, d) the last position of each row, (B, d); with lengths, the last of so many."""
+    """Return the last position of each row of h (B, n, d), or the last valid one, as (B, d)."""
     if lengths is None:
         return np.ascontiguousarray(h[:, -1])
     last: Array = h[np.arange(len(h)), lengths - 1]

@@ -1,4 +1,4 @@
-"""Sentences in, sentences out, by an encoder-decoder and its vocabulary."""
+"""Translate sentences with an encoder-decoder and its vocabulary."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..text import Vocab
     from .seq2seq import Seq2SeqTransformer
 
-# A translation may be this many tokens longer than the longest source beside it.
+# A translation may be this many tokens longer than the longest source in its batch.
 LONGER = 30
 
 
@@ -27,19 +27,19 @@ def translate(
     length_penalty: float = 1.0,
     rows: int = 100,
 ) -> list[str]:
-    """A translation of each sentence by beam search, those of about the same length together.
+    """Translate each sentence by beam search, in batches of similar length.
 
     Parameters
     ----------
     model : Seq2SeqTransformer
         Trained on batches of `data.token_batches`: sources end with <eos>.
     vocab : text.Vocab
-        Of both sides, with the specials.
+        Vocabulary of both sides, with the special tokens.
     sentences : sequence of str
     beams, length_penalty
-        As for `models.beam_search`.
+        As in `models.beam_search`.
     rows : int
-        Sentences of a batch; more take more memory.
+        Sentences in a batch; more take more memory.
 
     Returns
     -------
@@ -49,10 +49,10 @@ def translate(
     Raises
     ------
     ValueError
-        A sentence, <eos> included, has more tokens than the model's max_len, rows is below 1, or
-        the vocabulary has no specials.
+        A sentence with <eos> has more tokens than the model's max_len, rows is below 1, or the
+        vocabulary has no special tokens.
     TypeError
-        The sentences are one str, the vocabulary or the model is something else.
+        sentences is a single str, or the vocabulary or the model has the wrong type.
     """
     if isinstance(sentences, str):
         raise TypeError("translate takes several sentences, got one str")

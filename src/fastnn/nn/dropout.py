@@ -32,8 +32,8 @@ class Dropout(Module):
     p : float
         From 0 to 1.
     rng : None, int or numpy.random.Generator
-        Source of the layer's seed, until `seed` of a model sets another. None takes fresh entropy
-        from the system.
+        Source of the layer's seed, until `seed` of a model replaces it. None takes entropy from the
+        operating system.
 
     Attributes
     ----------

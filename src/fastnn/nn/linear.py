@@ -128,7 +128,7 @@ class Linear(Module):
         return y.reshape(*x.shape[:-1], self.out_features), ctx
 
     def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
-        """The output for x, keeping nothing: not even the argument of the activation."""
+        """Return the output for x; keep nothing for backward."""
         self._check_input(x)
         b = None if self.bias is None else self.bias.data
         rows = x if x.ndim == 2 else x.reshape(-1, self.in_features)

@@ -134,7 +134,7 @@ class PositionalEncoding(Module):
         start: int | NDArray[np.integer[Any]] = 0,
         lengths: NDArray[np.integer[Any]] | None = None,
     ) -> Array:
-        """Return the output for x at positions from `start` on: one start for all rows, or one each.
+        """Return the output for x at positions from `start` on: one for all rows, or one per row.
 
         Row b has lengths[b] valid vectors, or all; the outputs of the others are undefined.
         """
@@ -159,7 +159,7 @@ class PositionalEncoding(Module):
         return self.rows(last)[np.minimum(at, last - 1)]  # invalid vectors may lie past the end
 
     def backward(self, dy: Array, ctx: Any, need_dx: bool = True) -> Array | None:
-        """Add dweight[i] += sum of dx over the batch at position i; return dx, dy through dropout."""
+        """Add dweight[i] += sum over the batch of dx at position i; return dx."""
         shape, drop = ctx
         check_gradient("PositionalEncoding", dy, shape, self.dtype)
         dx = kernels.dropout_backward(dy, **drop) if drop else dy

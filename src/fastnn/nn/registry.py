@@ -88,7 +88,7 @@ def _check_field(layer: str, field: str, spec: Any) -> None:
 def _fits(value: Any, kind: Any) -> bool:
     if kind in _NESTED:
         return isinstance(value, _NESTED[kind])
-    # bool is a kind of int in Python, but True is not a number of features
+    # bool is a subclass of int in Python, but True is not a number of features
     has_bool = kind in (bool, object) or bool in get_args(kind)
     return isinstance(value, kind) and (has_bool or not isinstance(value, bool))
 
@@ -162,7 +162,7 @@ def current(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def described(model: Module) -> dict[str, Any]:
-    """Return the config of a model; raise ValueError if `build` could not rebuild the model from it.
+    """Return the config of a model; raise ValueError if `build` could not rebuild the model.
 
     Every class in it must be registered: a subclass with the config of its parent would come back
     as the parent, without its own forward.

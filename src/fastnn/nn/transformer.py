@@ -210,5 +210,5 @@ class TransformerDecoder(Stack):
 
 
 def check_layers(name: str, value: int) -> int:
-    """Return `value` as an int from 1 to MOST_BLOCKS; raise TypeError or ValueError if it is not."""
+    """Return `value` as an int from 1 to MOST_BLOCKS; raise TypeError or ValueError if not."""
     return check_count(name, value, high=MOST_BLOCKS)

@@ -25,7 +25,7 @@ class Walk:
     """Inference: nothing is dropped and nothing is kept."""
 
     def add(self, norm: Any, branch: Any, x: Any) -> Any:
-        """Return y = norm(branch + x), or (y, sum) if the norm is `with_sum`; branch may be None."""
+        """Return y = norm(branch + x), or (y, sum) if it is `with_sum`; branch may be None."""
         return norm(branch, x)
 
     def run(self, part: Any, y: Any, options: dict[str, Any]) -> Any:

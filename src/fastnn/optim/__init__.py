@@ -1,12 +1,12 @@
-"""Optimizers: one fused kernel call per step over the flat arrays of a model.
+"""Optimizers: one fused kernel call per step over a model's flat arrays.
 
 >>> optimizer = AdamW(model.parameters(), lr=schedules.warmup_cosine(1e-3, 100, 5000))
 >>> optimizer.zero_grad()
 >>> model.backward(dlogits, ctx, need_dx=False)
 >>> optimizer.step(max_norm=1.0)  # clipped to a global norm of 1
 
-Backward passes add to the gradients, so a batch may be taken in parts that fit the memory. With
-sums as losses the step along the mean over all rows is that of the whole batch, however it is cut:
+Backward passes add to the gradients, so a batch may be processed in parts that fit in memory. With
+losses that are sums, a step along the mean over all rows does not depend on the partition:
 
 >>> optimizer.zero_grad()
 >>> for part in parts:

@@ -15,7 +15,7 @@ from .state import checked
 
 
 class Adagrad(Optimizer):
-    """Adagrad: gradients divided by the root of the sum of all their squares so far.
+    """Adagrad: gradients divided by the root of the sum of their past squares.
 
     g += weight_decay * p; v += g^2;
     p -= lr / (1 + (t - 1) lr_decay) * g / (sqrt(v) + eps).
@@ -31,9 +31,9 @@ class Adagrad(Optimizer):
     weight_decay : float
         At least 0; L2, added to the gradient.
     initial_accumulator_value : float
-        At least 0: what v starts from.
+        Initial value of v; at least 0.
     eps : float
-        Above 0, so that a parameter that never had a gradient stays where it is.
+        Above 0, so that a parameter that never had a gradient does not move.
 
     Raises
     ------

@@ -31,7 +31,7 @@ class Adam(Optimizer):
     betas : (float, float)
         Both in [0, 1).
     eps : float
-        Above 0, so that a parameter that never had a gradient stays where it is.
+        Above 0, so that a parameter that never had a gradient does not move.
     weight_decay : float
         At least 0; L2, added to the gradient.
 
@@ -82,10 +82,10 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay: p -= lr * weight_decay * p beside each step.
+    """Adam with decoupled weight decay: each step also does p -= lr * weight_decay * p.
 
-    Weights and embeddings decay, arrays of two dimensions or more; biases and the gains of layer
-    norms do not. `decay_1d=True` lets all decay, as PyTorch does where it is told no groups.
+    Arrays of two or more dimensions decay, that is, weights and embeddings; biases and the gains of
+    norms do not. With `decay_1d=True` all parameters decay, as in PyTorch without groups.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ class AdamW(Adam):
     weight_decay : float
         At least 0.
     decay_1d : bool
-        Whether arrays of fewer than two dimensions decay too.
+        True if arrays of fewer than two dimensions decay too.
 
     Raises
     ------
@@ -103,8 +103,8 @@ class AdamW(Adam):
 
     References
     ----------
-    Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019, algorithm 2. What
-    decays is nanoGPT's rule.
+    Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019, algorithm 2. The
+    choice of decaying arrays is nanoGPT's.
     """
 
     _choices = ("decay_1d",)
@@ -129,11 +129,11 @@ class AdamW(Adam):
 
 
 def _decay_stops(params: Parameters) -> NDArray[np.int64]:
-    """Where runs of parameters of two dimensions or more, and those of fewer, end in turns."""
+    """Return where alternating runs of decaying and other parameters end, decaying ones first."""
     stops: list[int] = []
     for decays, run in groupby(params, key=lambda parameter: parameter.data.ndim >= 2):
         if not stops and not decays:
-            stops.append(0)  # the first run decays, so it is empty
+            stops.append(0)  # the first run is of decaying parameters: here it is empty
         *_, last = run
         stops.append(last._stop - params._start)
     return np.array(stops, np.int64)

@@ -1,4 +1,4 @@
-"""Averages of the weights along a run."""
+"""Weight averages over a training run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .state import Stateful, checked
 
 
 class ExponentialMovingAverage(Stateful):
-    """An exponential moving average of all parameters: average += (1 - decay) (p - average).
+    """Exponential moving average of all parameters: average += (1 - decay) (p - average).
 
     >>> average = ExponentialMovingAverage(model.parameters(), decay=0.999)
     >>> optimizer.step()
@@ -22,19 +22,19 @@ class ExponentialMovingAverage(Stateful):
     Parameters
     ----------
     params : Parameters
-        `model.parameters()` of the complete model. The average starts from their values.
+        `model.parameters()` of the complete model. Their values initialize the average.
     decay : float
-        In [0, 1): how much of the average stays at each update. It may be changed between them.
+        In [0, 1): fraction of the average that each update keeps. May be changed between updates.
 
     Attributes
     ----------
     average : ndarray
-        Flat, laid out as `params.data`.
+        Flat, with the layout of `params.data`.
 
     Raises
     ------
     TypeError, ValueError
-        params are no Parameters, or decay is not a number or out of range.
+        params is not a Parameters, or decay is not a number or out of range.
 
     References
     ----------
@@ -52,32 +52,32 @@ class ExponentialMovingAverage(Stateful):
         self._is_applied = False
 
     def update(self) -> None:
-        """Take the parameters as they are now into the average.
+        """Update the average with the current parameters.
 
         Raises
         ------
         RuntimeError
-            Inside `applied()`, where the parameters are the average, or once they were moved into
-            another model.
+            Called inside `applied()`, where the parameters are the average, or after the parameters
+            were moved into another model.
         """
         self._refuse_inside("update")
         kernels.ema_update(self.average, self.params.data, self.decay)
 
     def apply(self) -> None:
-        """Give the parameters the values of the average, for good. RuntimeError as `update`."""
+        """Set the parameters to the average permanently; raises RuntimeError as `update`."""
         self._refuse_inside("apply")
         self.params.data[:] = self.average
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Inside the block the parameters have the values of the average; then their own again.
+        """Set the parameters to the average inside the block, and restore them afterwards.
 
-        What the block itself writes into the parameters is lost.
+        Changes that the block makes to the parameters are lost.
 
         Raises
         ------
         RuntimeError
-            Inside another such block, or once the parameters were moved into another model.
+            Called inside another such block, or after the parameters were moved into another model.
         """
         self._refuse_inside("applied")
         data = self.params.data

@@ -1,4 +1,4 @@
-"""Clipping by the norm of all gradients together."""
+"""Gradient clipping by the global norm."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from .state import check_params
 
 
 def clip_factor(norm: float, max_norm: float) -> float:
-    """What gradients of that norm are multiplied by; 1 where no factor could mend them."""
+    """Return the factor for gradients of this norm; 1 if the norm is NaN or infinite."""
     return max_norm / norm if max_norm < norm < math.inf else 1.0
 
 
 def clip_grad_norm(params: Parameters, max_norm: float) -> float:
-    """Scale all gradients together so that their norm is at most `max_norm`.
+    """Scale all gradients so that their global norm is at most `max_norm`.
 
-    `Optimizer.step(max_norm=...)` takes the same step and leaves the gradients as they are, which
+    `Optimizer.step(max_norm=...)` takes the same step but leaves the gradients unchanged, which
     saves a pass over them.
 
     Parameters
@@ -30,8 +30,8 @@ def clip_grad_norm(params: Parameters, max_norm: float) -> float:
     Returns
     -------
     float
-        The Frobenius norm of all gradients before. When it is NaN or infinite the gradients are
-        left unchanged, since no factor could mend them: check it where that may happen.
+        The Frobenius norm of all gradients before clipping. If it is NaN or infinite, the gradients
+        are left unchanged, since no factor could correct them: check it if that can happen.
 
     References
     ----------

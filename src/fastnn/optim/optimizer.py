@@ -1,4 +1,4 @@
-"""What all optimizers share."""
+"""Base class of the optimizers."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ from .state import Stateful, checked
 
 
 class Optimizer(Stateful, ABC):
-    """What all optimizers share. `lr` and the other hyperparameters may be changed between steps,
-    but whether there is momentum.
+    """Base class of the optimizers.
+
+    `lr` and the other hyperparameters may be changed between steps, except for whether there is
+    momentum.
 
     Attributes
     ----------
     params : Parameters
     lr : float or Schedule
         A schedule is called with `steps` before each step. It is not part of the state: an
-        optimizer that has one keeps it when it loads a state, and goes on where its `steps` say.
+        optimizer keeps its schedule when it loads a state, and continues it at the loaded `steps`.
     steps : int
-        Steps taken so far.
+        Number of steps taken so far.
     """
 
     def __init__(self, params: Parameters, lr: float | Schedule, weight_decay: float) -> None:
@@ -39,7 +41,7 @@ class Optimizer(Stateful, ABC):
     def current_lr(self) -> float:
         """The learning rate of the next step.
 
-        TypeError or ValueError if it is not a number, negative or not finite.
+        Raises TypeError if it is not a number, ValueError if it is negative or not finite.
         """
         if not callable(self.lr):
             return checked("lr", self.lr)
@@ -50,7 +52,7 @@ class Optimizer(Stateful, ABC):
 
     @abstractmethod
     def _update(self, p: NDArray[Any], g: NDArray[Any], lr: float, grad_scale: float) -> None:
-        """Change p in place by one step; `steps` counts those before it."""
+        """Update p in place by one step; `steps` is the number of earlier steps."""
 
     def step(
         self,
@@ -58,31 +60,30 @@ class Optimizer(Stateful, ABC):
         grad_scale: float = 1.0,
         max_norm: float | None = None,
     ) -> float | None:
-        """Change the parameters by one step along their gradients, which are left unchanged.
+        """Update the parameters by one step along their gradients, which are left unchanged.
 
         Parameters
         ----------
         lr : float, optional
-            For this step alone, in place of `self.lr`.
+            Learning rate of this step only, instead of `self.lr`.
         grad_scale : float
-            Every gradient is multiplied by it as it is read.
+            Factor by which every gradient is multiplied as it is read.
         max_norm : float, optional
-            Above 0. Where the norm of all gradients together, scaled, is greater they are scaled
-            down to it, again as they are read: the same step as after `clip_grad_norm`, without a
-            pass that writes them.
+            Above 0. If the global norm of the scaled gradients is larger, they are scaled down to
+            it as they are read: the same step as after `clip_grad_norm`, without writing them.
 
         Returns
         -------
         float or None
-            That norm before clipping, with max_norm alone. When it is NaN or infinite nothing is
-            clipped, and the step hands it on.
+            The global norm before clipping if max_norm is given. If it is NaN or infinite, nothing
+            is clipped and the step propagates it.
 
         Raises
         ------
         ValueError
-            lr or max_norm is out of range. Nothing has been changed then.
+            lr or max_norm is out of range; nothing is changed.
         RuntimeError
-            The parameters were moved into another model since the optimizer was made.
+            The parameters were moved into another model after the optimizer was created.
         """
         p, g = self.params.data, self.params.grad
         lr = self.current_lr if lr is None else checked("lr", lr)

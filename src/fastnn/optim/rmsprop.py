@@ -15,11 +15,11 @@ from .state import checked
 
 
 class RMSprop(Optimizer):
-    """RMSprop: gradients divided by the root of a running mean of their square.
+    """RMSprop: gradients divided by the root of a running mean of their squares.
 
     g += weight_decay * p; v = alpha v + (1 - alpha) g^2; u = g / (sqrt(v) + eps);
-    m = momentum m + u; p -= lr m. Centered, v - c^2 is under the root, with
-    c = alpha c + (1 - alpha) g: an estimate of the variance.
+    m = momentum m + u; p -= lr m. If centered, the root is of v - c^2, an estimate of the variance,
+    with c = alpha c + (1 - alpha) g.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class RMSprop(Optimizer):
     alpha : float
         In [0, 1).
     eps : float
-        Above 0, so that a parameter that never had a gradient stays where it is.
+        Above 0, so that a parameter that never had a gradient does not move.
     weight_decay : float
         At least 0; L2, added to the gradient.
     momentum : float

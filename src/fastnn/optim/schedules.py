@@ -1,11 +1,10 @@
-"""Learning rates over a run: callables from the number of steps taken so far to the next step's lr.
+"""Learning rate schedules: callables from the number of steps so far to the lr of the next step.
 
 >>> optimizer = AdamW(model.parameters(), lr=warmup_cosine(1e-3, warmup=100, total=5000))
 
-Any function of that form will do. Those here can be compared, copied and pickled, and show what
-they were made with. `step` counts from 0; a warm-up rises in equal parts over its first `warmup`
-steps, none of which has lr 0, and the step after them, number `warmup`, is the first with the
-full lr.
+Any function with this signature works. The schedules here can be compared, copied and pickled, and
+their repr shows their arguments. `step` counts from 0. A warm-up rises linearly over the first
+`warmup` steps, none of which has lr 0; step number `warmup` is the first with the full lr.
 """
 
 from __future__ import annotations
@@ -35,13 +34,13 @@ __all__ = [
 
 
 class _Schedule:
-    """A schedule whose arguments are floats, or whole numbers below 2^63."""
+    """A schedule whose arguments are floats, or integers below 2^63."""
 
     def _rate(self, step: int) -> float:
         raise NotImplementedError
 
     def __call__(self, step: int) -> float:
-        """The learning rate of that step, which counts from 0."""
+        """Return the learning rate of a step, counted from 0."""
         return self._rate(_count("step", step))
 
     def _take_numbers(self, *names: str, **limits: Any) -> None:
@@ -56,7 +55,7 @@ class _Schedule:
 
 
 def _count(name: str, value: Any, least: int = 0) -> int:
-    """`value` as an int that is a float and a step, too; the larger bound is no part of errors."""
+    """Return `value` as an int below 2^63; errors mention this bound only if it is exceeded."""
     found = check_count(name, value, least)
     return found if found < 2**63 else check_count(name, value, least, 2**63 - 1)
 
@@ -67,12 +66,12 @@ def _check_span(warmup: int, total: int) -> None:
 
 
 def _rising(step: int, warmup: int) -> float:
-    """The part of the full lr during warm-up."""
+    """Return the fraction of the full lr during warm-up."""
     return (step + 1) / (warmup + 1)
 
 
 def _between(start: float, end: float, t: float) -> float:
-    """From start at t <= 0 to end at t >= 1 along half a cosine, with both ends exact."""
+    """Interpolate from start (t <= 0) to end (t >= 1) along half a cosine, exact at both ends."""
     weight = 0.5 * (1 + math.cos(math.pi * min(max(t, 0.0), 1.0)))
     return weight * start + (1 - weight) * end
 
@@ -87,7 +86,7 @@ def _decayed(lr: float, factor: float, times: int) -> float:
 
 @dataclass(frozen=True)
 class constant(_Schedule):
-    """The same lr for ever."""
+    """A constant lr."""
 
     lr: float
 
@@ -100,7 +99,7 @@ class constant(_Schedule):
 
 @dataclass(frozen=True)
 class linear(_Schedule):
-    """After the warm-up straight down from lr to min_lr at step `total`, and so on for ever."""
+    """After the warm-up, decrease linearly from lr to min_lr at step `total`, then stay there."""
 
     lr: float
     total: int
@@ -122,7 +121,7 @@ class linear(_Schedule):
 
 @dataclass(frozen=True)
 class step_decay(_Schedule):
-    """lr * factor^k after k times `every` steps."""
+    """lr * factor^k after k * every steps."""
 
     lr: float
     every: int
@@ -162,7 +161,7 @@ class multi_step(_Schedule):
 
 @dataclass(frozen=True)
 class warmup_cosine(_Schedule):
-    """After the warm-up down half a cosine from lr to min_lr at step `total`, and so on for ever.
+    """After the warm-up, follow half a cosine from lr to min_lr at step `total`, then stay there.
 
     Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017,
     equation 5, without restarts; nanoGPT's rule.
@@ -187,9 +186,9 @@ class warmup_cosine(_Schedule):
 
 @dataclass(frozen=True)
 class inverse_sqrt(_Schedule):
-    """After the warm-up lr * sqrt((warmup + 1) / (step + 1)).
+    """After the warm-up, lr * sqrt((warmup + 1) / (step + 1)).
 
-    Without warm-up that is lr / sqrt(step + 1) (*Dive into Deep Learning*, section 12.11.2).
+    Without warm-up this is lr / sqrt(step + 1) (*Dive into Deep Learning*, section 12.11.2).
     """
 
     lr: float
@@ -206,7 +205,7 @@ class inverse_sqrt(_Schedule):
 
 @dataclass(frozen=True)
 class noam(_Schedule):
-    """factor * d_model^-0.5 * min(n^-0.5, n * warmup^-1.5), n = step + 1: greatest at n = warmup.
+    """factor * d_model^-0.5 * min(n^-0.5, n * warmup^-1.5), n = step + 1; maximal at n = warmup.
 
     Vaswani et al., "Attention is all you need", 2017, equation 3.
     """
@@ -227,10 +226,10 @@ class noam(_Schedule):
 
 @dataclass(frozen=True)
 class one_cycle(_Schedule):
-    """Up half a cosine from max_lr / div_factor to max_lr, and down another one.
+    """Rise along half a cosine from max_lr / div_factor to max_lr, then fall along another.
 
-    The top is at step pct_start * total - 1, the end, max_lr / div_factor / final_div_factor, at
-    step total - 1, the last; it stays there. Names and values are those of PyTorch's OneCycleLR.
+    The maximum is at step pct_start * total - 1. The end, max_lr / div_factor / final_div_factor, is
+    at the last step, total - 1, and stays. Names and values are those of PyTorch's OneCycleLR.
 
     Smith and Topin, "Super-convergence: very fast training of neural networks using large learning
     rates", 2017.

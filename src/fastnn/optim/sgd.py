@@ -15,9 +15,9 @@ from .state import checked
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent, with momentum if wanted.
+    """Stochastic gradient descent with optional momentum.
 
-    g += weight_decay * p; m = momentum * m + g; p -= lr * m, or with Nesterov's momentum
+    g += weight_decay * p; m = momentum * m + g; p -= lr * m, or with Nesterov momentum
     p -= lr * (g + momentum * m).
 
     Parameters

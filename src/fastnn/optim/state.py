@@ -1,4 +1,4 @@
-"""Numbers within their limits, and states that are taken over whole or not at all."""
+"""State of optimizers and averages: limits of their numbers, and loading all or nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..checks import check_number
 from ..kernels.ground import memory
 from ..parameters import Parameters
 
-# The numbers of a state, with their limits beside "finite and at least 0".
+# Limits of the numbers in a state, in addition to "finite and at least 0".
 _LIMITS: dict[str, dict[str, Any]] = {
     "lr": {},
     "weight_decay": {},
@@ -22,29 +22,29 @@ _LIMITS: dict[str, dict[str, Any]] = {
     "beta2": {"below": 1.0},
     "alpha": {"below": 1.0},
     "decay": {"below": 1.0},
-    # 0 would turn a parameter that never had a gradient into 0 / 0
+    # with 0, a parameter that never had a gradient would become 0 / 0
     "eps": {"above": 0},
     "steps": {"below": 2.0**63},
 }
 
 
 def checked(name: str, value: Any) -> float:
-    """`check_number` with the limits that this name has everywhere."""
+    """Return `value` as a number within the limits of this name."""
     return check_number(name, value, **{"least": 0, **_LIMITS[name]})
 
 
 def check_params(params: Any) -> Parameters:
-    """`params`; TypeError unless they are the parameters of a model."""
+    """Return `params`; raise TypeError unless they are the parameters of a model."""
     if not isinstance(params, Parameters):
         raise TypeError(f"params must be model.parameters(), got {type(params).__name__}")
     return params
 
 
 class Stateful:
-    """Numbers and flat arrays over the parameters of a model, which can be saved and taken over.
+    """Numbers and flat arrays over the parameters of a model, which can be saved and loaded.
 
-    Subclasses name them in `_numbers` and `_arrays`, and in `_choices` what is decided for good
-    when an object is made and has to be the same where its state is loaded.
+    Subclasses name them in `_numbers` and `_arrays`. `_choices` names options that are fixed at
+    construction and must be equal when a state is loaded.
     """
 
     _numbers: tuple[str, ...] = ()
@@ -55,13 +55,13 @@ class Stateful:
         self.params = check_params(params)
 
     def _new_array(self, value: float = 0.0) -> NDArray[Any]:
-        """A flat array like that of the parameters, which begins at a cache line as that does."""
+        """Return a flat array with the layout of the parameters, aligned to a cache line."""
         array = memory.empty(self.params.data.size, self.params.dtype)
         array.fill(value)
         return array
 
     def _checked(self, name: str, value: Any) -> float:
-        """`checked`, and an eps that is more than 0 in the type of the parameters too."""
+        """Return `checked` of `value`; also reject an eps that is 0 in the parameters' dtype."""
         found = checked(name, value)
         if name == "eps" and self.params.dtype.type(found) == 0:
             raise ValueError(f"eps must be above 0 in {self.params.dtype}, got {found}")
@@ -71,10 +71,10 @@ class Stateful:
         return self._numbers
 
     def state_dict(self, *, copy: bool = True) -> dict[str, Any]:
-        """Numbers as numbers, running means and sums as flat arrays.
+        """Return numbers as they are, and running means and sums as flat arrays.
 
-        Without `copy` the arrays are the very ones that the next step changes: enough to write
-        them into a file at once.
+        Without `copy` the arrays are views that the next step changes, which is enough to write
+        them to a file immediately.
         """
         names = (*self._number_names(), *self._choices)
         state = {name: getattr(self, name) for name in names}
@@ -82,15 +82,15 @@ class Stateful:
         return state | {name: a.copy() if copy else a for name, a in arrays.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over a state that `state_dict()` of such an object returned; all or nothing.
+        """Load a state that `state_dict()` of such an object returned, all or nothing.
 
         Raises
         ------
         ValueError
-            A key is missing or unexpected, a number is out of range, an array has another shape
-            than the parameters, or the state is of an object made with other choices.
+            A key is missing or unexpected, a number is out of range, an array does not have the
+            shape of the parameters, or the state belongs to an object with other options.
         TypeError
-            A value has the wrong type, an array another dtype than the parameters.
+            A value has the wrong type, or an array does not have the dtype of the parameters.
         """
         names = self._number_names()
         self._check_keys(state, {*names, *self._choices, *self._arrays})
