@@ -21,7 +21,7 @@
  */
 #define EACH_4(F, a, b, c, d) F(a) F(b) F(c) F(d)
 #define EACH_12(F) EACH_4(F, 0, 1, 2, 3) EACH_4(F, 4, 5, 6, 7) EACH_4(F, 8, 9, 10, 11)
-#define EACH_24(F)                                                                                \
+#define EACH_24(F) \
     EACH_12(F) EACH_4(F, 12, 13, 14, 15) EACH_4(F, 16, 17, 18, 19) EACH_4(F, 20, 21, 22, 23)
 
 /*
@@ -35,23 +35,21 @@
 #define CHAIN_SUM(i) sum += x##i;
 
 /* One pass is 2 * LANES * (12 or 24) operations; the value returned depends on all of them. */
-#define DEFINE_FMA(NAME, SET, REAL, LANES, EACH)                                                  \
-    SET double fma_##NAME(int64_t passes, REAL scalar_factor, REAL scalar_addend)                 \
-    {                                                                                             \
-        typedef REAL real;                                                                        \
-        typedef REAL vector __attribute__((vector_size(LANES * sizeof(REAL))));                   \
-        const vector zero = {0}, factor = zero + scalar_factor, addend = zero + scalar_addend;    \
-        EACH(CHAIN_START)                                                                         \
-        for (int64_t pass = 0; pass < passes; ++pass) {                                           \
-            EACH(CHAIN_STEP)                                                                      \
-        }                                                                                         \
-        vector sum = zero;                                                                        \
-        EACH(CHAIN_SUM)                                                                           \
-        double total = 0;                                                                         \
-        for (int lane = 0; lane < LANES; ++lane)                                                  \
-            total += sum[lane];                                                                   \
-        return total;                                                                             \
-    }                                                                                             \
+#define DEFINE_FMA(NAME, SET, REAL, LANES, EACH)                                               \
+    SET double fma_##NAME(int64_t passes, REAL scalar_factor, REAL scalar_addend) {            \
+        typedef REAL real;                                                                     \
+        typedef REAL vector __attribute__((vector_size(LANES * sizeof(REAL))));                \
+        const vector zero = {0}, factor = zero + scalar_factor, addend = zero + scalar_addend; \
+        EACH(CHAIN_START)                                                                      \
+        for (int64_t pass = 0; pass < passes; ++pass) {                                        \
+            EACH(CHAIN_STEP)                                                                   \
+        }                                                                                      \
+        vector sum = zero;                                                                     \
+        EACH(CHAIN_SUM)                                                                        \
+        double total = 0;                                                                      \
+        for (int lane = 0; lane < LANES; ++lane) total += sum[lane];                           \
+        return total;                                                                          \
+    }                                                                                          \
     int64_t fma_flops_##NAME(void) { return (0 EACH(CHAIN_COUNT)) * 2 * (LANES); }
 #define CHAIN_COUNT(i) +1
 
@@ -64,35 +62,33 @@
 #define COPY_STEP(i) to[at + i] = from[at + i];
 
 /* Both pass `repeats` times over `bytes`; what is left over of 12 vectors is not touched. */
-#define DEFINE_STREAMS(NAME, SET, BYTES)                                                          \
-    SET uint64_t read_##NAME(const void *source, int64_t bytes, int64_t repeats)                  \
-    {                                                                                             \
-        typedef uint64_t vector __attribute__((vector_size(BYTES), may_alias));                   \
-        const vector *from = source;                                                              \
-        const int64_t count = bytes / BYTES;                                                      \
-        EACH_12(READ_START)                                                                       \
-        for (int64_t repeat = 0; repeat < repeats; ++repeat) {                                    \
-            FORGET_MEMORY();                                                                      \
-            for (int64_t at = 0; at + 12 <= count; at += 12) {                                    \
-                EACH_12(READ_STEP)                                                                \
-            }                                                                                     \
-        }                                                                                         \
-        vector sum = {0};                                                                         \
-        EACH_12(READ_SUM)                                                                         \
-        return sum[0] ^ sum[1];                                                                   \
-    }                                                                                             \
-    SET void copy_##NAME(void *target, const void *source, int64_t bytes, int64_t repeats)        \
-    {                                                                                             \
-        typedef uint64_t vector __attribute__((vector_size(BYTES), may_alias));                   \
-        const vector *restrict from = source;                                                     \
-        vector *restrict to = target;                                                             \
-        const int64_t count = bytes / BYTES;                                                      \
-        for (int64_t repeat = 0; repeat < repeats; ++repeat) {                                    \
-            FORGET_MEMORY();                                                                      \
-            for (int64_t at = 0; at + 12 <= count; at += 12) {                                    \
-                EACH_12(COPY_STEP)                                                                \
-            }                                                                                     \
-        }                                                                                         \
+#define DEFINE_STREAMS(NAME, SET, BYTES)                                                     \
+    SET uint64_t read_##NAME(const void *source, int64_t bytes, int64_t repeats) {           \
+        typedef uint64_t vector __attribute__((vector_size(BYTES), may_alias));              \
+        const vector *from = source;                                                         \
+        const int64_t count = bytes / BYTES;                                                 \
+        EACH_12(READ_START)                                                                  \
+        for (int64_t repeat = 0; repeat < repeats; ++repeat) {                               \
+            FORGET_MEMORY();                                                                 \
+            for (int64_t at = 0; at + 12 <= count; at += 12) {                               \
+                EACH_12(READ_STEP)                                                           \
+            }                                                                                \
+        }                                                                                    \
+        vector sum = {0};                                                                    \
+        EACH_12(READ_SUM)                                                                    \
+        return sum[0] ^ sum[1];                                                              \
+    }                                                                                        \
+    SET void copy_##NAME(void *target, const void *source, int64_t bytes, int64_t repeats) { \
+        typedef uint64_t vector __attribute__((vector_size(BYTES), may_alias));              \
+        const vector *restrict from = source;                                                \
+        vector *restrict to = target;                                                        \
+        const int64_t count = bytes / BYTES;                                                 \
+        for (int64_t repeat = 0; repeat < repeats; ++repeat) {                               \
+            FORGET_MEMORY();                                                                 \
+            for (int64_t at = 0; at + 12 <= count; at += 12) {                               \
+                EACH_12(COPY_STEP)                                                           \
+            }                                                                                \
+        }                                                                                    \
     }
 
 #if defined(__x86_64__)
@@ -114,14 +110,11 @@ DEFINE_STREAMS(baseline, SET_BASELINE, 16)
 #endif
 
 /* The widest instruction set that this CPU and its system run: a suffix of the names above. */
-const char *widest_isa(void)
-{
+const char *widest_isa(void) {
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f"))
-        return "avx512";
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return "avx2";
+    if (__builtin_cpu_supports("avx512f")) return "avx512";
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return "avx2";
 #endif
     return "baseline";
 }

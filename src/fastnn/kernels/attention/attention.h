@@ -1,10 +1,14 @@
-/* attention.h: the leaves of softmax attention. One tile is a few queries against one block of keys, with head h of one example:
+/* attention.h: the leaves of softmax attention. One tile is a few queries against one block of
+ * keys, with head h of one example:
  *
- *     S = alpha Q K^T + mask        m' = max(m, max_j S)    P = 2^(S - m')    l' = 2^(m - m') l + sum_j P    O' = 2^(m - m') O + P V
+ *     S = alpha Q K^T + mask        m' = max(m, max_j S)    P = 2^(S - m')    l' = 2^(m - m') l +
+ * sum_j P    O' = 2^(m - m') O + P V
  *
- * alpha is scale log2(e), so that the exponentials are powers of two, and m, l, O run over the blocks of keys: softmax in one pass (Milakov and Gimelshein 2018),
- * as in FlashAttention (Dao et al. 2022). K^T and V come in panels of 1 to NV vectors of columns, as pack_panels writes them. Query i of the tile sees the
- * first limit[i] keys of the block; what is beyond is neither read from K and V nor computed, up to the edges of a GEMM tile.
+ * alpha is scale log2(e), so that the exponentials are powers of two, and m, l, O run over the
+ * blocks of keys: softmax in one pass (Milakov and Gimelshein 2018), as in FlashAttention (Dao et
+ * al. 2022). K^T and V come in panels of 1 to NV vectors of columns, as pack_panels writes them.
+ * Query i of the tile sees the first limit[i] keys of the block; what is beyond is neither read
+ * from K and V nor computed, up to the edges of a GEMM tile.
  */
 #ifndef FASTNN_ATTENTION_H
 #define FASTNN_ATTENTION_H
@@ -17,15 +21,21 @@
 #include "pack.h"
 #include "vecmath.h"
 
-enum { ROW_TILES = FASTNN_ATTENTION_TILES }; /* GEMM tiles that the queries of a tile make at most */
+enum {
+    ROW_TILES = FASTNN_ATTENTION_TILES
+}; /* GEMM tiles that the queries of a tile make at most */
 
 INLINE int64_t whole_vectors(int64_t n) { return (n + LANES - 1) / LANES * LANES; }
 INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/* Columns of the next panel when n, a multiple of LANES, are left: two panels of two vectors rather than one of three and one of one. */
-INLINE int64_t panel_width(int64_t n) { return n <= NR ? n : NV == 3 && n == 4 * LANES ? 2 * LANES : NR; }
+/* Columns of the next panel when n, a multiple of LANES, are left: two panels of two vectors rather
+ * than one of three and one of one. */
+INLINE int64_t panel_width(int64_t n) {
+    return n <= NR ? n : NV == 3 && n == 4 * LANES ? 2 * LANES : NR;
+}
 
-/* B, k x n, in panels: panel after panel, each k-major, the last one padded with zeros to whole vectors. */
+/* B, k x n, in panels: panel after panel, each k-major, the last one padded with zeros to whole
+ * vectors. */
 static void pack_panels(int64_t n, int64_t k, const real *b, int64_t rsb, int64_t csb, real *out) {
     for (int64_t j = 0, width; j < n; j += width) {
         width = panel_width(whole_vectors(n) - j);
@@ -44,42 +54,51 @@ INLINE int64_t tile_row_start(int64_t tile, int64_t rows) {
 INLINE void tile_limits(int64_t rows, const int64_t *limit, int64_t most[ROW_TILES]) {
     for (int64_t t = 0; t < tiles_of(rows); t++) {
         most[t] = 0;
-        for (int64_t i = tile_row_start(t, rows); i < tile_row_start(t + 1, rows); i++) most[t] = most[t] > limit[i] ? most[t] : limit[i];
+        for (int64_t i = tile_row_start(t, rows); i < tile_row_start(t + 1, rows); i++)
+            most[t] = most[t] > limit[i] ? most[t] : limit[i];
     }
 }
 
 /* S := alpha Q K^T, whole vectors of each row. k has d steps in panels made for `keys` keys. */
-static void attention_scores(int64_t rows, int64_t keys, int64_t d, real alpha, const real *q, int64_t ldq, const real *k, const int64_t *limit, real *s,
+static void attention_scores(int64_t rows, int64_t keys, int64_t d, real alpha, const real *q,
+                             int64_t ldq, const real *k, const int64_t *limit, real *s,
                              int64_t lds) {
     int64_t most[ROW_TILES];
     tile_limits(rows, limit, most);
     for (int64_t j = 0, width; j < keys; j += width) {
         width = panel_width(whole_vectors(keys) - j);
         for (int64_t t = 0; t < tiles_of(rows); t++) {
-            const int64_t i = tile_row_start(t, rows), columns = smaller(width, whole_vectors(most[t]) - j);
+            const int64_t i = tile_row_start(t, rows),
+                          columns = smaller(width, whole_vectors(most[t]) - j);
             if (columns > 0)
-                tile_of_width(tile_row_start(t + 1, rows) - i, columns, d, alpha, 0, q + i * ldq, ldq, 1, k + j * d, width, 0, s + i * lds + j, lds, NULL, 0);
+                tile_of_width(tile_row_start(t + 1, rows) - i, columns, d, alpha, 0, q + i * ldq,
+                              ldq, 1, k + j * d, width, 0, s + i * lds + j, lds, NULL, 0);
         }
     }
 }
 
-/* C := beta C + A B, B in panels of `k` steps for n columns. Row tile t of A takes its first most[t] steps. */
-INLINE void rows_times_panels(int64_t rows, int64_t n, int64_t k, const real *a, int64_t lda, const int64_t most[ROW_TILES], const real *b, real beta, real *c,
+/* C := beta C + A B, B in panels of `k` steps for n columns. Row tile t of A takes its first
+ * most[t] steps. */
+INLINE void rows_times_panels(int64_t rows, int64_t n, int64_t k, const real *a, int64_t lda,
+                              const int64_t most[ROW_TILES], const real *b, real beta, real *c,
                               int64_t ldc) {
     for (int64_t j = 0, width; j < n; j += width) {
         width = panel_width(whole_vectors(n) - j);
         for (int64_t t = 0; t < tiles_of(rows); t++) {
             const int64_t i = tile_row_start(t, rows);
             if (most[t] > 0 || beta != 1)
-                tile_of_width(tile_row_start(t + 1, rows) - i, smaller(width, n - j), most[t], 1, 0, a + i * lda, lda, 1, b + j * k, width, beta, c + i * ldc + j,
-                              ldc, NULL, 0);
+                tile_of_width(tile_row_start(t + 1, rows) - i, smaller(width, n - j), most[t], 1, 0,
+                              a + i * lda, lda, 1, b + j * k, width, beta, c + i * ldc + j, ldc,
+                              NULL, 0);
         }
     }
 }
 
-/* The same, but a weight of 0 takes nothing, not even of NaN: for a block of B with NaN or Inf in it, which may belong to keys that are masked. */
-static void rows_times_panels_but_zeros(int64_t rows, int64_t n, int64_t k, const real *a, int64_t lda, const int64_t *limit, const real *b, real beta, real *c,
-                                        int64_t ldc) {
+/* The same, but a weight of 0 takes nothing, not even of NaN: for a block of B with NaN or Inf in
+ * it, which may belong to keys that are masked. */
+static void rows_times_panels_but_zeros(int64_t rows, int64_t n, int64_t k, const real *a,
+                                        int64_t lda, const int64_t *limit, const real *b, real beta,
+                                        real *c, int64_t ldc) {
     for (int64_t i = 0; i < rows; i++)
         for (int64_t j = 0, width; j < n; j += width) {
             width = panel_width(whole_vectors(n) - j);
@@ -93,8 +112,9 @@ static void rows_times_panels_but_zeros(int64_t rows, int64_t n, int64_t k, cons
 }
 
 /* O := beta O + P V for a block of `keys` keys. */
-static void attention_values(int64_t rows, int64_t keys, int64_t dv, const real *p, int64_t ldp, const int64_t *limit, const real *v, int finite, real beta,
-                             real *o, int64_t ldo) {
+static void attention_values(int64_t rows, int64_t keys, int64_t dv, const real *p, int64_t ldp,
+                             const int64_t *limit, const real *v, int finite, real beta, real *o,
+                             int64_t ldo) {
     if (!finite) {
         rows_times_panels_but_zeros(rows, dv, keys, p, ldp, limit, v, beta, o, ldo);
         return;
@@ -107,7 +127,8 @@ static void attention_values(int64_t rows, int64_t keys, int64_t dv, const real 
 /* Whether there is no NaN and no Inf. */
 static int all_finite(int64_t n, const real *x) {
     vec sum = {0}; /* of zeros, or NaN */
-    for (int64_t i = 0; i < n; i += LANES) sum += 0 * (n - i < LANES ? load_part(x + i, n - i, 0) : load(x + i));
+    for (int64_t i = 0; i < n; i += LANES)
+        sum += 0 * (n - i < LANES ? load_part(x + i, n - i, 0) : load(x + i));
     return sum_lanes(sum) == 0;
 }
 
@@ -142,20 +163,27 @@ INLINE void mask_row(int kind, int64_t n, real *row, const void *mask, const int
 
 /* S := S + mask log2(e), or -inf where the mask is False or -inf, whatever S is there. A finite
  * mask hides nothing: the lowest number leaves a finite score. */
-static void attention_mask(int kind, int64_t rows, const int64_t *limit, real *s, int64_t lds, const void *mask, int64_t row_stride, int64_t key_stride) {
-    const int64_t row_bytes = row_stride * (kind == FASTNN_MASK_BOOLEAN ? 1 : (int64_t)sizeof(real));
+static void attention_mask(int kind, int64_t rows, const int64_t *limit, real *s, int64_t lds,
+                           const void *mask, int64_t row_stride, int64_t key_stride) {
+    const int64_t row_bytes =
+        row_stride * (kind == FASTNN_MASK_BOOLEAN ? 1 : (int64_t)sizeof(real));
     for (int64_t i = 0; i < rows; i++) {
         const void *at = (const char *)mask + i * row_bytes;
-        if (key_stride == 1) mask_row(kind, limit[i], s + i * lds, at, 1);
-        else mask_row(kind, limit[i], s + i * lds, at, key_stride);
+        if (key_stride == 1)
+            mask_row(kind, limit[i], s + i * lds, at, 1);
+        else
+            mask_row(kind, limit[i], s + i * lds, at, key_stride);
     }
 }
 
 /* Lane l of the result is the largest lane of r[l]. */
-#define MAX_STAGE(r, s)                                                                                                                              \
-    if (s < LANES) UNROLL for (int i = 0; i < LANES; i++) if (!(i & (2 * s - 1))) {                                                                   \
-        EXCHANGE(vec, ivec, LANES, r[i], r[(i + s) % LANES], s);                                                                                     \
-        r[i] = max_vec(r[i], r[(i + s) % LANES]);                                                                                                      \
+#define MAX_STAGE(r, s)                                                  \
+    if (s < LANES) {                                                     \
+        UNROLL for (int i = 0; i < LANES; i++)                           \
+            if (!(i & (2 * s - 1))) {                                    \
+                EXCHANGE(vec, ivec, LANES, r[i], r[(i + s) % LANES], s); \
+                r[i] = max_vec(r[i], r[(i + s) % LANES]);                \
+            }                                                            \
     }
 INLINE vec max_each(vec r[LANES]) {
     MAX_STAGE(r, 1)
@@ -200,12 +228,15 @@ INLINE void scale_row(int64_t n, real factor, real *x) {
     if (j < n) store_part(x + j, n - j, factor * load_part(x + j, n - j, 0));
 }
 
-/* At most LANES rows of attention_softmax: lane r of a vector belongs to row r, so that lanes are not summed row by row. */
-INLINE void tile_softmax_group(int64_t rows, const int64_t *limit, const int64_t *stop, real *s, int64_t lds, real *m, real *l, int64_t dv, real *o, int64_t ldo) {
+/* At most LANES rows of attention_softmax: lane r of a vector belongs to row r, so that lanes are
+ * not summed row by row. */
+INLINE void tile_softmax_group(int64_t rows, const int64_t *limit, const int64_t *stop, real *s,
+                               int64_t lds, real *m, real *l, int64_t dv, real *o, int64_t ldo) {
     vec of_row[LANES];
     real shifts[LANES], factors[LANES];
     for (int64_t r = 0; r < LANES; r++) of_row[r] = largest(r < rows ? limit[r] : 0, s + r * lds);
-    const vec before = rows < LANES ? load_part(m, rows, (real)-INFINITY) : load(m), now = max_vec(max_each(of_row), before);
+    const vec before = rows < LANES ? load_part(m, rows, (real)-INFINITY) : load(m),
+              now = max_vec(max_each(of_row), before);
     const vec shift = choose(now == (real)-INFINITY, (vec){0}, now);
     store(shifts, shift);
     for (int64_t r = 0; r < LANES; r++)
@@ -223,24 +254,34 @@ INLINE void tile_softmax_group(int64_t rows, const int64_t *limit, const int64_t
         if (factors[r] != 1) scale_row(dv, factors[r], o + r * ldo);
 }
 
-/* S becomes P; m, l and O go from the blocks before to this one. Where a row has seen nothing but -inf, m is -inf, P and l are 0. */
-static void attention_softmax(int64_t rows, const int64_t *limit, real *s, int64_t lds, real *m, real *l, int64_t dv, real *o, int64_t ldo) {
+/* S becomes P; m, l and O go from the blocks before to this one. Where a row has seen nothing but
+ * -inf, m is -inf, P and l are 0. */
+static void attention_softmax(int64_t rows, const int64_t *limit, real *s, int64_t lds, real *m,
+                              real *l, int64_t dv, real *o, int64_t ldo) {
     int64_t most[ROW_TILES], stop[ROW_TILES * MR];
     tile_limits(rows, limit, most);
     for (int64_t t = 0; t < tiles_of(rows); t++)
-        for (int64_t i = tile_row_start(t, rows); i < tile_row_start(t + 1, rows); i++) stop[i] = most[t];
+        for (int64_t i = tile_row_start(t, rows); i < tile_row_start(t + 1, rows); i++)
+            stop[i] = most[t];
     for (int64_t i = 0; i < rows; i += LANES)
-        tile_softmax_group(smaller(LANES, rows - i), limit + i, stop + i, s + i * lds, lds, m + i, l + i, dv, o + i * ldo, ldo);
+        tile_softmax_group(smaller(LANES, rows - i), limit + i, stop + i, s + i * lds, lds, m + i,
+                           l + i, dv, o + i * ldo, ldo);
 }
 
-/* O := O / l, and lse = log sum_j exp(score_j) where it is not NULL. Rows without a key: 0 and -inf. */
-static void attention_finish(int64_t rows, int64_t dv, const real *m, const real *l, real *o, int64_t ldo, real *lse) {
+/* O := O / l, and lse = log sum_j exp(score_j) where it is not NULL. Rows without a key: 0 and
+ * -inf. */
+static void attention_finish(int64_t rows, int64_t dv, const real *m, const real *l, real *o,
+                             int64_t ldo, real *lse) {
     for (int64_t i = 0; i < rows; i++) {
         real *row = o + i * ldo;
         int64_t j = 0;
-        for (; j + LANES <= dv; j += LANES) store(row + j, l[i] == 0 ? (vec){0} : load(row + j) / l[i]);
-        if (j < dv) store_part(row + j, dv - j, l[i] == 0 ? (vec){0} : load_part(row + j, dv - j, 0) / l[i]);
-        if (lse) lse[i] = l[i] == 0 ? (real)-INFINITY : (real)((double)m[i] * M_LN2 + log((double)l[i]));
+        for (; j + LANES <= dv; j += LANES)
+            store(row + j, l[i] == 0 ? (vec){0} : load(row + j) / l[i]);
+        if (j < dv)
+            store_part(row + j, dv - j,
+                       l[i] == 0 ? (vec){0} : load_part(row + j, dv - j, 0) / l[i]);
+        if (lse)
+            lse[i] = l[i] == 0 ? (real)-INFINITY : (real)((double)m[i] * M_LN2 + log((double)l[i]));
     }
 }
 
@@ -248,8 +289,10 @@ static void attention_finish(int64_t rows, int64_t dv, const real *m, const real
 static void attention_probabilities(int64_t rows, const int64_t *limit, int64_t stop, real *s,
                                     int64_t lds, const real *shift, const real *factor) {
     for (int64_t i = 0; i < rows; i++)
-        if (factor[i] == 1) (void)powers(limit[i], stop, shift[i], 1, s + i * lds);
-        else (void)powers(limit[i], stop, shift[i], factor[i], s + i * lds);
+        if (factor[i] == 1)
+            (void)powers(limit[i], stop, shift[i], 1, s + i * lds);
+        else
+            (void)powers(limit[i], stop, shift[i], factor[i], s + i * lds);
 }
 
 #endif

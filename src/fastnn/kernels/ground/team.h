@@ -1,4 +1,5 @@
-/* team.h: what a thread may ask about the team it runs in. Without OpenMP every team has one member. */
+/* team.h: what a thread may ask about the team it runs in. Without OpenMP every team has one
+ * member. */
 #ifndef FASTNN_TEAM_H
 #define FASTNN_TEAM_H
 

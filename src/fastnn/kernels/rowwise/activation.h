@@ -1,4 +1,5 @@
-/* activation.h: activations y = act(z), their derivatives, and the leaves that run them over rows. */
+/* activation.h: activations y = act(z), their derivatives, and the leaves that run them over rows.
+ */
 #ifndef FASTNN_ACTIVATION_H
 #define FASTNN_ACTIVATION_H
 
@@ -73,7 +74,7 @@ INLINE vec activate_SOFTPLUS(vec z) { return softplus_vec(z); }
 INLINE vec gradient_SOFTPLUS(vec dy, vec y) { return dy * one_minus_exp(y); }
 
 /* By code; the code is a constant wherever these are inlined. */
-#define ACTIVATE(NAME, name, code, ...)                                                           \
+#define ACTIVATE(NAME, name, code, ...) \
     case code: return activate_##NAME(z);
 INLINE vec activate(const int kind, vec z) {
     switch (kind) {
@@ -82,7 +83,7 @@ INLINE vec activate(const int kind, vec z) {
     }
 }
 
-#define GRADIENT(NAME, name, code, ...)                                                           \
+#define GRADIENT(NAME, name, code, ...) \
     case code: return gradient_##NAME(dy, saved);
 INLINE vec activation_gradient(const int kind, vec dy, vec saved) {
     switch (kind) {
@@ -91,7 +92,8 @@ INLINE vec activation_gradient(const int kind, vec dy, vec saved) {
     }
 }
 
-INLINE void forward_rows(const int kind, int64_t m, int64_t n, const real *x, int64_t ldx, real *y, int64_t ldy, int past_caches) {
+INLINE void forward_rows(const int kind, int64_t m, int64_t n, const real *x, int64_t ldx, real *y,
+                         int64_t ldy, int past_caches) {
     for (int64_t i = 0; i < m; i++, x += ldx, y += ldy) {
         int64_t j = until_aligned(y, n);
         const int streamed = past_caches && can_stream_rest(y, 1, n, 0);
@@ -105,8 +107,8 @@ INLINE void forward_rows(const int kind, int64_t m, int64_t n, const real *x, in
 }
 
 /* n of them, at most a vector; see activation_backward. */
-INLINE void backward_part(const int kind, int64_t m, int64_t n, const real *dy, int64_t lddy, const real *saved, int64_t ldsaved, real *dx,
-                          int64_t lddx, real *sums) {
+INLINE void backward_part(const int kind, int64_t m, int64_t n, const real *dy, int64_t lddy,
+                          const real *saved, int64_t ldsaved, real *dx, int64_t lddx, real *sums) {
     vec sum = {0};
     for (int64_t i = 0; i < m; i++) {
         const vec s = kind ? load_part(saved + i * ldsaved, n, 0) : (vec){0};
@@ -117,10 +119,12 @@ INLINE void backward_part(const int kind, int64_t m, int64_t n, const real *dy, 
     if (sums) store_part(sums, n, sum);
 }
 
-INLINE void backward_rows(const int kind, int64_t m, int64_t n, const real *dy, int64_t lddy, const real *saved, int64_t ldsaved, real *dx,
-                          int64_t lddx, real *sums, int past_caches) {
+INLINE void backward_rows(const int kind, int64_t m, int64_t n, const real *dy, int64_t lddy,
+                          const real *saved, int64_t ldsaved, real *dx, int64_t lddx, real *sums,
+                          int past_caches) {
     const int streamed = past_caches && dx && can_stream_rest(dx, m, n, lddx);
-    const int64_t first = dx ? until_aligned(dx, n) : 0, rest = (n - first) % LANES, last = n - rest;
+    const int64_t first = dx ? until_aligned(dx, n) : 0, rest = (n - first) % LANES,
+                  last = n - rest;
     if (sums) memset(sums, 0, (size_t)n * sizeof(real));
     if (first) backward_part(kind, m, first, dy, lddy, saved, ldsaved, dx, lddx, sums);
     for (int64_t i = 0; i < m; i++) {
@@ -129,21 +133,24 @@ INLINE void backward_rows(const int kind, int64_t m, int64_t n, const real *dy, 
                 fetch_ahead(dy + i * lddy + j);
                 if (kind) fetch_ahead(saved + i * ldsaved + j);
             }
-            const vec d = activation_gradient(kind, load_once(dy + i * lddy + j), kind ? load_once(saved + i * ldsaved + j) : (vec){0});
+            const vec d = activation_gradient(kind, load_once(dy + i * lddy + j),
+                                              kind ? load_once(saved + i * ldsaved + j) : (vec){0});
             if (dx) store_to(dx + i * lddx + j, d, streamed);
             if (sums) store(sums + j, load(sums + j) + d);
         }
     }
-    if (rest) backward_part(kind, m, rest, dy + last, lddy, kind ? saved + last : saved, ldsaved, dx ? dx + last : dx, lddx, sums ? sums + last : sums);
+    if (rest)
+        backward_part(kind, m, rest, dy + last, lddy, kind ? saved + last : saved, ldsaved,
+                      dx ? dx + last : dx, lddx, sums ? sums + last : sums);
 }
 
 /* y = act(x) on m rows of n; y may be x. past_caches: y is large and not x (stream.h). One loop for
  * each activation, in which the code is a constant. */
-#define FORWARD(NAME, name, code, ...)                                                            \
+#define FORWARD(NAME, name, code, ...) \
     case code: forward_rows(code, m, n, x, ldx, y, ldy, past_caches); break;
-static __attribute__((noinline)) void activation(int kind, int64_t m, int64_t n, const real *x,
-                                                 int64_t ldx, real *y, int64_t ldy,
-                                                 int past_caches) {
+static
+    __attribute__((noinline)) void activation(int kind, int64_t m, int64_t n, const real *x,
+                                              int64_t ldx, real *y, int64_t ldy, int past_caches) {
     switch (kind) {
         FORWARD(NONE, none, FASTNN_ACT_NONE)
         FASTNN_ACTIVATIONS(FORWARD)
@@ -152,13 +159,16 @@ static __attribute__((noinline)) void activation(int kind, int64_t m, int64_t n,
 }
 
 /* c = act(c), for the tile that a matrix product has just stored. */
-static inline void activate_block(int kind, int64_t m, int64_t n, real *c, int64_t ldc) { activation(kind, m, n, c, ldc, c, ldc, 0); }
+static inline void activate_block(int kind, int64_t m, int64_t n, real *c, int64_t ldc) {
+    activation(kind, m, n, c, ldc, c, ldc, 0);
+}
 
 /* dx = dy act'(saved) on m rows of n, and sums_j = sum over the rows of dx_ij, in their order. dx
- * may be dy or saved; dx or sums may be NULL, and saved for FASTNN_ACT_NONE. past_caches as above. */
-#define BACKWARD(NAME, name, code, ...)                                                           \
-    case code:                                                                                    \
-        backward_rows(code, m, n, dy, lddy, saved, ldsaved, dx, lddx, sums, past_caches);         \
+ * may be dy or saved; dx or sums may be NULL, and saved for FASTNN_ACT_NONE. past_caches as above.
+ */
+#define BACKWARD(NAME, name, code, ...)                                                   \
+    case code:                                                                            \
+        backward_rows(code, m, n, dy, lddy, saved, ldsaved, dx, lddx, sums, past_caches); \
         break;
 static void activation_backward(int kind, int64_t m, int64_t n, const real *dy, int64_t lddy,
                                 const real *saved, int64_t ldsaved, real *dx, int64_t lddx,

@@ -27,7 +27,7 @@ struct fastnn_activation {
     const char *name, *y, *dx;
 };
 #define FASTNN_ROW(NAME, name, code, reads, forward, backward, y, dx) {code, #name, y, dx},
-static const struct fastnn_activation fastnn_activation_table[FASTNN_ACT_LAST] __attribute__((
-    unused)) = {FASTNN_ACTIVATIONS(FASTNN_ROW)};
+static const struct fastnn_activation fastnn_activation_table[FASTNN_ACT_LAST]
+    __attribute__((unused)) = {FASTNN_ACTIVATIONS(FASTNN_ROW)};
 
 #endif

@@ -14,7 +14,7 @@
 #define CPU(feature) __builtin_cpu_supports(feature)
 #define HAS_baseline 1
 #define HAS_avx2 (CPU("avx2") && CPU("fma"))
-#define HAS_avx512                                                                                \
+#define HAS_avx512 \
     (HAS_avx2 && CPU("avx512f") && CPU("avx512vl") && CPU("avx512bw") && CPU("avx512dq"))
 
 struct fastnn_set {
@@ -24,10 +24,11 @@ struct fastnn_set {
     const struct fastnn_leaves_f64 *f64;
 };
 
-/* FASTNN_SETS comes from setup.py: SET(baseline) and one SET(name) for each other that was built. */
-#define SET(name)                                                                                 \
-    extern const struct fastnn_leaves_f32 fastnn_leaves_##name##_f32;                             \
-    extern const struct fastnn_leaves_f64 fastnn_leaves_##name##_f64;                             \
+/* FASTNN_SETS comes from setup.py: SET(baseline) and one SET(name) for each other that was built.
+ */
+#define SET(name)                                                     \
+    extern const struct fastnn_leaves_f32 fastnn_leaves_##name##_f32; \
+    extern const struct fastnn_leaves_f64 fastnn_leaves_##name##_f64; \
     static int has_##name(void) { return HAS_##name; }
 FASTNN_SETS
 #undef SET

@@ -54,120 +54,119 @@ struct fastnn_step {
 };
 
 /* Sizes that depend on the instruction set, and the macro or constant that has them there. */
-#define FASTNN_SIZES(SIZE)                                                                        \
-    SIZE(lanes, LANES)             /* reals in a vector */                                        \
-    SIZE(mr, MR)                   /* rows of a GEMM tile */                                      \
-    SIZE(nr, NR)                   /* and its columns */                                          \
-    SIZE(tall, TALL)               /* rows of a tile one vector wide */                           \
-    SIZE(dot_tile, DOT_TILE)       /* dot products at once */                                     \
-    SIZE(dot_rows, DOT_ROWS)       /* rows among them at most */                                  \
+#define FASTNN_SIZES(SIZE)                                              \
+    SIZE(lanes, LANES)             /* reals in a vector */              \
+    SIZE(mr, MR)                   /* rows of a GEMM tile */            \
+    SIZE(nr, NR)                   /* and its columns */                \
+    SIZE(tall, TALL)               /* rows of a tile one vector wide */ \
+    SIZE(dot_tile, DOT_TILE)       /* dot products at once */           \
+    SIZE(dot_rows, DOT_ROWS)       /* rows among them at most */        \
     SIZE(dot_columns, DOT_COLUMNS) /* and columns */
 
 /* LEAF(result, name, arguments), R being the real type. */
-#define FASTNN_LEAVES(LEAF, R)                                                                    \
-    /* pack.h, gemm.h, gemv.h, dots.h */                                                          \
-    LEAF(void, pack_a, int64_t m, int64_t k, const R *a, int64_t rsa, int64_t csa, R *out)        \
-    LEAF(void, pack_b, int64_t n, int64_t k, const R *b, int64_t rsb, int64_t csb, R *out)        \
-    LEAF(void, gemm_tile, int64_t m, int64_t n, int64_t k, R alpha, int packed, const R *a,       \
-         int64_t rsa, int64_t csa, const R *b, int64_t ldb, R beta, R *c, int64_t rsc,            \
-         int64_t csc, const R *bias, int activation, R *preact)                                   \
-    LEAF(void, gemm_dots, int64_t m, int64_t n, int64_t k, R alpha, const R *a, int64_t rsa,      \
-         const R *b, int64_t csb, R beta, R *c, int64_t rsc, int64_t csc, const R *bias,          \
-         int activation, R *preact)                                                               \
-    LEAF(void, pack_columns, int64_t k, int64_t n, const R *b, int64_t rsb, R *out)               \
-    LEAF(void, gemv_rows, int64_t k, int64_t n, const R *x, const R *b, int64_t ldb, R *y)        \
-    LEAF(void, gemv_columns, int64_t k, int64_t n, int one_stream, const R *x, const R *b,        \
-         int64_t ldb, R *y)                                                                       \
-    LEAF(void, gemv_finish, int64_t n, R alpha, R *y, R beta, R *c, int64_t incc, const R *bias,  \
-         int64_t incbias, int activation, R *preact)                                              \
-    /* activation.h */                                                                            \
-    LEAF(void, activation, int kind, int64_t m, int64_t n, const R *x, int64_t ldx, R *y,         \
-         int64_t ldy, int past_caches)                                                            \
-    LEAF(void, activation_backward, int kind, int64_t m, int64_t n, const R *dy, int64_t lddy,    \
-         const R *saved, int64_t ldsaved, R *dx, int64_t lddx, R *sums, int past_caches)          \
-    /* prelu.h */                                                                                 \
-    LEAF(void, prelu, int shared, int64_t m, int64_t n, const R *x, int64_t ldx, const R *a,      \
-         R *y, int64_t ldy, int past_caches)                                                      \
-    LEAF(double, prelu_backward, int shared, int64_t m, int64_t n, const R *dy, int64_t lddy,     \
-         const R *x, int64_t ldx, const R *a, R *dx, int64_t lddx, int summed, R *sums,           \
-         int past_caches)                                                                         \
-    /* elementwise.h */                                                                           \
-    LEAF(void, scale, int64_t n, R factor, R *x)                                                  \
-    LEAF(void, add, int64_t n, const R *x, R *y)                                                  \
-    /* reduce.h */                                                                                \
-    LEAF(void, sum_squares, int64_t m, int64_t n, const R *x, int64_t ld, double scale,           \
-         double *hi, double *lo)                                                                  \
-    LEAF(R, max_abs, int64_t m, int64_t n, const R *x, int64_t ld)                                \
-    /* embedding.h */                                                                             \
-    LEAF(void, gather, int64_t m, int64_t n, const int64_t *ids, const R *table, int64_t ldtable, \
-         R scale, R *out, int64_t ldout, int past_caches)                                         \
-    LEAF(void, scatter_add, int64_t m, int64_t n, const int64_t *ids, int64_t skipped,            \
-         const R *dy, int64_t lddy, R scale, R *table, int64_t ldtable)                           \
-    LEAF(int64_t, first_outside, int64_t m, const int64_t *ids, int64_t rows)                     \
-    /* layernorm.h */                                                                             \
-    LEAF(void, norm, int rms, int64_t m, int64_t n, const R *x, int64_t ldx, double eps,          \
-         const R *weight, const R *bias, R *stats, R *y, int64_t ldy, int past_caches)            \
-    LEAF(void, norm_backward, int rms, int64_t m, int64_t n, const R *dy, int64_t lddy,           \
-         const R *x, int64_t ldx, const R *stats, const R *weight, const R *dh, int64_t lddh,     \
-         R *dx, int64_t lddx, R *dweight, R *dbias, int past_caches)                              \
-    /* dropout.h */                                                                               \
-    LEAF(void, philox, int64_t n, uint64_t seed, uint64_t step, uint64_t block, uint32_t *out)    \
-    LEAF(void, dropout, int64_t n, const R *x, const R *residual, double p, uint64_t seed,        \
-         uint64_t step, uint64_t first, R *y)                                                     \
-    /* softmax.h */                                                                               \
-    LEAF(void, softmax, int64_t m, int64_t n, const R *x, int64_t ldx, R *y, int64_t ldy,         \
-         int past_caches)                                                                         \
-    LEAF(void, softmax_backward, int64_t m, int64_t n, const R *dy, int64_t lddy, const R *y,     \
-         int64_t ldy, R *dx, int64_t lddx, int past_caches)                                       \
-    LEAF(void, log_softmax, int64_t m, int64_t n, const R *x, int64_t ldx, R *y, int64_t ldy,     \
-         int past_caches)                                                                         \
-    LEAF(void, log_softmax_backward, int64_t m, int64_t n, const R *dy, int64_t lddy, const R *y, \
-         int64_t ldy, R *dx, int64_t lddx, int past_caches)                                       \
-    /* loss.h */                                                                                  \
-    LEAF(void, cross_entropy, int64_t m, int64_t n, const R *logits, int64_t ldlogits,            \
-         const int64_t *targets, const double *weights, double scale, R *dlogits,                 \
-         int64_t lddlogits, double *losses, int past_caches)                                      \
-    LEAF(double, cross_entropy_soft, int64_t n, const R *logits, const R *q, int64_t label,       \
-         const R *weight, double keep, double smooth, double scale, R *dlogits)                   \
-    LEAF(double, loss, int kind, int64_t n, const R *x, const R *t, const R *weight,              \
-         const R *positive, R delta, R factor, R *dx, R *losses, int past_caches)                 \
-    /* attention.h */                                                                             \
-    LEAF(void, pack_panels, int64_t n, int64_t k, const R *b, int64_t rsb, int64_t csb, R *out)   \
-    LEAF(int, all_finite, int64_t n, const R *x)                                                  \
-    LEAF(void, attention_scores, int64_t rows, int64_t keys, int64_t d, R alpha, const R *q,      \
-         int64_t ldq, const R *k, const int64_t *limit, R *s, int64_t lds)                        \
-    LEAF(void, attention_mask, int kind, int64_t rows, const int64_t *limit, R *s, int64_t lds,   \
-         const void *mask, int64_t row_stride, int64_t key_stride)                                \
-    LEAF(void, attention_softmax, int64_t rows, const int64_t *limit, R *s, int64_t lds, R *m,    \
-         R *l, int64_t dv, R *o, int64_t ldo)                                                     \
-    LEAF(void, attention_values, int64_t rows, int64_t keys, int64_t dv, const R *p, int64_t ldp, \
-         const int64_t *limit, const R *v, int finite, R beta, R *o, int64_t ldo)                 \
-    LEAF(void, attention_finish, int64_t rows, int64_t dv, const R *m, const R *l, R *o,          \
-         int64_t ldo, R *lse)                                                                     \
-    LEAF(void, attention_probabilities, int64_t rows, const int64_t *limit, int64_t stop, R *s,   \
-         int64_t lds, const R *shift, const R *factor)                                            \
-    /* attention_backward.h */                                                                    \
-    LEAF(void, attention_delta, int64_t rows, int64_t dv, const R *dout, int64_t lddout,          \
-         const R *out, int64_t ldout, R *delta)                                                   \
-    LEAF(void, attention_dscores, int64_t rows, int64_t stop, R scale, const R *p,                \
-         const R *delta, R *dp, int64_t lds)                                                      \
-    LEAF(void, attention_transposed, int64_t rows, int64_t keys, int64_t n, const R *p,           \
-         int64_t ldp, const int64_t *limit, const R *x, int finite, R *y, int64_t ldy)            \
-    /* attention_few.h, additive.h */                                                             \
-    LEAF(void, attention_few_scores, int64_t rows, int64_t keys, int64_t d, const R *q,           \
-         const R *k, int64_t ldk, R *s, int64_t lds)                                              \
-    LEAF(void, attention_few_values, int64_t rows, int64_t keys, int64_t dv, const R *p,          \
-         int64_t ldp, const int64_t *limit, int skip, const R *v, int64_t ldv, R *o,              \
-         int64_t ldo)                                                                             \
-    LEAF(void, additive_scores, int64_t keys, int64_t n, const R *q, const R *k, int64_t ldk,     \
-         const R *w, R *s)                                                                        \
-    LEAF(void, additive_scores_backward, int64_t keys, int64_t n, const R *ds, const R *q,        \
-         const R *k, int64_t ldk, const R *w, R *dq, R *dk, int64_t lddk, R *dw)                  \
-    /* update.h */                                                                                \
-    LEAF(void, update, int64_t n, R *p, const R *g, R *m, R *v, R *c,                             \
-         const struct fastnn_step *step)                                                          \
-    /* rotary.h */                                                                                \
-    LEAF(void, rotary, int64_t rows, int64_t half, const R *x, int64_t ldx, const R *table,       \
+#define FASTNN_LEAVES(LEAF, R)                                                                     \
+    /* pack.h, gemm.h, gemv.h, dots.h */                                                           \
+    LEAF(void, pack_a, int64_t m, int64_t k, const R *a, int64_t rsa, int64_t csa, R *out)         \
+    LEAF(void, pack_b, int64_t n, int64_t k, const R *b, int64_t rsb, int64_t csb, R *out)         \
+    LEAF(void, gemm_tile, int64_t m, int64_t n, int64_t k, R alpha, int packed, const R *a,        \
+         int64_t rsa, int64_t csa, const R *b, int64_t ldb, R beta, R *c, int64_t rsc,             \
+         int64_t csc, const R *bias, int activation, R *preact)                                    \
+    LEAF(void, gemm_dots, int64_t m, int64_t n, int64_t k, R alpha, const R *a, int64_t rsa,       \
+         const R *b, int64_t csb, R beta, R *c, int64_t rsc, int64_t csc, const R *bias,           \
+         int activation, R *preact)                                                                \
+    LEAF(void, pack_columns, int64_t k, int64_t n, const R *b, int64_t rsb, R *out)                \
+    LEAF(void, gemv_rows, int64_t k, int64_t n, const R *x, const R *b, int64_t ldb, R *y)         \
+    LEAF(void, gemv_columns, int64_t k, int64_t n, int one_stream, const R *x, const R *b,         \
+         int64_t ldb, R *y)                                                                        \
+    LEAF(void, gemv_finish, int64_t n, R alpha, R *y, R beta, R *c, int64_t incc, const R *bias,   \
+         int64_t incbias, int activation, R *preact)                                               \
+    /* activation.h */                                                                             \
+    LEAF(void, activation, int kind, int64_t m, int64_t n, const R *x, int64_t ldx, R *y,          \
+         int64_t ldy, int past_caches)                                                             \
+    LEAF(void, activation_backward, int kind, int64_t m, int64_t n, const R *dy, int64_t lddy,     \
+         const R *saved, int64_t ldsaved, R *dx, int64_t lddx, R *sums, int past_caches)           \
+    /* prelu.h */                                                                                  \
+    LEAF(void, prelu, int shared, int64_t m, int64_t n, const R *x, int64_t ldx, const R *a, R *y, \
+         int64_t ldy, int past_caches)                                                             \
+    LEAF(double, prelu_backward, int shared, int64_t m, int64_t n, const R *dy, int64_t lddy,      \
+         const R *x, int64_t ldx, const R *a, R *dx, int64_t lddx, int summed, R *sums,            \
+         int past_caches)                                                                          \
+    /* elementwise.h */                                                                            \
+    LEAF(void, scale, int64_t n, R factor, R *x)                                                   \
+    LEAF(void, add, int64_t n, const R *x, R *y)                                                   \
+    /* reduce.h */                                                                                 \
+    LEAF(void, sum_squares, int64_t m, int64_t n, const R *x, int64_t ld, double scale,            \
+         double *hi, double *lo)                                                                   \
+    LEAF(R, max_abs, int64_t m, int64_t n, const R *x, int64_t ld)                                 \
+    /* embedding.h */                                                                              \
+    LEAF(void, gather, int64_t m, int64_t n, const int64_t *ids, const R *table, int64_t ldtable,  \
+         R scale, R *out, int64_t ldout, int past_caches)                                          \
+    LEAF(void, scatter_add, int64_t m, int64_t n, const int64_t *ids, int64_t skipped,             \
+         const R *dy, int64_t lddy, R scale, R *table, int64_t ldtable)                            \
+    LEAF(int64_t, first_outside, int64_t m, const int64_t *ids, int64_t rows)                      \
+    /* layernorm.h */                                                                              \
+    LEAF(void, norm, int rms, int64_t m, int64_t n, const R *x, int64_t ldx, double eps,           \
+         const R *weight, const R *bias, R *stats, R *y, int64_t ldy, int past_caches)             \
+    LEAF(void, norm_backward, int rms, int64_t m, int64_t n, const R *dy, int64_t lddy,            \
+         const R *x, int64_t ldx, const R *stats, const R *weight, const R *dh, int64_t lddh,      \
+         R *dx, int64_t lddx, R *dweight, R *dbias, int past_caches)                               \
+    /* dropout.h */                                                                                \
+    LEAF(void, philox, int64_t n, uint64_t seed, uint64_t step, uint64_t block, uint32_t *out)     \
+    LEAF(void, dropout, int64_t n, const R *x, const R *residual, double p, uint64_t seed,         \
+         uint64_t step, uint64_t first, R *y)                                                      \
+    /* softmax.h */                                                                                \
+    LEAF(void, softmax, int64_t m, int64_t n, const R *x, int64_t ldx, R *y, int64_t ldy,          \
+         int past_caches)                                                                          \
+    LEAF(void, softmax_backward, int64_t m, int64_t n, const R *dy, int64_t lddy, const R *y,      \
+         int64_t ldy, R *dx, int64_t lddx, int past_caches)                                        \
+    LEAF(void, log_softmax, int64_t m, int64_t n, const R *x, int64_t ldx, R *y, int64_t ldy,      \
+         int past_caches)                                                                          \
+    LEAF(void, log_softmax_backward, int64_t m, int64_t n, const R *dy, int64_t lddy, const R *y,  \
+         int64_t ldy, R *dx, int64_t lddx, int past_caches)                                        \
+    /* loss.h */                                                                                   \
+    LEAF(void, cross_entropy, int64_t m, int64_t n, const R *logits, int64_t ldlogits,             \
+         const int64_t *targets, const double *weights, double scale, R *dlogits,                  \
+         int64_t lddlogits, double *losses, int past_caches)                                       \
+    LEAF(double, cross_entropy_soft, int64_t n, const R *logits, const R *q, int64_t label,        \
+         const R *weight, double keep, double smooth, double scale, R *dlogits)                    \
+    LEAF(double, loss, int kind, int64_t n, const R *x, const R *t, const R *weight,               \
+         const R *positive, R delta, R factor, R *dx, R *losses, int past_caches)                  \
+    /* attention.h */                                                                              \
+    LEAF(void, pack_panels, int64_t n, int64_t k, const R *b, int64_t rsb, int64_t csb, R *out)    \
+    LEAF(int, all_finite, int64_t n, const R *x)                                                   \
+    LEAF(void, attention_scores, int64_t rows, int64_t keys, int64_t d, R alpha, const R *q,       \
+         int64_t ldq, const R *k, const int64_t *limit, R *s, int64_t lds)                         \
+    LEAF(void, attention_mask, int kind, int64_t rows, const int64_t *limit, R *s, int64_t lds,    \
+         const void *mask, int64_t row_stride, int64_t key_stride)                                 \
+    LEAF(void, attention_softmax, int64_t rows, const int64_t *limit, R *s, int64_t lds, R *m,     \
+         R *l, int64_t dv, R *o, int64_t ldo)                                                      \
+    LEAF(void, attention_values, int64_t rows, int64_t keys, int64_t dv, const R *p, int64_t ldp,  \
+         const int64_t *limit, const R *v, int finite, R beta, R *o, int64_t ldo)                  \
+    LEAF(void, attention_finish, int64_t rows, int64_t dv, const R *m, const R *l, R *o,           \
+         int64_t ldo, R *lse)                                                                      \
+    LEAF(void, attention_probabilities, int64_t rows, const int64_t *limit, int64_t stop, R *s,    \
+         int64_t lds, const R *shift, const R *factor)                                             \
+    /* attention_backward.h */                                                                     \
+    LEAF(void, attention_delta, int64_t rows, int64_t dv, const R *dout, int64_t lddout,           \
+         const R *out, int64_t ldout, R *delta)                                                    \
+    LEAF(void, attention_dscores, int64_t rows, int64_t stop, R scale, const R *p, const R *delta, \
+         R *dp, int64_t lds)                                                                       \
+    LEAF(void, attention_transposed, int64_t rows, int64_t keys, int64_t n, const R *p,            \
+         int64_t ldp, const int64_t *limit, const R *x, int finite, R *y, int64_t ldy)             \
+    /* attention_few.h, additive.h */                                                              \
+    LEAF(void, attention_few_scores, int64_t rows, int64_t keys, int64_t d, const R *q,            \
+         const R *k, int64_t ldk, R *s, int64_t lds)                                               \
+    LEAF(void, attention_few_values, int64_t rows, int64_t keys, int64_t dv, const R *p,           \
+         int64_t ldp, const int64_t *limit, int skip, const R *v, int64_t ldv, R *o, int64_t ldo)  \
+    LEAF(void, additive_scores, int64_t keys, int64_t n, const R *q, const R *k, int64_t ldk,      \
+         const R *w, R *s)                                                                         \
+    LEAF(void, additive_scores_backward, int64_t keys, int64_t n, const R *ds, const R *q,         \
+         const R *k, int64_t ldk, const R *w, R *dq, R *dk, int64_t lddk, R *dw)                   \
+    /* update.h */                                                                                 \
+    LEAF(void, update, int64_t n, R *p, const R *g, R *m, R *v, R *c,                              \
+         const struct fastnn_step *step)                                                           \
+    /* rotary.h */                                                                                 \
+    LEAF(void, rotary, int64_t rows, int64_t half, const R *x, int64_t ldx, const R *table,        \
          int inverse, R *y, int64_t ldy)
 
 #define FASTNN_SIZE_SLOT(name, value) int64_t name;
@@ -185,14 +184,14 @@ struct fastnn_leaves_f64 {
  * of its first six arguments points to. dispatch.pxd defines the tables, fastnn_f32 and fastnn_f64,
  * in every file that cimports it. Pointers to neither type do not compile. */
 #define FASTNN_POINTS(R, p) _Generic((p), R *: 1, const R *: 1, default: 0)
-#define FASTNN_ANY_(R, a, b, c, d, e, f, ...)                                                     \
-    (FASTNN_POINTS(R, a) || FASTNN_POINTS(R, b) || FASTNN_POINTS(R, c) || FASTNN_POINTS(R, d) ||  \
+#define FASTNN_ANY_(R, a, b, c, d, e, f, ...)                                                    \
+    (FASTNN_POINTS(R, a) || FASTNN_POINTS(R, b) || FASTNN_POINTS(R, c) || FASTNN_POINTS(R, d) || \
      FASTNN_POINTS(R, e) || FASTNN_POINTS(R, f))
 #define FASTNN_ANY(R, ...) FASTNN_ANY_(R, __VA_ARGS__, 0, 0, 0, 0, 0, 0)
-#define FASTNN_PICK(name, ...)                                                                    \
-    __builtin_choose_expr(FASTNN_ANY(float, __VA_ARGS__), fastnn_f32.name,                        \
-                          __builtin_choose_expr(FASTNN_ANY(double, __VA_ARGS__), fastnn_f64.name, \
-                                                (void)0))
+#define FASTNN_PICK(name, ...)                           \
+    __builtin_choose_expr(                               \
+        FASTNN_ANY(float, __VA_ARGS__), fastnn_f32.name, \
+        __builtin_choose_expr(FASTNN_ANY(double, __VA_ARGS__), fastnn_f64.name, (void)0))
 #define FASTNN_CALL(name, ...) FASTNN_PICK(name, __VA_ARGS__)(__VA_ARGS__)
 
 #define fastnn_lanes(p) FASTNN_PICK(lanes, p)

@@ -1,11 +1,13 @@
 /* philox.h: Philox 4x32-10, random bits that are a function of a key and a counter.
  *
- * Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011. The key is the seed (64 bits); the counter (128 bits) is the
- * number of a block of four words, and above it the step. So every word has a number, may be had at any time in any order, and is the same for every
- * instruction set: word i of (seed, step) is word i % 4 of block i / 4.
+ * Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011. The key is
+ * the seed (64 bits); the counter (128 bits) is the number of a block of four words, and above it
+ * the step. So every word has a number, may be had at any time in any order, and is the same for
+ * every instruction set: word i of (seed, step) is word i % 4 of block i / 4.
  *
- * A 64-bit lane holds one counter. A round multiplies 32 by 32 bits; only the low halves of the four vectors of state count, the high ones are whatever
- * the last round left there. In AVX-512 a round of eight blocks is six instructions.
+ * A 64-bit lane holds one counter. A round multiplies 32 by 32 bits; only the low halves of the
+ * four vectors of state count, the high ones are whatever the last round left there. In AVX-512 a
+ * round of eight blocks is six instructions.
  */
 #ifndef FASTNN_PHILOX_H
 #define FASTNN_PHILOX_H
@@ -15,10 +17,12 @@
 enum {
     PHILOX_ROUNDS = 10,
     PHILOX_BLOCKS = VBYTES / 8,       /* in a vector, one a lane */
-    PHILOX_WORDS = 8 * PHILOX_BLOCKS, /* made at a time, from two vectors of blocks: their rounds hide each other's latency */
+    PHILOX_WORDS = 8 * PHILOX_BLOCKS, /* made at a time, from two vectors of blocks: their rounds
+                                         hide each other's latency */
 };
-/* Blocks are dealt to the lanes of a vector so that shuffles within 128 bits, two to a vector, leave the words in order: lane 2l has block l, lane 2l + 1
- * block PHILOX_BLOCKS / 2 + l. PHILOX_EVEN takes the even lanes of two vectors in turns. */
+/* Blocks are dealt to the lanes of a vector so that shuffles within 128 bits, two to a vector,
+ * leave the words in order: lane 2l has block l, lane 2l + 1 block PHILOX_BLOCKS / 2 + l.
+ * PHILOX_EVEN takes the even lanes of two vectors in turns. */
 #if VBYTES == 64
 #define PHILOX_DEAL {0, 4, 1, 5, 2, 6, 3, 7}
 #define PHILOX_EVEN {0, 8, 2, 10, 4, 12, 6, 14}
@@ -65,12 +69,14 @@ INLINE void philox_words(const philox_key *key, uint64_t block, u32vec words[4])
         c[v] = (u64vec){0} + key->step;
         d[v] = (u64vec){0} + (key->step >> 32);
     }
-    UNROLL for (int r = 0; r < PHILOX_ROUNDS; r++) UNROLL for (int v = 0; v < 2; v++) {
-        const u64vec p = times_32(a[v], PHILOX_M0), q = times_32(c[v], PHILOX_M1);
-        a[v] = xor_3(q >> 32, b[v], key->k0[r]);
-        c[v] = xor_3(p >> 32, d[v], key->k1[r]);
-        b[v] = q;
-        d[v] = p;
+    UNROLL for (int r = 0; r < PHILOX_ROUNDS; r++) {
+        UNROLL for (int v = 0; v < 2; v++) {
+            const u64vec p = times_32(a[v], PHILOX_M0), q = times_32(c[v], PHILOX_M1);
+            a[v] = xor_3(q >> 32, b[v], key->k0[r]);
+            c[v] = xor_3(p >> 32, d[v], key->k1[r]);
+            b[v] = q;
+            d[v] = p;
+        }
     }
     UNROLL for (int v = 0; v < 2; v++) {
         const u64vec ab = (a[v] & 0xffffffff) | b[v] << 32, cd = (c[v] & 0xffffffff) | d[v] << 32;

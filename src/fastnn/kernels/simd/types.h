@@ -55,9 +55,7 @@ INLINE void store(real *p, vec v) { memcpy(p, &v, sizeof v); }
 INLINE vec splat(real s) { return s - (vec){0}; }
 
 /* mask ? a : b, lane by lane; a comparison of vectors gives such a mask. */
-INLINE vec choose(ivec mask, vec a, vec b) {
-    return (vec)(((ivec)a & mask) | ((ivec)b & ~mask));
-}
+INLINE vec choose(ivec mask, vec a, vec b) { return (vec)(((ivec)a & mask) | ((ivec)b & ~mask)); }
 
 /* The mask of the first n lanes. */
 INLINE ivec first_lanes(int64_t n) {

@@ -9,7 +9,9 @@
 
 #define STRING_(x) #x
 #define STRING(x) STRING_(x)
-#include STRING(isa/FASTNN_ISA.h)
+/* clang-format off: spaces would become part of the name */
+#include STRING(isa / FASTNN_ISA.h)
+/* clang-format on */
 
 /* The first n < LANES reals at p, the other lanes set to fill; nothing else is touched. Lane by
  * lane, and not inline, which would be a sixth of the code of all leaves. */
@@ -26,8 +28,8 @@ static __attribute__((noinline, unused)) void store_part(real *p, int64_t n, vec
 }
 #endif
 
-/* v, rounded: a product here is not fused into the sum it goes to. The compiler fuses in one copy of
- * a loop and not in another, and then bits depend on which of them a row went through. */
+/* v, rounded: a product here is not fused into the sum it goes to. The compiler fuses in one copy
+ * of a loop and not in another, and then bits depend on which of them a row went through. */
 INLINE vec rounded(vec v) {
 #ifdef REGISTER
     __asm__("" : "+" REGISTER(v));
@@ -88,14 +90,17 @@ INLINE vec exchange(vec v, const int i) {
     return permute(v, from);
 }
 
-/* Sums and maxima over the lanes, in every lane, by halves: an order fixed by the instruction set. */
+/* Sums and maxima over the lanes, in every lane, by halves: an order fixed by the instruction set.
+ */
 INLINE vec spread_sum(vec v) {
-    UNROLL for (int i = FIRST_XOR; i < 4; i++) v += exchange(v, i);
+    UNROLL for (int i = FIRST_XOR; i < 4; i++)
+        v += exchange(v, i);
     return v;
 }
 
 INLINE vec spread_max(vec v) {
-    UNROLL for (int i = FIRST_XOR; i < 4; i++) v = max_vec(exchange(v, i), v);
+    UNROLL for (int i = FIRST_XOR; i < 4; i++)
+        v = max_vec(exchange(v, i), v);
     return v;
 }
 

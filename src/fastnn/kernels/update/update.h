@@ -1,7 +1,9 @@
-/* update.h: one pass over parameters, gradients and running means for a step of an optimizer. update.pyx has the formulas and hoists the scalars.
+/* update.h: one pass over parameters, gradients and running means for a step of an optimizer.
+ * update.pyx has the formulas and hoists the scalars.
  *
- * Every element goes through the same vector operations, those of a part of a vector at the end too: the bits do not depend on where a run is cut.
- * p, g, m, v and c do not overlap; those that a rule does not use are NULL.
+ * Every element goes through the same vector operations, those of a part of a vector at the end
+ * too: the bits do not depend on where a run is cut. p, g, m, v and c do not overlap; those that a
+ * rule does not use are NULL.
  */
 #ifndef FASTNN_UPDATE_H
 #define FASTNN_UPDATE_H
@@ -113,7 +115,8 @@ INLINE vec adagrad_change(int64_t part, real *v, vec d, const rates *s) {
     return d / (sqrt_vec(sum) + s->eps);
 }
 
-INLINE void update_vec(int rule, int64_t part, real *p, const real *g, real *m, real *v, real *c, const rates *s) {
+INLINE void update_vec(int rule, int64_t part, real *p, const real *g, real *m, real *v, real *c,
+                       const rates *s) {
     const vec w = get(p, part);
     if (rule == FASTNN_AVERAGE) {
         put(p, part, w + s->take1 * (get(g, part) - w));
@@ -129,21 +132,26 @@ INLINE void update_vec(int rule, int64_t part, real *p, const real *g, real *m, 
 
 #define AT(x, i) ((x) ? (x) + (i) : (x))
 
-/* `rule` is a constant here, so each rule gets a loop of its own. Vectors of p do not cross cache lines but for a part of one at either end: an average
- * of 10^7 weights at odd addresses takes 1.6 ms so, 2.4 ms without. */
+/* `rule` is a constant here, so each rule gets a loop of its own. Vectors of p do not cross cache
+ * lines but for a part of one at either end: an average of 10^7 weights at odd addresses takes 1.6
+ * ms so, 2.4 ms without. */
 INLINE void sweep(int rule, int64_t n, real *p, const real *g, real *m, real *v, real *c, rates s) {
     const int64_t head = (int64_t)(-(uintptr_t)p % VBYTES / sizeof(real));
     for (int64_t i = 0, part = head < n ? head : n;; part = n - i) {
         if (part) update_vec(rule, part, p + i, g + i, AT(m, i), AT(v, i), AT(c, i), &s);
-        for (i += part; n - i >= LANES; i += LANES) update_vec(rule, 0, p + i, g + i, AT(m, i), AT(v, i), AT(c, i), &s);
+        for (i += part; n - i >= LANES; i += LANES)
+            update_vec(rule, 0, p + i, g + i, AT(m, i), AT(v, i), AT(c, i), &s);
         if (i == n) return;
     }
 }
 
-static void update(int64_t n, real *p, const real *g, real *m, real *v, real *c, const struct fastnn_step *step) {
+static void update(int64_t n, real *p, const real *g, real *m, real *v, real *c,
+                   const struct fastnn_step *step) {
     const rates s = {
-        splat((real)step->grad_scale), splat((real)step->l2),    splat((real)step->shrink), splat((real)step->lr),      splat((real)step->keep1),
-        splat((real)step->take1),      splat((real)step->keep2), splat((real)step->take2),  splat((real)step->unbias2), splat((real)step->eps),
+        splat((real)step->grad_scale), splat((real)step->l2),    splat((real)step->shrink),
+        splat((real)step->lr),         splat((real)step->keep1), splat((real)step->take1),
+        splat((real)step->keep2),      splat((real)step->take2), splat((real)step->unbias2),
+        splat((real)step->eps),
     };
     switch (step->rule) {
     case FASTNN_SGD: sweep(FASTNN_SGD, n, p, g, NULL, NULL, NULL, s); break;

@@ -12,12 +12,12 @@
 #define DOT_COLUMNS 5
 
 #if FASTNN_REAL == 32
-#define X86(op, ...) (vec) _mm512_##op##_ps(__VA_ARGS__)
+#define X86(op, ...) (vec)_mm512_##op##_ps(__VA_ARGS__)
 #define STORE_MASKED _mm512_mask_storeu_ps
 typedef __m512 x86_vec;
 typedef __mmask16 x86_mask;
 #else
-#define X86(op, ...) (vec) _mm512_##op##_pd(__VA_ARGS__)
+#define X86(op, ...) (vec)_mm512_##op##_pd(__VA_ARGS__)
 #define STORE_MASKED _mm512_mask_storeu_pd
 typedef __m512d x86_vec;
 typedef __mmask8 x86_mask;
@@ -69,8 +69,6 @@ INLINE uint64_t at_least_bits(u32vec words, uint32_t threshold) {
 }
 
 #define keep_lanes keep_lanes
-INLINE vec keep_lanes(vec v, uint64_t bits_) {
-    return X86(maskz_mov, (x86_mask)bits_, (x86_vec)v);
-}
+INLINE vec keep_lanes(vec v, uint64_t bits_) { return X86(maskz_mov, (x86_mask)bits_, (x86_vec)v); }
 
 #endif

@@ -11,10 +11,10 @@
 #define NV 2
 
 #if FASTNN_REAL == 32
-#define X86(op, ...) (vec) _mm_##op##_ps(__VA_ARGS__)
+#define X86(op, ...) (vec)_mm_##op##_ps(__VA_ARGS__)
 typedef __m128 x86_vec;
 #else
-#define X86(op, ...) (vec) _mm_##op##_pd(__VA_ARGS__)
+#define X86(op, ...) (vec)_mm_##op##_pd(__VA_ARGS__)
 typedef __m128d x86_vec;
 #endif
 #include "x86.h"
