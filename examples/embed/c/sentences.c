@@ -1,5 +1,5 @@
-/* Score sentences: the mean of the embeddings of a sentence's tokens goes through a network, for
- * all sentences of a ragged buffer, in threads of our own. */
+/* Score sentences: the mean embedding of a sentence's tokens goes through a network, for all
+ * sentences of a ragged buffer, in our own threads. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
@@ -21,7 +21,7 @@ struct job {
     int status;
 };
 
-/* The mean embedding of a sentence; zeros for an empty one. Returns a status. */
+/* Compute the mean embedding of a sentence; zeros for an empty one. Returns a status. */
 static int embed(const struct job *job, int64_t sentence, float *mean) {
     const int64_t start = job->starts[sentence], n = job->starts[sentence + 1] - start;
     memset(mean, 0, sizeof(float) * job->width);
@@ -35,7 +35,7 @@ static int embed(const struct job *job, int64_t sentence, float *mean) {
 
 static void *score(void *argument) {
     struct job *job = argument;
-    const int before = fastnn_set_thread_limit(1); /* the threads are ours */
+    const int before = fastnn_set_thread_limit(1); /* we have our own threads */
     float *means = malloc(sizeof(float) * BATCH * job->width);
     job->status = means ? FASTNN_OK : FASTNN_NO_MEMORY;
     for (int64_t i = job->first; i < job->last && job->status == FASTNN_OK; i += BATCH) {

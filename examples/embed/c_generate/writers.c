@@ -1,5 +1,5 @@
-/* Write on from several prompts at once: each thread samples from one frozen language model with a
- * state and a random generator of its own. */
+/* Generate continuations of several prompts at once: all threads share one frozen language model,
+ * and each has its own state and random generator. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
@@ -14,7 +14,7 @@ enum { MOST_WRITERS = 64 };
 struct writer {
     const fastnn_plan *plan;
     const int64_t *prompt;
-    int64_t length, count, vocabulary, *written; /* `count` tokens are to be written */
+    int64_t length, count, vocabulary, *written; /* `count` tokens are generated */
     uint64_t seed;
     int status;
 };
@@ -35,7 +35,7 @@ static int64_t sample(const float *probabilities, int64_t n, double u) {
 
 static void *run_writer(void *argument) {
     struct writer *w = argument;
-    const int before = fastnn_set_thread_limit(1); /* the threads are ours */
+    const int before = fastnn_set_thread_limit(1); /* we have our own threads */
     fastnn_state *state = fastnn_plan_new_state(w->plan, 1, w->length + w->count);
     float *logits = malloc(sizeof *logits * w->vocabulary);
     const int64_t *ids = w->prompt;

@@ -1,6 +1,6 @@
-// Recommend: for each user the k items with the largest products, from blocks of the product that
-// stay in the cache.
-#include <pybind11/numpy.h> // includes Python.h, which fastnn.h wants to come first
+// Recommend to each user the k items with the largest dot products, block by block, so that the
+// scores stay in cache.
+#include <pybind11/numpy.h> // includes Python.h, which must come before fastnn.h
 #include <pybind11/pybind11.h>
 
 #include <algorithm>
@@ -17,7 +17,7 @@ static void check(int status) {
     if (status != FASTNN_OK) throw std::runtime_error(fastnn_strerror(status));
 }
 
-// The numbers of the k best items of each user, best first; ties by number.
+// The indices of the k best items of each user, best first; ties by index.
 static py::array_t<int64_t> recommend(const Matrix &users, const Matrix &items, int64_t k) {
     constexpr int64_t BLOCK = 16;
     const int64_t n_users = users.shape(0), n_items = items.shape(0), width = users.shape(1);
@@ -47,7 +47,7 @@ static py::array_t<int64_t> recommend(const Matrix &users, const Matrix &items, 
     return best;
 }
 
-// The same for users that a network makes of their features.
+// As recommend, for users whose embeddings a network computes from their features.
 static py::array_t<int64_t> recommend_for(const py::object &tower, const Matrix &features,
                                           const Matrix &items, int64_t k) {
     const fastnn_plan *plan = fastnn_plan_from_object(tower.ptr());

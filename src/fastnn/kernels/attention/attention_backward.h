@@ -1,11 +1,12 @@
-/* attention_backward.h: the micro-kernels of the backward pass of attention. For one tile, with P
- * recomputed and delta_i = sum_c dO_ic O_ic:
+/* attention_backward.h: the micro-kernels of the backward pass of attention.
  *
- *     dV += P^T dO        dP = dO V^T        dS = scale P (dP - delta)        dK += dS^T Q dQ += dS
- * K
+ * For one tile, with P recomputed and delta_i = sum_c dO_ic O_ic:
  *
- * S = Q K^T and dP are attention_scores, dQ is attention_values; what is left are the products with
- * a transposed tile, and dS.
+ *     dV += P^T dO                  dP = dO V^T     dS = scale P (dP - delta)
+ *     dK += dS^T Q                  dQ += dS K
+ *
+ * attention_scores computes S = Q K^T and dP, attention_values computes dQ; this file adds dS and
+ * the products with a transposed tile.
  */
 #ifndef FASTNN_ATTENTION_BACKWARD_H
 #define FASTNN_ATTENTION_BACKWARD_H
@@ -27,8 +28,8 @@ static void attention_delta(int64_t rows, int64_t dv, const real *dout, int64_t 
     }
 }
 
-/* dS := scale P (dP - delta) in the place of dP, whole vectors up to `stop`; 0 where P is, whatever
- * dP is there: the key is masked. */
+/* Overwrite dP with dS = scale P (dP - delta), in whole vectors up to `stop`. dS is 0 where P is 0,
+ * whatever dP holds: that key is masked. */
 static void attention_dscores(int64_t rows, int64_t stop, real scale, const real *p,
                               const real *delta, real *dp, int64_t lds) {
     for (int64_t i = 0; i < rows; i++)
@@ -39,9 +40,9 @@ static void attention_dscores(int64_t rows, int64_t stop, real scale, const real
         }
 }
 
-/* Y += P^T X: P rows x keys, X rows x n in panels. Rows that see none of the keys of a GEMM tile
- * are skipped at the beginning, where causal masks have them. A weight of 0 takes nothing where X
- * is not finite. */
+/* Y += P^T X with P (rows x keys) and X (rows x n) in panels. For each GEMM tile of keys, skip the
+ * leading rows that attend to none of them, as causal masks have. If X is not finite, skip zero
+ * weights. */
 static void attention_transposed(int64_t rows, int64_t keys, int64_t n, const real *p, int64_t ldp,
                                  const int64_t *limit, const real *x, int finite, real *y,
                                  int64_t ldy) {

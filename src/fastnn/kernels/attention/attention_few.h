@@ -1,5 +1,5 @@
-/* attention_few.h: attention of a few queries to many keys, which are read once, in place: what a
- * step of generation does. K and V are not packed. */
+/* attention_few.h: decode: attention of one or a few queries to many keys. Each key is read once
+ * and K and V are not packed. */
 #ifndef FASTNN_ATTENTION_FEW_H
 #define FASTNN_ATTENTION_FEW_H
 
@@ -8,15 +8,15 @@
 
 enum {
     FEW_KEYS = 64,     /* keys that stay in the L1 cache from one query to the next */
-    FETCH_AHEAD = 4096 /* bytes ahead of the reading that lines are asked for */
+    FETCH_AHEAD = 4096 /* prefetch distance in bytes */
 };
 
 INLINE void fetch_row(const real *x, int64_t n, int64_t ahead) {
     for (int64_t c = 0; c < n; c += 64 / (int64_t)sizeof(real)) __builtin_prefetch(x + ahead + c);
 }
 
-/* The scores of one query with `count` <= LANES keys: a vector of sums for each key, added up all
- * at once. Lanes past them repeat the last key. */
+/* Scores of one query with `count` <= LANES keys: one vector of partial sums per key, reduced
+ * together. Lanes from `count` on repeat the last key. */
 INLINE vec scores_of_keys(const int64_t count, int64_t d, const real *q, const real *k,
                           int64_t ldk) {
     vec sums[LANES];
@@ -36,7 +36,7 @@ INLINE vec scores_of_keys(const int64_t count, int64_t d, const real *q, const r
     return sum_each(sums);
 }
 
-/* S := Q K^T, whole vectors of each row; rows of q are d apart and already scaled. */
+/* S := Q K^T, whole vectors of each row. Rows of q are d apart and already scaled. */
 static void attention_few_scores(int64_t rows, int64_t keys, int64_t d, const real *q,
                                  const real *k, int64_t ldk, real *s, int64_t lds) {
     const int64_t ahead = FETCH_AHEAD / (int64_t)sizeof(real) / (d > 0 ? d : 1) * ldk;
@@ -50,7 +50,7 @@ static void attention_few_scores(int64_t rows, int64_t keys, int64_t d, const re
         store(s + i * lds + j, scores_of_keys(keys - j, d, q + i * d, k + j * ldk, ldk));
 }
 
-/* O += P V; row i takes its first limit[i] keys. `skip`: a weight of 0 takes nothing, not even of
+/* O += P V; row i uses its first limit[i] keys. If `skip`, ignore zero weights, since 0 * NaN is
  * NaN. */
 static void attention_few_values(int64_t rows, int64_t keys, int64_t dv, const real *p, int64_t ldp,
                                  const int64_t *limit, int skip, const real *v, int64_t ldv,

@@ -1,14 +1,14 @@
-/* rotary.h: pairs of elements turned by the angles of their position. */
+/* rotary.h: rotate pairs of elements by the angles of their position. */
 #ifndef FASTNN_ROTARY_H
 #define FASTNN_ROTARY_H
 
 #include "vec.h"
 
-/* Each row of 2 half elements: (x_i, x_(i+half)) times the complex number of row r of the table,
- * `half` cosines and then `half` sines; times its conjugate if inverse. y may be x. */
+/* Multiply the complex numbers (x_i, x_(i+half)) of row r by row r of the table, or by its
+ * conjugate if inverse. A row of the table is `half` cosines, then `half` sines. y may be x. */
 static void rotary(int64_t rows, int64_t half, const real *x, int64_t ldx, const real *table,
                    int inverse, real *y, int64_t ldy) {
-    const ivec flip = inverse ? (ivec)(-(vec){0}) : (ivec){0}; /* the sign bit */
+    const ivec flip = inverse ? (ivec)(-(vec){0}) : (ivec){0}; /* sign bit */
     for (int64_t r = 0; r < rows; r++, x += ldx, y += ldy, table += 2 * half) {
         int64_t i = 0;
         for (; i + LANES <= half; i += LANES) {

@@ -1,9 +1,9 @@
-/* dots.h: a tile of C as dot products along k, for rows of A and columns of B that are contiguous:
- * no lane is lost where C is narrow.
+/* dots.h: a tile of C as dot products along k, for contiguous rows of A and columns of B. No lane
+ * is wasted if C is narrow.
  *
- * Registers: rows * columns accumulators and the rows of A. Their sums over the lanes are taken
- * LANES at a time, by a tree of exchanges: three instructions for every two accumulators instead of
- * two for every halving of each.
+ * The accumulators, rows * columns of them, stay in registers. LANES of them are reduced together
+ * by a tree of butterfly shuffles: three instructions per two accumulators, instead of two for each
+ * halving of each accumulator.
  */
 #ifndef FASTNN_DOTS_H
 #define FASTNN_DOTS_H
@@ -12,7 +12,7 @@
 #include "pack.h"
 #include "tile.h"
 
-/* Of a tile at most; the header of an instruction set with 32 registers has more. */
+/* Limits of a tile. Instruction sets with 32 registers define larger ones. */
 #define DOT_ROWS 4
 #ifndef DOT_TILE
 #define DOT_TILE 8
@@ -67,7 +67,7 @@ INLINE void dots(const int rows, const int columns, int64_t k, const real *restr
         if (t < rows * columns) store(sums + t, sum_each(acc + t));
 }
 
-/* out[j * k + p] = b[p * rsb + j]: rows of B, n <= LANES long, as columns. */
+/* out[j * k + p] = b[p * rsb + j]: transpose rows of B, n <= LANES long, into columns. */
 static void pack_columns(int64_t k, int64_t n, const real *b, int64_t rsb, real *out) {
     int64_t p = 0;
     for (; p + LANES <= k; p += LANES) {
@@ -82,9 +82,9 @@ static void pack_columns(int64_t k, int64_t n, const real *b, int64_t rsb, real 
         for (int64_t j = 0; j < n; j++) out[j * k + p] = b[p * rsb + j];
 }
 
-/* C (m x n, m <= DOT_ROWS, n <= DOT_COLUMNS, m n <= DOT_TILE, any strides) := act(alpha A B + beta
- * C + bias). Everything as for gemm_tile, but rows of A and columns of B are contiguous, rsa and
- * csb apart. */
+/* C := act(alpha A B + beta C + bias) for C (m x n) with any strides, m <= DOT_ROWS, n <=
+ * DOT_COLUMNS and m n <= DOT_TILE. As gemm_tile, but rows of A and columns of B are contiguous, rsa
+ * and csb apart. */
 static void gemm_dots(int64_t m, int64_t n, int64_t k, real alpha, const real *a, int64_t rsa,
                       const real *b, int64_t csb, real beta, real *c, int64_t rsc, int64_t csc,
                       const real *bias, int activation, real *preact) {
@@ -113,7 +113,7 @@ static void gemm_dots(int64_t m, int64_t n, int64_t k, real alpha, const real *a
         DOTS(4, 3)
         DOTS(4, 4)
 #endif
-    default: return; /* no such tile: see the limits above */
+    default: return; /* see the limits above */
     }
 #undef DOTS
     const int last = activation != FASTNN_ACT_NONE || preact;

@@ -1,11 +1,11 @@
 /* gemm.h: the micro-kernel of C := act(alpha A B + beta C + bias), one tile of C.
  *
- * The element c_ij is a chain of multiply-adds over p = 0..k-1, whatever the tile it falls in (in a
- * tile of one row: four chains, p mod 4, the rest of k in the first). A is a packed panel (then csa
- * is MR and rsa is not read) or rows in place with any strides; B is a packed panel or rows in
- * place, ldb elements apart, and has whole vectors: columns past n are computed and dropped. beta
- * == 0 never reads C. bias is n values along the columns, or NULL. preact, with the strides of C,
- * or NULL, receives the argument of the activation.
+ * c_ij is one chain of multiply-adds over p = 0..k-1, whatever tile it falls in. (A tile of one row
+ * uses four chains, p mod 4, with the rest of k in the first.) A is a packed panel (then csa is MR
+ * and rsa is not read) or rows in place with any strides. B is a packed panel or rows in place, ldb
+ * elements apart, and has whole vectors: columns past n are computed and dropped. beta == 0 never
+ * reads C. bias is n values along the columns, or NULL. preact, NULL or with the strides of C,
+ * receives the pre-activation.
  */
 #ifndef FASTNN_GEMM_H
 #define FASTNN_GEMM_H
@@ -14,11 +14,13 @@
 #include "tile.h"
 
 enum {
-    PREFETCH_FROM = 128, /* steps of k during which a line can arrive from memory: 12 cycles each */
-    ROWS_AHEAD = 16      /* steps of k that the tile of one row asks for B ahead */
+    /* Minimum k for prefetching C: a line arrives within that many steps, 12 cycles each. */
+    PREFETCH_FROM = 128,
+    /* Prefetch distance of B in steps of k, for a tile of one row. */
+    ROWS_AHEAD = 16
 };
 
-/* acc += A B, A(i, p) being the expression ELEMENT after p steps of csa. */
+/* acc += A B; ELEMENT is A(i, p) after `a` has advanced p steps of csa. */
 #define ACCUMULATE(rows, ELEMENT)               \
     for (int64_t p = 0; p < k; p++) {           \
         vec bv[NV];                             \
@@ -33,24 +35,24 @@ enum {
         a += csa;                               \
     }
 
-/* One vector of C from its accumulator. */
+/* Compute one vector of C from its accumulator. */
 INLINE vec finished(vec v, real alpha, real beta, vec c, const real *bias, vec bias_values,
                     int relu) {
-    v = rounded(
-        v * alpha); /* which of two products is fused must not depend on the copy of this code */
+    /* FMA barrier: which product is fused must not depend on the copy of this code. */
+    v = rounded(v * alpha);
     if (beta != 0) v += beta * c;
     if (bias) v += bias_values;
     return relu ? relu_vec(v) : v;
 }
 
-/* The first m rows and n columns of a tile at the edge, its accumulators in memory: one copy for
- * all heights, a third of the code of the tiles otherwise. */
+/* Store the first m rows and n columns of an edge tile. The accumulators are in memory, so one copy
+ * serves all heights; inlined copies would be a third of the code of all tiles. */
 static __attribute__((noinline)) void finish_edge(const vec *acc, int64_t nv, int64_t m, int64_t n,
                                                   real alpha, real beta, real *c, int64_t ldc,
                                                   const real *bias, int relu) {
     for (int64_t j = 0; j < nv; j++) {
-        const int64_t count =
-            n - j * LANES < LANES ? n - j * LANES : LANES; /* columns of this vector, 1..LANES */
+        /* columns of this vector, 1..LANES */
+        const int64_t count = n - j * LANES < LANES ? n - j * LANES : LANES;
         const vec bias_values = bias ? load_part(bias + j * LANES, count, 0) : (vec){0};
         for (int64_t i = 0; i < m; i++) {
             real *cij = c + i * ldc + j * LANES;
@@ -62,7 +64,7 @@ static __attribute__((noinline)) void finish_edge(const vec *acc, int64_t nv, in
     }
 }
 
-/* The first m rows and n columns of acc -> C, unit column stride. A tile that is whole takes the
+/* Store the first m rows and n columns of acc to C (unit column stride). A whole tile takes the
  * loop without conditions. */
 INLINE void finish(const int rows, const int nv, vec acc[][NV], int64_t m, int64_t n, real alpha,
                    real beta, real *c, int64_t ldc, const real *bias, int relu) {
@@ -76,8 +78,8 @@ INLINE void finish(const int rows, const int nv, vec acc[][NV], int64_t m, int64
         }
         return;
     }
-    vec copy[TALL *
-             NV]; /* not acc itself: its address in a call would keep it out of the registers */
+    /* A copy: passing the address of acc would keep it out of registers. */
+    vec copy[TALL * NV];
     UNROLL for (int i = 0; i < rows; i++) {
         UNROLL for (int j = 0; j < nv; j++)
             copy[i * nv + j] = acc[i][j];
@@ -85,14 +87,14 @@ INLINE void finish(const int rows, const int nv, vec acc[][NV], int64_t m, int64
     finish_edge(copy, nv, m, n, alpha, beta, c, ldc, bias, relu);
 }
 
-/* The lines of C that the tile will store to, asked for while k runs. */
+/* Prefetch the cache lines of C that the tile will store to. */
 INLINE void prefetch_tile(const int rows, const int nv, int64_t k, const real *c, int64_t ldc) {
     if (k < PREFETCH_FROM) return;
     UNROLL for (int i = 0; i < rows; i++) {
         UNROLL for (int j = 0; j < nv * VBYTES; j += 64)
             __builtin_prefetch((const char *)(c + i * ldc) + j, 1);
-        __builtin_prefetch((const char *)(c + i * ldc) + nv * VBYTES - 1,
-                           1); /* a row that is not aligned ends one line later */
+        /* an unaligned row ends one cache line later */
+        __builtin_prefetch((const char *)(c + i * ldc) + nv * VBYTES - 1, 1);
     }
 }
 
@@ -110,8 +112,7 @@ INLINE void tile_packed(const int nv, int64_t m, int64_t n, int64_t k, real alph
     finish(MR, nv, acc, m, n, alpha, beta, c, ldc, bias, relu);
 }
 
-/* Rows of A in place, as many as the tile has: nothing is computed to be dropped, and nothing read
- * out of bounds. */
+/* Edge tile of `rows` <= MR rows, A read in place: no wasted work, no out-of-bounds reads. */
 INLINE void tile_in_place(const int rows, const int nv, int64_t n, int64_t k, real alpha,
                           const real *restrict a, int64_t rsa, int64_t csa, const real *restrict b,
                           int64_t ldb, real beta, real *c, int64_t ldc, const real *bias,
@@ -126,9 +127,8 @@ INLINE void tile_in_place(const int rows, const int nv, int64_t n, int64_t k, re
     finish(rows, nv, acc, rows, n, alpha, beta, c, ldc, bias, relu);
 }
 
-/* More than MR rows in place, one vector wide. A function for each height, and a pointer for every
- * four rows that the compiler is kept from deriving from the others: the addresses of all rows then
- * fit the registers, which makes a quarter of the speed. */
+/* More than MR rows in place, one vector wide. One function per height and one opaque base pointer
+ * per four rows: the addresses of all rows then stay in registers (docs/tuning.md, "The tile"). */
 INLINE void accumulate_tall(const int rows, int64_t k, const real *restrict a, int64_t rsa,
                             int64_t csa, const real *restrict b, int64_t ldb, vec acc[][NV]) {
     const real *four[TALL / 4];
@@ -170,8 +170,8 @@ static void tile_tall(int64_t m, int64_t n, int64_t k, real alpha, const real *r
     finish(TALL, 1, acc, m, n, alpha, beta, c, ldc, bias, relu);
 }
 
-/* One row: four chains for each vector hide the latency that eight rows would have hidden. B is
- * used once and comes from far away. */
+/* One row: four chains per vector hide the FMA latency that eight rows would hide. B is used once
+ * and comes from memory, so it is prefetched. */
 INLINE void tile_row(const int nv, int64_t n, int64_t k, real alpha, const real *restrict a,
                      int64_t csa, const real *restrict b, int64_t ldb, real beta, real *c,
                      const real *bias, int relu) {
@@ -199,8 +199,8 @@ INLINE void tile_row(const int nv, int64_t n, int64_t k, real alpha, const real 
     finish(1, nv, acc, 1, n, alpha, beta, c, 0, bias, relu);
 }
 
-/* In a function of its own: beside it the compiler lays out the loops of higher tiles worse (512
- * cubed with transposed A 416, without it 440 GFLOP/s). */
+/* Not inlined: next to it the compiler lays out the loops of taller tiles worse (docs/tuning.md,
+ * "The tile"). */
 static __attribute__((noinline)) void tile_of_one_row(int nv, int64_t n, int64_t k, real alpha,
                                                       const real *restrict a, int64_t csa,
                                                       const real *restrict b, int64_t ldb,
@@ -246,7 +246,7 @@ INLINE void tile(const int nv, int64_t m, int64_t n, int64_t k, real alpha, int 
 #undef ROWS
 }
 
-/* Trip counts become constants: a tile of every height and width is compiled. */
+/* Make the trip counts constants: one copy of the tile per height and width. */
 static void tile_of_width(int64_t m, int64_t n, int64_t k, real alpha, int packed, const real *a,
                           int64_t rsa, int64_t csa, const real *b, int64_t ldb, real beta, real *c,
                           int64_t ldc, const real *bias, int relu) {
@@ -265,10 +265,10 @@ static void copy_tile(int64_t m, int64_t n, const real *x, int64_t rsx, int64_t 
         for (int64_t j = 0; j < n; j++) y[i * rsy + j * csy] = x[i * rsx + j * csx];
 }
 
-/* The tile of C, m <= MR rows (TALL where n <= LANES and A is in place) and n <= NR columns, any
- * strides. There is one loop over k and no scalar tail; columns of C that are not contiguous go
- * through a tile on the stack. Activations other than ReLU are a second pass over the tile, which
- * is in the L1 cache then. */
+/* Compute a tile of C with any strides: m <= MR rows (TALL if n <= LANES and A is in place), n <=
+ * NR columns. There is one loop over k and no scalar tail. If columns of C are not contiguous, the
+ * tile is computed on the stack and copied. Activations other than ReLU take a second pass over the
+ * tile, which is in the L1 cache by then. */
 static void gemm_tile(int64_t m, int64_t n, int64_t k, real alpha, int packed, const real *a,
                       int64_t rsa, int64_t csa, const real *b, int64_t ldb, real beta, real *c,
                       int64_t rsc, int64_t csc, const real *bias, int activation, real *preact) {

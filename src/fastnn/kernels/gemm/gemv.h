@@ -8,12 +8,15 @@
 #include "vec.h"
 
 enum {
+    /* Rows per pass over y. */
     GEMV_ROWS = 8,
+    /* Columns read side by side: enough to use the memory bandwidth, few enough for the hardware
+     * prefetchers (docs/tuning.md). */
     GEMV_COLUMNS = 4
-}; /* streams read side by side: enough for the prefetchers, few enough for their number */
-enum { FOLD = 1024 }; /* terms of a chain; see ground/sums.pxd */
+};
+enum { FOLD = 1024 }; /* maximum terms of a chain; see ground/sums.pxd and docs/tuning.md */
 
-/* The first n columns, n < LANES, of y += sum over rows of x_r b_r. */
+/* y += sum over rows of x_r b_r for the first n < LANES columns. */
 INLINE void add_part(const int rows, int64_t n, const real *x, const real *b, int64_t ldb,
                      real *restrict y) {
     vec v = load_part(y, n, 0);
@@ -22,8 +25,8 @@ INLINE void add_part(const int rows, int64_t n, const real *x, const real *b, in
     store_part(y, n, v);
 }
 
-/* y += sum over `rows` <= GEMV_ROWS rows of x_r b_r, loads of b aligned where its rows allow it: a
- * vector across two cache lines costs two loads. A column is summed alike wherever the vectors
+/* y += sum over `rows` <= GEMV_ROWS rows of x_r b_r. Loads of b are aligned if all its rows can
+ * be: a load that crosses a cache line costs two. A column has the same sum wherever the vectors
  * begin. */
 INLINE void add_rows(const int rows, int64_t n, const real *x, const real *b, int64_t ldb,
                      real *restrict y) {
@@ -39,8 +42,8 @@ INLINE void add_rows(const int rows, int64_t n, const real *x, const real *b, in
     if (j < n) add_part(rows, n - j, x, b + j, ldb, y + j);
 }
 
-/* y_j = sum_p x_p b_pj, rows of b contiguous. y is n values that stay in the L1 cache while b
- * streams by. */
+/* y_j = sum_p x_p b_pj with contiguous rows of b. y (n) stays in the L1 cache while b streams
+ * by. */
 static void gemv_rows(int64_t k, int64_t n, const real *x, const real *b, int64_t ldb, real *y) {
     memset(y, 0, (size_t)n * sizeof(real));
     int64_t p = 0;
@@ -48,7 +51,8 @@ static void gemv_rows(int64_t k, int64_t n, const real *x, const real *b, int64_
     for (; p < k; p++) add_rows(1, n, x + p, b + p * ldb, ldb, y);
 }
 
-/* The lanes of sums[c] sum to the dot product of x with column c of b, in `chains` chains. */
+/* The lanes of sums[c] add up to the dot product of x with column c of b, computed in `chains`
+ * chains. */
 INLINE void dot_run(const int columns, const int chains, int64_t k, const real *x, const real *b,
                     int64_t ldb, vec *sums) {
     vec acc[GEMV_COLUMNS][4];
@@ -77,7 +81,7 @@ INLINE void dot_run(const int columns, const int chains, int64_t k, const real *
     }
 }
 
-/* The same for any k: no chain is longer than FOLD, and the sums of such runs are added up. */
+/* dot_run for any k: no chain is longer than FOLD, and the sums of such runs are added in order. */
 INLINE void dot_columns(const int columns, const int chains, int64_t k, const real *x,
                         const real *b, int64_t ldb, vec *sums) {
     const int64_t run = (int64_t)FOLD * chains * LANES;
@@ -89,9 +93,8 @@ INLINE void dot_columns(const int columns, const int chains, int64_t k, const re
     }
 }
 
-/* y_j = sum_p x_p b_pj, columns of b contiguous and ldb apart, x contiguous. One column after the
- * other is a single stream, which caches answer best; memory behind them answers several better.
- * 768 x 3,072: 102 us in one stream, 112 in four; 4,096 squared, 64 MiB: 2.3 and 1.6 ms. */
+/* y_j = sum_p x_p b_pj with contiguous x and columns of b, ldb apart. A matrix in cache is read as
+ * one stream, column after column; a larger one as several (CACHED in docs/tuning.md). */
 static void gemv_columns(int64_t k, int64_t n, int one_stream, const real *x, const real *b,
                          int64_t ldb, real *y) {
     for (int64_t j = 0; j < n; j += LANES) {
@@ -114,7 +117,7 @@ static void gemv_columns(int64_t k, int64_t n, int one_stream, const real *x, co
     }
 }
 
-/* c_j = act(alpha y_j + beta c_j + bias_j); y is overwritten. */
+/* c_j = act(alpha y_j + beta c_j + bias_j). Overwrites y. */
 static void gemv_finish(int64_t n, real alpha, real *y, real beta, real *c, int64_t incc,
                         const real *bias, int64_t incbias, int activation, real *preact) {
     for (int64_t j = 0; j < n; j++) {

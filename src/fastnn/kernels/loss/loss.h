@@ -1,5 +1,5 @@
-/* loss.h: losses and their gradients in one pass over the data. A gradient may be written over the
- * logits or the prediction. */
+/* loss.h: losses and their gradients in one pass over the data. A gradient may overwrite the logits
+ * or the predictions. */
 #ifndef FASTNN_LOSS_H
 #define FASTNN_LOSS_H
 
@@ -8,17 +8,17 @@
 #include "vec.h"
 #include "vecmath.h"
 
-/* What an elementwise loss reads and writes: predictions or logits x, targets t, weights or NULL,
- * weights of the positive targets or NULL; gradients dx, and the losses themselves or NULL. */
+/* The arrays of an elementwise loss: predictions or logits x, targets t, gradients dx. The weights,
+ * the weights of positive targets and the losses of the elements may be NULL. */
 typedef struct {
     const real *x, *t, *weight, *positive;
     real delta, factor;
     real *dx, *losses;
-    int streamed; /* dx, past the caches */
+    int streamed; /* dx is written with non-temporal stores */
 } loss_arrays;
 
-/* -log softmax(logits)_t = log sum_j exp(x_j - max) - (x_t - max), times the row's weight; dlogits
- * = scale weight (softmax(logits) - onehot(t)). */
+/* Per row: loss = w (log sum_j exp(x_j - max) - (x_t - max)), which is -w log softmax(x)_t, and
+ * dlogits = scale w (softmax(x) - onehot(t)). */
 INLINE void cross_entropy_group(const int rows, int64_t n, const real *logits, int64_t ldlogits,
                                 const int64_t *targets, const double *weights, double scale,
                                 real *dlogits, int64_t lddlogits, double *losses) {
@@ -38,8 +38,8 @@ INLINE void cross_entropy_group(const int rows, int64_t n, const real *logits, i
         dlogits[g * lddlogits + targets[g]] -= (real)(scale * (weights ? weights[g] : 1));
 }
 
-/* Cross entropy of m rows with labels; weights NULL: all 1. past_caches here and below: the
- * gradient is large, and not in place (stream.h). */
+/* Cross entropy of m rows with labels; weights may be NULL: all 1. past_caches, here and below: the
+ * gradient is large and not in place, so use non-temporal stores (stream.h). */
 static void cross_entropy(int64_t m, int64_t n, const real *logits, int64_t ldlogits,
                           const int64_t *targets, const double *weights, double scale,
                           real *dlogits, int64_t lddlogits, double *losses, int past_caches) {
@@ -50,8 +50,8 @@ static void cross_entropy(int64_t m, int64_t n, const real *logits, int64_t ldlo
 
 static const real ONES[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
 
-/* A vector of a_j = w_j (keep q_j + smooth), or the first `part` lanes of one and 0 in the others.
- */
+/* A vector of a_j = w_j (keep q_j + smooth); only the first `part` lanes, if part is not 0, with 0
+ * in the others. */
 INLINE vec soft_target(const real *q, const real *weight, vec keep, vec smooth, int64_t i,
                        int64_t part) {
     const vec one = part ? load_part(ONES, part, 0) : splat(1);
@@ -59,13 +59,14 @@ INLINE vec soft_target(const real *q, const real *weight, vec keep, vec smooth, 
     return w * (!q ? smooth : (part ? load_part(q + i, part, 0) : load(q + i)) * keep + smooth);
 }
 
-/* Cross entropy of one row with a distribution: -sum_j a_j log softmax(logits)_j with a_j = w_j
- * (keep q_j + smooth). q is the target's probabilities or, if NULL, 1 at `label` and 0 elsewhere;
- * weight NULL: all 1. dlogits = scale (A softmax(logits) - a), A = sum_j a_j. Where a_j = 0 a logit
- * may be -inf.
+/* Cross entropy of one row with a distribution: -sum_j a_j log softmax(logits)_j with
+ * a_j = w_j (keep q_j + smooth). q is the target distribution or, if NULL, 1 at `label` and 0
+ * elsewhere; weight NULL: all 1. dlogits = scale (A softmax(logits) - a) with A = sum_j a_j. A
+ * logit may be -inf where a_j = 0.
  *
- * Returns A log sum_j exp(x_j - max) - sum_j a_j (x_j - max): two terms of one sign, so nothing
- * cancels. */
+ * Returns A log sum_j exp(x_j - max) - sum_j a_j (x_j - max): both terms have the same sign, so
+ * nothing cancels.
+ */
 static double cross_entropy_soft(int64_t n, const real *logits, const real *q, int64_t label,
                                  const real *weight, double keep, double smooth, double scale,
                                  real *dlogits) {
@@ -109,10 +110,11 @@ static double cross_entropy_soft(int64_t n, const real *logits, const real *q, i
     return total * log(sum) - dotted - (extra != 0 ? extra * shifted : 0);
 }
 
-/* The loss of a prediction x and its target t, and its slope in x. */
+/* The loss of a prediction x with target t, and its slope with respect to x. */
 INLINE vec loss_vec(const int kind, vec x, vec t, vec positive, real delta, vec *slope) {
-    if (kind == FASTNN_LOSS_BCE) { /* p t log(1 + exp(-x)) + (1 - t) log(1 + exp(x)); a term with
-                                      the factor 0 is 0, however large the other */
+    if (kind == FASTNN_LOSS_BCE) {
+        /* p t log(1 + exp(-x)) + (1 - t) log(1 + exp(x)); a term with factor 0 is 0, even if its
+         * log is infinite. */
         const vec e = exp_negative(-abs_vec(x)), log1p_e = log1p_fraction(e), large = 1 / (1 + e),
                   small = e * large;
         const vec yes = positive * t, no = 1 - t;
@@ -126,17 +128,17 @@ INLINE vec loss_vec(const int kind, vec x, vec t, vec positive, real delta, vec 
         return d * d;
     }
     if (kind == FASTNN_LOSS_L1) {
-        *slope = choose(d > 0, splat(1), choose(d < 0, splat(-1), d)); /* 0 or NaN is left */
+        *slope = choose(d > 0, splat(1), choose(d < 0, splat(-1), d)); /* 0 or NaN */
         return size;
     }
-    *slope = at_least(at_most(d, delta),
-                      -delta); /* Huber: d^2 / 2 up to delta, delta (|d| - delta / 2) beyond */
+    /* Huber: d^2 / 2 up to delta, delta (|d| - delta / 2) beyond */
+    *slope = at_least(at_most(d, delta), -delta);
     const vec most = at_most(size, delta);
     return most * (size - (real)0.5 * most);
 }
 
-/* One vector of the run, or its first `part` lanes. A lane beyond has no loss: x and t are equal
- * there, or x = -inf and t = 0. */
+/* One vector of the run, or its first `part` lanes. The other lanes have loss 0: x = t there, or
+ * for BCE x = -inf and t = 0. */
 INLINE vec loss_step(const int kind, const int plain, const loss_arrays a, vec factor, int64_t i,
                      int64_t part) {
     const vec x = part ? load_part(a.x + i, part, kind == FASTNN_LOSS_BCE ? (real)-INFINITY : 0)
@@ -183,10 +185,10 @@ INLINE double loss_sum(const int kind, const int plain, int64_t n, const loss_ar
         sum = weight || positive || losses ? loss_sum(code, 0, n, a) : loss_sum(code, 1, n, a); \
         break;
 
-/* The sum of w_i loss(x_i, t_i) over a run of n, with dx_i = factor w_i slope(x_i, t_i) and
- * losses_i = w_i loss(x_i, t_i). An element of the weight 0 counts for nothing, whatever it holds.
- * positive are BCE's weights of the positive targets, delta is Huber's; weight, positive and losses
- * may be NULL. dx may be x or t. */
+/* Return the sum of w_i loss(x_i, t_i) over a run of n; dx_i = factor w_i slope(x_i, t_i) and
+ * losses_i = w_i loss(x_i, t_i). An element of weight 0 is ignored, even if it is NaN. positive are
+ * the weights of BCE's positive targets, delta is Huber's. weight, positive and losses may be NULL;
+ * dx may be x or t. */
 static double loss(int kind, int64_t n, const real *x, const real *t, const real *weight,
                    const real *positive, real delta, real factor, real *dx, real *losses,
                    int past_caches) {

@@ -1,13 +1,13 @@
-/* gelu.h: the two functions of the normal distribution that GELU is made of, for t >= 0 or NaN:
+/* gelu.h: the two functions of the normal distribution in GELU, for t >= 0 or NaN:
  *
  *     t Phi(-t)               gelu(z) = max(z, 0) - t Phi(-t) with t = |z|
  *     Phi(-t) - t phi(t)      its slope where z < 0, and 1 minus its slope where z >= 0
  *
- * In general Phi(-t) = exp(-t^2 / 2) P(t) / Q(t) (vecmath.h). AVX-512 has the registers and the
- * permutation for something faster in float32 where t is small: one of 16 polynomials for each
- * lane, its coefficients found by permutations. A vector takes the general form too if one of its
- * lanes needs it, and every lane gets what it would get in any company. The tables are printed by
- * tools/derive_vecmath.py.
+ * In general Phi(-t) = exp(-t^2 / 2) P(t) / Q(t) (vecmath.h). For float32, AVX-512 has enough
+ * registers and a permutation for a faster form where t is small: one of 16 polynomials per lane,
+ * with its coefficients selected by permutations. A vector takes the general form as well if any
+ * lane needs it; each lane's result does not depend on the other lanes. tools/derive_vecmath.py
+ * prints the tables.
  */
 #ifndef FASTNN_GELU_H
 #define FASTNN_GELU_H
@@ -17,7 +17,7 @@
 
 #define INV_SQRT_2PI ((real)0.3989422804014327)
 
-/* Both go to 0. Beyond TAIL_LARGEST they are 0, but inf would meet 0 on the way. */
+/* Both tend to 0. They are 0 beyond TAIL_LARGEST; without the clamp inf * 0 would be NaN. */
 INLINE vec gelu_tail_general(vec t) {
     const vec bound = at_most(t, TAIL_LARGEST);
     return times_normal_tail(bound, bound);
@@ -84,8 +84,8 @@ static const real GELU_TAIL_SLOPE[6][16] = {
 };
 #define PIECES_END ((real)3.875) /* the last piece is around 15/4 and 1/4 wide */
 
-/* c_0 + c_1 h + ... with the coefficients of the piece around j/4 that t is in, h = 4 t - j. An
- * inexact h there is none. */
+/* c_0 + c_1 h + ... with the coefficients of the piece around j/4 that contains t, h = 4 t - j
+ * exactly. */
 INLINE vec piece(vec t, const real (*c)[LANES], const int degree) {
     const vec shifted = t * 4 + ROUND_MAGIC, h = t * 4 - (shifted - ROUND_MAGIC);
     vec sum = permute(load(c[degree]), (ivec)shifted);

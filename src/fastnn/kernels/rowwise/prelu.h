@@ -5,16 +5,15 @@
 #include "stream.h"
 #include "vec.h"
 
-/* PReLU: y = x where x > 0, else a x, with a_j for column j (shared 0), or one for all (shared 1),
- * as leaky ReLU has it. Below, n elements from column j on are a whole vector where n is LANES,
- * else less. */
+/* PReLU: y = x where x > 0, else a x. a has one slope per column (shared 0) or one for all (shared
+ * 1). Below, n is LANES for a whole vector from column j on, and less for a partial one. */
 INLINE vec slope_at(const int shared, vec one, const real *a, int64_t j, int64_t n) {
     return shared ? one : load_some(a + j, n, 0);
 }
 
 INLINE void prelu_step(const int shared, vec one, int64_t n, const real *x, const real *a, real *y,
                        int64_t j, int streamed) {
-    const vec v = rounded(load_some(x + j, n, 0)); /* as load_once */
+    const vec v = rounded(load_some(x + j, n, 0));
     store_some(y + j, n, v * choose(v > 0, splat(1), slope_at(shared, one, a, j, n)), streamed);
 }
 
@@ -33,7 +32,7 @@ INLINE void prelu_rows(const int shared, int64_t m, int64_t n, const real *x, in
     }
 }
 
-/* past_caches: y is large and not x (stream.h). */
+/* past_caches: y is large and not x, so use non-temporal stores (stream.h). */
 static void prelu(int shared, int64_t m, int64_t n, const real *x, int64_t ldx, const real *a,
                   real *y, int64_t ldy, int past_caches) {
     if (shared)
@@ -43,11 +42,11 @@ static void prelu(int shared, int64_t m, int64_t n, const real *x, int64_t ldx, 
     if (past_caches) stream_end();
 }
 
-/* dx = dy where x > 0, else a dy; what a gets is dy x where x <= 0 or NaN: sums_j for column j, or
- * their total returned where one is for all. dx may be dy or x. A row adds to the total by itself,
- * in parts of at most CHUNK_OF_ROW vectors. sums may be NULL. */
+/* dx = dy where x > 0, else a dy. The gradient of a is the sum of dy x where x <= 0 or NaN: sums_j
+ * for column j or, if one slope is shared, the total that is returned. dx may be dy or x; sums may
+ * be NULL. Each row is added to the total by itself, in parts of at most CHUNK_OF_ROW vectors. */
 enum { CHUNK_OF_ROW = 256 };
-/* Returns what is for a; adds it to sums where each column has its own. */
+/* Return the terms of the gradient of a; add them to sums if each column has its own slope. */
 INLINE vec prelu_backward_step(const int shared, const int summed, vec one, int64_t n,
                                const real *dy, const real *x, const real *a, real *dx, real *sums,
                                int64_t j, int streamed) {
@@ -69,8 +68,8 @@ INLINE double prelu_backward_rows(const int shared, const int summed, int64_t m,
     for (int64_t i = 0; i < m; i++, dy += lddy, x += ldx, dx += lddx) {
         const int streamed =
             past_caches && (totals ? can_stream(dx, 0) : can_stream_rest(dx, 1, n, 0));
-        int64_t j = totals ? 0 : until_aligned(dx, n),
-                count = 0; /* a total must not depend on where dx is */
+        /* no alignment: a total must not depend on the address of dx */
+        int64_t j = totals ? 0 : until_aligned(dx, n), count = 0;
         vec part = {0};
         if (j) prelu_backward_step(shared, summed, one, j, dy, x, a, dx, sums, 0, 0);
         for (; j + LANES <= n; j += LANES) {

@@ -1,13 +1,13 @@
-/* leaves.h: the table of leaf functions, which is what floor 0 offers to the kernels above it.
+/* leaves.h: the table of primitives, which the kernels above call.
  *
- * A leaf works on one tile, one row or one flat run; it does not know of threads, allocation or
- * Python. It is declared once, by its row in FASTNN_LEAVES: the row makes a slot in the tables of
- * both real types, and leaves.c fills it with the function of that name, compiled once for each
- * instruction set and real type. To add a leaf: write it in its family's header, give it a row
- * here, a name for calls at the end of this file and a declaration in leaves.pxd.
+ * A primitive works on one tile, one row or one flat run; it knows nothing of threads, allocation
+ * or Python. It is declared once, by its row in FASTNN_LEAVES: the row makes a slot in the tables
+ * of both real types, and leaves.c fills it with the function of that name, compiled once per
+ * instruction set and real type. To add one: write it in its family's header, give it a row here, a
+ * name for calls at the end of this file and a declaration in leaves.pxd.
  *
- * Sizes and strides are int64_t and count elements. Pointers need only the alignment of
- * their element.
+ * Sizes and strides are int64_t and count elements. Pointers need only the alignment of their
+ * element.
  */
 #ifndef FASTNN_LEAVES_H
 #define FASTNN_LEAVES_H
@@ -16,7 +16,6 @@
 
 #include "fastnn_activations.h"
 
-/* Activations by code. */
 #define FASTNN_CODE(NAME, name, code, ...) FASTNN_ACT_##NAME = code,
 #define FASTNN_ONE(NAME, ...) +1
 enum {
@@ -26,15 +25,15 @@ enum {
 #undef FASTNN_CODE
 #undef FASTNN_ONE
 
-/* Attention: GEMM tiles of queries that are worked on together at most, and kinds of mask. */
+/* Attention: maximum number of GEMM tiles in a tile of queries, and kinds of mask. */
 enum { FASTNN_ATTENTION_TILES = 16 };
 enum { FASTNN_MASK_NONE = 0, FASTNN_MASK_BOOLEAN = 1, FASTNN_MASK_ADDITIVE = 2 };
 
 /* Elementwise losses. */
 enum { FASTNN_LOSS_MSE = 0, FASTNN_LOSS_L1 = 1, FASTNN_LOSS_HUBER = 2, FASTNN_LOSS_BCE = 3 };
 
-/* Rules of an update, and the scalars of one step by them, computed once per step in double (see
- * update.pyx). A rule reads those of its formula. */
+/* Update rules, and the scalars of one step, which update.pyx computes in double. A rule reads
+ * those in its formula. */
 enum {
     FASTNN_SGD,
     FASTNN_MOMENTUM,
@@ -47,13 +46,14 @@ enum {
 
 struct fastnn_step {
     int rule;
-    double grad_scale, l2;             /* d = grad_scale g + l2 p */
-    double shrink, lr;                 /* p -= shrink p + lr change */
-    double keep1, take1, keep2, take2; /* means: m = keep1 m + take1 d, v = keep2 v + take2 d^2 */
-    double unbias2, eps;               /* Adam: change = m / (unbias2 sqrt(v) + eps) */
+    double grad_scale, l2; /* d = grad_scale g + l2 p */
+    double shrink, lr;     /* p -= shrink p + lr change */
+    /* Running means: m = keep1 m + take1 d, v = keep2 v + take2 d^2. */
+    double keep1, take1, keep2, take2;
+    double unbias2, eps; /* Adam: change = m / (unbias2 sqrt(v) + eps) */
 };
 
-/* Sizes that depend on the instruction set, and the macro or constant that has them there. */
+/* Sizes that depend on the instruction set, and the macro or constant that defines each. */
 #define FASTNN_SIZES(SIZE)                                              \
     SIZE(lanes, LANES)             /* reals in a vector */              \
     SIZE(mr, MR)                   /* rows of a GEMM tile */            \
@@ -63,7 +63,7 @@ struct fastnn_step {
     SIZE(dot_rows, DOT_ROWS)       /* rows among them at most */        \
     SIZE(dot_columns, DOT_COLUMNS) /* and columns */
 
-/* LEAF(result, name, arguments), R being the real type. */
+/* LEAF(result, name, arguments); R is the real type. */
 #define FASTNN_LEAVES(LEAF, R)                                                                     \
     /* pack.h, gemm.h, gemv.h, dots.h */                                                           \
     LEAF(void, pack_a, int64_t m, int64_t k, const R *a, int64_t rsa, int64_t csa, R *out)         \
@@ -180,9 +180,10 @@ struct fastnn_leaves_f64 {
     FASTNN_LEAVES(FASTNN_SLOT, double)
 };
 
-/* How Cython calls a leaf: fastnn_NAME(...) is the function in the table of the real type that one
- * of its first six arguments points to. dispatch.pxd defines the tables, fastnn_f32 and fastnn_f64,
- * in every file that cimports it. Pointers to neither type do not compile. */
+/* How Cython calls a primitive: fastnn_NAME(...) is the function in the table of the real type that
+ * one of the first six arguments points to. dispatch.pxd defines the tables, fastnn_f32 and
+ * fastnn_f64, in every file that cimports it. A call without a pointer to either type does not
+ * compile. */
 #define FASTNN_POINTS(R, p) _Generic((p), R *: 1, const R *: 1, default: 0)
 #define FASTNN_ANY_(R, a, b, c, d, e, f, ...)                                                    \
     (FASTNN_POINTS(R, a) || FASTNN_POINTS(R, b) || FASTNN_POINTS(R, c) || FASTNN_POINTS(R, d) || \

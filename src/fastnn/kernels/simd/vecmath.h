@@ -1,15 +1,10 @@
 /* vecmath.h: elementary functions on vectors: exp, exp2, 1 - exp, sigmoid, tanh, erf, log, log1p,
- * softplus, and the tail of the normal distribution that GELU is made of.
+ * softplus, and the tail of the normal distribution for GELU.
  *
- * Branch-free and without libm. NaN goes through; zeros, subnormals and infinities come out as the
- * limits of the function say. Where a square must be exact, FMA gives its rounding error, or its
- * root is cut to half the bits. The constants are printed by tools/derive_vecmath.py.
- *
- * Worst errors, in ulp, with FMA (bench/accuracy.py): float32, over all inputs: exp 1.09,
- * sigmoid 2.00, tanh 1.24, erf 1.48, log 0.76, log1p 1.34, softplus 2.01, and of activation.h gelu
- * 7.0 (in the far tail; its P and Q add theirs), silu 2.00; over 2 10^7: 1 - exp 0.99; exp2 0.81
- * over 3 10^6. float64, over 10^8: exp 1.05, sigmoid 2.00, tanh 1.22, erf 1.49, gelu 8.4,
- * silu 1.99; over 2 10^7: log 0.74, log1p 1.31, softplus 1.83, 1 - exp 1.20; exp2 0.84 over 3 10^6.
+ * Branch-free and without libm. NaN propagates; zeros, subnormals and infinities give the limits of
+ * the function. Where a square must be exact, FMA gives its rounding error or its root is cut to
+ * half the bits. tools/derive_vecmath.py prints the constants; docs/tuning.md, "Accuracy", has the
+ * worst errors, which bench/accuracy.py measures.
  */
 #ifndef FASTNN_VECMATH_H
 #define FASTNN_VECMATH_H
@@ -41,7 +36,7 @@ static const real LOG1P_R[] = {(real)0x1.555556p-1, (real)0x1.9998d4p-2, (real)0
                                (real)0x1.bc8cf8p-3, (real)0x1.dba26p-3};
 #define ROUND_MAGIC ((real)0x1.8p+23)
 #define SIGN_BIT INT32_MIN
-#define LOWER_HALF 0xfff           /* of a significand */
+#define LOWER_HALF 0xfff           /* lower half of a significand */
 #define EXP_LARGEST ((real)89)     /* exp is inf from 88.73 */
 #define EXP_SMALLEST ((real)-110)  /* x exp(x) is 0 below -108.7 */
 #define TAIL_LARGEST ((real)14.75) /* t phi(t) is 0 above 14.55 */
@@ -125,13 +120,13 @@ INLINE vec polynomial(vec x, const real *c, const int degree) {
     return sum;
 }
 
-/* f 2^n with n = shifted - ROUND_MAGIC, a whole number that also sits in the low bits of shifted;
- * rounded once where the result is subnormal. */
+/* f 2^n with n = shifted - ROUND_MAGIC, an integer that is also in the low bits of shifted. Rounded
+ * once if the result is subnormal. */
 INLINE vec scale_by(vec f, vec shifted) {
 #ifdef scalef_vec
     return scalef_vec(f, shifted - ROUND_MAGIC);
 #else
-    /* 2^n in two factors: n runs past the exponents of a normal number at both ends */
+    /* 2^n as two factors, since n exceeds the exponents of normal numbers at both ends */
     const ivec n = (ivec)shifted - (ivec)splat(ROUND_MAGIC);
     const ivec half = n >> 1;
     const vec s1 = (vec)((half + REAL_MAX_EXP) << MANTISSA_BITS);
@@ -140,13 +135,13 @@ INLINE vec scale_by(vec f, vec shifted) {
 #endif
 }
 
-/* exp of something: 2^n (1 + u), with n as above. */
+/* exp of a number: 2^n (1 + u), with n as above. */
 typedef struct {
     vec u, shifted;
 } exponential;
 
 /* exp(x - low), low a rounding error of x: n = round(x / ln 2), r = x - low - n ln 2, u = r + r^2
- * q(r). x from EXP_SMALLEST to EXP_LARGEST, or NaN. */
+ * q(r). x is from EXP_SMALLEST to EXP_LARGEST, or NaN. */
 INLINE exponential exp_parts(vec x, vec low) {
     const vec shifted = x * LOG2E + ROUND_MAGIC;
     const vec n = shifted - ROUND_MAGIC;
@@ -159,14 +154,14 @@ INLINE vec exp_vec(vec x) {
     return scale_by(e.u + 1, e.shifted);
 }
 
-/* 1 - exp(-x) for x >= 0, or NaN: with exp(-x) = 2^n (1 + u) it is (1 - 2^n) - 2^n u. */
+/* 1 - exp(-x) for x >= 0 or NaN: with exp(-x) = 2^n (1 + u) it is (1 - 2^n) - 2^n u. */
 INLINE vec one_minus_exp(vec x) {
     const exponential e = exp_parts(at_least(-x, EXP_SMALLEST), (vec){0});
     return (1 - scale_by(splat(1), e.shifted)) - scale_by(e.u, e.shifted);
 }
 
 /* 2^x for x from -inf to REAL_MAX_EXP, or NaN: n = round(x), r = x - n, 2^r = 1 + r q(r). Exact at
- * whole numbers. Without AVX-512 what is subnormal is 0. */
+ * integers. Without AVX-512 subnormal results are 0. */
 INLINE vec exp2_vec(vec x) {
 #ifdef scalef_vec
     const vec r = fraction_vec(x); /* 0 at -inf */
@@ -181,7 +176,7 @@ INLINE vec exp2_vec(vec x) {
 }
 
 /* f sigmoid(-x) for x from 0 to -EXP_SMALLEST, or NaN. With exp(x) = 2^n (1 + u) it is 2^-n f / (1
- * + (2^-n + u)): nothing overflows, and e^x itself is not rounded. */
+ * + (2^-n + u)): nothing overflows, and exp(x) itself is not rounded. */
 INLINE vec times_logistic_tail(vec f, vec x) {
     const exponential e = exp_parts(x, (vec){0});
     const vec minus_n = 2 * ROUND_MAGIC - e.shifted;
@@ -201,9 +196,9 @@ INLINE vec tanh_vec(vec x) {
     return copy_sign(choose(t < TANH_SMALL, small, large), x);
 }
 
-/* The tail of the normal distribution, Phi(-t) = exp(-t^2 / 2) P(t) / Q(t), comes in these two
- * parts, for t from 0 to TAIL_LARGEST, or NaN. The square is taken exactly, as the sum of two: exp
- * would make much of the rounding of a large one. */
+/* The tail of the normal distribution, Phi(-t) = exp(-t^2 / 2) P(t) / Q(t), as two factors, for t
+ * from 0 to TAIL_LARGEST, or NaN. The square is exact, a sum of two terms: exp would magnify the
+ * rounding error of a large one. */
 INLINE vec normal_ratio(vec t) { return POLYNOMIAL(t, TAIL_P) / POLYNOMIAL(t, TAIL_Q); }
 INLINE exponential exp_minus_half_square(vec t) {
 #ifdef fused_minus
@@ -229,26 +224,25 @@ INLINE vec erf_vec(vec x) {
     return copy_sign(choose(t < 1, small, large), x);
 }
 
-/* x = 2^n m with m from sqrt(1/2) to sqrt(2), for a positive, finite, normal x. The exponent comes
- * out by a shift once sqrt(1/2) has been made 1. */
+/* x = 2^n m with m from sqrt(1/2) to sqrt(2), for a positive, finite, normal x. Subtracting
+ * sqrt(1/2) first makes the exponent a plain shift. */
 INLINE vec whole_log2(vec x, vec *m) {
     const ivec above = (ivec)x - (ivec)splat(SQRT_HALF);
     *m = (vec)((above & MANTISSA_MASK) + (ivec)splat(SQRT_HALF));
-    const ivec biased =
-        (ivec)((uvec)(above + (ivec)splat(1)) >>
-               MANTISSA_BITS); /* logical: 64-bit arithmetic shifts came with AVX-512 */
+    /* A logical shift: 64-bit arithmetic shifts need AVX-512. */
+    const ivec biased = (ivec)((uvec)(above + (ivec)splat(1)) >> MANTISSA_BITS);
     return (vec)(biased - REAL_MAX_EXP + (ivec)splat(ROUND_MAGIC)) - ROUND_MAGIC;
 }
 
-/* n ln 2 + log(1 + f): the exact part of n ln 2 and f are added last, so that little is rounded but
- * they. */
+/* n ln 2 + log(1 + f). The exact part of n ln 2 and f are added last, so that little else is
+ * rounded. */
 INLINE vec log_sum(vec n, vec f) {
     const vec half_square = (real)0.5 * f * f, s = f / (2 + f), z = s * s;
     return n * LN2_HI +
            (f - (half_square - (s * (half_square + z * POLYNOMIAL(z, LOG_R)) + n * LN2_LO)));
 }
 
-/* -inf at 0, NaN below. */
+/* log(x): -inf at 0, NaN below. */
 INLINE vec log_vec(vec x) {
     const ivec subnormal = x < SMALLEST_NORMAL;
     vec m;
@@ -258,8 +252,8 @@ INLINE vec log_vec(vec x) {
     return choose(x <= 0, edge, choose(x < (real)INFINITY, log_sum(n, m - 1), x + x));
 }
 
-/* log(1 + x) by u = 1 + x rounded and c, what that lost (nothing that counts where u > 2^60). -inf
- * at -1, NaN below; -0 stays. */
+/* log(1 + x) by u = 1 + x rounded and c, the rounding error (negligible for u > 2^60). -inf at -1,
+ * NaN below; keeps -0. */
 INLINE vec log1p_vec(vec x) {
     const vec u = 1 + x, c = x - (u - 1);
     vec m;
@@ -272,7 +266,7 @@ INLINE vec log1p_vec(vec x) {
                   choose((x < (real)INFINITY) & (x != 0), log_sum(n, (m - 1) + c * power), x));
 }
 
-/* log(1 + e) for e from 0 to 1, or NaN: no power of two is to be taken out of 1 + e. */
+/* log(1 + e) for e from 0 to 1, or NaN; 1 + e needs no reduction by a power of two. */
 INLINE vec log1p_fraction(vec e) {
     const vec s = e / (2 + e), z = s * s, half_square = (real)0.5 * e * e;
     return e - (half_square - s * (half_square + z * POLYNOMIAL(z, LOG1P_R)));

@@ -33,12 +33,12 @@ INLINE void store_part(real *p, int64_t n, vec v) {
     STORE_MASKED(p, (x86_mask)((1u << n) - 1), (x86_vec)v);
 }
 
-/* f 2^n for whole n, rounded once; x - round(x), which is 0 at -inf. */
+/* f 2^n for integer n, rounded once; x - round(x), which is 0 at -inf. */
 #define scalef_vec scalef_vec
 INLINE vec scalef_vec(vec f, vec n) { return X86(scalef, (x86_vec)f, (x86_vec)n); }
 INLINE vec fraction_vec(vec x) { return X86(reduce, (x86_vec)x, 0); }
 
-/* Whether a lane of t is at or above the bound, or NaN. */
+/* True if a lane of t is at or above the bound, or NaN. */
 #if FASTNN_REAL == 32
 #define any_beyond any_beyond
 INLINE int any_beyond(vec t, real bound) {

@@ -1,4 +1,5 @@
-/* baseline.h: what every CPU of the platform has: SSE2 on x86-64, NEON on AArch64, else plain C. */
+/* baseline.h: what every CPU of the platform has: SSE2 on x86-64, NEON on AArch64, otherwise plain
+ * C. */
 #ifndef FASTNN_BASELINE_H
 #define FASTNN_BASELINE_H
 
