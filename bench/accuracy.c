@@ -1,7 +1,8 @@
-/* accuracy.c: how far the elementary functions of vecmath.h and the activations on them are from the truth, in units of the last place.
+/* accuracy.c: errors of the elementary functions in vecmath.h, and of the activations that use
+ * them, in units in the last place (ulp).
  *
- * Compiled by accuracy.py once for each instruction set and real type. The truth is libm's, one precision up: double for float, long double for double.
- */
+ * accuracy.py compiles it once per instruction set and real type. The reference is libm one
+ * precision up: double for float, long double for double. */
 #include "leaves.h"
 #include "vec.h"
 
@@ -26,19 +27,39 @@ typedef uint64_t pattern;
 
 static wide exact_sigmoid(wide x) { return 1 / (1 + WIDE(exp)(-x)); }
 
-/* z erfc(-z / sqrt 2) / 2. The rounding of the argument a is made up for by the derivative of the log of erfc, about -2 |a| far out, where it matters. */
+/* z erfc(-z / sqrt 2) / 2. The rounding of the argument a is corrected with the derivative of log
+ * erfc, about -2 |a| in the far tail, where it matters. */
 static wide exact_gelu(wide z) {
     const wide a = -z * (wide)0.70710678118654752440L, half_square = z * z / 2;
     const wide low = WIDE(fma)(z, z / 2, -half_square), d = WIDE(fma)(a, a, -half_square) - low;
     return z / 2 * WIDE(erfc)(a) * (a > 1 ? 1 + d : 1);
 }
 
-static wide gelu_tanh_argument(wide z) { return (wide)1.59576912160573071176L * (z + (wide)0.044715L * z * z * z); }
+static wide gelu_tanh_argument(wide z) {
+    return (wide)1.59576912160573071176L * (z + (wide)0.044715L * z * z * z);
+}
 
-/* exp2 is for weights: no positive arguments, and no subnormal results, which only AVX-512 has. */
-static wide exp2_argument(wide x) { return x > REAL_MAX_EXP - 1 || x < 1 - REAL_MAX_EXP ? 0 : -(x < 0 ? -x : x); }
+/* exp2 is used for attention weights only: no positive arguments, and no subnormal results, which
+ * only AVX-512 gives. */
+static wide exp2_argument(wide x) {
+    return x > REAL_MAX_EXP - 1 || x < 1 - REAL_MAX_EXP ? 0 : -(x < 0 ? -x : x);
+}
 
-enum { EXP, EXP2, ONE_MINUS_EXP, SIGMOID, TANH, ERF, LOG, LOG1P, SOFTPLUS, GELU, GELU_TANH, SILU, FUNCTIONS };
+enum {
+    EXP,
+    EXP2,
+    ONE_MINUS_EXP,
+    SIGMOID,
+    TANH,
+    ERF,
+    LOG,
+    LOG1P,
+    SOFTPLUS,
+    GELU,
+    GELU_TANH,
+    SILU,
+    FUNCTIONS
+};
 
 static wide exact(int function, wide x) {
     switch (function) {
@@ -74,7 +95,7 @@ static vec ours(int function, vec x) {
     }
 }
 
-/* |got - want| in units of the last place of want; infinite where only one of them is NaN or infinite after rounding. */
+/* |got - want| in ulp of want; infinite if only one of them is NaN or, after rounding, infinite. */
 static double error_in_ulp(real got, wide want) {
     if (isnan(want) || isnan(got)) return isnan(want) && isnan(got) ? 0 : INFINITY;
     const real rounded = (real)want;
@@ -85,8 +106,9 @@ static double error_in_ulp(real got, wide want) {
     return (double)WIDE(ldexp)(WIDE(fabs)((wide)got - want), MANT_DIG - exponent);
 }
 
-/* The worst error over the inputs whose bit patterns are first, first + step, ..., count of them; *where is that input. gelu_tanh is judged in units of
- * (1 + |argument of its sigmoid|) ulp where z < 0: the argument's rounding, magnified by exp, is in the result by then. */
+/* Return the worst error over the inputs with bit patterns first, first + step, ... (count of
+ * them), and that input in *where. For z < 0 gelu_tanh is measured in (1 + |argument of its
+ * sigmoid|) ulp, because exp magnifies the rounding error of the argument. */
 double worst_error(int function, pattern first, pattern step, int64_t count, real *where) {
     double worst = 0;
     for (int64_t i = 0; i < count; i += LANES) {
@@ -100,7 +122,8 @@ double worst_error(int function, pattern first, pattern step, int64_t count, rea
             const wide want = exact(function, (wide)x[l]);
             double error = error_in_ulp(y[l], want);
             if (x[l] == 0 && !signbit(y[l]) != !signbit(want)) error = INFINITY;
-            if (function == GELU_TANH && x[l] < 0) error /= 1 + fabs((double)gelu_tanh_argument((wide)x[l]));
+            if (function == GELU_TANH && x[l] < 0)
+                error /= 1 + fabs((double)gelu_tanh_argument((wide)x[l]));
             if (error > worst) {
                 worst = error;
                 *where = x[l];
@@ -110,5 +133,5 @@ double worst_error(int function, pattern first, pattern step, int64_t count, rea
     return worst;
 }
 
-/* 0 where long double is no wider than double: then there is no truth to compare doubles with. */
+/* False if long double is no wider than double: doubles then have no reference. */
 int truth_is_wider(void) { return sizeof(real) == 4 || LDBL_MANT_DIG > DBL_MANT_DIG; }

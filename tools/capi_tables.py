@@ -1,14 +1,17 @@
-"""Make what follows from include/fastnn.h: the table in docs/embedding.md and tests/capi/signatures.json.
+"""Generate the list of functions in docs/embedding.md and tests/capi/signatures.json from fastnn.h.
 
     python tools/capi_tables.py             write both
-    python tools/capi_tables.py --check     say whether they are as they should be
+    python tools/capi_tables.py --check     fail if either is out of date
 
-The JSON is the memory of the ABI: functions are added at its end, and none that is there changes or goes. Where the header says otherwise this refuses to
-write, and FASTNN_ABI_VERSION has to be raised first: all extensions must then be compiled again.
+The JSON records the ABI: functions are added at its end, and existing ones neither change nor
+disappear. If the header breaks that rule, nothing is written until FASTNN_ABI_VERSION is raised,
+after which all extensions must be compiled again.
 """
 
 import json
+import re
 import sys
+import textwrap
 from pathlib import Path
 
 from fastnn import capi
@@ -17,17 +20,18 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "embedding.md"
 FROZEN = ROOT / "tests" / "capi" / "signatures.json"
 BEGIN, END = "<!-- functions: made by tools/capi_tables.py -->", "<!-- end of functions -->"
+WIDTH = 100
 
 
 def frozen(functions, abi):
-    """The content of the JSON."""
+    """Return the content of the JSON."""
     slots = [[f.name, f.api, f.signature] for f in functions]
     lines = ",\n".join(f"    {json.dumps(slot)}" for slot in slots)
     return f'{{\n  "abi": {abi},\n  "slots": [\n{lines}\n  ]\n}}\n'
 
 
 def problems(functions, abi, before):
-    """What the header does that its ABI number does not allow, as texts; before is the JSON as it is."""
+    """Return the changes that the ABI number does not allow, as texts; before is the current JSON."""
     if abi != before["abi"]:
         return []
     found = []
@@ -45,25 +49,44 @@ def problems(functions, abi, before):
     return found
 
 
+def wrapped_prototype(declared):
+    """Wrap a prototype at 100 columns, with its arguments aligned after the parenthesis."""
+    head, arguments = declared.split("(", 1)
+    glued = re.sub(r"(?<!,) ", "\0", arguments)
+    lines = textwrap.wrap(glued, WIDTH - len(head) - 1)
+    return f"{head}(" + f"\n{' ' * (len(head) + 1)}".join(lines).replace("\0", " ")
+
+
+def wrapped_text(text):
+    """Wrap a contract at 100 columns; no line starts with what Markdown takes for a list."""
+    glued = re.sub(r" (?=([-+*=#>]|\d+[.)])( |$))", "\0", text)
+    lines = textwrap.wrap(glued, WIDTH, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines).replace("\0", " ")
+
+
+def section(contract, group):
+    """Return the section of the functions that share a contract; f32 stands for f64 too."""
+    shown = [f for f in group if not f.name.endswith("_f64")]
+    titles = ", ".join(f.name.removesuffix("_f32") for f in shown)
+    declared = "\n".join(wrapped_prototype(f.prototype) for f in shown)
+    notes = f"Since API {group[0].api}."
+    if others := [f"`fastnn_{f.name}`" for f in group if f not in shown]:
+        notes += f" {', '.join(others)}: the same in double."
+    return f"### {titles}\n\n```c\n{declared}\n```\n\n{wrapped_text(contract)}\n\n{notes}\n"
+
+
 def markdown(functions):
-    """The table for the page: functions of one contract in one row, f32 standing for f64 too."""
-    rows: dict[str, list] = {}
+    """Return the part of the page that lists the functions, one section per contract."""
+    groups: dict[str, list] = {}
     for f in functions:
-        rows.setdefault(f.contract, []).append(f)
-    lines = ["| functions | contract | since API |", "| --- | --- | --- |"]
-    for contract, group in rows.items():
-        shown = [f for f in group if not f.name.endswith("_f64")]
-        declared = "<br>".join(f"`{f.prototype}`" for f in shown)
-        others = [f"`{f.name}`" for f in group if f not in shown]
-        declared += f"<br>and {', '.join(others)}" if others else ""
-        lines.append(f"| {declared} | {contract.replace('|', chr(92) + '|')} | {group[0].api} |")
-    return "\n".join(lines)
+        groups.setdefault(f.contract, []).append(f)
+    return "\n".join(section(contract, group) for contract, group in groups.items())
 
 
 def page(functions, text):
-    """The page with its table made anew."""
+    """Return the page with its list of functions replaced."""
     head, rest = text.split(BEGIN)
-    return f"{head}{BEGIN}\n{markdown(functions)}\n{END}{rest.split(END)[1]}"
+    return f"{head}{BEGIN}\n\n{markdown(functions)}\n{END}{rest.split(END)[1]}"
 
 
 def main():

@@ -80,7 +80,7 @@ def parse(header: str) -> tuple[Function, ...]:
         elif level := re.fullmatch(r"-+ API (\d+) -+", comment):
             api = int(level[1])
         elif found or api:
-            contract = re.sub(r"\s+\* ", " ", comment)
+            contract = re.sub(r"\n\s*\* ?", " ", comment)
     return tuple(found)
 
 

@@ -1,4 +1,5 @@
-/* callers.c: a C extension that calls fastnn through its table, as other people's do; built and driven by the tests beside it. */
+/* callers.c: a C extension that calls fastnn through its table, as third-party code does. The tests
+ * next to it build and drive it. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
@@ -11,13 +12,15 @@
 
 static PyObject *about(PyObject *module, PyObject *args) {
     (void)module, (void)args;
-    return Py_BuildValue("{s:I,s:I,s:K,s:K,s:s,s:s,s:K,s:K}", "abi", fastnn_table->abi_version, "api", fastnn_table->api_version, "size",
-                         (unsigned long long)fastnn_table->size, "compiled_size", (unsigned long long)sizeof(fastnn_api), "version",
-                         fastnn_table->version, "isa", fastnn_table->isa, "first", (unsigned long long)offsetof(fastnn_api, strerror), "softmax_f32",
-                         (unsigned long long)(uintptr_t)fastnn_softmax_f32);
+    return Py_BuildValue(
+        "{s:I,s:I,s:K,s:K,s:s,s:s,s:K,s:K}", "abi", fastnn_table->abi_version, "api",
+        fastnn_table->api_version, "size", (unsigned long long)fastnn_table->size, "compiled_size",
+        (unsigned long long)sizeof(fastnn_api), "version", fastnn_table->version, "isa",
+        fastnn_table->isa, "first", (unsigned long long)offsetof(fastnn_api, strerror),
+        "softmax_f32", (unsigned long long)(uintptr_t)fastnn_softmax_f32);
 }
 
-/* Statuses of calls that are wrong, by name. Outputs are watched: a refused call writes nothing. */
+/* Statuses of invalid calls, by name. Also checks that a refused call writes nothing. */
 static PyObject *bad_calls(PyObject *module, PyObject *object) {
     (void)module;
     const fastnn_plan *plan = fastnn_plan_from_object(object);
@@ -27,13 +30,14 @@ static PyObject *bad_calls(PyObject *module, PyObject *object) {
     int64_t targets[4] = {0, 1, 2, 9};
     for (int i = 0; i < 256; i++) x[i] = 1, y[i] = 7;
     PyObject *found = PyDict_New();
-#define CALL(name, call)                                                                                                                             \
-    do {                                                                                                                                             \
-        PyObject *status = PyLong_FromLong(call);                                                                                                    \
-        if (!status || PyDict_SetItemString(found, name, status) < 0) return NULL;                                                                   \
-        Py_DECREF(status);                                                                                                                           \
+#define CALL(name, call)                                                           \
+    do {                                                                           \
+        PyObject *status = PyLong_FromLong(call);                                  \
+        if (!status || PyDict_SetItemString(found, name, status) < 0) return NULL; \
+        Py_DECREF(status);                                                         \
     } while (0)
-#define GEMM(m, n, k, a, b, c, act) fastnn_gemm_f32(m, n, k, 1, a, 4, 1, b, 4, 1, 0, c, 4, 1, NULL, act, NULL)
+#define GEMM(m, n, k, a, b, c, act) \
+    fastnn_gemm_f32(m, n, k, 1, a, 4, 1, b, 4, 1, 0, c, 4, 1, NULL, act, NULL)
     CALL("gemm: no a", GEMM(4, 4, 4, NULL, x, y, 0));
     CALL("gemm: no c", GEMM(4, 4, 4, x, x, NULL, 0));
     CALL("gemm: m < 0", GEMM(-4, 4, 4, x, x, y, 0));
@@ -41,15 +45,19 @@ static PyObject *bad_calls(PyObject *module, PyObject *object) {
     CALL("gemm: activation", GEMM(4, 4, 4, x, x, y, 99));
     CALL("gemm: c is a", GEMM(4, 4, 4, y, x, y, 0));
     CALL("gemm: c overlaps b", GEMM(4, 4, 4, x, y + 15, y, 0));
-    CALL("gemm: preact is c", fastnn_gemm_f32(4, 4, 4, 1, x, 4, 1, x, 4, 1, 0, y, 4, 1, NULL, 1, y));
-    CALL("gemm: c overlaps bias", fastnn_gemm_f32(4, 4, 4, 1, x, 4, 1, x, 4, 1, 0, y, 4, 1, y + 3, 1, NULL));
+    CALL("gemm: preact is c",
+         fastnn_gemm_f32(4, 4, 4, 1, x, 4, 1, x, 4, 1, 0, y, 4, 1, NULL, 1, y));
+    CALL("gemm: c overlaps bias",
+         fastnn_gemm_f32(4, 4, 4, 1, x, 4, 1, x, 4, 1, 0, y, 4, 1, y + 3, 1, NULL));
     CALL("softmax: no x", fastnn_softmax_f32(4, 4, NULL, 4, y, 4));
     CALL("softmax: rows < 0", fastnn_softmax_f32(-1, 4, x, 4, y, 4));
     CALL("softmax: cols < 0", fastnn_softmax_f32(1, -4, x, 4, y, 4));
     CALL("activation: kind", fastnn_activation_f32(99, 4, 4, x, 4, y, 4));
     CALL("activation: no y", fastnn_activation_f32(FASTNN_RELU, 4, 4, x, 4, NULL, 4));
-    CALL("linear_backward: no dw", fastnn_linear_backward_f32(4, 4, 4, x, x, 4, 1, x, 4, 1, NULL, 0, NULL, NULL, y));
-    CALL("linear_backward: saved", fastnn_linear_backward_f32(4, 4, 4, x, x, 4, 1, x, 4, 1, NULL, FASTNN_RELU, y, NULL, NULL));
+    CALL("linear_backward: no dw",
+         fastnn_linear_backward_f32(4, 4, 4, x, x, 4, 1, x, 4, 1, NULL, 0, NULL, NULL, y));
+    CALL("linear_backward: saved", fastnn_linear_backward_f32(4, 4, 4, x, x, 4, 1, x, 4, 1, NULL,
+                                                              FASTNN_RELU, y, NULL, NULL));
     CALL("cross_entropy: target", fastnn_cross_entropy_f32(4, 4, x, 4, targets, y, 4, &loss));
     CALL("cross_entropy: no loss", fastnn_cross_entropy_f32(3, 4, x, 4, targets, y, 4, NULL));
     CALL("mse: n < 0", fastnn_mse_f32(-3, x, x, y, &loss));
@@ -57,9 +65,11 @@ static PyObject *bad_calls(PyObject *module, PyObject *object) {
     CALL("norm: n < 0", fastnn_frobenius_norm_f64(-3, d, &loss));
     CALL("sgd: no g", fastnn_sgd_f32(4, y, NULL, NULL, 1, 0, 0, 0, 1));
     CALL("adam: n < 0", fastnn_adam_f32(-4, y, x, x, x, 1, 1, 1, 1, 1, 0, 0, 1));
-    const int64_t sizes[7] = {1, 2, 1, 4, 4, 4, 4}, strides[3] = {32, 16, 4}, bad[7] = {1, 3, 2, 4, 4, 4, 4};
-#define ATTENTION(sizes, q, out, mask_kind, p) \
-    fastnn_attention_f32(sizes, q, strides, x, strides, x, strides, out, strides, NULL, 0.5, 0, NULL, NULL, mask_kind, NULL, NULL, p, 0, 0)
+    const int64_t sizes[7] = {1, 2, 1, 4, 4, 4, 4}, strides[3] = {32, 16, 4},
+                  bad[7] = {1, 3, 2, 4, 4, 4, 4};
+#define ATTENTION(sizes, q, out, mask_kind, p)                                                  \
+    fastnn_attention_f32(sizes, q, strides, x, strides, x, strides, out, strides, NULL, 0.5, 0, \
+                         NULL, NULL, mask_kind, NULL, NULL, p, 0, 0)
     CALL("attention: no sizes", ATTENTION(NULL, x, y, 0, 0.0));
     CALL("attention: no q", ATTENTION(sizes, NULL, y, 0, 0.0));
     CALL("attention: no out", ATTENTION(sizes, x, NULL, 0, 0.0));
@@ -67,10 +77,13 @@ static PyObject *bad_calls(PyObject *module, PyObject *object) {
     CALL("attention: no mask", ATTENTION(sizes, x, y, FASTNN_BOOLEAN_MASK, 0.0));
     CALL("attention: unknown mask", ATTENTION(sizes, x, y, 7, 0.0));
     CALL("attention: probability", ATTENTION(sizes, x, y, 0, 1.5));
-    CALL("attention_backward: no lse", fastnn_attention_backward_f32(sizes, x, x, strides, x, strides, x, strides, x, strides, NULL, y, y + 64, y + 128, 0.5, 0,
-                                                                     NULL, NULL, 0, NULL, NULL, 0, 0, 0));
+    CALL("attention_backward: no lse",
+         fastnn_attention_backward_f32(sizes, x, x, strides, x, strides, x, strides, x, strides,
+                                       NULL, y, y + 64, y + 128, 0.5, 0, NULL, NULL, 0, NULL, NULL,
+                                       0, 0, 0));
     CALL("embedding: id", fastnn_embedding_f32(4, 9, 4, targets, x, 4, 1, y, 4));
-    CALL("layer_norm: eps", fastnn_layer_norm_f32(0, 4, 4, x, 4, NULL, 0, 0, 0, 0, NULL, NULL, 0, NULL, 0, y, 4, NULL));
+    CALL("layer_norm: eps", fastnn_layer_norm_f32(0, 4, 4, x, 4, NULL, 0, 0, 0, 0, NULL, NULL, 0,
+                                                  NULL, 0, y, 4, NULL));
     CALL("dropout: p", fastnn_dropout_f32(4, 4, x, 4, NULL, 0, -1, 0, 0, y, 4));
     CALL("loss: kind", fastnn_loss_f32(9, 4, x, x, NULL, 1, NULL, 1, 1, 1, y, NULL, &loss));
     CALL("masked_softmax: length", fastnn_masked_softmax_f32(4, 4, x, 4, targets, 1, y, 4));
@@ -92,34 +105,52 @@ static PyObject *bad_calls(PyObject *module, PyObject *object) {
     return found;
 }
 
-/* What each of some threads computes over and over, and must always find the same. */
-enum { N = 40, COLS = 1000, ROWS = 5, HEADS = 2, QUERIES = 20, WIDTH = 16, ATTENDED = HEADS * QUERIES * WIDTH };
+/* What each thread computes repeatedly; the results must always be the same. */
+enum {
+    N = 40,
+    COLS = 1000,
+    ROWS = 5,
+    HEADS = 2,
+    QUERIES = 20,
+    WIDTH = 16,
+    ATTENDED = HEADS * QUERIES * WIDTH
+};
 struct work {
     const fastnn_plan *plan;
     int64_t n_in, n_out;
     int turns, limit, status, wrong;
-    const float *first; /* the results of the first, serial, turn */
+    const float *first; /* results of the first, serial turn */
     float *a, *x, *gemm, *softmax, *attention, *y;
 };
 
-static int64_t results(const struct work *w) { return N * N + ROWS * COLS + ATTENDED + ROWS * w->n_out; }
+static int64_t results(const struct work *w) {
+    return N * N + ROWS
+    *COLS + ATTENDED + ROWS
+    *w->n_out;
+}
 
 static int work_alloc(struct work *w) {
-    const int64_t inputs = N * N + ROWS * (w->n_in > COLS ? w->n_in : COLS);
+    const int64_t inputs = N * N + ROWS
+    *(w->n_in > COLS ? w->n_in : COLS);
     w->a = malloc(sizeof(float) * (inputs + results(w)));
     if (!w->a) return -1;
-    w->x = w->a + N * N, w->gemm = w->a + inputs, w->softmax = w->gemm + N * N, w->attention = w->softmax + ROWS * COLS, w->y = w->attention + ATTENDED;
+    w->x = w->a + N * N, w->gemm = w->a + inputs, w->softmax = w->gemm + N * N,
+    w->attention = w->softmax + ROWS
+    *COLS, w->y = w->attention + ATTENDED;
     for (int64_t i = 0; i < inputs; i++) w->a[i] = (float)((i * 7919) % 1000) / 500 - 1;
     return 0;
 }
 
 static int turn(struct work *w) {
-    int status = fastnn_gemm_f32(N, N, N, 1, w->a, N, 1, w->a, 1, N, 0, w->gemm, N, 1, w->x, FASTNN_TANH, NULL);
+    int status = fastnn_gemm_f32(N, N, N, 1, w->a, N, 1, w->a, 1, N, 0, w->gemm, N, 1, w->x,
+                                 FASTNN_TANH, NULL);
     if (!status) status = fastnn_softmax_f32(ROWS, COLS, w->x, COLS, w->softmax, COLS);
-    const int64_t sizes[7] = {1, HEADS, HEADS, QUERIES, QUERIES, WIDTH, WIDTH}, strides[3] = {ATTENDED, QUERIES * WIDTH, WIDTH};
+    const int64_t sizes[7] = {1, HEADS, HEADS, QUERIES, QUERIES, WIDTH, WIDTH},
+                  strides[3] = {ATTENDED, QUERIES * WIDTH, WIDTH};
     if (!status)
-        status = fastnn_attention_f32(sizes, w->x, strides, w->x + ATTENDED, strides, w->x + 2 * ATTENDED, strides, w->attention, strides, NULL, 0.25, 1,
-                                      NULL, NULL, FASTNN_NO_MASK, NULL, NULL, 0, 0, 0);
+        status = fastnn_attention_f32(sizes, w->x, strides, w->x + ATTENDED, strides,
+                                      w->x + 2 * ATTENDED, strides, w->attention, strides, NULL,
+                                      0.25, 1, NULL, NULL, FASTNN_NO_MASK, NULL, NULL, 0, 0, 0);
     if (!status) status = fastnn_plan_run(w->plan, w->x, w->y, ROWS);
     return status;
 }
@@ -136,7 +167,8 @@ static void *run_turns(void *argument) {
     return NULL;
 }
 
-/* in_threads(plan, threads, turns, limit) -> (worst status, turns with other bits than a serial one). */
+/* in_threads(plan, threads, turns, limit) -> (worst status, number of turns whose bits differ from
+ * the serial one's). */
 static PyObject *in_threads(PyObject *module, PyObject *args) {
     (void)module;
     PyObject *object;
@@ -150,7 +182,12 @@ static PyObject *in_threads(PyObject *module, PyObject *args) {
     if (!w || !ids || work_alloc(&first)) return PyErr_NoMemory();
     status = turn(&first);
     for (int i = 0; i < threads; i++) {
-        w[i] = (struct work){.plan = first.plan, .n_in = first.n_in, .n_out = first.n_out, .turns = turns, .limit = limit, .first = first.gemm};
+        w[i] = (struct work){.plan = first.plan,
+                             .n_in = first.n_in,
+                             .n_out = first.n_out,
+                             .turns = turns,
+                             .limit = limit,
+                             .first = first.gemm};
         if (work_alloc(&w[i])) return PyErr_NoMemory();
     }
     Py_BEGIN_ALLOW_THREADS;
@@ -172,22 +209,23 @@ static double seconds(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Seconds of one call, the least of `repeats` rounds of `calls`. */
-#define LEAST(result, call)                                                                                                                          \
-    do {                                                                                                                                             \
-        result = 1;                                                                                                                                  \
-        for (int r = 0; r < repeats; r++) {                                                                                                          \
-            const double start = seconds();                                                                                                          \
-            for (int i = 0; i < calls; i++) {                                                                                                        \
-                call;                                                                                                                                \
-                __asm__ volatile("" ::: "memory");                                                                                                   \
-            }                                                                                                                                        \
-            const double taken = (seconds() - start) / calls;                                                                                        \
-            if (taken < result) result = taken;                                                                                                      \
-        }                                                                                                                                            \
+/* Seconds of one call: the minimum over `repeats` rounds of `calls`. */
+#define LEAST(result, call)                                   \
+    do {                                                      \
+        result = 1;                                           \
+        for (int r = 0; r < repeats; r++) {                   \
+            const double start = seconds();                   \
+            for (int i = 0; i < calls; i++) {                 \
+                call;                                         \
+                __asm__ volatile("" ::: "memory");            \
+            }                                                 \
+            const double taken = (seconds() - start) / calls; \
+            if (taken < result) result = taken;               \
+        }                                                     \
     } while (0)
 
-/* time_calls(plan, rows, calls, repeats) -> seconds by the table, by a pointer in a register, and of plan_run. */
+/* time_calls(plan, rows, calls, repeats) -> seconds of a call through the table, of one through a
+ * pointer in a register, and of plan_run. */
 static PyObject *time_calls(PyObject *module, PyObject *args) {
     (void)module;
     PyObject *object;
@@ -199,7 +237,8 @@ static PyObject *time_calls(PyObject *module, PyObject *args) {
     fastnn_plan_info(plan, NULL, &n_in, &n_out);
     float v[8] = {0}, *x = calloc(rows * (n_in + n_out), sizeof *x);
     if (!x) return PyErr_NoMemory();
-    int (*const direct)(int64_t, int64_t, const float *, int64_t, float *, int64_t) = fastnn_softmax_f32;
+    int (*const direct)(int64_t, int64_t, const float *, int64_t, float *, int64_t) =
+        fastnn_softmax_f32;
     double by_table, by_pointer, by_plan;
     LEAST(by_table, fastnn_softmax_f32(1, 1, v, 1, v + 1, 1));
     LEAST(by_pointer, direct(1, 1, v, 1, v + 1, 1));
@@ -208,10 +247,11 @@ static PyObject *time_calls(PyObject *module, PyObject *args) {
     return Py_BuildValue("ddd", by_table, by_pointer, by_plan);
 }
 
-/* thread_limit(n) -> (limit before, threads then, limit after it was set back). */
+/* thread_limit(n) -> (limit before, threads under the limit n, limit after restoring). */
 static PyObject *thread_limit(PyObject *module, PyObject *n) {
     (void)module;
-    const int before = fastnn_set_thread_limit((int)PyLong_AsLong(n)), threads = fastnn_max_threads();
+    const int before = fastnn_set_thread_limit((int)PyLong_AsLong(n)),
+              threads = fastnn_max_threads();
     fastnn_set_thread_limit(before);
     return Py_BuildValue("iii", before, threads, fastnn_set_thread_limit(-1));
 }
@@ -239,120 +279,7 @@ static PyObject *run_kept(PyObject *module, PyObject *args) {
 }
 
 #if FASTNN_API_VERSION >= 2 /* test_callers.py compiles this with an older header too */
-/* Greedy generation by a shared plan of a language model, each thread with a state of its own. */
-struct writer {
-    const fastnn_plan *plan;
-    int64_t vocabulary, tokens;
-    int rounds, status;
-    int64_t *ids; /* what was written */
-};
-
-static void *write_tokens(void *argument) {
-    struct writer *w = argument;
-    const int before = fastnn_set_thread_limit(1);
-    fastnn_state *state = fastnn_plan_new_state(w->plan, 1, w->tokens);
-    float *logits = malloc(sizeof *logits * w->vocabulary);
-    w->status = state && logits ? FASTNN_OK : FASTNN_NO_MEMORY;
-    for (int round = 0; round < w->rounds && !w->status; round++) {
-        fastnn_state_truncate(state, 0);
-        int64_t id = 1;
-        for (int64_t t = 0; t < w->tokens && !w->status; t++) {
-            w->status = fastnn_plan_step(w->plan, state, &id, 1, NULL, logits);
-            int64_t best = 0;
-            for (int64_t i = 1; i < w->vocabulary; i++) best = logits[i] > logits[best] ? i : best;
-            w->ids[t] = id = best;
-        }
-    }
-    free(logits);
-    fastnn_state_release(state);
-    fastnn_set_thread_limit(before);
-    return NULL;
-}
-
-/* generate(plan, threads, tokens, rounds) -> (worst status, [the tokens of each thread]). */
-static PyObject *generate(PyObject *module, PyObject *args) {
-    (void)module;
-    PyObject *object, *written;
-    int threads, tokens, rounds, status = 0;
-    struct writer w[64];
-    pthread_t ids[64];
-    int64_t n_in;
-    if (!PyArg_ParseTuple(args, "Oiii", &object, &threads, &tokens, &rounds)) return NULL;
-    w[0] = (struct writer){.plan = fastnn_plan_from_object(object), .tokens = tokens, .rounds = rounds};
-    int64_t *all = calloc((size_t)threads * tokens, sizeof *all);
-    if (!w[0].plan || !all) return NULL;
-    fastnn_plan_info(w[0].plan, NULL, &n_in, &w[0].vocabulary);
-    Py_BEGIN_ALLOW_THREADS;
-    for (int i = 0; i < threads; i++) {
-        if (i > 0) w[i] = w[0];
-        w[i].ids = all + (int64_t)i * tokens;
-    }
-    for (int i = 0; i < threads; i++) pthread_create(&ids[i], NULL, write_tokens, &w[i]);
-    for (int i = 0; i < threads; i++) pthread_join(ids[i], NULL);
-    Py_END_ALLOW_THREADS;
-    written = PyList_New((Py_ssize_t)threads * tokens);
-    for (int64_t i = 0; i < (int64_t)threads * tokens; i++) PyList_SET_ITEM(written, i, PyLong_FromLongLong(all[i]));
-    for (int i = 0; i < threads; i++) status = w[i].status > status ? w[i].status : status;
-    free(all);
-    return Py_BuildValue("iN", status, written);
-}
-
-/* What a thread that runs or steps a plan touches of its stack; without a plan it does nothing. */
-struct stacked {
-    const fastnn_plan *plan;
-    fastnn_state *state;
-    const void *x;
-    void *y;
-    int64_t n;
-    int threads, bits, status;
-};
-
-static void *on_stack(void *argument) {
-    struct stacked *s = argument;
-    if (!s->plan) return NULL;
-    fastnn_set_thread_limit(s->threads);
-    if (s->state && s->bits == 32)
-        s->status = fastnn_plan_step_f32(s->plan, s->state, s->x, s->n, NULL, s->y);
-    else if (s->state)
-        s->status = fastnn_plan_step_f64(s->plan, s->state, s->x, s->n, NULL, s->y);
-    else if (s->bits == 32) s->status = fastnn_plan_run_f32(s->plan, s->x, s->y, s->n);
-    else s->status = fastnn_plan_run_f64(s->plan, s->x, s->y, s->n);
-    return NULL;
-}
-
-static Py_ssize_t used_by(struct stacked *s) {
-    enum { STACK = 1 << 20, PAINT = 0xA5 };
-    unsigned char *stack = NULL;
-    pthread_t thread;
-    pthread_attr_t attributes;
-    Py_ssize_t untouched = 0;
-    if (posix_memalign((void **)&stack, 1 << 16, STACK)) return -1;
-    memset(stack, PAINT, STACK);
-    pthread_attr_init(&attributes);
-    if (pthread_attr_setstack(&attributes, stack, STACK)) return -1;
-    if (pthread_create(&thread, &attributes, on_stack, s)) return -1;
-    pthread_join(thread, NULL);
-    while (untouched < STACK && stack[untouched] == PAINT) untouched++;
-    pthread_attr_destroy(&attributes);
-    free(stack);
-    return STACK - untouched;
-}
-
-static PyObject *stack_of(PyObject *module, PyObject *args) {
-    (void)module;
-    PyObject *object;
-    Py_ssize_t state, x, y, n, nothing, used;
-    struct stacked s = {0}, none = {0};
-    const char *format = "Onnnnii";
-    if (!PyArg_ParseTuple(args, format, &object, &state, &x, &y, &n, &s.bits, &s.threads))
-        return NULL;
-    s.state = (void *)state, s.x = (void *)x, s.y = (void *)y, s.n = n;
-    if (!(s.plan = fastnn_plan_from_object(object))) return NULL;
-    Py_BEGIN_ALLOW_THREADS;
-    nothing = used_by(&none), used = used_by(&s);
-    Py_END_ALLOW_THREADS;
-    return Py_BuildValue("in", s.status, used - nothing);
-}
+#include "callers_plans.h"
 #define LATEST state_truncate
 #else
 #define LATEST plan_filter
@@ -385,7 +312,8 @@ static PyMethodDef methods[] = {{"about", about, METH_NOARGS, NULL},
 #define INIT_(name) PyInit_##name
 #define INIT(name) INIT_(name)
 
-static struct PyModuleDef definition = {.m_base = PyModuleDef_HEAD_INIT, .m_name = STRING(MODULE), .m_size = -1, .m_methods = methods};
+static struct PyModuleDef definition = {
+    .m_base = PyModuleDef_HEAD_INIT, .m_name = STRING(MODULE), .m_size = -1, .m_methods = methods};
 
 PyMODINIT_FUNC INIT(MODULE)(void) {
     if (import_fastnn() < 0) return NULL;

@@ -78,6 +78,31 @@ def test_the_page_has_the_functions_of_the_header():
     assert text == tool().page(list(capi.functions().values()), text)
 
 
+def test_a_contract_and_a_prototype_may_take_several_lines():
+    header = HEADER.replace(
+        "    /* ---- API 2 ---- */",
+        """    /* y = (x - a) * b
+     * + c. */
+    int (*shift_f32)(int64_t n, const float *x,
+                     float *y);
+
+    /* ---- API 2 ---- */""",
+    )
+    function = next(f for f in capi.parse(header) if f.name == "shift_f32")
+    assert function.contract == "y = (x - a) * b + c."
+    assert function.prototype == "int fastnn_shift_f32(int64_t n, const float *x, float *y);"
+    assert function.signature == "int (int64_t, float const *, float *)"
+
+
+def test_the_page_fits_100_columns_and_starts_no_list_inside_a_contract():
+    made = tool()
+    text = made.page(list(capi.functions().values()), made.PAGE.read_text())
+    assert max(map(len, text.splitlines())) <= 100
+    for mark in ("*", "+", "1."):
+        text = f"{'x' * 60} {'y' * 38} {mark} z"
+        assert made.wrapped_text(text) == f"{'x' * 60}\n{'y' * 38} {mark} z"
+
+
 def test_codes_are_those_of_the_kernels():
     leaves = (KERNELS / "simd" / "leaves.h").read_text()
     codes = re.findall(r"FASTNN_LOSS_(\w+) = (\d+)", leaves)

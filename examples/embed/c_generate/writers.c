@@ -1,4 +1,5 @@
-/* Write on from several prompts at once: each thread samples from one frozen language model with a state and a random generator of its own. */
+/* Generate continuations of several prompts at once: all threads share one frozen language model,
+ * and each has its own state and random generator. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
@@ -13,7 +14,7 @@ enum { MOST_WRITERS = 64 };
 struct writer {
     const fastnn_plan *plan;
     const int64_t *prompt;
-    int64_t length, count, vocabulary, *written; /* `count` tokens are to be written */
+    int64_t length, count, vocabulary, *written; /* `count` tokens are generated */
     uint64_t seed;
     int status;
 };
@@ -34,7 +35,7 @@ static int64_t sample(const float *probabilities, int64_t n, double u) {
 
 static void *run_writer(void *argument) {
     struct writer *w = argument;
-    const int before = fastnn_set_thread_limit(1); /* the threads are ours */
+    const int before = fastnn_set_thread_limit(1); /* we have our own threads */
     fastnn_state *state = fastnn_plan_new_state(w->plan, 1, w->length + w->count);
     float *logits = malloc(sizeof *logits * w->vocabulary);
     const int64_t *ids = w->prompt;
@@ -42,7 +43,9 @@ static void *run_writer(void *argument) {
     w->status = state && logits ? FASTNN_OK : FASTNN_NO_MEMORY;
     for (int64_t t = 0; t < w->count && w->status == FASTNN_OK; t++) {
         w->status = fastnn_plan_step(w->plan, state, ids, n, NULL, logits);
-        if (w->status == FASTNN_OK) w->status = fastnn_softmax_f32(1, w->vocabulary, logits, w->vocabulary, logits, w->vocabulary);
+        if (w->status == FASTNN_OK)
+            w->status =
+                fastnn_softmax_f32(1, w->vocabulary, logits, w->vocabulary, logits, w->vocabulary);
         w->written[t] = sample(logits, w->vocabulary, uniform(&w->seed));
         ids = w->written + t;
         n = 1;
@@ -53,7 +56,8 @@ static void *run_writer(void *argument) {
     return NULL;
 }
 
-/* write(plan, prompts, written, writers): buffers of int64 (writers x prompt) and (writers x count); the seed of writer i is i. */
+/* write(plan, prompts, written, writers): buffers of int64 (writers x prompt) and (writers x
+ * count); the seed of writer i is i. */
 static PyObject *py_write(PyObject *module, PyObject *args) {
     PyObject *object;
     Py_buffer prompts, written;
@@ -70,8 +74,14 @@ static PyObject *py_write(PyObject *module, PyObject *args) {
         Py_BEGIN_ALLOW_THREADS;
         for (; started < writers && status == FASTNN_OK; started++) {
             const int64_t length = prompts.len / (8 * writers), count = written.len / (8 * writers);
-            w[started] = (struct writer){plan,       (int64_t *)prompts.buf + started * length, length, count, vocabulary, (int64_t *)written.buf + started * count,
-                                         (uint64_t)started, FASTNN_OK};
+            w[started] = (struct writer){plan,
+                                         (int64_t *)prompts.buf + started * length,
+                                         length,
+                                         count,
+                                         vocabulary,
+                                         (int64_t *)written.buf + started * count,
+                                         (uint64_t)started,
+                                         FASTNN_OK};
             if (pthread_create(&threads[started], NULL, run_writer, &w[started])) break;
         }
         if (started < writers && status == FASTNN_OK) status = FASTNN_NO_MEMORY;
@@ -87,8 +97,10 @@ static PyObject *py_write(PyObject *module, PyObject *args) {
     Py_RETURN_NONE;
 }
 
-static PyMethodDef methods[] = {{"write", py_write, METH_VARARGS, "Write on from prompts."}, {NULL, NULL, 0, NULL}};
-static struct PyModuleDef definition = {.m_base = PyModuleDef_HEAD_INIT, .m_name = "writers", .m_size = -1, .m_methods = methods};
+static PyMethodDef methods[] = {{"write", py_write, METH_VARARGS, "Write on from prompts."},
+                                {NULL, NULL, 0, NULL}};
+static struct PyModuleDef definition = {
+    .m_base = PyModuleDef_HEAD_INIT, .m_name = "writers", .m_size = -1, .m_methods = methods};
 
 PyMODINIT_FUNC PyInit_writers(void) {
     if (import_fastnn() < 0) return NULL;

@@ -1,5 +1,6 @@
-// Recommend: for each user the k items with the largest products, from blocks of the product that stay in the cache.
-#include <pybind11/numpy.h>  // includes Python.h, which fastnn.h wants to come first
+// Recommend to each user the k items with the largest dot products, block by block, so that the
+// scores stay in cache.
+#include <pybind11/numpy.h> // includes Python.h, which must come before fastnn.h
 #include <pybind11/pybind11.h>
 
 #include <algorithm>
@@ -16,11 +17,13 @@ static void check(int status) {
     if (status != FASTNN_OK) throw std::runtime_error(fastnn_strerror(status));
 }
 
-// The numbers of the k best items of each user, best first; ties by number.
+// The indices of the k best items of each user, best first; ties by index.
 static py::array_t<int64_t> recommend(const Matrix &users, const Matrix &items, int64_t k) {
     constexpr int64_t BLOCK = 16;
     const int64_t n_users = users.shape(0), n_items = items.shape(0), width = users.shape(1);
-    if (items.shape(1) != width || k < 0 || k > n_items) throw std::invalid_argument("users and items must have the same width, and k items must be there");
+    if (items.shape(1) != width || k < 0 || k > n_items)
+        throw std::invalid_argument(
+            "users and items must have the same width, and k items must be there");
     py::array_t<int64_t> best({n_users, k});
     const float *u = users.data(), *v = items.data();
     int64_t *out = best.mutable_data();
@@ -29,20 +32,24 @@ static py::array_t<int64_t> recommend(const Matrix &users, const Matrix &items, 
     std::vector<int64_t> order(n_items);
     for (int64_t i = 0; i < n_users; i += BLOCK) {
         const int64_t rows = std::min(BLOCK, n_users - i);
-        check(fastnn_gemm_f32(rows, n_items, width, 1, u + i * width, width, 1, v, 1, width, 0, scores.data(), n_items, 1, nullptr, FASTNN_NONE, nullptr));
+        check(fastnn_gemm_f32(rows, n_items, width, 1, u + i * width, width, 1, v, 1, width, 0,
+                              scores.data(), n_items, 1, nullptr, FASTNN_NONE, nullptr));
         for (int64_t r = 0; r < rows; r++) {
             const float *row = scores.data() + r * n_items;
             std::iota(order.begin(), order.end(), 0);
             std::partial_sort(order.begin(), order.begin() + k, order.end(),
-                              [row](int64_t a, int64_t b) { return row[a] > row[b] || (row[a] == row[b] && a < b); });
+                              [row](int64_t a, int64_t b) {
+                                  return row[a] > row[b] || (row[a] == row[b] && a < b);
+                              });
             std::copy_n(order.begin(), k, out + (i + r) * k);
         }
     }
     return best;
 }
 
-// The same for users that a network makes of their features.
-static py::array_t<int64_t> recommend_for(const py::object &tower, const Matrix &features, const Matrix &items, int64_t k) {
+// As recommend, for users whose embeddings a network computes from their features.
+static py::array_t<int64_t> recommend_for(const py::object &tower, const Matrix &features,
+                                          const Matrix &items, int64_t k) {
     const fastnn_plan *plan = fastnn_plan_from_object(tower.ptr());
     if (!plan) throw py::error_already_set();
     int64_t n_in = 0, n_out = 0;

@@ -1,16 +1,17 @@
-/* fastnn_activations.h: every activation, once.
+/* fastnn_activations.h: the table of activations.
  *
  * ACTIVATION(NAME, name, code, reads, forward, backward, y, dx)
  *
- * NAME and name are what C and Python call it; the code is what functions take and never changes.
- * `reads` says what backward reads, OUTPUT or INPUT of the activation; `forward` and `backward` are
- * LIGHT, a few operations, or HEAVY, an exponential, for which fewer elements occupy a thread.
- * y and dx are for the documentation of the functions on arrays, relu and relu_backward and so on.
+ * NAME and name are the names in C and Python; the code identifies it in calls and never changes.
+ * `reads` says whether backward reads the OUTPUT or the INPUT of the activation. `forward` and
+ * `backward` are LIGHT (a few operations) or HEAVY (an exponential: less work per thread is
+ * enough). y and dx are the docstrings of the functions on arrays, such as relu and relu_backward.
  * The vector functions, activate_NAME and gradient_NAME, are in rowwise/activation.h.
  */
 #ifndef FASTNN_ACTIVATIONS_H
 #define FASTNN_ACTIVATIONS_H
 
+/* clang-format off */
 #define FASTNN_ACTIVATIONS(ACTIVATION)                                                            \
     ACTIVATION(RELU, relu, 1, OUTPUT, LIGHT, LIGHT,                                               \
                "max(x, 0); NaN stays NaN. Exact",                                                 \
@@ -33,5 +34,6 @@
     ACTIVATION(SOFTPLUS, softplus, 7, OUTPUT, HEAVY, HEAVY,                                       \
                "log(1 + exp(x)), never below 0 nor x; within 2 ulp, in both tails too",           \
                "dy sigmoid(x) = dy (1 - exp(-y))")
+/* clang-format on */
 
 #endif

@@ -1,10 +1,15 @@
-/* attention.h: the leaves of softmax attention. One tile is a few queries against one block of keys, with head h of one example:
+/* attention.h: the micro-kernels of softmax attention.
  *
- *     S = alpha Q K^T + mask        m' = max(m, max_j S)    P = 2^(S - m')    l' = 2^(m - m') l + sum_j P    O' = 2^(m - m') O + P V
+ * One tile is a few queries against one block of keys, for one head of one example:
  *
- * alpha is scale log2(e), so that the exponentials are powers of two, and m, l, O run over the blocks of keys: softmax in one pass (Milakov and Gimelshein 2018),
- * as in FlashAttention (Dao et al. 2022). K^T and V come in panels of 1 to NV vectors of columns, as pack_panels writes them. Query i of the tile sees the
- * first limit[i] keys of the block; what is beyond is neither read from K and V nor computed, up to the edges of a GEMM tile.
+ *     S = alpha Q K^T + mask        m' = max(m, max_j S)      P = 2^(S - m')
+ *     l' = 2^(m - m') l + sum_j P   O' = 2^(m - m') O + P V
+ *
+ * alpha is scale log2(e), so the exponentials are powers of two. m, l and O are carried over the
+ * blocks of keys: softmax in one pass (Milakov and Gimelshein 2018), as in FlashAttention (Dao et
+ * al. 2022). K^T and V come in panels of 1 to NV vectors of columns, as pack_panels writes them.
+ * Query i of the tile attends to the first limit[i] keys of the block. Keys beyond the limit are
+ * neither read nor computed, except up to the edge of a GEMM tile.
  */
 #ifndef FASTNN_ATTENTION_H
 #define FASTNN_ATTENTION_H
@@ -17,15 +22,18 @@
 #include "pack.h"
 #include "vecmath.h"
 
-enum { ROW_TILES = FASTNN_ATTENTION_TILES }; /* GEMM tiles that the queries of a tile make at most */
+enum { ROW_TILES = FASTNN_ATTENTION_TILES }; /* maximum number of GEMM tiles in a tile of queries */
 
 INLINE int64_t whole_vectors(int64_t n) { return (n + LANES - 1) / LANES * LANES; }
 INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/* Columns of the next panel when n, a multiple of LANES, are left: two panels of two vectors rather than one of three and one of one. */
-INLINE int64_t panel_width(int64_t n) { return n <= NR ? n : NV == 3 && n == 4 * LANES ? 2 * LANES : NR; }
+/* Width of the next panel when n columns, a multiple of LANES, are left. Four vectors become two
+ * panels of two rather than three and one. */
+INLINE int64_t panel_width(int64_t n) {
+    return n <= NR ? n : NV == 3 && n == 4 * LANES ? 2 * LANES : NR;
+}
 
-/* B, k x n, in panels: panel after panel, each k-major, the last one padded with zeros to whole vectors. */
+/* Pack B (k x n) into panels, each k-major; the last one is padded with zeros to whole vectors. */
 static void pack_panels(int64_t n, int64_t k, const real *b, int64_t rsb, int64_t csb, real *out) {
     for (int64_t j = 0, width; j < n; j += width) {
         width = panel_width(whole_vectors(n) - j);
@@ -33,53 +41,61 @@ static void pack_panels(int64_t n, int64_t k, const real *b, int64_t rsb, int64_
     }
 }
 
-/* Rows are cut into tiles as equal as can be, of at most MR. */
+/* Rows are divided into tiles of at most MR, as evenly as possible. */
 INLINE int64_t tiles_of(int64_t rows) { return (rows + MR - 1) / MR; }
 INLINE int64_t tile_row_start(int64_t tile, int64_t rows) {
     const int64_t tiles = tiles_of(rows);
     return tile * (rows / tiles) + smaller(tile, rows % tiles);
 }
 
-/* The most keys that a query of each tile sees. */
+/* The largest limit in each GEMM tile. */
 INLINE void tile_limits(int64_t rows, const int64_t *limit, int64_t most[ROW_TILES]) {
     for (int64_t t = 0; t < tiles_of(rows); t++) {
         most[t] = 0;
-        for (int64_t i = tile_row_start(t, rows); i < tile_row_start(t + 1, rows); i++) most[t] = most[t] > limit[i] ? most[t] : limit[i];
+        for (int64_t i = tile_row_start(t, rows); i < tile_row_start(t + 1, rows); i++)
+            most[t] = most[t] > limit[i] ? most[t] : limit[i];
     }
 }
 
-/* S := alpha Q K^T, whole vectors of each row. k has d steps in panels made for `keys` keys. */
-static void attention_scores(int64_t rows, int64_t keys, int64_t d, real alpha, const real *q, int64_t ldq, const real *k, const int64_t *limit, real *s,
+/* S := alpha Q K^T, whole vectors of each row. K (d x keys) is packed in panels. */
+static void attention_scores(int64_t rows, int64_t keys, int64_t d, real alpha, const real *q,
+                             int64_t ldq, const real *k, const int64_t *limit, real *s,
                              int64_t lds) {
     int64_t most[ROW_TILES];
     tile_limits(rows, limit, most);
     for (int64_t j = 0, width; j < keys; j += width) {
         width = panel_width(whole_vectors(keys) - j);
         for (int64_t t = 0; t < tiles_of(rows); t++) {
-            const int64_t i = tile_row_start(t, rows), columns = smaller(width, whole_vectors(most[t]) - j);
+            const int64_t i = tile_row_start(t, rows),
+                          columns = smaller(width, whole_vectors(most[t]) - j);
             if (columns > 0)
-                tile_of_width(tile_row_start(t + 1, rows) - i, columns, d, alpha, 0, q + i * ldq, ldq, 1, k + j * d, width, 0, s + i * lds + j, lds, NULL, 0);
+                tile_of_width(tile_row_start(t + 1, rows) - i, columns, d, alpha, 0, q + i * ldq,
+                              ldq, 1, k + j * d, width, 0, s + i * lds + j, lds, NULL, 0);
         }
     }
 }
 
-/* C := beta C + A B, B in panels of `k` steps for n columns. Row tile t of A takes its first most[t] steps. */
-INLINE void rows_times_panels(int64_t rows, int64_t n, int64_t k, const real *a, int64_t lda, const int64_t most[ROW_TILES], const real *b, real beta, real *c,
+/* C := beta C + A B, B (k x n) in panels. Row tile t uses only its first most[t] columns of A. */
+INLINE void rows_times_panels(int64_t rows, int64_t n, int64_t k, const real *a, int64_t lda,
+                              const int64_t most[ROW_TILES], const real *b, real beta, real *c,
                               int64_t ldc) {
     for (int64_t j = 0, width; j < n; j += width) {
         width = panel_width(whole_vectors(n) - j);
         for (int64_t t = 0; t < tiles_of(rows); t++) {
             const int64_t i = tile_row_start(t, rows);
             if (most[t] > 0 || beta != 1)
-                tile_of_width(tile_row_start(t + 1, rows) - i, smaller(width, n - j), most[t], 1, 0, a + i * lda, lda, 1, b + j * k, width, beta, c + i * ldc + j,
-                              ldc, NULL, 0);
+                tile_of_width(tile_row_start(t + 1, rows) - i, smaller(width, n - j), most[t], 1, 0,
+                              a + i * lda, lda, 1, b + j * k, width, beta, c + i * ldc + j, ldc,
+                              NULL, 0);
         }
     }
 }
 
-/* The same, but a weight of 0 takes nothing, not even of NaN: for a block of B with NaN or Inf in it, which may belong to keys that are masked. */
-static void rows_times_panels_but_zeros(int64_t rows, int64_t n, int64_t k, const real *a, int64_t lda, const int64_t *limit, const real *b, real beta, real *c,
-                                        int64_t ldc) {
+/* As rows_times_panels, but skip zero weights, since 0 * NaN is NaN. For blocks of B that contain
+ * NaN or Inf, which may belong to masked keys. */
+static void rows_times_panels_but_zeros(int64_t rows, int64_t n, int64_t k, const real *a,
+                                        int64_t lda, const int64_t *limit, const real *b, real beta,
+                                        real *c, int64_t ldc) {
     for (int64_t i = 0; i < rows; i++)
         for (int64_t j = 0, width; j < n; j += width) {
             width = panel_width(whole_vectors(n) - j);
@@ -93,8 +109,9 @@ static void rows_times_panels_but_zeros(int64_t rows, int64_t n, int64_t k, cons
 }
 
 /* O := beta O + P V for a block of `keys` keys. */
-static void attention_values(int64_t rows, int64_t keys, int64_t dv, const real *p, int64_t ldp, const int64_t *limit, const real *v, int finite, real beta,
-                             real *o, int64_t ldo) {
+static void attention_values(int64_t rows, int64_t keys, int64_t dv, const real *p, int64_t ldp,
+                             const int64_t *limit, const real *v, int finite, real beta, real *o,
+                             int64_t ldo) {
     if (!finite) {
         rows_times_panels_but_zeros(rows, dv, keys, p, ldp, limit, v, beta, o, ldo);
         return;
@@ -104,18 +121,19 @@ static void attention_values(int64_t rows, int64_t keys, int64_t dv, const real 
     rows_times_panels(rows, dv, keys, p, ldp, most, v, beta, o, ldo);
 }
 
-/* Whether there is no NaN and no Inf. */
+/* True if x contains neither NaN nor Inf. */
 static int all_finite(int64_t n, const real *x) {
-    vec sum = {0}; /* of zeros, or NaN */
-    for (int64_t i = 0; i < n; i += LANES) sum += 0 * (n - i < LANES ? load_part(x + i, n - i, 0) : load(x + i));
+    vec sum = {0}; /* zeros, or NaN */
+    for (int64_t i = 0; i < n; i += LANES)
+        sum += 0 * (n - i < LANES ? load_part(x + i, n - i, 0) : load(x + i));
     return sum_lanes(sum) == 0;
 }
 
-/* Finite masks are clamped, so that log2(e) times one stays finite, with room for the scores:
- * 0.69 < ln 2. */
+/* Bound on finite mask values: log2(e) times the mask stays finite, with room for the scores (0.69
+ * < ln 2). */
 #define MASK_LARGEST ((real)0.69 * (FASTNN_REAL == 32 ? (real)FLT_MAX : (real)DBL_MAX))
 
-/* `count` <= LANES elements, `stride` apart; 0 in the other lanes. */
+/* Load `count` <= LANES elements that are `stride` apart; the other lanes are 0. */
 INLINE vec load_strided(int64_t count, const real *x, const int64_t stride) {
     real lanes[LANES] = {0};
     if (stride == 1) return count == LANES ? load(x) : load_part(x, count, 0);
@@ -123,8 +141,8 @@ INLINE vec load_strided(int64_t count, const real *x, const int64_t stride) {
     return load(lanes);
 }
 
-/* One row of attention_mask, whole vectors of it; key_stride is a constant 1 where it can be, so
- * that the loops become vectors. */
+/* Mask one row, in whole vectors. A constant key_stride of 1 lets the compiler vectorize the
+ * loops. */
 INLINE void mask_row(int kind, int64_t n, real *row, const void *mask, const int64_t key_stride) {
     if (kind == FASTNN_MASK_BOOLEAN) {
         const unsigned char *may = mask;
@@ -135,27 +153,34 @@ INLINE void mask_row(int kind, int64_t n, real *row, const void *mask, const int
         const real *from = (const real *)mask + j * key_stride;
         const vec bias = load_strided(smaller(LANES, n - j), from, key_stride);
         const vec clamped = at_most(at_least(bias, -MASK_LARGEST), MASK_LARGEST);
-        /* bias - bias is 0 if it is finite, else NaN */
+        /* bias - bias is 0 if bias is finite, otherwise NaN */
         store(row + j, choose(bias - bias == 0, load(row + j) + clamped * LOG2E, bias));
     }
 }
 
-/* S := S + mask log2(e), or -inf where the mask is False or -inf, whatever S is there. A finite
- * mask hides nothing: the lowest number leaves a finite score. */
-static void attention_mask(int kind, int64_t rows, const int64_t *limit, real *s, int64_t lds, const void *mask, int64_t row_stride, int64_t key_stride) {
-    const int64_t row_bytes = row_stride * (kind == FASTNN_MASK_BOOLEAN ? 1 : (int64_t)sizeof(real));
+/* S := S + mask log2(e), or -inf where the mask is False or -inf, whatever S holds there. A finite
+ * mask value never hides a key: even the lowest one gives a finite score. */
+static void attention_mask(int kind, int64_t rows, const int64_t *limit, real *s, int64_t lds,
+                           const void *mask, int64_t row_stride, int64_t key_stride) {
+    const int64_t row_bytes =
+        row_stride * (kind == FASTNN_MASK_BOOLEAN ? 1 : (int64_t)sizeof(real));
     for (int64_t i = 0; i < rows; i++) {
         const void *at = (const char *)mask + i * row_bytes;
-        if (key_stride == 1) mask_row(kind, limit[i], s + i * lds, at, 1);
-        else mask_row(kind, limit[i], s + i * lds, at, key_stride);
+        if (key_stride == 1)
+            mask_row(kind, limit[i], s + i * lds, at, 1);
+        else
+            mask_row(kind, limit[i], s + i * lds, at, key_stride);
     }
 }
 
-/* Lane l of the result is the largest lane of r[l]. */
-#define MAX_STAGE(r, s)                                                                                                                              \
-    if (s < LANES) UNROLL for (int i = 0; i < LANES; i++) if (!(i & (2 * s - 1))) {                                                                   \
-        EXCHANGE(vec, ivec, LANES, r[i], r[(i + s) % LANES], s);                                                                                     \
-        r[i] = max_vec(r[i], r[(i + s) % LANES]);                                                                                                      \
+/* Lane l of the result is the maximum over the lanes of r[l]. */
+#define MAX_STAGE(r, s)                                                  \
+    if (s < LANES) {                                                     \
+        UNROLL for (int i = 0; i < LANES; i++)                           \
+            if (!(i & (2 * s - 1))) {                                    \
+                EXCHANGE(vec, ivec, LANES, r[i], r[(i + s) % LANES], s); \
+                r[i] = max_vec(r[i], r[(i + s) % LANES]);                \
+            }                                                            \
     }
 INLINE vec max_each(vec r[LANES]) {
     MAX_STAGE(r, 1)
@@ -165,7 +190,7 @@ INLINE vec max_each(vec r[LANES]) {
     return r[0];
 }
 
-/* Lane by lane the largest of x_j, NaN left out; -inf for n = 0. */
+/* Maximum of x per lane, ignoring NaN; -inf for n = 0. */
 INLINE vec largest(int64_t n, const real *x) {
     vec m = splat((real)-INFINITY);
     int64_t j = 0;
@@ -173,8 +198,8 @@ INLINE vec largest(int64_t n, const real *x) {
     return j < n ? max_vec(load_part(x + j, n - j, (real)-INFINITY), m) : m;
 }
 
-/* x_j := factor 2^(x_j - shift) for j < n, 0 from there to `stop`, whole vectors; returns the sum
- * lane by lane. */
+/* x_j := factor 2^(x_j - shift) for j < n and 0 from n to `stop`, in whole vectors. Returns the sum
+ * per lane. */
 INLINE vec powers(int64_t n, int64_t stop, real shift, const real factor, real *x) {
     vec sum = {0};
     int64_t j = 0;
@@ -193,19 +218,21 @@ INLINE vec powers(int64_t n, int64_t stop, real shift, const real factor, real *
     return sum;
 }
 
-/* x *= factor. */
 INLINE void scale_row(int64_t n, real factor, real *x) {
     int64_t j = 0;
     for (; j + LANES <= n; j += LANES) store(x + j, factor * load(x + j));
     if (j < n) store_part(x + j, n - j, factor * load_part(x + j, n - j, 0));
 }
 
-/* At most LANES rows of attention_softmax: lane r of a vector belongs to row r, so that lanes are not summed row by row. */
-INLINE void tile_softmax_group(int64_t rows, const int64_t *limit, const int64_t *stop, real *s, int64_t lds, real *m, real *l, int64_t dv, real *o, int64_t ldo) {
+/* attention_softmax for at most LANES rows. Lane r of a vector belongs to row r, which saves a
+ * horizontal sum per row. */
+INLINE void tile_softmax_group(int64_t rows, const int64_t *limit, const int64_t *stop, real *s,
+                               int64_t lds, real *m, real *l, int64_t dv, real *o, int64_t ldo) {
     vec of_row[LANES];
     real shifts[LANES], factors[LANES];
     for (int64_t r = 0; r < LANES; r++) of_row[r] = largest(r < rows ? limit[r] : 0, s + r * lds);
-    const vec before = rows < LANES ? load_part(m, rows, (real)-INFINITY) : load(m), now = max_vec(max_each(of_row), before);
+    const vec before = rows < LANES ? load_part(m, rows, (real)-INFINITY) : load(m),
+              now = max_vec(max_each(of_row), before);
     const vec shift = choose(now == (real)-INFINITY, (vec){0}, now);
     store(shifts, shift);
     for (int64_t r = 0; r < LANES; r++)
@@ -218,38 +245,50 @@ INLINE void tile_softmax_group(int64_t rows, const int64_t *limit, const int64_t
         store(l, load(l) * factor + sums);
         store(m, now);
     }
-    store(factors, choose(before == (real)-INFINITY, splat(1), factor)); /* O holds nothing yet */
+    store(factors, choose(before == (real)-INFINITY, splat(1), factor)); /* O is still empty */
     for (int64_t r = 0; r < rows; r++)
         if (factors[r] != 1) scale_row(dv, factors[r], o + r * ldo);
 }
 
-/* S becomes P; m, l and O go from the blocks before to this one. Where a row has seen nothing but -inf, m is -inf, P and l are 0. */
-static void attention_softmax(int64_t rows, const int64_t *limit, real *s, int64_t lds, real *m, real *l, int64_t dv, real *o, int64_t ldo) {
+/* S becomes P; m, l and O are updated with this block. In a row of nothing but -inf, m is -inf and
+ * P and l are 0. */
+static void attention_softmax(int64_t rows, const int64_t *limit, real *s, int64_t lds, real *m,
+                              real *l, int64_t dv, real *o, int64_t ldo) {
     int64_t most[ROW_TILES], stop[ROW_TILES * MR];
     tile_limits(rows, limit, most);
     for (int64_t t = 0; t < tiles_of(rows); t++)
-        for (int64_t i = tile_row_start(t, rows); i < tile_row_start(t + 1, rows); i++) stop[i] = most[t];
+        for (int64_t i = tile_row_start(t, rows); i < tile_row_start(t + 1, rows); i++)
+            stop[i] = most[t];
     for (int64_t i = 0; i < rows; i += LANES)
-        tile_softmax_group(smaller(LANES, rows - i), limit + i, stop + i, s + i * lds, lds, m + i, l + i, dv, o + i * ldo, ldo);
+        tile_softmax_group(smaller(LANES, rows - i), limit + i, stop + i, s + i * lds, lds, m + i,
+                           l + i, dv, o + i * ldo, ldo);
 }
 
-/* O := O / l, and lse = log sum_j exp(score_j) where it is not NULL. Rows without a key: 0 and -inf. */
-static void attention_finish(int64_t rows, int64_t dv, const real *m, const real *l, real *o, int64_t ldo, real *lse) {
+/* O := O / l and, unless it is NULL, lse = log sum_j exp(score_j). Rows without a key give 0 and
+ * -inf. */
+static void attention_finish(int64_t rows, int64_t dv, const real *m, const real *l, real *o,
+                             int64_t ldo, real *lse) {
     for (int64_t i = 0; i < rows; i++) {
         real *row = o + i * ldo;
         int64_t j = 0;
-        for (; j + LANES <= dv; j += LANES) store(row + j, l[i] == 0 ? (vec){0} : load(row + j) / l[i]);
-        if (j < dv) store_part(row + j, dv - j, l[i] == 0 ? (vec){0} : load_part(row + j, dv - j, 0) / l[i]);
-        if (lse) lse[i] = l[i] == 0 ? (real)-INFINITY : (real)((double)m[i] * M_LN2 + log((double)l[i]));
+        for (; j + LANES <= dv; j += LANES)
+            store(row + j, l[i] == 0 ? (vec){0} : load(row + j) / l[i]);
+        if (j < dv)
+            store_part(row + j, dv - j,
+                       l[i] == 0 ? (vec){0} : load_part(row + j, dv - j, 0) / l[i]);
+        if (lse)
+            lse[i] = l[i] == 0 ? (real)-INFINITY : (real)((double)m[i] * M_LN2 + log((double)l[i]));
     }
 }
 
-/* S becomes P = factor 2^(S - shift), 0 from the limit to `stop`. */
+/* S becomes P = factor 2^(S - shift), and 0 from the limit to `stop`. */
 static void attention_probabilities(int64_t rows, const int64_t *limit, int64_t stop, real *s,
                                     int64_t lds, const real *shift, const real *factor) {
     for (int64_t i = 0; i < rows; i++)
-        if (factor[i] == 1) (void)powers(limit[i], stop, shift[i], 1, s + i * lds);
-        else (void)powers(limit[i], stop, shift[i], factor[i], s + i * lds);
+        if (factor[i] == 1)
+            (void)powers(limit[i], stop, shift[i], 1, s + i * lds);
+        else
+            (void)powers(limit[i], stop, shift[i], factor[i], s + i * lds);
 }
 
 #endif

@@ -1,4 +1,5 @@
-/* team.h: what a thread may ask about the team it runs in. Without OpenMP every team has one member. */
+/* team.h: queries about the OpenMP team of the calling thread. Without OpenMP every team has one
+ * member. */
 #ifndef FASTNN_TEAM_H
 #define FASTNN_TEAM_H
 
@@ -9,7 +10,7 @@ static inline int fastnn_thread_id(void) { return omp_get_thread_num(); }
 static inline int fastnn_in_parallel(void) { return omp_in_parallel(); }
 static inline int fastnn_omp_max_threads(void) { return omp_get_max_threads(); }
 static inline int fastnn_omp_thread_limit(void) { return omp_get_thread_limit(); }
-/* Binds to the innermost region of the caller; does nothing outside of one. */
+/* Wait for the team of the innermost region; a no-op outside of one. */
 static inline void fastnn_barrier(void) {
 #pragma omp barrier
 }

@@ -1,4 +1,5 @@
-/* loss.h: losses and their gradients in one pass over the data. A gradient may be written over the logits or the prediction. */
+/* loss.h: losses and their gradients in one pass over the data. A gradient may overwrite the logits
+ * or the predictions. */
 #ifndef FASTNN_LOSS_H
 #define FASTNN_LOSS_H
 
@@ -7,22 +8,25 @@
 #include "vec.h"
 #include "vecmath.h"
 
-/* What an elementwise loss reads and writes: predictions or logits x, targets t, weights or NULL, weights of the positive targets or NULL; gradients dx,
- * and the losses themselves or NULL. */
+/* The arrays of an elementwise loss: predictions or logits x, targets t, gradients dx. The weights,
+ * the weights of positive targets and the losses of the elements may be NULL. */
 typedef struct {
     const real *x, *t, *weight, *positive;
     real delta, factor;
     real *dx, *losses;
-    int streamed; /* dx, past the caches */
+    int streamed; /* dx is written with non-temporal stores */
 } loss_arrays;
 
-/* -log softmax(logits)_t = log sum_j exp(x_j - max) - (x_t - max), times the row's weight; dlogits = scale weight (softmax(logits) - onehot(t)). */
-INLINE void cross_entropy_group(const int rows, int64_t n, const real *logits, int64_t ldlogits, const int64_t *targets, const double *weights,
-                                double scale, real *dlogits, int64_t lddlogits, double *losses) {
+/* Per row: loss = w (log sum_j exp(x_j - max) - (x_t - max)), which is -w log softmax(x)_t, and
+ * dlogits = scale w (softmax(x) - onehot(t)). */
+INLINE void cross_entropy_group(const int rows, int64_t n, const real *logits, int64_t ldlogits,
+                                const int64_t *targets, const double *weights, double scale,
+                                real *dlogits, int64_t lddlogits, double *losses) {
     vec max[GROUP], factor[GROUP];
     double sum[GROUP], shifted[GROUP];
     group_max(rows, n, logits, ldlogits, max);
-    EACH_ROW shifted[g] = (double)logits[g * ldlogits + targets[g]] - (double)max[g][0];
+    EACH_ROW
+        shifted[g] = (double)logits[g * ldlogits + targets[g]] - (double)max[g][0];
     group_exp(rows, n, logits, ldlogits, max, dlogits, lddlogits, sum);
     EACH_ROW {
         const double weight = weights ? weights[g] : 1;
@@ -30,31 +34,42 @@ INLINE void cross_entropy_group(const int rows, int64_t n, const real *logits, i
         losses[g] = weight * (log(sum[g]) - shifted[g]);
     }
     group_scale(rows, n, factor, dlogits, lddlogits);
-    EACH_ROW dlogits[g * lddlogits + targets[g]] -= (real)(scale * (weights ? weights[g] : 1));
+    EACH_ROW
+        dlogits[g * lddlogits + targets[g]] -= (real)(scale * (weights ? weights[g] : 1));
 }
 
-/* Cross entropy of m rows with labels; weights NULL: all 1. past_caches here and below: the gradient is large, and not in place (stream.h). */
-static void cross_entropy(int64_t m, int64_t n, const real *logits, int64_t ldlogits, const int64_t *targets, const double *weights, double scale,
+/* Cross entropy of m rows with labels; weights may be NULL: all 1. past_caches, here and below: the
+ * gradient is large and not in place, so use non-temporal stores (stream.h). */
+static void cross_entropy(int64_t m, int64_t n, const real *logits, int64_t ldlogits,
+                          const int64_t *targets, const double *weights, double scale,
                           real *dlogits, int64_t lddlogits, double *losses, int past_caches) {
     FOR_GROUPS(m, n, n <= GROUP_COLUMNS, logits, ldlogits, dlogits, lddlogits, past_caches, i,
-               cross_entropy_group(ROWS, n, logits + i * ldlogits, ldlogits, targets + i, weights ? weights + i : NULL, scale, to, ldto, losses + i));
+               cross_entropy_group(ROWS, n, logits + i * ldlogits, ldlogits, targets + i,
+                                   weights ? weights + i : NULL, scale, to, ldto, losses + i));
 }
 
 static const real ONES[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
 
-/* A vector of a_j = w_j (keep q_j + smooth), or the first `part` lanes of one and 0 in the others. */
-INLINE vec soft_target(const real *q, const real *weight, vec keep, vec smooth, int64_t i, int64_t part) {
+/* A vector of a_j = w_j (keep q_j + smooth); only the first `part` lanes, if part is not 0, with 0
+ * in the others. */
+INLINE vec soft_target(const real *q, const real *weight, vec keep, vec smooth, int64_t i,
+                       int64_t part) {
     const vec one = part ? load_part(ONES, part, 0) : splat(1);
     const vec w = !weight ? one : part ? load_part(weight + i, part, 0) : load(weight + i);
     return w * (!q ? smooth : (part ? load_part(q + i, part, 0) : load(q + i)) * keep + smooth);
 }
 
-/* Cross entropy of one row with a distribution: -sum_j a_j log softmax(logits)_j with a_j = w_j (keep q_j + smooth). q is the target's probabilities or,
- * if NULL, 1 at `label` and 0 elsewhere; weight NULL: all 1. dlogits = scale (A softmax(logits) - a), A = sum_j a_j. Where a_j = 0 a logit may be -inf.
+/* Cross entropy of one row with a distribution: -sum_j a_j log softmax(logits)_j with
+ * a_j = w_j (keep q_j + smooth). q is the target distribution or, if NULL, 1 at `label` and 0
+ * elsewhere; weight NULL: all 1. dlogits = scale (A softmax(logits) - a) with A = sum_j a_j. A
+ * logit may be -inf where a_j = 0.
  *
- * Returns A log sum_j exp(x_j - max) - sum_j a_j (x_j - max): two terms of one sign, so nothing cancels. */
-static double cross_entropy_soft(int64_t n, const real *logits, const real *q, int64_t label, const real *weight, double keep, double smooth,
-                                 double scale, real *dlogits) {
+ * Returns A log sum_j exp(x_j - max) - sum_j a_j (x_j - max): both terms have the same sign, so
+ * nothing cancels.
+ */
+static double cross_entropy_soft(int64_t n, const real *logits, const real *q, int64_t label,
+                                 const real *weight, double keep, double smooth, double scale,
+                                 real *dlogits) {
     const vec keep_v = splat((real)keep), smooth_v = splat((real)smooth);
     const double extra = q ? 0 : keep * (weight ? (double)weight[label] : 1);
     vec max;
@@ -66,13 +81,16 @@ static double cross_entropy_soft(int64_t n, const real *logits, const real *q, i
         vec sum_part = {0}, total_part = {0}, dot_part = {0};
         for (int64_t i = start; i < stop; i += LANES) {
             const int64_t part = stop - i < LANES ? stop - i : 0;
-            const vec d = (part ? load_part(logits + i, part, (real)-INFINITY) : load(logits + i)) - max;
+            const vec d =
+                (part ? load_part(logits + i, part, (real)-INFINITY) : load(logits + i)) - max;
             const vec a = soft_target(q, weight, keep_v, smooth_v, i, part), e = exp_negative(d);
             sum_part += e;
             total_part += a;
             dot_part += choose(a == 0, (vec){0}, a * d);
-            if (part) store_part(dlogits + i, part, e);
-            else store(dlogits + i, e);
+            if (part)
+                store_part(dlogits + i, part, e);
+            else
+                store(dlogits + i, e);
         }
         sum += (double)sum_lanes(sum_part);
         total += (double)sum_lanes(total_part);
@@ -83,17 +101,22 @@ static double cross_entropy_soft(int64_t n, const real *logits, const real *q, i
     for (int64_t i = 0; i < n; i += LANES) {
         const int64_t part = n - i < LANES ? n - i : 0;
         const vec a = soft_target(q, weight, keep_v, smooth_v, i, part);
-        if (part) store_part(dlogits + i, part, load_part(dlogits + i, part, 0) * factor - scale_v * a);
-        else store(dlogits + i, load(dlogits + i) * factor - scale_v * a);
+        if (part)
+            store_part(dlogits + i, part, load_part(dlogits + i, part, 0) * factor - scale_v * a);
+        else
+            store(dlogits + i, load(dlogits + i) * factor - scale_v * a);
     }
     if (extra != 0) dlogits[label] -= (real)(scale * extra);
     return total * log(sum) - dotted - (extra != 0 ? extra * shifted : 0);
 }
 
-/* The loss of a prediction x and its target t, and its slope in x. */
+/* The loss of a prediction x with target t, and its slope with respect to x. */
 INLINE vec loss_vec(const int kind, vec x, vec t, vec positive, real delta, vec *slope) {
-    if (kind == FASTNN_LOSS_BCE) { /* p t log(1 + exp(-x)) + (1 - t) log(1 + exp(x)); a term with the factor 0 is 0, however large the other */
-        const vec e = exp_negative(-abs_vec(x)), log1p_e = log1p_fraction(e), large = 1 / (1 + e), small = e * large;
+    if (kind == FASTNN_LOSS_BCE) {
+        /* p t log(1 + exp(-x)) + (1 - t) log(1 + exp(x)); a term with factor 0 is 0, even if its
+         * log is infinite. */
+        const vec e = exp_negative(-abs_vec(x)), log1p_e = log1p_fraction(e), large = 1 / (1 + e),
+                  small = e * large;
         const vec yes = positive * t, no = 1 - t;
         *slope = no * choose(x < 0, small, large) - yes * choose(x < 0, large, small);
         return choose(yes == 0, (vec){0}, yes * (log1p_e + choose(x < 0, -x, (vec){0}))) +
@@ -105,31 +128,40 @@ INLINE vec loss_vec(const int kind, vec x, vec t, vec positive, real delta, vec 
         return d * d;
     }
     if (kind == FASTNN_LOSS_L1) {
-        *slope = choose(d > 0, splat(1), choose(d < 0, splat(-1), d)); /* 0 or NaN is left */
+        *slope = choose(d > 0, splat(1), choose(d < 0, splat(-1), d)); /* 0 or NaN */
         return size;
     }
-    *slope = at_least(at_most(d, delta), -delta); /* Huber: d^2 / 2 up to delta, delta (|d| - delta / 2) beyond */
+    /* Huber: d^2 / 2 up to delta, delta (|d| - delta / 2) beyond */
+    *slope = at_least(at_most(d, delta), -delta);
     const vec most = at_most(size, delta);
     return most * (size - (real)0.5 * most);
 }
 
-/* One vector of the run, or its first `part` lanes. A lane beyond has no loss: x and t are equal there, or x = -inf and t = 0. */
-INLINE vec loss_step(const int kind, const int plain, const loss_arrays a, vec factor, int64_t i, int64_t part) {
-    const vec x = part ? load_part(a.x + i, part, kind == FASTNN_LOSS_BCE ? (real)-INFINITY : 0) : load(a.x + i);
+/* One vector of the run, or its first `part` lanes. The other lanes have loss 0: x = t there, or
+ * for BCE x = -inf and t = 0. */
+INLINE vec loss_step(const int kind, const int plain, const loss_arrays a, vec factor, int64_t i,
+                     int64_t part) {
+    const vec x = part ? load_part(a.x + i, part, kind == FASTNN_LOSS_BCE ? (real)-INFINITY : 0)
+                       : load(a.x + i);
     const vec t = part ? load_part(a.t + i, part, 0) : load(a.t + i);
     vec positive = splat(1), slope;
-    if (!plain && a.positive) positive = part ? load_part(a.positive + i, part, 1) : load(a.positive + i);
+    if (!plain && a.positive)
+        positive = part ? load_part(a.positive + i, part, 1) : load(a.positive + i);
     vec loss = loss_vec(kind, x, t, positive, a.delta, &slope);
     if (!plain && a.weight) {
         const vec w = part ? load_part(a.weight + i, part, 0) : load(a.weight + i);
         loss = choose(w == 0, (vec){0}, loss * w);
         slope = choose(w == 0, (vec){0}, slope * w);
     }
-    if (part) store_part(a.dx + i, part, slope * factor);
-    else store_to(a.dx + i, slope * factor, a.streamed);
+    if (part)
+        store_part(a.dx + i, part, slope * factor);
+    else
+        store_to(a.dx + i, slope * factor, a.streamed);
     if (!plain && a.losses) {
-        if (part) store_part(a.losses + i, part, loss);
-        else store(a.losses + i, loss);
+        if (part)
+            store_part(a.losses + i, part, loss);
+        else
+            store(a.losses + i, loss);
     }
     return loss;
 }
@@ -148,17 +180,20 @@ INLINE double loss_sum(const int kind, const int plain, int64_t n, const loss_ar
     return sum;
 }
 
-#define LOSS_CASE(code)                                                                                                                              \
-    case code:                                                                                                                                       \
-        sum = weight || positive || losses ? loss_sum(code, 0, n, a) : loss_sum(code, 1, n, a);                                                      \
+#define LOSS_CASE(code)                                                                         \
+    case code:                                                                                  \
+        sum = weight || positive || losses ? loss_sum(code, 0, n, a) : loss_sum(code, 1, n, a); \
         break;
 
-/* The sum of w_i loss(x_i, t_i) over a run of n, with dx_i = factor w_i slope(x_i, t_i) and losses_i = w_i loss(x_i, t_i). An element of the weight 0
- * counts for nothing, whatever it holds. positive are BCE's weights of the positive targets, delta is Huber's; weight, positive and losses may be NULL.
+/* Return the sum of w_i loss(x_i, t_i) over a run of n; dx_i = factor w_i slope(x_i, t_i) and
+ * losses_i = w_i loss(x_i, t_i). An element of weight 0 is ignored, even if it is NaN. positive are
+ * the weights of BCE's positive targets, delta is Huber's. weight, positive and losses may be NULL;
  * dx may be x or t. */
-static double loss(int kind, int64_t n, const real *x, const real *t, const real *weight, const real *positive, real delta, real factor, real *dx,
-                   real *losses, int past_caches) {
-    const loss_arrays a = {x, t, weight, positive, delta, factor, dx, losses, past_caches && can_stream(dx, 0)};
+static double loss(int kind, int64_t n, const real *x, const real *t, const real *weight,
+                   const real *positive, real delta, real factor, real *dx, real *losses,
+                   int past_caches) {
+    const loss_arrays a = {
+        x, t, weight, positive, delta, factor, dx, losses, past_caches && can_stream(dx, 0)};
     double sum = 0;
     switch (kind) {
         LOSS_CASE(FASTNN_LOSS_MSE)

@@ -1,10 +1,10 @@
-/* activation_table.h: fastnn_activations.h as activation.pyx and others read it, at run time. */
+/* activation_table.h: fastnn_activations.h as a table for activation.pyx and others at run time. */
 #ifndef FASTNN_ACTIVATION_TABLE_H
 #define FASTNN_ACTIVATION_TABLE_H
 
 #include "leaves.h"
 
-/* Sets of codes, as the bits of a number. */
+/* Sets of codes, one bit per code. */
 #define FASTNN_IS_OUTPUT 1
 #define FASTNN_IS_INPUT 0
 #define FASTNN_IS_LIGHT 1
@@ -27,7 +27,7 @@ struct fastnn_activation {
     const char *name, *y, *dx;
 };
 #define FASTNN_ROW(NAME, name, code, reads, forward, backward, y, dx) {code, #name, y, dx},
-static const struct fastnn_activation fastnn_activation_table[FASTNN_ACT_LAST] __attribute__((
-    unused)) = {FASTNN_ACTIVATIONS(FASTNN_ROW)};
+static const struct fastnn_activation fastnn_activation_table[FASTNN_ACT_LAST]
+    __attribute__((unused)) = {FASTNN_ACTIVATIONS(FASTNN_ROW)};
 
 #endif

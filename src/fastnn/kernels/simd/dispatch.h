@@ -1,6 +1,5 @@
-/* dispatch.h: which tables of leaves were built, which of them this CPU can run, and the table that
- * a set inherits. Included by dispatch.pyx alone, compiled for the baseline.
- */
+/* dispatch.h: the tables of primitives that were built, which of them this CPU can run, and
+ * inheritance between them. Included by dispatch.pyx alone, compiled for the baseline. */
 #ifndef FASTNN_DISPATCH_H
 #define FASTNN_DISPATCH_H
 
@@ -8,13 +7,13 @@
 
 #include "leaves.h"
 
-/* What a CPU must have for an instruction set. One row for each; setup.py has their flags and their
- * order, from the narrowest to the widest, and a set has all that those before it have. The builtin
- * asks the operating system too: registers that it does not save do not count. */
+/* What a CPU needs for an instruction set, one row each. setup.py has their compiler flags and
+ * their order, from the narrowest to the widest; each includes those before it. The builtin also
+ * asks the operating system: registers that it does not save do not count. */
 #define CPU(feature) __builtin_cpu_supports(feature)
 #define HAS_baseline 1
 #define HAS_avx2 (CPU("avx2") && CPU("fma"))
-#define HAS_avx512                                                                                \
+#define HAS_avx512 \
     (HAS_avx2 && CPU("avx512f") && CPU("avx512vl") && CPU("avx512bw") && CPU("avx512dq"))
 
 struct fastnn_set {
@@ -24,10 +23,11 @@ struct fastnn_set {
     const struct fastnn_leaves_f64 *f64;
 };
 
-/* FASTNN_SETS comes from setup.py: SET(baseline) and one SET(name) for each other that was built. */
-#define SET(name)                                                                                 \
-    extern const struct fastnn_leaves_f32 fastnn_leaves_##name##_f32;                             \
-    extern const struct fastnn_leaves_f64 fastnn_leaves_##name##_f64;                             \
+/* FASTNN_SETS comes from setup.py: SET(baseline), and SET(name) for every other set that was
+ * built. */
+#define SET(name)                                                     \
+    extern const struct fastnn_leaves_f32 fastnn_leaves_##name##_f32; \
+    extern const struct fastnn_leaves_f64 fastnn_leaves_##name##_f64; \
     static int has_##name(void) { return HAS_##name; }
 FASTNN_SETS
 #undef SET
@@ -36,7 +36,7 @@ static const struct fastnn_set fastnn_sets[] = {FASTNN_SETS};
 #undef SET
 enum { FASTNN_SET_COUNT = sizeof fastnn_sets / sizeof *fastnn_sets };
 
-/* What a set leaves empty it inherits from those before it. */
+/* A set inherits the entries that it leaves empty from the sets before it. */
 #define INHERIT_SIZE(name, value) to->name = from->name ? from->name : to->name;
 #define INHERIT(result, name, ...) to->name = from->name ? from->name : to->name;
 static void fastnn_inherit_f32(struct fastnn_leaves_f32 *to, const struct fastnn_leaves_f32 *from) {

@@ -1,4 +1,5 @@
-/* elementwise.h: leaves that work on flat runs. Plain loops: the compiler vectorises them as well as we could. x and y may be the same array. */
+/* elementwise.h: primitives on flat runs, as plain loops that the compiler vectorizes. x and y may
+ * be the same array. */
 #ifndef FASTNN_ELEMENTWISE_H
 #define FASTNN_ELEMENTWISE_H
 

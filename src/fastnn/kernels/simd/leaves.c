@@ -1,9 +1,8 @@
-/* leaves.c: compiled once for each instruction set and real type; the object exports its table of
- * leaves and nothing else.
- */
+/* leaves.c: compiled once per instruction set and real type. The object exports its table of
+ * primitives and nothing else. */
 #include "leaves.h"
 
-/* A set of which isa/<set>.h defines FILLS has these entries alone and inherits the others. */
+/* If isa/<set>.h defines FILLS, the set has only those entries and inherits the others. */
 #include "vec.h"
 
 #ifndef FILLS

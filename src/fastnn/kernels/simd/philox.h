@@ -1,11 +1,13 @@
-/* philox.h: Philox 4x32-10, random bits that are a function of a key and a counter.
+/* philox.h: Philox 4x32-10, random bits as a function of a key and a counter.
  *
- * Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011. The key is the seed (64 bits); the counter (128 bits) is the
- * number of a block of four words, and above it the step. So every word has a number, may be had at any time in any order, and is the same for every
- * instruction set: word i of (seed, step) is word i % 4 of block i / 4.
+ * Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011. The key is
+ * the seed (64 bits); the counter (128 bits) is the number of a block of four words and, above it,
+ * the step. Words can be computed in any order and are the same for every instruction set: word i
+ * of (seed, step) is word i % 4 of block i / 4.
  *
- * A 64-bit lane holds one counter. A round multiplies 32 by 32 bits; only the low halves of the four vectors of state count, the high ones are whatever
- * the last round left there. In AVX-512 a round of eight blocks is six instructions.
+ * A 64-bit lane holds one counter. A round multiplies 32 by 32 bits, so only the low halves of the
+ * four state vectors count; the high halves are leftovers of the last round. With AVX-512 a round
+ * of eight blocks takes six instructions.
  */
 #ifndef FASTNN_PHILOX_H
 #define FASTNN_PHILOX_H
@@ -14,11 +16,13 @@
 
 enum {
     PHILOX_ROUNDS = 10,
-    PHILOX_BLOCKS = VBYTES / 8,       /* in a vector, one a lane */
-    PHILOX_WORDS = 8 * PHILOX_BLOCKS, /* made at a time, from two vectors of blocks: their rounds hide each other's latency */
+    /* Blocks per vector, one per lane. */
+    PHILOX_BLOCKS = VBYTES / 8,
+    /* Words per call, from two vectors of blocks whose rounds hide each other's latency. */
+    PHILOX_WORDS = 8 * PHILOX_BLOCKS,
 };
-/* Blocks are dealt to the lanes of a vector so that shuffles within 128 bits, two to a vector, leave the words in order: lane 2l has block l, lane 2l + 1
- * block PHILOX_BLOCKS / 2 + l. PHILOX_EVEN takes the even lanes of two vectors in turns. */
+/* Lane 2l has block l and lane 2l + 1 block PHILOX_BLOCKS / 2 + l, so that two shuffles within 128
+ * bits put the words in order. PHILOX_EVEN interleaves the even lanes of two vectors. */
 #if VBYTES == 64
 #define PHILOX_DEAL {0, 4, 1, 5, 2, 6, 3, 7}
 #define PHILOX_EVEN {0, 8, 2, 10, 4, 12, 6, 14}
@@ -32,7 +36,7 @@ enum {
 #define PHILOX_M0 0xD2511F53u
 #define PHILOX_M1 0xCD9E8D57u
 
-/* The keys of all rounds of one seed, and the step. */
+/* The round keys of one seed, and the step. */
 typedef struct {
     uint64_t k0[PHILOX_ROUNDS], k1[PHILOX_ROUNDS], step;
 } philox_key;
@@ -46,7 +50,7 @@ static philox_key philox_start(uint64_t seed, uint64_t step) {
     return key;
 }
 
-/* The low halves of the lanes of a, times m. */
+/* m times the low halves of the lanes of a. */
 #ifndef times_32
 INLINE u64vec times_32(u64vec a, uint32_t m) { return (a & 0xffffffff) * m; }
 #endif
@@ -55,7 +59,7 @@ INLINE u64vec times_32(u64vec a, uint32_t m) { return (a & 0xffffffff) * m; }
 INLINE u64vec xor_3(u64vec a, u64vec b, uint64_t c) { return a ^ b ^ c; }
 #endif
 
-/* The PHILOX_WORDS words from that block on, in order; block is a multiple of 2 PHILOX_BLOCKS. */
+/* PHILOX_WORDS words in order, starting at `block`, a multiple of 2 PHILOX_BLOCKS. */
 INLINE void philox_words(const philox_key *key, uint64_t block, u32vec words[4]) {
     const u64vec deal = PHILOX_DEAL, even = PHILOX_EVEN;
     u64vec a[2], b[2], c[2], d[2];
@@ -65,12 +69,14 @@ INLINE void philox_words(const philox_key *key, uint64_t block, u32vec words[4])
         c[v] = (u64vec){0} + key->step;
         d[v] = (u64vec){0} + (key->step >> 32);
     }
-    UNROLL for (int r = 0; r < PHILOX_ROUNDS; r++) UNROLL for (int v = 0; v < 2; v++) {
-        const u64vec p = times_32(a[v], PHILOX_M0), q = times_32(c[v], PHILOX_M1);
-        a[v] = xor_3(q >> 32, b[v], key->k0[r]);
-        c[v] = xor_3(p >> 32, d[v], key->k1[r]);
-        b[v] = q;
-        d[v] = p;
+    UNROLL for (int r = 0; r < PHILOX_ROUNDS; r++) {
+        UNROLL for (int v = 0; v < 2; v++) {
+            const u64vec p = times_32(a[v], PHILOX_M0), q = times_32(c[v], PHILOX_M1);
+            a[v] = xor_3(q >> 32, b[v], key->k0[r]);
+            c[v] = xor_3(p >> 32, d[v], key->k1[r]);
+            b[v] = q;
+            d[v] = p;
+        }
     }
     UNROLL for (int v = 0; v < 2; v++) {
         const u64vec ab = (a[v] & 0xffffffff) | b[v] << 32, cd = (c[v] & 0xffffffff) | d[v] << 32;
@@ -87,10 +93,11 @@ INLINE void philox_words(const philox_key *key, uint64_t block, u32vec words[4])
     }
 }
 
-/* n words from that block on. */
+/* n words, starting at `block`. */
 static void philox(int64_t n, uint64_t seed, uint64_t step, uint64_t block, uint32_t *out) {
     const philox_key key = philox_start(seed, step);
-    int64_t skip = 4 * (int64_t)(block % (2 * PHILOX_BLOCKS)); /* words before the first wanted */
+    /* Words before the first one requested. */
+    int64_t skip = 4 * (int64_t)(block % (2 * PHILOX_BLOCKS));
     block -= block % (2 * PHILOX_BLOCKS);
     for (; n > 0; block += 2 * PHILOX_BLOCKS, skip = 0) {
         u32vec words[4];

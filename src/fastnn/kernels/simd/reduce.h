@@ -1,11 +1,12 @@
-/* reduce.h: sums of squares and maxima over m rows of n. The order of every sum is fixed by the sizes. */
+/* reduce.h: sums of squares and maxima over m rows of n. The shape alone fixes the order of every
+ * sum. */
 #ifndef FASTNN_REDUCE_H
 #define FASTNN_REDUCE_H
 
 #include "vec.h"
 #include "vecmath.h"
 
-/* max |x_ij|; NaN if there is one. */
+/* max |x_ij|; NaN if any element is NaN. */
 static real max_abs(int64_t m, int64_t n, const real *x, int64_t ld) {
     vec most = {0};
     for (int64_t i = 0; i < m; i++, x += ld)
@@ -37,8 +38,10 @@ INLINE void add_squares(const float *x, int count, dvec *sum) {
     }
 }
 
-/* hi = sum of x_ij^2 in double: the square of a float is exact there and neither overflows nor underflows. lo and factor serve float64 only. */
-static void sum_squares(int64_t m, int64_t n, const real *x, int64_t ld, double factor, double *hi, double *lo) {
+/* hi = sum of x_ij^2 in double, where the square of a float is exact and neither overflows nor
+ * underflows. lo and factor are for float64 only. */
+static void sum_squares(int64_t m, int64_t n, const real *x, int64_t ld, double factor, double *hi,
+                        double *lo) {
     (void)factor;
     dvec sum[CHAINS] = {{0}};
     for (int64_t i = 0; i < m; i++, x += ld) {
@@ -51,7 +54,10 @@ static void sum_squares(int64_t m, int64_t n, const real *x, int64_t ld, double 
         }
     }
     double total = 0;
-    UNROLL for (int half = CHAINS / 2; half > 0; half /= 2) UNROLL for (int c = 0; c < half; c++) sum[c] += sum[c + half];
+    UNROLL for (int half = CHAINS / 2; half > 0; half /= 2) {
+        UNROLL for (int c = 0; c < half; c++)
+            sum[c] += sum[c + half];
+    }
     for (int l = 0; l < DLANES; l++) total += sum[0][l];
     *hi = total;
     *lo = 0;
@@ -59,9 +65,12 @@ static void sum_squares(int64_t m, int64_t n, const real *x, int64_t ld, double 
 #else
 enum { CHAINS = VBYTES == 64 ? 8 : 4 };
 
-/* A sum that starts at a power of two M and stays below 2M is a multiple of ulp(M) at every step, so what a step adds to it is known exactly, and what
- * it rounded away nearly so: sum + rest = M + sum of x^2, with rest in error by 2^-53 of itself. Four operations, or ten without FMA, where x is cut
- * in two, h with 26 bits: h^2 is exact, and x^2 = h^2 + (x - h) (x + h). */
+/* Add x^2 to a sum with its rounding error. A sum that starts at a power of two M and stays below
+ * 2M is a multiple of ulp(M) at every step. What a step adds to it is therefore known exactly, and
+ * what the step rounds away almost exactly: sum + rest = M + sum of x^2, where rest has a relative
+ * error of 2^-53. This takes four operations with FMA and ten without: there x is split, h has its
+ * upper 26 bits, h^2 is exact, and x^2 = h^2 + (x - h) (x + h).
+ */
 INLINE void add_square(vec x, vec *sum, vec *rest) {
     const vec before = *sum;
 #ifdef fused_minus
@@ -74,24 +83,33 @@ INLINE void add_square(vec x, vec *sum, vec *rest) {
 #endif
 }
 
-/* hi + lo = sum of (factor x_ij)^2, each sum starting at M. hi is exact if it comes out at most M / 64: that many sums then stay below 2M. */
-INLINE void sums_from(double start, int64_t m, int64_t n, const real *x, int64_t ld, double factor, double *hi, double *lo) {
+/* hi + lo = sum of (factor x_ij)^2, each partial sum starting at M = start. hi is exact if it is at
+ * most M / 64, since all partial sums then stay below 2M. */
+INLINE void sums_from(double start, int64_t m, int64_t n, const real *x, int64_t ld, double factor,
+                      double *hi, double *lo) {
     vec sum[CHAINS], rest[CHAINS];
-    UNROLL for (int c = 0; c < CHAINS; c++) sum[c] = splat(start), rest[c] = (vec){0};
+    UNROLL for (int c = 0; c < CHAINS; c++)
+        sum[c] = splat(start), rest[c] = (vec){0};
     for (int64_t i = 0; i < m; i++, x += ld) {
         int64_t j = 0;
-        for (; j + CHAINS * LANES <= n; j += CHAINS * LANES)
-            UNROLL for (int c = 0; c < CHAINS; c++) add_square(load(x + j + c * LANES) * factor, &sum[c], &rest[c]);
+        for (; j + CHAINS * LANES <= n; j += CHAINS * LANES) {
+            UNROLL for (int c = 0; c < CHAINS; c++)
+                add_square(load(x + j + c * LANES) * factor, &sum[c], &rest[c]);
+        }
         for (; j + LANES <= n; j += LANES) add_square(load(x + j) * factor, &sum[0], &rest[0]);
         if (j < n) add_square(load_part(x + j, n - j, 0) * factor, &sum[1], &rest[1]);
     }
-    UNROLL for (int c = 0; c < CHAINS; c++) sum[c] -= start;
-    UNROLL for (int half = CHAINS / 2; half > 0; half /= 2) UNROLL for (int c = 0; c < half; c++) sum[c] += sum[c + half], rest[c] += rest[c + half];
+    UNROLL for (int c = 0; c < CHAINS; c++)
+        sum[c] -= start;
+    UNROLL for (int half = CHAINS / 2; half > 0; half /= 2) {
+        UNROLL for (int c = 0; c < half; c++)
+            sum[c] += sum[c + half], rest[c] += rest[c + half];
+    }
     *hi = sum_lanes(sum[0]);
     *lo = sum_lanes(rest[0]);
 }
 
-/* The power of two at or below 2^24 x, or what is as good where x is no normal number. */
+/* The largest power of two <= 2^24 x; any usable start if x is not a normal number. */
 static double start_above(double x) {
     x *= 0x1p24;
     bits b;
@@ -101,9 +119,11 @@ static double start_above(double x) {
     return x;
 }
 
-/* hi + lo = sum of (factor x_ij)^2, in error by 2^-57 of it at most for up to 16,384 elements in 512 rows: 2^-83 M for each of the 64 sums. M comes from
- * the first elements, and where that was too low for the others, from the largest. factor is a power of two. */
-static void sum_squares(int64_t m, int64_t n, const real *x, int64_t ld, double factor, double *hi, double *lo) {
+/* hi + lo = sum of (factor x_ij)^2 with a relative error of at most 2^-57 for up to 16,384 elements
+ * in 512 rows: 2^-83 M for each of the 64 sums. M is guessed from the first elements; if that was
+ * too low, the sum is repeated with M from the largest. factor is a power of two. */
+static void sum_squares(int64_t m, int64_t n, const real *x, int64_t ld, double factor, double *hi,
+                        double *lo) {
     const vec some = load_part(x, m == 0 ? 0 : n < LANES ? n : LANES, 0) * factor;
     double start = start_above(sum_lanes(some * some));
     if (factor == 1)

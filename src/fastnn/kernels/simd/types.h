@@ -1,9 +1,8 @@
-/* types.h: the real type, vectors of VBYTES bytes, and what needs no particular instruction set.
+/* types.h: the real type, vectors of VBYTES bytes, and what does not depend on the instruction set.
  *
- * FASTNN_REAL is 32 or 64 and comes from the build, VBYTES from the header of the instruction set
- * (isa/), which includes this. Vectors are GCC/Clang vector extensions: the operators are the
- * language's own.
- */
+ * FASTNN_REAL is 32 or 64 and comes from the build; VBYTES comes from the header of the instruction
+ * set (isa/), which includes this. Vectors are GCC/Clang vector extensions with the usual
+ * operators. */
 #ifndef FASTNN_TYPES_H
 #define FASTNN_TYPES_H
 
@@ -51,15 +50,13 @@ INLINE vec load(const real *p) {
 
 INLINE void store(real *p, vec v) { memcpy(p, &v, sizeof v); }
 
-/* s - 0 and not 0 + s: the sign of a zero survives. */
+/* s - 0 rather than 0 + s keeps the sign of a zero. */
 INLINE vec splat(real s) { return s - (vec){0}; }
 
-/* mask ? a : b, lane by lane; a comparison of vectors gives such a mask. */
-INLINE vec choose(ivec mask, vec a, vec b) {
-    return (vec)(((ivec)a & mask) | ((ivec)b & ~mask));
-}
+/* mask ? a : b per lane, for a mask from a vector comparison. */
+INLINE vec choose(ivec mask, vec a, vec b) { return (vec)(((ivec)a & mask) | ((ivec)b & ~mask)); }
 
-/* The mask of the first n lanes. */
+/* Mask of the first n lanes. */
 INLINE ivec first_lanes(int64_t n) {
     ivec lane;
     for (int i = 0; i < LANES; i++) lane[i] = i;

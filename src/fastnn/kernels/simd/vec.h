@@ -1,18 +1,21 @@
-/* vec.h: vectors of reals: what the instruction set does better, and for all else plain C.
+/* vec.h: vectors of reals: plain C for whatever the instruction set does not do better.
  *
  * FASTNN_ISA names the set and comes from the build. isa/<set>.h defines VBYTES, the tile of gemm.h
- * and any of the functions below, each with a macro of its own name that says so; what it leaves is
- * filled in here and where it is used.
+ * and any of the functions below, each with a macro of the same name to say so. The rest is filled
+ * in here and where it is used.
  */
 #ifndef FASTNN_VEC_H
 #define FASTNN_VEC_H
 
 #define STRING_(x) #x
 #define STRING(x) STRING_(x)
+/* A space would become part of the file's name. */
+/* clang-format off */
 #include STRING(isa/FASTNN_ISA.h)
+/* clang-format on */
 
-/* The first n < LANES reals at p, the other lanes set to fill; nothing else is touched. Lane by
- * lane, and not inline, which would be a sixth of the code of all leaves. */
+/* Load or store the first n < LANES reals at p, and touch nothing else; load_part sets the other
+ * lanes to fill. Not inlined: lane by lane it would be a sixth of the code of all primitives. */
 #ifndef load_part
 static __attribute__((noinline, unused)) vec load_part(const real *p, int64_t n, real fill) {
     real lanes[LANES];
@@ -26,8 +29,8 @@ static __attribute__((noinline, unused)) void store_part(real *p, int64_t n, vec
 }
 #endif
 
-/* v, rounded: a product here is not fused into the sum it goes to. The compiler fuses in one copy of
- * a loop and not in another, and then bits depend on which of them a row went through. */
+/* FMA barrier. The compiler contracts some copies of a loop and not others; without this, results
+ * would depend on which copy a row went through. */
 INLINE vec rounded(vec v) {
 #ifdef REGISTER
     __asm__("" : "+" REGISTER(v));
@@ -35,14 +38,14 @@ INLINE vec rounded(vec v) {
     return v;
 }
 
-/* max(x, 0) that hands NaN on, as NumPy's maximum and PyTorch's relu do. */
+/* max(x, 0) that propagates NaN, as NumPy's maximum and PyTorch's relu do. */
 INLINE vec relu_vec(vec x) { return choose(x <= 0, (vec){0}, x); }
 
-/* A vector that is used more than once: the compiler would read it again for each use, which costs
- * where it crosses lines. ReLU of 4,096: 0.14 us instead of 0.23. */
+/* Load once into a register. Otherwise the compiler folds the load into each use, which is slow
+ * when it splits a cache line (docs/tuning.md, "Row kernels"). */
 INLINE vec load_once(const real *p) { return rounded(load(p)); }
 
-/* The lanes of v in another order. */
+/* Lane l of the result is v[from[l]]. */
 #if defined(__clang__)
 INLINE vec permute(vec v, ivec from) {
     vec out;
@@ -53,12 +56,12 @@ INLINE vec permute(vec v, ivec from) {
 INLINE vec permute(vec v, ivec from) { return __builtin_shuffle(v, from); }
 #endif
 
-/* The greater, lane by lane; b where either is NaN. */
+/* Maximum per lane; b where either is NaN. */
 #ifndef max_vec
 INLINE vec max_vec(vec a, vec b) { return choose(a > b, a, b); }
 #endif
 
-/* NaN stays NaN in both. */
+/* Clamp from below and from above; both keep NaN. */
 #ifndef at_least
 INLINE vec at_least(vec x, real low) { return choose(x < low, splat(low), x); }
 INLINE vec at_most(vec x, real high) { return choose(x > high, splat(high), x); }
@@ -72,8 +75,8 @@ INLINE vec sqrt_vec(vec x) {
 }
 #endif
 
-/* LANE_XOR[i][l] = l ^ (8 >> i); a shorter vector has the first lanes of the last rows. A table:
- * lanes that are set one by one the compiler builds one by one. */
+/* LANE_XOR[i][l] = l ^ (8 >> i); a shorter vector uses the first lanes of the last rows. A table,
+ * because the compiler builds a vector that is set lane by lane one lane at a time. */
 static const bits LANE_XOR[4][16] = {
     {8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7},
     {4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11},
@@ -88,14 +91,17 @@ INLINE vec exchange(vec v, const int i) {
     return permute(v, from);
 }
 
-/* Sums and maxima over the lanes, in every lane, by halves: an order fixed by the instruction set. */
+/* Butterfly all-reduce: sums and maxima over the lanes, in every lane, in an order fixed by the
+ * instruction set. */
 INLINE vec spread_sum(vec v) {
-    UNROLL for (int i = FIRST_XOR; i < 4; i++) v += exchange(v, i);
+    UNROLL for (int i = FIRST_XOR; i < 4; i++)
+        v += exchange(v, i);
     return v;
 }
 
 INLINE vec spread_max(vec v) {
-    UNROLL for (int i = FIRST_XOR; i < 4; i++) v = max_vec(exchange(v, i), v);
+    UNROLL for (int i = FIRST_XOR; i < 4; i++)
+        v = max_vec(exchange(v, i), v);
     return v;
 }
 

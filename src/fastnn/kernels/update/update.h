@@ -1,7 +1,9 @@
-/* update.h: one pass over parameters, gradients and running means for a step of an optimizer. update.pyx has the formulas and hoists the scalars.
+/* update.h: one optimizer step in one pass over parameters, gradients and running means. update.pyx
+ * has the formulas and hoists the scalars.
  *
- * Every element goes through the same vector operations, those of a part of a vector at the end too: the bits do not depend on where a run is cut.
- * p, g, m, v and c do not overlap; those that a rule does not use are NULL.
+ * Every element goes through the same vector operations, including those of a partial vector, so
+ * the bits do not depend on how a range is divided. p, g, m, v and c do not overlap; those that a
+ * rule does not use are NULL.
  */
 #ifndef FASTNN_UPDATE_H
 #define FASTNN_UPDATE_H
@@ -13,19 +15,19 @@
 #if FASTNN_REAL == 32
 #define REAL_MAX __FLT_MAX__
 #define REAL_EPSILON __FLT_EPSILON__
-#define ROOT_OF_MAX 1.8e19f /* a little less, for the rounding of a running mean */
+#define ROOT_OF_MAX 1.8e19f /* slightly below the root, for the rounding of a running mean */
 #else
 #define REAL_MAX __DBL_MAX__
 #define REAL_EPSILON __DBL_EPSILON__
 #define ROOT_OF_MAX 1.3e154
 #endif
 
-/* struct fastnn_step in vectors of the real type. */
+/* struct fastnn_step as vectors of the real type. */
 typedef struct {
     vec grad_scale, l2, shrink, lr, keep1, take1, keep2, take2, unbias2, eps;
 } rates;
 
-/* One vector, or its first `part` elements where part is not 0. */
+/* One vector, or its first `part` elements if part is not 0. */
 INLINE vec get(const real *x, int64_t part) { return part ? load_part(x, part, 0) : load(x); }
 
 INLINE void put(real *x, int64_t part, vec v) {
@@ -35,14 +37,14 @@ INLINE void put(real *x, int64_t part, vec v) {
         store(x, v);
 }
 
-/* x = keep x + take d in memory; returns it. */
+/* Update the running mean x = keep x + take d in memory, and return it. */
 INLINE vec run_mean(real *x, int64_t part, vec keep, vec take, vec d) {
     const vec mean = keep * get(x, part) + take * d;
     put(x, part, mean);
     return mean;
 }
 
-/* What p loses in units of lr, by SGD with or without momentum. */
+/* The change of p in units of lr, for SGD with or without momentum. */
 INLINE vec sgd_change(int rule, int64_t part, real *m, vec d, const rates *s) {
     if (rule == FASTNN_SGD) return d;
     const vec mean = run_mean(m, part, s->keep1, s->take1, d);
@@ -71,8 +73,8 @@ INLINE int any_above(vec x, real limit) {
 #endif
 }
 
-/* d, at most `most` in size, whose square is finite: after an infinite mean of squares a parameter
- * would never move again. An infinite d stays. */
+/* Clamp finite d to +-most, so that its square is finite: an infinite mean of squares would freeze
+ * the parameter for good. An infinite d stays. */
 INLINE vec with_finite_square(vec d, real most) {
     const vec size = abs_vec(d);
     if (!any_above(size, most)) return d;
@@ -86,8 +88,8 @@ INLINE vec adam_change(int64_t part, real *m, real *v, vec d, const rates *s) {
     return mean / (sqrt_vec(square) * s->unbias2 + s->eps);
 }
 
-/* Centered if c is given: v - c^2, a variance. For steady gradients that is rounding error of v,
- * so it is at least 4 ulp of v; NaN goes through. With momentum if m is given. */
+/* Centered if c is given: the variance v - c^2, at least 4 ulp of v, since for steady gradients the
+ * difference is rounding error. NaN propagates. With momentum if m is given. */
 INLINE vec rmsprop_change(int64_t part, real *m, real *v, real *c, vec d, const rates *s) {
     d = with_finite_square(d, ROOT_OF_MAX);
     vec square = run_mean(v, part, s->keep2, s->take2, d * d);
@@ -100,7 +102,7 @@ INLINE vec rmsprop_change(int64_t part, real *m, real *v, real *c, vec d, const 
     return m ? run_mean(m, part, s->keep1, s->take1, d) : d;
 }
 
-/* The sum never shrinks: it has room for 4,096 of the largest squares, and then stays finite. */
+/* The sum never shrinks. It has room for 4,096 of the largest squares and then saturates. */
 INLINE vec adagrad_change(int64_t part, real *v, vec d, const rates *s) {
     d = with_finite_square(d, ROOT_OF_MAX / 64);
     const vec before = get(v, part);
@@ -113,7 +115,8 @@ INLINE vec adagrad_change(int64_t part, real *v, vec d, const rates *s) {
     return d / (sqrt_vec(sum) + s->eps);
 }
 
-INLINE void update_vec(int rule, int64_t part, real *p, const real *g, real *m, real *v, real *c, const rates *s) {
+INLINE void update_vec(int rule, int64_t part, real *p, const real *g, real *m, real *v, real *c,
+                       const rates *s) {
     const vec w = get(p, part);
     if (rule == FASTNN_AVERAGE) {
         put(p, part, w + s->take1 * (get(g, part) - w));
@@ -129,21 +132,25 @@ INLINE void update_vec(int rule, int64_t part, real *p, const real *g, real *m, 
 
 #define AT(x, i) ((x) ? (x) + (i) : (x))
 
-/* `rule` is a constant here, so each rule gets a loop of its own. Vectors of p do not cross cache lines but for a part of one at either end: an average
- * of 10^7 weights at odd addresses takes 1.6 ms so, 2.4 ms without. */
+/* `rule` is a constant here, so each rule gets its own loop. Whole vectors of p are aligned, with a
+ * partial one at either end (docs/tuning.md, "Row kernels"). */
 INLINE void sweep(int rule, int64_t n, real *p, const real *g, real *m, real *v, real *c, rates s) {
     const int64_t head = (int64_t)(-(uintptr_t)p % VBYTES / sizeof(real));
     for (int64_t i = 0, part = head < n ? head : n;; part = n - i) {
         if (part) update_vec(rule, part, p + i, g + i, AT(m, i), AT(v, i), AT(c, i), &s);
-        for (i += part; n - i >= LANES; i += LANES) update_vec(rule, 0, p + i, g + i, AT(m, i), AT(v, i), AT(c, i), &s);
+        for (i += part; n - i >= LANES; i += LANES)
+            update_vec(rule, 0, p + i, g + i, AT(m, i), AT(v, i), AT(c, i), &s);
         if (i == n) return;
     }
 }
 
-static void update(int64_t n, real *p, const real *g, real *m, real *v, real *c, const struct fastnn_step *step) {
+static void update(int64_t n, real *p, const real *g, real *m, real *v, real *c,
+                   const struct fastnn_step *step) {
     const rates s = {
-        splat((real)step->grad_scale), splat((real)step->l2),    splat((real)step->shrink), splat((real)step->lr),      splat((real)step->keep1),
-        splat((real)step->take1),      splat((real)step->keep2), splat((real)step->take2),  splat((real)step->unbias2), splat((real)step->eps),
+        splat((real)step->grad_scale), splat((real)step->l2),    splat((real)step->shrink),
+        splat((real)step->lr),         splat((real)step->keep1), splat((real)step->take1),
+        splat((real)step->keep2),      splat((real)step->take2), splat((real)step->unbias2),
+        splat((real)step->eps),
     };
     switch (step->rule) {
     case FASTNN_SGD: sweep(FASTNN_SGD, n, p, g, NULL, NULL, NULL, s); break;

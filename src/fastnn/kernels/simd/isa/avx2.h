@@ -10,10 +10,10 @@
 #define NV 2
 
 #if FASTNN_REAL == 32
-#define X86(op, ...) (vec) _mm256_##op##_ps(__VA_ARGS__)
+#define X86(op, ...) (vec)_mm256_##op##_ps(__VA_ARGS__)
 typedef __m256 x86_vec;
 #else
-#define X86(op, ...) (vec) _mm256_##op##_pd(__VA_ARGS__)
+#define X86(op, ...) (vec)_mm256_##op##_pd(__VA_ARGS__)
 typedef __m256d x86_vec;
 #endif
 #include "x86.h"

@@ -12,12 +12,12 @@
 #define DOT_COLUMNS 5
 
 #if FASTNN_REAL == 32
-#define X86(op, ...) (vec) _mm512_##op##_ps(__VA_ARGS__)
+#define X86(op, ...) (vec)_mm512_##op##_ps(__VA_ARGS__)
 #define STORE_MASKED _mm512_mask_storeu_ps
 typedef __m512 x86_vec;
 typedef __mmask16 x86_mask;
 #else
-#define X86(op, ...) (vec) _mm512_##op##_pd(__VA_ARGS__)
+#define X86(op, ...) (vec)_mm512_##op##_pd(__VA_ARGS__)
 #define STORE_MASKED _mm512_mask_storeu_pd
 typedef __m512d x86_vec;
 typedef __mmask8 x86_mask;
@@ -33,12 +33,12 @@ INLINE void store_part(real *p, int64_t n, vec v) {
     STORE_MASKED(p, (x86_mask)((1u << n) - 1), (x86_vec)v);
 }
 
-/* f 2^n for whole n, rounded once; x - round(x), which is 0 at -inf. */
+/* f 2^n for integer n, rounded once; x - round(x), which is 0 at -inf. */
 #define scalef_vec scalef_vec
 INLINE vec scalef_vec(vec f, vec n) { return X86(scalef, (x86_vec)f, (x86_vec)n); }
 INLINE vec fraction_vec(vec x) { return X86(reduce, (x86_vec)x, 0); }
 
-/* Whether a lane of t is at or above the bound, or NaN. */
+/* True if a lane of t is at or above the bound, or NaN. */
 #if FASTNN_REAL == 32
 #define any_beyond any_beyond
 INLINE int any_beyond(vec t, real bound) {
@@ -69,8 +69,6 @@ INLINE uint64_t at_least_bits(u32vec words, uint32_t threshold) {
 }
 
 #define keep_lanes keep_lanes
-INLINE vec keep_lanes(vec v, uint64_t bits_) {
-    return X86(maskz_mov, (x86_mask)bits_, (x86_vec)v);
-}
+INLINE vec keep_lanes(vec v, uint64_t bits_) { return X86(maskz_mov, (x86_mask)bits_, (x86_vec)v); }
 
 #endif

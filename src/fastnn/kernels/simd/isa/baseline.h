@@ -1,4 +1,5 @@
-/* baseline.h: what every CPU of the platform has: SSE2 on x86-64, NEON on AArch64, else plain C. */
+/* baseline.h: what every CPU of the platform has: SSE2 on x86-64, NEON on AArch64, otherwise plain
+ * C. */
 #ifndef FASTNN_BASELINE_H
 #define FASTNN_BASELINE_H
 
@@ -11,10 +12,10 @@
 #define NV 2
 
 #if FASTNN_REAL == 32
-#define X86(op, ...) (vec) _mm_##op##_ps(__VA_ARGS__)
+#define X86(op, ...) (vec)_mm_##op##_ps(__VA_ARGS__)
 typedef __m128 x86_vec;
 #else
-#define X86(op, ...) (vec) _mm_##op##_pd(__VA_ARGS__)
+#define X86(op, ...) (vec)_mm_##op##_pd(__VA_ARGS__)
 typedef __m128d x86_vec;
 #endif
 #include "x86.h"

@@ -1,6 +1,5 @@
-/* x86.h: what the sets of x86 have in common, by X86(op, ...), the instruction for their vectors.
- * NaN stays NaN in at_least and at_most: minps and maxps return their second operand then.
- */
+/* x86.h: what the x86 sets share. X86(op, ...) is the intrinsic for their vectors. at_least and
+ * at_most keep NaN, since minps and maxps return their second operand if one is NaN. */
 #define max_vec max_vec
 INLINE vec max_vec(vec a, vec b) { return X86(max, (x86_vec)a, (x86_vec)b); }
 
