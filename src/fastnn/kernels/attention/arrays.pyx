@@ -158,9 +158,8 @@ def attention(q, k, v, *, causal=False, lengths=None, mask=None, scale=None, dro
     q : ndarray of float32 or float64, shape (batch, heads, n_queries, d)
     k : ndarray like q, shape (batch, kv_heads, n_keys, d)
     v : ndarray like q, shape (batch, kv_heads, n_keys, dv)
-        Any strides. Arrays with a contiguous last axis, such as views of a fused projection, are
-        read in place; others are copied. ``heads`` is a multiple of ``kv_heads``: query head h
-        attends to key/value head ``h // (heads // kv_heads)``.
+        Any strides; read in place if the last axis is contiguous, as in views of a projection.
+        ``heads`` is a multiple of ``kv_heads``: head h attends to ``h // (heads // kv_heads)``.
     causal : bool
         A query attends to no key after its own position. The last query is at the last key, also
         if ``n_keys != n_queries``, as with a KV cache.
@@ -173,9 +172,8 @@ def attention(q, k, v, *, causal=False, lengths=None, mask=None, scale=None, dro
     scale : float, optional
         Factor of the scores; default ``1 / sqrt(d)``.
     dropout_p : float
-        Probability of dropping a weight; the others are divided by ``1 - dropout_p``, as in
-        `dropout`. Which weights are dropped depends only on `seed`, `step` and the weight's index
-        in (batch, heads, n_queries, n_keys).
+        Drop weights with this probability and divide the others by ``1 - dropout_p``. The choice
+        depends only on `seed`, `step` and the index in (batch, heads, n_queries, n_keys).
     seed, step : int
         As for `dropout`. A seed is required unless dropout_p is 0.
     need_weights : bool
