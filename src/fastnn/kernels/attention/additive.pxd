@@ -1,6 +1,8 @@
-"""Additive scores by pointer, without the GIL: s (batch, n_queries, n_keys) from q (batch, n_queries, n), k (batch, n_keys, n) and w (n), all C-ordered.
+"""The pointer API of additive scores, without the GIL.
 
-Backward adds to dq, dk and dw. Both return 0; sizes are not negative, and pointers are there where there are elements.
+q (batch, n_queries, n), k (batch, n_keys, n), w (n,), s (batch, n_queries, n_keys), all
+C-contiguous. Backward adds to dq, dk and dw. Both functions return 0 and check nothing: sizes must
+not be negative, and only an empty array may be NULL.
 """
 from libc.stdint cimport int64_t
 

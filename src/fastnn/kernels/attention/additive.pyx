@@ -1,9 +1,12 @@
-"""Additive scores (Bahdanau, Cho and Bengio 2014; *Dive into Deep Learning*, section 11.3) and their backward.
+"""Additive scores and their backward pass.
+
+Bahdanau, Cho and Bengio 2014; *Dive into Deep Learning*, section 11.3.
 
     s_ij = sum_c w_c tanh(q_ic + k_jc)
 
-Queries and keys come projected to the same size. No array of (n_queries, n_keys, size) is made: backward computes each tanh again.
-Backward divides the columns c among the threads, in blocks of BLOCK, so that every sum is one thread's and the bits do not depend on their number.
+Queries and keys are already projected to the same size. No array (n_queries, n_keys, size) is
+made: backward recomputes each tanh. Backward divides the columns c among the threads, in blocks of
+BLOCK; one thread computes a whole sum, so the bits do not depend on the number of threads.
 """
 cimport numpy as cnp
 from cython.parallel cimport parallel
@@ -11,7 +14,8 @@ from libc.stdint cimport int64_t
 
 import numpy as np
 
-from ..ground.arrays cimport BAD_ARGUMENT, OK, check_overlap, check_status, is_output, real_like, real_type, refuse_output
+from ..ground.arrays cimport (BAD_ARGUMENT, OK, check_overlap, check_status, is_output, real_like,
+                              real_type, refuse_output)
 from ..ground.dispatch cimport additive_scores as score_row
 from ..ground.dispatch cimport additive_scores_backward as score_row_backward
 from ..ground.dispatch cimport real
@@ -21,21 +25,25 @@ from ..ground.threads cimport share, team_size, thread_id, threads_for
 cnp.import_array()
 
 cdef enum:
-    GRAIN = 4096        # tanh that a thread should compute, 3 us
-    BLOCK = 16          # columns: a cache line, and a vector of AVX-512
+    GRAIN = 4096        # minimum number of tanh per thread (docs/tuning.md)
+    BLOCK = 16          # columns of a block: a cache line and an AVX-512 vector of float32
 
 
-cdef void scores_share(int team, int thread, int64_t batch, int64_t n_queries, int64_t n_keys, int64_t n, const real *q, const real *k, const real *w,
-                       real *s) noexcept nogil:
+cdef void scores_share(
+    int team, int thread, int64_t batch, int64_t n_queries, int64_t n_keys, int64_t n,
+    const real *q, const real *k, const real *w, real *s
+) noexcept nogil:
     cdef int64_t row, first, last
     share(batch * n_queries, team, thread, &first, &last)
     for row in range(first, last):
         score_row(n_keys, n, q + row * n, k + row // n_queries * n_keys * n, n, w, s + row * n_keys)
 
 
-cdef void backward_share(int team, int thread, int64_t batch, int64_t n_queries, int64_t n_keys, int64_t n, const real *ds, const real *q,
-                         const real *k, const real *w, real *dq, real *dk, real *dw) noexcept nogil:
-    """dq, dk and dw of this thread's columns, which are zero beforehand."""
+cdef void backward_share(
+    int team, int thread, int64_t batch, int64_t n_queries, int64_t n_keys, int64_t n,
+    const real *ds, const real *q, const real *k, const real *w, real *dq, real *dk, real *dw
+) noexcept nogil:
+    """Add this thread's columns of dq, dk and dw."""
     cdef int64_t c, row, first, last, keys
     share((n + BLOCK - 1) // BLOCK, team, thread, &first, &last)
     c = first * BLOCK
@@ -44,11 +52,14 @@ cdef void backward_share(int team, int thread, int64_t batch, int64_t n_queries,
         return
     for row in range(batch * n_queries):
         keys = row // n_queries * n_keys * n + c
-        score_row_backward(n_keys, last - c, ds + row * n_keys, q + row * n + c, k + keys, n, w + c, dq + row * n + c, dk + keys, n, dw + c)
+        score_row_backward(n_keys, last - c, ds + row * n_keys, q + row * n + c, k + keys, n, w + c,
+                           dq + row * n + c, dk + keys, n, dw + c)
 
 
-cdef int additive_forward(int64_t batch, int64_t n_queries, int64_t n_keys, int64_t n, const real *q, const real *k, const real *w,
-                          real *s) noexcept nogil:
+cdef int additive_forward(
+    int64_t batch, int64_t n_queries, int64_t n_keys, int64_t n, const real *q, const real *k,
+    const real *w, real *s
+) noexcept nogil:
     cdef int team = threads_for(<double>batch * n_queries * n_keys * n, GRAIN)
     if team == 1:
         scores_share(1, 0, batch, n_queries, n_keys, n, q, k, w, s)
@@ -58,14 +69,17 @@ cdef int additive_forward(int64_t batch, int64_t n_queries, int64_t n_keys, int6
     return OK
 
 
-cdef int additive_backward(int64_t batch, int64_t n_queries, int64_t n_keys, int64_t n, const real *ds, const real *q, const real *k, const real *w,
-                           real *dq, real *dk, real *dw) noexcept nogil:
+cdef int additive_backward(
+    int64_t batch, int64_t n_queries, int64_t n_keys, int64_t n, const real *ds, const real *q,
+    const real *k, const real *w, real *dq, real *dk, real *dw
+) noexcept nogil:
     cdef int team = threads_for(<double>batch * n_queries * n_keys * n, GRAIN)
     if team == 1:
         backward_share(1, 0, batch, n_queries, n_keys, n, ds, q, k, w, dq, dk, dw)
     else:
         with parallel(num_threads=team):
-            backward_share(team_size(), thread_id(), batch, n_queries, n_keys, n, ds, q, k, w, dq, dk, dw)
+            backward_share(team_size(), thread_id(), batch, n_queries, n_keys, n, ds, q, k, w, dq,
+                           dk, dw)
     return OK
 
 
@@ -84,7 +98,7 @@ cdef int additive_scores_backward_real(
 
 
 cdef cnp.ndarray plain(object x, int typenum, str op, str name, int ndim, str shape):
-    """x in C order; TypeError or ValueError unless it is a real array of so many axes."""
+    """Return x in C order; it must have q's type and ndim axes."""
     cdef cnp.ndarray y = real_like(x, typenum, op, name, "q")
     if cnp.PyArray_NDIM(y) != ndim:
         raise ValueError(f"{op}: {name} must have the shape {shape}, not {np.shape(y)}")
@@ -94,39 +108,42 @@ cdef cnp.ndarray plain(object x, int typenum, str op, str name, int ndim, str sh
 cdef int check_fit(cnp.ndarray q, cnp.ndarray k, cnp.ndarray w, str op) except -1:
     a, b, c = np.shape(q), np.shape(k), np.shape(w)
     if a[0] != b[0] or a[2] != b[2] or c[0] != a[2]:
-        raise ValueError(f"{op}: q {a}, k {b} and w {c} must be (batch, n_queries, size), (batch, n_keys, size) and (size,)")
+        raise ValueError(f"{op}: q {a}, k {b} and w {c} must be (batch, n_queries, size), "
+                         "(batch, n_keys, size) and (size,)")
     return 0
 
 
 def additive_scores(q, k, w, *, out=None):
-    """Scores of every query with every key: ``w . tanh(q + k)``.
+    """Compute the score of every query with every key: ``w . tanh(q + k)``.
 
     Parameters
     ----------
     q : ndarray of float32 or float64, shape (batch, n_queries, size)
     k : ndarray like q, shape (batch, n_keys, size)
     w : ndarray like q, shape (size,)
-    out : ndarray of shape (batch, n_queries, n_keys), C-ordered, optional
-        Must not overlap the operands.
+    out : ndarray of shape (batch, n_queries, n_keys), C-contiguous, optional
+        Output array. It must not overlap the operands.
 
     Returns
     -------
     ndarray of shape (batch, n_queries, n_keys)
-        As a mask that is added to scores of zero, they are what `attention` takes the softmax of.
+        Pass them to `attention` as an additive mask, with queries and keys whose scores are 0, to
+        take their softmax.
 
     Raises
     ------
     TypeError
         If an argument is not an array of float32 or float64, or the types differ.
     ValueError
-        If shapes do not fit, or out is not as it must be.
+        If shapes do not fit, or out is not C-contiguous, is read-only or overlaps an operand.
     """
     cdef int typenum = real_type(q, "additive_scores", "q")
     cdef cnp.ndarray a = plain(q, typenum, "additive_scores", "q", 3, "(batch, n_queries, size)")
     cdef cnp.ndarray b = plain(k, typenum, "additive_scores", "k", 3, "(batch, n_keys, size)")
     cdef cnp.ndarray c = plain(w, typenum, "additive_scores", "w", 1, "(size,)")
     check_fit(a, b, c, "additive_scores")
-    cdef cnp.npy_intp[3] shape = [cnp.PyArray_DIM(a, 0), cnp.PyArray_DIM(a, 1), cnp.PyArray_DIM(b, 1)]
+    cdef cnp.npy_intp[3] shape = [cnp.PyArray_DIM(a, 0), cnp.PyArray_DIM(a, 1),
+                                  cnp.PyArray_DIM(b, 1)]
     cdef cnp.ndarray s
     cdef int status = BAD_ARGUMENT
     if out is None:
@@ -134,7 +151,8 @@ def additive_scores(q, k, w, *, out=None):
     else:
         s = real_like(out, typenum, "additive_scores", "out", "q")
         if np.shape(s) != (shape[0], shape[1], shape[2]) or not cnp.PyArray_IS_C_CONTIGUOUS(s):
-            raise ValueError(f"additive_scores: out must be C-ordered, of shape {(shape[0], shape[1], shape[2])}, not {np.shape(s)}")
+            raise ValueError("additive_scores: out must be C-ordered, of shape "
+                             f"{(shape[0], shape[1], shape[2])}, not {np.shape(s)}")
         if not is_output(s):
             refuse_output(s, "additive_scores", "out")
         for name, x in (("q", a), ("k", b), ("w", c)):
@@ -146,27 +164,29 @@ def additive_scores(q, k, w, *, out=None):
     cdef int64_t size = cnp.PyArray_DIM(a, 2)
     with nogil:
         if typenum == cnp.NPY_FLOAT:
-            status = additive_scores_real(shape[0], shape[1], shape[2], size, <float*>p, <float*>pk, <float*>pw, <float*>ps)
+            status = additive_scores_real(shape[0], shape[1], shape[2], size, <float*>p, <float*>pk,
+                                          <float*>pw, <float*>ps)
         elif typenum == cnp.NPY_DOUBLE:
-            status = additive_scores_real(shape[0], shape[1], shape[2], size, <double*>p, <double*>pk, <double*>pw, <double*>ps)
+            status = additive_scores_real(shape[0], shape[1], shape[2], size, <double*>p,
+                                          <double*>pk, <double*>pw, <double*>ps)
     check_status(status, "additive_scores")
     return s
 
 
 def additive_scores_backward(dscores, q, k, w):
-    """The gradients of the operands of `additive_scores`.
+    """Compute the gradients of the operands of `additive_scores`.
 
     Parameters
     ----------
     dscores : ndarray of shape (batch, n_queries, n_keys)
-        Gradient of the scores; 0 where a key is masked, whose NaN then does not count.
+        Gradient of the scores. A 0 skips its key, so NaN in masked keys do not spread.
     q, k, w : ndarray
-        As they were given.
+        As passed to `additive_scores`.
 
     Returns
     -------
     dq, dk, dw : ndarray
-        Of the shapes of q, k and w.
+        Same shapes as q, k and w.
 
     Raises
     ------
@@ -174,15 +194,20 @@ def additive_scores_backward(dscores, q, k, w):
         As `additive_scores`.
     """
     cdef int typenum = real_type(q, "additive_scores_backward", "q"), status = BAD_ARGUMENT
-    cdef cnp.ndarray a = plain(q, typenum, "additive_scores_backward", "q", 3, "(batch, n_queries, size)")
-    cdef cnp.ndarray b = plain(k, typenum, "additive_scores_backward", "k", 3, "(batch, n_keys, size)")
+    cdef cnp.ndarray a = plain(q, typenum, "additive_scores_backward", "q", 3,
+                               "(batch, n_queries, size)")
+    cdef cnp.ndarray b = plain(k, typenum, "additive_scores_backward", "k", 3,
+                               "(batch, n_keys, size)")
     cdef cnp.ndarray c = plain(w, typenum, "additive_scores_backward", "w", 1, "(size,)")
-    cdef cnp.ndarray s = plain(dscores, typenum, "additive_scores_backward", "dscores", 3, "(batch, n_queries, n_keys)")
+    cdef cnp.ndarray s = plain(dscores, typenum, "additive_scores_backward", "dscores", 3,
+                               "(batch, n_queries, n_keys)")
     check_fit(a, b, c, "additive_scores_backward")
     if np.shape(s) != (a.shape[0], a.shape[1], b.shape[1]):
-        raise ValueError(f"additive_scores_backward: dscores must have the shape {(a.shape[0], a.shape[1], b.shape[1])}, not {np.shape(s)}")
+        raise ValueError("additive_scores_backward: dscores must have the shape "
+                         f"{(a.shape[0], a.shape[1], b.shape[1])}, not {np.shape(s)}")
     dq, dk, dw = np.zeros_like(a), np.zeros_like(b), np.zeros_like(c)
-    cdef int64_t batch = cnp.PyArray_DIM(a, 0), n_queries = cnp.PyArray_DIM(a, 1), n_keys = cnp.PyArray_DIM(b, 1), size = cnp.PyArray_DIM(a, 2)
+    cdef int64_t batch = cnp.PyArray_DIM(a, 0), n_queries = cnp.PyArray_DIM(a, 1)
+    cdef int64_t n_keys = cnp.PyArray_DIM(b, 1), size = cnp.PyArray_DIM(a, 2)
     cdef void *pq = cnp.PyArray_DATA(a)
     cdef void *pk = cnp.PyArray_DATA(b)
     cdef void *pw = cnp.PyArray_DATA(c)
@@ -192,10 +217,12 @@ def additive_scores_backward(dscores, q, k, w):
     cdef void *pdw = cnp.PyArray_DATA(<cnp.ndarray>dw)
     with nogil:
         if typenum == cnp.NPY_FLOAT:
-            status = additive_scores_backward_real(batch, n_queries, n_keys, size, <float*>ps, <float*>pq, <float*>pk, <float*>pw, <float*>pdq,
-                                                  <float*>pdk, <float*>pdw)
+            status = additive_scores_backward_real(batch, n_queries, n_keys, size, <float*>ps,
+                                                   <float*>pq, <float*>pk, <float*>pw, <float*>pdq,
+                                                   <float*>pdk, <float*>pdw)
         elif typenum == cnp.NPY_DOUBLE:
-            status = additive_scores_backward_real(batch, n_queries, n_keys, size, <double*>ps, <double*>pq, <double*>pk, <double*>pw, <double*>pdq,
-                                                  <double*>pdk, <double*>pdw)
+            status = additive_scores_backward_real(batch, n_queries, n_keys, size, <double*>ps,
+                                                   <double*>pq, <double*>pk, <double*>pw,
+                                                   <double*>pdq, <double*>pdk, <double*>pdw)
     check_status(status, "additive_scores_backward")
     return dq, dk, dw

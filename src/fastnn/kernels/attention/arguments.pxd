@@ -1,11 +1,14 @@
-"""The arguments of attention as arrays -> the record of attention_parts.pxd; the one place that words their errors."""
+"""Check the array arguments of attention and fill in the record of parts.pxd.
+
+Their error messages are written here alone.
+"""
 cimport numpy as cnp
 from libc.stdint cimport int64_t
 
 from .parts cimport Attention
 
 cdef class Arguments:
-    # The record, and the arrays that its pointers point into.
+    # The record, and the arrays that own the memory it points to.
     cdef Attention a
     cdef int typenum
     cdef cnp.ndarray q, k, v, lengths, mask

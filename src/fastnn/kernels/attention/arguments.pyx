@@ -1,4 +1,4 @@
-"""The arguments of attention as arrays -> the record of attention_parts.pxd; the one place that words their errors."""
+"""Check the array arguments of attention and fill in the record of parts.pxd."""
 cimport numpy as cnp
 from libc.math cimport sqrt
 from libc.stdint cimport int64_t
@@ -14,7 +14,7 @@ cnp.import_array()
 
 
 cdef cnp.ndarray contiguous_last(cnp.ndarray x):
-    """x, or a copy whose last axis is contiguous."""
+    """Return x, or a copy if its last axis is not contiguous."""
     cdef int last = cnp.PyArray_NDIM(x) - 1
     if cnp.PyArray_DIM(x, last) > 1 and stride(x, last) != 1:
         return cnp.PyArray_NewCopy(x, cnp.NPY_CORDER)
@@ -22,36 +22,43 @@ cdef cnp.ndarray contiguous_last(cnp.ndarray x):
 
 
 cdef void strides_of(cnp.ndarray x, int64_t *strides) noexcept:
-    """Of the axes batch, head and position."""
+    """Write the strides of the axes batch, head and position, in elements."""
     cdef int axis
     for axis in range(3):
         strides[axis] = stride(x, axis)
 
 
 cdef cnp.ndarray operand(object x, int typenum, str op, str name, int64_t *strides):
+    """Return x (batch, heads, length, size) with a contiguous last axis, and write its strides."""
     cdef cnp.ndarray y = real_like(x, typenum, op, name, "q")
     if cnp.PyArray_NDIM(y) != 4:
-        raise ValueError(f"{op}: {name} must have the shape (batch, heads, length, size), not {np.shape(y)}")
+        raise ValueError(f"{op}: {name} must have the shape (batch, heads, length, size), "
+                         f"not {np.shape(y)}")
     y = contiguous_last(y)
     strides_of(y, strides)
     return y
 
 
 cdef int check_shapes(const Attention *a, Arguments args, str op) except -1:
+    """Raise ValueError if the shapes of q, k and v do not fit each other."""
     q, k, v = np.shape(args.q), np.shape(args.k), np.shape(args.v)
     if k[0] != q[0] or v[0] != q[0]:
-        raise ValueError(f"{op}: q, k and v must have one batch size, not those of {q}, {k} and {v}")
+        raise ValueError(f"{op}: q, k and v must have one batch size, not those of {q}, {k} and "
+                         f"{v}")
     if k[3] != q[3]:
-        raise ValueError(f"{op}: q and k must have one size in the last axis, not those of {q} and {k}")
+        raise ValueError(f"{op}: q and k must have one size in the last axis, not those of {q} and "
+                         f"{k}")
     if k[1] != v[1] or k[2] != v[2]:
-        raise ValueError(f"{op}: k and v must have as many heads and positions as each other, not those of {k} and {v}")
+        raise ValueError(f"{op}: k and v must have as many heads and positions as each other, "
+                         f"not those of {k} and {v}")
     if (k[1] == 0 and q[1] != 0) or (k[1] > 0 and q[1] % k[1] != 0):
-        raise ValueError(f"{op}: the heads of q must be a multiple of those of k and v, not {q[1]} and {k[1]}")
+        raise ValueError(f"{op}: the heads of q must be a multiple of those of k and v, "
+                         f"not {q[1]} and {k[1]}")
     return 0
 
 
 cdef int set_lengths(Arguments args, object lengths, str op) except -1:
-    """(batch,) or (batch, n_queries) integers from 0 to n_keys."""
+    """Set the lengths: integers from 0 to n_keys, (batch,) or (batch, n_queries)."""
     cdef Attention *a = &args.a
     cdef cnp.ndarray x
     cdef int64_t b, i
@@ -66,7 +73,8 @@ cdef int set_lengths(Arguments args, object lengths, str op) except -1:
     if given.dtype.kind not in "iu" and given.size > 0:
         raise TypeError(f"{op}: lengths must be integers, not {given.dtype}")
     if given.shape not in ((a.batch,), (a.batch, a.n_queries)):
-        raise ValueError(f"{op}: lengths must have the shape ({a.batch},) or ({a.batch}, {a.n_queries}), not {given.shape}")
+        raise ValueError(f"{op}: lengths must have the shape ({a.batch},) or "
+                         f"({a.batch}, {a.n_queries}), not {given.shape}")
     x = np.ascontiguousarray(given, np.int64)
     args.lengths = x
     a.lengths = <const int64_t*>cnp.PyArray_DATA(x)
@@ -80,7 +88,10 @@ cdef int set_lengths(Arguments args, object lengths, str op) except -1:
 
 
 cdef int set_mask(Arguments args, object mask, str op) except -1:
-    """A boolean or real array that broadcasts to (batch, heads, n_queries, n_keys), read in place by strides that are 0 where it does."""
+    """Set the mask: bool or q's type, broadcast to (batch, heads, n_queries, n_keys).
+
+    It is read in place; its stride is 0 along axes that it is broadcast over.
+    """
     cdef Attention *a = &args.a
     cdef cnp.ndarray x
     cdef int axis, i, ndim
@@ -98,7 +109,8 @@ cdef int set_mask(Arguments args, object mask, str op) except -1:
         a.mask_kind = FASTNN_MASK_ADDITIVE
     else:
         kind = mask.dtype if cnp.PyArray_Check(mask) else type(mask).__name__
-        raise TypeError(f"{op}: mask must be an array of bool (True: may attend) or of the type of q (added to the scores), not {kind}")
+        raise TypeError(f"{op}: mask must be an array of bool (True: may attend) or of the type "
+                        f"of q (added to the scores), not {kind}")
     ndim = cnp.PyArray_NDIM(x)
     fits = ndim <= 4
     for axis in range(4):
@@ -108,7 +120,8 @@ cdef int set_mask(Arguments args, object mask, str op) except -1:
             fits = cnp.PyArray_DIM(x, i) == full[axis]
             a.mask_strides[axis] = stride(x, i)
     if not fits:
-        raise ValueError(f"{op}: mask of shape {np.shape(x)} does not broadcast to {tuple(full)} (batch, heads, queries, keys)")
+        raise ValueError(f"{op}: mask of shape {np.shape(x)} does not broadcast to {tuple(full)} "
+                         "(batch, heads, queries, keys)")
     args.mask = x
     a.mask = cnp.PyArray_DATA(x)
     return 0
@@ -126,7 +139,7 @@ cdef int set_dropout(Attention *a, object dropout_p, object seed, object step, s
 cdef Arguments read_arguments(str op, object q, object k, object v, object causal, object lengths,
                               object mask, object scale, object dropout_p, object seed,
                               object step):
-    """Check everything and fill in the record."""
+    """Check all arguments and fill in the record."""
     cdef Arguments args = Arguments.__new__(Arguments)
     cdef Attention *a = &args.a
     args.typenum = real_type(q, op, "q")
@@ -135,10 +148,13 @@ cdef Arguments read_arguments(str op, object q, object k, object v, object causa
     args.v = operand(v, args.typenum, op, "v", a.vs)
     a.batch, a.heads = cnp.PyArray_DIM(args.q, 0), cnp.PyArray_DIM(args.q, 1)
     a.n_queries, a.d = cnp.PyArray_DIM(args.q, 2), cnp.PyArray_DIM(args.q, 3)
-    a.kv_heads, a.n_keys, a.dv = cnp.PyArray_DIM(args.k, 1), cnp.PyArray_DIM(args.k, 2), cnp.PyArray_DIM(args.v, 3)
+    a.kv_heads, a.n_keys, a.dv = (cnp.PyArray_DIM(args.k, 1), cnp.PyArray_DIM(args.k, 2),
+                                  cnp.PyArray_DIM(args.v, 3))
     a.q, a.k, a.v = cnp.PyArray_DATA(args.q), cnp.PyArray_DATA(args.k), cnp.PyArray_DATA(args.v)
-    if (cnp.PyArray_DIM(args.k, 0) != a.batch or cnp.PyArray_DIM(args.v, 0) != a.batch or cnp.PyArray_DIM(args.k, 3) != a.d
-            or cnp.PyArray_DIM(args.v, 1) != a.kv_heads or cnp.PyArray_DIM(args.v, 2) != a.n_keys or a.kv_heads == 0 or a.heads % a.kv_heads):
+    if (cnp.PyArray_DIM(args.k, 0) != a.batch or cnp.PyArray_DIM(args.v, 0) != a.batch
+            or cnp.PyArray_DIM(args.k, 3) != a.d
+            or cnp.PyArray_DIM(args.v, 1) != a.kv_heads or cnp.PyArray_DIM(args.v, 2) != a.n_keys
+            or a.kv_heads == 0 or a.heads % a.kv_heads):
         check_shapes(a, args, op)
     a.causal = flag(causal, op, "causal")
     if scale is None:

@@ -1,13 +1,16 @@
-"""Softmax attention by pointer, without the GIL.
+"""The pointer API of softmax attention, without the GIL.
 
-sizes is batch, heads, kv_heads, n_queries, n_keys, d, dv, with heads a multiple of kv_heads.
-Strides count elements and go along batch, head and position; last axes are contiguous. lengths is
-NULL, or how many keys may be seen, 0..n_keys, with strides along batch and query. mask_kind is 0, 1
-(bytes: may attend) or 2 (reals that are added; only -inf hides a key), its strides go along batch,
-head, query and key and may be 0. lse (batch, heads, n_queries) is C-ordered; forward takes NULL for
-it. Backward overwrites dq, dk and dv, which have the strides of q, k and v, while dout has those of
-out. Outputs must not overlap anything. Returns 0, 1 (no memory) or 2 (a negative size, a missing
-pointer, heads that do not divide, a length or probability out of range, a scale that is not
+sizes holds batch, heads, kv_heads, n_queries, n_keys, d and dv; heads is a multiple of kv_heads.
+Strides count elements, along batch, head and position; last axes are contiguous.
+
+lengths is NULL, or the number of keys that a query may attend to (0..n_keys), with strides along
+batch and query. mask_kind is 0 (no mask), 1 (bytes; nonzero: may attend) or 2 (reals added to the
+scores; only -inf hides a key). The strides of the mask, along batch, head, query and key, may be 0.
+lse (batch, heads, n_queries) is C-contiguous; forward accepts NULL.
+
+Backward overwrites dq, dk and dv, which have the strides of q, k and v; dout has those of out.
+Outputs must not overlap anything. Returns 0, 1 (no memory) or 2 (a negative size, a missing
+pointer, heads that are not a multiple, a length or probability out of range, a scale that is not
 finite).
 """
 from libc.stdint cimport int64_t, uint64_t

@@ -1,10 +1,11 @@
-"""The Python faces of softmax attention (*Dive into Deep Learning*, section 11.3; Vaswani et al. 2017).
+"""Softmax attention: the Python and the pointer API.
 
     O = softmax(scale Q K^T + mask) V
 
-The forward loops are in attention_forward.pyx, the backward ones in attention_backward.pyx; docs/attention.md says why they look as they do.
-Accuracy: sums run in the real type, each power of two is good to 1.2 ulp; tests hold results to 2e-6 (float32) and 1e-14 (float64) times
-the largest, against a float64 reference.
+Vaswani et al. 2017; *Dive into Deep Learning*, section 11.3. forward.pyx, decode.pyx and
+backward.pyx have the loops; docs/attention.md explains them. Accuracy: sums are computed in the
+type of q, and powers of two to 1.2 ulp. Tests hold results within 2e-6 (float32) or 1e-14 (float64)
+of a float64 reference, relative to the largest element.
 """
 cimport numpy as cnp
 from libc.math cimport isfinite
@@ -13,7 +14,8 @@ from libc.string cimport memcpy
 
 import numpy as np
 
-from ..ground.arrays cimport BAD_ARGUMENT, OK, check_overlap, check_status, is_output, real_like, refuse_output, stride
+from ..ground.arrays cimport (BAD_ARGUMENT, OK, check_overlap, check_status, is_output, real_like,
+                              refuse_output, stride)
 from .arguments cimport Arguments, contiguous_last, read_arguments, strides_of
 from .backward cimport Gradients, attention_gradients
 from .forward cimport attention_forward, attention_weights
@@ -24,17 +26,22 @@ from ..ground.scalars cimport flag
 cnp.import_array()
 
 
-# The faces.
+# The pointer API.
 
-cdef int describe(Attention *a, const int64_t *sizes, const void *q, const int64_t *q_strides, const void *k, const int64_t *k_strides, const void *v,
-                  const int64_t *v_strides, double scale, int causal, const int64_t *lengths, const int64_t *lengths_strides, int mask_kind,
-                  const void *mask, const int64_t *mask_strides, double dropout_p, uint64_t seed, uint64_t step) noexcept nogil:
-    """The record of plain arguments; BAD_ARGUMENT if they cannot be."""
+cdef int describe(
+    Attention *a, const int64_t *sizes, const void *q, const int64_t *q_strides,
+    const void *k, const int64_t *k_strides, const void *v, const int64_t *v_strides, double scale,
+    int causal, const int64_t *lengths, const int64_t *lengths_strides, int mask_kind,
+    const void *mask, const int64_t *mask_strides, double dropout_p, uint64_t seed, uint64_t step
+) noexcept nogil:
+    """Fill in the record from plain arguments; return BAD_ARGUMENT if they are not valid."""
     cdef int i
     cdef int64_t b, query
-    if sizes is NULL or q_strides is NULL or k_strides is NULL or v_strides is NULL or (lengths is not NULL and lengths_strides is NULL):
+    if (sizes is NULL or q_strides is NULL or k_strides is NULL or v_strides is NULL
+            or (lengths is not NULL and lengths_strides is NULL)):
         return BAD_ARGUMENT
-    a.batch, a.heads, a.kv_heads, a.n_queries, a.n_keys, a.d, a.dv = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], sizes[6]
+    a.batch, a.heads, a.kv_heads, a.n_queries, a.n_keys, a.d, a.dv = (
+        sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], sizes[6])
     for i in range(7):
         if sizes[i] < 0:
             return BAD_ARGUMENT
@@ -44,9 +51,11 @@ cdef int describe(Attention *a, const int64_t *sizes, const void *q, const int64
         return BAD_ARGUMENT
     if mask_kind != 0 and (mask is NULL or mask_strides is NULL):
         return BAD_ARGUMENT
-    if a.batch * a.heads * a.n_queries > 0 and (q is NULL or ((k is NULL or v is NULL) and a.n_keys > 0)):
+    if (a.batch * a.heads * a.n_queries > 0
+            and (q is NULL or ((k is NULL or v is NULL) and a.n_keys > 0))):
         return BAD_ARGUMENT
-    a.q, a.k, a.v, a.scale, a.causal, a.lengths, a.mask_kind, a.mask = q, k, v, scale, causal, lengths, mask_kind, mask
+    a.q, a.k, a.v, a.scale, a.causal, a.lengths, a.mask_kind, a.mask = (
+        q, k, v, scale, causal, lengths, mask_kind, mask)
     a.dropout_p, a.seed, a.step = dropout_p, seed, step
     for i in range(3):
         a.qs[i], a.ks[i], a.vs[i] = q_strides[i], k_strides[i], v_strides[i]
@@ -65,8 +74,9 @@ cdef int attention_real(
     double dropout_p, uint64_t seed, uint64_t step
 ) noexcept nogil:
     cdef Attention a
-    cdef int status = describe(&a, sizes, q, q_strides, k, k_strides, v, v_strides, scale, causal, lengths, lengths_strides, mask_kind, mask,
-                               mask_strides, dropout_p, seed, step)
+    cdef int status = describe(&a, sizes, q, q_strides, k, k_strides, v, v_strides, scale, causal,
+                               lengths, lengths_strides, mask_kind, mask, mask_strides, dropout_p,
+                               seed, step)
     if status == OK and (out is NULL or out_strides is NULL):
         return BAD_ARGUMENT
     return attention_forward(&a, out, out_strides, lse, <real*>NULL) if status == OK else status
@@ -81,11 +91,13 @@ cdef int attention_backward_real(
 ) noexcept nogil:
     cdef Attention a
     cdef Gradients g
-    cdef int status = describe(&a, sizes, q, q_strides, k, k_strides, v, v_strides, scale, causal, lengths, lengths_strides, mask_kind, mask,
-                               mask_strides, dropout_p, seed, step)
+    cdef int status = describe(&a, sizes, q, q_strides, k, k_strides, v, v_strides, scale, causal,
+                               lengths, lengths_strides, mask_kind, mask, mask_strides, dropout_p,
+                               seed, step)
     if status != OK:
         return status
-    if dout is NULL or out is NULL or out_strides is NULL or lse is NULL or dq is NULL or dk is NULL or dv is NULL:
+    if (dout is NULL or out is NULL or out_strides is NULL or lse is NULL
+            or dq is NULL or dk is NULL or dv is NULL):
         return BAD_ARGUMENT
     g.dout, g.out, g.lse, g.normalizer, g.dq, g.dk, g.dv = dout, out, lse, NULL, dq, dk, dv
     memcpy(g.dos, out_strides, sizeof(g.dos))
@@ -97,7 +109,7 @@ cdef int attention_backward_real(
 
 
 cdef cnp.ndarray checked_output(Arguments args, object out):
-    """out if it is a writable array of the result's type and shape that shares nothing with q, k and v, or a new array."""
+    """Return out, which must fit the result and not overlap an operand, or a new array."""
     cdef cnp.npy_intp[4] shape = [args.a.batch, args.a.heads, args.a.n_queries, args.a.dv]
     cdef cnp.ndarray o
     cdef int i
@@ -139,51 +151,53 @@ cdef int run_forward(Arguments args, void *out, const int64_t *os, void *lse, vo
 def attention(q, k, v, *, causal=False, lengths=None, mask=None, scale=None, dropout_p=0.0,
               seed=None, step=0, need_weights=False, return_lse=False, return_normalizer=False,
               out=None):
-    """Softmax attention of every head: each query gets the average of the values, weighted by how its scores with their keys compare.
+    """Compute softmax attention: average the values, weighted by the softmax of a query's scores.
 
     Parameters
     ----------
     q : ndarray of float32 or float64, shape (batch, heads, n_queries, d)
     k : ndarray like q, shape (batch, kv_heads, n_keys, d)
     v : ndarray like q, shape (batch, kv_heads, n_keys, dv)
-        Any strides; read in place where the last axis is contiguous, as in views of one fused projection. ``heads`` is a multiple of ``kv_heads``:
-        query head h attends to key/value head ``h // (heads // kv_heads)``.
+        Any strides; read in place if the last axis is contiguous, as in views of a projection.
+        ``heads`` is a multiple of ``kv_heads``: head h attends to ``h // (heads // kv_heads)``.
     causal : bool
-        Query i sees no key after its own position; with ``n_keys != n_queries`` the last query is at the last key, as with a cache.
+        A query attends to no key after its own position. The last query is at the last key, also
+        if ``n_keys != n_queries``, as with a KV cache.
     lengths : integers of shape (batch,) or (batch, n_queries), optional
-        How many keys may be seen, the first so many. What is beyond is not read.
+        Number of leading keys that a query may attend to. Keys and values beyond are not read.
     mask : ndarray, optional
-        Broadcasts to (batch, heads, n_queries, n_keys). Of bool: True where a query may attend. Of
-        the type of q: added to the scores. Only -inf hides a key. Finite numbers beyond 0.69 times
-        the largest of the type count as that.
+        Broadcasts to (batch, heads, n_queries, n_keys). A bool mask is True where a query may
+        attend. A mask of q's type is added to the scores; only -inf hides a key. Finite numbers
+        are clamped to 0.69 times the largest number of the type.
     scale : float, optional
-        Of the scores; ``1 / sqrt(d)`` by default.
+        Factor of the scores; default ``1 / sqrt(d)``.
     dropout_p : float
-        Weights are dropped with this probability and the others divided by ``1 - dropout_p``, as `dropout` does it: which ones depends on `seed`, `step`
-        and the place of the weight in (batch, heads, n_queries, n_keys) alone.
+        Drop weights with this probability and divide the others by ``1 - dropout_p``. The choice
+        depends only on `seed`, `step` and the index in (batch, heads, n_queries, n_keys).
     seed, step : int
-        As for `dropout`; a seed is needed where dropout_p is not 0.
+        As for `dropout`. A seed is required unless dropout_p is 0.
     need_weights : bool
-        Return the weights too, for looking at: an array of all scores.
+        Also return the weights, an array with an element for each score.
     return_lse : bool
-        Return the log-sum-exp too, from which `attention_backward` works.
+        Also return the log-sum-exp, from which `attention_backward` recomputes the weights.
     return_normalizer : bool
-        Return the normalizer too, which `attention_backward` takes in the place of lse. It is right
-        whatever offset the scores share.
+        Also return the normalizer, which `attention_backward` takes in place of lse. It stays
+        accurate if all scores of a query share a large offset.
     out : ndarray of shape (batch, heads, n_queries, dv), optional
-        Any strides, such as a transposed view of a (batch, n_queries, heads, dv) array; must not overlap the operands.
+        Output array with any strides, such as a transposed view of (batch, n_queries, heads, dv).
+        It must not overlap the operands.
 
     Returns
     -------
     out : ndarray of shape (batch, heads, n_queries, dv)
     lse : ndarray of shape (batch, heads, n_queries), if return_lse
-        The logarithm of the sum of the exponentials of a query's scores.
+        Logarithm of the sum of the exponentials of a query's scores.
     normalizer : ndarray of shape (2, batch, heads, n_queries), if return_normalizer
-        A shift and a factor: the weights of a query are ``factor * 2**(score / log(2) - shift)``.
+        A shift and a factor: a query's weights are ``factor * 2**(score / log(2) - shift)``.
     weights : ndarray of shape (batch, heads, n_queries, n_keys), if need_weights
 
-    A query that sees no key gets zeros, zero weights and an lse of -inf. NaN and Inf in keys and values that a query may not see do not reach it; others
-    propagate as in NumPy.
+    A query that attends to no key gets zeros, zero weights and an lse of -inf. NaN and Inf in keys
+    and values that are hidden from a query do not reach it; others propagate as in NumPy.
 
     Raises
     ------
@@ -194,7 +208,8 @@ def attention(q, k, v, *, causal=False, lengths=None, mask=None, scale=None, dro
         If shapes do not fit (they are named), a length or number is out of range, or out is
         read-only or overlaps an operand.
     """
-    cdef Arguments args = read_arguments("attention", q, k, v, causal, lengths, mask, scale, dropout_p, seed, step)
+    cdef Arguments args = read_arguments("attention", q, k, v, causal, lengths, mask, scale,
+                                         dropout_p, seed, step)
     cdef cnp.npy_intp[5] shape = [2, args.a.batch, args.a.heads, args.a.n_queries, args.a.n_keys]
     cdef cnp.ndarray given = checked_output(args, out), o = given
     cdef cnp.ndarray lse = None, normalizer = None, weights = None
@@ -239,15 +254,18 @@ cdef cnp.ndarray like_output(Arguments args, object x, str name):
     return contiguous_last(y)
 
 
-cdef cnp.ndarray gradient_like(Arguments args, cnp.ndarray x, object out, str name, int64_t *strides):
-    """Where the gradient of x is written: out if it is given, which must have a contiguous last axis, or a new array."""
+cdef cnp.ndarray gradient_like(
+    Arguments args, cnp.ndarray x, object out, str name, int64_t *strides
+):
+    """Return the array for the gradient of x: out, with a contiguous last axis, or a new array."""
     cdef cnp.ndarray y
     if out is None:
         y = new_array(4, cnp.PyArray_DIMS(x), args.typenum)
     else:
         y = real_like(out, args.typenum, "attention_backward", name, "q")
         if np.shape(y) != np.shape(x):
-            raise ValueError(f"attention_backward: {name} must have the shape {np.shape(x)}, not {np.shape(y)}")
+            raise ValueError(f"attention_backward: {name} must have the shape {np.shape(x)}, "
+                             f"not {np.shape(y)}")
         if not is_output(y):
             refuse_output(y, "attention_backward", name)
         if cnp.PyArray_DIM(y, 3) > 1 and stride(y, 3) != 1:
@@ -258,32 +276,34 @@ cdef cnp.ndarray gradient_like(Arguments args, cnp.ndarray x, object out, str na
 
 def attention_backward(dout, q, k, v, out, lse, *, causal=False, lengths=None, mask=None,
                        scale=None, dropout_p=0.0, seed=None, step=0, dq=None, dk=None, dv=None):
-    """The gradients of the operands of `attention`.
+    """Compute the gradients of the operands of `attention`.
 
     Parameters
     ----------
     dout : ndarray like out
         Gradient of the output.
     q, k, v, causal, lengths, mask, scale, dropout_p, seed, step
-        As they were given to `attention`.
+        As passed to `attention`.
     out, lse : ndarray
-        What `attention` returned with ``return_lse=True``, or in the place of lse the normalizer
-        that it returned with ``return_normalizer=True``. An lse beyond 16 cannot hold the sum
-        beside the largest score: the scores are then computed once more to make the normalizer.
+        What `attention` returned with ``return_lse=True``; instead of lse also the normalizer of
+        ``return_normalizer=True``. An lse beyond 16 is too coarse for accurate weights; the
+        normalizer is then recomputed from the scores.
     dq, dk, dv : ndarray like q, k, v, optional
-        Where to write, with a contiguous last axis: views of the gradient of a fused projection, for example. They must not overlap anything else.
+        Output arrays with a contiguous last axis, such as views of the gradient of a fused
+        projection. They must not overlap anything else.
 
     Returns
     -------
     dq, dk, dv : ndarray
-        Of the shapes of q, k and v. Keys that no query sees, and queries that see no key, have a gradient of zero.
+        Same shapes as q, k and v; zero for keys without a query and queries without a key.
 
     Raises
     ------
     TypeError, ValueError
         As `attention`.
     """
-    cdef Arguments args = read_arguments("attention_backward", q, k, v, causal, lengths, mask, scale, dropout_p, seed, step)
+    cdef Arguments args = read_arguments("attention_backward", q, k, v, causal, lengths, mask,
+                                         scale, dropout_p, seed, step)
     cdef Gradients g
     cdef int status = BAD_ARGUMENT
     cdef cnp.ndarray d_out = like_output(args, dout, "dout"), o = like_output(args, out, "out")
@@ -313,14 +333,18 @@ def attention_backward(dout, q, k, v, out, lse, *, causal=False, lengths=None, m
     return grad_q, grad_k, grad_v
 
 
-cdef int check_gradients_apart(Arguments args, cnp.ndarray dout, cnp.ndarray out, cnp.ndarray lse, tuple given) except -1:
-    """What the caller wants written must not overlap what is read, nor each other."""
+cdef int check_gradients_apart(
+    Arguments args, cnp.ndarray dout, cnp.ndarray out, cnp.ndarray lse, tuple given
+) except -1:
+    """Raise ValueError if a given dq, dk or dv overlaps an input or another of them."""
     cdef int i, j
-    read = (("q", args.q), ("k", args.k), ("v", args.v), ("dout", dout), ("out", out), ("lse", lse), ("mask", args.mask))
+    read = (("q", args.q), ("k", args.k), ("v", args.v), ("dout", dout), ("out", out), ("lse", lse),
+            ("mask", args.mask))
     for i in range(3):
         if given[i][1] is None:
             continue
         for name, x in (*read, *given[:i]):
             if x is not None:
-                check_overlap(<cnp.ndarray>given[i][1], <cnp.ndarray>x, "attention_backward", given[i][0], name)
+                check_overlap(<cnp.ndarray>given[i][1], <cnp.ndarray>x, "attention_backward",
+                              given[i][0], name)
     return 0

@@ -1,12 +1,13 @@
-"""The backward pass of softmax attention, on the record of attention_parts.pxd."""
+"""The backward pass of softmax attention, on the record of parts.pxd."""
 from libc.stdint cimport int64_t
 
 from ..ground.dispatch cimport real
 
 from .parts cimport Attention
+
 cdef struct Gradients:
-    # dout and out are like each other, dq, dk, dv like q, k, v; strides along batch, head and
-    # position. lse and normalizer are what attention_forward wrote; one may be NULL.
+    # dout and out (batch, heads, n_queries, dv); dq, dk, dv as q, k, v. Strides are along batch,
+    # head and position. attention_forward wrote lse and normalizer; one of them may be NULL.
     const void *dout
     const void *out
     const void *lse
@@ -20,5 +21,5 @@ cdef struct Gradients:
     int64_t dks[3]
     int64_t dvs[3]
 
-# 0 or 1 (no memory). The last argument says the real type and is not read.
+# Returns 0 or 1 (no memory). The last argument carries the real type and is not read.
 cdef int attention_gradients(const Attention *a, const Gradients *g, const real *t) noexcept nogil

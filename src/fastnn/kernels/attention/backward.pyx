@@ -1,15 +1,16 @@
-"""Softmax attention, backward: dQ, dK and dV, the probabilities recomputed tile by tile.
+"""Softmax attention, backward: dQ, dK and dV; the probabilities P are recomputed tile by tile.
 
-    for each block of keys of a head           K^T, V^T and K are packed; dK and dV of the block are summed
+    for each block of keys of a head           pack K^T, V^T and K; sum dK and dV of the block
         for each query head of the group
             for each tile of queries           S, P, dP, dS and five products: attention_backward.h
 
-A thread does whole key/value heads, five products a tile. Where they are too few for the team, it does blocks of keys first (S and dP, then dV and dK) and
-tiles of queries after (S and dP again, then dQ): seven products. Each sum runs over the same tiles in the same order either way, so the bits do not depend on
-the number of threads.
+Schedule 1: one thread per key/value head, five products per tile. Schedule 2, if the heads do not
+divide well among the threads: first blocks of keys (dV, dK), then tiles of queries (dQ); seven
+products, since S and dP are recomputed. Each sum runs over the same tiles in the same order in both
+schedules, so the bits do not depend on the number of threads.
 
-P comes from the normalizer that forward saved. If only lse was saved, and one is so large that
-it cannot hold the sum beside the maximum, a forward pass without values makes the normalizer.
+P comes from the normalizer that forward saved. If only lse was saved, and one is too large to be
+accurate, a forward pass without values recomputes the normalizer.
 """
 from cython.parallel cimport parallel
 from libc.math cimport M_LOG2E
@@ -21,19 +22,20 @@ from .forward cimport attention_forward, score_tile
 from .parts cimport (MOST_ROWS, Attention, Blocks, all_see, choose_blocks, drop, fill_limits,
                     head_of, lse_suffices, normalize_by_lse, pairs, share_tiles, visible,
                     whole_vectors)
-from ..ground.dispatch cimport (all_finite, attention_delta, attention_dscores, attention_probabilities, attention_scores, attention_transposed,
-                        attention_values, pack_panels, real)
+from ..ground.dispatch cimport (all_finite, attention_delta, attention_dscores,
+                                attention_probabilities, attention_scores, attention_transposed,
+                                attention_values, pack_panels, real)
 from ..ground.memory cimport give, take
 from ..ground.threads cimport barrier, share, team_size, thread_id, threads_for
 
 cdef enum:
     ROWS = 64               # queries of a tile
-    KEYS_BYTES = 768        # of a row of scores
-    GRAIN = 500_000         # flops a thread should have
+    KEYS_BYTES = 768        # most bytes of a row of scores
+    GRAIN = 500_000         # minimum flops per thread (docs/tuning.md)
 
 cdef struct Part:
-    # What of the work: query tiles tile0..tile1-1 of the heads g0..g1-1 of the group of key/value head h_kv, key blocks block0..block1-1,
-    # and which gradients.
+    # A part of the work: query tiles tile0..tile1-1 of heads g0..g1-1 in the group of key/value
+    # head h_kv, key blocks block0..block1-1, and which gradients to compute.
     int64_t b, h_kv, g0, g1, tile0, tile1, block0, block1
     bint of_keys, of_queries
 
@@ -46,11 +48,11 @@ cdef struct Scratch:
     void *douts             # dO of a tile, panels
     void *p                 # rows x lds
     void *dp
-    int keys_finite         # -1: nobody has looked
+    int keys_finite         # 1 if K of the block is finite, 0 if not, -1 before it is checked
 
 
 cdef int64_t lay_out(const Attention *a, const Blocks *s, Scratch *x, real *start) noexcept nogil:
-    """Cut up the scratch of a thread; returns how many reals it is."""
+    """Lay out the scratch of a thread; return its size in elements."""
     cdef real *at = start
     x.keys_t = at
     at += s.keys_panels
@@ -82,11 +84,15 @@ cdef inline void zero_rows(int64_t rows, int64_t n, real *x, int64_t ld) noexcep
         memset(x + i * ld, 0, n * sizeof(real))
 
 
-cdef void backward_tile(const Attention *a, const Gradients *g, const Blocks *s, const Part *w, Scratch *x, int64_t h, int64_t i0, int64_t k0,
-                        int64_t keys, const real *delta) noexcept nogil:
-    """One tile of queries of head h and one block of keys: its parts of dV, dK and dQ."""
+cdef void backward_tile(
+    const Attention *a, const Gradients *g, const Blocks *s, const Part *w, Scratch *x, int64_t h,
+    int64_t i0, int64_t k0, int64_t keys, const real *delta
+) noexcept nogil:
+    """Add to dV, dK and dQ what one tile of queries of head h and one block of keys contribute."""
     cdef int64_t limit[MOST_ROWS]
-    cdef int64_t rows = min(s.rows, a.n_queries - i0), most = fill_limits(a, w.b, i0, rows, k0, keys, limit), row = (w.b * a.heads + h) * a.n_queries + i0
+    cdef int64_t rows = min(s.rows, a.n_queries - i0)
+    cdef int64_t most = fill_limits(a, w.b, i0, rows, k0, keys, limit)
+    cdef int64_t row = (w.b * a.heads + h) * a.n_queries + i0
     cdef const real *q = head_of(a.q, a.qs, w.b, h, delta) + i0 * a.qs[2]
     cdef const real *dout = head_of(g.dout, g.dos, w.b, h, delta) + i0 * g.dos[2]
     cdef real *p = <real*>x.p
@@ -103,7 +109,8 @@ cdef void backward_tile(const Attention *a, const Gradients *g, const Blocks *s,
         if a.dropout_p > 0:
             drop(a, w.b, h, i0, rows, k0, most, p, dp, s.lds)
         pack_panels(a.dv, rows, dout, g.dos[2], 1, douts)
-        attention_transposed(rows, most, a.dv, dp if a.dropout_p > 0 else p, s.lds, limit, douts, alike or all_finite(whole_vectors(a.dv, p) * rows, douts),
+        attention_transposed(rows, most, a.dv, dp if a.dropout_p > 0 else p, s.lds, limit, douts,
+                             alike or all_finite(whole_vectors(a.dv, p) * rows, douts),
                              <real*>head_of(g.dv, g.dvs, w.b, w.h_kv, p) + k0 * g.dvs[2], g.dvs[2])
     attention_scores(rows, keys, a.dv, <real>1, dout, g.dos[2], <real*>x.values_t, limit, dp, s.lds)
     if a.dropout_p > 0:
@@ -111,28 +118,35 @@ cdef void backward_tile(const Attention *a, const Gradients *g, const Blocks *s,
     attention_dscores(rows, whole_vectors(most, p), <real>a.scale, p, delta + row, dp, s.lds)
     if w.of_keys:
         pack_panels(a.d, rows, q, a.qs[2], 1, queries)
-        attention_transposed(rows, most, a.d, dp, s.lds, limit, queries, alike or all_finite(whole_vectors(a.d, p) * rows, queries),
+        attention_transposed(rows, most, a.d, dp, s.lds, limit, queries,
+                             alike or all_finite(whole_vectors(a.d, p) * rows, queries),
                              <real*>head_of(g.dk, g.dks, w.b, w.h_kv, p) + k0 * g.dks[2], g.dks[2])
     if w.of_queries:
         if x.keys_finite < 0 and not alike:
             x.keys_finite = all_finite(whole_vectors(a.d, p) * keys, <real*>x.keys_rows)
-        attention_values(rows, keys, a.d, dp, s.lds, limit, <real*>x.keys_rows, x.keys_finite != 0, <real>1,
-                         <real*>head_of(g.dq, g.dqs, w.b, h, p) + i0 * g.dqs[2], g.dqs[2])
+        attention_values(rows, keys, a.d, dp, s.lds, limit, <real*>x.keys_rows, x.keys_finite != 0,
+                         <real>1, <real*>head_of(g.dq, g.dqs, w.b, h, p) + i0 * g.dqs[2], g.dqs[2])
 
 
-cdef void backward_part(const Attention *a, const Gradients *g, const Blocks *s, const Part *w, Scratch *x, const real *delta) noexcept nogil:
+cdef void backward_part(
+    const Attention *a, const Gradients *g, const Blocks *s, const Part *w, Scratch *x,
+    const real *delta
+) noexcept nogil:
     cdef const real *k = head_of(a.k, a.ks, w.b, w.h_kv, delta)
     cdef const real *v = head_of(a.v, a.vs, w.b, w.h_kv, delta)
     cdef int64_t group = a.heads // a.kv_heads, block, h, tile, k0, keys, i0 = w.tile0 * s.rows
     for h in range(w.h_kv * group + w.g0, w.h_kv * group + w.g1):
         if w.of_queries:
-            zero_rows(min(a.n_queries, w.tile1 * s.rows) - i0, a.d, <real*>head_of(g.dq, g.dqs, w.b, h, delta) + i0 * g.dqs[2], g.dqs[2])
+            zero_rows(min(a.n_queries, w.tile1 * s.rows) - i0, a.d,
+                      <real*>head_of(g.dq, g.dqs, w.b, h, delta) + i0 * g.dqs[2], g.dqs[2])
     for block in range(w.block0, w.block1):
         k0 = block * s.keys
         keys = min(s.keys, a.n_keys - k0)
         if w.of_keys:
-            zero_rows(keys, a.d, <real*>head_of(g.dk, g.dks, w.b, w.h_kv, delta) + k0 * g.dks[2], g.dks[2])
-            zero_rows(keys, a.dv, <real*>head_of(g.dv, g.dvs, w.b, w.h_kv, delta) + k0 * g.dvs[2], g.dvs[2])
+            zero_rows(keys, a.d, <real*>head_of(g.dk, g.dks, w.b, w.h_kv, delta) + k0 * g.dks[2],
+                      g.dks[2])
+            zero_rows(keys, a.dv, <real*>head_of(g.dv, g.dvs, w.b, w.h_kv, delta) + k0 * g.dvs[2],
+                      g.dvs[2])
         keys = min(keys, most_visible(a, s, w) - k0)
         if keys <= 0:
             continue
@@ -147,7 +161,7 @@ cdef void backward_part(const Attention *a, const Gradients *g, const Blocks *s,
 
 
 cdef int64_t most_visible(const Attention *a, const Blocks *s, const Part *w) noexcept nogil:
-    """The most keys that a query of the part sees."""
+    """Return the largest number of keys that a query of the part attends to."""
     cdef int64_t i, most = 0, first = w.tile0 * s.rows, last = min(a.n_queries, w.tile1 * s.rows)
     if a.lengths is NULL or a.lengths_strides[1] == 0:
         return visible(a, w.b, last - 1)
@@ -156,8 +170,11 @@ cdef int64_t most_visible(const Attention *a, const Blocks *s, const Part *w) no
     return most
 
 
-cdef void whole_heads(int team, int thread, const Attention *a, const Gradients *g, const Blocks *s, Scratch *x, const real *delta) noexcept nogil:
-    """This thread's key/value heads, all gradients of each: those whose first tile is in its share."""
+cdef void whole_heads(
+    int team, int thread, const Attention *a, const Gradients *g, const Blocks *s, Scratch *x,
+    const real *delta
+) noexcept nogil:
+    """Schedule 1: compute all gradients of the key/value heads whose first tile is in the share."""
     cdef int64_t head, tiles = a.heads // a.kv_heads * s.row_tiles, first, last
     cdef Part w = Part(0, 0, 0, a.heads // a.kv_heads, 0, s.row_tiles, 0, s.key_blocks, True, True)
     share_tiles(a, s, team, thread, &first, &last)
@@ -166,8 +183,14 @@ cdef void whole_heads(int team, int thread, const Attention *a, const Gradients 
         backward_part(a, g, s, &w, x, delta)
 
 
-cdef void blocks_then_tiles(int team, int thread, const Attention *a, const Gradients *g, const Blocks *s, Scratch *x, const real *delta) noexcept nogil:
-    """This thread's blocks of keys, dealt out in turn since under a causal mask the first are the longest; then its tiles of queries."""
+cdef void blocks_then_tiles(
+    int team, int thread, const Attention *a, const Gradients *g, const Blocks *s, Scratch *x,
+    const real *delta
+) noexcept nogil:
+    """Schedule 2: compute dV and dK for this thread's blocks of keys, then dQ for its query tiles.
+
+    Blocks are dealt out round-robin: in causal attention the first ones are the longest.
+    """
     cdef int64_t group = a.heads // a.kv_heads, item, first, last, head, tile
     cdef Part w = Part(0, 0, 0, group, 0, s.row_tiles, 0, 0, True, False)
     item = thread
@@ -188,26 +211,30 @@ cdef void blocks_then_tiles(int team, int thread, const Attention *a, const Grad
         tile += w.tile1 - w.tile0
 
 
-cdef void backward_share(int team, int thread, const Attention *a, const Gradients *g, const Blocks *s, int64_t size, real *delta,
-                         real *scratch) noexcept nogil:
+cdef void backward_share(
+    int team, int thread, const Attention *a, const Gradients *g, const Blocks *s, int64_t size,
+    real *delta, real *scratch
+) noexcept nogil:
     cdef Scratch x
     cdef int64_t row, first, last, b, h, i, rows, items = a.batch * a.kv_heads
     share(a.batch * a.heads * a.n_queries, team, thread, &row, &last)
     while row < last:
         b, h, i = row // a.n_queries // a.heads, row // a.n_queries % a.heads, row % a.n_queries
         rows = min(last - row, a.n_queries - i)
-        attention_delta(rows, a.dv, head_of(g.dout, g.dos, b, h, delta) + i * g.dos[2], g.dos[2], head_of(g.out, g.os, b, h, delta) + i * g.os[2],
-                        g.os[2], delta + row)
+        attention_delta(rows, a.dv, head_of(g.dout, g.dos, b, h, delta) + i * g.dos[2], g.dos[2],
+                        head_of(g.out, g.os, b, h, delta) + i * g.os[2], g.os[2], delta + row)
         row += rows
     barrier(team)
     lay_out(a, s, &x, scratch + thread * size)
-    if 5 * ((items + team - 1) // team) * team <= 7 * items:     # products
+    # Whole heads take five products per tile, the other schedule seven, but evenly divided.
+    if 5 * ((items + team - 1) // team) * team <= 7 * items:
         whole_heads(team, thread, a, g, s, &x, delta)
     else:
         blocks_then_tiles(team, thread, a, g, s, &x, delta)
 
 
 cdef bint all_suffice(const real *lse, int64_t n) noexcept nogil:
+    """True if every lse is accurate enough to compute P."""
     cdef int64_t i
     for i in range(n):
         if not lse_suffices(lse[i]):
@@ -216,12 +243,12 @@ cdef bint all_suffice(const real *lse, int64_t n) noexcept nogil:
 
 
 cdef int make_normalizer(const Attention *a, const real *lse, real *normalizer) noexcept nogil:
-    """Of every row by its lse, or if that is too large by the scores."""
+    """Compute each row's normalizer from its lse, or from the scores if the lse is too large."""
     cdef Attention scores = a[0]
     cdef int64_t[3] none = [0, 0, 0]
     cdef int64_t i, n = rows_of(a)
     cdef int status = OK
-    scores.dv, scores.dropout_p = 0, 0      # values of no columns
+    scores.dv, scores.dropout_p = 0, 0      # no values: only the normalizer is needed
     if not all_suffice(lse, n):
         status = attention_forward(&scores, normalizer, none, <real*>NULL, normalizer)
     for i in range(n):
@@ -255,10 +282,12 @@ cdef int gradients_of(const Attention *a, const Gradients *g, const real *t) noe
     cdef real *delta
     if a.batch * a.kv_heads == 0:
         return OK
-    if a.heads * a.n_queries == 0:      # nobody looks at the keys
+    if a.heads * a.n_queries == 0:      # no query attends to the keys
         for row in range(a.batch * a.kv_heads):
-            zero_rows(a.n_keys, a.d, <real*>head_of(g.dk, g.dks, row // a.kv_heads, row % a.kv_heads, t), g.dks[2])
-            zero_rows(a.n_keys, a.dv, <real*>head_of(g.dv, g.dvs, row // a.kv_heads, row % a.kv_heads, t), g.dvs[2])
+            zero_rows(a.n_keys, a.d,
+                      <real*>head_of(g.dk, g.dks, row // a.kv_heads, row % a.kv_heads, t), g.dks[2])
+            zero_rows(a.n_keys, a.dv,
+                      <real*>head_of(g.dv, g.dvs, row // a.kv_heads, row % a.kv_heads, t), g.dvs[2])
         return OK
     choose_blocks(a, ROWS, KEYS_BYTES // <int64_t>sizeof(real), &s, t)
     team = threads_for(5 * pairs(a) * (a.d + a.dv), GRAIN)

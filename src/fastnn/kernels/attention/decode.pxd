@@ -1,9 +1,15 @@
-"""Attention of a few queries to many keys, on the record of attention_parts.pxd; attention_forward takes it where it is the faster."""
+"""Decode: attention of few queries to many keys, on the record of parts.pxd.
+
+attention_forward calls it if is_few, since it is then faster.
+"""
 from libc.stdint cimport int64_t
 
 from ..ground.dispatch cimport real
 
 from .parts cimport Attention
+
+# True if a key/value head has so few queries that packing K and V does not pay.
 cdef bint is_few(const Attention *a) noexcept nogil
+# The arguments and the result are those of attention_forward.
 cdef int attention_few(const Attention *a, real *out, const int64_t *os, real *lse,
                        real *normalizer) noexcept nogil

@@ -1,8 +1,13 @@
-"""Attention of a few queries to many keys: a step of generation against a cache. K and V are read once, in place, at the speed of memory.
+"""Decode: attention of few queries to many keys, such as a step of generation with a KV cache.
 
-    for each part of PART keys of a key/value head         a thread's share: the parts depend on the shape alone
+K and V are read once, in place, so memory bounds the speed. The keys are divided (split-KV):
+
+    for each part of PART keys of a key/value head      threads divide the parts
         S, its softmax and P V for all queries of the group: m, l and O of the part
-    for each query                                         the parts joined in order
+    for each query
+        combine the parts in order
+
+The parts depend on the shape alone, so the bits do not depend on the number of threads.
 """
 from cython.parallel cimport parallel
 from libc.math cimport INFINITY, M_LOG2E, exp2
@@ -11,25 +16,33 @@ from libc.stdint cimport int64_t
 from ..ground.arrays cimport NO_MEMORY, OK
 from .parts cimport (Attention, Blocks, balanced, ceil_div, drop, fill_limits, head_of, log_sum_exp,
                     mask_at, normalize, pairs, whole_vectors)
-from ..ground.dispatch cimport FASTNN_MASK_NONE, attention_few_scores, attention_few_values, attention_mask, attention_softmax, real
+from ..ground.dispatch cimport (FASTNN_MASK_NONE, attention_few_scores, attention_few_values,
+                                attention_mask, attention_softmax, real)
 from ..ground.memory cimport give, take
 from ..ground.threads cimport share, team_size, thread_id, threads_for
 
 cdef enum:
-    FEW_ROWS = 4        # queries of a key/value head up to which packing K and V would cost more than it saves
-    PART = 512          # keys that a thread works on at a time
-    GRAIN = 32_000      # pairs times sizes that a thread should have. 6 heads of 64: 128 keys 5.6 us by one thread, 4.0 by two; 249 keys 10.2 and 6.4
+    FEW_ROWS = 4        # up to this many queries of a key/value head, packing K and V does not pay
+    PART = 512          # most keys of a part
+    GRAIN = 32_000      # minimum multiply-adds per thread (docs/tuning.md)
 
 
 cdef bint is_few(const Attention *a) noexcept nogil:
     return a.kv_heads > 0 and a.heads // a.kv_heads * a.n_queries <= FEW_ROWS
 
 
-cdef void few_part(const Attention *a, int64_t b, int64_t h_kv, int64_t k0, int64_t keys, int64_t lds, real *m, real *l, real *o,
-                   real *scratch) noexcept nogil:
-    """m, l and the unfinished O of the queries of a group, by head and query, for the keys k0..k0+keys-1."""
+cdef void few_part(
+    const Attention *a, int64_t b, int64_t h_kv, int64_t k0, int64_t keys, int64_t lds, real *m,
+    real *l, real *o, real *scratch
+) noexcept nogil:
+    """Compute m, l and the unnormalized O of a group's queries for the keys k0..k0+keys-1.
+
+    m (group, n_queries) is the largest score times log2(e), l (group, n_queries) the sum of
+    2^(score log2(e) - m), and o (group, n_queries, dv) the sum of the values weighted likewise.
+    """
     cdef int64_t[FEW_ROWS] limit
-    cdef int64_t group = a.heads // a.kv_heads, rows = group * a.n_queries, g, h, i, c, r = 0, most = 0
+    cdef int64_t group = a.heads // a.kv_heads, rows = group * a.n_queries
+    cdef int64_t g, h, i, c, r = 0, most = 0
     cdef const real *q
     cdef const real *v = head_of(a.v, a.vs, b, h_kv, m) + k0 * a.vs[2]
     cdef real *queries = scratch
@@ -45,22 +58,27 @@ cdef void few_part(const Attention *a, int64_t b, int64_t h_kv, int64_t k0, int6
             r += 1
     for c in range(rows * a.dv):
         o[c] = 0
-    attention_few_scores(rows, most, a.d, queries, head_of(a.k, a.ks, b, h_kv, m) + k0 * a.ks[2], a.ks[2], scores, lds)
+    attention_few_scores(rows, most, a.d, queries, head_of(a.k, a.ks, b, h_kv, m) + k0 * a.ks[2],
+                         a.ks[2], scores, lds)
     for g in range(group):
         if a.mask_kind != FASTNN_MASK_NONE:
-            attention_mask(a.mask_kind, a.n_queries, limit + g * a.n_queries, scores + g * a.n_queries * lds, lds,
-                           mask_at(a, b, h_kv * group + g, 0, k0, m), a.mask_strides[2], a.mask_strides[3])
+            attention_mask(a.mask_kind, a.n_queries, limit + g * a.n_queries,
+                           scores + g * a.n_queries * lds, lds,
+                           mask_at(a, b, h_kv * group + g, 0, k0, m), a.mask_strides[2],
+                           a.mask_strides[3])
     attention_softmax(rows, limit, scores, lds, m, l, a.dv, o, a.dv)
     for g in range(group):
         if a.dropout_p > 0:
-            drop(a, b, h_kv * group + g, 0, a.n_queries, k0, most, scores + g * a.n_queries * lds, scores + g * a.n_queries * lds, lds)
-    attention_few_values(rows, most, a.dv, scores, lds, limit, a.mask_kind != FASTNN_MASK_NONE, v, a.vs[2], o, a.dv)
+            drop(a, b, h_kv * group + g, 0, a.n_queries, k0, most, scores + g * a.n_queries * lds,
+                 scores + g * a.n_queries * lds, lds)
+    attention_few_values(rows, most, a.dv, scores, lds, limit, a.mask_kind != FASTNN_MASK_NONE, v,
+                         a.vs[2], o, a.dv)
 
 
 cdef void join_parts(const Attention *a, int64_t row, int64_t parts, int64_t rows, const real *m,
                      const real *l, const real *o, real *out, real *maximum,
                      real *sum) noexcept nogil:
-    """m, l and the finished O of one query from its parts, `rows` queries apart."""
+    """Combine the parts of one query, `rows` queries apart, into m, l and the normalized O."""
     cdef int64_t p, c
     cdef real top = -INFINITY, total = 0, factor
     for p in range(parts):
@@ -68,7 +86,7 @@ cdef void join_parts(const Attention *a, int64_t row, int64_t parts, int64_t row
     for c in range(a.dv):
         out[c] = 0
     for p in range(parts):
-        if m[p * rows + row] == -INFINITY and l[p * rows + row] == 0:       # saw no key
+        if m[p * rows + row] == -INFINITY and l[p * rows + row] == 0:       # no visible key
             continue
         factor = <real>exp2(<double>m[p * rows + row] - (0 if top == -INFINITY else top))
         total += factor * l[p * rows + row]
@@ -80,22 +98,28 @@ cdef void join_parts(const Attention *a, int64_t row, int64_t parts, int64_t row
     maximum[0], sum[0] = top, total
 
 
-cdef void few_share(int team, int thread, const Attention *a, int64_t part, int64_t parts, real *sums, real *scratch) noexcept nogil:
-    """This thread's parts. sums holds, for each key/value head, m, l and O of all parts."""
-    cdef int64_t rows = a.heads // a.kv_heads * a.n_queries, item, first, last, head, p, lds = whole_vectors(part, sums)
+cdef void few_share(
+    int team, int thread, const Attention *a, int64_t part, int64_t parts, real *sums, real *scratch
+) noexcept nogil:
+    """Compute this thread's parts. sums holds, for each key/value head, m, l and O of all parts."""
+    cdef int64_t rows = a.heads // a.kv_heads * a.n_queries
+    cdef int64_t item, first, last, head, p, lds = whole_vectors(part, sums)
     cdef real *of_head
     scratch += thread * rows * (a.d + lds)
     share(a.batch * a.kv_heads * parts, team, thread, &first, &last)
     for item in range(first, last):
         head, p = item // parts, item % parts
         of_head = sums + head * parts * rows * (2 + a.dv)
-        few_part(a, head // a.kv_heads, head % a.kv_heads, p * part, min(part, a.n_keys - p * part), lds, of_head + p * rows,
-                 of_head + (parts + p) * rows, of_head + (2 * parts + p * a.dv) * rows, scratch)
+        few_part(a, head // a.kv_heads, head % a.kv_heads, p * part, min(part, a.n_keys - p * part),
+                 lds, of_head + p * rows, of_head + (parts + p) * rows,
+                 of_head + (2 * parts + p * a.dv) * rows, scratch)
 
 
 cdef int attention_few(const Attention *a, real *out, const int64_t *os, real *lse,
                        real *normalizer) noexcept nogil:
-    cdef int64_t part = balanced(a.n_keys, PART, 1), parts = max(<int64_t>1, ceil_div(a.n_keys, part)), rows = a.heads // a.kv_heads * a.n_queries
+    cdef int64_t part = balanced(a.n_keys, PART, 1)
+    cdef int64_t parts = max(<int64_t>1, ceil_div(a.n_keys, part))
+    cdef int64_t rows = a.heads // a.kv_heads * a.n_queries
     cdef int64_t size = a.batch * a.kv_heads * parts * rows * (2 + a.dv), head, row, b, h, i, at
     cdef int team = threads_for(pairs(a) * (a.d + a.dv), GRAIN)
     cdef int64_t of_thread = rows * (a.d + whole_vectors(part, out))
@@ -112,7 +136,11 @@ cdef int attention_few(const Attention *a, real *out, const int64_t *os, real *l
     for head in range(a.batch * a.kv_heads):
         of_head = scratch + head * parts * rows * (2 + a.dv)
         for row in range(rows):
-            b, h, i = head // a.kv_heads, head % a.kv_heads * (rows // a.n_queries) + row // a.n_queries, row % a.n_queries
+            b, h, i = (
+                head // a.kv_heads,
+                head % a.kv_heads * (rows // a.n_queries) + row // a.n_queries,
+                row % a.n_queries
+            )
             join_parts(a, row, parts, rows, of_head, of_head + parts * rows,
                        of_head + 2 * parts * rows, out + b * os[0] + h * os[1] + i * os[2], &m, &l)
             at = (b * a.heads + h) * a.n_queries + i

@@ -1,10 +1,11 @@
 """Softmax attention, forward: O = softmax(scale Q K^T + mask) V without an array of scores.
 
-    for a range of tiles of queries of one head        the thread's share, CHUNK queries at most
-        for each block of keys that they see           K^T and V are packed once for the range
+    for a range of query tiles of one head             part of the thread's share, <= CHUNK queries
+        for each block of keys they attend to          K^T and V are packed once for the range
             for each tile of queries                   S, its softmax so far, O += P V: attention.h
 
-A row of O is the work of one thread; tiles and blocks depend on the shape alone, so the bits do not depend on the number of threads.
+One thread computes a whole row of O, and tiles and blocks depend on the shape alone, so the bits do
+not depend on the number of threads.
 """
 from cython.parallel cimport parallel
 from libc.math cimport INFINITY, M_LOG2E
@@ -15,32 +16,44 @@ from ..ground.arrays cimport NO_MEMORY, OK
 from .decode cimport attention_few, is_few
 from .parts cimport (MOST_ROWS, Attention, Blocks, all_see, choose_blocks, drop, fill_limits,
                     head_of, mask_at, normalize, pairs, share_tiles, visible, whole_vectors)
-from ..ground.dispatch cimport (FASTNN_MASK_NONE, all_finite, attention_finish, attention_mask, attention_probabilities, attention_scores, attention_softmax,
-                        attention_values, pack_panels, real)
+from ..ground.dispatch cimport (FASTNN_MASK_NONE, all_finite, attention_finish, attention_mask,
+                                attention_probabilities, attention_scores, attention_softmax,
+                                attention_values, pack_panels, real)
 from ..ground.memory cimport give, take
 from ..ground.threads cimport team_size, thread_id, threads_for
 
 cdef enum:
-    ROWS = 32               # queries of a tile; 64 and 128 are as fast
-    KEYS_BYTES = 2048       # of a row of scores: 512 keys in float32. 1 x 12 x 1,024 x 64, one thread: 512 182, 384 175, 256 166, 192 160 GFLOP/s
-    BLOCK_BYTES = 256 << 10 # of a block of K and V: a quarter of the L2 cache
-    CHUNK = 1024            # queries that a block of keys is packed for at most
-    GRAIN = 500_000         # flops a thread should have
+    # Thresholds are measured in docs/tuning.md.
+    ROWS = 32               # queries of a tile
+    KEYS_BYTES = 2048       # most bytes of a row of scores: 512 keys in float32
+    BLOCK_BYTES = 256 << 10 # most bytes of a block of K and V: a quarter of the L2 cache
+    CHUNK = 1024            # most queries that a packed block of keys is used for
+    GRAIN = 500_000         # minimum flops per thread
 
 
-cdef void score_tile(const Attention *a, const Blocks *s, int64_t b, int64_t h, int64_t i0, int64_t rows, int64_t k0, int64_t keys, const real *k,
-                     const int64_t *limit, real *scores) noexcept nogil:
-    """S log2(e) of one tile, masked."""
-    attention_scores(rows, keys, a.d, <real>(a.scale * M_LOG2E), head_of(a.q, a.qs, b, h, k) + i0 * a.qs[2], a.qs[2], k, limit, scores, s.lds)
+cdef void score_tile(
+    const Attention *a, const Blocks *s, int64_t b, int64_t h, int64_t i0, int64_t rows, int64_t k0,
+    int64_t keys, const real *k, const int64_t *limit, real *scores
+) noexcept nogil:
+    """Compute S log2(e) of one tile, masked."""
+    attention_scores(rows, keys, a.d, <real>(a.scale * M_LOG2E),
+                     head_of(a.q, a.qs, b, h, k) + i0 * a.qs[2], a.qs[2], k, limit, scores, s.lds)
     if a.mask_kind != FASTNN_MASK_NONE:
-        attention_mask(a.mask_kind, rows, limit, scores, s.lds, mask_at(a, b, h, i0, k0, k), a.mask_strides[2], a.mask_strides[3])
+        attention_mask(a.mask_kind, rows, limit, scores, s.lds, mask_at(a, b, h, i0, k0, k),
+                       a.mask_strides[2], a.mask_strides[3])
 
 
-cdef void forward_tile(const Attention *a, const Blocks *s, int64_t b, int64_t h, int64_t i0, int64_t k0, int64_t keys, const real *k, const real *v,
-                       int *finite, real *scores, real *m, real *l, real *o, int64_t ldo) noexcept nogil:
-    """One tile of queries and one block of keys. *finite says whether V is, -1 where nobody has looked yet."""
+cdef void forward_tile(
+    const Attention *a, const Blocks *s, int64_t b, int64_t h, int64_t i0, int64_t k0, int64_t keys,
+    const real *k, const real *v, int *finite, real *scores, real *m, real *l, real *o, int64_t ldo
+) noexcept nogil:
+    """Add one block of keys to O, m and l of one tile of queries.
+
+    *finite is 1 if the block of V is finite, 0 if not, and -1 before it has been checked.
+    """
     cdef int64_t limit[MOST_ROWS]
-    cdef int64_t rows = min(s.rows, a.n_queries - i0), most = fill_limits(a, b, i0, rows, k0, keys, limit)
+    cdef int64_t rows = min(s.rows, a.n_queries - i0)
+    cdef int64_t most = fill_limits(a, b, i0, rows, k0, keys, limit)
     if most == 0 and k0 > 0:
         return
     score_tile(a, s, b, h, i0, rows, k0, keys, k, limit, scores)
@@ -49,14 +62,16 @@ cdef void forward_tile(const Attention *a, const Blocks *s, int64_t b, int64_t h
         drop(a, b, h, i0, rows, k0, most, scores, scores, s.lds)
     if finite[0] < 0 and not all_see(a, rows, limit):
         finite[0] = all_finite(whole_vectors(a.dv, k) * keys, v)
-    attention_values(rows, keys, a.dv, scores, s.lds, limit, v, finite[0] != 0, <real>(0 if k0 == 0 else 1), o, ldo)
+    attention_values(rows, keys, a.dv, scores, s.lds, limit, v, finite[0] != 0,
+                     <real>(0 if k0 == 0 else 1), o, ldo)
 
 
 cdef void forward_chunk(const Attention *a, const Blocks *s, int64_t head, int64_t tile0,
                         int64_t tile1, real *out, const int64_t *os, real *lse, real *normalizer,
                         real *scratch) noexcept nogil:
-    """Tiles tile0..tile1-1 of the queries of one head."""
-    cdef int64_t b = head // a.heads, h = head % a.heads, h_kv = h // (a.heads // a.kv_heads), i, i0 = tile0 * s.rows, k0, keys, tile, most = 0
+    """Compute O, lse and the normalizer for query tiles tile0..tile1-1 of one head."""
+    cdef int64_t b = head // a.heads, h = head % a.heads, h_kv = h // (a.heads // a.kv_heads)
+    cdef int64_t i, i0 = tile0 * s.rows, k0, keys, tile, most = 0
     cdef int64_t i1 = min(a.n_queries, tile1 * s.rows)
     cdef const real *k = head_of(a.k, a.ks, b, h_kv, scratch)
     cdef const real *v = head_of(a.v, a.vs, b, h_kv, scratch)
@@ -81,7 +96,8 @@ cdef void forward_chunk(const Attention *a, const Blocks *s, int64_t head, int64
         pack_panels(a.dv, keys, v + k0 * a.vs[2], a.vs[2], 1, packed_v)
         for tile in range(tile0, tile1):
             i = tile * s.rows
-            forward_tile(a, s, b, h, i, k0, keys, packed_k, packed_v, &finite, scores, m + i - i0, l + i - i0, out + i * os[2], os[2])
+            forward_tile(a, s, b, h, i, k0, keys, packed_k, packed_v, &finite, scores, m + i - i0,
+                         l + i - i0, out + i * os[2], os[2])
         k0 += s.keys
     attention_finish(i1 - i0, a.dv, m, l, out + i0 * os[2], os[2], sums if saved else NULL)
     if lse is not NULL:
@@ -95,7 +111,7 @@ cdef void forward_chunk(const Attention *a, const Blocks *s, int64_t head, int64
 cdef void forward_share(int team, int thread, const Attention *a, const Blocks *s, int64_t size,
                         real *out, const int64_t *os, real *lse, real *normalizer,
                         real *scratch) noexcept nogil:
-    """This thread's tiles, in ranges of one head and at most CHUNK queries."""
+    """Compute this thread's tiles, in ranges of one head and at most CHUNK queries."""
     cdef int64_t tile, last, stop, head
     share_tiles(a, s, team, thread, &tile, &last)
     while tile < last:
@@ -116,7 +132,12 @@ cdef int attention_forward(const Attention *a, real *out, const int64_t *os, rea
         return OK
     if is_few(a):
         return attention_few(a, out, os, lse, normalizer)
-    choose_blocks(a, ROWS, min(<int64_t>KEYS_BYTES, BLOCK_BYTES // max(<int64_t>1, a.d + a.dv)) // <int64_t>sizeof(real), &s, out)
+    choose_blocks(
+        a, ROWS,
+        (min(<int64_t>KEYS_BYTES, BLOCK_BYTES // max(<int64_t>1, a.d + a.dv))
+         // <int64_t>sizeof(real)),
+        &s, out
+    )
     team = threads_for(2 * pairs(a) * (a.d + a.dv), GRAIN)
     size = s.keys_panels + s.values_panels + s.rows * s.lds
     size = whole_vectors(size + 3 * min(s.row_tiles * s.rows, CHUNK + s.rows), out)     # m, l, lse
@@ -134,7 +155,7 @@ cdef int attention_forward(const Attention *a, real *out, const int64_t *os, rea
 
 cdef void weights_share(int team, int thread, const Attention *a, const Blocks *s,
                         const real *normalizer, real *weights, real *scratch) noexcept nogil:
-    """This thread's tiles of the weights, block by block as in forward_chunk."""
+    """Compute this thread's tiles of the weights, a block of keys at a time as in forward_chunk."""
     cdef int64_t limit[MOST_ROWS]
     cdef int64_t tile, last, b, h, h_kv, i0, rows, r, k0, keys, first
     cdef real *packed_k = scratch
@@ -142,7 +163,8 @@ cdef void weights_share(int team, int thread, const Attention *a, const Blocks *
     cdef real *row
     share_tiles(a, s, team, thread, &tile, &last)
     for tile in range(tile, last):
-        b, h, i0 = tile // s.row_tiles // a.heads, tile // s.row_tiles % a.heads, tile % s.row_tiles * s.rows
+        b, h, i0 = (tile // s.row_tiles // a.heads, tile // s.row_tiles % a.heads,
+                    tile % s.row_tiles * s.rows)
         h_kv = h // (a.heads // a.kv_heads)
         rows = min(s.rows, a.n_queries - i0)
         first = (b * a.heads + h) * a.n_queries + i0
@@ -150,7 +172,8 @@ cdef void weights_share(int team, int thread, const Attention *a, const Blocks *
         k0 = 0
         while k0 < a.n_keys:
             keys = min(s.keys, a.n_keys - k0)
-            pack_panels(keys, a.d, head_of(a.k, a.ks, b, h_kv, scratch) + k0 * a.ks[2], 1, a.ks[2], packed_k)
+            pack_panels(keys, a.d, head_of(a.k, a.ks, b, h_kv, scratch) + k0 * a.ks[2], 1, a.ks[2],
+                        packed_k)
             fill_limits(a, b, i0, rows, k0, keys, limit)
             score_tile(a, s, b, h, i0, rows, k0, keys, packed_k, limit, scores)
             attention_probabilities(rows, limit, keys, scores, s.lds, normalizer + first,

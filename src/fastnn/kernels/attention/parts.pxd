@@ -1,17 +1,21 @@
-"""What the forward and backward loops of attention share: the problem as a record, which keys a query sees, and how the work is cut."""
+"""What the loops of attention share.
+
+The arguments as a record, which keys a query attends to, and how the work is divided.
+"""
 from libc.math cimport INFINITY, M_LN2, M_LOG2E, fabs, log
 from libc.stdint cimport int64_t, uint64_t
 
-from ..ground.dispatch cimport FASTNN_ATTENTION_TILES, FASTNN_MASK_BOOLEAN, FASTNN_MASK_NONE, dropout_run, real, tile_columns, tile_rows, vector_lanes
+from ..ground.dispatch cimport (FASTNN_ATTENTION_TILES, FASTNN_MASK_BOOLEAN, FASTNN_MASK_NONE,
+                                dropout_run, real, tile_columns, tile_rows, vector_lanes)
 from ..gemm.loops cimport balanced, ceil_div
 
 cdef enum:
-    MOST_ROWS = 128     # queries of a tile for any instruction set: 16 GEMM tiles of 8 rows
-    LSE_EXACT = 16      # weights from a log-sum-exp up to this size are good to 10 eps
+    MOST_ROWS = 128     # most queries of a tile for any instruction set: 16 GEMM tiles of 8 rows
+    LSE_EXACT = 16      # weights computed from an lse of at most this magnitude are good to 10 eps
 
 cdef struct Attention:
-    # q (batch, heads, n_queries, d), k (batch, kv_heads, n_keys, d), v (batch, kv_heads, n_keys, dv), heads a multiple of kv_heads.
-    # Strides count elements and go along batch, head and position; the last axis is contiguous.
+    # q (batch, heads, n_queries, d), k and v (batch, kv_heads, n_keys, d and dv). Strides count
+    # elements, along batch, head and position; the last axis is contiguous.
     int64_t batch, heads, kv_heads, n_queries, n_keys, d, dv
     const void *q
     const void *k
@@ -21,8 +25,8 @@ cdef struct Attention:
     int64_t vs[3]
     double scale
     bint causal
-    const int64_t *lengths      # how many keys a query may see at most, or NULL; strides along batch and query
-    int64_t lengths_strides[2]
+    const int64_t *lengths      # number of keys that a query may attend to, or NULL
+    int64_t lengths_strides[2]  # along batch and query
     int mask_kind               # boolean: a byte for each score; additive: a real
     const void *mask
     int64_t mask_strides[4]
@@ -32,14 +36,17 @@ cdef struct Attention:
 cdef struct Blocks:
     int64_t rows, row_tiles     # queries of a tile; tiles of a head
     int64_t keys, key_blocks    # keys of a block; blocks of a head
-    int64_t lds                 # from a row of scores to the next
-    int64_t keys_panels, values_panels      # reals of a packed block of K^T and of V
+    int64_t lds                 # row stride of the scores
+    int64_t keys_panels, values_panels      # elements of a packed block of K^T and of V
 
 cdef inline int64_t whole_vectors(int64_t n, const real *t) noexcept nogil:
     return ceil_div(n, vector_lanes(t)) * vector_lanes(t)
 
 cdef inline int64_t visible(const Attention *a, int64_t b, int64_t i) noexcept nogil:
-    """How many keys query i of example b may see: the first so many. Causal is aligned at the end: the last query sees all keys."""
+    """Return how many leading keys query i of example b attends to.
+
+    Causal attention is aligned at the end: the last query attends to all keys.
+    """
     cdef int64_t n = a.n_keys
     if a.causal:
         n = max(<int64_t>0, min(n, i + 1 + n - a.n_queries))
@@ -47,11 +54,19 @@ cdef inline int64_t visible(const Attention *a, int64_t b, int64_t i) noexcept n
         n = min(n, a.lengths[b * a.lengths_strides[0] + i * a.lengths_strides[1]])
     return n
 
-cdef inline const real *head_of(const void *x, const int64_t *strides, int64_t b, int64_t h, const real *_) noexcept nogil:
+cdef inline const real *head_of(
+    const void *x, const int64_t *strides, int64_t b, int64_t h, const real *_
+) noexcept nogil:
     return <const real*>x + b * strides[0] + h * strides[1]
 
-cdef inline int64_t fill_limits(const Attention *a, int64_t b, int64_t i0, int64_t rows, int64_t k0, int64_t keys, int64_t *limit) noexcept nogil:
-    """limit[r]: of the block of `keys` keys at k0, what query i0 + r sees. Returns the largest."""
+cdef inline int64_t fill_limits(
+    const Attention *a, int64_t b, int64_t i0, int64_t rows, int64_t k0, int64_t keys,
+    int64_t *limit
+) noexcept nogil:
+    """Set limit[r] to the number of keys from k0..k0+keys-1 that query i0 + r attends to.
+
+    Returns the largest.
+    """
     cdef int64_t r, n, most = 0
     if not a.causal and (a.lengths is NULL or a.lengths_strides[1] == 0):
         most = max(<int64_t>0, min(keys, visible(a, b, i0) - k0))
@@ -64,36 +79,54 @@ cdef inline int64_t fill_limits(const Attention *a, int64_t b, int64_t i0, int64
     return most
 
 cdef inline real log_sum_exp(real m, real l) noexcept nogil:
-    """Of scores whose largest is m / log2(e), l the sum of 2^(score log2(e) - m)."""
+    """Return the log-sum-exp of scores, the largest being m / log2(e).
+
+    l is the sum of 2^(score log2(e) - m).
+    """
     return -INFINITY if l == 0 else <real>(<double>m * M_LN2 + log(<double>l))
 
 cdef inline bint lse_suffices(real lse) noexcept nogil:
-    """True if P = exp(score - lse) is accurate; a large lse has no room for log(l)."""
+    """True if P = exp(score - lse) is accurate; in a large lse, rounding loses digits of log(l)."""
     return fabs(<double>lse) <= LSE_EXACT or lse == -INFINITY
 
 cdef inline void normalize_by_lse(real lse, real *shift, real *factor) noexcept nogil:
-    """P = factor 2^(score log2(e) - shift); a row without a key has no P."""
+    """Set shift and factor so that P = factor 2^(score log2(e) - shift); 0 for a row without keys.
+    """
     shift[0], factor[0] = INFINITY if lse == -INFINITY else <real>(<double>lse * M_LOG2E), 1
 
 cdef inline void normalize(real lse, real m, real l, real *shift, real *factor) noexcept nogil:
-    """The same, right whatever offset the scores share: by m and l if lse cannot hold both."""
+    """Set shift and factor from lse, or from m and l if lse is too large to be accurate."""
     normalize_by_lse(lse, shift, factor)
     if not lse_suffices(lse):
         shift[0], factor[0] = m, 1 / l
 
-cdef inline const void *mask_at(const Attention *a, int64_t b, int64_t h, int64_t i, int64_t j, const real *_) noexcept nogil:
-    cdef int64_t offset = b * a.mask_strides[0] + h * a.mask_strides[1] + i * a.mask_strides[2] + j * a.mask_strides[3]
-    return <const char*>a.mask + offset * (1 if a.mask_kind == FASTNN_MASK_BOOLEAN else <int64_t>sizeof(real))
+cdef inline const void *mask_at(
+    const Attention *a, int64_t b, int64_t h, int64_t i, int64_t j, const real *_
+) noexcept nogil:
+    cdef int64_t offset = (b * a.mask_strides[0] + h * a.mask_strides[1]
+                           + i * a.mask_strides[2] + j * a.mask_strides[3])
+    return <const char*>a.mask + offset * (
+        1 if a.mask_kind == FASTNN_MASK_BOOLEAN else <int64_t>sizeof(real)
+    )
 
-cdef inline void drop(const Attention *a, int64_t b, int64_t h, int64_t i0, int64_t rows, int64_t k0, int64_t n, const real *x, real *y,
-                      int64_t ld) noexcept nogil:
-    """y = dropout(x) for the first n keys of a tile; a weight's number is its place in (batch, heads, n_queries, n_keys)."""
+cdef inline void drop(
+    const Attention *a, int64_t b, int64_t h, int64_t i0, int64_t rows, int64_t k0, int64_t n,
+    const real *x, real *y, int64_t ld
+) noexcept nogil:
+    """Compute y = dropout(x) for the first n keys of a tile.
+
+    The random number of a weight depends on its index in (batch, heads, n_queries, n_keys).
+    """
     cdef int64_t r, first = ((b * a.heads + h) * a.n_queries + i0) * a.n_keys + k0
     for r in range(rows):
-        dropout_run(n, x + r * ld, <const real*>NULL, a.dropout_p, a.seed, a.step, first + r * a.n_keys, y + r * ld)
+        dropout_run(n, x + r * ld, <const real*>NULL, a.dropout_p, a.seed, a.step,
+                    first + r * a.n_keys, y + r * ld)
 
 cdef inline bint all_see(const Attention *a, int64_t rows, const int64_t *limit) noexcept nogil:
-    """Every query of the tile sees as many keys, none of them masked, so no weight is 0 for want of a key."""
+    """True if all queries of the tile attend to the same keys of the block and none is masked.
+
+    Then no weight is 0 because its key is hidden.
+    """
     cdef int64_t r
     if a.mask_kind != FASTNN_MASK_NONE:
         return False
@@ -103,6 +136,10 @@ cdef inline bint all_see(const Attention *a, int64_t rows, const int64_t *limit)
     return True
 
 cdef bint bad_length(const Attention *a, int64_t *b, int64_t *i) noexcept nogil
-cdef void choose_blocks(const Attention *a, int64_t most_rows, int64_t most_keys, Blocks *s, const real *t) noexcept nogil
-cdef void share_tiles(const Attention *a, const Blocks *s, int team, int thread, int64_t *first, int64_t *last) noexcept nogil
+cdef void choose_blocks(
+    const Attention *a, int64_t most_rows, int64_t most_keys, Blocks *s, const real *t
+) noexcept nogil
+cdef void share_tiles(
+    const Attention *a, const Blocks *s, int team, int thread, int64_t *first, int64_t *last
+) noexcept nogil
 cdef double pairs(const Attention *a) noexcept nogil

@@ -1,14 +1,15 @@
-"""What the forward and backward loops of attention share: the problem as a record, which keys a query sees, and how the work is cut."""
+"""What the loops of attention share: checks of lengths, block sizes, and the partition of the work.
+"""
 from libc.stdint cimport int64_t
 
 from ..ground.threads cimport share
 
 cdef enum:
-    TILE_COST = 16      # a tile of queries costs as much as so many more keys would: what is done once for it
+    TILE_COST = 16      # fixed cost of a tile of queries, in keys
 
 
 cdef bint bad_length(const Attention *a, int64_t *b, int64_t *i) noexcept nogil:
-    """True if the length of query i of example b, the first such one, is not from 0 to n_keys."""
+    """True if a length is not from 0 to n_keys; b and i are the first such example and query."""
     cdef int64_t n, queries = a.n_queries if a.lengths_strides[1] else 1
     if a.lengths is NULL:
         return False
@@ -20,8 +21,14 @@ cdef bint bad_length(const Attention *a, int64_t *b, int64_t *i) noexcept nogil:
     return False
 
 
-cdef void choose_blocks(const Attention *a, int64_t most_rows, int64_t most_keys, Blocks *s, const real *t) noexcept nogil:
-    """Tiles of at most most_rows queries, in whole GEMM tiles, and equal blocks of about most_keys keys, in whole panels. They depend on the shape alone."""
+cdef void choose_blocks(
+    const Attention *a, int64_t most_rows, int64_t most_keys, Blocks *s, const real *t
+) noexcept nogil:
+    """Choose the sizes of tiles and blocks; they depend on the shape alone.
+
+    Tiles have at most most_rows queries, in whole GEMM tiles. Blocks are nearly equal, of about
+    most_keys keys, in whole panels.
+    """
     cdef int64_t mr = tile_rows(t)
     s.rows = min(max(mr, most_rows // mr * mr), FASTNN_ATTENTION_TILES * mr)
     s.rows = balanced(a.n_queries, s.rows, mr)
@@ -35,13 +42,18 @@ cdef void choose_blocks(const Attention *a, int64_t most_rows, int64_t most_keys
 
 
 cdef int64_t tile_cost(const Attention *a, const Blocks *s, int64_t b, int64_t tile) noexcept nogil:
-    """About how many keys the queries of a tile see, plus what the tile costs anyhow."""
+    """Estimate the cost of a tile: the average number of visible keys plus the fixed cost."""
     cdef int64_t i = tile * s.rows, last = min(a.n_queries, i + s.rows) - 1
     return (visible(a, b, i) + visible(a, b, last)) // 2 + TILE_COST
 
 
-cdef void share_tiles(const Attention *a, const Blocks *s, int team, int thread, int64_t *first, int64_t *last) noexcept nogil:
-    """This thread's tiles [first, last) of all tiles, numbered by example, head and tile: consecutive, and about equal in cost."""
+cdef void share_tiles(
+    const Attention *a, const Blocks *s, int team, int thread, int64_t *first, int64_t *last
+) noexcept nogil:
+    """Compute this thread's tiles [first, last), numbered by example, head and tile.
+
+    The shares are consecutive and nearly equal in cost.
+    """
     cdef int64_t tiles = a.heads * s.row_tiles, b, t, total = 0, done = 0, cost, start, stop
     if team == 1 or (not a.causal and a.lengths is NULL):
         share(a.batch * tiles, team, thread, first, last)
@@ -53,7 +65,7 @@ cdef void share_tiles(const Attention *a, const Blocks *s, int team, int thread,
     first[0] = last[0] = a.batch * tiles
     if thread == 0:
         first[0] = 0
-    # A tile is the thread's whose part of the total its first pair falls into.
+    # A tile belongs to the thread whose share of the total cost contains its first pair.
     for t in range(a.batch * tiles):
         cost = tile_cost(a, s, t // tiles, t % s.row_tiles)
         if done < start <= done + cost:
@@ -65,6 +77,6 @@ cdef void share_tiles(const Attention *a, const Blocks *s, int team, int thread,
 
 
 cdef double pairs(const Attention *a) noexcept nogil:
-    """Pairs of a query and a key that it sees, about."""
+    """Estimate the number of pairs of a query and a key that it attends to."""
     cdef double n = <double>a.batch * a.heads * a.n_queries * a.n_keys
     return n / 2 if a.causal else n

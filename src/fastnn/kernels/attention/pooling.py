@@ -1,9 +1,11 @@
-"""Attention pooling with a kernel on distances: Nadaraya-Watson regression (1964; *Dive into Deep Learning*, section 11.2).
+"""Attention pooling with a kernel on distances: Nadaraya-Watson regression.
+
+Nadaraya and Watson 1964; *Dive into Deep Learning*, section 11.2.
 
     f(q) = sum_j K(|q - k_j| / width) v_j / sum_j K(|q - k_j| / width)
 
-A kernel, and not a product of features, says how much a key is worth to a query. With the Gaussian the weights are a softmax, of -|q - k|^2 / (2 width^2); its
-width can be trained.
+A kernel of the distance, not a product of features, weighs a key for a query. The Gaussian's
+weights are a softmax of -|q - k|^2 / (2 width^2). The width can be trained.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ KERNELS: tuple[Kernel, ...] = ("gaussian", "boxcar", "epanechnikov", "triangular
 def _checked(
     op: str, queries: Any, keys: Any, values: Any, kernel: str, width: float
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """The operands as (..., n, d), (..., m, d) and (..., m, dv), checked against one another."""
+    """Check the operands: queries (..., n, d), keys (..., m, d) and values (..., m, dv)."""
     check_choice(op, "kernel", kernel, KERNELS)
     check_array(op, "queries", queries)
     check_array(op, "keys", keys, queries, "queries")
@@ -47,7 +49,10 @@ def _checked(
 def _weights(
     queries: NDArray[Any], keys: NDArray[Any], kernel: Kernel, width: float
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The weights (..., n, m), each row of sum 1 or all zeros, and the squared distances in widths."""
+    """Return the weights and the squared distances in units of the width, both (..., n, m).
+
+    A row of weights sums to 1, or is all zeros.
+    """
     u = (queries[..., :, None, :] - keys[..., None, :, :]) / queries.dtype.type(width)
     squares = np.einsum("...d,...d->...", u, u)
     if kernel == "gaussian":
@@ -73,7 +78,7 @@ def attention_pooling(
     width: float = 1.0,
     need_weights: bool = False,
 ) -> Any:
-    """Average of the values, weighted by how near their keys are to the query.
+    """Average the values, each weighted by the distance of its key from the query.
 
     Parameters
     ----------
@@ -83,18 +88,18 @@ def attention_pooling(
         Leading axes broadcast. To leave a training example out of its own average, give each query
         its own keys: shapes (n, 1, d), (n, m - 1, d), (n, m - 1, dv).
     kernel : str
-        Of u = |q - k| / width: "gaussian" exp(-u^2 / 2), "boxcar" 1 for u < 1, "epanechnikov"
+        With u = |q - k| / width: "gaussian" exp(-u^2 / 2), "boxcar" 1 for u < 1, "epanechnikov"
         1 - u^2 for u < 1, "triangular" 1 - u for u < 1 (which the book's code calls Epanechnikov),
-        "constant" 1: average pooling.
+        "constant" 1 (average pooling).
     width : float
         Positive. The book's trained parameter w is 1 / width.
     need_weights : bool
-        Return the weights too.
+        Also return the weights.
 
     Returns
     -------
     out : ndarray of shape (..., n, dv)
-        Zeros for a query that no key is near enough to.
+        Zeros for a query whose weights are all zero: no key is within the kernel's reach.
     weights : ndarray of shape (..., n, m), if need_weights
 
     Raises
@@ -121,26 +126,26 @@ def attention_pooling_backward(
     kernel: Kernel = "gaussian",
     width: float = 1.0,
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], float]:
-    """The gradients of the operands of `attention_pooling`, and of the width.
+    """Compute the gradients of the operands of `attention_pooling` and of the width.
 
     Parameters
     ----------
     dout : ndarray of shape (..., n, dv)
         Gradient of the output.
     queries, keys, values, kernel, width
-        As they were given, with equal leading axes.
+        As passed to `attention_pooling`, with equal leading axes.
 
     Returns
     -------
     dqueries, dkeys, dvalues : ndarray
-        Of the shapes of the operands. At the edge of a kernel, where it has no derivative, it
-        counts as flat; boxcar and constant have none anywhere.
+        Same shapes as the operands. Where a kernel has no derivative (at its edge), 0 is used; the
+        gradients of boxcar and constant are 0 everywhere.
     dwidth : float
 
     Raises
     ------
     TypeError, ValueError
-        As `attention_pooling`, and ValueError if dout does not fit or leading axes differ.
+        As `attention_pooling`; also ValueError if dout does not fit or leading axes differ.
     """
     op = "attention_pooling_backward"
     queries, keys, values = _checked(op, queries, keys, values, kernel, width)
@@ -160,7 +165,7 @@ def attention_pooling_backward(
     slope = _slope(
         weights, squares, kernel, softmax_backward(matmul(dout, values.swapaxes(-1, -2)), weights)
     )
-    # squares = |q - k|^2 / width^2, and slope is the gradient of it
+    # slope is the gradient of squares = |q - k|^2 / width^2
     scale = queries.dtype.type(2 / width / width)
     dqueries = scale * (slope.sum(-1, keepdims=True) * queries - matmul(slope, keys))
     dkeys = scale * (slope.sum(-2)[..., None] * keys - matmul(slope.swapaxes(-1, -2), queries))
@@ -171,13 +176,16 @@ def attention_pooling_backward(
 def _slope(
     weights: NDArray[Any], squares: NDArray[Any], kernel: Kernel, dlog: NDArray[Any]
 ) -> NDArray[Any]:
-    """The gradient of the squared distances s from that of log K, which the weights are a softmax of."""
+    """Compute the gradient of the squared distances s from dlog, that of log K.
+
+    The weights are the softmax of log K.
+    """
     if kernel == "gaussian":
         return -dlog / 2
     slope = np.zeros_like(weights)
     if kernel == "epanechnikov":  # log K = log(1 - s)
         np.divide(-dlog, 1 - squares, out=slope, where=weights > 0)
-    elif kernel == "triangular":  # log K = log(1 - sqrt(s)); flat where a key is the query
+    elif kernel == "triangular":  # log K = log(1 - sqrt(s)); its gradient counts as 0 at s = 0
         root = np.sqrt(squares)
         np.divide(-dlog, 2 * root * (1 - root), out=slope, where=(weights > 0) & (root > 0))
     return slope

@@ -1,9 +1,12 @@
-"""Rotary position embedding by pointer, without the GIL: pairs (x_i, x_(i+d/2)) turned by the angle (position) base^(-2i/d).
+"""The pointer API of rotary position embedding, without the GIL.
 
-sizes is batch, heads, positions, d, with d even; strides count elements and go along batch, head and position; last axes are contiguous. table
-(positions, d) is what rotary_table wrote: for each position d/2 cosines, then d/2 sines. starts, with a stride that may be 0, has the first position of
-each row of the batch; NULL: 0. inverse turns back, which is backward. y may be x with the same strides. Returns 0 or 2 (a negative size, an odd d, a
-missing pointer, a base that is not above 0, a position beyond the table).
+Pairs (x_i, x_(i+d/2)) are rotated by the angle position * base^(-2i/d). sizes holds batch, heads,
+positions and d; d is even. Strides count elements, along batch, head and position; last axes are
+contiguous. table (positions, d) is written by rotary_table: for each position d/2 cosines, then d/2
+sines. starts holds the first position of each row of the batch, with a stride that may be 0; NULL
+means 0. inverse rotates back, which is the backward pass. y may be x with the same strides. Returns
+0 or 2 (a negative size, an odd d, a missing pointer, a base that is not above 0, a position beyond
+the table).
 """
 from libc.stdint cimport int64_t
 

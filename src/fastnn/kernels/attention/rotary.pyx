@@ -1,11 +1,14 @@
 """Rotary position embedding (Su et al., "RoFormer", 2021; arXiv:2104.09864).
 
-    (y_i, y_(i+d/2)) = R(p w_i) (x_i, x_(i+d/2))        w_i = base^(-2i/d), i = 0..d/2-1; R(t) turns by the angle t; p is the vector's position
+    (y_i, y_(i+d/2)) = R(p w_i) (x_i, x_(i+d/2))        w_i = base^(-2i/d), i = 0..d/2-1
 
-Pairs are element i of the first half and element i of the second, as in GPT-NeoX and Llama; the paper pairs neighbours, which is the same with the columns
-in another order. Products of turned queries and keys depend on the distance of their positions alone. Backward turns by the negative angle.
-Angles, sines and cosines are computed in double and rounded to the real type once, so position 100,000 is as good as position 0: to 2 ulp of the pair's
-length (1e-11 in float64, where the angle's own rounding shows).
+R(t) rotates by the angle t; p is the position of the vector. A pair is element i of the first half
+and element i of the second, as in GPT-NeoX and Llama; the paper pairs neighbors, which is the same
+up to the order of the columns. Dot products of rotated queries and keys depend on the distance of
+their positions alone. Backward rotates by the negative angle.
+
+Accuracy: angles, sines and cosines are computed in double and rounded once, so a result is good to
+2 ulp of the pair's length at any position (1e-11 in float64, where the angle's own rounding shows).
 """
 cimport numpy as cnp
 from cython.parallel cimport parallel
@@ -14,7 +17,8 @@ from libc.stdint cimport int64_t
 
 import numpy as np
 
-from ..ground.arrays cimport BAD_ARGUMENT, OK, check_in_place, check_status, int64_array, output_like, real_type, stride
+from ..ground.arrays cimport (BAD_ARGUMENT, OK, check_in_place, check_status, int64_array,
+                              output_like, real_type, stride)
 from ..ground.dispatch cimport real, rotary_rows
 from ..ground.memory cimport new_array
 from ..ground.scalars cimport flag, positive_number, refuse_value, whole_number
@@ -24,15 +28,18 @@ cnp.import_array()
 
 cdef enum:
     BLOCK = 64              # positions of a head that a thread takes at a time
-    GRAIN = 16384           # elements a thread should have, about 2 us in AVX-512
-    KEEP_GIL = 8192         # elements, 1 us, below which the GIL is kept
-    KEPT = 1 << 17          # positions: longer tables are made anew by each call, and no longer than it needs
-    FIRST_TABLE = 256       # positions of a table that is kept, at least
+    GRAIN = 16384           # minimum elements per thread (docs/tuning.md)
+    KEEP_GIL = 8192         # keep the GIL below this many elements (docs/tuning.md)
+    KEPT = 1 << 17          # most positions of a cached table; beyond, each call computes its own
+    FIRST_TABLE = 256       # fewest positions of a cached table
 
-cdef int64_t FURTHEST = 1 << 53     # position: from there on a double skips some
+cdef int64_t FURTHEST = 1 << 53     # positions from here on are not exact in double
 
 
-cdef void fill_table(int64_t first, int64_t n, int64_t half, double base, real *table) noexcept nogil:
+cdef void fill_table(
+    int64_t first, int64_t n, int64_t half, double base, real *table
+) noexcept nogil:
+    """Write cosines and sines for positions first..first+n-1 to table (n, 2 half)."""
     cdef int64_t p, i
     cdef double angle, rate
     for i in range(half):
@@ -43,19 +50,26 @@ cdef void fill_table(int64_t first, int64_t n, int64_t half, double base, real *
             table[2 * half * p + half + i] = <real>sin(angle)
 
 
-cdef void rotary_share(int team, int thread, const int64_t *sizes, const real *x, const int64_t *xs, const real *table, const int64_t *starts,
-                       int64_t starts_stride, int inverse, real *y, const int64_t *ys) noexcept nogil:
-    """This thread's blocks of positions."""
-    cdef int64_t heads = sizes[1], n = sizes[2], d = sizes[3], blocks = (n + BLOCK - 1) // BLOCK, item, first, last, b, h, t
+cdef void rotary_share(
+    int team, int thread, const int64_t *sizes, const real *x, const int64_t *xs, const real *table,
+    const int64_t *starts, int64_t starts_stride, int inverse, real *y, const int64_t *ys
+) noexcept nogil:
+    """Rotate this thread's blocks of positions."""
+    cdef int64_t heads = sizes[1], n = sizes[2], d = sizes[3], blocks = (n + BLOCK - 1) // BLOCK
+    cdef int64_t item, first, last, b, h, t
     share(sizes[0] * heads * blocks, team, thread, &first, &last)
     for item in range(first, last):
         b, h, t = item // blocks // heads, item // blocks % heads, item % blocks * BLOCK
-        rotary_rows(min(<int64_t>BLOCK, n - t), d // 2, x + b * xs[0] + h * xs[1] + t * xs[2], xs[2],
-                    table + ((0 if starts is NULL else starts[b * starts_stride]) + t) * d, inverse, y + b * ys[0] + h * ys[1] + t * ys[2], ys[2])
+        rotary_rows(min(<int64_t>BLOCK, n - t), d // 2, x + b * xs[0] + h * xs[1] + t * xs[2],
+                    xs[2], table + ((0 if starts is NULL else starts[b * starts_stride]) + t) * d,
+                    inverse, y + b * ys[0] + h * ys[1] + t * ys[2], ys[2])
 
 
-cdef int run(const int64_t *sizes, const real *x, const int64_t *xs, const real *table, int64_t positions, const int64_t *starts, int64_t starts_stride,
-             int inverse, real *y, const int64_t *ys) noexcept nogil:
+cdef int run(
+    const int64_t *sizes, const real *x, const int64_t *xs, const real *table, int64_t positions,
+    const int64_t *starts, int64_t starts_stride, int inverse, real *y, const int64_t *ys
+) noexcept nogil:
+    """Check the arguments and rotate x into y (batch, heads, n, d)."""
     cdef int64_t i, start
     cdef int team
     if sizes is NULL or xs is NULL or ys is NULL:
@@ -78,13 +92,15 @@ cdef int run(const int64_t *sizes, const real *x, const int64_t *xs, const real 
         rotary_share(1, 0, sizes, x, xs, table, starts, starts_stride, inverse, y, ys)
     else:
         with parallel(num_threads=team):
-            rotary_share(team_size(), thread_id(), sizes, x, xs, table, starts, starts_stride, inverse, y, ys)
+            rotary_share(team_size(), thread_id(), sizes, x, xs, table, starts, starts_stride,
+                         inverse, y, ys)
     return OK
 
 
-# The faces.
+# The pointer API.
 
 cdef bint bad_table(int64_t positions, int64_t d, double base, const void *table) noexcept nogil:
+    """True if the arguments of rotary_table are not valid."""
     if positions < 0 or d < 0 or d % 2 or not 0 < base < INFINITY:
         return True
     return table is NULL and positions > 0 and d > 0
@@ -105,10 +121,11 @@ cdef int rotary_real(
     return run(sizes, x, x_strides, table, positions, starts, starts_stride, inverse, y, y_strides)
 
 
-_tables = {}        # (float64?, head size, base) -> the longest table so far
+_tables = {}        # (type number, head size, base) -> the longest table so far
 
 
 cdef cnp.ndarray new_table(int typenum, int64_t first, int64_t n, int64_t d, double base):
+    """Return a new table (n, d) for the positions from `first` on."""
     cdef cnp.npy_intp[2] shape = [n, d]
     cdef cnp.ndarray table = new_array(2, shape, typenum)
     cdef void *data = cnp.PyArray_DATA(table)
@@ -120,8 +137,10 @@ cdef cnp.ndarray new_table(int typenum, int64_t first, int64_t n, int64_t d, dou
     return table
 
 
-cdef cnp.ndarray table_for(int typenum, int64_t first, int64_t end, int64_t d, double base, int64_t *begins):
-    """A table with the positions first..end-1, and the position that it begins with."""
+cdef cnp.ndarray table_for(
+    int typenum, int64_t first, int64_t end, int64_t d, double base, int64_t *begins
+):
+    """Return a table that holds the positions first..end-1; it begins with position begins[0]."""
     cdef cnp.ndarray table
     begins[0] = 0
     if end > KEPT:
@@ -130,13 +149,17 @@ cdef cnp.ndarray table_for(int typenum, int64_t first, int64_t end, int64_t d, d
     key = (typenum, d, base)
     table = _tables.get(key)
     if table is None or cnp.PyArray_DIM(table, 0) < end:
-        table = new_table(typenum, 0, max(<int64_t>FIRST_TABLE, 1 << (end - 1).bit_length()), d, base)
+        table = new_table(typenum, 0, max(<int64_t>FIRST_TABLE, 1 << (end - 1).bit_length()), d,
+                          base)
         _tables[key] = table
     return table
 
 
 cdef cnp.ndarray checked_starts(object start, int64_t batch, int64_t *low, int64_t *high):
-    """start as contiguous int64 (batch,), or None if it is one for all; and the least and the greatest."""
+    """Return start as contiguous int64 (batch,), or None if it is a single int.
+
+    low and high are the smallest and the largest position in it.
+    """
     cdef cnp.ndarray starts = None
     cdef const int64_t *of
     cdef int64_t i
@@ -158,6 +181,7 @@ cdef cnp.ndarray checked_starts(object start, int64_t batch, int64_t *low, int64
 
 
 cdef bint made_of_rows(cnp.ndarray x) noexcept:
+    """True if the last axis is contiguous."""
     return cnp.PyArray_DIM(x, 3) <= 1 or stride(x, 3) == 1
 
 
@@ -174,38 +198,41 @@ cdef int run_typed(int typenum, const int64_t *sizes, void *x, const int64_t *xs
 
 
 def rotary(x, *, start=0, base=10000.0, inverse=False, out=None):
-    """Turn vectors by their positions: rotary position embedding.
+    """Rotate vectors by their positions: rotary position embedding.
 
     Parameters
     ----------
     x : ndarray of float32 or float64, shape (B, H, T, D), D even, any strides
-        Queries or keys, as views of one projection they cost no copy. Element i is paired with element i + D/2.
+        Queries or keys; views of a fused projection are not copied. Element i is paired with
+        element i + D/2.
     start : int, or ndarray of integers (B,)
-        Position of the first vector, of all or of each row of the batch.
+        Position of the first vector, for all rows of the batch or for each row.
     base : float
-        Above 0; pair i turns by base^(-2i/D) from a position to the next.
+        Above 0. From one position to the next, pair i rotates by base^(-2i/D).
     inverse : bool
-        Turn back. The gradient of x is ``rotary(dy, ..., inverse=True)``.
+        Rotate back. The gradient of x is ``rotary(dy, ..., inverse=True)``.
     out : ndarray, optional
-        The type and shape of x; may be x itself, but must not overlap it otherwise.
+        Output array with the type and shape of x. It may be x itself, but must not overlap x
+        otherwise.
 
     Returns
     -------
     ndarray
-        ``out`` if given. NaN and Inf stay in their pairs.
+        ``out`` if given. NaN and Inf affect only their own pair.
 
     Raises
     ------
     TypeError
-        If x or out is not an array of float32 or float64, the types differ, or start is no integer.
+        If x or out is not an array of float32 or float64, the types differ, or start is not an
+        integer.
     ValueError
-        If x is not 4-D with an even last axis, start is negative or has another shape, base is not above 0, or out has another shape, is read-only or
-        overlaps x.
+        If x is not 4-D with an even last axis, start is negative or has another shape, base is not
+        above 0, or out has another shape, is read-only or overlaps x.
 
     Notes
     -----
-    Su et al., "RoFormer: Enhanced Transformer with Rotary Position Embedding", 2021; pairs as in GPT-NeoX and Llama. Tables of cosines and sines of up to
-    131,072 positions are kept for the next call.
+    Su et al., "RoFormer: Enhanced Transformer with Rotary Position Embedding", 2021; pairs as in
+    GPT-NeoX and Llama. Tables of cosines and sines of up to 131,072 positions are cached.
     """
     cdef int typenum = real_type(x, "rotary", "x"), status, i
     cdef bint turn_back = flag(inverse, "rotary", "inverse")
@@ -215,7 +242,8 @@ def rotary(x, *, start=0, base=10000.0, inverse=False, out=None):
     cdef int64_t[3] ys
     cdef int64_t begins = 0, low, high, step
     if cnp.PyArray_NDIM(a) != 4 or cnp.PyArray_DIM(a, 3) % 2:
-        raise ValueError(f"rotary: x must be (batch, heads, positions, size) with an even size, not {np.shape(a)}")
+        raise ValueError("rotary: x must be (batch, heads, positions, size) with an even size, "
+                         f"not {np.shape(a)}")
     base = positive_number(base, "rotary", "base")
     for i in range(4):
         sizes[i] = cnp.PyArray_DIM(a, i)

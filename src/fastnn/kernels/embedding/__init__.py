@@ -1,1 +1,1 @@
-"""Rows of a table by id."""
+"""Embedding: lookup of table rows by id, and its gradient."""

@@ -1,10 +1,10 @@
-"""Embedding lookup and its gradient by pointer, without the GIL.
+"""The pointer API of embedding lookup and its gradient, without the GIL.
 
-table has `rows` rows of `cols` contiguous elements, ids are `count` numbers of rows, and the other array has count rows; `ld...` elements from a row to
-the next. `embedding`: y_i = scale table[ids_i]. `embedding_backward`: dtable[ids_i] += scale dy_i, in the order of i, but for ids equal to `skipped`
-(-1: none),
-summed in parts of 1,024 occurrences. Nothing overlaps. Returns 0, 1 (no memory) or 2 (a negative
-size, a missing pointer, an id that is no row); nothing is written unless it is 0.
+table is (rows, cols), ids is (count,), and y and dy are (count, cols). Rows are contiguous; `ld...`
+is the row stride. `embedding` computes y_i = scale table[ids_i]. `embedding_backward` adds scale
+dy_i to dtable[ids_i], in the order of i and in parts of 1,024 occurrences, except for ids equal to
+`skipped` (-1: none). Nothing may overlap. Returns 0, 1 (no memory) or 2 (a negative size, a missing
+pointer, an id out of range); nothing is written unless 0 is returned.
 """
 from libc.stdint cimport int64_t
 

@@ -1,10 +1,13 @@
-"""Embedding: rows of a table by number, and the gradient of the table (*Dive into Deep Learning*, section 15.1).
+"""Embedding: look up rows of a table by id, and compute the gradient of the table.
+
+*Dive into Deep Learning*, section 15.1.
 
     y_i = scale weight[ids_i]           dweight[k] += scale sum over i with ids_i = k of dy_i
 
-Lookup divides the ids among threads. The gradient divides the columns: every thread goes through
-all ids and adds its columns, so each number is summed in the order of the ids, whatever the number
-of threads, without locks, and a frequent word holds nobody up. repeats.pyx bounds its sum's chain.
+Lookup divides the ids among threads. The gradient divides the columns: each thread reads all ids
+and adds its own columns. No locks are needed, a frequent id does not unbalance the threads, and
+each element is summed in the order of the ids, so the bits do not depend on the number of threads.
+repeats.pyx bounds the chains of sums of frequent ids.
 """
 cimport numpy as cnp
 from cython.parallel cimport parallel
@@ -25,22 +28,26 @@ cnp.import_array()
 
 cdef enum:
     MOST_AXES = 32
-    GRAIN = 32768           # elements a thread should have, as for other elementwise work
-    COLUMNS = 64            # bytes: columns are divided among threads in whole lines, which two threads would otherwise write to in turns
-    LARGE = 4 << 20         # bytes of output from which it is stored past the caches, as of layer norm
-    KEEP_GIL = 4096         # elements below which the GIL is kept: letting go costs 15 to 40 ns, and a wait where another thread takes it
+    GRAIN = 32768           # minimum elements per thread (docs/tuning.md)
+    COLUMNS = 64            # bytes: threads divide columns by cache lines, to avoid false sharing
+    LARGE = 4 << 20         # bytes of output from which non-temporal stores are used
+    KEEP_GIL = 4096         # keep the GIL below this many elements (docs/tuning.md)
 
 
-cdef void lookup_share(int team, int thread, int64_t count, int64_t cols, const int64_t *ids, const real *table, int64_t ldtable, real scale,
-                       real *y, int64_t ldy) noexcept nogil:
+cdef void lookup_share(
+    int team, int thread, int64_t count, int64_t cols, const int64_t *ids,
+    const real *table, int64_t ldtable, real scale, real *y, int64_t ldy
+) noexcept nogil:
     cdef int64_t first, last
     share(count, team, thread, &first, &last)
     gather_rows(last - first, cols, ids + first, table, ldtable, scale, y + first * ldy, ldy,
                 count * cols * <int64_t>sizeof(real) >= LARGE)
 
 
-cdef int lookup(int64_t count, int64_t rows, int64_t cols, const int64_t *ids, const real *table, int64_t ldtable, double scale, real *y,
-                int64_t ldy) noexcept nogil:
+cdef int lookup(
+    int64_t count, int64_t rows, int64_t cols, const int64_t *ids,
+    const real *table, int64_t ldtable, double scale, real *y, int64_t ldy
+) noexcept nogil:
     cdef int team
     if count < 0 or rows < 0 or cols < 0:
         return BAD_ARGUMENT
@@ -53,25 +60,31 @@ cdef int lookup(int64_t count, int64_t rows, int64_t cols, const int64_t *ids, c
         lookup_share(1, 0, count, cols, ids, table, ldtable, <real>scale, y, ldy)
     else:
         with parallel(num_threads=team):
-            lookup_share(team_size(), thread_id(), count, cols, ids, table, ldtable, <real>scale, y, ldy)
+            lookup_share(team_size(), thread_id(), count, cols, ids, table, ldtable, <real>scale, y,
+                         ldy)
     return OK
 
 
-cdef void backward_share(int team, int thread, int64_t count, int64_t cols, const int64_t *ids, int64_t skipped, const real *dy, int64_t lddy,
-                         real scale, real *dtable, int64_t lddtable, const Repeats *repeats,
-                         real *sums) noexcept nogil:
+cdef void backward_share(
+    int team, int thread, int64_t count, int64_t cols, const int64_t *ids, int64_t skipped,
+    const real *dy, int64_t lddy, real scale, real *dtable, int64_t lddtable,
+    const Repeats *repeats, real *sums
+) noexcept nogil:
     cdef int64_t first, last, width = COLUMNS // <int64_t>sizeof(real)
     share((cols + width - 1) // width, team, thread, &first, &last)
     first, last = first * width, min(last * width, cols)
     if first < last and repeats.size == 0:
-        scatter_add_rows(count, last - first, ids, skipped, dy + first, lddy, scale, dtable + first, lddtable)
+        scatter_add_rows(count, last - first, ids, skipped, dy + first, lddy, scale, dtable + first,
+                         lddtable)
     elif first < last:
         add_repeats(repeats, thread, count, last - first, ids, skipped, dy + first, lddy, scale,
                     dtable + first, lddtable, sums + first, cols)
 
 
-cdef int backward(int64_t count, int64_t rows, int64_t cols, const int64_t *ids, int64_t skipped, const real *dy, int64_t lddy, double scale,
-                  real *dtable, int64_t lddtable) noexcept nogil:
+cdef int backward(
+    int64_t count, int64_t rows, int64_t cols, const int64_t *ids, int64_t skipped,
+    const real *dy, int64_t lddy, double scale, real *dtable, int64_t lddtable
+) noexcept nogil:
     cdef int team
     cdef Repeats repeats
     cdef real *sums = NULL
@@ -116,7 +129,7 @@ cdef int embedding_backward_real(
 
 
 cdef cnp.ndarray checked_ids(object ids, int64_t rows, str op, str table):
-    """ids as contiguous int64, each a row of the table; IndexError naming the first that is none."""
+    """Return ids as contiguous int64; IndexError names the first that is not a row of the table."""
     cdef cnp.ndarray plain = int64_array(ids, op, "ids")
     if cnp.PyArray_NDIM(plain) >= MOST_AXES:
         raise ValueError(f"{op}: ids has {MOST_AXES} or more axes")
@@ -136,17 +149,20 @@ cdef int check_table(cnp.ndarray table, str op, str name) except -1:
     return 0
 
 
-cdef int typed_lookup(int typenum, int64_t count, int64_t rows, int64_t cols, const int64_t *ids, void *table, int64_t ldtable, double scale,
-                      void *y, int64_t ldy) noexcept nogil:
+cdef int typed_lookup(
+    int typenum, int64_t count, int64_t rows, int64_t cols, const int64_t *ids,
+    void *table, int64_t ldtable, double scale, void *y, int64_t ldy
+) noexcept nogil:
     if typenum == cnp.NPY_FLOAT:
         return embedding_real(count, rows, cols, ids, <float*>table, ldtable, scale, <float*>y, ldy)
     if typenum == cnp.NPY_DOUBLE:
-        return embedding_real(count, rows, cols, ids, <double*>table, ldtable, scale, <double*>y, ldy)
+        return embedding_real(count, rows, cols, ids, <double*>table, ldtable, scale, <double*>y,
+                              ldy)
     return BAD_ARGUMENT
 
 
 def embedding(ids, weight, *, scale=1.0, out=None):
-    """The rows of weight that ids name, times scale.
+    """Look up rows of weight by id, times scale.
 
     Parameters
     ----------
@@ -154,9 +170,9 @@ def embedding(ids, weight, *, scale=1.0, out=None):
         Each from 0 to rows - 1.
     weight : ndarray of float32 or float64, shape (rows, d), any strides
     scale : float
-        Such as sqrt(d) in *Dive into Deep Learning*, section 11.7.4.
+        Factor of the result, such as sqrt(d) in *Dive into Deep Learning*, section 11.7.4.
     out : ndarray, shape (*ids.shape, d), optional
-        Of the type of weight.
+        Output array with the type of weight. It must not overlap weight.
 
     Returns
     -------
@@ -166,11 +182,11 @@ def embedding(ids, weight, *, scale=1.0, out=None):
     Raises
     ------
     TypeError
-        If an argument is of another type.
+        If an argument has another type.
     ValueError
         If shapes do not fit, or out is read-only or overlaps weight.
     IndexError
-        If an id is no row of weight; the message says which. Nothing is written then.
+        If an id is out of range; the message says which. Nothing is written then.
     """
     cdef int typenum = real_type(weight, "embedding", "weight"), status, i
     cdef cnp.npy_intp shape[MOST_AXES]
@@ -193,23 +209,27 @@ def embedding(ids, weight, *, scale=1.0, out=None):
         check_overlap(<cnp.ndarray>out, whole, "embedding", "out", "weight")
     cdef Rows rtable, ry
     cdef cnp.ndarray table = with_rows(whole, &rtable)
-    y = <cnp.ndarray>out if out is not None and find_rows(<cnp.ndarray>out, &ry) else new_array(ndim + 1, shape, typenum)
+    y = (<cnp.ndarray>out if out is not None and find_rows(<cnp.ndarray>out, &ry)
+         else new_array(ndim + 1, shape, typenum))
     find_rows(y, &ry)
-    cdef int64_t count = cnp.PyArray_SIZE(plain), rows = cnp.PyArray_DIM(whole, 0), cols = shape[ndim]
+    cdef int64_t count = cnp.PyArray_SIZE(plain), rows = cnp.PyArray_DIM(whole, 0)
+    cdef int64_t cols = shape[ndim]
     cdef const int64_t *pids = <const int64_t*>cnp.PyArray_DATA(plain)
     cdef void *ptable = cnp.PyArray_DATA(table)
     cdef void *py = cnp.PyArray_DATA(y)
     if count * cols < KEEP_GIL:
-        status = typed_lookup(typenum, count, rows, cols, pids, ptable, rtable.ld, factor, py, ry.ld)
+        status = typed_lookup(typenum, count, rows, cols, pids, ptable, rtable.ld, factor, py,
+                              ry.ld)
     else:
         with nogil:
-            status = typed_lookup(typenum, count, rows, cols, pids, ptable, rtable.ld, factor, py, ry.ld)
+            status = typed_lookup(typenum, count, rows, cols, pids, ptable, rtable.ld, factor, py,
+                                  ry.ld)
     check_status(status, "embedding")
     return finish_output(out, y)
 
 
 def embedding_backward(ids, dy, *, dweight, scale=1.0, padding_idx=None):
-    """Add the gradient of the table of `embedding` to dweight.
+    """Add the gradient of the weight of `embedding` to dweight.
 
     Parameters
     ----------
@@ -217,28 +237,31 @@ def embedding_backward(ids, dy, *, dweight, scale=1.0, padding_idx=None):
     dy : ndarray of float32 or float64, shape (*ids.shape, d), any strides
         Gradient of the output.
     dweight : ndarray, shape (rows, d)
-        Added to; rows that no id names are not touched. Each row is summed in the order of ids,
-        beyond 1,024 occurrences in parts of 1,024: the bits do not depend on the threads.
+        Added to; rows without an id are not touched. Each row is summed in the order of ids, in
+        parts of 1,024 occurrences, so the bits do not depend on the number of threads.
     scale : float
+        As passed to `embedding`.
     padding_idx : int, optional
-        The id whose row gets no gradient, from 0 to rows - 1.
+        Id whose row gets no gradient, from 0 to rows - 1.
 
     Raises
     ------
     TypeError
-        If an argument is of another type.
+        If an argument has another type.
     ValueError
         If shapes do not fit, dweight's rows are not contiguous, or it is read-only or overlaps dy.
     IndexError
-        If an id is no row of dweight; the message says which. Nothing is changed then.
+        If an id is out of range; the message says which. Nothing is changed then.
     """
     cdef int typenum = real_type(dy, "embedding_backward", "dy"), status = BAD_ARGUMENT
     cdef str op = "embedding_backward"
     cdef double factor = finite_as(scale, typenum == cnp.NPY_FLOAT, op, "scale")
     cdef cnp.ndarray table = real_like(dweight, typenum, "embedding_backward", "dweight", "dy")
     check_table(table, "embedding_backward", "dweight")
-    cdef cnp.ndarray plain = checked_ids(ids, cnp.PyArray_DIM(table, 0), "embedding_backward", "dweight")
-    cdef int64_t count = cnp.PyArray_SIZE(plain), rows = cnp.PyArray_DIM(table, 0), cols = cnp.PyArray_DIM(table, 1)
+    cdef cnp.ndarray plain = checked_ids(ids, cnp.PyArray_DIM(table, 0), "embedding_backward",
+                                         "dweight")
+    cdef int64_t count = cnp.PyArray_SIZE(plain), rows = cnp.PyArray_DIM(table, 0)
+    cdef int64_t cols = cnp.PyArray_DIM(table, 1)
     cdef int64_t skipped = -1
     if padding_idx is not None:
         skipped = whole_number(padding_idx, 0, rows - 1, op, "padding_idx")
@@ -258,7 +281,9 @@ def embedding_backward(ids, dy, *, dweight, scale=1.0, padding_idx=None):
     cdef void *ptable = cnp.PyArray_DATA(table)
     with nogil:
         if typenum == cnp.NPY_FLOAT:
-            status = embedding_backward_real(count, rows, cols, pids, skipped, <float*>pdy, rdy.ld, factor, <float*>ptable, rtable.ld)
+            status = embedding_backward_real(count, rows, cols, pids, skipped, <float*>pdy, rdy.ld,
+                                             factor, <float*>ptable, rtable.ld)
         elif typenum == cnp.NPY_DOUBLE:
-            status = embedding_backward_real(count, rows, cols, pids, skipped, <double*>pdy, rdy.ld, factor, <double*>ptable, rtable.ld)
+            status = embedding_backward_real(count, rows, cols, pids, skipped, <double*>pdy, rdy.ld,
+                                             factor, <double*>ptable, rtable.ld)
     check_status(status, "embedding_backward")

@@ -1,8 +1,8 @@
-"""Sums of the rows of an id that occurs often, in chains of at most FOLD terms.
+"""Sums of the rows of frequent ids, in chains of at most FOLD terms.
 
-The first FOLD occurrences of an id are added to its row of the table, in order. Each FOLD of the
-others are summed in a row of scratch, and those rows are added to the table at the end. What is
-summed with what depends on the ids alone.
+The first FOLD occurrences of an id are added to its row of the table, in order. Each FOLD further
+occurrences are summed in a row of scratch, and these rows are added to the table at the end. The
+partition of a sum depends on the ids alone.
 """
 from libc.stdint cimport int64_t
 from libc.string cimport memset
@@ -12,12 +12,12 @@ from ..ground.memory cimport give, take
 from ..ground.sums cimport FOLD, add_rows
 
 cdef enum:
-    RUN = 1024          # ids that are sorted into table and sums at a time
+    RUN = 1024          # ids processed at a time
 
 
 cdef int64_t find_hot(int64_t count, int64_t rows, const int64_t *ids, int64_t skipped,
                       char *hot) noexcept nogil:
-    """Set hot for buckets of more than FOLD ids; returns how many different ids they may hold."""
+    """Set hot for buckets of more than FOLD ids; return how many different ids they may hold."""
     cdef int64_t[BUCKETS] times
     cdef int64_t i, most = 0
     if count <= FOLD:
@@ -33,7 +33,7 @@ cdef int64_t find_hot(int64_t count, int64_t rows, const int64_t *ids, int64_t s
 
 
 cdef inline int64_t entry_of(const Repeats *r, int64_t row) noexcept nogil:
-    """The entry of the id, or the free one for it: the next from its lowest bits on."""
+    """Find the entry of an id, or the free entry for it: linear probing from its lowest bits."""
     cdef int64_t e = row & (r.size - 1)
     while r.ids[e] != row and r.ids[e] >= 0:
         e = (e + 1) & (r.size - 1)
@@ -79,8 +79,8 @@ cdef void add_repeats(const Repeats *r, int thread, int64_t count, int64_t n, co
                       int64_t skipped, const real *dy, int64_t lddy, real scale, real *table,
                       int64_t ldtable, real *sums, int64_t ldsums) noexcept nogil:
     cdef int64_t *seen = r.scratch + thread * (r.size + 2 * RUN)
-    cdef int64_t *to_table = seen + r.size      # the row of the table that takes dy, or `skipped`
-    cdef int64_t *to_sums = to_table + RUN      # the row of sums, or -1
+    cdef int64_t *to_table = seen + r.size      # row of the table that dy is added to, or `skipped`
+    cdef int64_t *to_sums = to_table + RUN      # row of sums that dy is added to, or -1
     cdef int64_t start, i, e, size, more
     memset(seen, 0, r.size * sizeof(int64_t))
     for i in range(r.sums):

@@ -1,1 +1,1 @@
-"""The array faces of the matrix product; its pointer faces are in gemm.pxd."""
+"""The array API of the matrix product. Its pointer API is in paths.pxd."""

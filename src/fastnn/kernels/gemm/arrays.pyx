@@ -1,13 +1,15 @@
-"""The Python faces of the matrix product: `matmul` with NumPy's shape rules and `gemm` with BLAS's. The work is done in gemm.pyx."""
+"""The Python API of the matrix product: `matmul` (NumPy's shape rules) and `gemm` (BLAS's)."""
 cimport numpy as cnp
 from libc.stdint cimport int64_t
 
 import numpy as np
 
 from ..rowwise.activation cimport activation_code
-from ..ground.arrays cimport BAD_ARGUMENT, check_overlap, check_status, is_output, real_like, real_type, refuse_output, stride
+from ..ground.arrays cimport (BAD_ARGUMENT, check_overlap, check_status, is_output, real_like,
+                              real_type, refuse_output, stride)
 from ..ground.dispatch cimport FASTNN_ACT_NONE
-from .paths cimport MOST_AXES, Stack, multiply, multiply_stack
+from .paths cimport multiply
+from .stack cimport MOST_AXES, Stack, multiply_stack
 from .loops cimport Product
 from ..ground.memory cimport new_array
 from ..ground.scalars cimport any_number, flag
@@ -16,19 +18,23 @@ from .packed cimport PackedMatrix
 cnp.import_array()
 
 cdef enum:
-    KEEP_GIL = 100_000      # flops, 0.6 us, below which the GIL is kept: letting go costs 15 to 40 ns, and a wait where another thread takes it
+    KEEP_GIL = 100_000      # keep the GIL below this many flops (docs/tuning.md)
 
 
 cdef inline void set_a(Product *g, cnp.ndarray x, bint transposed) noexcept:
-    """The last two axes of x, in the order asked for, as A."""
-    cdef int last = cnp.PyArray_NDIM(x) - 1, row = last if transposed else last - 1, col = last - 1 if transposed else last
-    g.a, g.m, g.k, g.rsa, g.csa = cnp.PyArray_DATA(x), cnp.PyArray_DIM(x, row), cnp.PyArray_DIM(x, col), stride(x, row), stride(x, col)
+    """Set A to the last two axes of x, transposed if asked for."""
+    cdef int last = cnp.PyArray_NDIM(x) - 1
+    cdef int row = last if transposed else last - 1, col = last - 1 if transposed else last
+    g.a, g.m, g.k, g.rsa, g.csa = (cnp.PyArray_DATA(x), cnp.PyArray_DIM(x, row),
+                                   cnp.PyArray_DIM(x, col), stride(x, row), stride(x, col))
 
 
 cdef inline int64_t set_b(Product *g, cnp.ndarray x, bint transposed) noexcept:
-    """The same as B; returns its rows."""
-    cdef int last = cnp.PyArray_NDIM(x) - 1, row = last if transposed else last - 1, col = last - 1 if transposed else last
-    g.b, g.n, g.rsb, g.csb = cnp.PyArray_DATA(x), cnp.PyArray_DIM(x, col), stride(x, row), stride(x, col)
+    """Set B likewise, and return its number of rows."""
+    cdef int last = cnp.PyArray_NDIM(x) - 1
+    cdef int row = last if transposed else last - 1, col = last - 1 if transposed else last
+    g.b, g.n, g.rsb, g.csb = (cnp.PyArray_DATA(x), cnp.PyArray_DIM(x, col), stride(x, row),
+                              stride(x, col))
     g.b_is_packed = False
     return cnp.PyArray_DIM(x, row)
 
@@ -38,7 +44,9 @@ cdef inline void set_c(Product *g, cnp.ndarray x) noexcept:
     g.c, g.rsc, g.csc = cnp.PyArray_DATA(x), stride(x, last - 1), stride(x, last)
 
 
-cdef inline void set_epilogue(Product *g, cnp.ndarray bias, int activation, cnp.ndarray preact) noexcept:
+cdef inline void set_epilogue(
+    Product *g, cnp.ndarray bias, int activation, cnp.ndarray preact
+) noexcept:
     g.alpha, g.beta, g.incbias, g.activation = 1, 0, 1, activation
     g.bias = NULL if bias is None else cnp.PyArray_DATA(bias)
     g.preact = NULL if preact is None else cnp.PyArray_DATA(preact)
@@ -57,7 +65,7 @@ cdef int run_typed(int typenum, const Product *g, const Stack *stack) noexcept n
 
 
 cdef int run(int typenum, const Product *g, const Stack *stack, str op) except -1:
-    """The product, or a stack of them; without the GIL unless it is short."""
+    """Compute a product, or a stack of products; release the GIL unless the product is short."""
     cdef int status
     if stack is NULL and 2.0 * g.m * g.n * g.k < KEEP_GIL:
         status = run_typed(typenum, g, NULL)
@@ -68,11 +76,12 @@ cdef int run(int typenum, const Product *g, const Stack *stack, str op) except -
 
 
 cdef int refuse_operands(object a, object b, int64_t columns, int64_t rows, str op) except -1:
-    raise ValueError(f"{op}: shapes {tuple(a.shape)} and {tuple(b.shape)} do not fit: {columns} columns of a, {rows} rows of b")
+    raise ValueError(f"{op}: shapes {tuple(a.shape)} and {tuple(b.shape)} do not fit: "
+                     f"{columns} columns of a, {rows} rows of b")
 
 
 cdef cnp.ndarray checked_bias(object bias, int typenum, int64_t n):
-    """bias as n contiguous values; None stays None."""
+    """Return bias as n contiguous values; None stays None."""
     if bias is None:
         return None
     cdef cnp.ndarray x = real_like(bias, typenum, "matmul", "bias", "a")
@@ -82,8 +91,10 @@ cdef cnp.ndarray checked_bias(object bias, int typenum, int64_t n):
     return x if cnp.PyArray_IS_C_CONTIGUOUS(x) else cnp.PyArray_NewCopy(x, cnp.NPY_CORDER)
 
 
-cdef cnp.ndarray checked_output(object out, str name, cnp.ndarray a, object b, cnp.ndarray bias, int ndim, cnp.npy_intp *shape):
-    """out if it is a writable array of the product's type and shape that shares nothing with the operands, or a new array."""
+cdef cnp.ndarray checked_output(
+    object out, str name, cnp.ndarray a, object b, cnp.ndarray bias, int ndim, cnp.npy_intp *shape
+):
+    """Return out, which must fit the product and not overlap its operands, or a new array."""
     cdef int i
     if out is None:
         return new_array(ndim, shape, cnp.PyArray_TYPE(a))
@@ -92,7 +103,8 @@ cdef cnp.ndarray checked_output(object out, str name, cnp.ndarray a, object b, c
     for i in range(ndim):
         fits = fits and cnp.PyArray_DIM(c, i) == shape[i]
     if not fits:
-        raise ValueError(f"matmul: {name} must have the shape {tuple([shape[i] for i in range(ndim)])} of the product of "
+        raise ValueError(f"matmul: {name} must have the shape "
+                         f"{tuple([shape[i] for i in range(ndim)])} of the product of "
                          f"a {np.shape(a)} and b {tuple(b.shape)}, not {np.shape(c)}")
     if not is_output(c):
         refuse_output(c, "matmul", name)
@@ -104,49 +116,56 @@ cdef cnp.ndarray checked_output(object out, str name, cnp.ndarray a, object b, c
     return c
 
 
-cdef cnp.ndarray checked_preact(object preact, cnp.ndarray a, object b, cnp.ndarray bias, cnp.ndarray c):
-    """preact, laid out like c and apart from it; None stays None."""
+cdef cnp.ndarray checked_preact(
+    object preact, cnp.ndarray a, object b, cnp.ndarray bias, cnp.ndarray c
+):
+    """Return preact, which must have the strides of c and not overlap it; None stays None."""
     if preact is None:
         return None
-    cdef cnp.ndarray z = checked_output(preact, "preact", a, b, bias, cnp.PyArray_NDIM(c), cnp.PyArray_DIMS(c))
+    cdef cnp.ndarray z = checked_output(preact, "preact", a, b, bias, cnp.PyArray_NDIM(c),
+                                        cnp.PyArray_DIMS(c))
     cdef int i
     check_overlap(z, c, "matmul", "preact", "out")
     for i in range(cnp.PyArray_NDIM(c)):
         if cnp.PyArray_STRIDE(z, i) != cnp.PyArray_STRIDE(c, i) and cnp.PyArray_DIM(c, i) > 1:
-            raise ValueError("matmul: preact must have the strides of the result (C order, unless out has others)")
+            raise ValueError("matmul: preact must have the strides of the result (C order, unless "
+                             "out has others)")
     return z
 
 
 def matmul(a, b, *, bias=None, activation=None, out=None, preact=None):
-    """Matrix product with NumPy's shape rules, optionally with a bias and an activation: ``act(a @ b + bias)``.
+    """Compute ``act(a @ b + bias)`` by NumPy's shape rules; bias and activation are optional.
 
     Parameters
     ----------
     a : ndarray of float32 or float64
     b : ndarray of the type of a, or PackedMatrix
-        ``(m, k)`` and ``(k, n)``; or stacks ``(..., m, k)`` and ``(..., k, n)`` whose leading dimensions broadcast; or 1-D, which
-        stands for one row (a) or one column (b) that the result then lacks. Any strides. See `pack` for a b that is used often.
+        ``(m, k)`` and ``(k, n)``, or stacks ``(..., m, k)`` and ``(..., k, n)`` whose leading
+        dimensions broadcast. A 1-D a is one row and a 1-D b is one column; the result lacks that
+        axis. Any strides. `pack` a b that is used for many products.
     bias : ndarray of shape (n,), optional
         Added to every row of the product.
     activation : str or None
-        A name of `kernels.ACTIVATIONS`, such as "relu" or "gelu".
-        Applied last.
+        A name of `kernels.ACTIVATIONS`, such as "relu" or "gelu". Applied last.
     out : ndarray, optional
-        Where to write; the type and shape of the result, any strides, not overlapping the operands.
+        Output array with the type and shape of the result and any strides. It must not overlap the
+        operands.
     preact : ndarray, optional
-        Receives ``a @ b + bias``, which the backward pass of some activations needs; laid out like the result.
+        Receives ``a @ b + bias``, which the backward pass of some activations reads. It must have
+        the strides of the result.
 
     Returns
     -------
     ndarray
-        ``out`` if given. k = 0 gives zeros (plus bias). NaN and Inf propagate as IEEE 754 says.
+        ``out`` if given. k = 0 gives zeros (plus bias). NaN and Inf propagate by IEEE 754.
 
     Raises
     ------
     TypeError
         If an operand is not an array of float32 or float64, or the types differ.
     ValueError
-        If shapes do not fit (both are named), or out or preact is read-only or overlaps another argument.
+        If shapes do not fit (both are named), or out or preact is read-only or overlaps another
+        argument.
 
     Notes
     -----
@@ -177,14 +196,17 @@ def matmul(a, b, *, bias=None, activation=None, out=None, preact=None):
     return c
 
 
-cdef cnp.ndarray times_packed(cnp.ndarray x, PackedMatrix b, object bias, int act, object out, object preact):
-    """matmul with a packed b: all rows of a stack are the rows of one product."""
+cdef cnp.ndarray times_packed(
+    cnp.ndarray x, PackedMatrix b, object bias, int act, object out, object preact
+):
+    """Multiply by a packed b; the rows of a stack are the rows of a single product."""
     cdef cnp.npy_intp shape[MOST_AXES]
     cdef Product g
     cdef cnp.ndarray c, row, z, rows
     cdef int i, ndim = cnp.PyArray_NDIM(x)
     if cnp.PyArray_TYPE(x) != b.typenum:
-        raise TypeError(f"matmul: b is a packed matrix of {b.dtype} but a of {x.dtype}; all arrays of a call must be of one type")
+        raise TypeError(f"matmul: b is a packed matrix of {b.dtype} but a of {x.dtype}; "
+                        "all arrays of a call must be of one type")
     if ndim == 0 or ndim > MOST_AXES or cnp.PyArray_DIM(x, ndim - 1) != b.k:
         refuse_operands(x, b, cnp.PyArray_DIM(x, ndim - 1) if ndim else 0, b.k, "matmul")
     for i in range(ndim - 1):
@@ -199,7 +221,9 @@ cdef cnp.ndarray times_packed(cnp.ndarray x, PackedMatrix b, object bias, int ac
         if z is not None:
             z[...] = inner
         return c
-    rows = x if ndim == 2 else cnp.PyArray_GETCONTIGUOUS(x).reshape(cnp.PyArray_SIZE(x) // b.k if b.k else cnp.PyArray_SIZE(c) // max(1, b.n), b.k)
+    rows = x if ndim == 2 else cnp.PyArray_GETCONTIGUOUS(x).reshape(
+        cnp.PyArray_SIZE(x) // b.k if b.k else cnp.PyArray_SIZE(c) // max(1, b.n), b.k
+    )
     set_a(&g, rows, False)
     g.n, g.b, g.b_is_packed, g.rsb, g.csb = b.n, b.data, True, 0, 0
     set_c(&g, c if ndim == 2 else c.reshape(cnp.PyArray_DIM(rows, 0), b.n))
@@ -208,8 +232,10 @@ cdef cnp.ndarray times_packed(cnp.ndarray x, PackedMatrix b, object bias, int ac
     return c
 
 
-cdef cnp.ndarray stacked(cnp.ndarray x, cnp.ndarray y, object bias, int act, object out, object preact):
-    """matmul where an operand is not 2-D."""
+cdef cnp.ndarray stacked(
+    cnp.ndarray x, cnp.ndarray y, object bias, int act, object out, object preact
+):
+    """Multiply operands of which at least one is not 2-D."""
     if x.ndim == 0 or y.ndim == 0:
         raise ValueError("matmul: operands a and b need at least one dimension, not shapes "
                          f"{np.shape(x)} and {np.shape(y)}")
@@ -226,7 +252,8 @@ cdef cnp.ndarray stacked(cnp.ndarray x, cnp.ndarray y, object bias, int act, obj
     try:
         lead = np.broadcast_shapes(np.shape(a)[:-2], np.shape(b)[:-2])
     except ValueError:
-        raise ValueError(f"matmul: the leading dimensions of shapes {np.shape(x)} and {np.shape(y)} do not broadcast") from None
+        raise ValueError(f"matmul: the leading dimensions of shapes {np.shape(x)} and "
+                         f"{np.shape(y)} do not broadcast") from None
     result = lead + (() if x.ndim == 1 else (g.m,)) + (() if y.ndim == 1 else (g.n,))
     if len(lead) > MOST_AXES - 2:
         raise ValueError(f"matmul: {len(result)} dimensions are more than {MOST_AXES}")
@@ -239,7 +266,7 @@ cdef cnp.ndarray stacked(cnp.ndarray x, cnp.ndarray y, object bias, int act, obj
     set_c(&g, whole)
     set_epilogue(&g, row, act, z)
     if b.ndim == 2 and cnp.PyArray_IS_C_CONTIGUOUS(a) and cnp.PyArray_IS_C_CONTIGUOUS(whole):
-        g.m = cnp.PyArray_SIZE(whole) // g.n if g.n else 0      # rows times one matrix: one product
+        g.m = cnp.PyArray_SIZE(whole) // g.n if g.n else 0      # a single b: one product
         g.rsa, g.rsc = g.k, g.n
         run(typenum, &g, NULL, "matmul")
         return c
@@ -255,24 +282,24 @@ cdef cnp.ndarray stacked(cnp.ndarray x, cnp.ndarray y, object bias, int act, obj
 
 
 cdef cnp.ndarray with_both_axes(cnp.ndarray c, bint no_rows, bint no_columns):
-    """c with the axes of length 1 that a product with a 1-D operand lacks."""
+    """Insert the axes of length 1 that the product with a 1-D operand lacks."""
     if no_columns:
         c = c[..., None]
     return c[..., None, :] if no_rows else c
 
 
 def gemm(a, b, c=None, *, alpha=1.0, beta=0.0, trans_a=False, trans_b=False):
-    """General matrix product as in BLAS: ``c := alpha op(a) op(b) + beta c``.
+    """Compute the general matrix product of BLAS: ``c := alpha op(a) op(b) + beta c``.
 
     Parameters
     ----------
     a, b : 2-D ndarray of float32 or float64, both of one type
         op(a) is (m, k), op(b) is (k, n). Any strides; a transposed operand costs no copy.
     c : ndarray of shape (m, n), optional
-        Updated in place. beta = 0 overwrites it whatever it holds, NaN included.
+        Updated in place. beta = 0 overwrites it without reading it, so old NaN do not spread.
     alpha, beta : float
     trans_a, trans_b : bool
-        Whether op transposes.
+        True if op transposes.
 
     Returns
     -------
@@ -284,7 +311,8 @@ def gemm(a, b, c=None, *, alpha=1.0, beta=0.0, trans_a=False, trans_b=False):
     TypeError
         If an operand is not an array of float32 or float64, or the types differ.
     ValueError
-        If a shape does not fit, beta is not 0 without a c, or c is read-only or overlaps an operand.
+        If a shape does not fit, beta is not 0 without a c, or c is read-only or overlaps an
+        operand.
     """
     cdef int typenum = real_type(a, "gemm", "a")
     cdef cnp.ndarray x = <cnp.ndarray>a, y = real_like(b, typenum, "gemm", "b", "a"), z
@@ -292,7 +320,8 @@ def gemm(a, b, c=None, *, alpha=1.0, beta=0.0, trans_a=False, trans_b=False):
     cdef Product g
     cdef int64_t k
     if cnp.PyArray_NDIM(x) != 2 or cnp.PyArray_NDIM(y) != 2:
-        raise ValueError(f"gemm: a and b must be 2-D, not of shapes {np.shape(x)} and {np.shape(y)}")
+        raise ValueError(f"gemm: a and b must be 2-D, not of shapes {np.shape(x)} and "
+                         f"{np.shape(y)}")
     set_a(&g, x, flag(trans_a, "gemm", "trans_a"))
     k = set_b(&g, y, flag(trans_b, "gemm", "trans_b"))
     if g.k != k:
@@ -305,9 +334,11 @@ def gemm(a, b, c=None, *, alpha=1.0, beta=0.0, trans_a=False, trans_b=False):
         z = new_array(2, shape, typenum)
     else:
         z = real_like(c, typenum, "gemm", "c", "a")
-        if cnp.PyArray_NDIM(z) != 2 or cnp.PyArray_DIM(z, 0) != shape[0] or cnp.PyArray_DIM(z, 1) != shape[1]:
-            raise ValueError(f"gemm: c must have the shape {(shape[0], shape[1])} of the product of op(a) and op(b) "
-                             f"({np.shape(x)}, {np.shape(y)}), not {np.shape(z)}")
+        if (cnp.PyArray_NDIM(z) != 2 or cnp.PyArray_DIM(z, 0) != shape[0]
+                or cnp.PyArray_DIM(z, 1) != shape[1]):
+            raise ValueError(f"gemm: c must have the shape {(shape[0], shape[1])} of the product "
+                             f"of op(a) and op(b) ({np.shape(x)}, {np.shape(y)}), "
+                             f"not {np.shape(z)}")
         if not is_output(z):
             refuse_output(z, "gemm", "c")
         check_overlap(z, x, "gemm", "c", "a")

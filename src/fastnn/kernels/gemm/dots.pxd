@@ -1,4 +1,4 @@
-"""Narrow products as dot products, for gemm.pyx."""
+"""Narrow products as dot products, used by paths.pyx."""
 from ..ground.dispatch cimport real
 from .loops cimport Product
 

@@ -1,17 +1,19 @@
-"""C := act(alpha A B + beta C + bias) as dot products, for rows of A that are contiguous and few columns of B: the lanes lie along k, and none is lost.
+"""C := act(alpha A B + beta C + bias) as dot products, for contiguous rows of A and a narrow B.
 
-The columns of B, few and read often, are first laid side by side, each contiguous; then the threads divide the tiles of C.
+The lanes lie along k, so a C narrower than a vector wastes none. The columns of B are read for
+every row of C, so they are copied first, each contiguous. Threads then divide the tiles of C.
 """
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
-from ..ground.dispatch cimport FASTNN_ACT_NONE, dot_columns, dot_rows, dot_tile, gemm_dots, pack_columns, real, vector_lanes
+from ..ground.dispatch cimport (FASTNN_ACT_NONE, dot_columns, dot_rows, dot_tile, gemm_dots,
+                                pack_columns, real, vector_lanes)
 from .loops cimport Product, balanced, ceil_div
 from ..ground.sums cimport FOLD
 from ..ground.threads cimport share
 
 cdef void gather_columns(const Product *g, real *columns) noexcept nogil:
-    """columns[j * k + p] = b_pj."""
+    """Copy the columns of B: columns[j * k + p] = b_pj."""
     cdef const real *b = <const real*>g.b
     cdef int64_t lanes = vector_lanes(b), p, j
     if g.rsb == 1:
@@ -19,7 +21,8 @@ cdef void gather_columns(const Product *g, real *columns) noexcept nogil:
             memcpy(columns + j * g.k, b + j * g.csb, g.k * sizeof(real))
     elif g.csb == 1:
         for j in range(ceil_div(g.n, lanes)):
-            pack_columns(g.k, min(lanes, g.n - j * lanes), b + j * lanes, g.rsb, columns + j * lanes * g.k)
+            pack_columns(g.k, min(lanes, g.n - j * lanes), b + j * lanes, g.rsb,
+                         columns + j * lanes * g.k)
     else:
         for p in range(g.k):
             for j in range(g.n):
@@ -27,11 +30,16 @@ cdef void gather_columns(const Product *g, real *columns) noexcept nogil:
 
 
 cdef void dots_share(int team, int thread, const Product *g, const real *columns) noexcept nogil:
-    """This thread's tiles of C; the longer side of C is walked once, so its operand is read once."""
+    """Compute this thread's tiles of C.
+
+    Threads divide the longer side of C, and the operand along it is read once.
+    """
     cdef const real *a = <const real*>g.a
-    cdef int64_t wide = balanced(g.n, dot_columns(columns), 1), high = balanced(g.m, min(dot_rows(columns), dot_tile(columns) // wide), 1)
-    cdef int64_t column_tiles = ceil_div(g.n, wide), row_tiles = ceil_div(g.m, high), tile, first, last, i, j, pb, pc, kb, offset
-    # so many products at a time, and the rows of A of a tile stay in the L1 cache
+    cdef int64_t wide = balanced(g.n, dot_columns(columns), 1)
+    cdef int64_t high = balanced(g.m, min(dot_rows(columns), dot_tile(columns) // wide), 1)
+    cdef int64_t column_tiles = ceil_div(g.n, wide), row_tiles = ceil_div(g.m, high)
+    cdef int64_t tile, first, last, i, j, pb, pc, kb, offset
+    # Block k: the rows of A of a tile then stay in the L1 cache, and no chain exceeds FOLD terms.
     cdef int64_t kc = balanced(g.k, FOLD, 1), k_blocks = ceil_div(g.k, kc)
     cdef bint by_rows = g.m >= g.n, end
     share(row_tiles if by_rows else column_tiles, team, thread, &first, &last)
@@ -39,11 +47,14 @@ cdef void dots_share(int team, int thread, const Product *g, const real *columns
         pc = pb * kc
         kb = min(kc, g.k - pc)
         end = pb == k_blocks - 1
-        for tile in range(first * column_tiles if by_rows else first * row_tiles, last * column_tiles if by_rows else last * row_tiles):
+        for tile in range(first * column_tiles if by_rows else first * row_tiles,
+                          last * column_tiles if by_rows else last * row_tiles):
             i = (tile // column_tiles if by_rows else tile % row_tiles) * high
             j = (tile % column_tiles if by_rows else tile // row_tiles) * wide
             offset = i * g.rsc + j * g.csc
-            gemm_dots(min(high, g.m - i), min(wide, g.n - j), kb, <real>g.alpha, a + i * g.rsa + pc, g.rsa, columns + j * g.k + pc, g.k,
-                      <real>(g.beta if pb == 0 else 1), <real*>g.c + offset, g.rsc, g.csc,
-                      <const real*>g.bias + j if end and g.bias is not NULL else NULL, g.activation if end else FASTNN_ACT_NONE,
+            gemm_dots(min(high, g.m - i), min(wide, g.n - j), kb, <real>g.alpha, a + i * g.rsa + pc,
+                      g.rsa, columns + j * g.k + pc, g.k, <real>(g.beta if pb == 0 else 1),
+                      <real*>g.c + offset, g.rsc, g.csc,
+                      <const real*>g.bias + j if end and g.bias is not NULL else NULL,
+                      g.activation if end else FASTNN_ACT_NONE,
                       <real*>g.preact + offset if end and g.preact is not NULL else NULL)

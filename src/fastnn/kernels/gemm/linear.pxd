@@ -1,6 +1,9 @@
-"""Backward of y = act(x w + b) by pointer, without the GIL; see linear.pyx. `saved` is what activation.pxd says backward reads.
+"""The pointer API of the backward pass of y = act(x w + b), without the GIL; see linear.pyx.
 
-Returns 0, 1 (no memory) or 2 (a negative size, a missing pointer)."""
+`saved` is the output or the input of the activation, whichever its derivative reads
+(rowwise/activation.pxd). Returns 0, 1 (no memory) or 2 (a negative size, a missing pointer, an
+unknown activation, an overlap).
+"""
 from libc.stdint cimport int64_t
 
 from ..ground.dispatch cimport real

@@ -1,12 +1,14 @@
-"""Backward of an affine layer y = act(x w + b): x (n, in), w (in, out), b (out,) (*Dive into Deep Learning*, section 5.3, with rows as examples).
+"""Backward pass of an affine layer y = act(x w + b), one example per row.
+
+x (n, in), w (in, out), b (out,); *Dive into Deep Learning*, section 5.3.
 
     dz = dy * act'      dw += x^T dz      db += sum over rows of dz      dx = dz w^T
 
 With an activation, dz goes to scratch, or overwrites dy if the caller permits; without one, dz is
-dy. dz and its column sums are made in one pass. The sums are taken over blocks of ROWS rows and
+dy. dz and its column sums are computed in one pass. The sums run over blocks of ROWS rows and are
 added in order, so the bits do not depend on the number of threads; the sums of more than 1,024
-blocks are summed 1,024 at a time. Accuracy: as the products (paths.pyx) and the activation's
-derivative (activation.pyx). Overlaps are looked for before anything is stored.
+blocks are summed 1,024 at a time. Accuracy: that of the products (paths.pyx) and of the
+activation's derivative (rowwise/activation.pyx). Overlaps are checked before anything is stored.
 """
 cimport numpy as cnp
 from cython.parallel cimport parallel
@@ -16,8 +18,9 @@ import numpy as np
 
 from ..rowwise.activation cimport activation_code, team_for
 from ..rowwise.activation_table cimport saves_output
-from ..ground.arrays cimport (BAD_ARGUMENT, NO_MEMORY, OK, check_overlap, check_status, is_output, real_like, real_type, refuse_output, refuse_shape, same_shape,
-                      shaped_like, stride)
+from ..ground.arrays cimport (BAD_ARGUMENT, NO_MEMORY, OK, check_overlap, check_status, is_output,
+                              real_like, real_type, refuse_output, refuse_shape, same_shape,
+                              shaped_like, stride)
 from ..ground.dispatch cimport FASTNN_ACT_NONE, FASTNN_ACT_LAST, activation_backward_block, real
 from .loops cimport Product
 from .paths cimport multiply
@@ -30,11 +33,13 @@ from ..ground.threads cimport share, team_size, thread_id
 cnp.import_array()
 
 cdef enum:
-    ROWS = 64           # rows of the bias gradient summed by themselves
+    ROWS = 64           # rows of dz in each partial sum of the bias gradient
 
 
-cdef void dz_share(int team, int thread, int64_t n, int64_t n_out, const real *dy, const real *saved, int activation, real *dz,
-                   real *sums) noexcept nogil:
+cdef void dz_share(
+    int team, int thread, int64_t n, int64_t n_out, const real *dy, const real *saved,
+    int activation, real *dz, real *sums
+) noexcept nogil:
     cdef int64_t i, at, first, last
     cdef const real *saved_block = NULL
     cdef real *dz_block = NULL
@@ -48,11 +53,18 @@ cdef void dz_share(int team, int thread, int64_t n, int64_t n_out, const real *d
             dz_block = dz + at
         if sums is not NULL:
             sums_row = sums + i * n_out
-        activation_backward_block(activation, min(<int64_t>ROWS, n - i * ROWS), n_out, dy + at, n_out, saved_block, n_out, dz_block, n_out, sums_row, False)
+        activation_backward_block(activation, min(<int64_t>ROWS, n - i * ROWS), n_out, dy + at,
+                                  n_out, saved_block, n_out, dz_block, n_out, sums_row, False)
 
 
-cdef void make_dz(int64_t n, int64_t n_out, const real *dy, const real *saved, int activation, real *dz, real *sums) noexcept nogil:
-    """dz = dy * act', and a row of column sums of dz for each block of rows; dz or sums may be NULL."""
+cdef void make_dz(
+    int64_t n, int64_t n_out, const real *dy, const real *saved, int activation, real *dz,
+    real *sums
+) noexcept nogil:
+    """Compute dz = dy * act' (n, n_out) and the column sums of each block of ROWS rows.
+
+    dz or sums may be NULL.
+    """
     cdef int team = 1 if dz is NULL and sums is NULL else team_for(activation, True, n, n_out)
     if team > 1:
         with parallel(num_threads=team):
@@ -74,15 +86,18 @@ cdef bint on_an_input(const real *out, int64_t size, int64_t n, int64_t n_in, in
 cdef inline int product(int64_t m, int64_t n, int64_t k, const real *a, int64_t rsa, int64_t csa,
                         const real *b, int64_t rsb, int64_t csb, double beta,
                         real *c) noexcept nogil:
-    """c = a b + beta c, c without gaps; overlaps were checked before."""
+    """Compute c = a b + beta c for a C-contiguous c; the caller has checked overlaps."""
     cdef Product g = Product(m, n, k, a, rsa, csa, b, rsb, csb, c, n, 1, 1, beta, NULL, 1,
                              FASTNN_ACT_NONE, NULL, False)
     return multiply(&g, a)
 
 
-cdef int run(int64_t n, int64_t n_in, int64_t n_out, const real *dy, const real *x, int64_t rsx, int64_t csx, const real *w, int64_t rsw,
-             int64_t csw, const real *saved, int activation, real *dw, real *db, real *dx, real *over) noexcept nogil:
-    """over: dy again where dz may be written over it, else NULL."""
+cdef int run(
+    int64_t n, int64_t n_in, int64_t n_out, const real *dy, const real *x, int64_t rsx, int64_t csx,
+    const real *w, int64_t rsw, int64_t csw, const real *saved, int activation, real *dw, real *db,
+    real *dx, real *over
+) noexcept nogil:
+    """Check the arguments and compute the gradients. over is dy if dz may overwrite it, or NULL."""
     cdef int64_t blocks = (n + ROWS - 1) // ROWS
     cdef bint plain = activation == FASTNN_ACT_NONE
     cdef int64_t for_dz = 0 if plain or over is not NULL else n * n_out
@@ -93,7 +108,9 @@ cdef int run(int64_t n, int64_t n_in, int64_t n_out, const real *dy, const real 
     cdef int status = OK
     if n < 0 or n_in < 0 or n_out < 0 or dw is NULL or dy is NULL or x is NULL or w is NULL:
         return BAD_ARGUMENT
-    if activation < FASTNN_ACT_NONE or activation > FASTNN_ACT_LAST or (saved is NULL and not plain):
+    if (activation < FASTNN_ACT_NONE
+            or activation > FASTNN_ACT_LAST
+            or (saved is NULL and not plain)):
         return BAD_ARGUMENT
     if (on_an_input(dw, n_in * n_out, n, n_in, n_out, dy, x, rsx, csx, w, rsw, csw, saved)
             or on_an_input(db, n_out, n, n_in, n_out, dy, x, rsx, csx, w, rsw, csw, saved)
@@ -101,7 +118,7 @@ cdef int run(int64_t n, int64_t n_in, int64_t n_out, const real *dy, const real 
             or run_overlaps(dw, n_in * n_out, db, 1, n_out, n_out, 1)
             or run_overlaps(dx, n * n_in, dw, n_in, n_out, n_out, 1)
             or run_overlaps(dx, n * n_in, db, 1, n_out, n_out, 1)):
-        return BAD_ARGUMENT     # before anything is stored
+        return BAD_ARGUMENT
     scratch = <real*>take((for_dz + blocks * n_out) * <int64_t>sizeof(real))
     if scratch is NULL:
         return NO_MEMORY
@@ -113,7 +130,7 @@ cdef int run(int64_t n, int64_t n_in, int64_t n_out, const real *dy, const real 
         status = product(n, n_in, n_out, dz, n_out, 1, w, csw, rsw, 0, dx)
     if status == OK:
         status = product(n_in, n_out, n, x, csx, rsx, dz, n_out, 1, 1, dw)
-    if status == OK and db is not NULL:  # last: whatever fails has added nothing
+    if status == OK and db is not NULL:     # last: a failure above has added nothing
         add_rows(blocks, n_out, sums, n_out, db)
     give(scratch)
     return status
@@ -128,7 +145,7 @@ cdef int linear_backward_real(
 
 
 cdef cnp.ndarray accumulator(object g, int typenum, str name):
-    """A gradient that is added to: of the right type, writable and C-ordered."""
+    """Return a gradient that is added to; it must have dy's type, be writable and C-contiguous."""
     cdef cnp.ndarray array = real_like(g, typenum, "linear_backward", name, "dy")
     if not cnp.PyArray_ISWRITEABLE(array):
         refuse_output(array, "linear_backward", name)
@@ -138,20 +155,22 @@ cdef cnp.ndarray accumulator(object g, int typenum, str name):
 
 
 cdef cnp.ndarray saved_array(object saved, cnp.ndarray dy, object activation, str name):
-    """What the derivative of the activation is read off: an array like dy."""
+    """Return the array that the activation's derivative reads; it must be like dy."""
     if saved is None:
         what = "the output of the layer" if name == "y" else "what the activation was applied to"
         raise ValueError(f"linear_backward: activation {activation!r} needs {name}, {what}")
     return shaped_like(saved, dy, "linear_backward", name, "dy")
 
 
-def linear_backward(dy, x, w, *, dw, db=None, y=None, preact=None, activation=None, need_dx=True, overwrite_dy=False):
-    """Backward of ``y = act(x @ w + b)``: adds to the gradients of w and b and returns that of x.
+def linear_backward(
+    dy, x, w, *, dw, db=None, y=None, preact=None, activation=None, need_dx=True, overwrite_dy=False
+):
+    """Add to the gradients of w and b in ``y = act(x @ w + b)``, and return that of x.
 
     Parameters
     ----------
     dy : ndarray of float32 or float64, shape (N, out)
-        Gradient of y; it is left unchanged unless overwrite_dy.
+        Gradient of y. Unchanged unless overwrite_dy.
     x : ndarray, shape (N, in)
     w : ndarray, shape (in, out)
     dw : ndarray, shape (in, out), C-contiguous
@@ -159,16 +178,17 @@ def linear_backward(dy, x, w, *, dw, db=None, y=None, preact=None, activation=No
     db : ndarray, shape (out,), optional
         The column sums of dz are added to it.
     y : ndarray, shape (N, out)
-        The output of the layer; needed where `kernels.ACTIVATIONS` says that
-        backward reads the output, as that of "relu".
+        Output of the layer. Required if `kernels.ACTIVATIONS` says that backward reads the output,
+        as for "relu".
     preact : ndarray, shape (N, out)
-        ``x @ w + b``, what the activation was applied to; needed otherwise.
+        ``x @ w + b``, the input of the activation. Required for the other activations.
     activation : str or None
         A name of `kernels.ACTIVATIONS`, such as "relu" or "gelu".
     need_dx : bool
-        False saves the product for the first layer of a model.
+        False skips the product for dx, which the first layer of a model does not need.
     overwrite_dy : bool
-        dz may take the place of dy, which saves an array of that size; dy must not overlap another argument then.
+        Allow dz to overwrite dy, which saves an array of that size. dy must then not overlap
+        another argument.
 
     Returns
     -------
@@ -180,18 +200,23 @@ def linear_backward(dy, x, w, *, dw, db=None, y=None, preact=None, activation=No
     TypeError
         If an argument is not an array of float32 or float64, or the types differ.
     ValueError
-        If shapes do not fit, y or preact is missing, or dw or db is read-only, not contiguous, or overlaps another argument. Nothing has been added then.
+        If shapes do not fit, y or preact is missing, or dw or db is read-only, not contiguous, or
+        overlaps another argument. Nothing is changed then.
     """
     cdef int typenum = real_type(dy, "linear_backward", "dy"), status = BAD_ARGUMENT
     cdef int act = activation_code(activation, "linear_backward")
     cdef cnp.ndarray a = <cnp.ndarray>dy, xs = real_like(x, typenum, "linear_backward", "x", "dy")
-    cdef cnp.ndarray ws = real_like(w, typenum, "linear_backward", "w", "dy"), gw = accumulator(dw, typenum, "dw"), saved, gb, dx = None
+    cdef cnp.ndarray ws = real_like(w, typenum, "linear_backward", "w", "dy")
+    cdef cnp.ndarray gw = accumulator(dw, typenum, "dw"), saved, gb, dx = None
     cdef void *pb = NULL
     cdef void *psaved = NULL
     cdef void *pdx = NULL
     cdef cnp.npy_intp shape[2]
-    if a.ndim != 2 or xs.ndim != 2 or ws.ndim != 2 or np.shape(a) != (np.shape(xs)[0], np.shape(ws)[1]) or np.shape(xs)[1] != np.shape(ws)[0]:
-        raise ValueError(f"linear_backward: shapes of dy {np.shape(a)}, x {np.shape(xs)} and w {np.shape(ws)} are not (N, out), (N, in), (in, out)")
+    if (a.ndim != 2 or xs.ndim != 2 or ws.ndim != 2
+            or np.shape(a) != (np.shape(xs)[0], np.shape(ws)[1])
+            or np.shape(xs)[1] != np.shape(ws)[0]):
+        raise ValueError(f"linear_backward: shapes of dy {np.shape(a)}, x {np.shape(xs)} and "
+                         f"w {np.shape(ws)} are not (N, out), (N, in), (in, out)")
     if not same_shape(gw, ws):
         refuse_shape(gw, ws, "linear_backward", "dw", "w")
     shape[0], shape[1] = cnp.PyArray_DIM(xs, 0), cnp.PyArray_DIM(xs, 1)
@@ -199,7 +224,8 @@ def linear_backward(dy, x, w, *, dw, db=None, y=None, preact=None, activation=No
     if db is not None:
         gb = accumulator(db, typenum, "db")
         if np.shape(gb) != (np.shape(ws)[1],):
-            raise ValueError(f"linear_backward: db must have the shape ({np.shape(ws)[1]},) of a row of w, not {np.shape(gb)}")
+            raise ValueError(f"linear_backward: db must have the shape ({np.shape(ws)[1]},) of a "
+                             f"row of w, not {np.shape(gb)}")
         check_overlap(gb, gw, "linear_backward", "db", "dw")
         gradients.append(("db", gb))
         pb = cnp.PyArray_DATA(gb)
@@ -223,7 +249,8 @@ def linear_backward(dy, x, w, *, dw, db=None, y=None, preact=None, activation=No
     if wants_dx:
         dx = new_array(2, shape, typenum)
         pdx = cnp.PyArray_DATA(dx)
-    cdef int64_t rsx = stride(xs, 0), csx = stride(xs, 1), rsw = stride(ws, 0), csw = stride(ws, 1), n_out = cnp.PyArray_DIM(ws, 1)
+    cdef int64_t rsx = stride(xs, 0), csx = stride(xs, 1), rsw = stride(ws, 0), csw = stride(ws, 1)
+    cdef int64_t n_out = cnp.PyArray_DIM(ws, 1)
     cdef void *pdy = cnp.PyArray_DATA(a)
     cdef void *px = cnp.PyArray_DATA(xs)
     cdef void *pw = cnp.PyArray_DATA(ws)
@@ -231,10 +258,12 @@ def linear_backward(dy, x, w, *, dw, db=None, y=None, preact=None, activation=No
     cdef void *over = pdy if over_dy and is_output(a) else NULL
     with nogil:
         if typenum == cnp.NPY_FLOAT:
-            status = run(shape[0], shape[1], n_out, <float*>pdy, <float*>px, rsx, csx, <float*>pw, rsw, csw, <float*>psaved, act,
-                         <float*>pdw, <float*>pb, <float*>pdx, <float*>over)
+            status = run(shape[0], shape[1], n_out, <float*>pdy, <float*>px, rsx, csx, <float*>pw,
+                         rsw, csw, <float*>psaved, act, <float*>pdw, <float*>pb, <float*>pdx,
+                         <float*>over)
         elif typenum == cnp.NPY_DOUBLE:
-            status = run(shape[0], shape[1], n_out, <double*>pdy, <double*>px, rsx, csx, <double*>pw, rsw, csw, <double*>psaved, act,
-                         <double*>pdw, <double*>pb, <double*>pdx, <double*>over)
+            status = run(shape[0], shape[1], n_out, <double*>pdy, <double*>px, rsx, csx,
+                         <double*>pw, rsw, csw, <double*>psaved, act, <double*>pdw, <double*>pb,
+                         <double*>pdx, <double*>over)
     check_status(status, "linear_backward")
     return dx

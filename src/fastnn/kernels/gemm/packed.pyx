@@ -1,4 +1,4 @@
-"""Matrices laid out once for many products: the panels of loops.pyx, kept."""
+"""Packed weights: the panels of loops.pyx, packed once and kept for many products."""
 cimport numpy as cnp
 from libc.stdint cimport int64_t
 
@@ -12,14 +12,17 @@ cnp.import_array()
 
 
 cdef class PackedMatrix:
-    """A matrix (k, n) laid out for products, which `matmul` takes in the place of b. Made by `pack`; it never changes.
+    """A matrix (k, n) packed into panels, which `matmul` takes as b.
+
+    `pack` makes one; it never changes.
 
     Attributes
     ----------
     shape : (int, int)
     dtype : numpy.dtype
     nbytes : int
-        What it occupies: a little more than the matrix, whose columns are padded to whole vectors.
+        Memory used. It is a little more than that of the matrix: columns are padded to whole
+        vectors.
     """
     def __dealloc__(self):
         give(self.data)
@@ -41,17 +44,17 @@ cdef class PackedMatrix:
 
 
 def pack(b):
-    """Lay a matrix out once for many products: ``matmul(a, pack(b))`` has nothing left to pack.
+    """Pack a matrix once for many products: ``matmul(a, pack(b))`` packs nothing.
 
     Parameters
     ----------
     b : ndarray of float32 or float64, shape (k, n), any strides
-        Copied; later changes of it do not reach the packed matrix.
+        Copied; later changes to b do not affect the packed matrix.
 
     Returns
     -------
     PackedMatrix
-        For this process and its instruction set; it cannot be pickled.
+        Laid out for this process's instruction set; it cannot be pickled.
 
     Raises
     ------
@@ -65,11 +68,13 @@ def pack(b):
     if cnp.PyArray_NDIM(x) != 2:
         raise ValueError(f"pack: b must be 2-D, not of shape {np.shape(x)}")
     cdef PackedMatrix packed = PackedMatrix.__new__(PackedMatrix)
-    cdef int64_t k = cnp.PyArray_DIM(x, 0), n = cnp.PyArray_DIM(x, 1), rs = stride(x, 0), cs = stride(x, 1)
+    cdef int64_t k = cnp.PyArray_DIM(x, 0), n = cnp.PyArray_DIM(x, 1)
+    cdef int64_t rs = stride(x, 0), cs = stride(x, 1)
     cdef void *data = cnp.PyArray_DATA(x)
     cdef bint f32 = typenum == cnp.NPY_FLOAT
     packed.typenum, packed.k, packed.n = typenum, k, n
-    packed.nbytes = packed_size(k, n, <float*>NULL) * 4 if f32 else packed_size(k, n, <double*>NULL) * 8
+    packed.nbytes = (packed_size(k, n, <float*>NULL) * 4 if f32
+                     else packed_size(k, n, <double*>NULL) * 8)
     packed.data = take(packed.nbytes)
     if packed.data is NULL:
         raise MemoryError(f"pack: no memory for {packed.nbytes} bytes")

@@ -1,12 +1,12 @@
-"""C := act(alpha A B + beta C + bias) by pointer, without the GIL.
+"""The pointer API of C := act(alpha A B + beta C + bias), without the GIL.
 
-C is m x n, A m x k, B k x n. Strides count elements and may be zero or negative (not zero for c). bias is NULL or n values. activation is one of the
-codes of simd/leaves.h. preact is NULL, or receives the argument of the activation with the strides of c. beta == 0 never reads c. c and preact must not
-overlap anything else. Returns 0, 1 (no memory) or 2 (a negative size, a missing pointer, an overlap); c is written only when 0 is returned.
+C is m x n, A m x k, B k x n. Strides count elements and may be zero or negative (not zero for c).
+bias is NULL or n values. activation is a code of fastnn_activations.h. preact is NULL, or an array
+with the strides of c that receives the input of the activation. beta == 0 never reads c. c and
+preact must not overlap anything else. Returns 0, 1 (no memory) or 2 (a negative size, a missing
+pointer, an unknown activation, an overlap); c is written only if 0 is returned.
 """
 from libc.stdint cimport int64_t
-
-from ..ground.dispatch cimport real
 
 from ..ground.dispatch cimport real
 from .loops cimport Product
@@ -18,19 +18,9 @@ cdef int gemm_real(
 ) noexcept nogil
 
 cdef enum:
-    MOST_AXES = 32
+    GRAIN = 750_000             # minimum flops per thread (docs/tuning.md)
 
-cdef struct Stack:
-    # `count` products, the leading axes of a stack of matrices; strides in elements, 0 where an operand is broadcast.
-    int64_t count
-    int64_t ndim
-    int64_t shape[MOST_AXES]
-    int64_t a[MOST_AXES]
-    int64_t b[MOST_AXES]
-    int64_t c[MOST_AXES]
-
-# A product as a record; the last argument says the real type and is not read.
+# A product as a record. The last argument carries the real type and is not read.
 cdef int multiply(const Product *g, const real *t) noexcept nogil
-# How many threads take a product of so many rows with packed matrices of so many elements in all.
+# The number of threads for `rows` rows times packed weights of `elements` elements in all.
 cdef int threads_for_packed(int64_t rows, double elements) noexcept nogil
-cdef int multiply_stack(const Product *g, const Stack *stack, const real *t) noexcept nogil

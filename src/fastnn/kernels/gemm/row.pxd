@@ -1,4 +1,4 @@
-"""A row times a matrix, for gemm.pyx."""
+"""A row times a matrix, used by paths.pyx."""
 from ..ground.dispatch cimport real
 from .loops cimport Product
 

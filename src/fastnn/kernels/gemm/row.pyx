@@ -1,4 +1,7 @@
-"""C := act(alpha x B + beta C + bias) for one row x: B is read once, in place, at the speed of memory. Rows of B or columns of B are contiguous."""
+"""GEMV: C := act(alpha x B + beta C + bias) for one row x.
+
+The rows or the columns of B are contiguous. B is read once, in place, so memory bounds the speed.
+"""
 from cython.parallel cimport parallel
 from libc.stdint cimport int64_t
 
@@ -10,15 +13,19 @@ from ..ground.sums cimport FOLD
 from ..ground.threads cimport share, team_size, thread_id, threads_for
 
 cdef enum:
-    GEMV_GRAIN = 100_000        # elements of the matrix likewise. 128 x 512: 2.3 us by one thread, 5.8 by two; 128 x 1,024: 4.6 and 4.9
-    GEMV_STRIP = 4096           # columns whose sums stay in the L1 cache meanwhile
-    CACHED = 16 << 20           # bytes that a last-level cache is taken to hold
-    LINE = 16                   # columns in a cache line: threads do not write to the same one
+    GEMV_GRAIN = 100_000        # minimum elements of B per thread (docs/tuning.md)
+    GEMV_STRIP = 4096           # columns of a strip; their sums stay in the L1 cache
+    CACHED = 16 << 20           # bytes assumed to fit the last-level cache (docs/tuning.md)
+    LINE = 16                   # columns of a cache line: no two threads write to the same line
 
 
 cdef void sum_rows(int64_t k, int64_t n, const real *x, const real *b, int64_t ldb, real *y,
                    real *part) noexcept nogil:
-    """y = x B, rows of B contiguous. After the first FOLD rows, each FOLD are summed in part."""
+    """Compute y = x B for contiguous rows of B.
+
+    The first block of at most FOLD rows is summed in y. Each later block is summed in `part` and
+    added, so that no chain exceeds FOLD terms.
+    """
     cdef int64_t p, block = balanced(k, FOLD, 1)
     gemv_rows(min(block, k), n, x, b, ldb, y)
     p = block
@@ -29,7 +36,10 @@ cdef void sum_rows(int64_t k, int64_t n, const real *x, const real *b, int64_t l
 
 
 cdef void row_share(int team, int thread, const Product *g, const real *x, real *y) noexcept nogil:
-    """This thread's columns of the row C = x B, in strips whose sums stay in the L1 cache. A column is summed alike wherever it is cut."""
+    """Compute this thread's columns of C = x B, a strip at a time.
+
+    The order of a column's sum does not depend on where the columns are divided.
+    """
     cdef const real *b = <const real*>g.b
     cdef int64_t j, width, first, last
     cdef bint one_stream = <double>g.n * g.k * sizeof(real) <= CACHED
@@ -43,8 +53,8 @@ cdef void row_share(int team, int thread, const Product *g, const real *x, real 
         else:
             gemv_columns(g.k, width, one_stream, x, b + j * g.csb, g.csb, y + j)
         gemv_finish(width, <real>g.alpha, y + j, <real>g.beta, <real*>g.c + j * g.csc, g.csc,
-                    NULL if g.bias is NULL else <const real*>g.bias + j * g.incbias, g.incbias, g.activation,
-                    NULL if g.preact is NULL else <real*>g.preact + j * g.csc)
+                    NULL if g.bias is NULL else <const real*>g.bias + j * g.incbias, g.incbias,
+                    g.activation, NULL if g.preact is NULL else <real*>g.preact + j * g.csc)
         j += width
 
 
