@@ -81,7 +81,7 @@ class ArraySource:
         """Do nothing: there is no state."""
 
     def epoch(self, rng: np.random.Generator, skip: int = 0) -> Iterator[Batch]:
-        """Yield the batches of an epoch after the first `skip`; rng draws the same for any `skip`."""
+        """Yield the batches of an epoch after the first `skip`; rng does not depend on `skip`."""
         if not self.shuffle:
             yield from islice(
                 in_order(self.x, self.y, self.weight, self.batch_size), skip, self.steps
