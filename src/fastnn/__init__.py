@@ -1,8 +1,8 @@
 """fastnn: a small, fast numerics core for neural networks on CPUs.
 
-The kernels (`matmul`, `softmax`, `cross_entropy`, ...) are functions on NumPy arrays; `fastnn.nn`
-has layers with hand-written backward passes, `fastnn.optim` optimizers, `fastnn.fit` a training
-loop, `fastnn.data` a data set to begin with.
+The kernels (`matmul`, `softmax`, `cross_entropy`, ...) are functions on NumPy arrays. `fastnn.nn`
+has layers with hand-written backward passes, `fastnn.optim` has optimizers, `fastnn.fit` is a
+training loop, and `fastnn.data` has data sets to start with.
 """
 
 import importlib
@@ -14,7 +14,7 @@ from ._command import refuse
 
 try:
     from . import kernels
-except ImportError as error:  # FASTNN_ISA names no instruction set, or a library is missing
+except ImportError as error:  # FASTNN_ISA is invalid, or a library is missing
     refuse(error)
     raise
 from ._version import __version__
@@ -58,7 +58,7 @@ from .kernels import (
 from .kernels.rowwise import activation_arrays
 from .kernels.rowwise.activation_arrays import *  # noqa: F403
 
-# Loaded when they are first used, so that `import fastnn` costs little more than NumPy.
+# Loaded on first use, so that `import fastnn` costs little more than NumPy.
 _MODULES = ("capi", "data", "files", "models", "nn", "optim", "plot", "sklearn", "text", "train")
 _FUNCTIONS = {
     "asarray": "interop",
@@ -116,7 +116,7 @@ __all__ += activation_arrays.__all__
 
 
 def get_include() -> str:
-    """The folder of fastnn.h and what it includes; a Cython extension needs neither."""
+    """Return the folder of fastnn.h and its includes; a Cython extension does not need it."""
     return str(Path(__file__).parent / "include")
 
 
@@ -128,7 +128,7 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-# Lower floors reach these by name: nothing in the package imports from a floor above its own.
+# Lower floors call these by name, since no module imports from a floor above its own.
 hooks.bind("save", lambda: __getattr__("save"))
 hooks.bind("models", lambda: __getattr__("models"))
 

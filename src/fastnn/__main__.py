@@ -1,4 +1,4 @@
-"""`python -m fastnn` is the command `fastnn`."""
+"""Run the command `fastnn` as `python -m fastnn`."""
 
 from .cli import main
 

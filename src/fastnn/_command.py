@@ -1,4 +1,4 @@
-"""What the command `fastnn` says where the package itself cannot be imported."""
+"""The error of the command `fastnn` if the package itself cannot be imported."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ NAMES = ("fastnn", "fastnn-script", "fastnn.exe")
 
 
 def refuse(error: ImportError) -> None:
-    """End the command line with one line, as its other errors; return for any other program."""
+    """Exit the command line with an error of one line; return in any other program."""
     as_module = getattr(sys, "orig_argv", [])[1:3] == ["-m", "fastnn"]
     if as_module or (sys.argv and Path(sys.argv[0]).stem in NAMES):
         print("fastnn: error:", " ".join(str(error).split()), file=sys.stderr)

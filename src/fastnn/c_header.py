@@ -1,4 +1,4 @@
-"""What include/fastnn.h says: its functions with their types, and its numbers."""
+"""Parse include/fastnn.h: its functions with their types, and its constants."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Function(NamedTuple):
     name : str
         As in ``fastnn_table->name``, without the prefix ``fastnn_``.
     api : int
-        The API version that brought it.
+        The API version that added it.
     result : str
-        Its type, such as "int".
+        The return type, such as "int".
     arguments : tuple of (str, str)
         Type and name of each, such as ("float const \\*", "x").
     contract : str
@@ -43,14 +43,14 @@ class Function(NamedTuple):
 
     @property
     def signature(self) -> str:
-        """As Cython, SciPy and cffi write it: ``int (int64_t, float const \\*)``."""
+        """The signature as Cython, SciPy and cffi write it: ``int (int64_t, float const \\*)``."""
         space = "" if self.result.endswith("*") else " "
         kinds = ", ".join(kind for kind, _ in self.arguments) or "void"
         return f"{self.result}{space}({kinds})"
 
 
 def _spell(declared: str) -> str:
-    """A C type as Cython spells it: "const float *" is "float const *". Plans, states: opaque."""
+    """Return a C type as Cython spells it: "float const *". Plans and states become void."""
     declared = declared.strip()
     const = declared.startswith("const ")
     match = re.fullmatch(r"(\w+)\s*(\**)", declared.removeprefix("const "))
@@ -66,7 +66,7 @@ def _argument(declared: str) -> tuple[str, str]:
 
 
 def parse(header: str) -> tuple[Function, ...]:
-    """The functions of the table in the text of fastnn.h, in the order of their slots."""
+    """Return the functions of the table in the text of fastnn.h, in the order of their slots."""
     table = header.split("typedef struct fastnn_api {")[1].split("} fastnn_api;")[0]
     found, contract, api = [], "", 0
     for part in _SLOT.finditer(table.split("const char *isa;")[1]):

@@ -1,9 +1,8 @@
-"""The kernels by address, for code that is not Python: what `include/fastnn.h` describes.
+"""Addresses of the kernels for code outside Python, as declared in `include/fastnn.h`.
 
-The header is the one description. Its table is read here, each slot is looked up among the functions
-of kernels/api.pyx, and their signatures are compared, so that table, addresses and signatures cannot
-differ. docs/embedding.md says how to use them from C, C++, Cython, numba, ctypes
-and SciPy.
+The header is the only declaration. This module parses its table, looks up each slot among the
+functions of kernels/api.pyx and compares the signatures, so that table, addresses and signatures
+cannot differ. docs/embedding.md explains their use from C, C++, Cython, numba, ctypes and SciPy.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ for _name in ("int", "int64_t", "float", "double"):
 
 
 def _checked(function: Function, exported: Mapping[str, Any]) -> Any:
-    """The capsule of a function, if there is one of this very signature."""
+    """Return the capsule of a function; raise ImportError unless the signatures are equal."""
     if function.name not in exported:
         raise ImportError(f"fastnn.capi: kernels/api.pyx lacks {function.name}, which fastnn.h has")
     if _capi.signature(exported[function.name]) != function.signature:
@@ -78,7 +77,7 @@ _C_API = _capi.new_capsule(
 
 
 def functions() -> Mapping[str, Function]:
-    """Every function of the table by name, in the order of the slots."""
+    """Return every function of the table by name, in the order of the slots."""
     return MappingProxyType(_functions)
 
 
@@ -89,7 +88,7 @@ def _function(name: str) -> Function:
 
 
 def address(name: str) -> int:
-    """The address of a function.
+    """Return the address of a function.
 
     Parameters
     ----------
@@ -106,7 +105,7 @@ def address(name: str) -> int:
 
 
 def capsule(name: str) -> Any:
-    """The PyCapsule of a function, named by its signature, as `scipy.LowLevelCallable` takes it.
+    """Return the PyCapsule of a function, named by its signature, for `scipy.LowLevelCallable`.
 
     Raises ValueError as `address`.
     """
@@ -115,7 +114,7 @@ def capsule(name: str) -> Any:
 
 
 def ctypes(name: str, *, void_pointers: bool = False) -> Any:
-    """Return a function as ctypes calls it: argument types are set and the GIL is released.
+    """Return a ctypes function with argument types that releases the GIL.
 
     Parameters
     ----------
@@ -128,9 +127,9 @@ def ctypes(name: str, *, void_pointers: bool = False) -> Any:
     Returns
     -------
     ctypes function
-        Pointers are typed: pass ctypes arrays, or ``x.ctypes.data_as(...)`` of a NumPy array x. A
-        plan is passed as its `Plan.address`. Sizes and types of arrays cannot be checked: what does
-        not fit crashes.
+        Pointers are typed: pass ctypes arrays, or ``x.ctypes.data_as(...)`` of a NumPy array x.
+        Pass a plan as its `Plan.address`. Sizes and types of arrays cannot be checked; a wrong one
+        may crash the process.
 
     Raises
     ------
@@ -147,7 +146,7 @@ def ctypes(name: str, *, void_pointers: bool = False) -> Any:
 
 
 def low_level_callable(name: str, plan: kernels.Plan) -> Any:
-    """A float64 plan as a function that SciPy calls without Python.
+    """Return a float64 plan as a function that SciPy calls without Python.
 
     Parameters
     ----------
@@ -155,7 +154,7 @@ def low_level_callable(name: str, plan: kernels.Plan) -> Any:
         The first for `scipy.integrate` (quad, nquad), the second for
         `scipy.ndimage.generic_filter`.
     plan : fastnn.kernels.Plan
-        With one output; of float64.
+        With one output and dtype float64.
 
     Returns
     -------
@@ -165,9 +164,9 @@ def low_level_callable(name: str, plan: kernels.Plan) -> Any:
     Raises
     ------
     ValueError
-        The name is no other, or the plan has more than one output.
+        The name is unknown, or the plan has more than one output.
     TypeError
-        The plan is not of float64, or is none.
+        `plan` is not a Plan, or its dtype is not float64.
     """
     from scipy import LowLevelCallable
 

@@ -1,7 +1,7 @@
-"""Checks of arguments, and how their errors are worded: one function for each kind.
+"""Checks of arguments with uniform error messages: one function for each kind.
 
-Each returns the value in the type that the caller goes on with. TypeError is for another type,
-ValueError for a value out of range; both name the argument, say what is allowed and what was given.
+Each returns the value in the type that the caller needs. A wrong type raises TypeError, a value out
+of range ValueError; the message names the argument, what is allowed and what was given.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
-SEEDS = 2**64  # seeds are below
+SEEDS = 2**64  # exclusive upper bound of seeds
 
 Choice = TypeVar("Choice")
 
 
 def given(value: Any) -> str:
-    """A value in an error: numbers, strings and None as they are, of anything else the type alone."""
+    """Return a value for an error message: numbers, strings and None; otherwise only the type."""
     if value is None or isinstance(value, (str, Number, np.generic)):
         return f"{value!r:.80}"
     return f"an object of type {type(value).__name__}"
@@ -60,9 +60,9 @@ def check_number(
         raise TypeError(f"{name} must be a number, got {given(value)}")
     try:
         found = float(value)
-    except OverflowError:  # an integer beyond all floats
+    except OverflowError:  # an integer above the largest float
         found = math.inf
-    if not (least <= found <= most and above < found < below):  # NaN and infinity are not
+    if not (least <= found <= most and above < found < below):  # rejects NaN and infinity too
         low = f"at least {least:g}" if least > above else f"above {above:g}"
         high = f"at most {most:g}" if most < below else f"below {below:g}"
         if least > above and most < below:
@@ -87,7 +87,7 @@ def check_flag(name: str, value: Any) -> bool:
 
 
 def check_choice(name: str, value: Any, choices: Iterable[Choice]) -> Choice:
-    """Return the one of `choices` that equals `value`; the error suggests the most similar one."""
+    """Return the element of `choices` that equals `value`; the error suggests the closest one."""
     known = tuple(choices)
     if value is None or isinstance(value, (str, Number)):
         for choice in known:
@@ -97,7 +97,7 @@ def check_choice(name: str, value: Any, choices: Iterable[Choice]) -> Choice:
     allowed = f"{', '.join(others)} or {last}" if others else last
     message = f"{name} must be {allowed}, got {given(value)}"
     if isinstance(value, str):
-        from difflib import get_close_matches  # needed for errors alone
+        from difflib import get_close_matches  # needed for errors only
 
         strings = [choice for choice in known if isinstance(choice, str)]
         for similar in get_close_matches(value.lower(), strings, 1):

@@ -1,8 +1,8 @@
-"""What a lower floor asks of a higher one by name, so that no import has to point upwards.
+"""Late binding from lower to higher floors by name, so that no import points upwards.
 
-`model.save(path)` is a convenience of layers for what files/ does, and files/ knows layers, not the
-other way round. The package's `__init__`, which is above both and runs before any module, binds such
-names to functions that import what they stand for.
+`model.save(path)` is a method of layers that calls files/, which imports layers, not the other way
+round. The package's `__init__`, which is above both and runs before any module, binds such names to
+functions that import their targets.
 """
 
 from __future__ import annotations
@@ -19,5 +19,5 @@ def bind(name: str, find: Callable[[], Any]) -> None:
 
 
 def bound(name: str) -> Any:
-    """Return what stands under this name; KeyError if nothing does."""
+    """Return the object bound to this name; raise KeyError if there is none."""
     return _FOUND[name]()

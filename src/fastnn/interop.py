@@ -1,4 +1,4 @@
-"""Other libraries' arrays as NumPy arrays, without a copy."""
+"""View other libraries' arrays as NumPy arrays, without a copy."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Where the memory that DLPack offers can be read by the CPU: kDLCPU, and kDLCUDAHost (pinned).
+# DLPack devices whose memory the CPU can read: kDLCPU and kDLCUDAHost (pinned).
 _CPU_DEVICES = (1, 3)
 
 
 def asarray(x: Any) -> NDArray[Any]:
-    """x as a NumPy array that views the same memory; nothing is ever copied.
+    """Return x as a NumPy array that views the same memory; never copy.
 
     Parameters
     ----------
@@ -23,16 +23,16 @@ def asarray(x: Any) -> NDArray[Any]:
     Returns
     -------
     ndarray
-        Of the type and shape of x, read-only if x is; it keeps x alive. NumPy arrays in turn are
-        viewed by others through all three protocols.
+        With the type and shape of x, read-only if x is; it keeps x alive. Other libraries can view
+        NumPy arrays through all three protocols in turn.
 
     Raises
     ------
     TypeError
-        x offers none of them (a list, a pandas Series), lies on another device than the CPU, or is
-        of a type that NumPy does not have (bfloat16).
+        x supports none of them (a list, a pandas Series), is not on the CPU, or has a type that
+        NumPy does not have (bfloat16).
     BufferError, RuntimeError
-        Its owner does not hand it out: detach a PyTorch tensor that requires a gradient first.
+        Its owner refuses to export it: detach a PyTorch tensor that requires a gradient first.
     """
     if isinstance(x, np.ndarray):
         return x

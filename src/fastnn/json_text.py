@@ -1,19 +1,19 @@
-"""JSON that anybody may have written, and JSON that can be read again."""
+"""Read untrusted JSON, and write JSON that can be read again."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-# Python's own limit (1,000, less what is on the stack) comes as a RecursionError from anywhere,
-# also from the code that walks over the values. A model in a model takes two levels.
+# Python's own limit (1,000 minus the stack depth) raises a RecursionError anywhere, also in code
+# that walks over the values. A nested model takes two levels.
 MOST_LEVELS = 200
 
 
 def parse_json(text: str) -> Any:
-    """The values of a JSON text; ValueError if it is damaged or nested too deeply.
+    """Return the values of a JSON text; raise ValueError if it is damaged or nested too deeply.
 
-    Whoever walks over the values may do so by recursion: they have at most MOST_LEVELS levels.
+    The values have at most MOST_LEVELS levels, so it is safe to walk over them by recursion.
     """
     if not isinstance(text, str):
         raise TypeError(f"JSON must be given as str, got {type(text).__name__}")
@@ -26,7 +26,7 @@ def parse_json(text: str) -> Any:
 
 
 def compose_json(values: Any) -> str:
-    """The text from which `parse_json` gets these values; ValueError if it could not."""
+    """Return JSON text for `parse_json`; raise ValueError if the values are nested too deeply."""
     _check_levels(values)
     return json.dumps(values)
 

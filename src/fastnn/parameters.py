@@ -1,9 +1,9 @@
-"""Parameters: every value of a model in one flat array, every gradient in another.
+"""Parameters: all values of a model in one flat array, all gradients in another.
 
-One kernel call then does the optimizer's step, one Frobenius norm does the global clip, and one
-write makes a checkpoint. A layer holds `Parameter` objects, whose arrays are views into the flat
-ones. Putting layers into a larger model moves their parameters into the larger model's arrays; the
-`Parameter` objects stay the same.
+An optimizer step is then one kernel call, global clipping needs one Frobenius norm, and a
+checkpoint is one write. A layer has `Parameter` objects, whose arrays are views into the flat ones.
+Putting layers into a larger model moves their parameters into that model's arrays; the `Parameter`
+objects stay the same.
 """
 
 from __future__ import annotations
@@ -18,13 +18,12 @@ from numpy.typing import NDArray
 from .checks import DTYPES, check_dtype
 from .watch import changed
 
-# Every parameter starts at a multiple of a cache line, which is also the widest vector register
-# (AVX-512).
+# Alignment of every parameter in bytes: a cache line, also the widest vector register (AVX-512).
 ALIGNMENT = 64
 
 
 def _aligned_zeros(size: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Zeros (size,) whose first byte lies on a multiple of ALIGNMENT."""
+    """Return zeros (size,) aligned to ALIGNMENT."""
     n_bytes = size * dtype.itemsize
     raw = np.zeros(n_bytes + ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
@@ -32,13 +31,13 @@ def _aligned_zeros(size: int, dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def _padded(size: int, dtype: np.dtype[Any]) -> int:
-    """`size` rounded up, so that the next parameter starts on a boundary."""
+    """Return `size` rounded up, so that the next parameter is aligned."""
     unit = ALIGNMENT // dtype.itemsize
     return -(-size // unit) * unit
 
 
 class _Block:
-    """The two flat arrays of one model; `moved` once any of its parameters lives elsewhere."""
+    """The two flat arrays of a model; `moved` is True once a parameter was moved elsewhere."""
 
     __slots__ = ("data", "grad", "moved")
 
@@ -60,7 +59,7 @@ def _restore_block(data: NDArray[Any], grad: NDArray[Any], moved: bool) -> _Bloc
 
 
 class Parameter:
-    """One array that is learned, and its gradient.
+    """A learned array and its gradient.
 
     Parameters
     ----------
@@ -70,10 +69,10 @@ class Parameter:
     Attributes
     ----------
     name : str
-        The name in the model that owns the memory, such as "0.weight"; "" before there is one.
+        The name in the model that owns the memory, such as "0.weight"; "" without a model.
     data, grad : ndarray
-        Views of one shape into the flat arrays. They stay views: `p.data = value` copies the value
-        in, and raises an error if it has another shape or dtype.
+        Views of equal shape into the flat arrays. They stay views: `p.data = value` copies the
+        value, and raises an error if its shape or dtype differs.
     """
 
     __slots__ = ("_block", "_start", "data", "grad", "name")
@@ -89,7 +88,7 @@ class Parameter:
         self.data[...] = value
 
     def _settle(self, block: _Block, start: int, shape: tuple[int, ...]) -> None:
-        """Make data and grad views into `block`, leaving the values there as they are."""
+        """Make data and grad views into `block`, without changing its values."""
         stop = start + int(np.prod(shape, dtype=np.int64))
         object.__setattr__(self, "data", block.data[start:stop].reshape(shape))
         object.__setattr__(self, "grad", block.grad[start:stop].reshape(shape))
@@ -98,11 +97,11 @@ class Parameter:
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in ("data", "grad"):
             object.__setattr__(self, name, value)
-        elif value is not (own := getattr(self, name)):  # it is after `p.data -= ...`
+        elif value is not (own := getattr(self, name)):  # equal after `p.data -= ...`
             own[...] = self._fitting(name, value)
 
     def _fitting(self, name: str, value: Any) -> NDArray[Any]:
-        """`value` as an array of the parameter's shape and dtype; errors name the parameter."""
+        """Return `value` as an array of the parameter's shape and dtype; errors have its name."""
         what = f"{name} of {repr(self.name) if self.name else 'this parameter'}"
         if value is None:
             raise TypeError(f"{what} cannot be None; zero_grad() sets gradients to zero")
@@ -115,7 +114,7 @@ class Parameter:
         return array
 
     def _move(self, block: _Block, start: int) -> None:
-        """Copy values and gradient to `start` of `block` and live there from now on."""
+        """Move values and gradient to `start` of `block`."""
         data, grad, old = self.data, self.grad, self._block
         self._settle(block, start, data.shape)
         self.data[...] = data
@@ -129,8 +128,8 @@ class Parameter:
         return self._start + _padded(self.data.size, self.data.dtype)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A copied parameter has to be a view into the copied block: copying the views one by one
-        # would cut them off from the flat arrays that the optimizer updates.
+        # A copied parameter must be a view into the copied block: copies of single views would be
+        # detached from the flat arrays that the optimizer updates.
         return _restore_parameter, (self.name, self._block, self._start, self.data.shape)
 
     def __repr__(self) -> str:
@@ -147,8 +146,8 @@ def _restore_parameter(name: str, block: _Block, start: int, shape: tuple[int, .
 class Parameters:
     """The parameters of a model, in order and by name, over two flat arrays.
 
-    Making one moves every parameter into new flat arrays (values and gradients are copied) and sets
-    its name. A parameter that occurs under two names is one parameter, under the first of them.
+    The constructor moves every parameter into new flat arrays (values and gradients are copied) and
+    sets its name. A parameter that occurs under two names is stored once, under the first name.
 
     Parameters
     ----------
@@ -157,12 +156,12 @@ class Parameters:
     Raises
     ------
     TypeError
-        Not every parameter has the same dtype. Nothing is moved.
+        The parameters do not have one dtype; nothing is moved.
 
     Notes
     -----
     Every parameter starts at a 64-byte boundary. The gaps hold zeros in both arrays and stay zero
-    under every optimizer, so norms and updates over the flat arrays need not know of them.
+    under every optimizer, so norms and updates over the flat arrays can ignore them.
     """
 
     __slots__ = ("_block", "_named", "_start", "_stop")
@@ -181,9 +180,9 @@ class Parameters:
 
     @classmethod
     def _where_they_are(cls, named: Mapping[str, Parameter]) -> Parameters:
-        """The parameters of a part of a model: the stretch of the model's flat arrays they lie in.
+        """Return the parameters of a part of a model, as a slice of the model's flat arrays.
 
-        Raises RuntimeError when they do not lie side by side.
+        Raises RuntimeError if they are not contiguous.
         """
         self = cls.__new__(cls)
         self._named = _unique(named)
@@ -200,7 +199,7 @@ class Parameters:
 
     @property
     def moved(self) -> bool:
-        """True once some were moved into another model; `data` and `grad` then raise."""
+        """True if some were moved into another model; `data` and `grad` then raise."""
         return self._block.moved
 
     def _current_block(self) -> _Block:
@@ -213,12 +212,12 @@ class Parameters:
 
     @property
     def data(self) -> NDArray[Any]:
-        """All values, flat (at least `size` long, see Notes). RuntimeError once they were moved."""
+        """All values, flat (at least `size` long, see Notes). RuntimeError if they were moved."""
         return self._current_block().data[self._start : self._stop]
 
     @property
     def grad(self) -> NDArray[Any]:
-        """All gradients, laid out as `data`. RuntimeError once they were moved."""
+        """All gradients, with the layout of `data`. RuntimeError if they were moved."""
         return self._current_block().grad[self._start : self._stop]
 
     @property
@@ -228,7 +227,7 @@ class Parameters:
 
     @property
     def size(self) -> int:
-        """How many numbers are learned; the gaps between parameters do not count."""
+        """Number of learned values, without the gaps between parameters."""
         return sum(parameter.data.size for parameter in self)
 
     def zero_grad(self) -> None:
@@ -236,7 +235,7 @@ class Parameters:
         self.grad.fill(0)
 
     def named(self) -> Iterator[tuple[str, Parameter]]:
-        """Pairs of name and parameter, in order."""
+        """Iterate over pairs (name, parameter), in order."""
         return iter(self._named.items())
 
     def __iter__(self) -> Iterator[Parameter]:
@@ -250,7 +249,7 @@ class Parameters:
 
 
 def _unique(named: Mapping[str, Parameter]) -> dict[str, Parameter]:
-    """Each parameter once, under its first name."""
+    """Return each parameter once, under its first name."""
     first: dict[int, tuple[str, Parameter]] = {}
     for name, parameter in named.items():
         first.setdefault(id(parameter), (name, parameter))
@@ -258,7 +257,7 @@ def _unique(named: Mapping[str, Parameter]) -> dict[str, Parameter]:
 
 
 def _common_dtype(named: Mapping[str, Parameter]) -> np.dtype[Any]:
-    """The one dtype of all parameters; float32 where there are none."""
+    """Return the common dtype of all parameters; float32 if there are none."""
     dtype = None
     for name, parameter in named.items():
         if dtype is None:

@@ -1,4 +1,4 @@
-"""Pictures of curves over epochs and of attention, through matplotlib (`pip install 'fastnn[plot]'`)."""
+"""Plots of training curves and attention maps, with matplotlib (`pip install 'fastnn[plot]'`)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .files.atomic import PathLike, check_writable, write_atomically
 
 FORMATS = ("png", "svg", "pdf")
 
-# Inches of a heat map for each token along its side, and the least and the most of a side.
+# Inches of a heat map per token along a side, and the minimum and maximum of a side.
 INCHES, SIDES = 0.13, (1.5, 6.0)
 
 
 class Curves(Protocol):
-    """What `loss_curve` draws, such as a `train.History`: named columns, one value per epoch."""
+    """The data of `loss_curve`, such as a `train.History`: named columns, one value per epoch."""
 
     @property
     def epoch(self) -> Sequence[int]:
@@ -28,11 +28,11 @@ class Curves(Protocol):
 
     @property
     def history(self) -> Mapping[str, Sequence[float]]:
-        """Such as "loss", "val_loss", "accuracy" and "val_accuracy"."""
+        """Columns such as "loss", "val_loss", "accuracy" and "val_accuracy"."""
 
 
 def _new_figure(size: tuple[float, float] = (9, 3.6)) -> Any:
-    """A figure of its own: no display is needed, and pyplot's global state is left alone."""
+    """Return a new figure that needs no display and does not touch pyplot's global state."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -55,7 +55,7 @@ def _format(path: PathLike) -> str:
 
 
 def check_plot(path: PathLike) -> None:
-    """Raise now what `loss_curve` would raise for this path once a long training run is over."""
+    """Raise early the errors that `loss_curve` would raise for this path after a long run."""
     _format(path)
     _new_figure()
     check_writable(path)
@@ -73,7 +73,7 @@ def loss_curve(
     path : path-like, optional
         Ending in .png, .svg or .pdf. Written atomically.
     validation_label : str
-        What the curves of the validation data are called.
+        Label of the validation curves.
 
     Returns
     -------
@@ -82,7 +82,7 @@ def loss_curve(
     Raises
     ------
     ValueError
-        The ending is another one, or no epoch was finished.
+        The extension is unknown, or no epoch was finished.
     ModuleNotFoundError
         matplotlib is not installed.
     OSError
@@ -100,7 +100,7 @@ def loss_curve(
         for key, label in ((name, "training"), (f"val_{name}", validation_label)):
             if key in values:
                 curve = [percent * value for value in values[key]]
-                # a single epoch is a point, which a line alone would not show
+                # a single epoch is a point, which a line would not show
                 marker = "o" if len(epochs) == 1 else None
                 axes.plot(epochs, curve, label=label, marker=marker)
         axes.set(xlabel="epoch", ylabel="accuracy (%)" if name == "accuracy" else "loss")
@@ -127,14 +127,14 @@ def attention_maps(
     Parameters
     ----------
     weights : sequence of array (H, T, S)
-        One for each layer, of one example: `[layer[0] for layer in found]` of what
-        `attention_weights` gives.
+        One per layer, for one example: `[layer[0] for layer in found]`, where found is the result
+        of `attention_weights`.
     path : path-like, optional
         Ending in .png, .svg or .pdf. Written atomically.
     xlabels, ylabels : sequences of str, optional
         The S keys and the T queries.
     titles : (str, str)
-        What rows and columns are called.
+        Titles of rows and columns.
 
     Returns
     -------
@@ -143,7 +143,7 @@ def attention_maps(
     Raises
     ------
     ValueError
-        The ending is another one, there are no weights, or shapes or numbers of labels differ.
+        The extension is unknown, there are no weights, or shapes or numbers of labels differ.
     ModuleNotFoundError
         matplotlib is not installed.
     OSError
@@ -170,7 +170,7 @@ def attention_maps(
             axes.set_title(f"{titles[1]} {column + 1}", fontsize=8)
         if column == 0:
             axes.set_ylabel(f"{titles[0]} {row + 1}", fontsize=8)
-    # a label is text as it stands, not mathematics between dollars
+    # labels are plain text: dollar signs do not mark formulas
     if xlabels is not None:
         axes.set_xticks(range(sides[1]), xlabels, parse_math=False)
         for below in grid[-1]:

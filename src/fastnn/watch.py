@@ -1,8 +1,7 @@
-"""Notices that something changed from which a program was made.
+"""Detect changes to the layers that a program was compiled from.
 
-`version` is another object after every change that `changed` reports. What is made from layers
-remembers the version from before it looked at them: as long as that is the current one, nothing has
-changed, and one comparison shows it.
+`changed` replaces `version` by a new object. A program stores the version from before its layers
+were read: as long as it is the current one, nothing has changed, and one comparison shows it.
 """
 
 from __future__ import annotations
@@ -14,13 +13,13 @@ version = object()
 
 
 def changed() -> None:
-    """Report a change, once it is made."""
+    """Report a change after it was made."""
     global version
     version = object()
 
 
 class Watched(ABCMeta):
-    """The type of classes of which a replaced attribute counts as a change: patched methods."""
+    """Metaclass that reports replaced class attributes, such as patched methods, as changes."""
 
     def __setattr__(cls, name: str, value: Any) -> None:
         super().__setattr__(name, value)

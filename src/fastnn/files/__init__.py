@@ -1,4 +1,4 @@
-"""Files of arrays and of models, each written whole or not at all."""
+"""Files of arrays and models, written atomically."""
 
 from .model import load, load_metadata, plan_from_file, save
 from .tensors import ModelFileError

@@ -1,8 +1,8 @@
-"""Writing a file so that a reader sees the old content or the new, never half of it.
+"""Atomic writes: a reader sees the old or the new content of a file, never a part of it.
 
-A writer that is killed leaves its temporary file behind. Each writer holds a lock on its own until
-the end, and the system drops the lock of a process that dies, on this host or another: what can be
-locked is a leftover, and the next writer in the same folder removes it.
+A killed writer leaves its temporary file behind. Each writer locks its temporary file until the
+end, and the system releases the lock of a dead process, on this host or another. A file that can
+be locked is therefore a leftover, and the next writer in the same folder removes it.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ except ModuleNotFoundError:  # not POSIX: leftovers stay
 PathLike = str | os.PathLike[str]
 Buffer = bytes | memoryview
 
-# Not the names of fastnn 0.1 (".fastnn-*.tmp"), whose writers hold no lock.
+# Different from the names of fastnn 0.1 (".fastnn-*.tmp"), whose writers hold no lock.
 PREFIX, SUFFIX = ".fastnn-", ".part"
 
-# Seconds after which a file of another host may be a leftover: no writer pauses for a day.
+# Seconds after which a file of another host counts as a leftover: no writer pauses for a day.
 OLD = 24 * 3600.0
 
 
 def write_atomically(path: PathLike, content: bytes | Iterable[Buffer]) -> None:
-    """Write `content`, bytes or pieces of them, to `path`, or leave an older file untouched.
+    """Write `content`, bytes or pieces of them, to `path`, or leave an existing file unchanged.
 
-    The bytes go to a temporary file in the same directory, onto the disk, and then take the place
-    of `path` in one step. A symbolic link stays, and the file it points to is replaced. Permissions
+    The bytes go to a temporary file in the same directory, are synced to disk, and then replace
+    `path` in one step. A symbolic link stays, and the file it points to is replaced. Permissions
     are those that a plain `open(path, "wb")` would leave.
 
     Raises
     ------
     OSError
         The directory is missing or not writable, the disk is full, or `path` is not a regular file.
-        Whatever step fails, `filename` is `path`.
+        `filename` is `path`, whichever step fails.
     """
     with _errors_named(path):
         target = _target(path)
@@ -62,25 +62,25 @@ def write_atomically(path: PathLike, content: bytes | Iterable[Buffer]) -> None:
 
 
 def check_writable(path: PathLike) -> None:
-    """Raise the OSError that `write_atomically` would meet on opening, leaving nothing behind."""
+    """Raise the OSError that opening in `write_atomically` would raise; leave no file behind."""
     with _errors_named(path), _temporary(_target(path)) as (_, descriptor):
         os.close(descriptor)
 
 
 @contextlib.contextmanager
 def _errors_named(path: PathLike) -> Iterator[None]:
-    """Errors of the system with the file that was asked for: a write or a close names none."""
+    """Add the requested path to system errors: those of write and close have none."""
     name = os.fspath(path)
     try:
         yield
     except OSError as error:
-        if error.errno is None:  # worded by somebody else, such as a download
+        if error.errno is None:  # not from the system, for example from a download
             raise
         raise OSError(error.errno, error.strerror or str(error), name) from error
 
 
 def _target(path: PathLike) -> Path:
-    """The file that `path` means."""
+    """Return the file that `path` resolves to."""
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -91,9 +91,9 @@ def _target(path: PathLike) -> Path:
 
 @contextlib.contextmanager
 def _temporary(target: Path) -> Iterator[tuple[Path, int]]:
-    """A new empty file beside `target`, and its descriptor, which the block closes.
+    """Create an empty file next to `target`; yield its path and descriptor, which the block closes.
 
-    It is locked until the end of the block, and removed then unless it was renamed.
+    The file is locked until the end of the block, and then removed unless it was renamed.
     """
     made = None
     while made is None:
@@ -106,18 +106,18 @@ def _temporary(target: Path) -> Iterator[tuple[Path, int]]:
 
 
 def _new_file(target: Path) -> tuple[Path, int, list[int]] | None:
-    """The path, the descriptor and what holds the lock; None if another writer was faster.
+    """Return path, descriptor and the descriptors of the lock; None if another writer was faster.
 
-    It may take the file for a leftover between its making and its lock.
+    Between creation and lock, another writer may take the file for a leftover.
     """
     path = target.with_name(f"{PREFIX}{_host()}-{secrets.token_hex(8)}{SUFFIX}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     opened: list[int] = []
     try:
-        opened.append(os.open(path, flags, 0o666))  # less the umask: the mode of any new file
+        opened.append(os.open(path, flags, 0o666))  # minus the umask, as for any new file
         if fcntl is None:
             return path, opened[0], []
-        opened.append(os.dup(opened[0]))  # the other is closed before the file is renamed
+        opened.append(os.dup(opened[0]))  # the first is closed before the file is renamed
         if _lock(opened[1]) is not False:
             return path, opened[0], opened[1:]
     except BaseException:
@@ -128,7 +128,7 @@ def _new_file(target: Path) -> tuple[Path, int, list[int]] | None:
 
 
 def _discard(path: Path, opened: Iterable[int]) -> None:
-    """Remove a file, if it is there, and close descriptors; an error here replaces no other."""
+    """Remove a file if it exists and close descriptors; ignore system errors."""
     with contextlib.suppress(OSError):
         path.unlink()
     for descriptor in opened:
@@ -137,7 +137,7 @@ def _discard(path: Path, opened: Iterable[int]) -> None:
 
 
 def _lock(descriptor: int) -> bool | None:
-    """Lock an open file; False if another holds or has removed it, None if there are no locks."""
+    """Lock an open file; return False if another holds or removed it, None if locks do not work."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -148,10 +148,10 @@ def _lock(descriptor: int) -> bool | None:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files of dead writers; whatever cannot be removed stays.
+    """Remove the temporary files of dead writers; ignore what cannot be removed.
 
-    A lock is trusted among the processes of one kernel. Some network file systems grant it to two
-    hosts at once, so the file of another host has to be old, too.
+    A lock is reliable among the processes of one kernel. Some network file systems grant it to two
+    hosts at once, so the file of another host must also be old.
     """
     if fcntl is None:
         return
@@ -177,7 +177,7 @@ def _remove_leftover(path: Path) -> None:
 
 @functools.cache
 def _host() -> str:
-    """Eight hexadecimal digits for the running kernel, which containers share."""
+    """Return eight hexadecimal digits that identify the running kernel, which containers share."""
     try:
         name = Path("/proc/sys/kernel/random/boot_id").read_bytes()
     except OSError:

@@ -1,7 +1,7 @@
-"""Models in files: the safetensors format, with the architecture as JSON in its metadata.
+"""Model files: the safetensors format, with the architecture as JSON in its metadata.
 
-Any safetensors reader sees the arrays under the names of `model.state()`. Reading one runs no code
-from the file, and takes no memory beyond what the file itself holds.
+Any safetensors reader sees the arrays under the names of `model.state()`. Reading a file runs no
+code from it and allocates no more memory than the file holds.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from .atomic import PathLike
 from .tensors import ModelFileError as ModelFileError
 from .tensors import check_headers, headers, open_tensors, read_tensor, write_tensors
 
-# The key of the metadata, and the version of what stands there:
+# The metadata key, and the version of its value:
 # {"version": 1, "fastnn": the version that wrote it, "model": config}.
 METADATA_KEY = "fastnn"
 FORMAT_VERSION = 1
-# A file may also hold a training run, see checkpoint.py: its description and its arrays' names.
+# A file may also hold a training run (train/checkpoint.py): metadata key and prefix of its arrays.
 RUN_KEY = "fastnn.run"
 RUN_PREFIX = "run/"
 
@@ -29,24 +29,23 @@ RUN_PREFIX = "run/"
 def save(model: nn.Module, path: PathLike, *, metadata: Mapping[str, str] | None = None) -> None:
     """Write a model to a file that `load` reads.
 
-    The file is written beside `path` first and then takes its place in one step, so a failure
-    leaves an older file as it was.
+    The file is written next to `path` and then replaces it in one step, so a failure leaves an
+    existing file unchanged.
 
     Parameters
     ----------
     model : nn.Module
     path : path-like
-        By custom ending in ".safetensors".
+        Usually ends in ".safetensors".
     metadata : mapping of str to str, optional
-        To go into the file beside the architecture, under keys other than "fastnn" and
-        "fastnn.run"; see `load_metadata`.
+        Additional metadata, under keys other than "fastnn" and "fastnn.run"; see `load_metadata`.
 
     Raises
     ------
     ValueError
-        The config of the model does not describe it fully, so it could not be loaded again: a
-        module of your own, or a layer shared by two different containers. A key of the metadata is
-        taken.
+        The model could not be loaded again, since its config does not describe it completely: it
+        has an unregistered module, or a layer shared by two containers. Or a metadata key is
+        reserved.
     TypeError
         A key or a value of the metadata is not a str.
     OSError
@@ -71,14 +70,14 @@ def load(path: PathLike) -> nn.Module:
     Returns
     -------
     nn.Module
-        Of the class, sizes and dtype that were saved.
+        With the saved class, sizes and dtype.
 
     Raises
     ------
     ModelFileError
-        The file is truncated, in another format, not by fastnn, or at odds with itself.
+        The file is truncated, in another format, not written by fastnn, or inconsistent.
     OSError
-        There is no such file, or it cannot be read.
+        The file does not exist or cannot be read.
     ModuleNotFoundError
         safetensors is not installed.
     """
@@ -97,7 +96,7 @@ def load(path: PathLike) -> nn.Module:
 
 
 def plan_from_file(path: PathLike, batch_max: int = 1024) -> kernels.Plan:
-    """Read a model that `save` wrote, frozen for inference: ``load(path).freeze(batch_max)``.
+    """Load a model and freeze it for inference: ``load(path).freeze(batch_max)``.
 
     Parameters
     ----------
@@ -108,36 +107,36 @@ def plan_from_file(path: PathLike, batch_max: int = 1024) -> kernels.Plan:
     Raises
     ------
     ModelFileError, OSError, ModuleNotFoundError
-        As `load`.
+        As in `load`.
     TypeError, ValueError
-        As `nn.freeze`.
+        As in `nn.freeze`.
     """
     return load(path).freeze(batch_max)
 
 
 def load_metadata(path: PathLike) -> dict[str, str]:
-    """All metadata of a file: what was given to `save`, and the architecture.
+    """Return all metadata of a file: those passed to `save`, and the architecture.
 
     Raises
     ------
     ModelFileError
         The file is truncated, or in another format.
     OSError, ModuleNotFoundError
-        As from `load`.
+        As in `load`.
     """
     with open_tensors(path) as file:
         return dict(file.metadata() or {})
 
 
 def describe(model: nn.Module) -> str:
-    """The metadata from which `load` builds the model; ValueError if it could not."""
+    """Return the metadata from which `load` builds the model; raise ValueError if it could not."""
     return compose_json(
         {"version": FORMAT_VERSION, "fastnn": __version__, "model": described(model)}
     )
 
 
 def check_same_config(metadata: dict[str, str], model: nn.Module) -> None:
-    """ValueError naming the first field in which a file and a model differ, shapes being equal."""
+    """Raise a ValueError that names the first field in which a file and a model differ."""
     before, _ = _read_config(metadata)
     difference = _difference(current(before), parse_json(compose_json(model.config())), "")
     if difference:
@@ -148,7 +147,7 @@ def check_same_config(metadata: dict[str, str], model: nn.Module) -> None:
 
 
 def _difference(a: Any, b: Any, name: str) -> tuple[str, Any, Any] | None:
-    """The dotted name and the values of the first field that both have and that differs."""
+    """Return the dotted name and the values of the first common field that differs."""
     if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
         a, b = ({str(i): item for i, item in enumerate(items)} for items in (a, b))
     if isinstance(a, dict) and isinstance(b, dict):
@@ -160,33 +159,33 @@ def _difference(a: Any, b: Any, name: str) -> tuple[str, Any, Any] | None:
 
 
 def parameter_arrays(model: nn.Module) -> dict[str, Any]:
-    """Name -> values of every parameter, as views."""
+    """Return name -> values of every parameter, as views."""
     return {name: parameter.data for name, parameter in model.parameters().named()}
 
 
 def parameter_expected(model: nn.Module) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Name -> (shape, dtype) of every parameter."""
+    """Return name -> (shape, dtype) of every parameter."""
     arrays = parameter_arrays(model)
     return {name: (array.shape, array.dtype.name) for name, array in arrays.items()}
 
 
 def parameter_headers(file: Any) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Name -> (shape, dtype) of the arrays in a file that are a model's."""
+    """Return name -> (shape, dtype) of the model's arrays in a file."""
     return {name: h for name, h in headers(file).items() if not name.startswith(RUN_PREFIX)}
 
 
 def read_parameters(file: Any, model: nn.Module) -> None:
-    """Copy the arrays of a file, checked before, into the model, one at a time."""
+    """Copy the arrays of a checked file into the model, one at a time."""
     for name, parameter in model.parameters().named():
         parameter.data[...] = read_tensor(file, name)
 
 
 def _read_config(metadata: dict[str, str]) -> tuple[dict[str, Any], str]:
-    """The config of a model, and the version of fastnn that wrote it."""
+    """Return the config of a model, and the version of fastnn that wrote it."""
     if METADATA_KEY not in metadata:
         raise ValueError("its metadata do not describe a model (not written by fastnn)")
     found = parse_json(metadata[METADATA_KEY])
-    # 0.1.0 did not say which version it is
+    # 0.1.0 did not write its version
     if not isinstance(found, dict) or found.keys() - {"fastnn"} != {"version", "model"}:
         raise ValueError("its metadata are malformed")
     if found["version"] != FORMAT_VERSION:

@@ -1,9 +1,9 @@
 """Named arrays in a file: the safetensors format.
 
-Eight bytes with the length of a header, little-endian; the header, JSON padded with spaces, that
-has dtype, shape and place of every array and a table of strings, "__metadata__"; the arrays one
-after the other. Written here array by array, so that a large model is never held twice; read by the
-safetensors library, which checks all of it before it hands anything out and runs no code from it.
+A file has eight bytes with the length of the header (little-endian); the header, JSON padded with
+spaces, with dtype, shape and offsets of every array and a table of strings, "__metadata__"; and the
+arrays in order. It is written here array by array, so that a large model is never in memory twice.
+The safetensors library reads it: it validates the header first and runs no code from the file.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ DTYPES = {
     "U8": "uint8",
     "BOOL": "bool",
 }
-BFLOAT16 = "bfloat16"  # which NumPy does not have: it is read as float32, exactly, or not at all
+BFLOAT16 = "bfloat16"  # not in NumPy: `read_widened` converts it to float32, which is exact
 _CODES = {dtype: code for code, dtype in DTYPES.items()}
 _NAMES = DTYPES | {"BF16": BFLOAT16}
 CONVERT = "fastnn computes in float32 and float64, convert it before it is saved"
-_HEADER_UNIT = 8  # the format aligns the arrays to so many bytes
+_HEADER_UNIT = 8  # alignment of the arrays in bytes
 
 
 class ModelFileError(ValueError):
@@ -49,12 +49,12 @@ class ModelFileError(ValueError):
 def write_tensors(
     path: PathLike, arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]
 ) -> None:
-    """Write a file that any safetensors reader reads, whole or not at all.
+    """Write a file for any safetensors reader, atomically.
 
     Raises
     ------
     TypeError
-        An array has a dtype that the format has not.
+        The format does not support the dtype of an array.
     OSError
         The file cannot be written.
     """
@@ -96,10 +96,10 @@ def _safetensors() -> Any:
 
 @contextmanager
 def open_tensors(path: PathLike) -> Iterator[Any]:
-    """The file, open for reading by `headers` and `read_tensor`.
+    """Open a file for reading by `headers` and `read_tensor`.
 
-    Whatever is wrong with it comes out as a ModelFileError that names it: what the block raises at
-    values that are not what they should be, too.
+    Any defect of the file raises a ModelFileError that names the file, including errors that the
+    block raises because of unexpected values.
     """
     safetensors = _safetensors()
     name = os.fspath(path)
@@ -119,7 +119,7 @@ def open_tensors(path: PathLike) -> Iterator[Any]:
 
 
 def _check_readable(path: PathLike) -> None:
-    """Raise the system's own error for a missing or forbidden file, and one for a pipe."""
+    """Raise the system's error for a missing or unreadable file, and an OSError for a pipe."""
     mode = os.stat(path).st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise OSError(
@@ -135,7 +135,7 @@ def _is_gzip(path: PathLike) -> bool:
 
 
 def headers(file: Any) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Name -> (shape, dtype) of every array in an open file, before any is read."""
+    """Return name -> (shape, dtype) of every array in an open file, without reading any."""
     found = {}
     for name in file.keys():
         header = file.get_slice(name)
@@ -145,7 +145,7 @@ def headers(file: Any) -> dict[str, tuple[tuple[int, ...], str]]:
 
 
 def read_tensor(file: Any, name: str) -> NDArray[Any]:
-    """An array of an open file; ValueError if it is of a dtype that NumPy does not have."""
+    """Return an array of an open file; raise ValueError if NumPy does not have its dtype."""
     dtype = file.get_slice(name).get_dtype()
     if dtype not in DTYPES:
         raise ValueError(f"{name!r} is {_NAMES.get(dtype, dtype)}: {CONVERT}")
@@ -154,7 +154,7 @@ def read_tensor(file: Any, name: str) -> NDArray[Any]:
 
 
 def read_widened(file: Any, path: PathLike, name: str) -> NDArray[Any]:
-    """`read_tensor`, but float16 and bfloat16 as float32, in which all of their values are."""
+    """Return `read_tensor`, but float16 and bfloat16 as float32, which is exact."""
     if file.get_slice(name).get_dtype() == "BF16":
         return _read_bfloat16(path, name)
     array = read_tensor(file, name)
@@ -162,7 +162,7 @@ def read_widened(file: Any, path: PathLike, name: str) -> NDArray[Any]:
 
 
 def _read_bfloat16(path: PathLike, name: str) -> NDArray[np.float32]:
-    """An array of a file that the library has checked: the upper halves of float32 numbers."""
+    """Return a bfloat16 array of a checked file: its numbers are the upper halves of float32."""
     with open(path, "rb") as raw:
         size = int.from_bytes(raw.read(8), "little")
         header = json.loads(raw.read(size))[name]
@@ -176,7 +176,7 @@ def check_headers(
     found: Mapping[str, tuple[tuple[int, ...], str]],
     expected: Mapping[str, tuple[tuple[int, ...], str]],
 ) -> None:
-    """ValueError unless the arrays of a file are those of a model."""
+    """Raise ValueError unless the arrays of a file are those of a model."""
     missing, unexpected = sorted(expected.keys() - found), sorted(found.keys() - expected)
     if missing or unexpected:
         raise ValueError(f"missing arrays {missing!r:.200}, unexpected {unexpected!r:.200}")

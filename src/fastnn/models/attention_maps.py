@@ -37,7 +37,7 @@ class Maps(Walk):
         self.weights: list[Array] = []
 
     def run(self, part: Any, y: Any, options: dict[str, Any]) -> Any:
-        """Return the result of inference; keep the weights of attention."""
+        """Return the output for y; keep the weights of attention."""
         if not isinstance(part, MultiHeadAttention):
             return part(y, **options)
         y, weights = part(y, need_weights=True, **options)

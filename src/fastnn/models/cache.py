@@ -32,7 +32,7 @@ class DecodingCache:
         self._origins = np.arange(len(layers[0].lengths))
 
     def __len__(self) -> int:
-        """Rows of the batch."""
+        """Return the number of rows of the batch."""
         return len(self._origins)
 
     @property

@@ -48,10 +48,9 @@ class Seq2SeqTransformer(TokenModel):
         Hidden units of the feed-forward networks; 4 d_model by default.
     max_len : int
         Longest sequence on either side; at most 2^20.
-    dropout : float
-        Dropout of embeddings and of what each part of a block adds, in training only.
-    attention_dropout : float, optional
-        Dropout of attention weights; by default `dropout`.
+    dropout, attention_dropout : float
+        Dropout of embeddings and of what each part of a block adds, and of attention weights (by
+        default `dropout`), in training only.
     activation, bias, eps
         As in `nn.EncoderBlock`.
     norm_first : bool
@@ -213,7 +212,9 @@ class Seq2SeqTransformer(TokenModel):
         h, ctx = self._hidden((src, tgt, src_lengths))
         return kernels.matmul(h, self._head()), (h, ctx)
 
-    def __call__(self, src: Ids, tgt: Ids, src_lengths: Any = None) -> Array:  # type: ignore[override]
+    def __call__(  # type: ignore[override]
+        self, src: Ids, tgt: Ids, src_lengths: Any = None
+    ) -> Array:
         """Return the logits; keep nothing for backward. See `forward`."""
         return kernels.matmul(self._infer((src, tgt, src_lengths)), self._head())
 
@@ -324,7 +325,7 @@ class Seq2SeqTransformer(TokenModel):
         return self.tgt_embedding
 
     def example(self, input_shape: tuple[int, ...], dtype: Any = None) -> tuple[Array, ...]:
-        """Return zero ids for both sides, to run a summary with."""
+        """Return zero ids for both sides, for a summary."""
         return super().example(input_shape, dtype) * 2
 
     def flops(self, input_shape: tuple[int, ...], *others: tuple[int, ...]) -> int:

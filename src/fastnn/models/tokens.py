@@ -135,7 +135,7 @@ class TokenModel(Module):
         return fit(self, batches, loss=loss, **options)
 
     def example(self, input_shape: tuple[int, ...], dtype: Any = None) -> tuple[Array, ...]:
-        """Return zero ids, to run a summary with."""
+        """Return zero ids, for a summary."""
         return (np.zeros(input_shape, np.int64 if dtype is None else dtype),)
 
     def _head(self) -> Array:

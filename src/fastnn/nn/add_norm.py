@@ -110,7 +110,9 @@ class AddNorm(_Norm):
         y = self._normalize(x, residual, h=h, stats=stats, **drop)
         return ((y, h) if self.with_sum else y), (h, stats, drop)
 
-    def __call__(self, x: NDArray[Any] | None, residual: NDArray[Any]) -> Any:  # type: ignore[override]
+    def __call__(  # type: ignore[override]
+        self, x: NDArray[Any] | None, residual: NDArray[Any]
+    ) -> Any:
         """Return y, or (y, h) if `with_sum`, without dropout."""
         self._check_inputs(x, residual)
         if x is None:

@@ -31,7 +31,7 @@ class Builder(kernels.Builder):
             that `lower` no longer matches.
         """
         kind = type(layer)
-        if self.by_rows:  # it is for a model that goes on changing
+        if self.by_rows:  # for a model that may still change
             object.__setattr__(layer, "_is_watched", True)
         if (kind.forward, kind.__call__) != kind._lowered_as or "forward" in vars(layer):
             raise NotLowerable(

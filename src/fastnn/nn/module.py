@@ -26,7 +26,7 @@ Shapes = dict[str, tuple[tuple[int, ...], str]]  # name -> (shape, dtype) of par
 
 
 class Module(States, metaclass=watch.Watched):
-    """A layer, or a model made of layers.
+    """A layer, or a model built from layers.
 
     A subclass defines `forward` and `backward` side by side and passes its parameters and parts to
     `__init__`::

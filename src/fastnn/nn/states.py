@@ -1,4 +1,4 @@
-"""The states of a module: its parameters' values, and where its random numbers stand."""
+"""State of a module: the values of its parameters and its random streams."""
 
 from __future__ import annotations
 

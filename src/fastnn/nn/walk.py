@@ -46,20 +46,20 @@ class Training(Walk):
         self._again: Any = None
 
     def add(self, norm: Any, branch: Any, x: Any) -> Any:
-        """Return the result of inference, with dropout of branch."""
+        """Return norm(dropout(branch) + x) as in inference; keep the context."""
         y, ctx = norm.forward(branch, x)
         self.norms.append(ctx)
         self._again = partial(norm.recompute, ctx) if norm.with_sum else None
         return y
 
     def run(self, part: Any, y: Any, options: dict[str, Any]) -> Any:
-        """Return the result of inference; backward recomputes y after a norm, to save memory."""
+        """Return the output for y; backward recomputes y after a norm, to save memory."""
         y, ctx = part.forward(y, recompute=self._again, **options)
         self.parts.append(ctx)
         return y
 
     def sum(self, block: Any, branch: Any, x: Any) -> Any:
-        """Return branch + x, with dropout of branch."""
+        """Return dropout(branch) + x; keep the context."""
         y, ctx = block.forward_sum(branch, x)
         self.norms.append(ctx)
         return y

@@ -77,7 +77,7 @@ def _between(start: float, end: float, t: float) -> float:
 
 
 def _decayed(lr: float, factor: float, times: int) -> float:
-    """lr * factor^times; inf, which no optimizer takes, if that is not a float."""
+    """Return lr * factor^times; inf, which optimizers reject, if it overflows."""
     try:
         return lr * factor**times if lr else 0.0
     except OverflowError:
@@ -228,8 +228,8 @@ class noam(_Schedule):
 class one_cycle(_Schedule):
     """Rise along half a cosine from max_lr / div_factor to max_lr, then fall along another.
 
-    The maximum is at step pct_start * total - 1. The end, max_lr / div_factor / final_div_factor, is
-    at the last step, total - 1, and stays. Names and values are those of PyTorch's OneCycleLR.
+    The maximum is at step pct_start * total - 1. The end, max_lr / div_factor / final_div_factor,
+    is at the last step, total - 1, and stays. Names and values are those of PyTorch's OneCycleLR.
 
     Smith and Topin, "Super-convergence: very fast training of neural networks using large learning
     rates", 2017.

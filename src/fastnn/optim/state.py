@@ -73,8 +73,8 @@ class Stateful:
     def state_dict(self, *, copy: bool = True) -> dict[str, Any]:
         """Return numbers as they are, and running means and sums as flat arrays.
 
-        Without `copy` the arrays are views that the next step changes, which is enough to write
-        them to a file immediately.
+        Without `copy` the arrays are the optimizer's own, which the next step changes: enough to
+        write them to a file immediately.
         """
         names = (*self._number_names(), *self._choices)
         state = {name: getattr(self, name) for name in names}

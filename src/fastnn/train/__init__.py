@@ -1,4 +1,4 @@
-"""Training, evaluation, and models in files."""
+"""Training, evaluation, and saving and loading models."""
 
 from ..files import ModelFileError, load, load_metadata, plan_from_file, save
 from .callbacks import CSVLogger, EarlyStopping, LRSchedule, ModelCheckpoint, TerminateOnNaN

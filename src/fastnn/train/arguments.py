@@ -1,4 +1,4 @@
-"""The arguments of `fit` and `evaluate` that are no data, checked and named."""
+"""Checks of the arguments of `fit` and `evaluate` other than data."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OPTIMIZERS: dict[str, Callable[[Parameters], optim.Optimizer]] = {
 
 
 def check_model(model: Any) -> Parameters:
-    """The parameters of a model; TypeError for anything else."""
+    """Return the parameters of a model; raise TypeError for anything else."""
     if isinstance(model, type) or not isinstance(model, nn.Module):
         kind = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
         raise TypeError(f"model must be an nn.Module, such as nn.MLP((64, 10)), got {kind}")
@@ -34,7 +34,7 @@ def check_model(model: Any) -> Parameters:
 
 
 def as_optimizer(optimizer: Any, parameters: Parameters) -> optim.Optimizer:
-    """An optimizer over parameters of the model, made if it is given by name."""
+    """Return an optimizer over the model's parameters, created if it is given by name."""
     if isinstance(optimizer, str):
         return OPTIMIZERS[check_choice("optimizer", optimizer, OPTIMIZERS)](parameters)
     if not isinstance(optimizer, optim.Optimizer):
@@ -50,7 +50,7 @@ def as_optimizer(optimizer: Any, parameters: Parameters) -> optim.Optimizer:
 
 
 def check_average(ema: Any, parameters: Parameters) -> None:
-    """TypeError or ValueError unless `ema` is None or the average of these parameters."""
+    """Raise TypeError or ValueError unless `ema` is None or an average of these parameters."""
     if ema is None:
         return
     if not isinstance(ema, optim.ExponentialMovingAverage):
@@ -63,14 +63,14 @@ def check_average(ema: Any, parameters: Parameters) -> None:
 
 
 def check_norm(clip_norm: Any) -> float | None:
-    """`clip_norm` as a number above 0, or None."""
+    """Return `clip_norm` as a number above 0, or None."""
     if clip_norm is None:
         return None
     return check_number("clip_norm (max_norm of all gradients)", clip_norm, above=0)
 
 
 def as_generator(seed: Any) -> np.random.Generator:
-    """The generator of a seed; TypeError or ValueError naming the argument otherwise."""
+    """Return the generator of a seed; raise TypeError or ValueError that names the argument."""
     try:
         return np.random.default_rng(seed)
     except (TypeError, ValueError) as error:
@@ -80,7 +80,7 @@ def as_generator(seed: Any) -> np.random.Generator:
 
 
 def check_path(name: str, path: Any) -> str:
-    """`path` as a str; TypeError naming the argument otherwise."""
+    """Return `path` as a str; raise a TypeError that names the argument otherwise."""
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"{name} must be a path, got {type(path).__name__}")
     found = os.fspath(path)
@@ -90,7 +90,7 @@ def check_path(name: str, path: Any) -> str:
 
 
 def as_callbacks(callbacks: Any) -> list[Any]:
-    """A list of callbacks, given as an iterable, one alone, or None."""
+    """Return a list of callbacks, given as an iterable, a single one or None."""
     if callbacks is None:
         return []
     is_one = isinstance(callbacks, (str, bytes, type)) or hasattr(callbacks, "__array__")
@@ -99,13 +99,13 @@ def as_callbacks(callbacks: Any) -> list[Any]:
 
 
 def check_signature(name: str, function: Callable[..., Any], *examples: Any) -> None:
-    """TypeError unless the function can be called with that many arguments."""
+    """Raise TypeError unless the function can be called with this many arguments."""
     if not callable(function):
         raise TypeError(f"{name} must be a function, got {type(function).__name__}")
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
-        return  # it does not say, as some built-in functions
+        return  # some built-in functions have no signature
     try:
         signature.bind(*examples)
     except TypeError as error:

@@ -1,4 +1,4 @@
-"""Where batches come from: arrays that are cut and shuffled, or an iterable of batches.
+"""Sources of batches: arrays that are shuffled and split, or an iterable of batches.
 
 Neither copies more than one batch, so arrays may be `np.memmap` views of files larger than memory.
 """
@@ -17,29 +17,28 @@ from ..checks import DTYPES, check_number
 from ..kernels.ground.memory import empty
 from .examples import Batch, as_array, check_examples, check_weights
 
-# Elements from which `kernels.embedding`, which divides the rows among threads, is quicker than
-# `take`: 256 x 784 of 60,000 rows 33 us against 65, 128 x 784 23 against 28, 200 x 64 2.3
-# against 1.8.
+# Elements from which `kernels.embedding`, which distributes rows over threads, is faster than
+# `take` (docs/tuning.md).
 MANY = 65536
 
 
 def in_order(
     x: NDArray[Any], y: NDArray[Any], weight: NDArray[Any] | None, batch_size: int
 ) -> Iterator[Batch]:
-    """The rows in their order, as views."""
+    """Yield batches of the rows in order, as views."""
     for start in range(0, len(x), batch_size):
         rows = slice(start, start + batch_size)
         yield Batch(x[rows], y[rows], None if weight is None else weight[rows])
 
 
 def gather(x: NDArray[Any], rows: NDArray[np.intp]) -> NDArray[Any]:
-    """x[rows], in recycled memory where x allows it."""
+    """Return x[rows], in pooled memory if x is a contiguous float32 or float64 array."""
     if not x.flags.c_contiguous or x.dtype not in DTYPES:
         return x[rows]
     out = empty((len(rows), *x.shape[1:]), x.dtype)
     if out.size >= MANY and x.ndim == 2:
         return kernels.embedding(rows, x, out=out)
-    # "clip" because "raise" would go through a second buffer; the rows are known to be right
+    # "raise" would need a second buffer; the rows are known to be in range
     return x.take(rows, axis=0, out=out, mode="clip")
 
 
@@ -66,7 +65,7 @@ class ArraySource:
         self.steps: int | None = steps or n_batches
 
     def cut(self) -> dict[str, int | bool | None]:
-        """What has to stay the same where a run goes on inside an epoch."""
+        """Return what must be unchanged to resume a run within an epoch."""
         return {
             "rows": len(self.x),
             "batch_size": self.batch_size,
@@ -75,14 +74,14 @@ class ArraySource:
         }
 
     def state(self) -> dict[str, Any]:
-        """Nothing: the order of the rows is the generator's of the run."""
+        """Return {}: the order of the rows comes from the generator of the run."""
         return {}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Nothing to go on from."""
+        """Do nothing: there is no state."""
 
     def epoch(self, rng: np.random.Generator, skip: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch but the first `skip`; rng draws the same whatever that is."""
+        """Yield the batches of an epoch after the first `skip`; rng does not depend on `skip`."""
         if not self.shuffle:
             yield from islice(
                 in_order(self.x, self.y, self.weight, self.batch_size), skip, self.steps
@@ -98,10 +97,11 @@ class ArraySource:
 class StreamSource:
     """Batches (x, y) or (x, y, weight) of an iterable.
 
-    An epoch is one pass, or `steps` batches: those follow on one another from epoch to epoch, and
-    an iterable that can begin again does so when it ends. One with `state()` and `load_state()`,
-    such as `data.batches`, has its state kept in checkpoints; any other has to give the same
-    batches again where a run goes on. `take_integers`: targets are numbers of `dtype`, not classes.
+    An epoch is one pass, or `steps` batches. With `steps`, the next epoch continues where the last
+    one stopped, and an iterable that can restart does so when it ends. Checkpoints store the state
+    of an iterable with `state()` and `load_state()`, such as `data.batches`; any other must yield
+    the same batches again when a run is resumed. With `take_integers`, targets are numbers of
+    `dtype`, not classes.
     """
 
     def __init__(
@@ -118,23 +118,23 @@ class StreamSource:
         self.begins_anew = iter(batches) is not batches
         self.iterator: Iterator[Any] | None = None
         self.has_state = hasattr(batches, "state") and hasattr(batches, "load_state")
-        self.begun: Any = None  # state of `batches` at the start of the pass, with has_state
-        self.drawn = 0  # batches of this pass with has_state, else of all, where steps is given
+        self.begun: Any = None  # state of `batches` at the start of the pass, if has_state
+        self.drawn = 0  # with steps: batches drawn, in this pass if has_state, else in total
         self.to_skip: int | None = None
 
     def cut(self) -> dict[str, int | bool | None]:
-        """What has to stay the same where a run goes on inside an epoch."""
+        """Return what must be unchanged to resume a run within an epoch."""
         return {"steps_per_epoch": self.steps}
 
     def state(self) -> dict[str, Any]:
-        """Where in the iterable a run is."""
+        """Return the position of the run in the iterable."""
         state: dict[str, Any] = {"drawn": self.drawn}
         if self.has_state:
             state["batches"] = self.batches.state() if self.begun is None else self.begun
         return state
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from there; {} where a run had other batches."""
+        """Resume from a position; {} if the saved run had another kind of source."""
         self.to_skip = int(state["drawn"]) if "drawn" in state else None
         if self.has_state and "batches" in state:
             self.batches.load_state(state["batches"])
@@ -145,7 +145,7 @@ class StreamSource:
         return iter(self.batches)
 
     def epoch(self, rng: np.random.Generator, skip: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch but the first `skip`, which are drawn and dropped."""
+        """Yield the batches of an epoch after the first `skip`, which are drawn and dropped."""
         if self.steps is None:
             found = -1
             for found, item in enumerate(self._begin()):
@@ -196,7 +196,7 @@ class StreamSource:
 def as_rows(
     name: str, x: Any, y: Any, weight: Any, dtype: np.dtype[Any], take_integers: bool
 ) -> Batch:
-    """All examples as one batch of views; `name` begins the names of x and y in errors."""
+    """Return all examples as one batch of views; `name` prefixes x and y in errors."""
     x = as_array(f"{name}x", x, dtype)
     y = as_array(f"{name}y", y, dtype, take_integers=take_integers)
     check_examples(f"{name}x", x, f"{name}y", y)
@@ -212,9 +212,9 @@ def split_rows(
     dtype: np.dtype[Any],
     take_integers: bool,
 ) -> tuple[Batch | None, Any]:
-    """All rows as one batch of views, or None for an iterable of batches; and the validation data.
+    """Return all rows as one batch of views, None for an iterable; and the validation data.
 
-    That is the last rows, if a share of them is asked for.
+    The validation data are the last rows if `share` is above 0.
     """
     check_number("validation_split", share, least=0, below=1)
     if share and validation_data is not None:
@@ -242,9 +242,9 @@ def split_rows(
 def validation_batches(
     data: Any, batch_size: int, dtype: np.dtype[Any], take_integers: bool
 ) -> tuple[Callable[[], Iterator[Batch]], NDArray[Any] | None]:
-    """A function that gives the batches of the validation data from the first; and all targets.
+    """Return a function that iterates over the validation batches, and all targets.
 
-    Those are None for an iterable of batches.
+    The targets are None for an iterable of batches.
     """
     if isinstance(data, list) and data and all(hasattr(item, "__array__") for item in data):
         data = tuple(data)

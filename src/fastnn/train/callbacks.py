@@ -1,4 +1,4 @@
-"""What may be called during `fit`. Any object with some of these methods is a callback:
+"""Callbacks of `fit`. Any object with some of these methods is a callback:
 
     on_train_begin(run)             before the first step, with the `Run`: run.model, run.optimizer,
                                     run.history, run.stop_training ...
@@ -6,8 +6,9 @@
     on_train_batch_end(batch, logs) on_epoch_end(epoch, logs)
     on_train_end()                  also after Ctrl-C
 
-and so is any function (epoch, logs), which is called after every epoch. One with `state()` and
-`load_state(state)` goes on from a checkpoint where it was; a state is numbers, strings and arrays.
+Any function (epoch, logs) is a callback too; it is called after every epoch. A callback with
+`state()` and `load_state(state)` is restored from checkpoints; its state consists of numbers,
+strings and arrays.
 """
 
 from __future__ import annotations
@@ -34,21 +35,22 @@ if TYPE_CHECKING:
 
 
 class EarlyStopping:
-    """Ends the training once a metric has not improved for `patience` epochs.
+    """Stop training once a metric has not improved for `patience` epochs.
 
     Parameters
     ----------
     monitor : str
         A name in the logs.
     patience : int
-        Epochs without an improvement after which the training ends; 0 ends it at the first.
+        Epochs without improvement after which training stops; 0 and 1 stop at the first.
     min_delta : float
         Improvements of at most this much do not count.
     mode : {"auto", "min", "max"}
-        Whether less or more is better; "auto" takes more for names that end in "accuracy".
+        Whether lower or higher is better; "auto" means "max" for names that end in "accuracy",
+        "auc" or "f1".
     restore_best_weights : bool
-        Give the model the weights of its best epoch when the training is over, however it ended:
-        those that were measured, so with `ema` the averages. The averages are those again, too.
+        Restore the weights of the best epoch when training ends for any reason: those that were
+        evaluated, so with `ema` the averages, which are restored too.
 
     Attributes
     ----------
@@ -70,25 +72,25 @@ class EarlyStopping:
         self.reset()
 
     def check_names(self, names: list[str], batch_names: list[str]) -> None:
-        """ValueError unless the metric is measured."""
+        """Raise ValueError unless the metric is measured."""
         self.best.check(names)
 
     def reset(self) -> None:
-        """Forget the best epoch so far."""
+        """Reset the best epoch."""
         self.best.value, self.wait = math.nan, 0
         self.weights: NDArray[Any] | None = None
         self.best_epoch: int | None = None
         self.stopped_epoch: int | None = None
 
     def on_train_begin(self, run: Run) -> None:
-        """Start afresh unless the run was resumed."""
+        """Reset unless the run was resumed."""
         self.run = run
         if not run.history.epoch:
             self.reset()
         run.stop_training = run.stop_training or self._is_over()
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
-        """Compare with the best."""
+        """Compare with the best epoch."""
         if self.best.improved(logs):
             self.wait, self.best_epoch = 0, epoch
             if self.restore_best_weights:
@@ -110,59 +112,58 @@ class EarlyStopping:
         return self.wait >= max(self.patience, 1)
 
     def on_train_end(self) -> None:
-        """Restore the weights."""
+        """Restore the weights of the best epoch."""
         if self.weights is not None:
             self.run.model.parameters().data[...] = self.weights
             if self.run.ema is not None:
                 self.run.ema.average[...] = self.weights
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """Return the state for a checkpoint."""
         state: dict[str, Any] = {"monitor": str(self.best), "best": self.best.value}
         state |= {"wait": self.wait, "best_epoch": self.best_epoch}
         return state if self.weights is None else state | {"weights": self.weights}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """From a checkpoint."""
+        """Load the state of a checkpoint."""
         self.reset()
         self.best.value, self.wait = float(state["best"]), int(state["wait"])
         self.best_epoch, self.weights = state["best_epoch"], state.get("weights")
 
 
 class TerminateOnNaN:
-    """Ends the training after an epoch whose loss is NaN or infinite."""
+    """Stop training after an epoch whose loss is NaN or infinite."""
 
     def on_train_begin(self, run: Run) -> None:
-        """Remember whose training it is."""
+        """Keep the run."""
         self.run = run
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
-        """Look at the loss."""
+        """Check the loss."""
         if not math.isfinite(logs["loss"]):
             self.run.stop_training = True
 
 
 class ModelCheckpoint:
-    """Writes the model, or the whole run, to a file after every epoch or every so many batches.
+    """Save the model, or the whole run, after every epoch or every `save_freq` batches.
 
-    A file is written beside the old one and takes its place in one step, so that a kill at any
-    moment leaves one or the other. Either kind is read by `fastnn.load`; a whole run is what
-    `fit(..., resume=path)` goes on from.
+    A new file replaces the old one atomically, so a kill at any time leaves one or the other.
+    `fastnn.load` reads both kinds; `fit(..., resume=path)` resumes from a whole run.
 
     Parameters
     ----------
     path : path-like
-        May hold fields: "model-{epoch:02d}-{val_loss:.2f}.safetensors". Fields, and whether it can
-        be written, are checked before the first step.
+        May contain fields: "model-{epoch:02d}-{val_loss:.2f}.safetensors". Fields and write access
+        are checked before the first step.
     monitor, mode
         As in `EarlyStopping`; for save_best_only.
     save_best_only : bool
-        Write only after epochs that are the best so far.
+        Save only after epochs that are the best so far.
     save_weights_only : bool
-        Write the model alone, without optimizer and generators: a third of the size with Adam.
+        Save only the model, without optimizer and generators: a third of the size with Adam.
     save_freq : "epoch" or int
-        Batches between two files; it counts through the epochs, and waits for the step where
-        gradients are accumulated.
+        Batches between two files, counted across epochs; with accumulated gradients it waits for
+        the next step.
     """
 
     saves_run = True
@@ -188,17 +189,17 @@ class ModelCheckpoint:
         self.batches = 0
 
     def check_names(self, names: list[str], batch_names: list[str]) -> None:
-        """ValueError unless the metric and the fields of the path are measured."""
+        """Raise ValueError unless the metric and the fields of the path are measured."""
         if self.save_best_only:
             self.best.check(names)
         self._path(0, dict.fromkeys(names if self.save_freq is None else batch_names, 0.0))
 
     def reset(self) -> None:
-        """Forget the best epoch so far."""
+        """Reset the best epoch and the count of batches."""
         self.best.value, self.batches = math.nan, 0
 
     def on_train_begin(self, run: Run) -> None:
-        """Start afresh unless the run was resumed."""
+        """Reset unless the run was resumed; check that the file can be written."""
         self.run = run
         if not run.history.epoch and not run.step:
             self.reset()
@@ -207,7 +208,7 @@ class ModelCheckpoint:
             check_writable(os.path.join(folder, "model") if "{" in name else self.path)
 
     def on_train_batch_end(self, batch: int, logs: Logs) -> None:
-        """Write every save_freq batches."""
+        """Save every save_freq batches."""
         if self.save_freq is None:
             return
         self.batches += 1
@@ -216,7 +217,7 @@ class ModelCheckpoint:
             self._write(self.run.epoch, logs)
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
-        """Write after the epoch."""
+        """Save after the epoch."""
         if self.save_freq is None and (not self.save_best_only or self.best.improved(logs)):
             self._write(epoch, logs)
 
@@ -240,26 +241,26 @@ class ModelCheckpoint:
                 save(self.run.model, path)
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """Return the state for a checkpoint."""
         return {"best": self.best.value, "batches": self.batches, "monitor": str(self.best)}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """From a checkpoint."""
+        """Load the state of a checkpoint."""
         self.best.value, self.batches = float(state["best"]), int(state["batches"])
 
 
 class LRSchedule:
-    """Sets the optimizer's learning rate from a schedule.
+    """Set the optimizer's learning rate from a schedule.
 
-    An optimizer that was made with a schedule as its `lr` needs no callback: this one is for rates
-    by epoch, or to change the rate of an optimizer from elsewhere.
+    An optimizer created with a schedule as its `lr` needs no callback. Use this one for rates per
+    epoch, or to change the rate of an existing optimizer.
 
     Parameters
     ----------
     schedule : callable
-        number -> learning rate, such as those of `fastnn.optim`.
+        number -> learning rate, such as those in `fastnn.optim.schedules`.
     per : {"epoch", "step"}
-        What is counted, from 0: epochs, or steps of the optimizer.
+        The argument of the schedule, from 0: epochs, or steps of the optimizer.
     """
 
     def __init__(
@@ -273,25 +274,25 @@ class LRSchedule:
         self.schedule, self.per = schedule, check_choice("per", per, ("epoch", "step"))
 
     def on_train_begin(self, run: Run) -> None:
-        """Remember whose rate it is."""
+        """Keep the optimizer."""
         self.optimizer = run.optimizer
 
     def on_epoch_begin(self, epoch: int) -> None:
-        """Set the rate of the epoch."""
+        """Set the learning rate of the epoch."""
         if self.per == "epoch":
             self.optimizer.lr = checked("lr", self.schedule(epoch))
 
     def on_train_batch_begin(self, batch: int) -> None:
-        """Set the rate of the next step."""
+        """Set the learning rate of the next step."""
         if self.per == "step":
             self.optimizer.lr = checked("lr", self.schedule(self.optimizer.steps))
 
 
 class CSVLogger:
-    """Keeps the history in a CSV file: a header, and a row for every finished epoch.
+    """Write the history to a CSV file: a header, and a row per finished epoch.
 
-    The file is written anew after each epoch, in one step, so it is whole at any moment; a run that
-    goes on from a checkpoint has the earlier epochs in it too.
+    The file is replaced atomically after each epoch, so it is always complete. After resuming from
+    a checkpoint it contains the earlier epochs too.
 
     Parameters
     ----------
@@ -306,7 +307,7 @@ class CSVLogger:
         self.separator = separator
 
     def on_train_begin(self, run: Run) -> None:
-        """Remember whose history it is."""
+        """Keep the history; check that the file can be written."""
         check_writable(self.path)
         self.history = run.history
 

@@ -1,8 +1,8 @@
-"""Checkpoints: a training run in one file, from which it goes on bit by bit.
+"""Checkpoints: a training run in one file, which can be resumed with bit-identical results.
 
-A checkpoint is a model file (files.py) that holds more: the optimizer's state, the state of the
-random generators, the history, and where the run was. The arrays among these are called "run/...",
-all else is JSON under its own key of the metadata, where {"array": name} stands for an array.
+A checkpoint is a model file (see `files`) that also holds the state of the optimizer and the random
+generators, the history, and the position of the run. Arrays among these are named "run/...";
+everything else is JSON under its own metadata key, where {"array": name} stands for an array.
 """
 
 from __future__ import annotations
@@ -50,17 +50,17 @@ _KINDS: dict[str, type[Any]] = {
 
 @dataclass
 class Checkpoint:
-    """Where a run was.
+    """The position of a run.
 
     Attributes
     ----------
     epoch : int
-        The epoch that was running: so many were finished.
+        The current epoch, which is also the number of finished epochs.
     step : int
-        Its batches that were done.
+        Number of its batches that are done.
     history : History
     extra : dict
-        What `save_checkpoint` was given as `extra`.
+        The `extra` of `save_checkpoint`.
     """
 
     epoch: int = 0
@@ -83,30 +83,30 @@ def save_checkpoint(
 ) -> None:
     """Write a training run to a file that `load_checkpoint` and `fit(..., resume=path)` read.
 
-    `fastnn.load` reads the model in it. The file takes the place of an older one in one step, so a
-    kill at any moment leaves the old or the new one.
+    `fastnn.load` reads the model in it. The file replaces an existing one atomically, so a kill at
+    any time leaves the old or the new one.
 
     Parameters
     ----------
     path : path-like
     model : nn.Module
-        Its parameters, and the counters of its random layers.
+        Its parameters and the state of its random streams are saved.
     optimizer : Optimizer, optional
     epoch, step : int
-        The epoch that is running, and its batches that are done.
+        The current epoch, and the number of its batches that are done.
     rng : numpy.random.Generator or the state of one, optional
-        Of the order of the rows; inside an epoch, as it was when the epoch began.
+        Generator of the order of the rows; within an epoch, its state at the start of the epoch.
     history : History, optional
     ema : optim.ExponentialMovingAverage, optional
     extra : mapping, optional
-        Whatever else is to be kept: numbers, strings, None, arrays, and lists and dicts of them.
+        Anything else to save: numbers, strings, None, arrays, and lists and dicts of them.
 
     Raises
     ------
     ValueError
-        As `save`, or the names of two arrays in `extra`, joined by "/", are the same.
+        As in `save`, or two arrays in `extra` have the same name when joined by "/".
     TypeError
-        Something in `extra` is of another type, or a key in it is not a str.
+        A value in `extra` has another type, or a key in it is not a str.
     OSError
         The file cannot be written.
     """
@@ -141,19 +141,19 @@ def load_checkpoint(
     ema: ExponentialMovingAverage | None = None,
     check: Callable[[Checkpoint], object] | None = None,
 ) -> Checkpoint:
-    """Bring model, optimizer, generator and averages to where a checkpoint has them.
+    """Restore model, optimizer, generator and averages from a checkpoint.
 
     Parameters
     ----------
     path : path-like
     model : nn.Module
-        Of the architecture that was saved.
+        With the saved architecture.
     optimizer : Optimizer, optional
-        Of the class that was saved. None leaves the optimizer's state in the file.
+        Of the saved class. With None the optimizer's state in the file is ignored.
     rng, ema : optional
         As optimizer.
     check : callable, optional
-        Called with what will be returned before anything is changed; what it raises ends this.
+        Called with the result before anything is changed; an exception in it aborts the call.
 
     Returns
     -------
@@ -162,10 +162,10 @@ def load_checkpoint(
     Raises
     ------
     ModelFileError
-        The file is truncated, foreign or at odds with itself, is a model without a run, or is not
-        of this model, optimizer, kind of generator or average. Nothing is changed then.
+        The file is truncated, in another format or inconsistent, is a model without a run, or does
+        not match this model, optimizer, generator or average; nothing is changed.
     OSError
-        There is no such file, or it cannot be read.
+        The file does not exist or cannot be read.
     ModuleNotFoundError
         safetensors is not installed.
     """
@@ -190,7 +190,7 @@ def load_checkpoint(
 
 
 def _check_kinds(**parts: Any) -> None:
-    """TypeError naming the first part that is neither None nor of its class."""
+    """Raise a TypeError that names the first part that is neither None nor of its class."""
     for name, part in parts.items():
         kind = _KINDS[name]
         if part is not None and not isinstance(part, kind):
@@ -198,9 +198,9 @@ def _check_kinds(**parts: Any) -> None:
 
 
 def _apply(state: dict[str, Any], model: nn.Module, optimizer: Any, rng: Any, ema: Any) -> None:
-    """Hand the parts of the state to their owners; if one refuses, the others are as before.
+    """Load the parts of the state into their owners; if one fails, restore the others.
 
-    The optimizer comes last, since what comes last needs no copy of what was before.
+    The optimizer comes last, since the last part needs no backup copy.
     """
     owners = {
         "random": (model.random_state, model.load_random_state),
@@ -230,7 +230,7 @@ def _set_state(rng: np.random.Generator, state: Any) -> None:
 
 
 def _packed(value: Any, name: str, arrays: dict[str, NDArray[Any]]) -> Any:
-    """The value as JSON, its arrays moved to `arrays` under names that begin with `name`."""
+    """Return the value as JSON; move its arrays to `arrays` under names that begin with `name`."""
     if isinstance(value, np.ndarray):
         if name in arrays:
             raise ValueError(f"two arrays of the checkpoint have the name {name!r}")
@@ -240,7 +240,7 @@ def _packed(value: Any, name: str, arrays: dict[str, NDArray[Any]]) -> Any:
         for key in value:
             if not isinstance(key, str):
                 raise TypeError(f"{name}: a checkpoint has str for keys, not {key!r:.80}")
-        # in a list of pairs, so that no key of a user's can be taken for {"array": ...}
+        # as a list of pairs, so that no user key can be confused with {"array": ...}
         return {"dict": [[k, _packed(v, f"{name}/{k}", arrays)] for k, v in value.items()]}
     if isinstance(value, (list, tuple)):
         return [_packed(item, f"{name}/{i}", arrays) for i, item in enumerate(value)]
@@ -252,7 +252,7 @@ def _packed(value: Any, name: str, arrays: dict[str, NDArray[Any]]) -> Any:
 
 
 def _unpacked(value: Any, file: Any) -> Any:
-    """The reverse of `_packed`."""
+    """Invert `_packed`."""
     if isinstance(value, list):
         return [_unpacked(item, file) for item in value]
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""The loss over many batches from which nothing is learned, and `evaluate`."""
+"""Evaluation: the mean loss over batches without learning, and `evaluate`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .objective import Loss, LossName, Objective, as_objective
 
 
 def means_over(model: nn.Module, batches: Iterable[Batch], objective: Objective) -> Logs:
-    """The means over all batches; nothing is learned."""
+    """Return the means over all batches; learn nothing."""
     means = Means()
     for batch in batches:
         objective.measure(model, batch, means)
@@ -34,20 +34,21 @@ def evaluate(
     batch_size: int = 256,
     sample_weight: NDArray[Any] | None = None,
 ) -> tuple[float, float | None]:
-    """Mean loss over all rows, and the fraction of rows whose greatest output is that of the class.
+    """Return the mean loss over all rows, and the accuracy.
 
     Parameters
     ----------
     model, x, y, loss, sample_weight
-        As for `fit`.
+        As in `fit`.
     batch_size : int
-        Rows per forward pass; bounds the memory.
+        Rows per forward pass; limits the memory.
 
     Returns
     -------
     loss : float
     accuracy : float or None
-        None unless y holds one integer class per row.
+        Fraction of rows whose largest output is that of their class; None unless y has one integer
+        class per row.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Examples, targets and weights as arrays, each checked before the first step."""
+"""Examples, targets and weights as arrays, checked before the first step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LAST_LABEL = np.iinfo(np.int64).max
 
 
 class Batch(NamedTuple):
-    """Examples, what the loss compares the output with, and a weight for each row or None.
+    """Examples, targets, and a weight per row or None.
 
     The examples of a model with several inputs are a tuple.
     """
@@ -25,17 +25,17 @@ class Batch(NamedTuple):
 
     @property
     def inputs(self) -> tuple[NDArray[Any], ...]:
-        """What the model takes."""
+        """The inputs of the model."""
         return self.x if isinstance(self.x, tuple) else (self.x,)
 
 
 def as_array(
     name: str, value: Any, dtype: np.dtype[Any], *, take_integers: bool = False
 ) -> NDArray[Any]:
-    """`value` as an array of numbers with at least one axis; TypeError naming it otherwise.
+    """Return `value` as an array of numbers with at least one axis; raise a named TypeError if not.
 
-    Arrays of other libraries keep their dtype. A list has none: its real numbers become `dtype`,
-    and with `take_integers` its integers too.
+    Arrays of other libraries keep their dtype. Real numbers in a list become `dtype`, and with
+    `take_integers` integers too.
     """
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array, and its mask would be ignored: give x.filled()")
@@ -67,7 +67,7 @@ def as_array(
 
 
 def check_examples(x_name: str, x: NDArray[Any], y_name: str, y: NDArray[Any]) -> None:
-    """ValueError unless both have the same number of rows, at least one."""
+    """Raise ValueError unless both have the same number of rows, at least one."""
     if len(x) != len(y):
         raise ValueError(f"{x_name} has {len(x)} rows {x.shape}, {y_name} has {len(y)} {y.shape}")
     if len(x) == 0:
@@ -75,7 +75,7 @@ def check_examples(x_name: str, x: NDArray[Any], y_name: str, y: NDArray[Any]) -
 
 
 def check_weights(weights: Any, n: int, dtype: np.dtype[Any]) -> NDArray[Any] | None:
-    """`weights` as an array (n,) of dtype, or None."""
+    """Return `weights` as an array (n,) of dtype, or None."""
     if weights is None:
         return None
     array = np.asarray(weights)
@@ -90,7 +90,7 @@ def check_weights(weights: Any, n: int, dtype: np.dtype[Any]) -> NDArray[Any] | 
 
 
 class ClassWeights:
-    """A weight for each class; classes that are not named, and ignored rows, weigh 1."""
+    """A weight per class; classes that are not named, and ignored rows, have weight 1."""
 
     def __init__(self, weights: Any, dtype: np.dtype[Any]) -> None:
         if not isinstance(weights, Mapping):
@@ -106,12 +106,12 @@ class ClassWeights:
             if not is_number or isinstance(weight, bool) or not 0 <= weight < np.inf:
                 raise ValueError(f"class_weight: class {label} cannot weigh {weight!r:.80}")
         labels = sorted(weights)
-        # one more at the end, for labels beyond all: -1 is no class
+        # a sentinel at the end, for labels beyond the last: -1 is not a class
         self.labels = np.array([*labels, -1], np.int64)
         self.weights = np.array([*(weights[label] for label in labels), 1], dtype)
 
     def __call__(self, batch: Batch) -> Batch:
-        """The batch with the weights of its classes multiplied in."""
+        """Return the batch with its weights multiplied by those of the classes."""
         y = one_label_per_row(batch.y).astype(np.int64)
         at = np.searchsorted(self.labels[:-1], y)
         weight = np.where(self.labels[at] == y, self.weights[at], self.weights[-1])
@@ -119,7 +119,7 @@ class ClassWeights:
 
 
 def one_label_per_row(y: NDArray[Any]) -> NDArray[Any]:
-    """Labels (N,) or (N, 1) as (N,); ValueError for other targets."""
+    """Return labels (N,) or (N, 1) as (N,); raise ValueError for other targets."""
     if y.dtype.kind not in "iub" or y.size != len(y) or y.ndim > 2:
         raise ValueError(
             "class_weight needs targets that are one integer class per row, "
@@ -129,7 +129,7 @@ def one_label_per_row(y: NDArray[Any]) -> NDArray[Any]:
 
 
 def balanced(y: NDArray[Any]) -> dict[int, float]:
-    """Class weights n / (k count), which give each of the k classes in y the same total."""
+    """Return class weights n / (k count), which give each of the k classes in y the same total."""
     labels, counts = np.unique(y, return_counts=True)
     return dict(zip(labels.tolist(), (len(y) / (len(labels) * counts)).tolist(), strict=True))
 
@@ -137,7 +137,7 @@ def balanced(y: NDArray[Any]) -> dict[int, float]:
 def weights_of_classes(
     weights: Any, y: NDArray[Any] | None, dtype: np.dtype[Any], ignore_index: int
 ) -> ClassWeights | None:
-    """The weights that `class_weight` asks for; of balanced ones rows to be ignored are no part."""
+    """Return the weights for `class_weight`; "balanced" does not count ignored rows."""
     if weights is None:
         return None
     if isinstance(weights, str):

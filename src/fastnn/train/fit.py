@@ -1,4 +1,4 @@
-"""`fit`, with Keras's names."""
+"""`fit`: train a model, with Keras's argument names."""
 
 from __future__ import annotations
 
@@ -66,94 +66,94 @@ def fit(
     ----------
     model : nn.Module
     x : ndarray (N, ...), or iterable of batches
-        One example per row, of the dtype of the model. `np.memmap` is read batch by batch. An
-        iterable gives (x, y) or (x, y, weight), and y, batch_size and shuffle are not used; each
-        epoch starts a new pass over it. Arrays may be of other libraries (a DataFrame, a tensor
-        on the CPU) or lists; real numbers in a list become the dtype of the model.
+        One example per row, in the dtype of the model. `np.memmap` is read batch by batch. An
+        iterable yields (x, y) or (x, y, weight); y, batch_size and shuffle are then not used, and
+        each epoch starts a new pass. Arrays of other libraries (a DataFrame, a tensor on the CPU)
+        and lists are accepted; real numbers in a list become the dtype of the model.
     y : ndarray (N,) of integers, or (N, ...)
-        Classes, also as a column (N, 1) or bool, or whatever the loss compares the output with.
+        Classes, also as a column (N, 1) or bool, or other targets of the loss.
     optimizer : Optimizer, or {"sgd", "adam", "adamw", "rmsprop", "adagrad"}
-        Over `model.parameters()`, or over those of a part of the model to train that part alone.
+        Over `model.parameters()`, or over those of a part of the model to train only that part.
         A name stands for that optimizer with its defaults; "sgd" has lr = 0.01.
     loss : callable, or {"cross_entropy", "bce_with_logits", "mse", "l1", "huber"}
-        (output, targets) -> (loss, gradient of the output), a mean over rows. With weights it is
-        called with `sample_weight=` too, an array (rows,) of the dtype of the model. Or an object
-        with the methods of `train.objective.Objective`, such as `train.TokenLoss`.
+        (output, targets) -> (loss, gradient of the output), a mean over rows. With weights it also
+        gets `sample_weight=`, an array (rows,) in the dtype of the model. Or an object with the
+        methods of `train.objective.Objective`, such as `train.TokenLoss`.
     epochs : int
         Last epoch (exclusive). With `initial_epoch` or `resume`, only the remaining epochs run.
     batch_size : int
         At least 1. The last batch of an epoch may be smaller.
     validation_data : (x, y), (x, y, weight) or iterable of batches, optional
-        Evaluated after each epoch; nothing is learned from it. A list of arrays is as a tuple.
+        Evaluated after each epoch; not learned from. A list of arrays is treated as a tuple.
     validation_split : float
-        In [0, 1): this share of the rows, the last ones, is validation data.
+        In [0, 1): the fraction of rows, from the end, used as validation data.
     shuffle : bool
-        Visit the rows in a new random order in each epoch.
+        True to visit the rows in a new random order in each epoch.
     callbacks : iterable, or one callback
         Each is a callable `(epoch, logs)` called after every epoch, or an object with some of the
-        methods of `train.callbacks`. Epochs and batches count from 0; logs are the values of
-        `History.history`, for a batch the means since the epoch began.
+        methods of `train.callbacks`. Epochs and batches count from 0. logs are the values of
+        `History.history`; for a batch they are means since the start of the epoch.
     class_weight : dict of int to float, or "balanced", optional
-        How much a row of a class counts, 1 where none is given; "balanced" is
-        n / (classes * count). Multiplies the sample weights.
+        Weight of the rows of each class, by default 1; "balanced" is n / (classes * count).
+        Multiplies the sample weights.
     sample_weight : ndarray (N,), optional
-        How much each row counts.
+        Weight of each row.
     initial_epoch : int
-        The number of the first epoch.
+        Number of the first epoch.
     steps_per_epoch : int, optional
-        Batches in an epoch; needed for an iterator that never ends.
+        Batches in an epoch; required for an iterator that never ends.
     verbose : {"auto", 0, 1, 2}
-        0 is silent; 1 and "auto" show a bar where stderr is a terminal (and rich is installed),
-        else one line per epoch on stderr, if there is one; 2 shows lines in any case.
+        0 is silent; 1 and "auto" show a progress bar if stderr is a terminal (and rich is
+        installed), otherwise one line per epoch on stderr, if there is one; 2 always shows lines.
     seed : None, int or numpy.random.Generator
-        Of the order of the rows. The same seed, model and data give the same bits again, for any
-        number of threads.
+        Seed of the order of the rows. The same seed, model and data give bit-identical results for
+        any number of threads.
     clip_norm : float, optional
-        Greatest norm of all gradients of a step together, see `optim.clip_grad_norm`.
+        Largest global norm of the gradients of a step, see `optim.clip_grad_norm`.
     accumulate : int
-        Batches that make one step: the step of all their rows as one batch. Each batch counts by
-        what its loss is a mean over (rows, sample and class weights, tokens that are not
-        ignored). The batches left at the end of an epoch make a step too.
+        Batches per step; the step is that of all their rows as one batch. Each batch is weighted by
+        what its loss is a mean over (rows, sample and class weights, tokens that are not ignored).
+        The remaining batches at the end of an epoch make a step too.
     ema : optim.ExponentialMovingAverage, optional
-        Updated after each step; validation and the files of `ModelCheckpoint` have the averages.
+        Updated after each step; validation and the files of `ModelCheckpoint` use the averages.
     resume : path-like, optional
-        A file of `ModelCheckpoint` or `save_checkpoint` to go on from, bit by bit as if the run
-        had not ended: model, optimizer, generators, history, callbacks and the place in the epoch
-        are those of the file; data and options are yours to give again, within an epoch with the
-        same rows and batch_size. An iterable with `state()` and `load_state(state)`, such as
-        `data.batches`, goes on where it was; any other begins anew and is run through up to there,
-        so it must give the same batches again (without steps_per_epoch: in every epoch).
+        File of `ModelCheckpoint` or `save_checkpoint` to resume from, with the same bits as an
+        uninterrupted run. Model, optimizer, generators, history, callbacks and position in the
+        epoch are restored; pass data and options again, within an epoch with the same rows and
+        batch_size. An iterable with `state()` and `load_state(state)`, such as `data.batches`,
+        continues where it was; any other restarts and is consumed up to that position, so it must
+        yield the same batches again (without steps_per_epoch: in every epoch).
 
     Returns
     -------
     History
-        After Ctrl-C too, with `interrupted` set: the model is then as its last step left it, and
-        ready for use. An unfinished epoch is not in the history.
+        Also after Ctrl-C, with `interrupted` set: the model is then in the state of its last step
+        and can be used. An unfinished epoch is not in the history.
 
     Raises
     ------
     ValueError
         x and y differ in length or are empty, an option is out of range, the optimizer or ema
-        belongs to another model, or a callback monitors or names what is not measured.
+        belongs to another model, or a callback monitors or names an unknown metric.
     IndexError
-        A label is none of the model's classes.
+        A label is not one of the model's classes.
     TypeError
-        An option or a batch has the wrong type, or a callback has no method and cannot be called.
+        An option or a batch has the wrong type, or a callback has no method and is not callable.
     ModelFileError
-        The file to resume from is damaged, or not of this model and optimizer.
+        The file to resume from is damaged, or does not match this model and optimizer.
 
     Warns
     -----
     RuntimeWarning
-        Once, at the first epoch whose loss is NaN or infinite. The training goes on:
-        `train.TerminateOnNaN` ends it, and so does `train.EarlyStopping`. Also if there is no
-        epoch to run, unless verbose is 0.
+        Once, at the first epoch whose loss is NaN or infinite; training continues unless
+        `train.TerminateOnNaN` or `train.EarlyStopping` stops it. Also if there is no epoch to run,
+        unless verbose is 0.
 
     Notes
     -----
-    Arrays, validation data, labels and callbacks are checked before the first step: an error
-    leaves the weights unchanged. For that the model is called on one row and on one batch of the
-    validation data.
+    Arrays, validation data, labels and callbacks are checked before the first step, so an error
+    leaves the weights unchanged. For these checks the model is called on one row and on one batch
+    of the validation data.
     """
     parameters = check_model(model)
     dtype = parameters.dtype

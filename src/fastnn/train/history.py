@@ -1,4 +1,4 @@
-"""What a training run went through."""
+"""The history of a training run."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ Logs = dict[str, float]
 
 @dataclass
 class History:
-    """What a training run went through.
+    """The history of a training run.
 
     Attributes
     ----------
     history : dict of str to list of float
         One value per finished epoch: "loss", and "accuracy" for a classifier; with validation data
-        also "val_loss" and "val_accuracy". Accuracies are fractions of 1. The training values are
-        means over the batches of the epoch, taken while the model was still changing. NaN where an
-        epoch was not measured: a run may go on with validation data that it began without.
+        also "val_loss" and "val_accuracy". Accuracies are from 0 to 1. Training values are means
+        over the batches of the epoch, computed while the model was still changing. NaN if an epoch
+        was not measured, for example if validation data was only added on resuming.
     epoch : list of int
         The finished epochs, counted from 0.
     interrupted : bool
-        Whether Ctrl-C ended the run early.
+        True if Ctrl-C ended the run early.
     """
 
     history: dict[str, list[float]] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class History:
     def plot(self, path: PathLike | None = None, **options: Any) -> Any:
         """Draw loss and accuracy over the epochs: `fastnn.plot.loss_curve(self, path, **options)`.
 
-        Returns the figure, which a notebook shows; with a path it is written to that file too.
+        Returns the figure, which a notebook shows; with a path it is also written to that file.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""What a callback is, and the best value of a metric that some of them watch."""
+"""The hooks of callbacks, and the best value of a monitored metric."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..checks import check_choice, check_number, given
 from .arguments import check_signature
 from .history import History, Logs
 
-# The methods of a callback, and what they are called with.
+# The methods of a callback, and example arguments.
 HOOKS: dict[str, tuple[Any, ...]] = {
     "on_train_begin": (None,),
     "on_epoch_begin": (0,),
@@ -23,7 +23,7 @@ HOOKS: dict[str, tuple[Any, ...]] = {
 
 
 def collect_hooks(callbacks: Iterable[Any]) -> dict[str, list[Callable[..., object]]]:
-    """The functions to call at each of HOOKS; TypeError for what is no callback."""
+    """Return the functions to call at each of HOOKS; raise TypeError for a non-callback."""
     hooks: dict[str, list[Callable[..., object]]] = {name: [] for name in HOOKS}
     for callback in callbacks:
         kind = callback.__name__ if isinstance(callback, type) else type(callback).__name__
@@ -60,16 +60,16 @@ class Monitor:
         return f"{self.monitor}, {'min' if self.sign > 0 else 'max'}"
 
     def fits(self, state: dict[str, Any], history: History) -> bool:
-        """True if that state of a callback is of this metric.
+        """True if this state of a callback is for this metric.
 
-        Those of fastnn 0.1 do not name it: then the best has to be in its history.
+        States of fastnn 0.1 do not name it; their best value must be in the metric's history.
         """
         if "monitor" in state:
             return bool(state["monitor"] == str(self))
         return math.isnan(state["best"]) or state["best"] in history.history.get(self.monitor, ())
 
     def check(self, names: Iterable[str]) -> None:
-        """ValueError unless what is monitored is among these names."""
+        """Raise ValueError unless the monitored metric is among these names."""
         known = list(names)
         if self.monitor not in known:
             near = get_close_matches(self.monitor, known, 1)
@@ -79,9 +79,9 @@ class Monitor:
             )
 
     def improved(self, logs: Logs) -> bool:
-        """True if the value in logs is better by more than min_delta; it is the best from now on.
+        """True if the value in logs is better by more than min_delta; it then becomes the best.
 
-        A NaN never is; the first other value always.
+        NaN never is; the first value that is not NaN always is.
         """
         self.check(logs)
         new = logs[self.monitor]

@@ -1,4 +1,4 @@
-"""What a training run minimizes, batch by batch."""
+"""Objectives: what a training run minimizes, batch by batch."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from .metrics import Means
 Loss = Callable[..., tuple[float, NDArray[Any]]]
 LossName = Literal["cross_entropy", "bce_with_logits", "mse", "l1", "huber"]
 
-# Given what the mean loss of a batch is over (None: it is a sum), returns a factor for its
-# gradients, so that the batches of one step count by weight.
+# Weight that the loss of a batch is a mean over (None: a sum) -> factor of its gradients, so that
+# the batches of one step are weighted correctly.
 Weigh = Callable[[float | None], float]
 
 LOSSES: dict[str, Loss] = {
@@ -30,7 +30,7 @@ LOSSES: dict[str, Loss] = {
     "l1": nn.l1_loss,
     "huber": nn.huber_loss,
 }
-# Names that other libraries have for ours.
+# Names in other libraries -> names in fastnn.
 _ELSEWHERE = {
     "sparse_categorical_crossentropy": "cross_entropy",
     "categorical_crossentropy": "cross_entropy",
@@ -54,21 +54,21 @@ _OF_NUMBERS = (
 
 @runtime_checkable
 class Objective(Protocol):
-    """Two passes over a batch; both take its loss into the means."""
+    """Protocol of an objective: two kinds of pass over a batch, both add its loss to the means."""
 
     def learn(self, model: nn.Module, batch: Batch, means: Means, weigh: Weigh) -> None:
         """Add the gradients of the parameters, times `weigh(what the loss is a mean over)`."""
 
     def measure(self, model: nn.Module, batch: Batch, means: Means) -> None:
-        """Learn nothing, and drop nothing."""
+        """Run inference without dropout; learn nothing."""
 
 
 class RowLoss:
     """A loss (output, targets) -> (loss, gradient of the output), a mean over rows.
 
-    A loss without weights need not know the word `sample_weight`. Of those in `nn`, also inside
-    `functools.partial`, it is known what the mean is over; of any other it is the rows, without
-    classes below 0.
+    A loss that is used without weights need not accept `sample_weight`. For losses in `nn`, also
+    inside `functools.partial`, it is known what the mean is over; any other is assumed to be a mean
+    over rows without classes below 0.
     """
 
     def __init__(self, loss: Loss) -> None:
@@ -106,7 +106,7 @@ class RowLoss:
         self._add(self(output, batch)[0], output, batch, means)
 
     def __call__(self, output: NDArray[Any], batch: Batch) -> tuple[float, NDArray[Any]]:
-        """The loss of a batch and its gradient."""
+        """Return the loss of a batch and its gradient."""
         how = {} if batch.weight is None else {"sample_weight": batch.weight}
         found = self.loss(output, batch.y, **how)
         if not isinstance(found, tuple) or len(found) != 2:
@@ -117,7 +117,7 @@ class RowLoss:
         return found
 
     def fitted(self, output: NDArray[Any], batch: Batch) -> Batch:
-        """The batch with labels as the loss takes them: (N, 1) as (N,), bool as 0 and 1."""
+        """Return the batch with labels as the loss needs them: (N, 1) as (N,), bool as 0 and 1."""
         y = batch.y
         if not self.of_classes or y.dtype.kind not in "iub":
             return batch
@@ -128,13 +128,13 @@ class RowLoss:
         return batch if y is batch.y else batch._replace(y=y)
 
     def check_labels(self, model: nn.Module, x: NDArray[Any], y: NDArray[Any], name: str) -> None:
-        """IndexError for the first of all labels in y that is none of the model's classes."""
+        """Raise IndexError for the first label in y that is not one of the model's classes."""
         if not self.of_classes or y.dtype.kind not in "iu":
             return
         output = model(x)
         labels = self.fitted(output, Batch(x, y[:1])).y
         if labels.shape != output.shape[:-1]:
-            return  # the loss says what does not fit
+            return  # the loss raises the error
         wrong = ((y < 0) | (y >= output.shape[-1])) & (y != self.ignore_index)
         if wrong.any():
             at = tuple(map(int, np.argwhere(wrong)[0]))
@@ -146,7 +146,7 @@ class RowLoss:
     def _add(
         self, value: float, output: NDArray[Any], batch: Batch, means: Means
     ) -> tuple[float, float]:
-        """Take the batch into the means; return the weight of its rows and the elements of each."""
+        """Add the batch to the means; return the weight of its rows and the elements per row."""
         y, weights = batch.y, batch.weight
         counted = self._counted(output, y)
         elements = 1.0
@@ -165,11 +165,11 @@ class RowLoss:
         return weight, elements
 
     def _counted(self, output: NDArray[Any], y: NDArray[Any]) -> NDArray[np.bool_] | None:
-        """Which targets are not ignored; None if they are no classes."""
+        """Return which targets are not ignored; None if they are not classes."""
         if y.dtype.kind not in "iu" or output.shape[:-1] != y.shape:
             return None
         if not self.of_classes and output.shape[-1] == 1:
-            return None  # integers beside a single output are numbers
+            return None  # integer targets of a single output are numbers
         counted: NDArray[np.bool_] = y != self.ignore_index if self.of_classes else y >= 0
         return counted
 
@@ -186,16 +186,16 @@ class RowLoss:
 
 
 class TokenLoss:
-    """Cross entropy of a model of tokens (`fastnn.models`), which computes it itself.
+    """Cross entropy of a token model (`fastnn.models`), computed by the model.
 
     It is a mean over tokens.
 
     Parameters
     ----------
     label_smoothing : float
-        In training; validation is without, so that its loss is the logarithm of the perplexity.
+        In training only, so that the validation loss is the logarithm of the perplexity.
     ignore_index : int
-        A target that does not count.
+        Targets with this value do not count.
     """
 
     def __init__(self, label_smoothing: float = 0.0, ignore_index: int = -100) -> None:
@@ -216,14 +216,14 @@ class TokenLoss:
 
 
 def _scaled(gradient: Any, factor: float) -> Any:
-    """A gradient, or each of a tuple, times a factor, in new arrays."""
+    """Return a gradient, or a tuple of gradients, times a factor, in new arrays."""
     if isinstance(gradient, tuple):
         return tuple(_scaled(each, factor) for each in gradient)
     return gradient * factor
 
 
 def as_objective(loss: Any, model: nn.Module) -> Objective:
-    """The objective for a loss by name, a function or an objective; errors name what is wrong."""
+    """Return the objective for a loss given by name, as a function or as an objective."""
     if isinstance(loss, str):
         if loss in _ELSEWHERE:
             raise ValueError(f"loss {loss!r} is called {_ELSEWHERE[loss]!r} here")

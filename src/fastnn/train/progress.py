@@ -1,4 +1,4 @@
-"""What `fit` shows while it runs: a bar on a terminal, else one line per epoch, on stderr."""
+"""Progress of `fit` on stderr: a bar on a terminal, otherwise one line per epoch."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from .history import Logs
 if TYPE_CHECKING:
     from .run import Run
 
-# Seconds between two updates of the bar: one costs some 20 us, as a step of a small model does.
+# Seconds between two updates of the bar: one costs as much as a step of a small model
+# (docs/tuning.md).
 REFRESH = 0.1
 
 
 @contextmanager
 def display(verbose: int | str) -> Iterator[list[Any]]:
-    """The callbacks that show what `verbose` asks for; see `fit`."""
+    """Yield the callbacks that show progress as `verbose` requests; see `fit`."""
     check_choice("verbose", verbose, ("auto", 0, 1, 2))
-    if not verbose or sys.stderr is None:  # a program without a console has none
+    if not verbose or sys.stderr is None:  # None in a program without a console
         yield []
         return
     progress = _new_bar() if verbose in ("auto", 1) and sys.stderr.isatty() else None
@@ -34,7 +35,7 @@ def display(verbose: int | str) -> Iterator[list[Any]]:
 
 
 def _new_bar() -> Any:
-    """A bar of rich's, or None where rich is not installed."""
+    """Return a progress bar of rich, or None if rich is not installed."""
     try:
         from rich.console import Console
         from rich.progress import (
@@ -58,7 +59,7 @@ def _new_bar() -> Any:
 
 
 def described(logs: Logs) -> str:
-    """ "loss 0.1234  accuracy 0.9500"."""
+    """Format logs as "loss 0.1234  accuracy 0.9500"."""
     return "  ".join(
         f"{name} {value:.4f}" if 1e-3 <= abs(value) < 1e4 or value == 0 else f"{name} {value:.3e}"
         for name, value in logs.items()
@@ -69,27 +70,27 @@ class Lines:
     """One line per epoch."""
 
     def on_train_begin(self, run: Run) -> None:
-        """Remember how many epochs there are."""
+        """Keep the number of epochs."""
         self.epochs = run.epochs
 
     def on_epoch_begin(self, epoch: int) -> None:
-        """Take the time."""
+        """Start the timer."""
         self.start = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
-        """Write the line."""
+        """Write the line of the epoch."""
         self.write(
             f"epoch {epoch + 1:{len(str(self.epochs))}d}/{self.epochs}  {described(logs)}"
             f"  {time.perf_counter() - self.start:.2f} s"
         )
 
     def write(self, line: str) -> None:
-        """Where lines go."""
+        """Write a line to stderr."""
         print(line, file=sys.stderr, flush=True)
 
 
 class Bar(Lines):
-    """The lines, and below them a bar that moves with the batches of the epoch."""
+    """One line per epoch, and below them a bar that advances with the batches."""
 
     def __init__(self, progress: Any) -> None:
         self.progress = progress
@@ -97,12 +98,12 @@ class Bar(Lines):
         self.shown = 0.0
 
     def on_train_begin(self, run: Run) -> None:
-        """Remember how much there is to do."""
+        """Keep the run."""
         super().on_train_begin(run)
         self.run = run
 
     def on_epoch_begin(self, epoch: int) -> None:
-        """Begin anew."""
+        """Reset the bar."""
         super().on_epoch_begin(epoch)
         self.progress.reset(
             self.task,
@@ -113,12 +114,12 @@ class Bar(Lines):
         )
 
     def on_train_batch_end(self, batch: int, logs: Logs) -> None:
-        """Move, unless that was a moment ago."""
+        """Advance the bar, at most every REFRESH seconds."""
         now = time.perf_counter()
         if now - self.shown >= REFRESH or batch + 1 == self.run.steps_per_epoch:
             self.shown = now
             self.progress.update(self.task, completed=batch + 1, logs=described(logs))
 
     def write(self, line: str) -> None:
-        """Above the bar."""
+        """Write a line above the bar."""
         self.progress.console.print(line, highlight=False, markup=False)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """A training run, as callbacks get it in `on_train_begin`.
+    """A training run, the argument of `on_train_begin`.
 
     Attributes
     ----------
@@ -39,15 +39,15 @@ class Run:
     optimizer : Optimizer
     history : History
     epochs : int
-        The epoch to stop before.
+        Last epoch (exclusive).
     epoch, step : int
-        The epoch that is running, and its batches that are done.
+        The current epoch, and the number of its batches that are done.
     pending : int
-        Batches whose gradients wait for a step (see `accumulate`).
+        Batches whose gradients are accumulated for the next step.
     steps_per_epoch : int or None
-        Batches in an epoch, where that is known.
+        Batches in an epoch, if known.
     stop_training : bool
-        Set it to end the run after the epoch.
+        Set it to stop the run after the current epoch.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Run:
         self.history = History()
         self.means = Means()
         self.source: ArraySource | StreamSource
-        # Its batches from the first, and all its targets if they are one array.
+        # Function that iterates over the validation batches, and all targets if they are one array.
         self.validation: tuple[Callable[[], Iterator[Batch]], NDArray[Any] | None] | None = None
         self.validation_begun: Iterator[Batch] | None = None
         self.validation_names: list[str] = []
@@ -79,7 +79,7 @@ class Run:
         return self.source.steps
 
     def set_callbacks(self, callbacks: list[Any]) -> None:
-        """Take the callbacks; those that save the run come last, when the others are up to date."""
+        """Set the callbacks; those that save the run come last, after the others have updated."""
         callbacks = sorted(callbacks, key=lambda callback: hasattr(callback, "saves_run"))
         self.hooks = collect_hooks(callbacks)
         self.callbacks = callbacks
@@ -92,12 +92,12 @@ class Run:
                 self.stateful[f"{kind}.{counts[kind]}"] = callback
 
     def call(self, hook: str, *args: Any) -> None:
-        """Call that method of every callback that has it."""
+        """Call this method of every callback that has it."""
         for function in self.hooks[hook]:
             function(*args)
 
     def check_data(self) -> None:
-        """Raise now what labels and validation data would raise after some steps."""
+        """Raise early the errors that labels and validation data would cause after some steps."""
         if self.epoch >= self.epochs:
             return
         labels = self.objective.check_labels if isinstance(self.objective, RowLoss) else None
@@ -121,7 +121,7 @@ class Run:
         self.validation_begun = chain([first], begun)
 
     def check_names(self) -> None:
-        """Let callbacks refuse what they monitor or name a file after; before the first step."""
+        """Let callbacks check the metrics they use, before the first step."""
         self.are_names_checked = True
         names = self.means.names()
         all_names = [*names, *(f"val_{name}" for name in self.validation_names)]
@@ -130,7 +130,7 @@ class Run:
                 callback.check_names(all_names, names)
 
     def train(self) -> None:
-        """All epochs, until the last one, a callback or Ctrl-C."""
+        """Run the epochs until the last one, a callback or Ctrl-C stops the run."""
         try:
             self.call("on_train_begin", self)
             while self.epoch < self.epochs and not self.stop_training:
@@ -147,7 +147,7 @@ class Run:
         self.call("on_train_end")
 
     def why_over(self) -> str | None:
-        """Why there is no epoch to run, or None if there is one."""
+        """Return why there is no epoch to run, or None if there is one."""
         if self.epoch >= self.epochs:
             why = f"{self.epoch} epochs are done and epochs={self.epochs}: give more epochs"
         elif self.stop_training:
@@ -164,7 +164,7 @@ class Run:
                 f"the loss of epoch {self.epoch + 1} is {loss}: a smaller learning rate or "
                 "clip_norm may help, or an example is not finite",
                 RuntimeWarning,
-                stacklevel=4,  # at the call of fit
+                stacklevel=4,  # the call of fit
             )
 
     def _validate(self) -> Logs:
@@ -177,10 +177,10 @@ class Run:
             return means_over(self.model, batches, self.objective)
 
     def weigh(self, weight: float | None) -> float:
-        """A factor for the gradients of a batch whose loss is a mean over that weight.
+        """Return the factor for gradients of a batch whose loss is a mean over this weight.
 
-        The pending batches then make the step of all their rows as one batch. The factor of the
-        first is 1, so one batch for each step keeps its bits. None: the loss is a sum.
+        With it, the pending batches make the step of all their rows as one batch. The factor of the
+        first is 1, so the bits of a step of one batch do not change. None: the loss is a sum.
         """
         if not weight:
             return 1.0
@@ -189,7 +189,7 @@ class Run:
         return weight / self.first_weight
 
     def update(self) -> None:
-        """A step of the optimizer along the gradients that are pending; see `weigh`."""
+        """Take a step of the optimizer along the pending gradients; see `weigh`."""
         scale = self.first_weight / self.weight if self.weight else 1.0
         self.optimizer.step(grad_scale=scale, max_norm=self.clip_norm)
         self.pending, self.first_weight, self.weight = 0, 0.0, 0.0
@@ -197,7 +197,7 @@ class Run:
             self.ema.update()
 
     def save(self, path: PathLike) -> None:
-        """Write what `fit(..., resume=path)` goes on from; between two steps only."""
+        """Write a checkpoint for `fit(..., resume=path)`; only between two steps."""
         save_checkpoint(
             path,
             self.model,
@@ -216,7 +216,7 @@ class Run:
         )
 
     def restore(self, path: PathLike) -> None:
-        """Go on from a file that `save` wrote."""
+        """Resume from a file that `save` wrote."""
         check = partial(self._check_cut, os.fspath(path))
         found = load_checkpoint(
             path, self.model, self.optimizer, rng=self.rng, ema=self.ema, check=check
@@ -224,7 +224,7 @@ class Run:
         self.epoch, self.step, self.history = found.epoch, found.step, found.history
         self.resumed_from = os.fspath(path)
         self.history.interrupted = False
-        self.order_state = self.rng.bit_generator.state  # of the beginning of the epoch, as saved
+        self.order_state = self.rng.bit_generator.state  # at the start of the epoch, as saved
         try:
             self.means.load_state(found.extra.get("means", Means().state()))
             self.source.load_state(found.extra.get("source", {}))
@@ -233,9 +233,9 @@ class Run:
             raise ModelFileError(f"{os.fspath(path)} holds no run of fit: {error!r}") from error
 
     def _restore_callbacks(self, states: Mapping[str, Any]) -> None:
-        """Give each callback the state of one of its class that monitored the same.
+        """Load into each callback the state of one with its class and monitored metric.
 
-        Those that find none start afresh: the best accuracy is no best loss.
+        A callback without a match is reset: the best accuracy is not a best loss.
         """
         left = dict(states)
         for name, callback in self.stateful.items():
@@ -263,7 +263,7 @@ class Run:
 
 
 def _train_epoch(run: Run) -> Logs:
-    """The batches of an epoch that are left, each forward and backward."""
+    """Train on the remaining batches of an epoch; return the means."""
     model, means, hooks = run.model, run.means, run.hooks
     gradients = model.parameters()
     run.call("on_epoch_begin", run.epoch)
