@@ -278,3 +278,18 @@ def test_an_idx_file_comes_from_a_pipe(tmp_path, pack):
     writer.start()
     np.testing.assert_array_equal(read_idx(tmp_path / "pipe"), array)
     writer.join()
+
+
+def test_a_user_without_a_home_folder(tmp_path, monkeypatch):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(fashion_mnist.Path, "home", no_home)
+    monkeypatch.setattr(fashion_mnist, "DEBIAN", tmp_path / "absent")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("FASTNN_DATA", raising=False)
+    with pytest.raises(FileNotFoundError, match="set FASTNN_DATA, or give root"):
+        load_fashion_mnist(download=False)
+    monkeypatch.setenv("FASTNN_DATA", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=f"in any of: {tmp_path}"):
+        load_fashion_mnist(download=False)

@@ -135,13 +135,23 @@ def _folders(root: PathLike | None) -> tuple[list[Path], Path]:
     """Return the folders to search, in order, and the one to download to."""
     if root is not None:
         return [Path(root)], Path(root)
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    cached = Path(cache) / "fastnn" / "fashion-mnist"
+    cached = _cached()
     data = os.environ.get("FASTNN_DATA")
-    if not data:
-        return [DEBIAN, cached], cached
-    named = Path(data) / "fashion-mnist"
-    return [Path(data), named, DEBIAN, cached], named
+    if data:
+        named = Path(data) / "fashion-mnist"
+        return [Path(data), named, DEBIAN, *cached], named
+    if not cached:
+        raise FileNotFoundError("no home folder for Fashion-MNIST: set FASTNN_DATA, or give root")
+    return [DEBIAN, *cached], cached[0]
+
+
+def _cached() -> list[Path]:
+    """The folder among the user's cached files, or none for a user without a home folder."""
+    cache = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return [(Path(cache) if cache else Path.home() / ".cache") / "fastnn" / "fashion-mnist"]
+    except RuntimeError:
+        return []
 
 
 def _images(path: Path) -> NDArray[np.uint8]:

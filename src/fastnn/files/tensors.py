@@ -39,6 +39,7 @@ BFLOAT16 = "bfloat16"  # not in NumPy: `read_widened` converts it to float32, wh
 _CODES = {dtype: code for code, dtype in DTYPES.items()}
 _NAMES = DTYPES | {"BF16": BFLOAT16}
 CONVERT = "fastnn computes in float32 and float64, convert it before it is saved"
+MESSAGE = 600  # characters of an error
 _HEADER_UNIT = 8  # alignment of the arrays in bytes
 
 
@@ -108,14 +109,21 @@ def open_tensors(path: PathLike) -> Iterator[Any]:
         with safetensors.safe_open(name, framework="numpy") as file:
             yield file
     except safetensors.SafetensorError as error:
-        hint = "decompress it first" if _is_gzip(path) else error
+        hint = "decompress it first" if _is_gzip(path) else _shortened(error)
         raise ModelFileError(f"{name} is not a safetensors file, or damaged: {hint}") from error
     except ModelFileError:
         raise
     except KeyError as error:
-        raise ModelFileError(f"{name} holds no model for fastnn: it lacks {error}") from error
+        what = _shortened(error)
+        raise ModelFileError(f"{name} holds no model for fastnn: it lacks {what}") from error
     except (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
-        raise ModelFileError(f"{name} holds no model for fastnn: {error}") from error
+        raise ModelFileError(f"{name} holds no model for fastnn: {_shortened(error)}") from error
+
+
+def _shortened(error: Exception) -> str:
+    """Its message in at most MESSAGE characters: it may quote texts of the file, of any length."""
+    text = str(error)
+    return text if len(text) <= MESSAGE else f"{text[: MESSAGE // 2]} ... {text[-MESSAGE // 2 :]}"
 
 
 def _check_readable(path: PathLike) -> None:

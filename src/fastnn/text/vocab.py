@@ -42,7 +42,7 @@ class Vocab(ABC):
             wrong = next(token for token in self.tokens if not isinstance(token, str))
             raise TypeError(f"the tokens must be str, got one of {type(wrong).__name__}")
         if specials and tuple(self.tokens[:4]) != SPECIALS:
-            raise ValueError(f"the first tokens must be {SPECIALS}, got {self.tokens[:4]}")
+            raise ValueError(f"the first tokens must be {SPECIALS}, got {self.tokens[:4]!r:.200}")
         if len(set(self.tokens)) != len(self.tokens):
             repeated = next(token for token, n in Counter(self.tokens).items() if n > 1)
             raise ValueError(f"duplicate token {repeated!r:.80}")
@@ -88,7 +88,7 @@ class Vocab(ABC):
                 raise ValueError(f"its kind is {kind!r:.80}")
             return cls._from_described(described)
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"this is no {cls.__name__} in JSON: {error}") from error
+            raise ValueError(f"this is no {cls.__name__} in JSON: {error!s:.300}") from error
 
     def _checked(self, ids: ArrayLike) -> NDArray[np.intp]:
         array = np.asarray(ids)

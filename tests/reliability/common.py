@@ -1,0 +1,87 @@
+"""Counts, and programs that run in a process of their own so that a crash is seen."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FACTOR = float(os.environ.get("FASTNN_RELIABILITY", "1"))
+SEED = int(os.environ.get("FASTNN_RELIABILITY_SEED", "0"))
+TIME_LIMIT = 60 if FACTOR <= 1 else 3600
+
+posix = pytest.mark.skipif(os.name != "posix", reason="signals and limits are those of POSIX")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self")
+
+
+def count(default):
+    """How often to do what is done `default` times in a short run."""
+    return max(1, round(default * FACTOR))
+
+
+def child(program, *args, timeout=None, **env):
+    """Run a program, given as text, in a new interpreter at the root of the tree.
+
+    Returns the exit code, negative for a signal, and both outputs.
+    """
+    program = "import sys; sys.path.insert(0, sys.argv.pop(1))\n" + textwrap.dedent(program)
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(ROOT), *map(str, args)],
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=timeout or TIME_LIMIT,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def passes(program, *args, **options):
+    """The output of `child`, which must end by itself and without an error."""
+    code, out, err = child(program, *args, **options)
+    assert code == 0, f"ended by {ended(code)}\n{out[-2000:]}\n{err[-4000:]}"
+    return out.strip()
+
+
+def ended(code):
+    """An exit code in words."""
+    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+
+def batch(module, function, seeds, log, timeout=None, **env):
+    """Run ``function(seed)`` of a module of this folder for a range of seeds, in one child.
+
+    The child writes each seed to `log` first. A crash, a hang or an exception fails the test with
+    the seed; ``function(seed)`` in this process does the same again. Returns a count of its results.
+    """
+    program = """
+        import collections, importlib, json, os, signal, sys, traceback
+        module, function, start, stop, log = sys.argv[1:]
+        run = getattr(importlib.import_module("tests.reliability." + module), function)
+        found, log = collections.Counter(), os.open(log, os.O_WRONLY | os.O_CREAT, 0o600)
+        for seed in range(int(start), int(stop)):
+            os.pwrite(log, b"%20d" % seed, 0)
+            signal.setitimer(signal.ITIMER_VIRTUAL, 5)  # seconds of this process; then it is killed
+            try:
+                found[run(seed)] += 1
+            except BaseException:
+                traceback.print_exc()
+                sys.exit(f"at {function}({seed}) of {module}")
+        print(json.dumps(found))
+    """
+    try:
+        code, out, err = child(
+            program, module, function, seeds.start, seeds.stop, log, timeout=timeout, **env
+        )
+    except subprocess.TimeoutExpired:
+        pytest.fail(f"{module}.{function}({int(Path(log).read_text())}) hangs")
+    if code:
+        seed = int(Path(log).read_text())
+        pytest.fail(f"{module}.{function}({seed}) ended by {ended(code)}:\n{err[-4000:]}")
+    return json.loads(out.splitlines()[-1])
