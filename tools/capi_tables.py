@@ -1,10 +1,11 @@
-"""Make what follows from include/fastnn.h: the table in docs/embedding.md and tests/capi/signatures.json.
+"""Generate the table in docs/embedding.md and tests/capi/signatures.json from include/fastnn.h.
 
     python tools/capi_tables.py             write both
-    python tools/capi_tables.py --check     say whether they are as they should be
+    python tools/capi_tables.py --check     check that both are up to date
 
-The JSON is the memory of the ABI: functions are added at its end, and none that is there changes or goes. Where the header says otherwise this refuses to
-write, and FASTNN_ABI_VERSION has to be raised first: all extensions must then be compiled again.
+The JSON records the ABI: functions are appended, and none is changed or removed. If the header
+breaks this rule, the tool refuses to write until FASTNN_ABI_VERSION is raised; all extensions must
+then be recompiled.
 """
 
 import json
@@ -20,14 +21,14 @@ BEGIN, END = "<!-- functions: made by tools/capi_tables.py -->", "<!-- end of fu
 
 
 def frozen(functions, abi):
-    """The content of the JSON."""
+    """Return the content of the JSON."""
     slots = [[f.name, f.api, f.signature] for f in functions]
     lines = ",\n".join(f"    {json.dumps(slot)}" for slot in slots)
     return f'{{\n  "abi": {abi},\n  "slots": [\n{lines}\n  ]\n}}\n'
 
 
 def problems(functions, abi, before):
-    """What the header does that its ABI number does not allow, as texts; before is the JSON as it is."""
+    """Return the header's violations of its ABI number as texts; `before` is the current JSON."""
     if abi != before["abi"]:
         return []
     found = []
@@ -46,7 +47,7 @@ def problems(functions, abi, before):
 
 
 def markdown(functions):
-    """The table for the page: functions of one contract in one row, f32 standing for f64 too."""
+    """Return the table: functions of one contract in one row, f32 also standing for f64."""
     rows: dict[str, list] = {}
     for f in functions:
         rows.setdefault(f.contract, []).append(f)
@@ -61,7 +62,7 @@ def markdown(functions):
 
 
 def page(functions, text):
-    """The page with its table made anew."""
+    """Return the page with the table replaced."""
     head, rest = text.split(BEGIN)
     return f"{head}{BEGIN}\n{markdown(functions)}\n{END}{rest.split(END)[1]}"
 
