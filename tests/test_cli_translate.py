@@ -217,7 +217,7 @@ def test_what_translating_refuses(learnt, directory, capsys):
 
 
 def test_a_line_that_cannot_be_translated_is_found_first(learnt, directory, capsys, monkeypatch):
-    """And its number is that of the whole, also where chunks went before."""
+    """The line number counts the whole input, earlier chunks included."""
     monkeypatch.setattr("fastnn.cli.translate.CHUNK", 3)
     good = b"one\ntwo\n\nthree\n"
     for name, bad, message in (
@@ -228,7 +228,7 @@ def test_a_line_that_cannot_be_translated_is_found_first(learnt, directory, caps
         for options in ("", " --output o"):
             code, out, err = run(capsys, f"translate {learnt}/m {name}{options}")
             assert code == 2 and not out and f"{name}, {message}" in err
-            # what comes in is translated as it goes, but not where it goes to a file
+            # input is translated as it arrives, unless the output is a file
             monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(good + bad)))
             code, out, err = run(capsys, f"translate {learnt}/m{options}")
             assert code == 2 and f"standard input, {message}" in err

@@ -2,8 +2,8 @@
 
 ``python -m bench.tasks.multi30k --data FOLDER --output model.safetensors`` trains (about 35 minutes
 on two cores), translates Test2016 and prints BLEU; ``--resume`` continues an interrupted run.
-FOLDER has ``train.lc.norm.tok.en`` and so on: Elliott et al., "Multi30K: multilingual English-German image
-descriptions", 2016.
+FOLDER has ``train.lc.norm.tok.en`` and so on: Elliott et al., "Multi30K: multilingual
+English-German image descriptions", 2016.
 
 The recipe is Transformer-Tiny of Wu et al., "Good for misconceived reasons", ACL 2021: 4 + 4
 layers, width 128, feed-forward 256, 4 heads, dropout 0.3, label smoothing 0.1, one table for both

@@ -6,9 +6,9 @@ ratios. The text is Karpathy's 1,115,394 characters.
 
 The recipe is that of nanoGPT's README (github.com/karpathy/nanoGPT, "I only have a macbook"): 4
 layers, 4 heads, width 128, context 64, batches of 12, no dropout, no biases, AdamW (0.9, 0.99,
-decay 0.1) with 100 warm-up steps to 1e-3 and half a cosine to 1e-4, gradients clipped to norm 1, 2,000
-steps. It reports a validation loss of 1.88, the mean of 20 random batches; the mean over the whole
-validation text is printed beside it. ``rotary`` is fastnn with rotary positions (Su et al.,
+decay 0.1) with 100 warm-up steps to 1e-3 and half a cosine to 1e-4, gradients clipped to norm 1,
+2,000 steps. It reports a validation loss of 1.88, the mean of 20 random batches; the mean over the
+whole validation text is printed beside it. ``rotary`` is fastnn with rotary positions (Su et al.,
 "RoFormer", 2021) instead of the learned table, ``rotary_lr`` also has a peak rate of 3e-3; all else
 is unchanged. Times cover the steps alone, without compilation.
 """

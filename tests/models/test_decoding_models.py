@@ -13,7 +13,7 @@ BOS, EOS = 1, 2
 
 
 def language_model(dtype=np.float64, **options):
-    """A small model that does not repeat itself: its weights are large, and a table for each end."""
+    """A small model with large, untied weights, so that it does not repeat itself."""
     sizes = {"d_model": 16, "n_heads": 4, "n_layers": 2, "max_len": 24, "tie_weights": False}
     model = TransformerLM(11, **{**sizes, **options}, dtype=dtype, rng=3)
     for parameter in model.parameters():
