@@ -51,7 +51,7 @@ def inputs(real, rng, count=1, least=LARGE):
 
 
 def outputs(like):
-    """Yield (array, function that checks its surroundings): aligned or not, with row gaps or not."""
+    """Yield (array, check of its surroundings): aligned or not, with or without row gaps."""
     rows, real = len(like), like.dtype
     for offset, gap in ((0, 0), (1, 0), (3, 7), (0, 23)):
         memory = np.full(rows * (COLUMNS + gap) + 64, 7, real)
