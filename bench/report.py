@@ -14,15 +14,15 @@ from .machine import Machine
 
 OURS = "fastnn"
 FAIRNESS = """\
-How it was measured: every library in a process of its own, in turns over all rounds; the same
-number of threads for each, set by its environment and its own call; the same fresh random data;
-out= given wherever a library has it; results checked against float64 before the clock starts;
-caches warm; nothing pinned; each library with the instruction set it chooses for itself, all with
-AVX2 where FASTNN_ISA=avx2 (in brackets in the line of libraries). Times are medians over the rounds
-of each round's median call. ratio = time of the fastest peer / time of fastnn: above 1, fastnn is
-faster; (min) is the same of the least times. The limit is what this machine did in the same run:
-the FMA peak for products, but the bandwidth of reading for those of one row, the bandwidth at the
-case's own working set for the rest; a copy counts bytes read and written."""
+Method: each library runs in a separate process, in turns over all rounds, with the same number of
+threads (set by its environment and its own call), the same new random data, and out= if available.
+Results are checked against float64 before timing. Caches are warm, nothing is pinned. Each library
+uses the instruction set it chooses for itself (in brackets in the line of libraries), or AVX2 if
+FASTNN_ISA=avx2. Times are medians over the rounds of each round's median call. ratio = time of the
+fastest peer / time of fastnn: above 1, fastnn is faster; (min) is the ratio of the minimum times.
+The limit is what this machine reached in the same run: the FMA peak for products, read bandwidth
+for products of one row, otherwise the bandwidth at the case's working set;
+a copy counts bytes read and written."""
 # A ratio this little below 1 may be noise; the WORST rows below 1 are listed at the end.
 NOISE, WORST = 0.97, 10
 

@@ -98,10 +98,11 @@ def test_what_training_prints_and_writes(learnt):
     assert out[2].startswith("sample  ")
     lines = [line for line in out if line.startswith("epoch")]
     pattern = (
-        r"epoch +\d+/\d+  loss \d\.\d{4}  validation \d\.\d{4}  [\d,]+ tokens/s  left \d+:\d\d"
+        r"epoch +\d+/\d+  loss \d\.\d{4}  validation loss \d\.\d{4}  "
+        r"[\d,]+ tokens/s  \d+:\d\d left"
     )
     assert all(re.fullmatch(pattern, line) for line in lines) and len(lines) > 10
-    validation = [float(line.split("validation ")[1].split()[0]) for line in lines]
+    validation = [float(line.split("validation loss ")[1].split()[0]) for line in lines]
     assert validation[-1] < 0.3 < 2 < validation[0]
     assert (learnt / "m.png").read_bytes().startswith(b"\x89PNG\r\n")
     metadata = load_metadata(learnt / "m")

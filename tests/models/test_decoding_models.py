@@ -71,7 +71,7 @@ def test_unequal_prompts_give_what_single_ones_give(max_len, options):
     new = generate(model, PROMPTS, 40, stop=(2, 4), seed=9, **options)
     assert len({len(row) for row in new}) > 1
     for i, prompt in enumerate(PROMPTS):
-        # row i of another batch: the same stream, other neighbours
+        # row i of another batch: the same stream, other neighbors
         others = [[5]] * i + [prompt]
         assert (
             new[i].tolist()
