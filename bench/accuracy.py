@@ -1,11 +1,11 @@
-"""The worst error of the elementary functions and the activations made of them, in units of the last place.
+"""Measure the worst error in ulp of the elementary functions and activations.
 
-    python -m bench.accuracy                  # all 2^32 float32 inputs and 10^8 float64 ones: half an hour
-    python -m bench.accuracy --inputs 1e6     # so many of each, spread over all bit patterns
+    python -m bench.accuracy                  # all 2^32 float32 and 10^8 float64 inputs: 30 min
+    python -m bench.accuracy --inputs 1e6     # this many of each, spread over all bit patterns
 
-``accuracy.c`` compiles the very headers that the kernels are made of, for one instruction set and real
-type at a time, and compares with libm one precision up. Inputs are equally spaced bit patterns, so
-every exponent, subnormals, infinities and NaN are among them.
+``accuracy.c`` compiles the headers of the kernels for one instruction set and real type at a time
+and compares with libm one precision up. Inputs are equally spaced bit patterns, so they include
+every exponent, subnormals, infinities and NaN.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ ISA_FLAGS = {
     "avx2": ["-mavx2", "-mfma"],
     "avx512": ["-mavx2", "-mfma", "-mavx512f", "-mavx512vl", "-mavx512bw", "-mavx512dq"],
 }
-# Those of setup.py that bear on the numbers.
+# The flags of setup.py that affect results.
 FLAGS = ["-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
 
-# ulp, over all inputs. gelu: in the tail exp, P, Q and their quotient each add theirs.
+# In ulp, over all inputs. gelu: in the tail exp, P, Q and their quotient each add an error.
 LIMITS = {
     "float32": dict.fromkeys(FUNCTIONS, 2.0) | {"silu": 2.5, "gelu": 8.0, "gelu_tanh": 4.0},
     "float64": dict.fromkeys(FUNCTIONS, 4.0) | {"gelu": 10.0},
@@ -51,18 +51,18 @@ LIMITS = {
 
 
 def compiler() -> list[str] | None:
-    """The command of the C compiler, or None if there is none."""
+    """Return the command of the C compiler, or None if there is none."""
     command = (os.environ.get("CC") or "cc").split()
     return command if shutil.which(command[0]) else None
 
 
 def compile_functions(isa: str, dtype: str) -> ctypes.CDLL:
-    """The functions for one instruction set and "float32" or "float64".
+    """Compile the functions for one instruction set and "float32" or "float64".
 
     Raises
     ------
     RuntimeError
-        There is no C compiler, or it fails; the message carries its own words.
+        There is no C compiler, or it fails; the message has its output.
     """
     command = compiler()
     if command is None:
@@ -77,7 +77,7 @@ def compile_functions(isa: str, dtype: str) -> ctypes.CDLL:
         done = subprocess.run([*command, *flags, *macros, *paths], capture_output=True, text=True)
         if done.returncode != 0:
             raise RuntimeError(f"{command[0]} could not compile {SOURCE.name}:\n{done.stderr}")
-        functions = ctypes.CDLL(str(library))  # stays mapped after the file is gone
+        functions = ctypes.CDLL(str(library))  # stays mapped after the file is deleted
     pattern: Any = ctypes.c_uint32 if dtype == "float32" else ctypes.c_uint64
     functions.real = ctypes.c_float if dtype == "float32" else ctypes.c_double
     functions.worst_error.restype = ctypes.c_double
@@ -92,8 +92,8 @@ def compile_functions(isa: str, dtype: str) -> ctypes.CDLL:
 
 
 def worst_error(functions: ctypes.CDLL, name: str, dtype: str, inputs: int) -> tuple[float, float]:
-    """(worst error in ulp, the input that has it) over so many equally spaced bit patterns."""
-    step = max(1, 2 ** int(dtype[-2:]) // inputs) | 1  # odd: the low bits differ too
+    """Return (worst error in ulp, its input) over `inputs` equally spaced bit patterns."""
+    step = max(1, 2 ** int(dtype[-2:]) // inputs) | 1  # odd, so that the low bits vary
     where = functions.real(0)
     number = FUNCTIONS.index(name)
     error = functions.worst_error(number, 0, step, inputs, ctypes.byref(where))
@@ -101,9 +101,9 @@ def worst_error(functions: ctypes.CDLL, name: str, dtype: str, inputs: int) -> t
 
 
 def main() -> int:
-    """Print the table; 1 if a limit is exceeded."""
+    """Print the table; return 1 if a limit is exceeded."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--inputs", type=float, help="so many inputs for each function")
+    parser.add_argument("--inputs", type=float, help="number of inputs per function")
     parser.add_argument("--isa", choices=ISA_FLAGS, help="this instruction set alone")
     parser.add_argument("--dtype", choices=LIMITS, help="this real type alone")
     args = parser.parse_args()

@@ -1,4 +1,4 @@
-"""The tables of cases, which ``pytest bench`` and ``python -m bench.ratios`` share."""
+"""Tables of cases, shared by ``pytest bench`` and ``python -m bench.ratios``."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Case:
     kernel : str
         Key of ``OPERATIONS`` and of every library's ``PREPARE``.
     shape : tuple of int
-        What it means is said in ``operations``: (m, k, n) for products, (rows, columns) for rows.
+        See ``operations``: (m, k, n) for products, (rows, columns) for row kernels.
     dtype : str
         "float32" or "float64".
     layout : str
-        How the operands of a product lie in memory: "nn", or "t" in the place of the one that is
-        the transposed view of a C-contiguous array, as backward passes have it.
+        Memory layout of a product's operands: "n", or "t" for a transposed view of a C-contiguous
+        array, as in backward passes; for example "nn" or "tn".
     """
 
     kernel: str
@@ -48,13 +48,13 @@ class Case:
 
     @property
     def group(self) -> str:
-        """Name of the case, and of its pytest-benchmark group: "matmul-f32-64x64x64-nt"."""
+        """Return the name of case and pytest-benchmark group: "matmul-f32-64x64x64-nt"."""
         name = f"{self.kernel}-{SHORT[self.dtype]}-{'x'.join(map(str, self.shape))}"
         return name if self.layout == "nn" else f"{name}-{self.layout}"
 
     @property
     def limit(self) -> str | None:
-        """The machine's limit it is held against; one row of work is held against reading weights.
+        """Return the machine limit to compare with; for one row it is reading the weights.
 
         A product of one row does two operations with each weight it reads, so the bandwidth at the
         weight's size bounds it long before the FMA peak does.
@@ -65,21 +65,21 @@ class Case:
 
     @property
     def flops(self) -> int:
-        """Floating-point operations of one call."""
+        """Return the floating-point operations of one call."""
         return self.operation.flops(self.shape)
 
     @property
     def bytes(self) -> int:
-        """Bytes that one call reads and writes at the least."""
+        """Return the minimum number of bytes that one call reads and writes."""
         return self.operation.numbers(self.shape) * np.dtype(self.dtype).itemsize
 
     @property
     def working_set(self) -> int:
-        """Bytes of the arrays of one call."""
+        """Return the bytes of the arrays of one call."""
         return self.operation.held(self.shape) * np.dtype(self.dtype).itemsize
 
     def inputs(self, seed: int) -> Arrays:
-        """Fresh random arrays; the same for the same seed."""
+        """Return new random arrays; the same seed gives the same arrays."""
         rng = np.random.default_rng(seed)
         arrays = self.operation.inputs(self.shape, np.dtype(self.dtype).type, rng)
         for name, order in zip(("a", "b"), self.layout, strict=True):
@@ -88,7 +88,7 @@ class Case:
         return arrays
 
     def reference(self, seed: int) -> tuple[np.ndarray, ...]:
-        """The exact results for ``inputs(seed)``, as far as float64 goes."""
+        """Return the results for ``inputs(seed)`` in float64."""
         return _reference(replace(self, layout="nn"), seed)
 
     def check(self, results: Iterable[Any], reference: Iterable[np.ndarray]) -> float:
@@ -113,7 +113,7 @@ class Case:
                 )
             unit = np.finfo(self.dtype).eps * np.abs(exact).max()
             error = float(np.abs(found - exact).max() / unit)
-            if not error <= tolerance:  # so that a NaN fails too
+            if not error <= tolerance:  # NaN fails too
                 raise AssertionError(
                     f"{self.group}: result {i} is off by {error:.3g} epsilons of its largest "
                     f"magnitude, {tolerance:.3g} are allowed"
@@ -124,7 +124,7 @@ class Case:
 
 @lru_cache(maxsize=1)
 def _reference(case: Case, seed: int) -> tuple[np.ndarray, ...]:
-    """Kept for the next case, which often is the same product in another layout."""
+    """Cache for the next case, often the same product in another layout."""
     inputs = case.inputs(seed)
     return case.operation.reference(
         **{name: x.astype(float) if x.dtype.kind == "f" else x for name, x in inputs.items()}
@@ -147,7 +147,7 @@ def _cases(
 
 BOTH = ("float32", "float64")
 CUBES = [(n, n, n) for n in (64, 128, 256, 512, 1024, 2048)]
-# A batch of 128 through the layers of 784-256-10, one example, and what is all overhead.
+# A batch of 128 through the layers of 784-256-10, one example, and a tiny case: call overhead.
 LAYERS = [(128, 784, 256), (128, 256, 10), (1, 784, 256), (8, 8, 8)]
 
 DEFAULT = [
@@ -174,8 +174,8 @@ DEFAULT = [
 ]
 
 
-# What networks multiply: batches through layers, one example through large layers, long and short
-# sums, tall and flat outputs; the last two are weight gradients, x' dy, where they stand as "tn".
+# Products of networks: batches through layers, one example through large layers, long and short
+# sums, tall and flat outputs; the last two, as "tn", are weight gradients x' dy.
 PRODUCTS = [
     *[(n, n, n) for n in (8, 16, 32, 64, 100, 128, 256, 512, 1024, 2048)],
     *[(128, 784, 256), (128, 256, 10), (64, 256, 256), (256, 784, 1024), (256, 1024, 1024)],
@@ -192,19 +192,19 @@ GEMM = [
     *_cases("linear", [(128, 784, 256), (256, 1024, 1024)]),
     *_cases("mlp", [(128, 10, width, width, 10) for width in WIDTHS]),
 ]
-# Powers of two, and three halves of them in between.
+# Powers of two, and 3/2 of them.
 SQUARES = [8, *[n for power in range(4, 11) for n in (1 << power, 3 << power - 1)], 2048]
 
 
 @dataclass(frozen=True)
 class Suite:
-    """A table of cases, and the libraries that are compared over it."""
+    """A table of cases, and the libraries to compare on it."""
 
     cases: list[Case]
     libraries: tuple[str, ...]
 
 
-PRODUCT_LIBRARIES = ("fastnn", "numpy", "torch")  # SciPy's products are the BLAS of NumPy's
+PRODUCT_LIBRARIES = ("fastnn", "numpy", "torch")  # SciPy's products use the same BLAS as NumPy's
 SUITES = {
     "default": Suite(DEFAULT, LIBRARIES),
     "gemm": Suite(GEMM, PRODUCT_LIBRARIES),
@@ -220,7 +220,7 @@ SUITES = {
 
 
 def select(suite: str, patterns: list[str] | None = None) -> list[Case]:
-    """The suite's cases whose kernel is, or whose group contains, one of the patterns.
+    """Select cases whose kernel equals, or whose group contains, one of the patterns.
 
     Raises
     ------

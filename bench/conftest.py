@@ -1,4 +1,4 @@
-"""pytest's side: the machine in the summary, each library's tests in one block."""
+"""Run each library's tests in one block, and show the machine in pytest's summary."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def pytest_report_header(config):
 
 
 def pytest_collection_modifyitems(items):
-    """One library after the other, one thread count after the other.
+    """Sort the tests by library, then by number of threads.
 
-    The pools of threads of two libraries spin after their work and disturb each other, so calls of
+    The thread pools of a library keep spinning after its work and disturb others, so calls of
     different libraries must not alternate.
     """
 
@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def limits(request):
-    """The machine's limits, or None where there is no C compiler; shown in the summary."""
+    """Return the machine's limits, or None without a C compiler; shown in the summary."""
     threads = sorted({1, machine.all_threads()})
     quick = request.config.getoption("benchmark_disable")
     isa = libraries.load("fastnn").ISA if "fastnn" in libraries.available() else None

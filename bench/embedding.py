@@ -1,9 +1,9 @@
-"""What a call from C costs: through the table against a direct one, and a small network's plan against its peers.
+"""Measure the cost of calls from C: table against direct calls, a small plan against peers.
 
     python -m bench.embedding
 
-Builds the C extension of tests/capi and takes the least of many rounds. onnxruntime and PyTorch are measured where they are installed, by their Python
-APIs; fastnn's Python API stands beside them.
+Builds the C extension of tests/capi and takes the minimum of many rounds. onnxruntime and PyTorch
+are measured through their Python APIs if they are installed, beside fastnn's Python API.
 """
 
 import importlib.util
@@ -20,12 +20,12 @@ CALLS, REPEATS = 20_000, 30
 
 
 def least(function, calls=CALLS // 10):
-    """Seconds of one call."""
+    """Return the seconds of one call."""
     return min(timeit.repeat(function, number=calls, repeat=REPEATS)) / calls
 
 
 def callers(folder):
-    """The extension module of tests/capi/callers.c."""
+    """Build the extension module of tests/capi/callers.c."""
     from tests.capi.conftest import HERE, build
 
     path = build(Path(folder), "callers", HERE / "callers.c")
@@ -36,10 +36,10 @@ def callers(folder):
 
 
 def onnxruntime_calls(model, x):
-    """The same network in onnxruntime on one thread, by `run` and with bound arrays; none without it.
+    """Time the network in onnxruntime on one thread, by `run` and with bound arrays.
 
-    Its wheels have the C library without the header of its C API; bound arrays are what comes
-    nearest: nothing is converted or allocated by a call.
+    Its wheels lack the header of the C API. Bound arrays come nearest, since a call converts and
+    allocates nothing. The result is empty without onnxruntime.
     """
     if not all(map(importlib.util.find_spec, ("onnxruntime", "onnx"))):
         return {}
@@ -80,7 +80,7 @@ def onnxruntime_calls(model, x):
 
 
 def torch_calls(model, x):
-    """The same network in PyTorch on one thread; none without it."""
+    """Time the network in PyTorch on one thread; empty without PyTorch."""
     if importlib.util.find_spec("torch") is None:
         return {}
     import torch

@@ -1,6 +1,6 @@
-"""What is compared: every kernel's random inputs, float64 reference, work and limit.
+"""The operations to compare: random inputs, float64 reference, work and limit.
 
-NumPy alone is needed here, so that a library's own interpreter can check its results without
+This module needs NumPy alone, so that a library's own interpreter can check results without
 fastnn. Arrays are named as in fastnn's API: ``x y dx dy``, weights (in, out), rows are examples.
 """
 
@@ -16,8 +16,8 @@ import numpy as np
 Arrays = dict[str, np.ndarray]
 Shape = tuple[int, ...]
 
-# One setting for every library. Adam's eps is above the usual 1e-8, so that a gradient that is all
-# rounding moves no weight by a visible part of lr; momentum makes SGD read and write its buffer.
+# Settings for all libraries. Adam's eps is larger than the usual 1e-8, so that a gradient of
+# rounding errors moves no weight visibly; momentum makes SGD read and write its buffer.
 ADAM: dict[str, Any] = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-6}
 ADAMW_DECAY = 1e-2
 SGD: dict[str, Any] = {"lr": 1e-3, "momentum": 0.9, "weight_decay": 1e-4}
@@ -25,7 +25,7 @@ SGD: dict[str, Any] = {"lr": 1e-3, "momentum": 0.9, "weight_decay": 1e-4}
 
 @dataclass(frozen=True)
 class Operation:
-    """One computation, whoever does it.
+    """One computation, independent of the library.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class Operation:
         Of the shape: the largest error allowed of each result, in units of the type's epsilon
         times the result's largest magnitude.
     limit : str or None
-        The machine's limit it is held against: "fma", "read", "copy", or None.
+        The machine limit to compare with: "fma", "read", "copy", or None.
     """
 
     inputs: Callable[[Shape, Any, np.random.Generator], Arrays]
@@ -54,7 +54,7 @@ class Operation:
 
 
 def normal(*names: str) -> Callable[[Shape, Any, np.random.Generator], Arrays]:
-    """Inputs of the case's shape, standard normal."""
+    """Return standard normal inputs of the case's shape."""
 
     def inputs(shape: Shape, real: Any, rng: np.random.Generator) -> Arrays:
         return {name: rng.standard_normal(shape, real) for name in names}
@@ -97,7 +97,7 @@ def _product_numbers(shape: Shape) -> int:
 
 
 def _product_tolerance(shape: Shape) -> float:
-    """Rounding errors of k terms add up like a random walk: so many epsilons of one term."""
+    """Return the tolerance of a sum of k terms, whose errors grow like a random walk."""
     return 4 * float(np.sqrt(shape[1]))
 
 
@@ -170,12 +170,11 @@ def _sgd(p: np.ndarray, g: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def _network_inputs(shape: Shape, real: Any, rng: np.random.Generator) -> Arrays:
-    """A batch and the parameters of every layer.
+    """Return a batch and the parameters of every layer.
 
     Pixels are sixteenths, weights 1/256ths and biases odd multiples of half the step between two
-    sums of products: the pre-activations of the first two layers are exact in float32 and never
-    zero, so that rounding puts no unit on the other side of ReLU's kink in one library and not in
-    another.
+    sums of products. The pre-activations of the first two layers are exact in float32 and never
+    zero, so that rounding cannot move a unit across ReLU's kink in one library alone.
     """
     batch, *sizes = shape
     arrays = {"x": (rng.integers(0, 17, (batch, sizes[0])) / 16).astype(real)}
@@ -189,26 +188,26 @@ def _network_inputs(shape: Shape, real: Any, rng: np.random.Generator) -> Arrays
 
 
 def _passes_inputs(shape: Shape, real: Any, rng: np.random.Generator) -> Arrays:
-    """The network, and the gradient of its outputs."""
+    """Return the network and the gradient of its outputs."""
     dy = rng.standard_normal((shape[0], shape[-1]), real)
     return {**_network_inputs(shape, real, rng), "dy": dy}
 
 
 def network_layers(inputs: Arrays) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Weights and biases of each layer, from the inputs of a network's case."""
+    """Return weights and biases of each layer from the inputs of a case."""
     n_layers = sum(name.startswith("w") for name in inputs)
     return [(inputs[f"w{i}"], inputs[f"b{i}"]) for i in range(1, n_layers + 1)]
 
 
 def _linear(x: np.ndarray, dy: np.ndarray, w1: np.ndarray, b1: np.ndarray) -> tuple[Any, ...]:
-    """Forward and backward of relu(x W + b): the outputs and the gradients of x, W and b."""
+    """Return the outputs of relu(x W + b) and the gradients of x, W and b."""
     y = np.maximum(x @ w1 + b1, 0)
     dz = np.where(y > 0, dy, 0)
     return y, dz @ w1.T, x.T @ dz, dz.sum(axis=0)
 
 
 def _mlp_forward(x: np.ndarray, parameters: Arrays) -> list[np.ndarray]:
-    """The input of each layer, with ReLU between them, and the output of the last."""
+    """Return the input of each layer, with ReLU between them, and the last output."""
     *hidden, (w, b) = network_layers(parameters)
     inputs = [x]
     for w_hidden, b_hidden in hidden:
@@ -217,7 +216,7 @@ def _mlp_forward(x: np.ndarray, parameters: Arrays) -> list[np.ndarray]:
 
 
 def _mlp(x: np.ndarray, dy: np.ndarray, **parameters: np.ndarray) -> tuple[Any, ...]:
-    """Forward and backward: the outputs and the gradients of each layer's weights and biases."""
+    """Return the outputs and the gradients of each layer's weights and biases."""
     *inputs, y = _mlp_forward(x, parameters)
     grads: tuple[np.ndarray, ...] = ()
     dz = dy
@@ -228,12 +227,12 @@ def _mlp(x: np.ndarray, dy: np.ndarray, **parameters: np.ndarray) -> tuple[Any, 
 
 
 def _linear_flops(shape: Shape) -> int:
-    """Products only: forward, weight gradient, input gradient."""
+    """Count products only: forward, weight gradient, input gradient."""
     return 6 * size(shape)
 
 
 def _mlp_flops(shape: Shape) -> int:
-    """Products only: forward and weight gradient of each layer, input gradient of all but one."""
+    """Count products only: forward, weight gradients, input gradients of all but one layer."""
     batch, *sizes = shape
     products = [n_in * n_out for n_in, n_out in pairwise(sizes)]
     return 2 * batch * (3 * sum(products) - products[0])
@@ -244,12 +243,12 @@ def _parameters(shape: Shape) -> int:
 
 
 def _passes_numbers(shape: Shape) -> int:
-    """The batch and both gradients at its ends, the outputs, each parameter and its gradient."""
+    """Count the batch, its gradients, the outputs, each parameter and its gradient."""
     return 2 * shape[0] * (shape[1] + shape[-1]) + 2 * _parameters(shape)
 
 
 def _sum_tolerance(shape: Shape) -> float:
-    """As `_product_tolerance`, of the longest sum that occurs."""
+    """Return `_product_tolerance` of the longest sum."""
     return 4 * float(np.sqrt(max(shape)))
 
 
@@ -264,7 +263,7 @@ def _step_inputs(shape: Shape, real: Any, rng: np.random.Generator) -> Arrays:
 
 
 def _mlp_step(x: np.ndarray, targets: np.ndarray, **parameters: np.ndarray) -> tuple[Any, ...]:
-    """The loss, the gradients and the parameters after the step."""
+    """Return the loss, the gradients and the parameters after the step."""
     loss, dlogits = _cross_entropy(_mlp_forward(x, parameters)[-1], targets)
     _, *grads = _mlp(x, dlogits, **parameters)
     flat = [p for layer in network_layers(parameters) for p in layer]
@@ -276,7 +275,7 @@ def _step_held(shape: Shape) -> int:
 
 
 def _step_numbers(shape: Shape) -> int:
-    """The batch, and each parameter with its gradient and two moments, read and written."""
+    """Count the batch, and each parameter, gradient and two moments, read and written."""
     return 2 * _step_held(shape) - shape[0] * shape[1]
 
 
@@ -290,7 +289,7 @@ def rows(
     inputs: Callable[[Shape, Any, np.random.Generator], Arrays] | None = None,
     held: int | None = None,
 ) -> Operation:
-    """An operation whose work is so many flops and numbers for each element of its shape."""
+    """Return an operation with constant flops and numbers per element of its shape."""
     arrays = numbers if held is None else held
     return Operation(
         inputs=inputs or normal(*names),
@@ -304,10 +303,8 @@ def rows(
 
 
 _MATMUL = (_product_flops, _product_numbers, _product_numbers, _product_tolerance)
-# Largest errors seen, in the tolerance's unit: softmax and cross entropy 1.3, optimizers 1,
-# products and layers 12; PyTorch's float32 norm of 4096 x 4096 numbers 5,400 (NumPy's 680), as it
-# sums in float32. In the training step 83 over twelve seeds, of a weight whose gradient is near
-# Adam's eps: 0.1 % of lr. ReLU selects, so it is exact.
+# Largest errors seen, in units of the tolerance: softmax and cross entropy 1.3, optimizers 1,
+# products and layers 12, float32 norms summed in float32 5,400, training steps 83. ReLU is exact.
 OPERATIONS = {
     "matmul": Operation(_product_inputs, _product, *_MATMUL, "fma"),
     "matmul_prepacked": Operation(_product_inputs, _product, *_MATMUL, "fma"),

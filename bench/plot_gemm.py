@@ -1,7 +1,7 @@
-"""Draw the speed of square products over their size: fastnn, its peers and the FMA peak.
+"""Plot the speed of square products over their size: fastnn, its peers and the FMA peak.
 
 ``python -m bench.plot_gemm`` measures the suite "squares" as ``bench.ratios`` does, and takes its
-options; ``--from FILE`` draws what ``bench.ratios --json FILE`` has measured. The picture goes to
+options; ``--from FILE`` plots the results of ``bench.ratios --json FILE``. The picture goes to
 ``docs/gemm.png``, readable from a width of 900 pixels. Needs matplotlib.
 """
 
@@ -19,10 +19,10 @@ from typing import Any
 from . import ratios
 
 PICTURE = ratios.ROOT / "docs" / "gemm.png"
-# Twice as sharp as it is shown: 9 inches are 900 pixels on a page.
+# Twice the display resolution: 9 inches are 900 pixels on a page.
 INCHES, DPI = (9.0, 3.9), 200
-# Colours that readers with any colour vision tell apart (Okabe and Ito, "Color Universal Design",
-# 2008), and markers for those who print in grey.
+# Colors that can be told apart with any color vision (Okabe and Ito, "Color Universal Design",
+# 2008), and markers for prints in gray.
 STYLES = {
     "fastnn": {"color": "#D55E00", "marker": "o", "linewidth": 2.2, "zorder": 3, "label": "fastnn"},
     "numpy": {"color": "#0072B2", "marker": "s", "linewidth": 1.4, "label": "NumPy"},
@@ -33,7 +33,7 @@ Curves = dict[str, list[tuple[int, float]]]
 
 
 def curves(figures: dict[str, Any], threads: int) -> Curves:
-    """Size and GFLOP/s of each library's float32 squares, by size, from ratios' JSON."""
+    """Return size and GFLOP/s of each library's float32 squares, from the JSON of ratios."""
     found: Curves = {}
     for row in figures["rows"]:
         is_square = row["kernel"] == "matmul" and len(set(row["shape"])) == 1
@@ -47,7 +47,7 @@ def curves(figures: dict[str, Any], threads: int) -> Curves:
 
 
 def draw_panel(axes: Any, threads: int, lines: Curves, peak: float | None) -> None:
-    """One number of threads."""
+    """Plot the panel of one number of threads."""
     for library, points in lines.items():
         axes.plot(*zip(*points, strict=True), markersize=4.5, **STYLES[library])
     if peak is not None:
@@ -65,7 +65,7 @@ def draw_panel(axes: Any, threads: int, lines: Curves, peak: float | None) -> No
 
 
 def _few_colours(figure: Any) -> bytes:
-    """The figure as PNG with a palette of 64 colours: a third of the size, and looks the same."""
+    """Return the figure as PNG with a palette of 64 colors, at a third of the size."""
     from PIL import Image  # comes with matplotlib
 
     png = io.BytesIO()
@@ -76,7 +76,7 @@ def _few_colours(figure: Any) -> bytes:
 
 
 def draw(figures: dict[str, Any]) -> bytes:
-    """The picture as PNG: a panel for each number of threads.
+    """Return the plot as PNG, with a panel for each number of threads.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def draw(figures: dict[str, Any]) -> bytes:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Figures from a file; ValueError naming it when it is no JSON of ratios."""
+    """Read results from a file; ValueError if it is not the JSON of ratios."""
     try:
         figures = json.loads(path.read_text())
         if {"rows", "machine", "versions"} <= figures.keys():
@@ -118,7 +118,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def measure(arguments: list[str]) -> dict[str, Any] | None:
-    """The figures of the suite "squares", or None when ratios failed and has said why."""
+    """Measure the suite "squares"; None if ratios failed and printed why."""
     with tempfile.TemporaryDirectory(prefix="fastnn-bench-") as directory:
         path = Path(directory) / "squares.json"
         if ratios.main([*arguments, "--suite", "squares", "--json", str(path)]):
@@ -127,7 +127,7 @@ def measure(arguments: list[str]) -> dict[str, Any] | None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Measure or read, then draw; the exit code is 1 when measuring failed."""
+    """Measure or read, then plot; return 1 if measuring failed."""
     parser = argparse.ArgumentParser(
         prog="python -m bench.plot_gemm",
         description=__doc__,

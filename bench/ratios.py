@@ -1,7 +1,7 @@
-"""The ratio table: fastnn against the fastest peer, each library in a process of its own, in turns.
+"""Print the ratios of fastnn to the fastest peer, each library in a separate process.
 
-``python -m bench.ratios`` measures and prints; ``--help`` lists the options and ``bench/README.md``
-says why it measures this way.
+``python -m bench.ratios`` measures and prints; ``--help`` lists the options, and
+``bench/README.md`` explains the method.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .machine import Machine, all_threads, cpu_name
 from .report import OURS, Run, as_json, format_report, summarize
 
 ROOT = Path(__file__).resolve().parents[1]
-# Every pool of threads that one of the libraries may bring along.
+# The thread pools of all libraries.
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -31,8 +31,8 @@ THREAD_VARIABLES = (
     "FASTNN_NUM_THREADS",
 )
 BLAS_OF_NUMPY = ("OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-# What steers a peer's choice of instruction set and blocks: not passed on, for each is measured as
-# it chooses for itself. Where FASTNN_ISA caps fastnn at AVX2 they are capped with it.
+# Variables that change a peer's instruction set or blocks are not passed on: each library chooses
+# for itself. If FASTNN_ISA caps fastnn at AVX2, the peers are capped with it.
 PEER_TUNING = (
     "OPENBLAS_CORETYPE",
     "OPENBLAS_L2_SIZE",
@@ -51,15 +51,15 @@ PEERS_AT_AVX2 = {
 
 
 class WorkerError(RuntimeError):
-    """A worker process failed; the message is the end of what it wrote."""
+    """A worker process failed; the message is the end of its output."""
 
 
 def worker_environment(threads: int, library: str) -> dict[str, str]:
-    """This process's environment with that thread count for all, and without a peer's tuning.
+    """Return the environment with that thread count for all, without peers' tuning.
 
-    References are computed by NumPy in every worker. Its BLAS gets one thread where another library
-    is measured: a second one would go on spinning after the reference and push a thread of the
-    library from its CPU. Products of fastnn and PyTorch were seen at half their speed and less.
+    NumPy computes the references in every worker. Its BLAS gets one thread when another library is
+    measured: a second one would keep spinning after the reference and take a CPU from the library,
+    which can halve its speed.
     """
     environment = {name: value for name, value in os.environ.items() if name not in PEER_TUNING}
     environment.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
@@ -86,7 +86,7 @@ def run_worker(python: str, task: str, *arguments: str, threads: int = 1) -> Any
 
 
 def find_libraries(wanted: Iterable[str], python_peers: str | None) -> dict[str, str]:
-    """Interpreter to run each importable library with: the peers', where it has the library."""
+    """Return the interpreter for each importable library: the peers' if it has it."""
     found = dict.fromkeys(run_worker(sys.executable, "--available"), sys.executable)
     if python_peers:
         peers = run_worker(python_peers, "--available")
@@ -96,7 +96,7 @@ def find_libraries(wanted: Iterable[str], python_peers: str | None) -> dict[str,
 
 
 def measure(options: argparse.Namespace, interpreters: dict[str, str]) -> Run:
-    """Take the turns: for each thread count and round, each library, then the machine's limits.
+    """For each thread count and round, measure each library, then the machine's limits.
 
     The limits are those of the instruction set that fastnn chose, which FASTNN_ISA may cap.
     """
@@ -137,7 +137,7 @@ def measure(options: argparse.Namespace, interpreters: dict[str, str]) -> Run:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write the file; one that is there already is replaced whole or not at all."""
+    """Write the file atomically."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("xb") as file:
@@ -151,7 +151,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def parse(argv: list[str] | None) -> tuple[argparse.Namespace, list[Case]]:
-    """The options, checked, and the cases they select."""
+    """Return the validated options and the cases they select."""
     parser = argparse.ArgumentParser(prog="python -m bench.ratios", description=__doc__)
     parser.add_argument(
         "--suite", choices=SUITES, default="default", help="table of cases (default: %(default)s)"
@@ -191,7 +191,7 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, list[Case]]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Measure, print the table; the exit code is 1 when a case or a worker failed."""
+    """Measure and print the table; return 1 if a case or a worker failed."""
     options, cases = parse(argv)
     try:
         interpreters = find_libraries(options.libraries, options.python_peers)

@@ -1,4 +1,4 @@
-"""What the workers measured, put together: a row per case and thread count; the table in text."""
+"""Collect the workers' measurements into rows and print them as a table."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from .machine import Machine
 
 OURS = "fastnn"
 FAIRNESS = """\
-How it was measured: every library in a process of its own, in turns over all rounds; the same
-number of threads for each, set by its environment and its own call; the same fresh random data;
-out= given wherever a library has it; results checked against float64 before the clock starts;
-caches warm; nothing pinned; each library with the instruction set it chooses for itself, all with
-AVX2 where FASTNN_ISA=avx2 (in brackets in the line of libraries). Times are medians over the rounds
-of each round's median call. ratio = time of the fastest peer / time of fastnn: above 1, fastnn is
-faster; (min) is the same of the least times. The limit is what this machine did in the same run:
-the FMA peak for products, but the bandwidth of reading for those of one row, the bandwidth at the
-case's own working set for the rest; a copy counts bytes read and written."""
-# A ratio this far below 1 may be noise; WORST rows below 1 are listed at the end.
+Method: each library runs in a separate process, in turns over all rounds, with the same number of
+threads (set by its environment and its own call), the same new random data, and out= if available.
+Results are checked against float64 before timing. Caches are warm, nothing is pinned. Each library
+uses the instruction set it chooses for itself (in brackets in the line of libraries), or AVX2 if
+FASTNN_ISA=avx2. Times are medians over the rounds of each round's median call. ratio = time of the
+fastest peer / time of fastnn: above 1, fastnn is faster; (min) is the ratio of the minimum times.
+The limit is what this machine reached in the same run: the FMA peak for products, read bandwidth
+for products of one row, otherwise the bandwidth at the case's working set;
+a copy counts bytes read and written."""
+# A ratio this little below 1 may be noise; the WORST rows below 1 are listed at the end.
 NOISE, WORST = 0.97, 10
 
 
 @dataclass
 class Run:
-    """All answers of all workers.
+    """The results of all workers.
 
     Attributes
     ----------
     machine : Machine
-        Best of its limits over all rounds.
+        The machine, with the best limits of all rounds.
     versions : dict
-        What each library said it is.
+        Name and version of each library.
     failures : list of str
         Cases and workers that failed, and why.
     times : dict
-        ``times[group, threads][library]``: one dict of "min", "median" and "error" a round.
+        ``times[group, threads][library]``: a dict of "min", "median" and "error" per round.
     empty : dict
-        ``empty[library]``: least seconds of an empty call, wherever it ran.
+        ``empty[library]``: minimum seconds of an empty call.
     """
 
     machine: Machine
@@ -52,12 +52,12 @@ class Run:
     empty: dict[str, float] = field(default_factory=dict)
 
     def fail(self, what: str) -> None:
-        """Note a failure; the same in every round is one."""
+        """Record a failure once, even if every round has it."""
         if what not in self.failures:
             self.failures.append(what)
 
     def add(self, library: str, threads: int, answer: dict[str, Any]) -> None:
-        """Take in what a library's worker answered."""
+        """Add the results of a library's worker."""
         isa = f" ({answer['isa']})" if answer["isa"] else ""
         self.versions[library] = answer["version"] + isa
         self.empty[library] = min(answer["empty"], self.empty.get(library, math.inf))
@@ -71,11 +71,11 @@ class Run:
 
 @dataclass
 class Row:
-    """One case with one number of threads; seconds a call, by library.
+    """One case with one number of threads; seconds per call, by library.
 
-    ``rate`` is fastnn's GFLOP/s or GB/s (``unit``), the fastest peer's where fastnn is absent, and
-    ``fraction`` that part of the machine's limit; ``over_empty`` is what a call costs above an
-    empty Python function, in seconds.
+    ``rate`` is fastnn's GFLOP/s or GB/s (``unit``), or the fastest peer's if fastnn is absent;
+    ``fraction`` is its fraction of the machine's limit; ``over_empty`` is the cost of a call above
+    that of an empty Python function, in seconds.
     """
 
     case: Case
@@ -93,7 +93,7 @@ class Row:
 
 
 def summarize(run: Run, cases: Iterable[Case], threads: Iterable[int]) -> list[Row]:
-    """One row for each case and thread count that some library finished."""
+    """Return a row for each case and thread count that some library finished."""
     keys = [(case, n) for case in cases for n in threads if (case.group, n) in run.times]
     return [_row(run, case, n) for case, n in keys]
 
@@ -139,7 +139,7 @@ def geometric_mean(values: list[float]) -> float:
 
 
 def _time(seconds: float | None) -> str:
-    """Seconds in words of at most eight characters: "235 ns", "1.07 ms"."""
+    """Format seconds in at most eight characters: "235 ns", "1.07 ms"."""
     if seconds is None:
         return "-"
     for unit, scale in (("ns", 1e9), ("us", 1e6), ("ms", 1e3)):
@@ -162,7 +162,7 @@ def _ratio(row: Row) -> str:
 
 
 def _table(cells: list[list[str]]) -> list[str]:
-    """Columns as wide as their widest cell; the first and the last to the left."""
+    """Align columns; the first and the last are left-justified."""
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     last = len(widths) - 1
     return [
@@ -175,7 +175,7 @@ def _table(cells: list[list[str]]) -> list[str]:
 
 
 def _means(rows: list[Row], what: str, key: Callable[[Row], str]) -> list[str]:
-    """Geometric means of the ratios: of each kind of row, with each number of threads; of all."""
+    """Return geometric means of the ratios, by kind of row and number of threads, and of all."""
     threads = list(dict.fromkeys(row.threads for row in rows))
     kinds = list(dict.fromkeys(map(key, rows)))
 
@@ -194,7 +194,7 @@ def _means(rows: list[Row], what: str, key: Callable[[Row], str]) -> list[str]:
 
 
 def _kind(row: Row) -> str:
-    """What a product's shape (m, k, n) asks for: peers do well at some kinds and not at others."""
+    """Classify the shape (m, k, n) of a product: peers do well at some kinds only."""
     m, k, n = row.case.shape
     if m == 1:
         return "m = 1"
@@ -208,7 +208,7 @@ def _kind(row: Row) -> str:
 
 
 def _behind(rows: list[Row]) -> list[str]:
-    """How many rows have a ratio below 1, and the worst of them."""
+    """Report how many rows have a ratio below 1, and the worst of them."""
     compared = [row for row in rows if row.ratio is not None]
     slower = sorted((row for row in compared if row.ratio < 1), key=lambda row: row.ratio)
     clearly = sum(row.ratio < NOISE for row in slower)
@@ -223,7 +223,7 @@ def _behind(rows: list[Row]) -> list[str]:
 
 
 def _cliffs(rows: list[Row]) -> list[str]:
-    """Of networks of neighbouring widths: how much longer the next one takes, at the worst."""
+    """Report the worst increase in time between networks of neighboring widths."""
     lines = []
     for n in dict.fromkeys(row.threads for row in rows):
         times = [row.median for row in rows if row.case.kernel == "mlp" and row.threads == n]
@@ -239,7 +239,7 @@ def _cliffs(rows: list[Row]) -> list[str]:
 
 
 def _summary(rows: list[Row]) -> list[str]:
-    """What the rows say together."""
+    """Summarize the rows."""
     products = [row for row in rows if row.case.kernel == "matmul"]
     return [
         *_means(rows, "kernel", lambda row: row.case.kernel),
@@ -251,7 +251,7 @@ def _summary(rows: list[Row]) -> list[str]:
 
 
 def format_report(run: Run, rows: list[Row], libraries: list[str]) -> str:
-    """The table of rows, the means, the rules, what failed, and the machine in the last lines."""
+    """Return the table, the means, the method, the failures and the machine as text."""
     if OURS not in libraries:
         libraries = [OURS, *libraries]
     header = ["case", "thr", *libraries, "best peer", "ratio (min)", "rate and part of the limit"]
@@ -275,7 +275,7 @@ def format_report(run: Run, rows: list[Row], libraries: list[str]) -> str:
 
 
 def as_json(run: Run, rows: list[Row]) -> dict[str, Any]:
-    """Everything measured, each round of it, and everything that follows from it."""
+    """Return all measurements of all rounds, and the results, for JSON."""
     return {
         "machine": asdict(run.machine),
         "versions": run.versions,

@@ -1,8 +1,8 @@
-"""Every case with every library that is installed and has it, on one thread and on all.
+"""Time each case with each installed library that has it, on one thread and on all.
 
 Each result is checked against the float64 reference before it is timed. The groups of
 pytest-benchmark put the libraries side by side; figures to quote come from ``bench.ratios``, which
-gives each library a process of its own.
+runs each library in a separate process.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from .machine import all_threads
 
 SEED = 0
 THREADS = sorted({1, all_threads()})
-# Short, for there are hundreds: five rounds or a quarter of a second, whichever is longer.
+# Short, as there are hundreds of cases: five rounds or 1/4 s, whichever is longer.
 TIMING = {"max_time": 0.25, "min_rounds": 5, "warmup": True}
 
 
 def _parameters():
-    """A case and a library that has its kernel, in the case's group."""
+    """Test parameters: each case with each library that has its kernel."""
     for name in libraries.available():
         prepare = libraries.load(name).PREPARE
         for case in DEFAULT:
@@ -50,7 +50,7 @@ def test_kernel(benchmark, limits, case, library, threads):
 
 
 def _rates(case, threads, limits, seconds):
-    """GFLOP/s, GB/s, and the one of them that the machine limits as a part of that limit."""
+    """Return GFLOP/s, GB/s, and the fraction of the machine's limit."""
     rates = {"gflops": case.flops / seconds / 1e9, "gbytes": case.bytes / seconds / 1e9}
     kind = case.limit
     if kind and limits:
@@ -69,5 +69,5 @@ def _rates(case, threads, limits, seconds):
     ],
 )
 def test_empty_call(benchmark, group):
-    """What the clock sees of a Python function that does nothing, beside the smallest kernels."""
+    """Time an empty Python function, to compare with the smallest kernels."""
     assert benchmark(lambda: ()) == ()

@@ -4,9 +4,9 @@
     python -m bench.tuning gemm-grain        one row: microseconds by one thread and by all
     python -m bench.tuning                   every row
 
-A threshold decides at run time, so the row shows what it chooses now: where a size lies below the
-minimum work per thread, both columns are alike. To see the other choice, change the constant that
-docs/tuning.md names, build, and run the row again.
+A row shows the current choice of a threshold: for sizes below the minimum work per thread, both
+columns are alike. To see the other choice, change the constant named in docs/tuning.md, build, and
+run the row again.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ ROUNDS, SECONDS = 7, 0.01
 
 
 def array(*shape: int, dtype: Any = np.float32) -> Any:
-    """Normal numbers, the same in every run."""
+    """Return normal numbers, the same in every run."""
     return np.random.default_rng(0).standard_normal(shape).astype(dtype)
 
 
 def products(*shapes: tuple[int, int, int], layout: str = "nn") -> Cases:
-    """matmul of (m, k, n), operands transposed as `layout` says."""
+    """Return matmul of (m, k, n), operands transposed as `layout` says."""
     for m, k, n in shapes:
         a = array(m, k) if layout[0] == "n" else array(k, m).T
         b = array(k, n) if layout[1] == "n" else array(n, k).T
@@ -42,14 +42,14 @@ def products(*shapes: tuple[int, int, int], layout: str = "nn") -> Cases:
 
 
 def packed_products(*shapes: tuple[int, int, int]) -> Cases:
-    """matmul of (m, k, n) by a packed weight."""
+    """Return matmul of (m, k, n) with a packed weight."""
     for m, k, n in shapes:
         a, w, c = array(m, k), fastnn.pack(array(k, n)), np.empty((m, n), np.float32)
         yield f"({m}, {k}, {n}) packed", lambda a=a, w=w, c=c: fastnn.matmul(a, w, out=c)
 
 
 def elementwise(name: str, *shapes: tuple[int, ...]) -> Cases:
-    """A function of one array with `out=`."""
+    """Return a function of one array with `out=`."""
     call = getattr(kernels, name)
     for shape in shapes:
         x, y = array(*shape), np.empty(shape, np.float32)
@@ -57,7 +57,7 @@ def elementwise(name: str, *shapes: tuple[int, ...]) -> Cases:
 
 
 def backward(name: str, *shapes: tuple[int, ...]) -> Cases:
-    """A backward function of dy and what forward saved."""
+    """Return a backward function of dy and the array saved by forward."""
     call = getattr(kernels, name)
     for shape in shapes:
         dy, saved, dx = array(*shape), array(*shape), np.empty(shape, np.float32)
@@ -65,7 +65,7 @@ def backward(name: str, *shapes: tuple[int, ...]) -> Cases:
 
 
 def layer_norms(*shapes: tuple[int, int]) -> Cases:
-    """Layer norm with a weight and a bias."""
+    """Return layer norm with a weight and a bias."""
     for rows, columns in shapes:
         x, w, b = array(rows, columns), array(columns), array(columns)
         y = np.empty_like(x)
@@ -76,14 +76,14 @@ def layer_norms(*shapes: tuple[int, int]) -> Cases:
 
 
 def norms(*sizes: int) -> Cases:
-    """The Frobenius norm of a flat array."""
+    """Return the Frobenius norm of a flat array."""
     for n in sizes:
         x = array(n)
         yield f"frobenius_norm ({n},)", lambda x=x: fastnn.frobenius_norm(x)
 
 
 def adam_steps(*sizes: int) -> Cases:
-    """One step of Adam over a flat array."""
+    """Return one step of Adam over a flat array."""
     for n in sizes:
         p, g, m, v = (np.abs(array(n)) for _ in range(4))
         yield (
@@ -93,7 +93,7 @@ def adam_steps(*sizes: int) -> Cases:
 
 
 def attentions(*shapes: tuple[int, int, int, int, int]) -> Cases:
-    """Attention of (batch, heads, queries, keys, size)."""
+    """Return attention of (batch, heads, queries, keys, size)."""
     for b, h, t, s, d in shapes:
         q, k, v = array(b, h, t, d), array(b, h, s, d), array(b, h, s, d)
         yield (
@@ -134,7 +134,7 @@ ROWS: dict[str, Callable[[], Cases]] = {
 
 
 def microseconds(call: Call) -> float:
-    """The median over rounds of the time of a call."""
+    """Return the median time of a call over all rounds."""
     call()
     start, count = time.perf_counter(), 0
     while time.perf_counter() - start < SECONDS or count == 0:
@@ -150,7 +150,7 @@ def microseconds(call: Call) -> float:
 
 
 def main() -> None:
-    """Print the rows that were asked for."""
+    """Print the requested rows."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("rows", nargs="*", metavar="row", help="names from docs/tuning.md")
     parser.add_argument("--list", action="store_true", help="print the names and stop")

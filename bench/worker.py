@@ -1,8 +1,8 @@
-"""One library's turn: time every case in a process of its own and print the figures as JSON.
+"""Time every case of one library in this process and print the results as JSON.
 
-``python -m bench.worker LIBRARY`` is what ``bench.ratios`` starts again and again; it also works by
-hand. ``LIBRARY`` may be "machine", which measures the machine's limits instead, and ``--available``
-tells what this interpreter has. The caller sets the thread counts in the environment.
+``bench.ratios`` starts ``python -m bench.worker LIBRARY`` for each turn; it also works by hand.
+``LIBRARY`` may be "machine", which measures the machine's limits instead, and ``--available`` lists
+the libraries of this interpreter. The caller sets the thread counts in the environment.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from typing import Any
 from . import libraries, machine
 from .cases import SUITES, Case, select
 
-# A sample is far above the clock's resolution and a scheduler's tick or two.
+# A sample is much longer than the clock's resolution and a scheduler tick.
 SAMPLE_SECONDS, QUICK_SAMPLE_SECONDS = 0.01, 0.002
 SAMPLES, QUICK_SAMPLES = 7, 3
 
 
 def sample_times(call: libraries.Call, quick: bool) -> list[float]:
-    """Seconds of one call, once for each sample of as many calls as fill the sample's length.
+    """Return the seconds per call of each sample, which repeats the call to fill its length.
 
-    Finding that number is the warm-up: it runs the call for at least a quarter of a sample.
+    Finding the number of repeats is the warm-up: at least a quarter of a sample.
     """
     sample = QUICK_SAMPLE_SECONDS if quick else SAMPLE_SECONDS
     timer = timeit.Timer(call)  # with the garbage collector off, as timeit has it
@@ -40,7 +40,7 @@ def sample_times(call: libraries.Call, quick: bool) -> list[float]:
 
 
 def time_case(library: Any, case: Case, seed: int, quick: bool) -> dict[str, float]:
-    """Check one case, then time it: the least and the median seconds of a call, and its error."""
+    """Check and time one case; return the minimum and median seconds per call and its error."""
     call = library.PREPARE[case.kernel](case.inputs(seed))
     error = case.check(call(), case.reference(seed))
     times = sample_times(call, quick)
@@ -50,7 +50,7 @@ def time_case(library: Any, case: Case, seed: int, quick: bool) -> dict[str, flo
 def time_library(
     name: str, cases: list[Case], threads: int, seed: int, quick: bool
 ) -> dict[str, Any]:
-    """Time every case that the library has; one that fails leaves its reason instead."""
+    """Time every case that the library has; a failed case gives its reason instead."""
     library = libraries.load(name)
     results: dict[str, Any] = {}
     with library.threads(threads):

@@ -8,7 +8,7 @@ import pytest
 
 import fastnn
 
-# equal sources are tested with equal examples
+# derandomized: equal sources are tested with equal examples
 hypothesis.settings.register_profile("fixed", derandomize=True)
 hypothesis.settings.load_profile("fixed")
 
@@ -21,7 +21,7 @@ def real(request):
 
 @pytest.fixture(params=[1, 2, 3, 8])
 def n_threads(request):
-    """Run the test with so many threads, whatever the machine has."""
+    """Run the test with this many threads, whatever the machine has."""
     with fastnn.num_threads(request.param):
         yield request.param
 
@@ -32,6 +32,6 @@ def rng():
 
 
 def pytest_configure(config):
-    # a shell starts jobs in the background with Ctrl-C ignored, and some tests send it
+    # shells start background jobs with SIGINT ignored, but some tests send it
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,4 +1,4 @@
-"""What a command must not lose: files it reads, and those that an earlier run has left."""
+"""Files that a command must not lose: its inputs, and those of an earlier run."""
 
 import re
 from pathlib import Path
@@ -95,7 +95,7 @@ DEEP = "[" * 1000 + "]" * 1000
 
 
 def test_deep_json_is_one_error(contents, capsys):
-    """Whatever of a model's file is nested: its config, its table or its vocabulary."""
+    """Each nested part of a model file: its config, its table or its vocabulary."""
     save(nn.MLP((64, 10), rng=0), "table", metadata={METADATA_KEY: DEEP})
     write_tensors("config", {}, {"fastnn": f'{{"version": 1, "model": {DEEP}}}'})
     language = TransformerLM(3, 8, 2, 1, 8, rng=0)

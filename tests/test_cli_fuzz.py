@@ -24,7 +24,7 @@ SEED = int(os.environ.get("FASTNN_FUZZ_SEED", "0"))
 SECONDS = 15 if RUNS <= 250 else float("inf")
 
 DEEP = "[" * 1000 + "]" * 1000
-# What may stand where a number or a text is wanted. "9" * 5000 is more than int() reads.
+# Values in place of a number or a text. "9" * 5000 is more than int() reads.
 WRONG = ["", "0", "-1", "-0.5", "1.5", "nan", "inf", "-inf", "1e400", "9" * 5000, "x", "None", "²"]
 WRONG += [
     "٣",
@@ -41,7 +41,7 @@ WRONG += [
     "=",
     "é" * 300,
 ]
-# Numbers that mean no more work and no more memory however large they are.
+# Numbers that cost neither work nor memory, however large.
 HUGE = ["1000000000", str(2**31), str(2**63), str(2**64), "1" + "0" * 30]
 COUNT, RATE, SHARE = ["1", "2", "3"], ["1e-3", "0.1", "1e30"], ["0", "0.1", "0.9"]
 PATHS = ["out", "out.png", "no/where", ".", "", "out\udcff", "a" * 300, "-", "/dev/null", "{epoch}"]
@@ -97,7 +97,7 @@ PREDICT = {
     "--delimiter": [","],
 }
 
-# command -> how many files it takes, its options, and some that let it come further
+# command -> number of files, its options, and options that let it run further
 COMMANDS = {
     "train digits": (0, DIGITS, "--epochs 1 --hidden 2"),
     "train csv": (1, TABLE, "--epochs 1 --hidden 2 --target y"),

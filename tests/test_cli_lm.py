@@ -61,7 +61,7 @@ def test_training_learns_reports_and_saves(directory, capsys):
     for done, line in zip((60, 120, 150), lines[2:8:2], strict=True):
         assert re.fullmatch(rf"iteration {done:3d}/150  {losses}", line), line
     found = re.search(r"validation loss (\d\.\d{4}) over the whole validation text", out)
-    # within a line each character tells the next, only where a window begins it takes a look
+    # within a line each character determines the next, except at the start of a window
     assert float(found[1]) < 0.3
     assert "efgh [/]\nabcdefgh" in out.partition("sample:")[2]
     model, vocab = load("a"), text.from_json(load_metadata("a")["vocabulary"])

@@ -1,4 +1,4 @@
-"""Runs that end early, go on, diverge, or print what the terminal cannot show: `train lm` and `translate`."""
+"""Runs of `train lm` and `translate` that end early, resume, diverge, or print escapes."""
 
 import io
 import json
@@ -22,13 +22,13 @@ LM += " --eval_iters 1 --eval_interval 2 --max_iters 5 --dropout 0.1 --threads 1
 TRANSLATE = "train translate --src en --tgt de --d-model 16 --n-heads 2 --n-layers 1 --d-ff 16"
 TRANSLATE += " --max-tokens 60 --vocab-size 40 --warmup 2 --updates 12 --threads 1"
 
-# A command, and the callback of its that is called after each batch.
+# A command, and its callback that is called after each batch.
 COMMANDS = [(LM, lm_report.Progress), (TRANSLATE, train_translate_report.Progress)]
 
 
 @pytest.fixture(autouse=True)
 def directory(tmp_path, monkeypatch):
-    """Where there are texts to learn from, all with a letter that ASCII lacks."""
+    """A folder with training texts, all with a letter that ASCII lacks."""
     monkeypatch.chdir(tmp_path)
     Path("text").write_text("fünf elf zwölf\n" * 30, "utf-8")
     Path("en").write_text("five\neleven twelve\n" * 20, "utf-8")
@@ -54,7 +54,7 @@ def assert_refused(capsys, line, message):
 
 
 def interrupted(capsys, monkeypatch, line, progress, press, at):
-    """What a run prints where `press` is called at the batch `at`."""
+    """The output of a run in which `press` is called at batch `at`."""
     own, batches = progress.on_train_batch_end, []
 
     def on_train_batch_end(self, batch, logs):
@@ -85,7 +85,7 @@ def test_ctrl_c_keeps_the_run_and_the_same_bits(capsys, monkeypatch, command, pr
     before = signal.getsignal(signal.SIGINT)
     out = interrupted(capsys, monkeypatch, f"{command} --output cut", progress, ctrl_c, at)
     assert f"interrupted after {at} " in out
-    assert "model saved to cut, run to resume saved to cut.run\n" in out
+    assert "model saved to cut, run state saved to cut.run\n" in out
     assert signal.getsignal(signal.SIGINT) is before
     code, out, _ = run(capsys, f"{command} --output cut --resume")
     assert code == 0 and f"resuming after {at} " in out
@@ -187,7 +187,7 @@ def test_a_thread_that_is_not_the_main_one_trains_too():
 
 
 def test_a_model_that_gives_nan_writes_no_sample(capsys):
-    """Its weights are finite, what it computes is not."""
+    """Its weights are finite, but its outputs are not."""
     vocab = text.CharVocab.from_text("abcd")
     model = models.TransformerLM(4, 16, 2, 1, 8, rng=0)
     model.parameters().data[...] = 1e30

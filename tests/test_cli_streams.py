@@ -22,7 +22,7 @@ FASTNN = [sys.executable, "-m", "fastnn"]
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """A model of each command, and what it takes."""
+    """A model of each command, and its input."""
     folder = tmp_path_factory.mktemp("files")
     before = os.getcwd()
     os.chdir(folder)

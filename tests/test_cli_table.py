@@ -226,7 +226,7 @@ def test_ctrl_c_still_tests_and_saves(directory, capsys, monkeypatch):
     ],
 )
 def test_bad_tables(directory, capsys, monkeypatch, content, argv, message):
-    monkeypatch.setattr(table, "fit", None)  # all is found out before the training
+    monkeypatch.setattr(table, "fit", None)  # all errors are reported before the training
     (directory / "f.csv").write_text(content)
     argv = argv if "--target" in argv else ["--target", "kind", *argv]
     assert_refused(capsys, ["train", "csv", "f.csv", *argv], message)

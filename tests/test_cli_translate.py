@@ -98,10 +98,11 @@ def test_what_training_prints_and_writes(learnt):
     assert out[2].startswith("sample  ")
     lines = [line for line in out if line.startswith("epoch")]
     pattern = (
-        r"epoch +\d+/\d+  loss \d\.\d{4}  validation \d\.\d{4}  [\d,]+ tokens/s  left \d+:\d\d"
+        r"epoch +\d+/\d+  loss \d\.\d{4}  validation loss \d\.\d{4}  "
+        r"[\d,]+ tokens/s  \d+:\d\d left"
     )
     assert all(re.fullmatch(pattern, line) for line in lines) and len(lines) > 10
-    validation = [float(line.split("validation ")[1].split()[0]) for line in lines]
+    validation = [float(line.split("validation loss ")[1].split()[0]) for line in lines]
     assert validation[-1] < 0.3 < 2 < validation[0]
     assert (learnt / "m.png").read_bytes().startswith(b"\x89PNG\r\n")
     metadata = load_metadata(learnt / "m")
@@ -217,7 +218,7 @@ def test_what_translating_refuses(learnt, directory, capsys):
 
 
 def test_a_line_that_cannot_be_translated_is_found_first(learnt, directory, capsys, monkeypatch):
-    """And its number is that of the whole, also where chunks went before."""
+    """The line number counts the whole input, earlier chunks included."""
     monkeypatch.setattr("fastnn.cli.translate.CHUNK", 3)
     good = b"one\ntwo\n\nthree\n"
     for name, bad, message in (
@@ -228,7 +229,7 @@ def test_a_line_that_cannot_be_translated_is_found_first(learnt, directory, caps
         for options in ("", " --output o"):
             code, out, err = run(capsys, f"translate {learnt}/m {name}{options}")
             assert code == 2 and not out and f"{name}, {message}" in err
-            # what comes in is translated as it goes, but not where it goes to a file
+            # input is translated as it arrives, unless the output is a file
             monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(good + bad)))
             code, out, err = run(capsys, f"translate {learnt}/m{options}")
             assert code == 2 and f"standard input, {message}" in err

@@ -75,7 +75,7 @@ def test_an_iterator_closed_early_ends_its_thread():
     iterator.close()
     assert gatherers() == []
     for _ in batches(x, y, batch_size=1):
-        break  # the dropped iterator is closed by its end of life
+        break  # the dropped iterator is closed when it is collected
     assert gatherers() == []
     iter(batches(x, y, batch_size=1))
     assert gatherers() == []
@@ -142,7 +142,7 @@ def test_bad_arguments(arrays, options, error, message):
 
 
 def test_an_iterator_may_be_collected_in_its_own_thread():
-    """As the garbage collector does, which runs in any thread: no thread waits for itself."""
+    """The garbage collector may run in any thread: no thread waits for itself."""
     held, closed = [], threading.Event()
 
     def source():

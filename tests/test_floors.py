@@ -1,4 +1,4 @@
-"""Each room imports only from floors below its own, and no modules of two rooms import in a circle.
+"""Each package imports only from layers below it, and no imports form a circle.
 
 Every import counts: those inside functions, those for type checkers alone, and Cython's cimports.
 """
@@ -13,7 +13,7 @@ import fastnn
 
 ROOT = Path(fastnn.__file__).parent
 
-# Room -> floor. A room is a module or package of fastnn, those of the kernels their own packages.
+# Package (room) -> layer (floor): modules and packages of fastnn, and each package of kernels.
 FLOORS = {
     "_command": 0,
     "_version": 0,

@@ -1,8 +1,8 @@
-"""Whatever turns scores into weights or losses is blind to a number added to all scores of a row.
+"""Weights and losses do not change if a number is added to all scores of a row.
 
-The scores are whole multiples of what the type resolves beside the offset, so adding it is exact,
-and results have to have the same bits: nothing may hold a row's maximum and its sum in one number.
-`attention` has a file of its own (kernels/test_attention_offsets.py).
+The scores are integer multiples of the spacing beside the offset, so adding it is exact and results
+must have the same bits: no kernel may merge a row's maximum and its sum into one number. For
+`attention` see kernels/test_attention_offsets.py.
 """
 
 import numpy as np

@@ -19,7 +19,10 @@ def run(code):
 
 
 def test_subnormals_survive_the_import():
-    """Linking with fast-math would set flush-to-zero for the whole process. Run-time values: literals may be folded before the import."""
+    """Linking with fast-math would set flush-to-zero for the whole process.
+
+    The values are made at run time, since literals may be folded before the import.
+    """
     code = """
 import sys, numpy as np
 x, y = np.array([sys.float_info.min]), np.array([np.finfo(np.float32).tiny], np.float32)
@@ -34,7 +37,8 @@ def test_import_needs_numpy_alone():
     code = """
 import sys
 import fastnn
-heavy = {"scipy", "matplotlib", "rich", "safetensors", "torch", "sklearn", "threadpoolctl", "argparse", "json", "multiprocessing"}
+heavy = {"scipy", "matplotlib", "rich", "safetensors", "torch", "sklearn", "threadpoolctl"}
+heavy |= {"argparse", "json", "multiprocessing"}
 import numpy
 print(*sorted(heavy & set(sys.modules)))
 """
@@ -57,7 +61,7 @@ def test_public_names_exist_and_are_documented():
 
 
 def test_the_top_level_has_all_kernels_but_some():
-    """Left out: what layers, losses and optimizers are made of, which `nn` and `optim` give a better face."""
+    """Building blocks of layers, losses and optimizers are left out: `nn` and `optim` wrap them."""
     losses = {"bce_with_logits", "huber", "l1", "mse"}
     updates = {f"{name}_update" for name in ("adagrad", "adam", "adamw", "ema", "rmsprop", "sgd")}
     parts = {"ACTIVATIONS", "Builder", "NotLowerable", "Program", "philox", "scale", "thread_info"}
@@ -67,7 +71,7 @@ def test_the_top_level_has_all_kernels_but_some():
 
 
 def test_stubs_match_the_modules():
-    """Every function of a kernel module is in its stub with the same parameters, and the other way round."""
+    """Kernel modules and their stubs have the same functions with the same parameters."""
     import ast
 
     from fastnn.kernels.rowwise import activation_arrays

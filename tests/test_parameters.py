@@ -1,4 +1,4 @@
-"""The flat arrays: what lies where, and what happens when layers are put together."""
+"""Flat arrays: their layout, and what happens when layers are combined."""
 
 import copy
 import gc

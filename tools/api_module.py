@@ -1,7 +1,7 @@
 """Make kernels/api.pyx and api.pxd from include/fastnn.h; setup.py runs this before each build.
 
-A function NAME_f32 or NAME_f64 calls NAME_real, a fused function that some .pxd of a family has;
-any other calls the function of its own name.
+A function NAME_f32 or NAME_f64 calls NAME_real, a fused function declared in the .pxd of a family;
+any other calls the function of the same name.
 """
 
 import importlib.util
@@ -19,7 +19,7 @@ from libc.stdint cimport int64_t, intptr_t, uint64_t
 
 
 def functions():
-    """Those of the header, in order."""
+    """Return the functions of the header, in order."""
     spec = importlib.util.spec_from_file_location("c_header", PACKAGE / "c_header.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -27,7 +27,7 @@ def functions():
 
 
 def wrapped(head, parts, tail="", indent=""):
-    """head(parts)tail in lines of at most 100 columns."""
+    """Format head(parts)tail in lines of at most 100 columns."""
     line = f"{indent}{head}({', '.join(parts)}){tail}"
     if len(line) <= 100:
         return line
@@ -42,7 +42,7 @@ def wrapped(head, parts, tail="", indent=""):
 
 
 def declaration(function, tail=""):
-    """A function as Cython declares it."""
+    """Return the Cython declaration of a function."""
     text = re.sub(r"fastnn_(plan|state) \*", "void *", function.prototype)
     result, inner = re.fullmatch(r"(.*)\((.*)\);", text).groups()
     arguments = [] if inner == "void" else inner.split(", ")
@@ -50,7 +50,7 @@ def declaration(function, tail=""):
 
 
 def bodies():
-    """Name -> module of every C function that the kernels' .pxd files declare."""
+    """Return name -> module of every C function declared in the kernels' .pxd files."""
     found = {}
     for path in sorted(KERNELS.rglob("*.pxd")):
         names = re.findall(r"^cdef (?:const )?\w+ \*?(\w+)\(", path.read_text("utf-8"), re.M)
@@ -61,7 +61,7 @@ def bodies():
 
 
 def definitions(listed):
-    """The text of api.pyx."""
+    """Return the text of api.pyx."""
     where, imports, made = bodies(), {}, []
     for function in listed:
         body = re.sub("_f(32|64)$", "_real", function.name)
@@ -81,7 +81,7 @@ def definitions(listed):
 
 
 def write():
-    """Write both files, where they are not as they should be."""
+    """Write both files if they are out of date."""
     listed = functions()
     declared = "\n".join([HEAD, *map(declaration, listed), ""])
     for name, text in (("api.pyx", definitions(listed)), ("api.pxd", declared)):

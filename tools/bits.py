@@ -1,13 +1,13 @@
-"""Hash what kernels, layers, training runs and decodes return, to see whether a bit changed.
+"""Hash the results of kernels, layers, training runs and decode, to find changed bits.
 
     python tools/bits.py > old.json                       hashes by the fastnn that Python finds
     PYTHONPATH=src FASTNN_ISA=avx2 python tools/bits.py > new.json
     python tools/bits.py --compare old.json new.json      what differs; status 1 if any does
 
 Every number comes from a fixed seed, so two versions of fastnn on one machine with one instruction
-set give the same file unless a result has changed. A NaN is a NaN, whatever its payload. A case
-that is in one file only is listed apart and is no difference; a case that raises is recorded by
-the exception's name. The cases stand in bits_kernels.py, bits_pointers.py and bits_layers.py.
+set give the same file unless a result has changed. All NaNs are equal, whatever their payload. A
+case in one file only is listed separately and is not a difference; a case that raises is recorded
+by the exception's name. The cases are in bits_kernels.py, bits_pointers.py and bits_layers.py.
 """
 
 import argparse
@@ -42,7 +42,7 @@ class Data:
         return self.rng.integers(0, stop, shape)
 
     def strided(self, *shape):
-        """Every second column of every third row, from behind."""
+        """Return every second column of every third row, in reverse order."""
         wide = [*shape[:-2], 3 * shape[-2] + 1, 2 * shape[-1] + 1]
         return self(*wide)[..., 1:, 1:][..., ::3, ::2][..., ::-1, :]
 
@@ -69,7 +69,7 @@ def hashed(value):
 
 
 def measure():
-    """Name -> hash of every case in both real types."""
+    """Return name -> hash of every case in both real types."""
     result = {}
     for group in GROUPS:
         for (name, function), (suffix, dtype) in itertools.product(group(), DTYPES.items()):
@@ -83,7 +83,7 @@ def measure():
 
 
 def compare(old, new):
-    """The lines of a comparison, and whether any case differs."""
+    """Return the lines of a comparison, and True if any case differs."""
     different = [name for name in old if name in new and old[name] != new[name]]
     lines = [f"differs: {name}: {old[name]} {new[name]}" for name in different]
     lines += [f"only in the first: {name}" for name in old if name not in new]

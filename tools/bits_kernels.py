@@ -13,7 +13,7 @@ PRODUCTS = (
 )
 PLAIN = ("relu", "sigmoid", "silu", "softplus", "tanh")
 ACTIVATIONS = (*PLAIN, "gelu", "gelu_tanh")
-FROM_OUTPUT = ("relu", "sigmoid", "softplus", "tanh")  # their backward takes y
+FROM_OUTPUT = ("relu", "sigmoid", "softplus", "tanh")  # backward takes y
 SPECIAL = (np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-30, -1e-30, 90.0, -90.0, 800.0, -800.0, 5e-324)
 
 
@@ -95,7 +95,7 @@ def rows():
 
 
 def large():
-    """Outputs of 8 MB and more, which threads share and which are stored past the caches."""
+    """Yield outputs of 8 MB and more, which use threads and non-temporal stores."""
     shape = (1030, 2100)
 
     def both(data):

@@ -1,4 +1,4 @@
-"""The cases of bits.py that run layers both ways, train them and decode."""
+"""The cases of bits.py that run layers forward and backward, train them and decode."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ def gradients(model):
 
 
 def grown(layer, data, *inputs, **how):
-    """What a layer gives: its parameters, forward, inference, the inputs' gradients, its own."""
+    """Return a layer's parameters, outputs, inference, and gradients of inputs and parameters."""
     y, ctx = layer.forward(*inputs, **how)
     outs = y if isinstance(y, tuple) else (y,)
     dys = tuple(data(*part.shape) for part in outs)

@@ -9,10 +9,10 @@ from fastnn import kernels as fk
 
 
 def pointers():
-    """The functions for other people's extensions, where they have code of their own."""
+    """Yield cases of the functions of fastnn.h that have separate code."""
 
     def call(name, data, *arguments):
-        """The outputs of a pointer function: arrays are passed by address, `None` is NULL."""
+        """Return the outputs of a pointer function; arrays are passed by address, None as NULL."""
         suffix = "f32" if data.dtype == np.float32 else "f64"
         function = capi.ctypes(f"{name}_{suffix}")
         given = [

@@ -1,18 +1,22 @@
-"""Derive the constants of src/fastnn/kernels/simd/vecmath.h. Needs mpmath; prints the C that stands there.
+"""Derive the constants of src/fastnn/kernels/simd/vecmath.h. Needs mpmath; prints C code.
 
-exp    exp(x) = 2^n exp(r) with n = round(x / ln 2) and r = x - n ln 2, |r| <= ln 2 / 2, and exp(r) = 1 + r + r^2 q(r).
-       ln 2 is split in two so that n * LN2_HI is exact for every n that occurs.
+exp    exp(x) = 2^n exp(r) with n = round(x / ln 2), r = x - n ln 2, |r| <= ln 2 / 2, and
+       exp(r) = 1 + r + r^2 q(r). ln 2 is split in two so that n * LN2_HI is exact for all n.
 exp2   2^x = 2^n 2^r with n = round(x) and r = x - n, exact, and 2^r = 1 + r q(r).
 tanh   tanh(t) = t + t s T(s) with s = t^2, for t below TANH_SMALL.
 erf    erf(t) = t + t E(s) with s = t^2, for t below 1.
-tail   the upper tail of the normal distribution: Phi(-t) = exp(-t^2 / 2) P(t) / Q(t) for 0 <= t <= TAIL_LARGEST, where t Phi(-t) and t phi(t) round to 0.
-gelu   t Phi(-t) and its derivative for t >= 0, piece by piece: PIECES of width 1/4 around j/4, polynomials of h = 4 t - j.
-log    log(1 + f) = f - f^2 / 2 + s (f^2 / 2 + z R(z)) with s = f / (2 + f), z = s^2: s R(z) = (log((1 + s) / (1 - s)) - 2 s) / z. LOG_R is for
-       1 + f from sqrt(1/2) to sqrt(2), which is where a power of two taken out leaves it, LOG1P_R for f from 0 to 1, where none is.
+tail   the upper tail of the normal distribution: Phi(-t) = exp(-t^2 / 2) P(t) / Q(t) for
+       0 <= t <= TAIL_LARGEST, where t Phi(-t) and t phi(t) round to 0.
+gelu   t Phi(-t) and its derivative for t >= 0, in PIECES of width 1/4 around j/4, as polynomials of
+       h = 4 t - j.
+log    log(1 + f) = f - f^2 / 2 + s (f^2 / 2 + z R(z)) with s = f / (2 + f), z = s^2:
+       s R(z) = (log((1 + s) / (1 - s)) - 2 s) / z. LOG_R is for 1 + f from sqrt(1/2) to sqrt(2),
+       after removing a power of two; LOG1P_R is for f from 0 to 1, without removing one.
 
-Polynomials are Chebyshev interpolants (within a factor of two of the minimax polynomial). P / Q interpolates at Chebyshev nodes of a variable that
-spreads the small t; all its coefficients are positive, so nothing cancels when it is evaluated. Errors are printed in units of 2^-bits, relative to
-the function, of the polynomials as rounded.
+Polynomials are Chebyshev interpolants (within a factor of two of the minimax polynomial). P / Q
+interpolates at Chebyshev nodes of a variable that spreads the small t; all its coefficients are
+positive, so nothing cancels in its evaluation. Printed errors are those of the rounded polynomials,
+in units of 2^-bits relative to the function.
 """
 
 import mpmath as mp
@@ -23,7 +27,7 @@ PIECES = 16
 
 
 def hex_float(x, bits):
-    """x rounded to a binary significand of so many bits, as a C literal (exact: the hex form of a double)."""
+    """Round x to a significand of `bits` bits; return an exact C literal in hex."""
     m, e = mp.frexp(x)
     text = float(mp.nint(m * 2**bits) * mp.mpf(2) ** (e - bits)).hex()
     mantissa, exponent = text.split("p")
@@ -49,7 +53,7 @@ def print_array(name, coefficients, bits):
 
 
 def print_table(name, table, bits):
-    """One line for so many numbers as fit, each row in braces."""
+    """Print a table, each row in braces, with as many numbers per line as fit."""
     print(f"static const real {name}[{len(table)}][{len(table[0])}] = {{")
     for row in table:
         words = [f"(real){hex_float(c, bits)}" for c in row]
@@ -69,7 +73,7 @@ def horner(coefficients, x):
 
 
 def worst(approximation, function, low, high, bits, size=None):
-    """The worst error, relative to the function, or to `size`, where the function has a zero."""
+    """Return the worst error relative to the function, or to `size` if the function has a zero."""
     size = size or function
     points = [x for x in mp.linspace(low, high, 2001)[1:] if x != 0]
     error = max(abs((approximation(x) - function(x)) / size(x)) for x in points)
@@ -77,7 +81,7 @@ def worst(approximation, function, low, high, bits, size=None):
 
 
 def polynomial(function, low, high, degree):
-    """The Chebyshev interpolant, lowest coefficient first."""
+    """Return the Chebyshev interpolant, lowest coefficient first."""
     return mp.chebyfit(function, [low, high], degree + 1)[::-1]
 
 
@@ -130,7 +134,7 @@ def erf_constants(bits, degree):
 
 
 def tail_constants(bits, degree, largest):
-    """P of `degree` and Q of degree + 1, Q(0) = 2 as Phi(0) = 1/2 and P(0) = 1 make it."""
+    """Return P of `degree` and Q of degree + 1; Q(0) = 2, since Phi(0) = 1/2 and P(0) = 1."""
 
     def ratio(t):
         return mp.exp(t * t / 2) * mp.erfc(t / mp.sqrt(2)) / 2
@@ -158,7 +162,10 @@ def tail_constants(bits, degree, largest):
 
 
 def piecewise_constants(bits, name, function, size, degree):
-    """Column j is the polynomial around j/4. Where the function is 0 at 0 so is the first, which keeps it accurate there."""
+    """Return a table whose column j is the polynomial around j/4.
+
+    If the function is 0 at 0, so is the first polynomial, which keeps it accurate there.
+    """
     half, columns = mp.mpf(1) / 2, []
     for j in range(PIECES):
 
@@ -204,7 +211,7 @@ def gelu_constants(bits, degree):
 
 
 def log_constants(bits, name, degree, low, high):
-    """For f from low to high, of which one has the largest s."""
+    """Derive R for f from low to high; s is largest at one of them."""
 
     def r(z):
         s = mp.sqrt(z)
@@ -222,7 +229,7 @@ def log_constants(bits, name, degree, low, high):
 
 
 def derive(bits, hi_bits, tail_largest, exp, exp2, tanh, erf, tail, log, log1p, gelu=0):
-    """Print the constants for so many bits; the last eight are the degrees of the polynomials, 0 for none."""
+    """Print the constants for `bits` bits; the last eight arguments are degrees, 0 for none."""
     print(f"/* ---- {bits} bits ---- */")
     exp_constants(bits, exp, hi_bits)
     exp2_constants(bits, exp2)

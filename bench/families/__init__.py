@@ -1,16 +1,16 @@
-"""Families of kernels that bring all of their comparison in one file, and a suite of its name.
+"""Families of kernels, each with its comparison in one file and a suite of the same name.
 
-A module ``bench/families/NAME.py`` has three names, and may have a fourth:
+A module ``bench/families/NAME.py`` defines three names, and optionally a fourth:
 
 ``OPERATIONS``
     ``{kernel: Operation}``, as in ``operations``.
 ``CASES``
     ``[(kernel, shapes, dtypes), ...]``: the table of the suite NAME.
 ``PREPARE``
-    ``{library: {kernel: function}}``: what a library module has as ``PREPARE``. The functions
-    import their library when they are called.
+    ``{library: {kernel: function}}``, as ``PREPARE`` in a library module. The functions import
+    their library when they are called.
 ``LIBRARIES``
-    Those that the suite compares, where it is not all.
+    The libraries that the suite compares, if not all.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Activations, forward and backward, with the output given; GELU also both ways in one case."""
+"""Activations, forward and backward, with ``out=``; GELU also with both in one case."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
 
 
 def _cdf(x: np.ndarray) -> np.ndarray:
-    """Of the normal distribution."""
+    """Return the cumulative normal distribution."""
     tails = np.fromiter(map(math.erfc, (x.ravel() / -math.sqrt(2)).tolist()), float, x.size)
     return tails.reshape(x.shape) / 2
 
@@ -27,13 +27,13 @@ def _gelu_slope(x: np.ndarray) -> np.ndarray:
 
 
 def _tanh_form(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """GELU by tanh, and its derivative."""
+    """Return the tanh form of GELU and its derivative."""
     a = 2 * math.sqrt(2 / math.pi)
     s = _sigmoid(a * (x + 0.044715 * x**3))
     return x * s, s + x * s * (1 - s) * a * (1 + 3 * 0.044715 * x * x)
 
 
-# name -> (y of x, dy/dx of what backward reads, what that is)
+# name -> (y of x, dy/dx of the array that backward reads, which array that is)
 FUNCTIONS: dict[str, tuple[Callable, Callable, str]] = {
     "relu": (lambda x: np.maximum(x, 0), lambda y: y > 0, "y"),
     "leaky_relu": (
@@ -103,7 +103,7 @@ def _fastnn(kernel: str) -> Callable:
         if name == "softplus" and way == "_backward":
             from fastnn import kernels
 
-            x = kernels.softplus(x)  # backward reads the output here, the input in PyTorch
+            x = kernels.softplus(x)  # backward reads the output here, but the input in PyTorch
         outs = [np.empty_like(x), np.empty_like(x)]
         if way == "_both":
             first = _fastnn_call(name, False, [x], outs[0])
@@ -153,7 +153,7 @@ def _torch(kernel: str) -> Callable:
 
 
 def _split(kernel: str) -> tuple[str, str]:
-    """The name of the function, and "", "_backward" or "_both"."""
+    """Return the name of the function, and "", "_backward" or "_both"."""
     name = kernel.removeprefix("act_")
     for way in ("_backward", "_both"):
         if name.endswith(way):

@@ -1,7 +1,9 @@
-"""Softmax attention beside PyTorch's ``scaled_dot_product_attention``: forward, both passes, lengths, a step of generation.
+"""Softmax attention beside PyTorch's ``scaled_dot_product_attention``.
 
-Shapes are (batch, heads, length, size); the kernel's name says whether it is causal. ``attention_lengths`` has lengths drawn from 1 to T, which PyTorch takes as
-a boolean mask; ``attention_decode`` is one query against that many keys.
+The kernels are forward, forward with backward, lengths and decode. Shapes are (batch, heads,
+length, size); the kernel's name says if it is causal. ``attention_lengths`` has lengths drawn from
+1 to T, which PyTorch takes as a boolean mask. ``attention_decode`` is one query against ``length``
+keys.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ def _decode_inputs(shape: Shape, real: Any, rng: np.random.Generator) -> Arrays:
 
 
 def _by_head(function: Any, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The results of a function of (n, d) arrays for every head, one at a time to save memory."""
+    """Apply a function of (n, d) arrays to each head, one at a time to save memory."""
     heads = zip(*(x.reshape(-1, *x.shape[2:]) for x in arrays), strict=True)
     results = zip(*(function(*head) for head in heads), strict=True)
     lead = arrays[0].shape[:2]
@@ -86,7 +88,7 @@ def _flops(shape: Shape, share: float, passes: float) -> int:
 
 
 def _operation(inputs: Any, reference: Any, share: float, passes: float, arrays: int) -> Operation:
-    """share of the pairs that are seen; 3.5 times the work for both passes, as seven products to two."""
+    """Return an operation on a fraction `share` of the pairs; `passes` 3.5 is 7 products to 2."""
     return Operation(
         inputs,
         reference,

@@ -1,4 +1,4 @@
-"""Dropout with a new pattern in every call."""
+"""Dropout, with a new pattern in every call."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ P = 0.5
 
 
 class Pattern:
-    """A result that cannot be foreseen, as what can: how much was dropped, and the scale.
+    """Statistics of a random result: the fraction dropped and the scale.
 
-    The numbers are worked out when they are compared, not when the kernel is timed. So many are
-    dropped that the fraction is right to a tenth; the scale is right everywhere.
+    They are computed when compared, not when the kernel is timed. Enough elements are dropped for
+    a fraction within a tenth; the scale is right everywhere.
     """
 
     def __init__(self, x: Any, y: Any) -> None:

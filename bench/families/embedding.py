@@ -11,7 +11,7 @@ from ..operations import Arrays, Operation, Shape
 
 
 def _ids(shape: Shape, rng: np.random.Generator) -> np.ndarray:
-    """Some far oftener than others, as words are: half of them from an eighth of the table."""
+    """Draw ids as skewed as words: half of them come from an eighth of the table."""
     return (shape[1] * rng.random(shape[0]) ** 3).astype(np.int64)
 
 
@@ -35,12 +35,12 @@ def _backward(ids: np.ndarray, dy: np.ndarray, dweight: np.ndarray) -> tuple[np.
 
 
 def _moved(shape: Shape) -> int:
-    """A row read and a row written for each id."""
+    """Count a row read and a row written for each id."""
     return 2 * shape[0] * shape[2]
 
 
 def _cleared_and_added(shape: Shape) -> int:
-    """The table set to zero, and for each id two rows read and one written."""
+    """Count the table set to zero, and two rows read and one written for each id."""
     return (shape[1] + 3 * shape[0]) * shape[2]
 
 
@@ -98,7 +98,7 @@ def _torch_embedding(inputs: Arrays) -> Any:
 
 
 def _torch_backward(inputs: Arrays) -> Any:
-    """The faster of the operator of autograd and of adding rows in place."""
+    """Prepare the faster of autograd's operator and adding rows in place."""
     import torch
 
     ids, dy = torch.from_numpy(inputs["ids"]), torch.from_numpy(inputs["dy"])

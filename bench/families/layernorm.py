@@ -13,7 +13,7 @@ EPS = 1e-5
 
 
 def _inputs(*names: str) -> Callable[[Shape, Any, np.random.Generator], Arrays]:
-    """Standard normal arrays: weight and bias have one row, the others the case's shape."""
+    """Return standard normal arrays; weight and bias have one row, the others the case's shape."""
 
     def inputs(shape: Shape, real: Any, rng: np.random.Generator) -> Arrays:
         shapes = {"weight": shape[1:], "bias": shape[1:]}
@@ -23,7 +23,7 @@ def _inputs(*names: str) -> Callable[[Shape, Any, np.random.Generator], Arrays]:
 
 
 def _normalized(h: np.ndarray, rms: bool) -> tuple[np.ndarray, np.ndarray]:
-    """The normalized rows, and 1 / deviation of each."""
+    """Return the normalized rows and 1 / deviation of each."""
     centred = h if rms else h - h.mean(axis=1, keepdims=True)
     rstd = 1 / np.sqrt((centred * centred).mean(axis=1, keepdims=True) + EPS)
     return centred * rstd, rstd
@@ -68,7 +68,7 @@ def _rows(inputs: Any, reference: Any, flops: int, numbers: int, held: int) -> O
         flops=lambda shape: flops * size(shape),
         numbers=lambda shape: numbers * size(shape),
         held=lambda shape: held * size(shape),
-        tolerance=lambda shape: 200,  # 60 seen, of a weight's gradient over 4096 rows
+        tolerance=lambda shape: 200,  # largest seen: 60, a weight's gradient over 4096 rows
         limit="copy",
     )
 
@@ -101,7 +101,7 @@ def _fastnn_layer_norm(inputs: Arrays) -> Any:
 
 
 def _fastnn_passes(inputs: Arrays, forward: Any, backward: Any, saved: str) -> Any:
-    """Forward into h (where there is a sum) and stats, and backward into dweight and dbias."""
+    """Forward into h (if there is a sum) and stats, and backward into dweight and dbias."""
     from fastnn.kernels.ground.memory import empty
 
     x, weight = inputs["x"], inputs["weight"]

@@ -14,7 +14,7 @@ HUBER_DELTA = 0.5
 
 
 def _inputs(shape: Shape, real: Any, rng: np.random.Generator) -> Arrays:
-    """Predictions, and targets from 0 to 1 as binary cross entropy wants them."""
+    """Return predictions, and targets in [0, 1] as binary cross entropy requires."""
     return {"pred": rng.standard_normal(shape, real), "target": rng.random(shape, real)}
 
 
@@ -40,7 +40,7 @@ def _bce(pred: np.ndarray, target: np.ndarray) -> tuple[Any, ...]:
     return loss.mean(), (1 / (1 + np.exp(-pred)) - target) / pred.size
 
 
-# The largest errors are those of float32 sums over 4 M elements.
+# Bounded by float32 sums over 4 M elements.
 OPERATIONS: dict[str, Operation] = {
     "mse": rows((), _mse, 5, 3, 200, inputs=_inputs),
     "l1": rows((), _l1, 4, 3, 200, inputs=_inputs),
@@ -88,7 +88,7 @@ def _torch_huber(inputs: Arrays) -> Any:
 
 
 def _torch_autograd(name: str) -> Callable[[Arrays], Any]:
-    """Where PyTorch has no kernel for the gradient: its autograd composes one."""
+    """Prepare a loss without a gradient operator in PyTorch: autograd composes one."""
 
     def prepare(inputs: Arrays) -> Any:
         import torch

@@ -1,4 +1,4 @@
-"""Norms: the Frobenius norm of an array, of a view with gaps, and of a model's gradients together."""
+"""Frobenius norms of an array, of a view with gaps, and of all gradients of a model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from ..operations import Arrays, Operation, Shape, rows, size
 
-# The arrays of a small MLP, of which each has its own gradient.
+# Shapes of the parameters of a small MLP.
 LAYERS = ((784, 256), (256,), (256, 256), (256,), (256, 10), (10,))
 
 
@@ -21,7 +21,7 @@ def _gradients(shape: Shape, real: Any, rng: np.random.Generator) -> Arrays:
 
 
 def _view(x: np.ndarray) -> np.ndarray:
-    """All but the first and last column."""
+    """Return a view of all but the first and last column."""
     return x[:, 1:-1]
 
 
@@ -29,7 +29,7 @@ def _norm_of_view(x: np.ndarray) -> tuple[np.ndarray, ...]:
     return _norm(x=_view(x))
 
 
-# PyTorch and NumPy sum in the type of x: errors of thousands of epsilons were seen at 8192 x 8192.
+# PyTorch and NumPy sum in the type of x: errors reach thousands of epsilons at 8192 x 8192.
 TOLERANCE = 40_000
 OPERATIONS: dict[str, Operation] = {
     "norm": rows(("x",), _norm, 2, 1, TOLERANCE, "read"),

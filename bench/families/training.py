@@ -1,8 +1,7 @@
-"""Small networks: one training step with Adam, and the forward pass alone.
+"""Small networks: a training step with Adam, and the forward pass alone.
 
-Shapes are (batch, in, hidden..., out). The step (forward, cross entropy, backward, Adam) and its
-implementations in fastnn, NumPy and PyTorch are those of `operations` and `libraries`; here are
-JAX's and the forward passes.
+Shapes are (batch, in, hidden..., out). `operations` and `libraries` have the step (forward, cross
+entropy, backward, Adam) in fastnn, NumPy and PyTorch; this module adds JAX and forward passes.
 """
 
 from __future__ import annotations
@@ -80,7 +79,7 @@ def _fastnn(inputs: Arrays) -> Any:
     from ..libraries.with_fastnn import _model
 
     x = inputs["x"]
-    plan = _model(inputs).freeze(len(x))  # onnxruntime's session holds its weights laid out, too
+    plan = _model(inputs).freeze(len(x))  # onnxruntime's session packs its weights, too
     return lambda: (plan(x),)
 
 
@@ -116,7 +115,7 @@ def _torch(inputs: Arrays) -> Any:
 
 
 def _onnxruntime(inputs: Arrays) -> Any:
-    """One Gemm and one Relu per layer, weights as constants, outputs bound."""
+    """Build a graph with one Gemm and one Relu per layer, constant weights, bound outputs."""
     import onnxruntime
     from onnx import TensorProto, helper, numpy_helper
 
@@ -134,7 +133,7 @@ def _onnxruntime(inputs: Arrays) -> Any:
     shapes = {"x": list(x.shape), "y": [len(x), len(layers[-1][1])]}
     values = {n: helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in shapes.items()}
     graph = helper.make_graph(nodes, "mlp", [values["x"]], [values["y"]], constants)
-    # the oldest versions that have these operators: what is installed may lag behind onnx
+    # the oldest versions with these operators: onnxruntime may lag behind onnx
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = with_onnxruntime.n_threads
@@ -167,7 +166,7 @@ def _jax(inputs: Arrays) -> Any:
 
 
 def _jax_step(inputs: Arrays) -> Any:
-    """As `optax.adam` computes it, with the state donated."""
+    """Take a step as `optax.adam` does, with the state donated."""
     import jax
     import jax.numpy as jnp
 
@@ -193,7 +192,7 @@ def _jax_step(inputs: Arrays) -> Any:
     zeros = tree(jnp.zeros_like, layers)
     state = (layers, zeros, tree(jnp.zeros_like, layers), jnp.float32(0))
     compiled = jax.jit(step, donate_argnums=0)
-    # compiled ahead, which spares each call the look-up by its arguments
+    # compiled ahead of time, which saves the lookup in each call
     compiled = compiled.lower(state).compile()
     flat = jax.tree_util.tree_leaves
 

@@ -1,12 +1,12 @@
-"""Small Transformers: a training step of a language model and of an encoder-decoder, a token generated.
+"""Small Transformers: training steps of a language model and an encoder-decoder, and decode.
 
 Shapes are (layers, heads, width, context, batch) for ``lm_step``; (layers, heads, width, hidden,
 vocabulary, sentences, length) for ``seq2seq_step``, with as many layers on both sides, and for
 ``seq2seq_dropout_step``, the same with dropout 0.3; (layers, heads, width, context, position) for
-``decode``, one token at that position with the keys and values of those before it at hand.
+``decode``, one token at that position against the cached keys and values of those before it.
 
-``torch`` is PyTorch as it is, ``torch_compile`` the same through ``torch.compile``, which spends a
-minute on compiling a case for the first time.
+``torch`` is eager PyTorch, ``torch_compile`` the same with ``torch.compile``, which takes a minute
+to compile a case for the first time.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _lm_weights(shape: Shape) -> int:
 
 
 def _lm_flops(shape: Shape) -> int:
-    """Products only; of the attention's the half that is not masked."""
+    """Count products only; for attention, the half that is not masked."""
     layers, _, width, context, batch = shape
     attention = layers * 2 * context * width
     return 3 * batch * context * (2 * _lm_weights(shape) + attention)
@@ -66,9 +66,8 @@ def _step(
     flops: Callable[[Shape], int],
     weights: Callable[[Shape], int],
 ) -> Operation:
-    # The largest errors seen are 190, of PyTorch's encoder-decoder, and 82 of the language model; but
-    # where a gradient cancels to nearly nothing Adam's first step has the size of lr whatever its
-    # sign, and the table after it is off by 1,170 in fastnn and in PyTorch compiled.
+    # Errors reach 190, but 1,170 for the table after the step: where a gradient nearly cancels,
+    # Adam's first step is +-lr and its sign is rounding, in fastnn and in compiled PyTorch.
     return Operation(
         inputs,
         step,
@@ -91,7 +90,7 @@ OPERATIONS = {
         _decode_flops,
         _decode_numbers,
         _decode_numbers,
-        lambda shape: 100,  # 11 seen
+        lambda shape: 100,  # largest seen: 11
         "read",
     ),
 }
@@ -116,7 +115,7 @@ def _prepare(library: str, kernel: str, inputs: Arrays, **options: Any) -> Any:
 
 
 def _with_dropout(library: str, inputs: Arrays, **options: Any) -> Any:
-    """Timed with dropout; the first call, which is checked, has none."""
+    """Time steps with dropout; the first call, which is checked, has none."""
     exact = _prepare(library, "seq2seq_step", inputs, **options)()
     timed = _prepare(library, "seq2seq_step", inputs, dropout=DROPOUT, **options)
     results = [exact]

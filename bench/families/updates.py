@@ -1,6 +1,6 @@
-"""Updates: one step of each optimizer over flat arrays, and of an average of the weights.
+"""Updates: one step of each optimizer, and of a weight average, over flat arrays.
 
-AdamW and SGD with momentum are those of ``operations``, here out of every cache as well.
+AdamW and SGD with momentum are those of ``operations``, with sizes beyond every cache as well.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import numpy as np
 
 from ..operations import ADAM, Arrays, Operation, Shape, rows
 
-# eps as in ``operations``: above the usual 1e-8, so that a gradient that is all rounding moves no
-# weight by a visible part of lr.
+# eps as in ``operations``: larger than the usual 1e-8, so that a gradient of rounding errors moves
+# no weight by a visible part of lr.
 RMSPROP: dict[str, Any] = {"lr": 1e-3, "alpha": 0.99, "eps": 1e-6}
 ADAGRAD: dict[str, Any] = {"lr": 1e-2, "eps": 1e-6}
 DECAY = 0.999
 
 
 def _state_inputs(*names: str) -> Any:
-    """Standard normal numbers, squared for the running mean "v", so that no step is the first."""
+    """Return normal numbers, squared for the running mean "v": a state after some steps."""
 
     def inputs(shape: Shape, real: Any, rng: np.random.Generator) -> Arrays:
         arrays = {name: rng.standard_normal(shape, real) for name in names}
@@ -36,7 +36,9 @@ def _state_inputs(*names: str) -> Any:
 
 def _adam(p: np.ndarray, g: np.ndarray) -> tuple[np.ndarray, ...]:
     beta1, beta2 = ADAM["betas"]
-    p = p - ADAM["lr"] * g / (np.abs(g) + ADAM["eps"])  # from zeros both corrections are exact
+    p = p - ADAM["lr"] * g / (
+        np.abs(g) + ADAM["eps"]
+    )  # from zeros, both bias corrections are exact
     return p, (1 - beta1) * g, (1 - beta2) * g * g
 
 
@@ -129,7 +131,7 @@ def _fastnn_ema(inputs: Arrays) -> Any:
     return call
 
 
-# NumPy, without new arrays: `work` holds what lies between two operations.
+# NumPy, without new arrays: `work` holds intermediate results.
 
 
 def _numpy_rmsprop(inputs: Arrays) -> Any:
@@ -181,11 +183,11 @@ def _numpy_ema(inputs: Arrays) -> Any:
     return call
 
 
-# PyTorch: fused where it has that on a CPU, else its multi-tensor ("foreach") form.
+# PyTorch: fused if available on a CPU, else multi-tensor ("foreach").
 
 
 def _torch_optimizer(make: str, states: dict[str, str], **options: Any) -> Any:
-    """`states`: the names of its running means, and of the inputs they start from, "" for zeros."""
+    """Prepare an optimizer; `states` maps its running means to inputs, "" for zeros."""
 
     def prepare(inputs: Arrays) -> Any:
         import torch

@@ -1,18 +1,18 @@
-"""The libraries compared, one module each, all with the same four names.
+"""The libraries to compare, one module each, all with the same four names.
 
 ``VERSION``
-    What ran, in words.
+    Name and version of the library.
 ``ISA``
-    The instruction set the library chose, or "" where it does not tell.
+    The instruction set the library chose, or "" if it does not say.
 ``threads(n)``
     Context manager that lets the library use n threads.
 ``PREPARE``
     ``PREPARE[kernel](inputs)`` takes the arrays of ``Case.inputs`` (it may keep and change them),
     allocates the outputs and returns a function without arguments: one call of it does the work
-    once and returns the results that ``Operation.reference`` lists. A kernel the library does not
-    have is absent.
+    once and returns the results that ``Operation.reference`` lists. Kernels that the library lacks
+    are absent.
 
-A module imports its library, so ``load`` it only where ``available`` names it.
+A module imports its library, so ``load`` it only if ``available`` names it.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from typing import Any
 from ..families import FAMILIES
 
 LIBRARIES = ("fastnn", "numpy", "scipy", "torch", "jax", "onnxruntime")
-# Another way to run one of them, with turns of its own in the suites that name it.
+# Another way to run a library, with separate turns in the suites that name it.
 WAYS = {"torch_compile": "torch"}
 Call = Callable[[], tuple[Any, ...]]
 
 
 def available() -> list[str]:
-    """The libraries that this interpreter can import."""
+    """Return the libraries that this interpreter can import."""
     return [name for name in LIBRARIES if importlib.util.find_spec(name) is not None]
 
 
 def load(name: str) -> ModuleType:
-    """Import the library of that name and its module of implementations, the families' included."""
+    """Import a library and its implementations, those of the families included."""
     module = importlib.import_module(f".with_{name}", __package__)
     for family in FAMILIES.values():
         module.PREPARE.update(family.PREPARE.get(name, {}))
@@ -70,7 +70,7 @@ def blas_threads(n: int) -> Iterator[None]:
 
 
 def blas_architecture() -> str:
-    """The processor that the OpenBLAS behind NumPy and SciPy chose its kernels for, or ""."""
+    """Return the processor that OpenBLAS selected its kernels for, or ""."""
     try:
         from threadpoolctl import threadpool_info
     except ImportError:

@@ -97,7 +97,7 @@ def _sgd(inputs: Arrays) -> Call:
 
 
 def _linear(inputs: Arrays) -> Call:
-    """The layer as a training step uses it, clearing the gradients it adds to included."""
+    """Run the layer as in a training step, including clearing the gradients."""
     x, dy, w, b = (inputs[name] for name in ("x", "dy", "w1", "b1"))
     layer = nn.Linear(*w.shape, activation="relu", dtype=x.dtype)
     layer.weight.data[...], layer.bias.data[...] = w, b
@@ -153,7 +153,7 @@ def _train_step(inputs: Arrays) -> Call:
 
 
 def _call_relu(inputs: Arrays) -> Call:
-    """The call as people write it, allocation of the result included."""
+    """Run the call as users write it, including allocation of the result."""
     x = inputs["x"]
     return lambda: (kernels.relu(x),)
 

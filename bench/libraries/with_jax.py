@@ -1,4 +1,4 @@
-"""JAX: everything under ``jit``, updated buffers donated. What it has is in the families."""
+"""JAX: everything under ``jit``, updated buffers donated. The families have the implementations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PREPARE: dict[str, Callable[[Arrays], Call]] = {}
 
 @contextmanager
 def threads(n: int) -> Iterator[None]:
-    """Let JAX use n CPUs: XLA starts a thread for each that it sees at its first computation."""
+    """Let JAX use n CPUs: XLA starts a thread per visible CPU at its first computation."""
     before: Any = os.sched_getaffinity(0)
     os.sched_setaffinity(0, sorted(before)[:n])
     try:

@@ -81,7 +81,7 @@ def _softmax_backward(inputs: Arrays) -> Call:
 def _cross_entropy_into(
     logits: np.ndarray, targets: np.ndarray, rows: np.ndarray, dlogits: np.ndarray
 ) -> float:
-    """Mean loss, and its gradient written to ``dlogits``; log-sum-exp, so nothing underflows."""
+    """Return the mean loss and write its gradient to ``dlogits``, by log-sum-exp."""
     top = logits.max(axis=1, keepdims=True)
     np.subtract(logits, top, out=dlogits)
     picked = dlogits[rows, targets]
@@ -100,7 +100,7 @@ def _cross_entropy(inputs: Arrays) -> Call:
 
 
 class _Adam:
-    """Adam over one array, in place, with two scratch arrays instead of temporaries."""
+    """Take an Adam step over one array, in place, with two scratch arrays."""
 
     def __init__(self, p: np.ndarray, g: np.ndarray, decay: float = 0.0) -> None:
         self.p, self.g, self.decay = p, g, decay
@@ -155,7 +155,7 @@ def _sgd(inputs: Arrays) -> Call:
 
 
 class _Dense:
-    """act(x W + b) forward and backward, every result written into an array of its own."""
+    """Run act(x W + b) forward and backward into preallocated arrays."""
 
     def __init__(self, rows: int, w: np.ndarray, b: np.ndarray, relu: bool) -> None:
         self.w, self.b, self.relu = w, b, relu
@@ -182,7 +182,7 @@ class _Dense:
 
 
 class _Network:
-    """Dense layers with ReLU between them; the gradient of the input is not computed."""
+    """Run dense layers with ReLU between them; without the gradient of the input."""
 
     def __init__(self, x: np.ndarray, layers: list[tuple[np.ndarray, np.ndarray]]) -> None:
         last = len(layers) - 1

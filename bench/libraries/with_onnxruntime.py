@@ -1,4 +1,4 @@
-"""onnxruntime: sessions on graphs made by ``onnx.helper``. What it has is in the families."""
+"""onnxruntime: sessions on graphs made by ``onnx.helper``. The families have its code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ n_threads = 1
 
 @contextmanager
 def threads(n: int) -> Iterator[None]:
-    """Let the sessions that are made meanwhile use n threads."""
+    """Let sessions created in the context use n threads."""
     global n_threads
     before, n_threads = n_threads, n
     try:

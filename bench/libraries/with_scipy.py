@@ -16,13 +16,13 @@ threads = blas_threads
 
 
 def _matmul(inputs: Arrays) -> Call:
-    """y = a b as the transposed product y' = b' a', which suits BLAS's Fortran order uncopied."""
+    """Compute y = a b as y' = b' a', which needs no copies in BLAS's Fortran order."""
     a, b = inputs["a"], inputs["b"]
     gemm = scipy.linalg.get_blas_funcs("gemm", (a, b))
     y = np.empty((a.shape[0], b.shape[1]), a.dtype)
 
     def operand(x: np.ndarray) -> tuple[np.ndarray, bool]:
-        """A Fortran-ordered array and whether BLAS has to transpose it to have x'."""
+        """Return a Fortran-ordered array, and True if BLAS has to transpose it to get x'."""
         return (x.T, False) if x.flags.c_contiguous else (x, True)
 
     (left, trans_left), (right, trans_right) = operand(b), operand(a)

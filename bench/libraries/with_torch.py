@@ -1,4 +1,4 @@
-"""PyTorch: eager, ``out=`` where it has one, fused optimizers, no autograd where none is needed."""
+"""PyTorch: eager, with ``out=`` if available, fused optimizers, autograd only if needed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from . import Call
 
 VERSION = f"torch {torch.__version__}"
 ISA = torch.backends.cpu.get_cpu_capability()
-# Where PyTorch has several ways, each is tried so often and the fastest is taken.
+# Trials of each alternative in PyTorch; the fastest is taken.
 TRIALS, TRIAL_CALLS = 5, 3
 
 
@@ -31,7 +31,7 @@ def threads(n: int) -> Iterator[None]:
 
 
 def _tensors(inputs: Arrays, *names: str) -> list[Tensor]:
-    """The inputs of those names, sharing their memory and their strides."""
+    """Return named inputs as tensors that share memory and strides."""
     return [torch.from_numpy(inputs[name]) for name in names]
 
 
@@ -118,7 +118,7 @@ def _sgd(inputs: Arrays) -> Call:
 
 
 def _linear_by_autograd(x: Tensor, dy: Tensor, w: Tensor, b: Tensor) -> Call:
-    """As a training step does it, with the weight as PyTorch keeps it: (out, in)."""
+    """Run the layer as in a training step, with PyTorch's weight layout (out, in)."""
     x, w, b = (t.detach().requires_grad_() for t in (x, w.T.contiguous(), b))
 
     def call():
@@ -130,7 +130,7 @@ def _linear_by_autograd(x: Tensor, dy: Tensor, w: Tensor, b: Tensor) -> Call:
 
 
 def _linear_by_hand(x: Tensor, dy: Tensor, w: Tensor, b: Tensor) -> Call:
-    """Operators with ``out=`` and no autograd; ``w`` (in, out) in any memory order."""
+    """Run operators with ``out=`` and no autograd; ``w`` (in, out) in any memory order."""
     y, dx, dw, db = (
         torch.empty_like(dy),
         torch.empty_like(x),
@@ -152,7 +152,7 @@ def _linear_by_hand(x: Tensor, dy: Tensor, w: Tensor, b: Tensor) -> Call:
 
 
 def _linear(inputs: Arrays) -> Call:
-    """The fastest of autograd and of the operators by hand, with either order of the weight."""
+    """Prepare the fastest of autograd and manual operators, with either weight order."""
     x, dy, w, b = _tensors(inputs, "x", "dy", "w1", "b1")
     ways = (
         _linear_by_autograd(x, dy, w, b),
@@ -174,7 +174,7 @@ def _model(inputs: Arrays) -> torch.nn.Sequential:
 
 
 def _as_in_out(parameters: Iterable[Tensor]) -> list[Tensor]:
-    """Weights (out, in) as views (in, out), biases as they are."""
+    """Return weights (out, in) as views (in, out), and biases unchanged."""
     return [p.T if p.ndim == 2 else p for p in parameters]
 
 

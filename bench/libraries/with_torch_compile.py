@@ -1,4 +1,4 @@
-"""PyTorch through ``torch.compile``: the operations of which it is a way of its own."""
+"""PyTorch with ``torch.compile``: the operations that it compiles."""
 
 from .with_torch import ISA as ISA
 from .with_torch import VERSION as EAGER

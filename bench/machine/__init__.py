@@ -1,4 +1,4 @@
-"""What this machine can do: its FMA peak and its bandwidths, measured by the loops of ``peak.c``.
+"""Measure the FMA peak and the bandwidths of this machine with the loops of ``peak.c``.
 
 ``peak.c`` is compiled on demand with the C compiler into a temporary directory and called through
 ctypes, from one Python thread per core: ctypes releases the GIL, so the loops run side by side.
@@ -27,24 +27,24 @@ SOURCE = Path(__file__).with_name("peak.c")
 # call of memcpy, whose non-temporal stores no kernel of interest uses.
 FLAGS = ("-O3", "-ffp-contract=fast", "-fno-tree-loop-distribute-patterns", "-shared", "-fPIC")
 
-ISAS = ("baseline", "avx2", "avx512")  # from the narrowest; named as by FASTNN_ISA
+ISAS = ("baseline", "avx2", "avx512")  # from narrow to wide, named as in FASTNN_ISA
 REALS = {"float32": ("f32", ctypes.c_float), "float64": ("f64", ctypes.c_double)}
-# Working sets, all threads together, at which the bandwidths are taken: within L1, L2, about all of
-# L2, within L3 of today's processors, and far outside every cache.
+# Working sets of all threads at which bandwidths are measured: within L1, within L2, about all of
+# L2, within L3 of today's processors, and far larger than every cache.
 LEVELS = {"32K": 32 << 10, "256K": 256 << 10, "1M": 1 << 20, "16M": 16 << 20, "256M": 256 << 20}
 # A factor below one: the chains converge to addend / (1 - factor) = 1 instead of overflowing.
 FACTOR, ADDEND = 0.75, 0.25
-# A few hundred nanoseconds of chains: far above what the loop around them costs.
+# A few hundred nanoseconds of chains: far more than the loop overhead.
 FMA_PASSES = 100
-# All cores lower their clock a little when all are busy, to nine tenths at the worst seen.
+# Below this fraction of the peak the CPUs are shared; full load alone lowers clocks to 0.9.
 SHARED_BELOW = 0.75
-# Twelve vectors of 64 bytes: what one pass of the stream loops takes at the widest.
+# Twelve vectors of 64 bytes: the widest pass of the stream loops.
 STREAM_BYTES = 12 * 64
 SECONDS, QUICK_SECONDS = 0.03, 0.003
 
 
 class MachineError(RuntimeError):
-    """The limits could not be measured: no working C compiler, or no such instruction set."""
+    """The limits cannot be measured: no working C compiler, or no such instruction set."""
 
 
 @dataclass
@@ -69,7 +69,7 @@ class Machine:
     copy: dict[str, dict[str, float]]
 
     def limit(self, kind: str, dtype: str, n_bytes: int, threads: int) -> float:
-        """The rate that bounds a kernel: "fma" in GFLOP/s, "read" or "copy" in GB/s.
+        """Return the rate that bounds a kernel: "fma" in GFLOP/s, "read" or "copy" in GB/s.
 
         The bandwidth is that of the smallest measured working set which holds ``n_bytes``.
         """
@@ -92,7 +92,7 @@ class Machine:
                     known[threads] = max(known.get(threads, 0.0), rate)
 
     def lines(self) -> list[str]:
-        """The machine in words: one line for the processor, one per number of threads."""
+        """Describe the machine: one line for the processor, one per number of threads."""
         lines = [f"machine: {self.cpu}, {all_threads()} CPUs, {self.isa or 'limits not measured'}"]
         for n in self.fma.get("float32", ()):
             peaks = ", ".join(f"{dtype} {rates[n]:.0f}" for dtype, rates in self.fma.items())
@@ -108,7 +108,7 @@ class Machine:
         return lines
 
     def is_shared(self) -> bool:
-        """Whether several threads, each on a CPU of its own, had far less than their peak."""
+        """True if several threads, each on its own CPU, ran far below their peak."""
         alone = self.fma.get("float32", {}).get("1")
         return alone is not None and any(
             rate < SHARED_BELOW * alone * min(int(n), all_threads())
@@ -117,14 +117,14 @@ class Machine:
 
 
 def all_threads() -> int:
-    """Number of CPUs this process may run on."""
+    """Return the number of CPUs this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def cpu_name() -> str:
-    """The processor's marketing name, as far as the operating system tells it."""
+    """Return the processor's marketing name, if the operating system knows it."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -140,7 +140,7 @@ def compile_loops() -> ctypes.CDLL:
     Raises
     ------
     MachineError
-        When there is no C compiler, or it fails; the message carries the compiler's own words.
+        When there is no C compiler, or it fails; the message has the compiler's output.
     """
     compiler = os.environ.get("CC") or "cc"
     command = compiler.split()
@@ -159,16 +159,16 @@ def compile_loops() -> ctypes.CDLL:
         )
         if done.returncode:
             raise MachineError(f"{compiler} could not compile {SOURCE.name}:\n{done.stderr}")
-        loops = ctypes.CDLL(str(library))  # stays mapped after the file is gone
+        loops = ctypes.CDLL(str(library))  # stays mapped after the file is deleted
     loops.widest_isa.restype = ctypes.c_char_p
     return loops
 
 
 def _run_together(run: Callable[[int], None], n_threads: int) -> float:
-    """Seconds from the first start to the last end of ``run(0), ..., run(n - 1)`` in n threads.
+    """Return the seconds that ``run(0), ..., run(n - 1)`` take in n threads, start to end.
 
-    Several threads are pinned, each to a CPU of its own: left alone, the scheduler was seen to
-    keep two of them on one core for a tenth of a second.
+    Several threads are pinned, each to its own CPU: otherwise the scheduler may keep two of them
+    on one core for a tenth of a second.
     """
     cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     starts, ends = [0.0] * n_threads, [0.0] * n_threads
@@ -193,13 +193,13 @@ def _run_together(run: Callable[[int], None], n_threads: int) -> float:
 def _best_rate(
     run: Callable[[int, int], None], work: float, n_threads: int, seconds: float, samples: int = 4
 ) -> float:
-    """Largest ``work * repeats`` a second of ``run(thread, repeats)`` over a few samples."""
+    """Return the largest ``work * repeats`` per second of ``run`` over a few samples."""
 
     def sample(repeats: int) -> float:
         return _run_together(lambda i: run(i, repeats), n_threads)
 
     def alone(repeats: int) -> float:
-        """One thread, the faster of two: waking threads up can take longer than a few repeats."""
+        """Return the faster of two runs by one thread: waking threads takes time."""
         return min(timeit.repeat(lambda: run(0, repeats), number=1, repeat=2))
 
     repeats = 1
@@ -210,7 +210,7 @@ def _best_rate(
 
 
 def _fma_rate(loops: ctypes.CDLL, name: str, real: Any, n_threads: int, seconds: float) -> float:
-    """GFLOP/s of the multiply-add chains ``fma_<name>``, all threads together."""
+    """Measure GFLOP/s of the multiply-add chains ``fma_<name>``, all threads together."""
     chains, flops = getattr(loops, f"fma_{name}"), getattr(loops, f"fma_flops_{name}")
     chains.argtypes, chains.restype = (ctypes.c_int64, real, real), ctypes.c_double
     flops.argtypes, flops.restype = (), ctypes.c_int64
@@ -222,7 +222,7 @@ def _fma_rate(loops: ctypes.CDLL, name: str, real: Any, n_threads: int, seconds:
 
 
 def _aligned_block(n_bytes: int) -> np.ndarray:
-    """``n_bytes`` bytes at a page boundary, each page written once and so really there."""
+    """Allocate ``n_bytes`` at a page boundary and touch each page once."""
     page = 4096
     block = np.ones(n_bytes + page, np.uint8)
     start = -block.ctypes.data % page
@@ -232,7 +232,7 @@ def _aligned_block(n_bytes: int) -> np.ndarray:
 def _stream_rates(
     loops: ctypes.CDLL, isa: str, n_bytes: int, n_threads: int, seconds: float
 ) -> tuple[float, float]:
-    """GB/s of reading ``n_bytes`` and of copying one half of them to the other."""
+    """Measure GB/s of reading ``n_bytes``, and of copying one half to the other."""
     read, copy = getattr(loops, f"read_{isa}"), getattr(loops, f"copy_{isa}")
     pointer, count = ctypes.c_void_p, ctypes.c_int64
     read.argtypes, read.restype = (pointer, count, count), ctypes.c_uint64
@@ -255,7 +255,7 @@ def _stream_rates(
 
 
 def _choose_isa(loops: ctypes.CDLL, isa: str | None) -> str:
-    """The asked-for instruction set, or the widest that this CPU has."""
+    """Return the requested instruction set, or the widest that this CPU has."""
     widest = ISAS.index(loops.widest_isa().decode())
     if isa is None:
         return ISAS[widest]

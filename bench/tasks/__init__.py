@@ -1,1 +1,1 @@
-"""Whole tasks, trained from start to end: accuracy and time beside other libraries and published results."""
+"""Whole tasks: accuracy and time beside other libraries and published results."""

@@ -1,7 +1,7 @@
 """Fashion-MNIST: test accuracy of two MLPs, and the time of an epoch beside other libraries.
 
-``python -m bench.tasks.fashion_mnist --data FOLDER --python-peers PYTHON`` prints the table. Every
-library has a process of its own (``--worker NAME``, which prints JSON).
+``python -m bench.tasks.fashion_mnist --data FOLDER --python-peers PYTHON`` prints the table. Each
+library runs in a separate process (``--worker NAME``, which prints JSON).
 
 The MLP of the book is 784-256-10 with SGD (lr 0.1, batch 256, 10 epochs): *Dive into Deep
 Learning*, section 5.2. The published accuracy of an MLP is that of the data set's own table,
@@ -31,17 +31,17 @@ BATCH_SIZE = 256
 ADAM_LR = 1e-3
 TIMED_EPOCHS = 5
 
-# 30 epochs with dropout 0.2 reach 0.8990, 60 with 0.3 0.9038; 1024-512 with 0.3 takes twice the time
-# for 0.8983 after 30.
+# 60 epochs with dropout 0.3 reach 0.9038; 30 epochs with 0.2 reach 0.8990. A 1024-512 network with
+# 0.3 takes twice the time and reaches 0.8983 after 30 epochs.
 BEST_SIZES, BEST_DROPOUT, BEST_LR, BEST_EPOCHS = (784, 512, 256, 10), 0.3, 2e-3, 60
 
-# What the table asks for.
+# The targets.
 BOOK_ACCURACY, BEST_ACCURACY, BEST_SECONDS = 0.85, 0.895, 60.0
 FASTER_THAN = {"scikit-learn": 4.0, "torch": 1.6}
 
 
 def load(folder: str | None) -> tuple[Array, Array, Array, Array]:
-    """Training images and labels, then those of the test."""
+    """Load training images and labels, then test images and labels."""
     from fastnn.data import load_fashion_mnist
 
     return (
@@ -51,7 +51,7 @@ def load(folder: str | None) -> tuple[Array, Array, Array, Array]:
 
 
 def train_book(data: tuple[Array, Array, Array, Array], seed: int) -> dict[str, float]:
-    """784-256-10, SGD with lr 0.1, batches of 256, 10 epochs."""
+    """Train 784-256-10 by SGD with lr 0.1, batches of 256, 10 epochs."""
     from fastnn import nn, optim
     from fastnn.train import evaluate, fit
 
@@ -65,7 +65,7 @@ def train_book(data: tuple[Array, Array, Array, Array], seed: int) -> dict[str, 
 
 
 class Mirrored:
-    """Batches of pictures in which each is mirrored with probability 1/2: clothes have no side."""
+    """Make batches of images, each mirrored with probability 1/2."""
 
     def __init__(self, batches: Any, seed: int) -> None:
         self.batches, self.rng = batches, np.random.default_rng(seed)
@@ -79,7 +79,7 @@ class Mirrored:
 
 
 def train_best(data: tuple[Array, Array, Array, Array], seed: int) -> dict[str, float]:
-    """784-512-256-10 with dropout, AdamW along one cycle, half of the pictures mirrored."""
+    """Train 784-512-256-10 with dropout, AdamW with one cycle, and mirrored images."""
     from fastnn import nn, optim
     from fastnn.data import batches
     from fastnn.train import evaluate, fit
@@ -101,7 +101,7 @@ def train_best(data: tuple[Array, Array, Array, Array], seed: int) -> dict[str, 
 
 
 def epochs_fastnn(x: Array, y: Array, batch_size: int, threads: int) -> Callable[[], object]:
-    """A function that trains for one epoch."""
+    """Return a function that trains for one epoch."""
     import fastnn
     from fastnn import nn, optim
 
@@ -115,7 +115,7 @@ def epochs_fastnn(x: Array, y: Array, batch_size: int, threads: int) -> Callable
 
 
 def epochs_torch(x: Array, y: Array, batch_size: int, threads: int) -> Callable[[], object]:
-    """The usual loop, over rows gathered by a random permutation."""
+    """Train by the usual loop, over rows gathered by a random permutation."""
     import torch
 
     torch.set_num_threads(threads)
@@ -138,7 +138,7 @@ def epochs_torch(x: Array, y: Array, batch_size: int, threads: int) -> Callable[
 
 
 def epochs_sklearn(x: Array, y: Array, batch_size: int, threads: int) -> Callable[[], object]:
-    """`partial_fit` is one epoch. The parent has set the threads of BLAS."""
+    """Train one epoch by `partial_fit`; the parent has set the threads of BLAS."""
     from sklearn.neural_network import MLPClassifier
 
     model = MLPClassifier(
@@ -151,7 +151,7 @@ LIBRARIES = {"fastnn": epochs_fastnn, "torch": epochs_torch, "scikit-learn": epo
 
 
 def work(options: argparse.Namespace) -> object:
-    """What a process of its own does; the result is printed as JSON."""
+    """Run a worker process; the result is printed as JSON."""
     data, name = load(options.data), options.worker
     if name == "book":
         return [train_book(data, seed) for seed in options.seeds]
@@ -167,7 +167,7 @@ def work(options: argparse.Namespace) -> object:
 
 
 def ask(name: str, options: argparse.Namespace, python: str) -> Any:
-    """The answer of a process, or None (with a word on stderr) where it failed."""
+    """Return the result of a process, or None (with a message on stderr) if it failed."""
     threads = str(options.threads)
     limits = dict.fromkeys(
         ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "FASTNN_NUM_THREADS"),
@@ -187,14 +187,14 @@ def ask(name: str, options: argparse.Namespace, python: str) -> Any:
 
 
 def _package_folder() -> str:
-    """Where this interpreter has fastnn, so that others read the data with it too."""
+    """Return the path of this interpreter's fastnn, by which others read the data."""
     import fastnn
 
     return os.path.dirname(os.path.dirname(os.path.abspath(fastnn.__file__)))
 
 
 def report_task(label: str, runs: list[dict[str, float]] | None, asked: str) -> str:
-    """A line on the accuracies of several seeds and the seconds of the slowest."""
+    """Return a line with the accuracies of several seeds and the slowest time."""
     if runs is None:
         return f"{label:34}  failed"
     accuracies = [run["accuracy"] for run in runs]

@@ -1,15 +1,15 @@
-"""Multi30k English to German: the encoder-decoder at the published recipe, to BLEU on Test2016.
+"""Multi30k English to German: train the encoder-decoder with a published recipe, report BLEU.
 
-``python -m bench.tasks.multi30k --data FOLDER --output model.safetensors`` trains (some 35 minutes on
-two cores), translates the test set and prints BLEU; ``--resume`` goes on where a run ended. FOLDER has
-``train.lc.norm.tok.en`` and so on: Elliott et al., "Multi30K: multilingual English-German image
-descriptions", 2016.
+``python -m bench.tasks.multi30k --data FOLDER --output model.safetensors`` trains (about 35 minutes
+on two cores), translates Test2016 and prints BLEU; ``--resume`` continues an interrupted run.
+FOLDER has ``train.lc.norm.tok.en`` and so on: Elliott et al., "Multi30K: multilingual
+English-German image descriptions", 2016.
 
-The recipe is Transformer-Tiny of Wu et al., "Good for misconceived reasons", ACL 2021: 4 + 4 layers,
-width 128, feed-forward 256, 4 heads, dropout 0.3, label smoothing 0.1, one table for both sides and
-the last product, joint BPE of 10,000, Adam (0.9, 0.98) along an inverse square root with 2,000 steps of
-warm-up to 0.005, 4,096 tokens a batch, 8,000 updates, beam 5. They report 41.02. Instead of the mean
-of the last checkpoints the weights are averaged exponentially.
+The recipe is Transformer-Tiny of Wu et al., "Good for misconceived reasons", ACL 2021: 4 + 4
+layers, width 128, feed-forward 256, 4 heads, dropout 0.3, label smoothing 0.1, one table for both
+embeddings and the last product, joint BPE of 10,000, Adam (0.9, 0.98) with an inverse square root
+schedule, 2,000 warm-up steps to 0.005, 4,096 tokens per batch, 8,000 updates, beam width 5. They
+report 41.02. Weights are averaged exponentially instead of over the last checkpoints.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ PUBLISHED, ASKED = 41.02, 40.0
 
 
 def read(folder: str, name: str) -> tuple[list[str], list[str]]:
-    """Both sides of a part of the corpus, a sentence a line."""
+    """Read both sides of a part of the corpus, one sentence per line."""
     sides = [Path(folder, f"{name}.lc.norm.tok.{side}").read_text("utf-8") for side in ("en", "de")]
     english, german = (text.splitlines() for text in sides)
     return english, german
 
 
 def prepare(options: argparse.Namespace) -> tuple[Any, Any, Any]:
-    """The vocabulary, and the batches of the training and the validation part."""
+    """Return the vocabulary and the training and validation batches."""
     from fastnn.data import token_batches
     from fastnn.text import BPE
 
@@ -66,7 +66,7 @@ def prepare(options: argparse.Namespace) -> tuple[Any, Any, Any]:
 
 
 def train(options: argparse.Namespace) -> tuple[Any, Any]:
-    """The averaged model, and the vocabulary."""
+    """Return the averaged model and the vocabulary."""
     from fastnn import models, optim
     from fastnn.train import CSVLogger, ModelCheckpoint
 
@@ -102,7 +102,7 @@ def train(options: argparse.Namespace) -> tuple[Any, Any]:
 
 
 def draw(table: str, picture: str) -> None:
-    """The curves of a log of epochs."""
+    """Plot the curves in a log of epochs."""
     from fastnn.train import History
 
     with open(table, newline="", encoding="utf-8") as file:
@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument("--output", default="multi30k.safetensors", metavar="FILE")
     parser.add_argument("--updates", type=int, default=UPDATES, metavar="N")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--resume", action="store_true", help="go on from FILE.run")
+    parser.add_argument("--resume", action="store_true", help="resume the run in FILE.run")
     parser.add_argument("--test-only", action="store_true", help="translate with FILE as it is")
     parser.add_argument("--plot", metavar="PICTURE", help="draw the losses over the epochs")
     options = parser.parse_args()

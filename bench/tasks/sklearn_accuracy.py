@@ -1,12 +1,12 @@
-"""The estimators beside scikit-learn's own: score on held-out data and time of `fit`, over several seeds.
+"""Compare the estimators with scikit-learn's: held-out score and time of `fit`, several seeds.
 
     python -m bench.tasks.sklearn_accuracy                     # all data sets and solvers, 5 seeds
     python -m bench.tasks.sklearn_accuracy --data wine --seeds 2 --solvers adam
 
-Both get the same settings, split and `random_state`. With the same `random_state` they draw the same
-first weights and order of rows, so that in float64 the scores should be equal but for rounding that
-grew over the epochs; `--apart` gives ours other seeds, and the scores then differ by the noise of
-training alone. Housing is made up, like California's: 8 features, a target that is not linear in them.
+Both get the same settings, split and `random_state`, and so the same first weights and order of
+rows: in float64, scores differ only by rounding that grows over the epochs. `--apart` gives ours
+other seeds; scores then differ by the noise of training. Housing is synthetic, similar to
+California's: 8 features and a nonlinear target.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ import numpy as np
 
 DATA = ("digits", "breast cancer", "wine", "diabetes", "housing")
 SOLVERS = ("adam", "sgd", "lbfgs")
-APART = 1000  # added to the seeds of ours by --apart
+APART = 1000  # added to our seeds by --apart
 
 
 class Task(NamedTuple):
-    """Standardised training and test data."""
+    """Standardized training and test data."""
 
     X: Any
     y: Any
@@ -35,17 +35,17 @@ class Task(NamedTuple):
 
 
 def housing(n: int = 4000) -> tuple[Any, Any]:
-    """Seeded data (n, 8) and a target with interactions, saturation and noise: R^2 of 0.9 at best."""
+    """Draw x (n, 8) and a target with interactions, saturation and noise: best R^2 is 0.9."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(n, 8))
-    X[:, 1] = np.exp(0.5 * X[:, 1])  # skewed, as incomes and populations are
+    X[:, 1] = np.exp(0.5 * X[:, 1])  # skewed like incomes and populations
     y = np.tanh(X[:, 0]) + 0.5 * X[:, 1] * (X[:, 2] > 0) + np.sin(2 * X[:, 3]) + 0.3 * X[:, 4]
     y += np.exp(-(X[:, 6] ** 2) - X[:, 7] ** 2)
     return X, y + np.sqrt(0.1) * y.std() * rng.normal(size=n)
 
 
 def load(name: str, seed: int) -> Task:
-    """A data set, split by the seed, features (and the target of a regression) standardised."""
+    """Return a data set split by seed, with standardized features and regression target."""
     from sklearn import datasets
     from sklearn.model_selection import train_test_split
     from sklearn.preprocessing import StandardScaler
@@ -67,7 +67,7 @@ def load(name: str, seed: int) -> Task:
 
 
 def libraries() -> dict[str, Any]:
-    """Name -> module with both estimators."""
+    """Return name -> module with both estimators."""
     import sklearn.neural_network
 
     import fastnn.sklearn
@@ -78,7 +78,7 @@ def libraries() -> dict[str, Any]:
 def run(
     name: str, solver: str, seeds: range, apart: bool
 ) -> Iterator[tuple[str, list[float], float]]:
-    """For each library its name, scores by seed, and seconds of all fits."""
+    """Yield the name, scores by seed and seconds of all fits of each library."""
     options: dict[str, Any] = {"hidden_layer_sizes": (50,), "solver": solver, "max_iter": 100}
     if solver == "sgd":
         options["learning_rate_init"] = 0.02
@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--apart", action="store_true", help="other seeds for ours")
     arguments = parser.parse_args()
-    warnings.simplefilter("ignore")  # 100 iterations are not convergence, for either
+    warnings.simplefilter("ignore")  # neither converges in 100 iterations
     print("Accuracy or R^2 on held-out data, mean +- standard deviation over seeds; time of fit.\n")
     print("| data | solver | fastnn | scikit-learn | same within noise | time ratio |")
     print("| --- | --- | --- | --- | --- | --- |")

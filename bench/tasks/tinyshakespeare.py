@@ -1,16 +1,16 @@
 """Tiny Shakespeare: nanoGPT's recipe for a CPU, validation loss and time beside PyTorch.
 
-``python -m bench.tasks.tinyshakespeare --data input.txt --python-peers PYTHON`` trains in a process of
-its own in fastnn, then in PyTorch eager and compiled where PYTHON has it, and prints all with their
-ratio. The text is Karpathy's 1,115,394 characters.
+``python -m bench.tasks.tinyshakespeare --data input.txt --python-peers PYTHON`` trains in separate
+processes in fastnn, then in eager and compiled PyTorch if PYTHON has it, and prints the results and
+ratios. The text is Karpathy's 1,115,394 characters.
 
-The recipe is the README's of nanoGPT (github.com/karpathy/nanoGPT, "I only have a macbook"): 4 layers,
-4 heads, 128 wide, context 64, batches of 12, no dropout, no biases, AdamW (0.9, 0.99, decay 0.1) with
-100 steps of warm-up to 1e-3 and half a cosine to 1e-4, norm of the gradients at most 1, 2,000 steps.
-It reports a validation loss of 1.88, the mean of 20 random batches; the mean over the whole validation
-text stands beside it. ``rotary`` is fastnn again with rotary positions (Su et al., "RoFormer", 2021) in
-the place of the learned table, and ``rotary_lr`` with a peak of 3e-3 besides; all else is the recipe's.
-The seconds are those of the steps alone; a compiler's come before them.
+The recipe is that of nanoGPT's README (github.com/karpathy/nanoGPT, "I only have a macbook"): 4
+layers, 4 heads, width 128, context 64, batches of 12, no dropout, no biases, AdamW (0.9, 0.99,
+decay 0.1) with 100 warm-up steps to 1e-3 and half a cosine to 1e-4, gradients clipped to norm 1,
+2,000 steps. It reports a validation loss of 1.88, the mean of 20 random batches; the mean over the
+whole validation text is printed beside it. ``rotary`` is fastnn with rotary positions (Su et al.,
+"RoFormer", 2021) instead of the learned table, ``rotary_lr`` also has a peak rate of 3e-3; all else
+is unchanged. Times cover the steps alone, without compilation.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ LAYERS, HEADS, WIDTH, CONTEXT, BATCH = 4, 4, 128, 64, 12
 STEPS, WARMUP, LR, MIN_LR = 2000, 100, 1e-3, 1e-4
 BETAS, DECAY, MAX_NORM = (0.9, 0.99), 0.1, 1.0
 EVAL_ITERS = 20
-# Steps of a compiled model that are not timed, with weights that are thrown away.
+# Untimed steps of a compiled model, whose weights are discarded.
 COMPILING = 3
 
-# What the recipe is changed in, by the name of the run.
+# Changes to the recipe, by the name of the run.
 CHANGES: dict[str, dict[str, Any]] = {
     "rotary": {"position": "rotary"},
     "rotary_lr": {"position": "rotary", "lr": 3e-3},
@@ -46,7 +46,7 @@ ASKED, PUBLISHED = 1.88, 1.88
 
 
 def read(path: str) -> tuple[int, Ids, Ids]:
-    """How many characters there are, and the ids of the first nine tenths and of the last."""
+    """Return the vocabulary size, and the ids of the first 9/10 and of the last 1/10."""
     text = Path(path).read_text("utf-8")
     ids = {character: i for i, character in enumerate(sorted(set(text)))}
     stream = np.array([ids[character] for character in text])
@@ -55,13 +55,13 @@ def read(path: str) -> tuple[int, Ids, Ids]:
 
 
 def batch(ids: Ids, rng: np.random.Generator) -> tuple[Ids, Ids]:
-    """Random windows, and the same one character later."""
+    """Draw random windows, and the same shifted by one character."""
     rows = ids[rng.integers(len(ids) - CONTEXT, size=(BATCH, 1)) + np.arange(CONTEXT + 1)]
     return rows[:, :-1].copy(), rows[:, 1:].copy()
 
 
 def losses(loss_of: Any, ids: Ids, rng: np.random.Generator) -> dict[str, float]:
-    """Over the whole text window by window, and nanoGPT's estimate."""
+    """Return the loss over the whole text, and nanoGPT's estimate."""
     n = (len(ids) - 1) // CONTEXT
     x, y = (ids[i : i + n * CONTEXT].reshape(n, CONTEXT) for i in (0, 1))
     parts = [(x[i : i + 64], y[i : i + 64]) for i in range(0, n, 64)]
@@ -142,7 +142,7 @@ WORKERS |= {"eager": train_torch, "compiled": train_torch}
 
 
 def ask(name: str, options: argparse.Namespace, python: str) -> dict[str, float] | None:
-    """The answer of a process, or None (with a word on stderr) where it failed."""
+    """Return the result of a process, or None (with a message on stderr) if it failed."""
     command = [python, "-m", "bench.tasks.tinyshakespeare", "--worker", name]
     for option in ("data", "steps", "seed", "threads"):
         command += [f"--{option}", str(getattr(options, option))]

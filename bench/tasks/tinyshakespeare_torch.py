@@ -29,7 +29,7 @@ class Block(nn.Module):
 
 
 class GPT(nn.Module):
-    """The mean loss of ids (B, T) and targets (B, T)."""
+    """Return the mean loss of ids (B, T) and targets (B, T)."""
 
     def __init__(self, vocab_size: int, layers: int, heads: int, width: int, context: int) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class GPT(nn.Module):
 
 
 def rate(step: int, warmup: int, total: int, lr: float, min_lr: float) -> float:
-    """nanoGPT's get_lr."""
+    """Return the learning rate by nanoGPT's get_lr."""
     if step < warmup:
         return lr * (step + 1) / (warmup + 1)
     part = min((step - warmup) / (total - warmup), 1.0)

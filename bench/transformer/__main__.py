@@ -1,7 +1,7 @@
-"""Training steps, generation and peak memory of small Transformers, beside what fastnn aims at.
+"""Measure training steps, decode and peak memory of small Transformers, and print the targets.
 
 ``python -m bench.transformer [options of bench.ratios]``. Compiling PyTorch's steps for the first
-time takes minutes; ``--libraries fastnn torch`` leaves it out.
+time takes minutes; ``--libraries fastnn torch`` skips it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ASKED_MEMORY = 0.8
 
 
 def peak_memory(python: str, library: str, threads: int) -> int:
-    """Bytes above the import that the large step takes, in a process of its own."""
+    """Return the peak bytes of the large step above the import, in a separate process."""
     command = [python, "-m", "bench.transformer.memory", library, *map(str, STEPS[1])]
     environment = worker_environment(threads, library)
     done = subprocess.run(

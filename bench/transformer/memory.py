@@ -1,7 +1,8 @@
-"""The peak memory of a training step of the language model, above what importing the library takes.
+"""Measure the peak memory of a language model's training step, above that of the import.
 
-``python -m bench.transformer.memory fastnn|torch LAYERS HEADS WIDTH CONTEXT BATCH`` prints the bytes;
-one library, one process. The inputs and a few steps are in it, the float64 reference is not.
+``python -m bench.transformer.memory fastnn|torch LAYERS HEADS WIDTH CONTEXT BATCH`` prints the
+bytes for one library, in one process. They include the inputs and a few steps, but not the float64
+reference.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ STEPS = 3
 
 
 def peak() -> int:
-    """Bytes that this process has held at most."""
+    """Return the peak memory of this process in bytes."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

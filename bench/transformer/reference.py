@@ -1,7 +1,7 @@
-"""Transformers in NumPy: parameters, one training step, one step of generation.
+"""Transformers in NumPy: parameters, one training step, one decode step.
 
-Written for the eye, layer by layer, each a function that returns its output and the function of its
-backward pass. Parameters are named as in fastnn's models, weights are (in, out).
+Written to be read: each layer is a function that returns its output and its backward function.
+Parameters are named as in fastnn's models, weights are (in, out).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from scipy.special import ndtr
 
 from ..operations import ADAM, Arrays, Shape
 
-# nanoGPT's settings: a vocabulary of characters, the decay of weights and the clip of gradients.
+# nanoGPT's settings: vocabulary of characters, weight decay and gradient clipping.
 CHARACTERS, DECAY, MAX_NORM = 65, 0.1, 1.0
 LABEL_SMOOTHING = 0.1
 EPS = 1e-5
@@ -22,7 +22,7 @@ Back = Callable[[np.ndarray], np.ndarray]
 
 
 class Layers:
-    """Layers over named parameters; gradients are added up by name in `grads`."""
+    """Layers over named parameters; gradients accumulate by name in `grads`."""
 
     def __init__(self, parameters: Mapping[str, np.ndarray], heads: int) -> None:
         self.parameters, self.heads = parameters, heads
@@ -67,7 +67,7 @@ class Layers:
     def attention(
         self, name: str, x: np.ndarray, *, causal: bool = False, lengths: Any = None
     ) -> tuple[np.ndarray, Back]:
-        """Self-attention; the columns of its first weight are queries, keys, values."""
+        """Apply self-attention; the columns of its first weight are queries, keys, values."""
         qkv, back_in = self.linear(f"{name}.qkv", x)
         y, back_heads = self._heads(*np.split(qkv, 3, -1), causal, lengths)
         y, back_out = self.linear(f"{name}.out", y)
@@ -76,7 +76,7 @@ class Layers:
     def cross_attention(
         self, name: str, x: np.ndarray, memory: np.ndarray, lengths: Any = None
     ) -> tuple[np.ndarray, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]]:
-        """Attention of x to memory; backward returns the gradients of both."""
+        """Let x attend to memory; backward returns the gradients of both."""
         q, back_q = self.linear(f"{name}.q", x)
         kv, back_kv = self.linear(f"{name}.kv", memory)
         y, back_heads = self._heads(q, *np.split(kv, 2, -1), False, lengths)
@@ -91,7 +91,7 @@ class Layers:
     def _heads(
         self, q: np.ndarray, k: np.ndarray, v: np.ndarray, causal: bool, lengths: Any
     ) -> tuple[np.ndarray, Callable[[np.ndarray], tuple[np.ndarray, ...]]]:
-        """softmax(q k' / sqrt d) v for every head; q, k, v (B, T, heads d)."""
+        """Return softmax(q k' / sqrt d) v for each head; q, k, v (B, T, heads d)."""
         q, k, v = (_split(x, self.heads) for x in (q, k, v))
         scale = 1 / np.sqrt(q.shape[-1])
         seen = np.ones((1, 1, q.shape[2], k.shape[2]), bool)
@@ -112,17 +112,17 @@ class Layers:
 
 
 def _split(x: np.ndarray, heads: int) -> np.ndarray:
-    """(B, T, heads d) -> (B, heads, T, d)."""
+    """Split heads: (B, T, heads d) -> (B, heads, T, d)."""
     return x.reshape(*x.shape[:2], heads, -1).transpose(0, 2, 1, 3)
 
 
 def _merge(x: np.ndarray) -> np.ndarray:
-    """(B, heads, T, d) -> (B, T, heads d)."""
+    """Merge heads: (B, heads, T, d) -> (B, T, heads d)."""
     return x.transpose(0, 2, 1, 3).reshape(x.shape[0], x.shape[2], -1)
 
 
 def _gelu(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """x Phi(x), and its derivative."""
+    """Return x Phi(x) and its derivative."""
     phi = ndtr(x)
     return x * phi, phi + x * np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
 
@@ -135,7 +135,7 @@ def _softmax(x: np.ndarray) -> np.ndarray:
 def _cross_entropy(
     logits: np.ndarray, targets: np.ndarray, smoothing: float = 0.0
 ) -> tuple[float, np.ndarray]:
-    """The mean over targets that are not negative, and the gradient of the logits."""
+    """Return the mean loss over targets >= 0, and the gradient of the logits."""
     classes = logits.shape[-1]
     logits, targets = logits.reshape(-1, classes), targets.ravel()
     counted = targets >= 0
@@ -149,18 +149,18 @@ def _cross_entropy(
 
 
 def sinusoids(length: int, width: int) -> np.ndarray:
-    """Vaswani et al. 2017, section 3.5: sines in the even columns, cosines in the odd ones."""
+    """Return sines in even and cosines in odd columns: Vaswani et al. 2017, section 3.5."""
     angles = np.arange(length)[:, None] / 10000 ** (np.arange(0, width, 2) / width)
     return np.stack((np.sin(angles), np.cos(angles)), -1).reshape(length, width)
 
 
 def adam(p: np.ndarray, g: np.ndarray, decay: float = 0.0) -> np.ndarray:
-    """p after the first step."""
+    """Return p after the first step."""
     return p * (1 - ADAM["lr"] * decay) - ADAM["lr"] * g / (np.abs(g) + ADAM["eps"])
 
 
-# The language model: GPT-2's, as nanoGPT has it without biases. Shape = (layers, heads, width,
-# context, batch).
+# The language model is GPT-2 without biases, as in nanoGPT. Shape = (layers, heads, width, context,
+# batch).
 
 
 def lm_inputs(shape: Shape, real: Any, rng: np.random.Generator) -> Arrays:
@@ -193,13 +193,13 @@ def lm_parameters(shape: Shape, real: Any, rng: np.random.Generator) -> Arrays:
 
 
 def _first(name: str, shape: Shape, real: Any, rng: np.random.Generator) -> np.ndarray:
-    """Gains near 1, biases near 0, weights with GPT-2's deviation."""
+    """Draw gains near 1, biases near 0, weights with GPT-2's deviation."""
     middle = 1.0 if "norm" in name and name.endswith("weight") else 0.0
     return rng.normal(middle, 0.02, shape).astype(real)
 
 
 def lm_forward(layers: Layers, ids: np.ndarray) -> tuple[np.ndarray, Callable[..., None]]:
-    """Logits (batch, length, CHARACTERS)."""
+    """Return logits (batch, length, CHARACTERS)."""
     p, g = layers.parameters, layers.grads
     table = p["embedding.weight"]
     x = table[ids] + p["positions.weight"][: ids.shape[1]]
@@ -230,7 +230,7 @@ def lm_forward(layers: Layers, ids: np.ndarray) -> tuple[np.ndarray, Callable[..
 def lm_step(
     heads: np.ndarray, ids: np.ndarray, targets: np.ndarray, **parameters: np.ndarray
 ) -> tuple[Any, ...]:
-    """The loss, the norm of all gradients, and the positions after a step of AdamW, clipped."""
+    """Return the loss, the gradient norm, and the positions after a clipped AdamW step."""
     layers = Layers(parameters, int(heads))
     logits, back = lm_forward(layers, ids)
     loss, dlogits = _cross_entropy(logits, targets)
@@ -241,7 +241,7 @@ def lm_step(
 
 
 def decode_inputs(shape: Shape, real: Any, rng: np.random.Generator) -> Arrays:
-    """Shape = (layers, heads, width, context, position): the ids up to and with that position."""
+    """Return the ids up to the position, included; (layers, heads, width, context, position)."""
     return {
         "heads": np.array(shape[1]),
         "ids": rng.integers(0, CHARACTERS, (1, shape[4] + 1)),
@@ -250,17 +250,17 @@ def decode_inputs(shape: Shape, real: Any, rng: np.random.Generator) -> Arrays:
 
 
 def decode(heads: np.ndarray, ids: np.ndarray, **parameters: np.ndarray) -> tuple[Any, ...]:
-    """The logits behind the last id, (1, CHARACTERS)."""
+    """Return the logits after the last id, (1, CHARACTERS)."""
     logits, _ = lm_forward(Layers(parameters, int(heads)), ids)
     return (logits[:, -1],)
 
 
-# The encoder-decoder of torch.nn.Transformer: post-norm, ReLU, a norm behind each stack; one table
+# The encoder-decoder of torch.nn.Transformer: post-norm, ReLU, a norm after each stack; one table
 # for both sides and the head. Shape = (layers, heads, width, hidden, vocabulary, batch, length).
 
 
 def seq2seq_inputs(shape: Shape, real: Any, rng: np.random.Generator) -> Arrays:
-    """Sentences of nearly one length, as batches by length have them, padded with id 0."""
+    """Draw sentences of similar length, as in batches by length, padded with id 0."""
     layers, heads, width, hidden, words, batch, length = shape
     src, tgt = rng.integers(1, words, (2, batch, length))
     src_lengths, tgt_lengths = rng.integers(length - length // 8, length + 1, (2, batch))
@@ -306,7 +306,7 @@ def seq2seq_step(
     targets: np.ndarray,
     **parameters: np.ndarray,
 ) -> tuple[Any, ...]:
-    """The loss, the gradient of the shared table, and the table after a step of Adam."""
+    """Return the loss, the gradient of the shared table, and the table after Adam's step."""
     layers = Layers(parameters, int(heads))
     table = parameters["embedding.weight"]
     g = layers.grads["embedding.weight"]
@@ -356,7 +356,7 @@ def seq2seq_step(
 
 
 def _down(backs: list[tuple[Back, Back]], dx: np.ndarray) -> np.ndarray:
-    """Backward through blocks of norm(x + part(x))."""
+    """Run backward through blocks of norm(x + part(x))."""
     for back_norm, back_part in reversed(backs):
         dh = back_norm(dx)
         dx = dh + back_part(dh)

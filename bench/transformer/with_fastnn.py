@@ -1,4 +1,4 @@
-"""The Transformers in fastnn, as its user would write the step."""
+"""The Transformers in fastnn, written like user code."""
 
 from __future__ import annotations
 
@@ -72,9 +72,9 @@ def seq2seq_step(inputs: Arrays, dropout: float = 0.0) -> Call:
 
 
 def decode(inputs: Arrays) -> Call:
-    """A token's logits and the greedy choice, with the tokens before it in the state, as `fastnn generate` makes them.
+    """Decode one token greedily with the earlier tokens in the state, as `fastnn generate` does.
 
-    Cutting the state back after each token is timed with it.
+    The time includes truncating the state after each token.
     """
     plan, ids = language_model(inputs).freeze(), inputs["ids"]
     state = plan.new_state()

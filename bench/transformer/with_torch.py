@@ -1,4 +1,4 @@
-"""The Transformers in PyTorch, as their fastest users would write them.
+"""The Transformers in PyTorch, as an expert would write them.
 
 The language model is nanoGPT's (``model.py``: pre-norm, no biases, exact GELU, one table for
 embedding and head, ``scaled_dot_product_attention``); the encoder-decoder is
@@ -29,7 +29,7 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width, bias=False)
 
     def split(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Queries, keys and values (B, heads, T, d)."""
+        """Return queries, keys and values (B, heads, T, d)."""
         batch, length, width = x.shape
         shape = batch, length, self.heads, width // self.heads
         return tuple(y.view(shape).transpose(1, 2) for y in self.qkv(x).split(width, dim=2))
@@ -108,7 +108,7 @@ def lm_step(inputs: Arrays, compiled: bool = False) -> Call:
     return call
 
 
-# fastnn's name of a part of a block -> that of torch.nn.Transformer's layers
+# name of a block's part in fastnn -> name in torch.nn.Transformer
 TORCH_NAMES = {
     "attention.qkv.weight": "self_attn.in_proj_weight",
     "attention.qkv.bias": "self_attn.in_proj_bias",
@@ -120,7 +120,7 @@ TORCH_NAMES = {
 
 
 def _transformer_state(inputs: Arrays) -> dict[str, Tensor]:
-    """The parameters by the names of ``torch.nn.Transformer``, whose weights are (out, in)."""
+    """Rename parameters for ``torch.nn.Transformer``, whose weights are (out, in)."""
     state = {}
     for name, value in inputs.items():
         side, _, rest = name.partition(".")
@@ -205,10 +205,10 @@ def seq2seq_step(inputs: Arrays, dropout: float = 0.0, compiled: bool = False) -
 
 
 class CachedModel(nn.Module):
-    """One step of generation over keys and values kept in place, (layers, 2, 1, heads, T, d).
+    """One decode step with keys and values cached in place, (layers, 2, 1, heads, T, d).
 
     With a fixed length it attends to the whole cache under a mask, so that a compiler sees one
-    shape for all positions; else to a view of what is there.
+    shape for all positions; otherwise to a view of the filled part.
     """
 
     def __init__(self, inputs: Arrays, fixed: bool) -> None:
@@ -222,7 +222,7 @@ class CachedModel(nn.Module):
         self.register_buffer("places", torch.arange(context))
 
     def forward(self, token: Tensor, position: Any) -> Tensor:
-        """Logits behind a token (1, 1); `position` is an int, or where fixed a tensor (1,)."""
+        """Return logits after a token (1, 1); `position` is an int, or if fixed a tensor (1,)."""
         model = self.model
         x = model.embedding(token)
         x = x + (model.positions(position) if self.fixed else model.positions.weight[position])
@@ -244,7 +244,7 @@ class CachedModel(nn.Module):
 
 
 def decode(inputs: Arrays, compiled: bool = False) -> Call:
-    """A token's logits and the greedy choice, with the tokens before it in the cache."""
+    """Decode one token greedily with the earlier tokens in the cache."""
     step: Any = CachedModel(inputs, fixed=compiled).eval()
     if compiled:
         from torch._inductor import config

@@ -1,4 +1,4 @@
-"""What the examples share: compile sources into an extension module in a temporary folder, and import it."""
+"""Compile sources into an extension module in a temporary folder and import it."""
 
 import contextlib
 import importlib.util
@@ -32,7 +32,7 @@ def command(*words):
 
 @contextlib.contextmanager
 def extension(name, sources, compiler="cc", flags=(), includes=()):
-    """The module `name`, built from `sources`; the folder is removed in the end."""
+    """Return the module `name` built from `sources`; the folder is removed at exit."""
     compiler = os.environ.get({"cc": "CC", "c++": "CXX"}[compiler], compiler).split()
     if shutil.which(compiler[0]) is None:
         skip(compiler[0])

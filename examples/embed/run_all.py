@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-MISSING = 77  # what run.py exits with where a compiler or package is missing
+MISSING = 77  # exit code of run.py if a compiler or package is missing
 
 
 def main():

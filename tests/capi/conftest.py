@@ -1,4 +1,4 @@
-"""C extensions for these tests, compiled as other people compile theirs."""
+"""Fixtures: C extensions, compiled as users compile theirs."""
 
 import importlib.util
 import os
@@ -16,7 +16,7 @@ STRICT = ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror"]
 
 
 def compiler():
-    """The C compiler, as a list; skips the test where there is none, or no Python.h."""
+    """Return the C compiler as a list; skip the test without a compiler or Python.h."""
     command = (os.environ.get("CC") or "cc").split()
     header = Path(sysconfig.get_paths()["include"]) / "Python.h"
     if shutil.which(command[0]) is None or not header.exists():

@@ -1,4 +1,4 @@
-"""The table of functions from a C extension: what it holds, wrong calls, many threads, versions that do not fit."""
+"""The table of functions from C: contents, wrong calls, threads, incompatible versions."""
 
 import gc
 import resource
@@ -43,7 +43,7 @@ def test_what_is_no_plan_is_refused(callers, wrong):
 
 @pytest.mark.parametrize(("threads", "turns"), [(1, 500), (3, 500), (8, 10_000)])
 def test_threads_get_the_bits_of_a_serial_run(callers, plan, threads, turns):
-    """GEMM, softmax, attention and one plan for all, each thread with outputs of its own."""
+    """GEMM, softmax, attention and a shared plan; each thread has its own outputs."""
     assert callers.in_threads(plan, threads, turns, 1) == (0, 0)
 
 
@@ -53,7 +53,7 @@ def test_threads_that_open_teams_get_the_same_bits(callers):
 
 
 def test_threads_write_with_one_language_model(callers):
-    """8 threads on one plan, each with a state of its own, write what one step after the other gives."""
+    """8 threads with one plan and a state each give the results of sequential steps."""
     how = {"position": "rotary", "tie_weights": False}
     plan = fastnn.models.TransformerLM(40, 32, 4, 2, 64, rng=0, **how).freeze()
     state, last, want = plan.new_state(), 1, []
@@ -80,7 +80,7 @@ MOST_STACK = 48 << 10  # as docs/embedding.md says
     ],
 )
 def test_a_plan_runs_on_a_small_stack(callers, sizes, rows, threads, real):
-    """What the thread that calls touches of its stack; the kernels' own threads have theirs."""
+    """The stack that the calling thread touches; the kernels' threads have their own."""
     rng, nn = np.random.default_rng(0), fastnn.nn
     layers = [nn.MLP(sizes, "gelu", dtype=real, rng=0), nn.LayerNorm(sizes[-1], dtype=real)]
     plan = nn.Sequential(*layers, nn.LeakyReLU(), nn.Softmax()).freeze()
@@ -165,7 +165,7 @@ def test_a_plan_outlives_its_object_when_it_is_retained(callers):
     ],
 )
 def test_versions_that_do_not_fit_are_import_errors(tmp_path, flags, message):
-    """As a header of another version would have it: the number is given on the command line."""
+    """A header of another version: the number is defined on the command line."""
     header = (capi.HEADER).read_text()
     for flag in flags:
         name = flag[2:].split("=")[0]
@@ -216,7 +216,8 @@ def test_one_table_for_several_files(tmp_path):
         double norm(void);
         static PyObject *call(PyObject *m, PyObject *a) { return PyFloat_FromDouble(norm()); }
         static PyMethodDef methods[] = {{"norm", call, METH_NOARGS, NULL}, {NULL, NULL, 0, NULL}};
-        static struct PyModuleDef d = {.m_base = PyModuleDef_HEAD_INIT, .m_name = "two", .m_size = -1, .m_methods = methods};
+        static struct PyModuleDef d = {.m_base = PyModuleDef_HEAD_INIT, .m_name = "two",
+                                       .m_size = -1, .m_methods = methods};
         PyMODINIT_FUNC PyInit_two(void) { return import_fastnn() < 0 ? NULL : PyModule_Create(&d); }
     """)
     (tmp_path / "other.c").write_text("""

@@ -116,7 +116,7 @@ def test_codes_are_those_of_the_kernels():
 
 
 def test_the_api_module_is_that_of_the_header(tmp_path, monkeypatch):
-    """And so that a change of the header is not forgotten, the build writes it."""
+    """The build writes it, so that no change of the header is forgotten."""
     made = tool("api_module")
     listed = made.functions()
     assert (KERNELS / "api.pyx").read_text() == made.definitions(listed)
@@ -156,7 +156,10 @@ def test_compiles_without_warnings(tmp_path, language, python):
     calls = "\n".join(
         f"    if (FASTNN_HAS({name})) used += sizeof(fastnn_{name});" for name in capi.functions()
     )
-    use = f"size_t use(void);\nsize_t use(void) {{\n    size_t used = 0;\n{calls}\n    return used;\n}}\n"
+    use = (
+        "size_t use(void);\nsize_t use(void) {\n    size_t used = 0;\n"
+        f"{calls}\n    return used;\n}}\n"
+    )
     source.write_text(f'{python}#include "fastnn.h"\n#include "fastnn.h"\n{use}')
     flags = [f"-std={language}", "-pedantic", *STRICT, "-c", "-o", str(tmp_path / "use.o")]
     import sysconfig
@@ -168,7 +171,8 @@ def test_compiles_without_warnings(tmp_path, language, python):
 def test_the_table_has_no_padding_between_slots(tmp_path):
     """Slots follow one another from the head on, as the table in _capi.pyx is laid out."""
     checks = "\n".join(
-        f"typedef char at_{name}[offsetof(fastnn_api, {name}) == 16 + (2 + {i}) * sizeof(void *) ? 1 : -1];"
+        f"typedef char at_{name}["
+        f"offsetof(fastnn_api, {name}) == 16 + (2 + {i}) * sizeof(void *) ? 1 : -1];"
         for i, name in enumerate(capi.functions())
     )
     (tmp_path / "offsets.c").write_text(f'#include "fastnn.h"\n{checks}\n')

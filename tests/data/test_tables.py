@@ -35,7 +35,7 @@ NUMBERS = [f"{i / 7:.3f}" for i in range(40)]
 
 @pytest.mark.parametrize("mark", [*sorted(MISSING_NUMBERS), "NA", "Null", "#N/A", "<NA>", "NaN"])
 def test_a_mark_in_a_column_of_numbers_is_a_missing_value(mark):
-    """One of them made categories of the whole column."""
+    """A single stray text must not turn a column of numbers into categories."""
     cells = [*NUMBERS, mark]
     column = learnt(cells)
     assert isinstance(column, Numbers)
@@ -44,7 +44,7 @@ def test_a_mark_in_a_column_of_numbers_is_a_missing_value(mark):
     encoded = column.encode(table(cells))[:, 0]
     assert np.isfinite(encoded).all()
     assert encoded[-1] == pytest.approx((column.fill - column.mean) / column.std, rel=1e-6)
-    # also where it stands in the first rows alone, or in those to be predicted
+    # also if it occurs only in the first rows, or in rows to predict
     assert learnt([mark, *NUMBERS]) == column
     assert np.isfinite(column.encode(table([mark]))).all()
 
@@ -61,7 +61,7 @@ def test_names_of_nothing_are_texts_in_a_column_of_texts(name):
 
 @pytest.mark.parametrize("mark", sorted(MISSING))
 def test_a_missing_text_is_none_of_the_others(mark):
-    """It was the most frequent one, which tells the model something that is not true."""
+    """A missing text must not count as the most frequent text."""
     column = learnt(["a", "a", mark, "b", mark])
     assert column.values == ("", "a", "b")
     encoded = column.encode(table(["a", mark, "b", "unknown", ""]))
@@ -86,7 +86,7 @@ def test_columns_of_earlier_versions_fill_as_they_did():
 
 
 def to_json_like(column):
-    """As it comes back from a file: tuples are lists."""
+    """The schema as read from a file: tuples are lists."""
     (fields,) = to_json([column])
     return [{key: list(v) if isinstance(v, tuple) else v for key, v in fields.items()}]
 
@@ -180,7 +180,7 @@ ROWS = [["a", "b c", "n"], ["1,5; 2", "x|y", "3"], ['quo"te', "t\tab", "4"], [""
 @pytest.mark.parametrize("before", ["", "\n", "\r\n\r\n", "  \n", "\ufeff", "\ufeff\n"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_the_delimiter_is_found(tmp_path, delimiter, before, end):
-    """Not by what stands in quotes, and not by the first line alone."""
+    """Delimiters in quotes do not count, and more than the first line does."""
     text = io.StringIO()
     csv.writer(text, delimiter=delimiter, lineterminator=end).writerows(ROWS)
     found = written(tmp_path, before + text.getvalue())

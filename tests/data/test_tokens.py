@@ -1,4 +1,4 @@
-"""Batches of pairs by number of tokens: their bounds, contents, order, and going on."""
+"""Batches of pairs by number of tokens: bounds, contents, order, and resuming."""
 
 from itertools import islice, pairwise
 
@@ -11,7 +11,7 @@ IDS = {"bos_id": 2, "eos_id": 3, "pad_id": 0}
 
 
 def pairs(n=300, seed=0):
-    """Pairs of like lengths, 0 to 30, of which no two are the same."""
+    """Distinct pairs of similar lengths, 0 to 30."""
     rng = np.random.default_rng(seed)
     lengths = rng.integers(0, 28, n)
     src = [rng.integers(4, 5000, k) for k in lengths]
@@ -21,7 +21,7 @@ def pairs(n=300, seed=0):
 
 
 def unpadded(found, src_eos=True):
-    """The pairs in the order of the batches, after a check of everything around them."""
+    """Check all batches and return their pairs in order."""
     result = []
     for (src, tgt_in, src_lengths), tgt_out in found:
         assert {a.dtype for a in (src, tgt_in, src_lengths, tgt_out)} == {np.dtype(np.int64)}
@@ -97,7 +97,7 @@ def test_pairs_of_the_same_lengths_change_their_batch():
 
 
 def test_batches_come_in_a_new_order():
-    """Each pair has a length of its own, so all batches are the same and only their order differs."""
+    """All lengths differ, so the batches are the same and only their order varies."""
     src = tgt = [[5] * n for n in range(1, 61)]
     found = token_batches(src, tgt, 61, **IDS, seed=0)
     orders = [[s.shape for (s, _, _), _ in found] for _ in range(2)]

@@ -1,4 +1,4 @@
-"""Windows of a long text: at random, and one after the other; and the text of the package."""
+"""Windows of a long text, random or consecutive, and the bundled text."""
 
 import hashlib
 from itertools import islice

@@ -1,4 +1,4 @@
-"""Writing files: every step may fail, every moment may be the last, and others write beside it."""
+"""Writing files: any step may fail, the process may be killed, and others write too."""
 
 import errno
 import io
@@ -45,12 +45,12 @@ class Failing(io.BufferedWriter):
 
 
 def open_files():
-    """How many descriptors this process has, where the system tells."""
+    """The number of open descriptors, if the system tells."""
     return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
 
 
 def inject(patch, step, error):
-    """Let one step of the writer fail with an error of the system."""
+    """Let one step of the writer fail with an OSError."""
 
     def fail(*_):
         raise OSError(error, os.strerror(error))
@@ -95,7 +95,7 @@ def test_where_there_are_no_locks_and_lists_files_are_written_too(
     (tmp_path / ".fastnn-00000000-leftover.part").write_bytes(b"")
     with monkeypatch.context() as patch:
         inject(patch, step, error)
-        if step == "fstat":  # of the lock's file: there is something wrong with the disk
+        if step == "fstat":  # of the lock file: the disk fails
             with pytest.raises(OSError) as caught:
                 write_atomically(tmp_path / "model", b"new")
             assert (caught.value.errno, caught.value.filename) == (error, str(tmp_path / "model"))

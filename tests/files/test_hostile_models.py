@@ -1,4 +1,4 @@
-"""Files of models that are foreign, deep, in half precision or no files at all."""
+"""Model files that are foreign, deeply nested, in half precision or not files at all."""
 
 import gzip
 import json
@@ -26,7 +26,7 @@ def rewrite(source, target, changes):
 
 @pytest.mark.parametrize(("code", "name"), [("F16", "float16"), ("BF16", "bfloat16")])
 def test_models_and_runs_in_half_precision_are_refused_by_name(tmp_path, code, name):
-    """Only weights of other libraries are widened: a file of ours says what it holds."""
+    """Only weights of other libraries are widened: our files state their dtype."""
     layer = nn.Linear(2, 2, bias=False, rng=0)
     save_checkpoint(tmp_path / "run", layer, extra={"a": np.zeros(4, np.uint16)})
     rewrite(tmp_path / "run", tmp_path / "half", {"run/extra/a": {"dtype": code}})

@@ -1,4 +1,4 @@
-"""Models in files: round trips, whole or not at all, and every kind of broken file."""
+"""Model files: round trips, atomic writes, and every kind of broken file."""
 
 import json
 import os
@@ -203,7 +203,7 @@ def test_a_file_of_many_positions_takes_no_memory_for_them(model, tmp_path):
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 2_000_000  # a table of so many positions has 16 MB and more
+    assert peak < 2_000_000  # its table of positions has at least 16 MB
 
 
 def test_a_missing_file_and_a_directory_are_the_systems_errors(tmp_path):
@@ -232,8 +232,11 @@ def test_the_bytes_are_on_the_disk_before_they_take_the_place(tmp_path, monkeypa
     calls = []
     for name in ("fsync", "replace"):
         real = getattr(os, name)
-        recorded = lambda *args, name=name, real=real: (calls.append(name), real(*args))  # noqa: E731
-        monkeypatch.setattr(fastnn.files.atomic.os, name, recorded)
+        monkeypatch.setattr(
+            fastnn.files.atomic.os,
+            name,
+            lambda *args, name=name, real=real: (calls.append(name), real(*args)),
+        )
     write_atomically(tmp_path / "file", b"content")
     assert calls == ["fsync", "replace"]
 

@@ -145,7 +145,7 @@ DTYPES = {"f32": np.float32, "f64": np.float64}
 
 
 def outputs(model, args, named):
-    """What the model makes of its input, as a list."""
+    """The outputs of the model, as a list."""
     found = model(*args, **named)
     return list(found) if isinstance(found, tuple) else [found]
 
@@ -193,12 +193,12 @@ TABLES = {
     "table": "train csv rows.csv --target kind --hidden 6 --dropout 0.1 --epochs 3",
     "table-regression": "train csv rows.csv --target length --hidden 6 5 --epochs 3",
 }
-# Iterations of the run in the file, and of the one that goes on from it.
+# Iterations of the run in the file, and of the run resumed from it.
 FIRST, ALL = 4, 8
 
 
 def write_texts(folder):
-    """What the commands learn from."""
+    """The training data of the commands."""
     (folder / "text").write_text("fünf elf zwölf\n" * 30, "utf-8")
     (folder / "en").write_text("five\neleven twelve\n" * 20, "utf-8")
     (folder / "de").write_text("fünf\nelf zwölf\n" * 20, "utf-8")

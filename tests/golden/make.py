@@ -1,8 +1,8 @@
-"""Write model files of every kind with the fastnn at hand: ``python -m tests.golden.make``.
+"""Write model files of every kind with the current fastnn: ``python -m tests.golden.make``.
 
-They go to a folder named after its version and are committed; test_golden.py reads every folder with
-the code of the day. A folder that exists is never written again: files of a released version stay
-as that version wrote them.
+They go to a folder named after the version and are committed; test_golden.py reads all folders
+with the current code. A folder that exists is never overwritten: it holds files as its version
+wrote them.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Files that earlier versions wrote are loaded for ever, compute the same and are resumed."""
+"""Files written by earlier versions load, give the same results and can be resumed."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ EVERY_FOLDER = pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.
 EVERY_MODEL = pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
 EVERY_RUN = pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
 
-# Instruction sets sum in different orders; training adds up what they differ in.
+# Instruction sets sum in different orders; training accumulates the differences.
 CLOSE = {"f32": {"rtol": 1e-4, "atol": 1e-5}, "f64": {"rtol": 1e-10, "atol": 1e-12}}
 TRAINED = {"f32": {"rtol": 1e-2, "atol": 1e-3}, "f64": {"rtol": 1e-6, "atol": 1e-8}}
 

@@ -1,4 +1,4 @@
-"""Activations, forward and backward: references in wider types, central differences, layouts, special values, threads, errors."""
+"""Activations, forward and backward: references in wider types, special values, layouts."""
 
 import math
 
@@ -10,7 +10,7 @@ from fastnn import kernels
 
 from .variants import WRONG_TYPES, guarded, layouts, spaced
 
-# name -> (forward, backward, whether backward reads the output)
+# name -> (forward, backward, True if backward reads the output)
 ACTIVATIONS = kernels.ACTIVATIONS | {
     "leaky_relu": (kernels.leaky_relu, kernels.leaky_relu_backward, True)
 }
@@ -36,7 +36,7 @@ SHAPES = [
 
 
 def wide(x):
-    """x in the widest type that NumPy has the functions in."""
+    """x in the widest type for which NumPy has the functions."""
     return np.asarray(x, np.longdouble)
 
 
@@ -87,7 +87,7 @@ def normal(rng, shape, real):
 
 
 def ulps(got, want):
-    """|got - want| in units of the last place of want, with the spacing of subnormals below them."""
+    """|got - want| in ulp of want; below the normal numbers, in the spacing of subnormals."""
     info = np.finfo(got.dtype)
     _, exponent = np.frexp(np.asarray(want, np.longdouble))
     spacing = np.ldexp(np.longdouble(1), np.maximum(exponent - 1, info.minexp) - info.nmant)
@@ -103,13 +103,13 @@ def test_values_and_gradients(name, shape, real, rng, n_threads):
     y = forward(x)
     assert y.dtype == real and y.shape == x.shape
     eps = float(np.finfo(real).eps)
-    # the far tails of GELU, where exp magnifies the rounding of its argument, have tests of their own
+    # other tests cover the far tails of GELU, where exp magnifies the rounding of its argument
     np.testing.assert_allclose(
         y.astype(np.float64), want.astype(np.float64), rtol=64 * eps, atol=1e-3 * eps
     )
     dx = backward(dy, y if reads_output else x)
     assert dx.dtype == real and dx.shape == x.shape
-    # absolute: slopes pass through 0, and an output close to its limit has lost the digits of its slope
+    # absolute: slopes pass through 0, and outputs near a limit determine slopes poorly
     np.testing.assert_allclose(
         dx.astype(np.float64), (dy * slope).astype(np.float64), rtol=0, atol=64 * eps
     )
@@ -141,7 +141,7 @@ def test_accuracy_at_every_exponent(name, limit, real, rng):
 
 
 def test_gelu_keeps_its_relative_accuracy_in_the_tail(rng):
-    """float32 against float64 down to where it underflows, where 1 + erf would long have been 0."""
+    """Down to where float32 underflows; 1 + erf would be 0 long before."""
     z = np.concatenate([rng.uniform(-14.5, 14.5, 200_000), rng.uniform(-1, 1, 50_000)])
     z = z.astype(np.float32)
     z64 = z.astype(np.float64)

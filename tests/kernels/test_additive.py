@@ -1,4 +1,4 @@
-"""Additive scores and their backward: NumPy in float64, central differences, attention made of them, threads, errors."""
+"""Additive scores and their backward: float64, central differences, attention, threads, errors."""
 
 import numpy as np
 import pytest
@@ -58,7 +58,7 @@ def test_by_central_differences(rng):
 
 
 def test_additive_attention_of_the_book(real):
-    """Section 11.3: equal keys, valid lengths 2 and 6; the scores are a mask on products of size 0."""
+    """D2L, section 11.3: equal keys and valid lengths 2 and 6 average the valid values."""
     rng = np.random.default_rng(0)
     q, w = rng.standard_normal((2, 1, 8)).astype(real), rng.standard_normal(8).astype(real)
     k = np.ones((2, 10, 8), real)
@@ -70,7 +70,7 @@ def test_additive_attention_of_the_book(real):
 
 
 def test_masked_keys_count_for_nothing(real, rng):
-    """Where a weight is 0 the gradient of its score is, and NaN in the key does not spread."""
+    """If a weight is 0, so is the gradient of its score; NaN in the key does not spread."""
     q, k, w, _ = operands(rng, (1, 2, 6, 7), real)
     weights = np.array([[[0.5, 0.25, 0.25, 0, 0, 0]] * 2], real)
     ds = softmax_backward(rng.standard_normal((1, 2, 6)).astype(real), weights)

@@ -1,7 +1,7 @@
 """Wrong arguments of every kernel: one, or at random several, of a valid call are replaced.
 
-What comes back is a result or an error that names the function and the argument, and no array has
-changed but the outputs of a call that succeeded. For longer runs:
+A call returns a result or raises an error that names the function and the argument; it changes no
+array but the outputs of a successful call. For longer runs:
 
     FASTNN_FUZZ_SECONDS=600 pytest tests/kernels/test_arguments.py
 """
@@ -23,7 +23,7 @@ from .argument_cases import CASES, FUNCTIONS, IN_PYTHON, NO_ARGUMENTS, OUTPUTS, 
 from .wrong_arguments import ARRAYS, REFUSED_OUTPUTS, SCALARS
 
 NOT_FINITE = {"NaN", "inf", "-inf"}
-ANY_NUMBER = {"alpha", "beta", "factor", "grad_scale"}  # NaN goes through as through other numbers
+ANY_NUMBER = {"alpha", "beta", "factor", "grad_scale"}  # NaN is handled like other numbers
 ERRORS = (TypeError, ValueError, IndexError, MemoryError)
 
 
@@ -36,8 +36,8 @@ def written(case, arguments):
 
 
 def replacements(value):
-    """(name, wrong value, whether it must be refused) for an argument that had this value."""
-    for kind, wrong, never in SCALARS:  # arrays among them are new ones, apart from each other
+    """Yield (name, wrong value, True if it must be refused) for an argument with this value."""
+    for kind, wrong, never in SCALARS:  # arrays among them are new and do not overlap
         yield kind, np.array(wrong) if type(wrong) is np.ndarray else wrong, never
     if isinstance(value, np.ndarray):
         for kind, of, never in ARRAYS:

@@ -1,4 +1,4 @@
-"""Softmax attention, forward: a float64 reference over shapes and masks, layouts, special values, threads, the decode path, errors."""
+"""Softmax attention, forward: a float64 reference, masks, layouts, decode, errors."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,8 @@ from fastnn import attention, attention_backward
 from .. import oracle
 from .variants import WRONG_TYPES, guarded
 
-# (batch, heads, kv_heads, n_queries, n_keys, d, dv): around the tiles and blocks, one of a group, few queries, none of anything.
+# (batch, heads, kv_heads, n_queries, n_keys, d, dv): near tile and block sizes, grouped heads,
+# few queries, empty.
 SHAPES = [
     (2, 2, 2, 5, 7, 3, 4),
     (1, 1, 1, 64, 64, 64, 64),
@@ -135,7 +136,7 @@ def test_one_fused_projection_read_in_place_and_out_of_any_strides(real, rng):
 
 @pytest.mark.parametrize("n_queries", [2, 70])
 def test_nan_where_nobody_may_look_stays_there(n_queries, real, rng):
-    """Neither in padding, nor beyond the diagonal, nor under a mask; where a query may look it does come through."""
+    """NaN in hidden keys has no effect; in keys that a query attends to it reaches the output."""
     n_keys = 2 * n_queries
     q, k, v = operands(rng, (1, 2, 1, n_queries, n_keys, 8, 8), real)
     bad_k, bad_v = k.copy(), v.copy()
@@ -169,7 +170,7 @@ def test_rows_without_a_key_are_zero(real, rng):
 
 @pytest.mark.parametrize("n_queries", [1, 40])
 def test_very_large_scores(n_queries, real, rng):
-    """The largest score takes it all, and equal ones share it; an infinite one makes NaN, as softmax does."""
+    """The largest score gets all weight, equal ones share it; an infinite one gives NaN."""
     q, k, v = operands(rng, (1, 1, 1, n_queries, 600, 4, 5), real)
     q, k = 1024 * np.ceil(8 * np.abs(q)), 1024 * np.sign(k)  # products and sums are exact
     out = attention(q, k, v)
@@ -210,7 +211,7 @@ def test_same_bits_at_any_thread_count(shape, real, rng):
 
 
 def test_few_queries_are_as_many(real, rng):
-    """The path for few queries and the one for many agree, rows of a longer call at the end of a causal mask."""
+    """Decode and the general path agree on the last rows of a causal mask."""
     q, k, v = operands(rng, (2, 2, 2, 50, 700, 16, 16), real)
     many = attention(q, k, v, causal=True)
     assert_close(

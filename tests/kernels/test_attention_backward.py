@@ -1,4 +1,4 @@
-"""Softmax attention, backward: a float64 reference, central differences, layouts, NaN under masks, threads, errors."""
+"""Softmax attention, backward: float64, central differences, layouts, masks, threads, errors."""
 
 import numpy as np
 import pytest
@@ -113,7 +113,7 @@ def test_nan_where_nobody_may_look_stays_there(real, rng):
         want = forward_and_backward(dout, q, k, v, **options)
         got = forward_and_backward(dout, q, bad_k, bad_v, **options)
         assert_gradients(got, [w.astype(np.float64) for w in want], real)
-    # A query that sees no key: its own NaN stays with it.
+    # NaN of a query without keys stays in its row.
     lengths = np.full((1, n), 2 * n)
     lengths[0, 5] = 0
     bad_q = q.copy()
@@ -140,7 +140,7 @@ def test_rows_without_a_key_have_no_gradient(real, rng):
     "shape", [SHAPES[2], (1, 1, 1, 300, 300, 8, 8), (1, 6, 3, 90, 300, 8, 8)], ids=str
 )
 def test_same_bits_at_any_thread_count(shape, real, rng):
-    """Whole heads where they are enough for the team, else keys first and queries after."""
+    """Threads take whole heads if there are enough, otherwise keys first, then queries."""
     q, k, v = operands(rng, shape, real)
     dout = upstream(rng, q, v)
     for name, options in masks(rng, shape, real).items():

@@ -1,8 +1,8 @@
 """Attention where scores share a large offset, and where masks are as large as their type allows.
 
 Scores are exact here: with ``scale=ln 2`` the kernels' log2(e) scale is 1, and q k^T gives small
-integers times a power of two that the type can hold beside the offset. So the oracle may leave the
-offset out, and the bounds are those of the other tests of attention.
+integers times a power of two that the type can represent beside the offset. So the oracle may omit
+the offset, and the bounds are those of the other tests of attention.
 """
 
 import numpy as np
@@ -16,8 +16,8 @@ from .test_attention import SHAPES, assert_close
 from .test_attention_backward import assert_gradients, upstream
 
 OFFSETS = [sign * size for size in (0, 12, 1e2, 1e4, 1e6, 1e9) for sign in (1, -1)]
-# Of the shapes of the other tests all that have a query and a key: one of them, odd sizes, grouped
-# heads, tiles and blocks that are cut, few queries, few queries whose keys are split.
+# Nonempty shapes of the other tests: size one, odd sizes, grouped heads, partial tiles and blocks,
+# decode with and without split keys.
 CASES = [s for s in SHAPES if s[0] * s[1] * s[3] * s[4] * s[5] * s[6]]
 LN2 = float(np.log(2))
 

@@ -59,7 +59,7 @@ def test_attention(real, rng):
 
 
 def test_lse_beside_a_large_offset(real):
-    """Backward by pointer has lse alone, in which a maximum of 1e9 leaves no room for the sum."""
+    """Backward by pointer has only lse, in which a maximum of 1e9 absorbs the sum."""
     suffix = "f32" if real is np.float32 else "f64"
     q, k = np.zeros((1, 1, 1, 2), real), np.zeros((1, 1, 10, 2), real)
     v, mask = np.zeros((1, 1, 10, 2), real), np.full(10, -1e9, real)

@@ -1,4 +1,4 @@
-"""The sizes of the data caches, with the files of the kernel made up."""
+"""The sizes of the data caches, read from simulated files of the operating system."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The default number of threads, with the files of the kernel made up."""
+"""The default number of threads, from simulated files of the operating system."""
 
 import math
 import os
@@ -79,7 +79,7 @@ def test_default_is_the_smallest_bound(no_environment, quota, cores, omp, count)
     assert (found["affinity"], found["cgroup_quota"], found["physical_cores"]) == (8, quota, cores)
 
 
-# What no kernel writes, but a container, a sandbox or a mistaken mount may show.
+# No kernel writes these, but a container or a wrong mount may show them.
 HOSTILE = [
     b"",
     b"\n\n",
@@ -109,7 +109,7 @@ HOSTILE = [
 @pytest.mark.parametrize("content", HOSTILE, ids=range(len(HOSTILE)))
 @pytest.mark.parametrize("name", ["self", "cpu.max", "cpu/cpu.cfs_quota_us", "siblings"])
 def test_files_that_no_kernel_writes(tmp_path, content, name):
-    """None of them stops the import: each means no limit, or one that is a finite number."""
+    """None of them breaks the import: each means no limit, or a finite limit."""
     files = {
         "self": b"0::/\n4:cpu:/\n",
         "cpu.max": b"max 100000\n",

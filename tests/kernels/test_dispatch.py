@@ -1,4 +1,4 @@
-"""The choice of the instruction set, and what the build says of itself."""
+"""The choice of the instruction set, and the report of the build."""
 
 import os
 import subprocess
@@ -73,7 +73,7 @@ def test_build_info():
     assert rows > 0 and columns > 0
 
 
-# Two sets: "baseline" has everything, "extra" one leaf and one size.
+# Two sets: "baseline" has all entries, "extra" has one primitive and one size.
 SETS = r"""
 #include <stdio.h>
 #define FASTNN_SETS SET(baseline) SET(extra)

@@ -1,4 +1,4 @@
-"""Dropout and its generator: published vectors of Philox, a plain reference, layouts, threads, instruction sets, special values, errors."""
+"""Dropout and its generator: published vectors of Philox, a reference, layouts, threads, errors."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ U32 = 0xFFFFFFFF
 
 
 def philox_block(counter, key):
-    """Philox 4x32-10 of one block, as the paper writes it, in Python's integers."""
+    """Philox 4x32-10 of one block, in Python's integers, as in the paper."""
     c, (k0, k1) = list(counter), key
     for _ in range(10):
         p0, p1 = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
@@ -98,7 +98,7 @@ def test_dropout(shape, p, real, rng):
 
 
 def test_how_many_are_dropped():
-    """Within five standard deviations of p, and independent of the pattern of another step or seed."""
+    """Rates are within five deviations of p; patterns of other steps or seeds are independent."""
     n = 1_000_000
     x = np.ones(n, np.float32)
     for p in (0.01, 0.3, 0.5, 0.9):

@@ -1,4 +1,4 @@
-"""Embedding: lookup and gradient against NumPy, layouts, threads, ids that are no rows."""
+"""Embedding: lookup and gradient against NumPy, layouts, threads, invalid ids."""
 
 import numpy as np
 import pytest

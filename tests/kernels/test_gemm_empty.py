@@ -1,4 +1,4 @@
-"""C is written whatever alpha, beta and k are, by array and by pointer."""
+"""C is written for all alpha, beta and k, by array and by pointer."""
 
 import ctypes
 from itertools import product
@@ -15,8 +15,7 @@ SCALARS = list(product((0.0, 1.0, -1.5), (0.0, 0.5, 1.0)))
 
 
 def sizes(real):
-    """Rows and columns of C: 0, 1, 2, odd ones, those that fill little of a vector, and a tile
-    and one more or less."""
+    """Rows and columns of C: 0, 1, 2, odd, a fraction of a vector, and a tile plus or minus 1."""
     rows, cols = fastnn.build_info()["tile_f32" if real == np.float32 else "tile_f64"]
     lanes = 64 // np.dtype(real).itemsize
     around = (cols - 1, cols, cols + 1, lanes + 1, 2 * lanes + lanes // 4)
@@ -92,7 +91,7 @@ def test_every_element_is_written(k, real):
 
 @pytest.mark.parametrize("m", [0, 1, 2, 48, 49])
 def test_products_without_terms(m, real):
-    """k = 0 gives zeros, or the bias and its activation: matrices, packed ones and stacks."""
+    """k = 0 gives zeros, or the activation of the bias: matrices, packed weights, stacks."""
     old = [np.full((m, 17), 7, real) for _ in range(40)]
     del old  # memory that is not zero
     for n in (0, 1, 17, 20, 33, 100):
@@ -112,7 +111,7 @@ def test_products_without_terms(m, real):
 
 
 def test_linear_backward_of_nothing(real):
-    """No rows add nothing; no outputs give a gradient of zeros."""
+    """Without rows nothing is added; without outputs the gradient is 0."""
     w, dw, db = np.ones((20, 17), real), np.full((20, 17), 3, real), np.full(17, 5, real)
     dx = kernels.linear_backward(np.ones((0, 17), real), np.ones((0, 20), real), w, dw=dw, db=db)
     assert dx.shape == (0, 20) and (dw == 3).all() and (db == 5).all()

@@ -1,4 +1,4 @@
-"""The paths of gemm.pyx one by one: matrix-vector, long k, narrow, strided, prepacked, with the pre-activation kept."""
+"""The paths of gemm: GEMV, long k, narrow, strided, packed weights, kept pre-activation."""
 
 import ctypes
 import pickle
@@ -15,7 +15,7 @@ from .variants import WRONG_TYPES, assert_product, exact, guarded, layouts, norm
 @pytest.mark.parametrize("k", [1, 63, 128, 191, 256, 300, 1024, 1500])
 @pytest.mark.parametrize("n", [2, 3, 5, 9, 10, 11, 17, 19, 22, 23])
 def test_narrow(n, k, real, rng):
-    """Dot products for a long k, taller tiles for a short one, on their side where A is transposed."""
+    """Narrow C: dot products for a long k, taller tiles for a short k, C^T if A is transposed."""
     for m in (2, 13, 130):
         a, b, bias = normal(rng, (m, k), real), normal(rng, (k, n), real), normal(rng, n, real)
         for x in (a, np.asfortranarray(a)):
@@ -33,7 +33,7 @@ def test_narrow(n, k, real, rng):
 
 @pytest.mark.parametrize("m", [*range(2, 36), 100, 260])
 def test_tiles_of_one_vector(m, real, rng):
-    """Every height of a tile, which may be twice as high where it is one vector wide."""
+    """Every tile height; tiles one vector wide may be twice as high."""
     for k, n in [(7, 16), (40, 8), (33, 4), (130, 10)]:
         a, b = normal(rng, (m, k), real), normal(rng, (k, n), real)
         for x in (a, np.asfortranarray(a), dict(layouts(a))["sliced"]):
@@ -46,7 +46,10 @@ def test_tiles_of_one_vector(m, real, rng):
 
 @pytest.mark.parametrize("n", [17, 20, 34, 65, 66, 97, 100, 113])
 def test_tail_of_few_columns(n, real, rng):
-    """A last vector that is hardly filled is dot products, or turned on its side; with the epilogue of the rest, and the same bits in any team."""
+    """A nearly empty last vector is done as dot products or as C^T.
+
+    It gets the epilogue of the other columns, and the same bits with any number of threads.
+    """
     for m, k in [(3, 40), (50, 100), (61, 230)]:
         a, b, bias = normal(rng, (m, k), real), normal(rng, (k, n), real), normal(rng, n, real)
         for x in (a, np.asfortranarray(a)):
@@ -99,7 +102,7 @@ def test_one_row_or_one_column(shape, real, rng, n_threads):
 
 
 def test_one_row_and_more_columns_than_a_cache_holds(real, rng, n_threads):
-    """Columns are read four side by side, where smaller matrices are one stream."""
+    """Large matrices are read in four streams of columns, small ones in one."""
     k, n = 1100, 17 * 2**20 // (1100 * np.dtype(real).itemsize) + 3
     x, b = normal(rng, (1, k), real), normal(rng, (n, k), real).T
     y = matmul(x, b)
@@ -125,7 +128,7 @@ def test_long_sums_over_a_small_product(shape, real, rng):
 
 @pytest.mark.parametrize("wide", [512, 1024, 1027])
 def test_strides_of_a_page_and_more(wide, real, rng):
-    """Transposed A and plain B whose steps along k are a page apart are packed, others read in place."""
+    """Operands whose steps along k are a page or more are packed, others are read in place."""
     big = normal(rng, (wide, wide), real)
     for m, k, n in [(200, 300, 210), (20, wide, 130), (50, 40, wide), (wide, 33, 50)]:
         a, b = big[:k, :m].T, big[:k, wide - n :]
@@ -158,7 +161,7 @@ def test_alpha_zero_reads_nothing(real):
 
 
 def test_nothing_is_read_past_the_end(real):
-    """Operands that end at a page that must not be touched."""
+    """Operands that end right before an inaccessible page."""
     mmap = pytest.importorskip("mmap")
     libc = ctypes.CDLL(None)
     if not hasattr(libc, "mprotect"):

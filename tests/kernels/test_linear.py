@@ -9,7 +9,7 @@ from fastnn.kernels import linear_backward
 
 from .variants import layouts
 
-# what each activation's derivative is read off, and how, in float64
+# activation -> what its derivative reads, and the derivative in float64
 SLOPES = {
     None: (None, lambda _: 1.0),
     "relu": ("y", lambda y: y > 0),

@@ -1,4 +1,4 @@
-"""Sums of so many terms that a single float32 accumulator would stop growing at 2^24."""
+"""Sums of more than 2^24 terms, at which a single float32 accumulator stops growing."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def row(n):
 
 
 def rows_of(m, n):
-    """An (m, n) matrix whose rows are contiguous, all in one place."""
+    """An (m, n) matrix whose contiguous rows share one buffer."""
     return np.broadcast_to(row(n), (m, n))
 
 
@@ -117,7 +117,7 @@ def test_random_sums_are_as_accurate_as_numpy(k, rng):
 
 @pytest.mark.parametrize("vocab", [1, 3, 700, 5000])
 def test_frequent_ids(vocab, real, rng):
-    """Beside rare ones, skipped ones and those whose lowest bits are the same; any team, same bits."""
+    """Beside rare and skipped ids and equal low bits; the same bits with any number of threads."""
     often = np.array([0, 1, 1024, 2048, 4096]) % vocab
     rare = rng.integers(0, vocab, 9_000)
     ids = np.where(rng.random(9_000) < 0.9, rng.choice(often, 9_000), rare)
@@ -143,7 +143,7 @@ def test_frequent_ids(vocab, real, rng):
 
 
 def test_occurrences_up_to_the_fold_are_added_one_by_one(rng):
-    """An id that occurs 1,024 times is summed in order; the next occurrence goes to a second sum."""
+    """1,024 occurrences of an id are summed in order; the next starts a second sum."""
     dy = rng.standard_normal((1030, 3)).astype(np.float32)
     for n in (1023, 1024, 1025, 1030):
         table, want = np.zeros((2, 3), np.float32), np.zeros(3, np.float32)

@@ -1,4 +1,4 @@
-"""mse, l1, huber, bce_with_logits: float64 references, central differences, PyTorch, weights, special values, threads, errors."""
+"""mse, l1, huber, bce_with_logits: float64, central differences, PyTorch, weights, errors."""
 
 import math
 
@@ -139,7 +139,7 @@ def test_weights_of_positive_targets(columns, real, rng):
 
 
 def test_bce_is_accurate_where_it_is_small(real):
-    """log1p(exp(-x)) for the right answer given with confidence, not 0, and its slope; the other way the logit itself."""
+    """Confident logits: log1p(exp(-x)), not 0, if right; the logit itself if wrong."""
     x = np.array([0, 5, 15, 40, 80], real)
     want = softplus(-x.astype(np.float64))
     eps = float(np.finfo(real).eps)

@@ -1,4 +1,4 @@
-"""cross_entropy: float64 references, central differences, PyTorch, labels and weights out of range, padding, threads, errors."""
+"""cross_entropy: float64, central differences, PyTorch, invalid labels and weights, padding."""
 
 import itertools
 import math
@@ -17,7 +17,7 @@ SHAPES = [(1, 1), (1, 2), (3, 10), (17, 16), (128, 10), (9, 1000), (400, 65)]
 def cross_entropy_64(
     logits, targets, weight=None, sample_weight=None, label_smoothing=0.0, ignore=-100
 ):
-    """The loss of each row, the sum of weights of the mean, and the gradient of the sum, in float64."""
+    """Row losses, the sum of the weights, and the gradient of the summed loss, in float64."""
     x = logits.astype(np.float64)
     n, c = x.shape
     x = x - x.max(1, keepdims=True)
@@ -195,7 +195,7 @@ def test_large_and_infinite_logits(real):
 
 
 def test_a_masked_class_costs_nothing(real):
-    """A logit of -inf where the target has no probability, and where it has some."""
+    """A logit of -inf whose target probability is 0, and one whose is not."""
     logits = np.array([[-np.inf, 1, 2]], real)
     loss, d = cross_entropy(logits, np.array([[0, 0.25, 0.75]], real))
     want, d_two = cross_entropy(logits[:, 1:].copy(), np.array([[0.25, 0.75]], real))

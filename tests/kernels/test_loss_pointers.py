@@ -1,4 +1,4 @@
-"""The pointer faces of the losses, called as an extension would: through the capsules of the module. What they refuse leaves outputs as they were."""
+"""The losses by pointer, called through capsules; a refused call changes no output."""
 
 from ctypes import byref, c_double, c_float, c_int, c_int64, c_void_p
 

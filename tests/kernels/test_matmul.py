@@ -54,7 +54,7 @@ def test_sizes_around_the_blocks(shape, real, rng, n_threads):
 )
 @settings(max_examples=150, deadline=None)
 def test_any_shape_and_layout(m, k, n, layout, seed, double):
-    """|C - C_ref| <= 2 k eps |A| |B| everywhere, into an output full of NaN with guards around it."""
+    """|C - C_ref| <= 2 k eps |A| |B| elementwise; the output starts as NaN between guards."""
     rng = np.random.default_rng(seed)
     real = np.float64 if double else np.float32
     a, b = normal(rng, (m, k), real), normal(rng, (k, n), real)
@@ -67,7 +67,7 @@ def test_any_shape_and_layout(m, k, n, layout, seed, double):
 
 
 def test_any_layout_of_operands_and_output(real, rng):
-    """The same bits, but for products whose last vector of columns is hardly filled (see choose_path)."""
+    """The same bits, unless the last vector of columns is nearly empty (see choose_path)."""
     a, b, bias = normal(rng, (37, 50), real), normal(rng, (50, 62), real), normal(rng, 62, real)
     plain = matmul(a, b, bias=bias, activation="relu")
     for a_name, x in layouts(a):

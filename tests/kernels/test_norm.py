@@ -17,7 +17,7 @@ from .variants import WRONG_TYPES, layouts, spaced
 
 
 def exact_square(x):
-    """The sum of squares as a fraction. Squares of a scale are added as integers, which is quick."""
+    """The sum of squares as a fraction. Squares of one scale are added as integers for speed."""
     mantissas, exponents = np.frexp(np.asarray(x, np.float64).ravel())
     integers = np.ldexp(mantissas, 53).astype(np.int64).tolist()
     sums: dict[int, int] = {}
@@ -27,7 +27,7 @@ def exact_square(x):
 
 
 def exact_norm(x):
-    """Correctly rounded to double: the root to 40 more bits."""
+    """The root with 40 extra bits, correctly rounded to double."""
     total = exact_square(x)
     if total == 0:
         return 0.0
@@ -91,7 +91,7 @@ def test_the_books_examples(real):
 
 
 def mixtures(rng):
-    """float64 data that ask much of a sum: where it starts, how it grows, what it rounds away."""
+    """float64 data that are hard to sum: their order, growth and rounding."""
     n = 50_001
     plain = rng.standard_normal(n)
     yield "constant", np.full(n, 0.1)
@@ -180,7 +180,7 @@ def test_any_layout_without_change(real, rng):
 
 
 def views(rng, real):
-    """Views that no two axes of merge, with rows short and long, and axes swapped, turned and repeated."""
+    """Views without mergeable axes: short and long rows, swapped, reversed and repeated axes."""
     x = rng.standard_normal((6, 5, 40, 41)).astype(real)
     yield x[::2, ::2, ::2, 1:40]
     yield x[:, 1:, :, ::3].transpose(2, 0, 3, 1)

@@ -1,4 +1,4 @@
-"""Large results, which are stored past the caches: the bits of small ones, wherever they lie, and nothing around them touched."""
+"""Large results with non-temporal stores: the bits of small ones, and intact neighbors."""
 
 from functools import partial
 
@@ -51,7 +51,7 @@ def inputs(real, rng, count=1, least=LARGE):
 
 
 def outputs(like):
-    """(array, function that checks what surrounds it): aligned and not, without and with a gap after each row."""
+    """Yield (array, check of its surroundings): aligned or not, with or without row gaps."""
     rows, real = len(like), like.dtype
     for offset, gap in ((0, 0), (1, 0), (3, 7), (0, 23)):
         memory = np.full(rows * (COLUMNS + gap) + 64, 7, real)

@@ -1,4 +1,4 @@
-"""Attention pooling: closed forms, the weights' definition in float64, central differences, errors."""
+"""Attention pooling: closed forms, a float64 reference, central differences, errors."""
 
 import numpy as np
 import pytest
@@ -75,7 +75,7 @@ def test_gradients_by_central_differences(kernel, rng):
 
 
 def test_trained_width_of_the_book(rng):
-    """Each training example is left out of its own average; gradient steps on w = 1 / width lower the loss."""
+    """With each example left out of its own average, gradient steps on w = 1 / width help."""
     n = 30
     x = np.sort(rng.uniform(0, 5, n))
     y = 2 * np.sin(x) + np.sqrt(x) + 0.3 * rng.standard_normal(n)

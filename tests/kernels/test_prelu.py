@@ -1,4 +1,4 @@
-"""Leaky ReLU with any slope and PReLU with its slopes' gradient; what all activations share is in test_activation.py."""
+"""Leaky ReLU and PReLU with the gradient of its slopes; see also test_activation.py."""
 
 import numpy as np
 import pytest

@@ -7,7 +7,7 @@ from fastnn.kernels import Builder, Plan, Program
 
 
 class Held:
-    """An array that is learnt, and its gradient."""
+    """A trainable array and its gradient."""
 
     def __init__(self, data):
         self.data, self.grad = data, np.zeros_like(data)

@@ -1,4 +1,4 @@
-"""Softmax and log-softmax, forward and backward: float64 references, central differences, PyTorch, layouts, special values, threads, errors."""
+"""Softmax and log-softmax, forward and backward: float64, PyTorch, layouts, threads, errors."""
 
 import numpy as np
 import pytest
@@ -119,7 +119,7 @@ def test_against_pytorch(shape, real, rng):
 
 
 def test_exp_over_its_range(real, rng):
-    """Rows of two, [0, -t]: the second entry is exp(-t) / (1 + exp(-t)), down to subnormals and zero."""
+    """Rows [0, -t]: the second entry is exp(-t) / (1 + exp(-t)), down to subnormals and 0."""
     deepest = 120 if real is np.float32 else 800
     t = np.concatenate([np.linspace(0, deepest, 40001), rng.uniform(0, deepest, 40000)]).astype(
         real
@@ -158,7 +158,7 @@ def test_special_values_of_log_softmax(real):
 
 @pytest.mark.parametrize("cols", [3, 16, 17, 64, 130, 300])
 def test_a_row_does_not_depend_on_its_company(cols, real, rng):
-    """Short rows are worked on four at a time."""
+    """Short rows are processed four at a time."""
     x, dy = normal(rng, (11, cols), real), normal(rng, (11, cols), real)
     for forward, backward in ((softmax, softmax_backward), (log_softmax, log_softmax_backward)):
         y = forward(x)

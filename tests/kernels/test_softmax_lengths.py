@@ -1,4 +1,4 @@
-"""Softmax by valid lengths: against softmax of the valid part, NaN beyond it, layouts, threads, errors."""
+"""Softmax by valid lengths: the valid part, NaN beyond it, layouts, threads, errors."""
 
 import numpy as np
 import pytest

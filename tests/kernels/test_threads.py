@@ -1,4 +1,7 @@
-"""How many threads run: limits, environment, nesting, threadpoolctl, forks. What needs a fresh process gets one, with a time limit."""
+"""How many threads run: limits, environment, nesting, threadpoolctl, forks.
+
+Tests that need a fresh process run one with a time limit.
+"""
 
 import os
 import subprocess
@@ -35,7 +38,10 @@ def run(code, **env):
     return done.stdout.strip()
 
 
-COUNT = "import fastnn; from fastnn.kernels import thread_info as t; print(fastnn.get_num_threads(), t()['source'])"
+COUNT = (
+    "import fastnn; from fastnn.kernels import thread_info as t; "
+    "print(fastnn.get_num_threads(), t()['source'])"
+)
 
 
 @needs_openmp
@@ -77,7 +83,7 @@ def test_context_binds_its_own_thread_only():
 
 @needs_openmp
 def test_threads_may_share_a_context():
-    """Each thread gets back the limit that it had, in whatever order they leave."""
+    """Each thread gets its previous limit back, in whatever order they exit."""
     shared, restored = fastnn.num_threads(3), {}
     inside = threading.Barrier(2)
     left = threading.Event()
@@ -86,7 +92,7 @@ def test_threads_may_share_a_context():
         with fastnn.num_threads(own):
             with shared:
                 inside.wait(TIME_LIMIT)
-                if own == 7:  # entered with the other, leaves after it
+                if own == 7:  # entered with the other, exits after it
                     left.wait(TIME_LIMIT)
             left.set()
             restored[own] = fastnn.get_num_threads()
@@ -156,12 +162,16 @@ def child(want):
 @needs_fork
 @pytest.mark.parametrize("first", ["main", "worker", "nobody"])
 def test_forked_child_runs_on_one_thread_and_ends(first):
-    """Whoever ran a team in the parent before the fork: libgomp alone would wait forever for the threads that the child lacks."""
+    """Whichever thread ran a team before the fork.
+
+    libgomp alone would wait forever for threads that the child does not have.
+    """
     code = (
         WORK
         + {
             "main": "want = work()",
-            "worker": "import threading; got = []; t = threading.Thread(target=lambda: got.append((work(), child(work()))));"
+            "worker": "import threading; got = []; "
+            "t = threading.Thread(target=lambda: got.append((work(), child(work()))));"
             " t.start(); t.join(); want, code = got[0]; assert code == 0",
             "nobody": "with fastnn.num_threads(1): want = work()",
         }[first]
@@ -187,7 +197,8 @@ if pid == 0:
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         fastnn.set_num_threads(4)
-    good = any("forked" in str(w.message) for w in seen) and fastnn.get_num_threads() == 1 and work() == want and child(want) == 0
+    good = any("forked" in str(w.message) for w in seen) and fastnn.get_num_threads() == 1
+    good = good and work() == want and child(want) == 0
     os._exit(0 if good else 3)
 assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 print("ok")
@@ -224,7 +235,7 @@ if __name__ == "__main__":
 
 
 def test_many_python_threads_at_once(rng, real):
-    """Eight threads on shared operands, each with teams of its own: the bits of a lone call."""
+    """Eight threads on shared operands, each with its own team: the bits of a single call."""
     import numpy as np
 
     a, b = (

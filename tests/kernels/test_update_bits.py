@@ -1,4 +1,4 @@
-"""Updates give the same bits however the work is divided, and by pointer."""
+"""Updates give the same bits for any partition of the work, and by pointer."""
 
 import ctypes
 import importlib

@@ -85,7 +85,7 @@ def huge(rng, size):
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("size", [1e10, 1e18, 1.7e19, 1.9e19, 1e20, 5e20, 1e21, 1e37])
 def test_one_huge_gradient(rule, size, rng):
-    """It takes the step that it takes in float64, and leaves no infinity behind."""
+    """The step is that of float64, and no infinity stays in the state."""
     gradients = huge(rng, size)
     got, state = run(rule, np.float32, gradients)
     want, _ = run(rule, np.float64, gradients)

@@ -1,4 +1,4 @@
-"""The elementary functions that the kernels are made of, compiled from the same headers: bench/accuracy.py over a sample of all inputs."""
+"""The elementary functions of the kernels: bench/accuracy.py over a sample of all inputs."""
 
 import pytest
 

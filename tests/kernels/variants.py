@@ -1,10 +1,10 @@
-"""Arrays that hold the same numbers in other ways, and outputs that show where they were written."""
+"""Equal arrays in other layouts, and outputs that show where they were written."""
 
 import numpy as np
 
 
 def layouts(x):
-    """(name, new array equal to x) with all the strides a caller may come with."""
+    """Yield (name, new array equal to x) with all kinds of strides."""
     yield "C", np.array(x, order="C")
     yield "F", np.array(x, order="F")
     yield "sliced", spaced(x)
@@ -26,7 +26,7 @@ def spaced(x):
 
 
 def guarded(shape, dtype, fill=np.nan):
-    """(array of the shape filled with `fill`, function that checks that nothing around it was touched)."""
+    """Yield (array filled with `fill`, function that checks that its surroundings are intact)."""
     shape = tuple(shape)
     size = int(np.prod(shape, dtype=int))
     memory = np.full(size + 64, 7, dtype)
@@ -54,7 +54,7 @@ WRONG_TYPES = [
 
 
 def misaligned(n, dtype):
-    """n elements at an address that is no multiple of their size."""
+    """n elements at an address that is not a multiple of their size."""
     raw = np.zeros(n * np.dtype(dtype).itemsize + 1, np.uint8)
     return raw[1:].view(dtype)
 

@@ -1,4 +1,4 @@
-"""What an argument of a kernel may be given wrongly: anything at all, and variants of an array."""
+"""Wrong arguments for kernels: values of any kind, and variants of an array."""
 
 from fractions import Fraction
 
@@ -25,7 +25,7 @@ def as_misaligned(x):
 
 
 def as_overlapping(x):
-    """A view that has elements in common with itself: strides 4, 4, 4, of a vector stride 0."""
+    """A view whose elements overlap: strides 4, 4, 4; stride 0 for a vector."""
     step = x.itemsize if x.ndim > 1 else 0
     return as_strided(x.copy().reshape(-1), x.shape, (step,) * x.ndim)
 
@@ -34,7 +34,7 @@ class Subclass(np.ndarray):
     """A class that says nothing about how it is computed with."""
 
 
-# (name, value, whether no argument may be that): None of them is an array
+# (name, value, True if every argument refuses it): none of them is an array
 SCALARS = [
     ("None", None, False),
     ("str", "no such thing", True),
@@ -70,7 +70,7 @@ SCALARS = [
     ("text array", np.array(["a", "b"]), True),
 ]
 
-# (name, function of the array of a valid call, whether no argument may be that)
+# (name, function of the array of a valid call, True if every argument refuses it)
 ARRAYS = [
     ("flat", lambda x: x.reshape(-1), False),
     ("one axis more", lambda x: x[None], False),

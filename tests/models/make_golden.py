@@ -1,4 +1,4 @@
-"""Writes golden.npz: ``python -m tests.models.make_golden``, where PyTorch and fastnn are installed."""
+"""Write golden.npz: ``python -m tests.models.make_golden``; needs PyTorch and fastnn."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A model for tests of decoding: its logits are a function of all that a row has read."""
+"""A model for tests of decoding whose logits depend on all tokens a row has read."""
 
 import numpy as np
 
@@ -45,7 +45,7 @@ class Oracle:
 
 
 class Fixed(Oracle):
-    """The same logits whatever it has read."""
+    """The same logits whatever the tokens."""
 
     def __init__(self, logits, **kwargs):
         super().__init__(len(logits), **kwargs)

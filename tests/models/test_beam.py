@@ -1,4 +1,4 @@
-"""Beam search against all sequences there are, and against a plain search in lists."""
+"""Beam search against all sequences, and against a simple search with lists."""
 
 import itertools
 

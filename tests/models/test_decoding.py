@@ -1,4 +1,4 @@
-"""Generation: tokens, stops, windows, seeds and streams, against a loop that reads all again."""
+"""Generation: tokens, stops, windows, seeds and streams, against a loop without a cache."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ PROMPTS = [[1, 2, 3], [4], [5, 0, 0, 2, 1], [3, 3]]
 
 
 def greedy(model, prompt, n, stop=()):
-    """The likeliest tokens, by the plainest loop: the window keeps its last half when it is full."""
+    """Greedy tokens by a simple loop; a full window keeps its last half."""
     window, new = list(prompt)[-model.max_len :], []
     while len(new) < n and not (new and new[-1] in stop):
         new.append(int(model.logits(window).argmax()))
@@ -99,7 +99,7 @@ def test_a_row_does_not_depend_on_the_others():
     others = lists(generate(model, [[9] * 9, *prompts[1:2], [0], [3]], 60, **options))
     assert others[1] == together[1] and others[0] != together[0]
     same = lists(generate(model, [[1, 2]] * 3, 60, seed=11))
-    assert same[0] != same[1] != same[2]  # rows draw from streams of their own
+    assert same[0] != same[1] != same[2]  # each row draws from its own stream
 
 
 def test_tokens_are_drawn_from_the_softmax():

@@ -13,7 +13,7 @@ BOS, EOS = 1, 2
 
 
 def language_model(dtype=np.float64, **options):
-    """A small model that does not repeat itself: its weights are large, and a table for each end."""
+    """A small model with large, untied weights, so that it does not repeat itself."""
     sizes = {"d_model": 16, "n_heads": 4, "n_layers": 2, "max_len": 24, "tie_weights": False}
     model = TransformerLM(11, **{**sizes, **options}, dtype=dtype, rng=3)
     for parameter in model.parameters():
@@ -71,7 +71,7 @@ def test_unequal_prompts_give_what_single_ones_give(max_len, options):
     new = generate(model, PROMPTS, 40, stop=(2, 4), seed=9, **options)
     assert len({len(row) for row in new}) > 1
     for i, prompt in enumerate(PROMPTS):
-        # row i of another batch: the same stream, other neighbours
+        # row i of another batch: the same stream, other neighbors
         others = [[5]] * i + [prompt]
         assert (
             new[i].tolist()

@@ -1,4 +1,4 @@
-"""Runs that are killed at any moment go on from their checkpoint and end with the same bits."""
+"""Runs killed at any moment resume from their checkpoint and end with the same bits."""
 
 import os
 import signal

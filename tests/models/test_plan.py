@@ -25,7 +25,7 @@ CHOICES = {
 
 
 def varied(model):
-    """The model with all parameters drawn anew, so that none is 0 or 1."""
+    """The model with all parameters redrawn, so that none is 0 or 1."""
     rng = np.random.default_rng(7)
     for p in model.parameters():
         p.data[...] = rng.normal(0.1, 0.3, p.data.shape)
@@ -49,7 +49,7 @@ def assert_close(y, want):
 @pytest.mark.parametrize("real", REALS)
 @pytest.mark.parametrize("choice", CHOICES)
 def test_steps_equal_the_model(choice, real):
-    """A long prompt, which goes through in chunks, then single tokens and a few at a time."""
+    """A long prompt in chunks, then single tokens and a few at a time."""
     model, ids = language_model(real, **CHOICES[choice]), ids_of(3, 300)
     plan, full = model.freeze(), None
     assert isinstance(plan, Plan)
@@ -174,7 +174,7 @@ def test_by_address(real, suffix):
     logits = np.zeros((2, 50), real)
     assert step(plan.address, state, pointer(ids), 9, None, pointer(logits)) == 0
     assert_close(logits, model(ids)[:, -1])
-    # what must not be: each leaves the state as it was
+    # invalid calls: each leaves the state unchanged
     wrong = ids.copy()
     wrong[1, 8] = 50
     other = "f64" if suffix == "f32" else "f32"
@@ -299,7 +299,7 @@ def test_refusals():
 
 
 def test_a_state_in_use_is_refused_by_other_threads():
-    """Eight threads at one state: each call works or says that the state is in use."""
+    """Eight threads on one state: each call works or reports that the state is in use."""
     plan, ids = language_model().freeze(), ids_of(4, 200)
     state, errors, done = plan.new_state(4), [], []
     start = threading.Barrier(8)
@@ -319,7 +319,7 @@ def test_a_state_in_use_is_refused_by_other_threads():
                 done.append(i)
             except RuntimeError as error:
                 errors.append(str(error))
-            except ValueError as error:  # steps of several threads: no room is left
+            except ValueError as error:  # steps of several threads filled the state
                 assert "too many" in str(error)
 
     with ThreadPoolExecutor(8) as pool:
@@ -334,7 +334,7 @@ def test_a_state_in_use_is_refused_by_other_threads():
 
 
 def test_a_state_in_use_is_refused():
-    """Every method, by Python and by C, called from inside of a step."""
+    """Every method, from Python and C, called within a step."""
     plan, ids = language_model().freeze(), ids_of(2, 9)
     state, logits = plan.new_state(2), np.zeros((2, 50))
     step, truncate = capi.ctypes("plan_step_f64"), capi.ctypes("state_truncate")

@@ -53,7 +53,7 @@ def test_files_in_half_precision_are_widened_exactly(tmp_path, code):
 
 @pytest.mark.parametrize("library", ["torch", "jax"])
 def test_bfloat16_tensors_are_widened_by_their_library(library):
-    """NumPy cannot view them; each library converts by a method of its own."""
+    """NumPy cannot view them; each library has its own method to convert."""
 
     class Tensor:
         dtype = {"torch": "torch.bfloat16", "jax": "bfloat16"}[library]

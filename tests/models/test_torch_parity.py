@@ -1,4 +1,4 @@
-"""Outputs and gradients of PyTorch's Transformers: from PyTorch where it is installed, and from a file."""
+"""Outputs and gradients of PyTorch's Transformers, from PyTorch if installed, and from a file."""
 
 from pathlib import Path
 

@@ -1,7 +1,8 @@
-"""Small modules of PyTorch with their outputs and gradients, and fastnn's held against them.
+"""Small PyTorch modules with outputs and gradients, to compare with fastnn.
 
-A case is a dict of arrays: "state/..." by PyTorch's names, "input/...", "output/...", and "grad/..."
-of all parameters and inputs. `run` makes one with PyTorch, `compare` needs arrays alone.
+A case is a dict of arrays: "state/..." by PyTorch's names, "input/...", "output/...", and
+"grad/..." of all parameters and inputs. `run` makes a case with PyTorch, `compare` needs only the
+arrays.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""One of every layer and model, in float64 and with dropout if it has any, for tests to walk."""
+"""One of every layer and model for tests, in float64 and with dropout if supported."""
 
 import numpy as np
 

@@ -17,7 +17,7 @@ walk = pytest.mark.parametrize("name", LAYERS)
 
 
 class Own(nn.Module):
-    """A module of a user's, which has no `__call__`: a layer, whatever it is."""
+    """A user's module without `__call__`."""
 
     def __init__(self, inner, inputs=()):
         self.inner, self.inputs = inner, inputs
@@ -83,7 +83,7 @@ def test_inference_is_of_one_thread_and_nested_calls_end_it_once():
     assert (found[0] == 1).all()
 
     class Teacher(Own):
-        """Asks itself for an inference in the middle of a training pass."""
+        """A layer that runs inference on itself within a training pass."""
 
         def forward(self, x):
             assert (Own(Own(self.inner))(x) == x).all()

@@ -1,4 +1,4 @@
-"""The feed-forward network, whose backward pass makes its units anew, and contexts that are emptied."""
+"""The feed-forward network, whose backward recomputes its units, and cleared contexts."""
 
 import numpy as np
 import pytest

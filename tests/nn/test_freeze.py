@@ -1,4 +1,4 @@
-"""Frozen plans: the model's output, whatever the threads, and a model that stays as it was."""
+"""Frozen plans: the model's output with any number of threads; the model is unchanged."""
 
 import copy
 import pickle
@@ -98,7 +98,7 @@ def test_layers_of_all_kinds(real, rng):
 
 
 def varied(model, rng):
-    """The model with all parameters drawn anew, so that none is 0 or 1."""
+    """The model with all parameters redrawn, so that none is 0 or 1."""
     for p in model.parameters():
         p.data[...] = rng.normal(0.5, 0.5, p.data.shape)
     return model

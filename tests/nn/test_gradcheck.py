@@ -119,7 +119,7 @@ def test_samples():
             gradcheck(Scale([2.0, -1.0, 0.5], "small"), x, z, samples=12, seed=seed)
         except GradientError:
             found += 1
-    assert 0 < found < 10  # each run looks at a tenth of the elements
+    assert 0 < found < 10  # each run checks a tenth of the elements
     with pytest.raises(GradientError):
         gradcheck(Scale([2.0, -1.0, 0.5], "small"), x, z, samples=1000)
 

@@ -37,7 +37,7 @@ def check_gradients(layer, x, seed=0):
     dy = np.random.default_rng(seed).normal(size=y.shape)
     kept = dy.copy()
     for parameter in layer.parameters():
-        parameter.grad[...] = 1.0  # backward adds to what is there
+        parameter.grad[...] = 1.0  # backward adds to the existing gradients
     dx = layer.backward(dy, ctx)
     np.testing.assert_array_equal(dy, kept)
 

@@ -1,4 +1,4 @@
-"""Initialisers: their distributions, their fans, and how layers take them."""
+"""Initializers: their distributions, their fans, and how layers accept them."""
 
 from functools import partial
 

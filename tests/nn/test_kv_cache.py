@@ -1,4 +1,4 @@
-"""The cache of keys and values: generation step by step is attention over all, appending in place, errors."""
+"""The KV cache: stepwise generation equals attention over all, appends in place, errors."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Containers that run in one call: the bits of layer by layer, whatever became of the model."""
+"""Containers in one call: the bits of layer by layer, whatever happened to the model."""
 
 import copy
 import pickle
@@ -55,7 +55,7 @@ def trains_in_one_call(model, x):
 
 
 def check(model, x, need_dx=True):
-    """Same bits in both ways, gradients added to what is there."""
+    """Same bits both ways, gradients added to existing ones."""
     grads = model.parameters().grad
     rng = np.random.default_rng(1)
     y, ctx = model.forward(x)

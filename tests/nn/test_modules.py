@@ -1,4 +1,4 @@
-"""Layers and models: results, states, first weights, and the answers to bad input."""
+"""Layers and models: results, states, first weights, and errors for bad input."""
 
 from concurrent.futures import ThreadPoolExecutor
 

@@ -1,4 +1,4 @@
-"""Layers that are registered: saved, loaded, resumed, migrated; and what files may not do."""
+"""Registered layers: saved, loaded, resumed, migrated; and what files must not do."""
 
 import inspect
 import json
@@ -20,7 +20,7 @@ OURS = [cls for cls, _ in registry._REGISTERED.values()]
 
 @pytest.fixture(autouse=True)
 def registered(monkeypatch, tmp_path):
-    """What a test registers is forgotten, what it writes goes to a directory of its own."""
+    """Each test has its own registry and working directory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(registry, "_REGISTERED", dict(registry._REGISTERED))
     return registry._REGISTERED
@@ -32,7 +32,7 @@ def snippets():
 
 @pytest.fixture
 def scale():
-    """The class of the page, after its first two snippets were run."""
+    """The class in the docs page, after running its first two snippets."""
     names = {"fastnn": fastnn, "__name__": "mine"}
     for snippet in snippets()[:2]:
         exec(snippet, names)
@@ -121,7 +121,7 @@ def test_fields_of_an_older_version_are_migrated(scale):
             fastnn.load("m")
 
 
-# The class of the page with a field renamed and another one added.
+# The class in the docs page with one field renamed and one added.
 VERSION_3 = """
 @nn.register("mine.Scale", version=3)
 class Scale(Scale):

@@ -21,7 +21,7 @@ def test_an_mlp():
     assert summary.flops == first.flops + second.flops
     # the first layer's output serves its ReLU and the second layer; the input is the caller's
     assert first.activation_bytes == 4 * 32 * 256 and second.activation_bytes == 0
-    # the two run in one call, which keeps their output too
+    # both run in one call, which also keeps their output
     assert summary.activation_bytes == first.activation_bytes + 4 * 32 * 10
 
 
@@ -147,7 +147,7 @@ def test_a_block_of_a_transformer(activation):
     down = found["feed_forward.down"]
     assert (down.output_shape, down.parameters) == ((B, T, d), 4 * d * d)
     assert summary.parameters == sum(layer.parameters for layer in summary.layers)
-    # what backward makes anew, or reads off what `up` keeps beside its input, is not kept for `down`
+    # `down` keeps nothing that backward recomputes or derives from what `up` keeps
     units = 4 * B * T * 4 * d
     assert found["feed_forward.up"].activation_bytes == units // 4 + (units if activation else 0)
     assert down.activation_bytes == (0 if activation else units)

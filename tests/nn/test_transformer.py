@@ -1,4 +1,4 @@
-"""Multi-head attention, positions and blocks against plain NumPy in float64, and their gradients."""
+"""Multi-head attention, positions and blocks against float64 NumPy, and their gradients."""
 
 import numpy as np
 import pytest

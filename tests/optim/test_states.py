@@ -1,4 +1,4 @@
-"""States: runs that continue bit for bit, and states that are taken over whole or not at all."""
+"""States: resumed runs have the same bits; a state is loaded completely or not at all."""
 
 import copy
 

@@ -119,7 +119,10 @@ def test_generate():
     plan, src = model.freeze(), np.arange(10).reshape(2, 5)
 
     def run():
-        found = [*model.generate([[1, 2], [3]], 12, seed=1), *models.generate(plan, [[1]], 30, seed=2)]
+        found = [
+            *model.generate([[1, 2], [3]], 12, seed=1),
+            *models.generate(plan, [[1]], 30, seed=2),
+        ]
         for best in translator.generate(src, bos=1, eos=2, max_len=8, beams=3):
             found.append(best[0].tokens)
         return [x.tobytes() for x in found]

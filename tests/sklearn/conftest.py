@@ -1,4 +1,4 @@
-"""Skips this folder where scikit-learn is missing."""
+"""Skip this folder without scikit-learn."""
 
 import importlib.util
 

@@ -1,11 +1,11 @@
-"""scikit-learn's own checks of an estimator, all of them."""
+"""All of scikit-learn's checks of an estimator."""
 
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fastnn.sklearn import MLPClassifier, MLPRegressor
 
-# Small and quick, yet learning enough for the checks that ask for a score.
+# Small and quick, but accurate enough for the checks that need a score.
 SMALL = {"hidden_layer_sizes": (12,), "max_iter": 60, "learning_rate_init": 0.01, "n_threads": 1}
 
 

@@ -1,4 +1,4 @@
-"""The estimators as parts of larger things: pipelines, searches, copies, files."""
+"""The estimators in pipelines, searches, copies and files."""
 
 import copy
 import pickle

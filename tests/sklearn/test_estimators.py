@@ -1,4 +1,4 @@
-"""What the estimators do beyond scikit-learn's, and how they answer what they cannot do."""
+"""Features of the estimators beyond scikit-learn's, and errors for unsupported ones."""
 
 import os
 import re
@@ -222,7 +222,7 @@ def test_estimators_that_learn_at_once_share_the_threads(monkeypatch):
             job.join()
     finally:
         fastnn.set_num_threads(before)
-    # whoever began alone had four in the first epoch
+    # a fit that began alone had four threads in its first epoch
     assert len(seen) == 8 and seen.count(2) >= 4 and set(seen) <= {2, 4}
     assert sharing._n_learning == 0
 
@@ -243,7 +243,9 @@ def test_a_sparse_matrix_is_never_made_dense():
 @pytest.mark.parametrize("options", [{}, {"early_stopping": True}, {"solver": "lbfgs", "tol": 0.0}])
 def test_ctrl_c_keeps_the_model(options):
     X, y = examples(n=2000)
-    y = np.random.default_rng(0).integers(0, 3, 2000)  # nothing to learn, so much to memorise
+    y = np.random.default_rng(0).integers(
+        0, 3, 2000
+    )  # random targets: nothing to learn, much to memorize
     forever = SMALL | {"max_iter": 10**6, "max_fun": 10**9, "n_iter_no_change": np.inf}
     model = MLPClassifier(**forever | options)
     threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()

@@ -1,4 +1,4 @@
-"""Beside scikit-learn's own estimators: the same names, and the same numbers to rounding."""
+"""Against scikit-learn's estimators: the same names, and the same numbers up to rounding."""
 
 import inspect
 import warnings
@@ -102,7 +102,10 @@ def test_several_outputs_and_poisson(loss, weighted, rng):
 
 
 def test_lbfgs_with_several_outputs_follows_one_objective(rng):
-    """scikit-learn hands the line search a loss averaged over outputs and the gradient of their sum, and so does worse."""
+    """scikit-learn's line search gets a loss averaged over outputs, but the gradient of their sum.
+
+    So its result is worse.
+    """
     X = rng.normal(size=(80, 4))
     target = np.stack([np.sin(X[:, 0]), X[:, 1] ** 2, X[:, 2] * X[:, 3]], axis=1)
     ours, theirs = pair(MLPRegressor, solver="lbfgs", max_iter=200, alpha=0.0)
@@ -130,7 +133,7 @@ def test_partial_fit_goes_on_as_upstream(solver):
         for estimator in (ours, theirs):
             estimator.partial_fit(X[part], y[part], classes=[0, 1, 2])
     assert_same_run(ours, theirs)
-    for estimator in (ours, theirs):  # `fit` forgets, but its optimizer is what goes on
+    for estimator in (ours, theirs):  # `fit` starts again, but its optimizer continues
         estimator.fit(X, y).partial_fit(X, y)
     assert_same_run(ours, theirs)
 

@@ -1,4 +1,4 @@
-"""What a fit refuses, and that a refusal leaves the estimator as it was."""
+"""Fits that are refused, which leave the estimator unchanged."""
 
 import numpy as np
 import pytest

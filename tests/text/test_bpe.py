@@ -109,7 +109,7 @@ def test_batches(bpe):
 
 
 def test_other_processes_learn_the_same(bpe):
-    """Each with hash tables and numbers of threads of its own."""
+    """Processes with different hash seeds and numbers of threads."""
     code = f"from fastnn.text import BPE; print(BPE.train({SENTENCES!r}, 60).to_json())"
     for threads in ("1", "3"):
         found = subprocess.run(
@@ -171,7 +171,7 @@ def test_no_text_has_more_pieces_than_the_bound(sentences, min_frequency):
 
 @pytest.mark.parametrize("vocab_size", [RESERVED + 1, 10**9, 2**63, 10**30])
 def test_a_huge_vocabulary_takes_no_memory(bpe, vocab_size):
-    """The library reserves room for all tokens that it is asked for, and aborts where it cannot."""
+    """The library reserves memory for all requested tokens, and aborts if it cannot."""
     found = BPE.train(iter(SENTENCES), vocab_size)
     assert found.to_json() == BPE.train(SENTENCES, 10_000).to_json()
 

@@ -155,7 +155,7 @@ def test_a_vocabulary_in_a_models_file(tmp_path):
 
 
 def deep(levels, shape):
-    """JSON of so many levels: lists in lists, objects in objects, or layers in layers."""
+    """JSON of this depth: lists in lists, objects in objects, or layers in layers."""
     opening, inner, closing = {
         "lists": ("[", "", "]"),
         "objects": ('{"a":', "1", "}"),

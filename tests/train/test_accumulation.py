@@ -1,4 +1,4 @@
-"""Batches of unequal weight whose gradients make one step: the step of all their rows as one."""
+"""Accumulated gradients of unequal batches give the step of all their rows at once."""
 
 from functools import partial
 from itertools import pairwise

@@ -49,7 +49,7 @@ def test_every_hook_in_its_order():
 
 
 class Fake:
-    """Puts values of its own in the place of a metric."""
+    """Replace a metric by given values."""
 
     def __init__(self, values):
         self.values = values
@@ -92,7 +92,7 @@ def test_the_best_weights_come_back():
     twin, _ = train_blobs(epochs=best + 1)
     np.testing.assert_array_equal(model.parameters().data, twin.parameters().data)
     train_blobs(epochs=2, callbacks=[stopping], validation_data=(x, y))
-    assert stopping.best_epoch < 2  # a new run begins anew
+    assert stopping.best_epoch < 2  # a new run starts from scratch
 
 
 def test_the_best_weights_are_those_that_were_measured():

@@ -1,4 +1,4 @@
-"""Checkpoints: runs that end anywhere and go on bit by bit, and files that are refused."""
+"""Checkpoints: runs that end anywhere and resume bit for bit, and refused files."""
 
 import os
 import signal
@@ -66,7 +66,7 @@ def assert_same(found, expected):
 
 
 class EndAt:
-    """Ends the run, as a kill would, after so many batches."""
+    """End the run, as a kill would, after a number of batches."""
 
     class Killed(Exception):
         pass

@@ -1,4 +1,4 @@
-"""Where `fit` takes its batches from: arrays, files, iterables; weights of rows and classes."""
+"""Sources of batches for `fit`: arrays, files, iterables; weights of rows and classes."""
 
 import numpy as np
 import pytest
@@ -59,7 +59,7 @@ def test_steps_per_epoch_cuts_an_endless_iterator():
     found = train(endless(), steps_per_epoch=2, epochs=4)
     np.testing.assert_array_equal(found[0], expected[0])
     assert len(found[1]["loss"]) == 4
-    # an iterable that begins anew goes on over its end
+    # an iterable that can restart continues past its end
     again = train([(x[:32], y[:32]), (x[32:], y[32:])], steps_per_epoch=3, epochs=2)
     assert len(again[1]["loss"]) == 2
 

@@ -1,4 +1,4 @@
-"""What can be known before the first step is refused there, with the weights unchanged."""
+"""Errors known before the first step are raised there, with the weights unchanged."""
 
 import numpy as np
 import pytest
@@ -116,7 +116,7 @@ def test_a_stream_of_validation_batches_is_begun_as_often_as_before():
 
     data, model = Counted(), nn.MLP((2, 8, 3), rng=0)
     history = fit(model, X, Y, optimizer="adam", epochs=3, validation_data=data, verbose=0).history
-    assert data.begun - 1 == 3  # and one of the question whether it can begin again
+    assert data.begun - 1 == 3  # and one to check that it can restart
     twin = nn.MLP((2, 8, 3), rng=0)
     expected = fit(twin, X, Y, optimizer="adam", epochs=3, validation_data=STREAM, verbose=0)
     assert history.keys() == expected.history.keys() and len(history["val_loss"]) == 3

@@ -1,4 +1,4 @@
-"""The training loop: what is learnt, repeated, reported and refused."""
+"""The training loop: what it learns, repeats, reports and refuses."""
 
 import subprocess
 import sys
@@ -147,7 +147,7 @@ def test_accumulated_batches_make_one_step():
         assert optimizer.steps == 4
         weights.append(model.parameters().data)
     np.testing.assert_allclose(weights[0], weights[1], rtol=1e-9, atol=1e-12)
-    # 7 batches by threes: the last one makes a step of its own
+    # 7 batches in threes: the last one makes a step alone
     model = nn.MLP((2, 8, 3), rng=0)
     optimizer = optim.Adam(model.parameters())
     fit(model, x, y, optimizer=optimizer, batch_size=8, accumulate=3, verbose=0)

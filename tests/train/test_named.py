@@ -1,4 +1,4 @@
-"""Every argument of the training room given something else: errors name it, and nothing changes."""
+"""Every argument of `fastnn.train` with wrong values: errors name it, nothing changes."""
 
 import inspect
 import math

@@ -1,4 +1,4 @@
-"""Let threads of a C extension write with one language model."""
+"""Generate text in threads of a C extension that share one language model."""
 
 import sys
 from pathlib import Path
@@ -22,7 +22,7 @@ with extension("writers", [HERE / "writers.c"], flags=["-Wall", "-Wextra"]) as w
     writers.write(plan, prompts, written, WRITERS)
     writers.write(plan, prompts, again, WRITERS)
     assert (written == again).all() and written.min() >= 0
-    # The model finds what was written about as likely as it finds everything.
+    # The untrained model is nearly uniform, so its loss is near log(VOCABULARY).
     whole = np.concatenate([prompts, written], axis=1)
     loss, _ = model.loss(whole[:, PROMPT - 1 : -1], written)
     assert abs(loss - np.log(VOCABULARY)) < 0.3, loss

@@ -21,7 +21,7 @@ def checked(status):
 
 
 def floats(values):
-    """A ctypes view of an array.array of floats: no copy."""
+    """Return a ctypes view of an array.array of floats, without a copy."""
     return (FLOAT * len(values)).from_buffer(values)
 
 
@@ -59,7 +59,7 @@ for step in range(1, STEPS + 1):
     )
     checked(
         cross_entropy(N, CLASSES, logits, CLASSES, labels, logits, CLASSES, ctypes.byref(loss))
-    )  # the gradient over the logits
+    )  # overwritten by the gradient of the logits
     checked(
         gemm(
             WIDTH,

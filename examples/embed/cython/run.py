@@ -1,4 +1,4 @@
-"""Pool ragged sets by attention in a Cython extension; and cimport every kernel once."""
+"""Pool ragged sets by attention in a Cython extension, and cimport every kernel once."""
 
 import re
 import sys
@@ -23,7 +23,7 @@ def cythonized(source, folder):
 
 
 def all_kernels():
-    """Source of a module that takes the address of every function of the table."""
+    """Return the source of a module that takes the address of every function in the table."""
     functions = fastnn.capi.functions()
     lines = [f"from fastnn.kernels.api cimport {name} as fn_{name}" for name in functions]
     pairs = ", ".join(f"{name!r}: <size_t><void*>fn_{name}" for name in functions)

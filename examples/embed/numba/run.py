@@ -17,7 +17,10 @@ plan_run = fastnn.capi.ctypes("plan_run_f64")
 
 @numba.njit
 def simulate(plan, states, steps):
-    """Each step: torque = policy(sin, cos, velocity) for all pendulums at once, then semi-implicit Euler. Returns the worst status."""
+    """Take semi-implicit Euler steps with torque = policy(sin, cos, velocity).
+
+    Each step runs the policy for all pendulums at once. Returns the worst status.
+    """
     n, worst = len(states), 0
     x, torque = np.empty((n, 3)), np.empty((n, 1))
     for _ in range(steps):

@@ -73,7 +73,7 @@ class RunFile(ModelCheckpoint):
 
     def clause(self) -> str:
         """Return a clause for "model saved to m", empty unless this run was saved."""
-        return f", run to resume saved to {self.file}" if self.written else ""
+        return f", run state saved to {self.file}" if self.written else ""
 
     def state(self) -> dict[str, Any]:
         """Return the state for a checkpoint."""

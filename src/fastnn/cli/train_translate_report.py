@@ -53,9 +53,9 @@ class Progress:
         parts = [f"epoch {epoch + 1:{len(str(self.epochs))}d}/{self.epochs}"]
         parts.append(f"loss {logs['loss']:.4f}")
         if "val_loss" in logs:
-            parts.append(f"validation {logs['val_loss']:.4f}")
+            parts.append(f"validation loss {logs['val_loss']:.4f}")
         parts.append(f"{self.tokens / self.n_batches / seconds:,.0f} tokens/s")
-        parts.append(f"left {clock(seconds * self.n_batches * (self.epochs - epoch - 1))}")
+        parts.append(f"{clock(seconds * self.n_batches * (self.epochs - epoch - 1))} left")
         self.shown.write("  ".join(parts))
         self.shown.write(f"        {self.sample.now()}")
 

@@ -31,7 +31,7 @@ class Loss(NamedTuple):
 
 
 def softmax_cross_entropy(z: Array, y: Array, weight: Array | None) -> tuple[float, Array]:
-    """l = -log softmax(z)[y] for classes y (n,)."""
+    """Return the mean of l = -log softmax(z)[y] for classes y (n,)."""
     return kernels.cross_entropy(z, y, sample_weight=weight)
 
 

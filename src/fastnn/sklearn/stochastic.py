@@ -46,7 +46,7 @@ class Stepper:
         self.set_alpha(est.alpha)
 
     def step(self, batch: Batch) -> tuple[float, float]:
-        """Take one step; return the loss and penalty of the batch before it."""
+        """Take one step; return the batch's loss and penalty before the step."""
         decay = self.alpha / batch.total
         penalty = decay * self.network.penalty() if decay else 0.0
         self.network.start_gradient(decay)
