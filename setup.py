@@ -89,9 +89,11 @@ FACES = {
     "program.plan",
     "program.record",
     "program.state",
+    "rowwise.add_norm_arrays",
     "rowwise.dropout",
     "rowwise.norms_arrays",
     "rowwise.prelu",
+    "rowwise.prelu_arrays",
     "update.arrays",
     "update.rules",
 }

@@ -20,16 +20,10 @@ from .program.state import PlanState
 from .rowwise import activation_arrays
 from .rowwise.activation_arrays import *  # noqa: F403
 from .rowwise.activation_arrays import ACTIVATIONS
+from .rowwise.add_norm_arrays import add_norm, add_norm_backward
 from .rowwise.dropout import dropout, dropout_backward, philox
-from .rowwise.norms_arrays import (
-    add_norm,
-    add_norm_backward,
-    layer_norm,
-    layer_norm_backward,
-    rms_norm,
-    rms_norm_backward,
-)
-from .rowwise.prelu import leaky_relu, leaky_relu_backward, prelu, prelu_backward
+from .rowwise.norms_arrays import layer_norm, layer_norm_backward, rms_norm, rms_norm_backward
+from .rowwise.prelu_arrays import leaky_relu, leaky_relu_backward, prelu, prelu_backward
 from .rowwise.softmax_arrays import log_softmax, log_softmax_backward, softmax, softmax_backward
 from .update.arrays import (
     adagrad_update,

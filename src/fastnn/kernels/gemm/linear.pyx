@@ -162,6 +162,18 @@ cdef cnp.ndarray saved_array(object saved, cnp.ndarray dy, object activation, st
     return shaped_like(saved, dy, "linear_backward", name, "dy")
 
 
+cdef int check_shapes(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray w, cnp.ndarray dw) except -1:
+    """Raise ValueError unless the shapes are (N, out), (N, in), (in, out) and (in, out)."""
+    if (dy.ndim != 2 or x.ndim != 2 or w.ndim != 2
+            or np.shape(dy) != (np.shape(x)[0], np.shape(w)[1])
+            or np.shape(x)[1] != np.shape(w)[0]):
+        raise ValueError(f"linear_backward: shapes of dy {np.shape(dy)}, x {np.shape(x)} and "
+                         f"w {np.shape(w)} are not (N, out), (N, in), (in, out)")
+    if not same_shape(dw, w):
+        refuse_shape(dw, w, "linear_backward", "dw", "w")
+    return 0
+
+
 def linear_backward(
     dy, x, w, *, dw, db=None, y=None, preact=None, activation=None, need_dx=True, overwrite_dy=False
 ):
@@ -212,13 +224,7 @@ def linear_backward(
     cdef void *psaved = NULL
     cdef void *pdx = NULL
     cdef cnp.npy_intp shape[2]
-    if (a.ndim != 2 or xs.ndim != 2 or ws.ndim != 2
-            or np.shape(a) != (np.shape(xs)[0], np.shape(ws)[1])
-            or np.shape(xs)[1] != np.shape(ws)[0]):
-        raise ValueError(f"linear_backward: shapes of dy {np.shape(a)}, x {np.shape(xs)} and "
-                         f"w {np.shape(ws)} are not (N, out), (N, in), (in, out)")
-    if not same_shape(gw, ws):
-        refuse_shape(gw, ws, "linear_backward", "dw", "w")
+    check_shapes(a, xs, ws, gw)
     shape[0], shape[1] = cnp.PyArray_DIM(xs, 0), cnp.PyArray_DIM(xs, 1)
     gradients = [("dw", gw)]
     if db is not None:

@@ -159,6 +159,11 @@ cdef int64_t wrong_row(int team, int64_t rows, int64_t cols, const real *probs, 
     return -1
 
 
+cdef bint wrong_weights(int64_t n, const real *weights) noexcept nogil:
+    """True if there are weights and one of them is negative or not finite."""
+    return weights is not NULL and wrong_weight(n, weights) >= 0
+
+
 cdef int all_rows(
     int64_t rows, int64_t cols, const real *logits, int64_t ldlogits, const int64_t *labels,
     int64_t ignore, const real *probs, int64_t ldprobs, const real *class_weight,
@@ -179,10 +184,7 @@ cdef int all_rows(
         ldprobs = 0
     if labels is not NULL and wrong_label(rows, cols, labels, ignore, &ignores) >= 0:
         return BAD_ARGUMENT
-    if (
-        (class_weight is not NULL and wrong_weight(cols, class_weight) >= 0)
-        or (sample_weight is not NULL and wrong_weight(rows, sample_weight) >= 0)
-    ):
+    if wrong_weights(cols, class_weight) or wrong_weights(rows, sample_weight):
         return BAD_ARGUMENT
     losses = <double*>take((2 * rows + 1) * <int64_t>sizeof(double))
     if losses is NULL:

@@ -83,6 +83,20 @@ cdef int refuse_target(cnp.ndarray t, cnp.ndarray weight, int64_t per_weight, st
     return 0
 
 
+cdef int check_dpred(object dpred, cnp.ndarray x, cnp.ndarray target, object weight,
+                     object positive, str op, str pred_name, str target_name) except -1:
+    """Raise unless dpred is an output that overlaps pred and target in place or not at all."""
+    cdef Rows rows
+    cdef str dpred_name = f"d{pred_name}"
+    output_rows(dpred, x, op, dpred_name, pred_name, &rows)
+    for name, other in ((pred_name, x), (target_name, target)):
+        check_in_place(<cnp.ndarray>dpred, other, op, dpred_name, name)
+    for name, other in (("sample_weight", weight), ("pos_weight", positive)):
+        if other is not None:
+            check_overlap(<cnp.ndarray>dpred, other, op, dpred_name, name)
+    return 0
+
+
 cdef object on_arrays(int kind, object pred, object target, object pos_weight, object huber_delta,
                       object sample_weight, object reduction, object dpred, str op, str pred_name,
                       str target_name):
@@ -113,12 +127,8 @@ cdef object on_arrays(int kind, object pred, object target, object pos_weight, o
         p = positive_array(pos_weight, x)
         columns = max(<int64_t>cnp.PyArray_SIZE(p), 1)
     if dpred is not None:
+        check_dpred(dpred, x, like, w, p, op, pred_name, target_name)
         d = output_rows(dpred, x, op, f"d{pred_name}", pred_name, &rd)
-        for name, other in ((pred_name, x), (target_name, like)):
-            check_in_place(<cnp.ndarray>dpred, other, op, f"d{pred_name}", name)
-        for name, other in (("sample_weight", w), ("pos_weight", p)):
-            if other is not None:
-                check_overlap(<cnp.ndarray>dpred, other, op, f"d{pred_name}", name)
     if dpred is None or not cnp.PyArray_IS_C_CONTIGUOUS(d):
         d = output_rows(None, a, op, f"d{pred_name}", pred_name, &rd)
     if is_none(reduction):

@@ -31,7 +31,7 @@ cdef extern from "atomic.h" nogil:
 
 cdef enum:
     SHARES = 8              # strips to cut large work into at least, for as many threads
-    GRAIN = 750_000         # flops a thread should have, as in gemm.pyx
+    GRAIN = 750_000         # flops a thread should have, as in paths.pyx
     SMALL = 8192            # bytes of scratch that a call takes from the stack
 
 

@@ -32,7 +32,7 @@ enum { FASTNN_MASK_NONE = 0, FASTNN_MASK_BOOLEAN = 1, FASTNN_MASK_ADDITIVE = 2 }
 /* Elementwise losses. */
 enum { FASTNN_LOSS_MSE = 0, FASTNN_LOSS_L1 = 1, FASTNN_LOSS_HUBER = 2, FASTNN_LOSS_BCE = 3 };
 
-/* Update rules, and the scalars of one step, which update.pyx computes in double. A rule reads
+/* Update rules, and the scalars of one step, which rules.pyx computes in double. A rule reads
  * those in its formula. */
 enum {
     FASTNN_SGD,

@@ -1,4 +1,4 @@
-/* update.h: one optimizer step in one pass over parameters, gradients and running means. update.pyx
+/* update.h: one optimizer step in one pass over parameters, gradients and running means. rules.pyx
  * has the formulas and hoists the scalars.
  *
  * Every element goes through the same vector operations, including those of a partial vector, so

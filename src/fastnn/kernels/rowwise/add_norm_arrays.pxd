@@ -1,0 +1,1 @@
+"""The array API of add & norm; the pointer API is in norms.pxd."""
