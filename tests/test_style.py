@@ -1,4 +1,4 @@
-"""What every source file keeps to: 100 columns, files and functions that fit in a head."""
+"""Style of the sources: 100 columns, short files and short functions."""
 
 import ast
 import re

@@ -31,7 +31,7 @@ def frozen(functions, abi):
 
 
 def problems(functions, abi, before):
-    """Return the changes that the ABI number forbids, as texts; before is the current JSON."""
+    """Return the changes that the ABI number forbids, as texts; `before` is the current JSON."""
     if abi != before["abi"]:
         return []
     found = []

@@ -1,4 +1,4 @@
-"""matmul and gemm against long double with the error bound of paths.pyx: shapes, layouts, errors."""
+"""matmul and gemm against long double with the error bound of paths.pyx."""
 
 import numpy as np
 import pytest

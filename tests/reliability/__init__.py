@@ -1,1 +1,1 @@
-"""Nothing crashes, hangs or leaks: FASTNN_RELIABILITY=N multiplies the counts (docs/reliability.md)."""
+"""No crash, hang or leak; FASTNN_RELIABILITY=N multiplies the counts (docs/reliability.md)."""

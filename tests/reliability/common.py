@@ -1,4 +1,4 @@
-"""Counts, and programs that run in a process of their own so that a crash is seen."""
+"""Counts, and programs that run in separate processes, so that a crash is detected."""
 
 import json
 import os
@@ -20,7 +20,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self")
 
 
 def count(default):
-    """How often to do what is done `default` times in a short run."""
+    """Return the number of repeats that is `default` in a short run."""
     return max(1, round(default * FACTOR))
 
 
@@ -43,14 +43,14 @@ def child(program, *args, timeout=None, **env):
 
 
 def passes(program, *args, **options):
-    """The output of `child`, which must end by itself and without an error."""
+    """Return the output of `child`, which must exit by itself without an error."""
     code, out, err = child(program, *args, **options)
     assert code == 0, f"ended by {ended(code)}\n{out[-2000:]}\n{err[-4000:]}"
     return out.strip()
 
 
 def ended(code):
-    """An exit code in words."""
+    """Describe an exit code."""
     return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
@@ -58,7 +58,7 @@ def batch(module, function, seeds, log, timeout=None, **env):
     """Run ``function(seed)`` of a module of this folder for a range of seeds, in one child.
 
     The child writes each seed to `log` first. A crash, a hang or an exception fails the test with
-    the seed; ``function(seed)`` in this process does the same again. Returns a count of its results.
+    the seed; ``function(seed)`` in this process reproduces it. Returns a count of its results.
     """
     program = """
         import collections, importlib, json, os, signal, sys, traceback

@@ -1,9 +1,9 @@
-"""Damage to files: of their bytes, and of the JSON in a safetensors file."""
+"""Damage files: their bytes, and the JSON in a safetensors file."""
 
 import json
 import math
 
-# What may stand where the format has something else.
+# Values in place of valid ones.
 NUMBERS = [-1, 0, 1, 2, 3, 0.5, 1e-300, 2**31, 2**31 - 1, 2**32, 2**53, 2**63 - 1, 2**63, 2**64]
 NUMBERS += [10**9, 10**12, 10**30, -(2**63), 1e308, -0.0, math.nan, math.inf, -math.inf]
 OTHERS = [None, True, False, "", "x", "a\0b", "\ud800", "9" * 5000, "²", "x" * 5000, [], {}, [[]]]
@@ -12,13 +12,13 @@ HEADER = 8  # bytes of the length before it
 
 
 def mutated(content, rng):
-    """Another content, from a `random.Random`."""
+    """Return a damaged content, drawn from a `random.Random`."""
     how = rng.choice([flipped, flipped_in_header, truncated, moved, edited, edited, edited, edited])
     return how(content, rng)
 
 
 def flipped(content, rng):
-    """A few bits changed, anywhere."""
+    """Flip a few bits anywhere."""
     found = bytearray(content)
     for _ in range(rng.choice([1, 1, 2, 8])):
         found[rng.randrange(len(found))] ^= 1 << rng.randrange(8)
@@ -35,7 +35,7 @@ def truncated(content, rng):
 
 
 def moved(content, rng):
-    """A slice doubled, removed, or swapped with the one that follows; the length as it was, or not."""
+    """Double or remove a slice, or swap it with the next one."""
     a, b, c = sorted(rng.randrange(len(content) + 1) for _ in range(3))
     middle = {"doubled": content[a:b] * 2, "removed": b"", "swapped": content[b:c] + content[a:b]}
     how = rng.choice(list(middle))
@@ -47,7 +47,7 @@ def moved(content, rng):
 
 
 def edited(content, rng):
-    """One to three values of the JSON changed, in the header or in a text of its metadata."""
+    """Change one to three values of the JSON, in the header or in its metadata."""
     size = int.from_bytes(content[:HEADER], "little")
     header = json.loads(content[HEADER : HEADER + size])
     metadata = header.get("__metadata__", {})
@@ -67,7 +67,7 @@ def edited(content, rng):
 
 
 def rewritten(text, rng):
-    """The text of a JSON value, changed."""
+    """Change the text of a JSON value."""
     if rng.random() < 0.02:
         levels = rng.choice([150, 250, 990, 20_000])
         return '{"model":' * levels + "1" + "}" * levels
@@ -75,7 +75,7 @@ def rewritten(text, rng):
 
 
 def changed(value, rng):
-    """A JSON value with one of its nodes replaced, removed, renamed or doubled, in place."""
+    """Replace, remove, rename or double one node of a JSON value in place."""
     nodes = []
     _collect(value, nodes)
     if not nodes:
@@ -97,7 +97,7 @@ def changed(value, rng):
 
 
 def other(value, rng):
-    """Something to stand for a value, often of the same type."""
+    """Return a substitute for a value, often of the same type."""
     if isinstance(value, (int, float)) and not isinstance(value, bool) and rng.random() < 0.7:
         return rng.choice([*NUMBERS, value + 1, value - 1, value * 2, -value])
     return rng.choice(NUMBERS if rng.random() < 0.5 else OTHERS)

@@ -1,4 +1,4 @@
-"""Everything that reads a file, over mutated files: ``python -c`` of common.batch runs `mutated`."""
+"""All readers of files, on mutated files; ``python -c`` of common.batch runs `mutated`."""
 
 import functools
 import io
@@ -29,14 +29,14 @@ KINDS = {"cli-lm": (TransformerLM, "lm"), "cli-translate": (Seq2SeqTransformer, 
 
 
 def clear(error):
-    """The message of an error is one line that says something."""
+    """Check that the message of an error is one nonempty line."""
     text = str(error)
     assert text and "\n" not in text and len(text) < ONE_LINE, f"{error!r:.300}"
     return type(error).__name__
 
 
 def attempt(function, *args, allowed):
-    """What the function returns, or None and the name of an error of the kinds it documents."""
+    """Return the function's result, or None and the name of a documented error."""
     try:
         return function(*args), "read"
     except allowed as error:
@@ -45,7 +45,7 @@ def attempt(function, *args, allowed):
 
 @functools.cache
 def here():
-    """A folder for the files of this process."""
+    """Return a folder for the files of this process."""
     folder = Path(tempfile.mkdtemp(prefix="fastnn-reliability-"))
     cases.write_texts(folder)
     return folder
@@ -53,7 +53,7 @@ def here():
 
 @functools.cache
 def inputs(stem):
-    """What the model of a golden file is called with."""
+    """Return the arguments for the model of a golden file."""
     with np.load(FOLDER / "outputs.npz") as arrays:
         found = {k.removeprefix(f"{stem}/"): arrays[k] for k in arrays if k.startswith(f"{stem}/")}
     args = [found[name] for name in sorted(found) if name.startswith("arg")]
@@ -61,7 +61,7 @@ def inputs(stem):
 
 
 def mutated(seed):
-    """Damage one golden file and read it with every reader of its kind; the name of what came."""
+    """Damage one golden file and read it with every reader of its kind; name the result."""
     limit_memory()
     rng = random.Random(seed)
     source = FILES[seed % len(FILES)]
@@ -122,7 +122,7 @@ def read_texts(path, kind, task):
 
 
 def words(vocab):
-    """The ids of a text, which may have characters that the vocabulary lacks."""
+    """Return the ids of a text, which may have unknown characters."""
     ids, _ = attempt(vocab.encode, "fünf elf", allowed=(ValueError,))
     if ids is not None:
         vocab.decode(ids)
@@ -131,7 +131,7 @@ def words(vocab):
 
 @functools.cache
 def vocabularies():
-    """The JSON of each vocabulary in the golden files."""
+    """Return the JSON of each vocabulary in the golden files."""
     found = [load_metadata(path).get("vocabulary") for path in FILES]
     return [text for text in found if text]
 
@@ -168,7 +168,7 @@ def idx(seed):
 
 @functools.cache
 def limit_memory():
-    """Let this process have ALLOWANCE more than it has once everything is loaded."""
+    """Limit this process to ALLOWANCE more memory than it has with everything loaded."""
     try:
         import resource
     except ModuleNotFoundError:  # not POSIX

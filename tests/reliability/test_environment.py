@@ -1,4 +1,4 @@
-"""Environment variables with every nonsense: the import works, or its error names the variable."""
+"""Invalid environment variables: the import works, or its error names the variable."""
 
 import json
 import os
@@ -47,7 +47,7 @@ def test_variables_read_by_fastnn(name):
 @pytest.mark.parametrize("value", ["-1", "x", "1,1,1", "9" * 40])
 @pytest.mark.parametrize("name", ["OMP_NUM_THREADS", "OMP_THREAD_LIMIT", "OMP_STACKSIZE"])
 def test_variables_read_by_openmp(name, value):
-    """The OpenMP library reads them when it is loaded: each needs a process."""
+    """The OpenMP library reads them when it is loaded, so each needs a process."""
     if name == "OMP_STACKSIZE" and not fastnn.build_info()["openmp"]:
         pytest.skip("this build of fastnn has no OpenMP")
     program = """

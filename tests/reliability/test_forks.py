@@ -1,4 +1,4 @@
-"""Children of a process that has used its threads: fork, spawn and forkserver, each with work."""
+"""Children of a process that has used its threads: fork, spawn and forkserver."""
 
 import multiprocessing
 import os
@@ -20,7 +20,7 @@ METHODS = multiprocessing.get_all_start_methods()
 
 
 def work(name):
-    """The bytes that one kind of work gives, the same in every process."""
+    """Return the bytes of one kind of work, the same in every process."""
     rng = np.random.default_rng(common.SEED)
     a = rng.normal(size=(150, 200)).astype(np.float32)
     if name == "product":
@@ -49,7 +49,7 @@ def works():
 
 
 def serve(_):
-    """What a child answers."""
+    """Return the result of a child."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return works()
@@ -93,7 +93,7 @@ def test_pools_of_processes(method, first, tmp_path):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_forks_while_other_threads_compute():
-    """A fork at any moment of a kernel in another thread: the child's kernels end, and are right."""
+    """Forks at any moment of another thread's kernel: the child's kernels end and are right."""
     code = f"""
 import os, sys, threading, warnings
 sys.path.insert(0, {str(common.ROOT)!r})

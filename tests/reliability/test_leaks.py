@@ -1,4 +1,4 @@
-"""Memory after thousands of calls: what a process holds grows by less than 8 MiB after a warm-up."""
+"""Memory after thousands of calls: a process grows by less than 8 MiB after a warm-up."""
 
 import gc
 import os
@@ -18,13 +18,13 @@ MOST = 8 << 20
 
 
 def resident():
-    """Bytes of this process in memory."""
+    """Return the resident bytes of this process."""
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def grows_little(call, times, warm_up=0.1):
-    """Repeat a call, first to fill the pool and caches, then to see whether more is held."""
+    """Repeat a call, first to fill pool and caches, then to check that memory stays the same."""
     for _ in range(max(10, round(times * warm_up))):
         call()
     gc.collect()
@@ -58,7 +58,7 @@ def test_kernels(rng):
 
 
 def test_errors_of_kernels(rng):
-    """A call that is refused lets go of all that it took."""
+    """A refused call frees all memory that it took."""
     a = rng.normal(size=(90, 90)).astype(np.float32)
     calls = [
         lambda: fastnn.matmul(a, a[:5]),

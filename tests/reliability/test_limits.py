@@ -1,10 +1,10 @@
-"""Little memory and small stacks: a MemoryError that changes nothing, and results as ever."""
+"""Little memory and small stacks: a MemoryError changes nothing, results are the usual ones."""
 
 import pytest
 
 from . import common
 
-# An address space that has room for small things alone, once everything was used.
+# After everything was used once, leave address space for small arrays only.
 LIMIT = """
     import resource
     import numpy as np, fastnn
@@ -67,7 +67,7 @@ refused(lambda: models.TransformerLM(100_000, 256, 2, 2, 16, rng=0))
 
 @common.linux
 def test_training_that_does_not_fit():
-    """A step that runs out of memory leaves parameters and optimizer as they were."""
+    """A step that runs out of memory leaves parameters and optimizer unchanged."""
     in_little_memory("""
 from fastnn import optim
 x, y = np.ones((100_000, 40), np.float32), np.zeros(100_000, np.int64)
@@ -85,7 +85,7 @@ assert optimizer.state_dict()["steps"] == 0
 
 @common.linux
 def test_a_file_that_does_not_fit(tmp_path):
-    """`save` and `load` of a model larger than what is left; the old file stays."""
+    """`save` and `load` of a model larger than the free memory; the old file stays."""
     path = tmp_path / "large.safetensors"
     in_little_memory(f"""
 large = nn.Linear(2000, 4000, rng=0)

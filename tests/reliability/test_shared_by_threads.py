@@ -1,4 +1,4 @@
-"""Eight threads at once on one of everything: the bits of a serial call, and no crash."""
+"""Eight threads share one object of every kind: the bits of a serial call, and no crash."""
 
 import itertools
 import sys
@@ -26,7 +26,7 @@ def bits(value):
 
 
 def at_once(*works, seconds=SECONDS):
-    """Let threads repeat the works until the time is over; the rounds done. Errors come out."""
+    """Let threads repeat the works until the time is over; return the rounds, raise errors."""
     errors, rounds, stop = [], itertools.count(), time.monotonic() + seconds
     start = threading.Barrier(THREADS)
 
@@ -54,7 +54,7 @@ def at_once(*works, seconds=SECONDS):
 
 
 def same(call):
-    """Work that compares a call with what it gave when nobody else was there."""
+    """Return work that compares a call with its result in a single thread."""
     expected = bits(call())
 
     def work():
@@ -95,13 +95,13 @@ def test_one_model(rng):
 
 
 def test_models_that_are_made_at_once():
-    """Programs of a model are made at its first call: several threads make that of one model."""
+    """A model makes its program at the first call: several threads do so at once."""
     x = np.ones((40, 20), np.float32)
     expected = bits(nn.MLP((20, 30, 5), rng=0)(x))
     made = [nn.MLP((20, 30, 5), rng=0) for _ in range(200)]
     turn = itertools.count()
 
-    def work():  # eight threads come to each model, about at the same time
+    def work():  # eight threads reach each model at about the same time
         assert bits(made[next(turn) // THREADS % len(made)](x)) == expected
 
     at_once(work)
@@ -176,7 +176,7 @@ def test_packed_weights_and_kernels(rng, real):
 
 
 def test_number_of_threads_and_pool(rng):
-    """Whoever changes the number of threads or empties the pool changes nobody's result."""
+    """Changing the number of threads or emptying the pool changes no result."""
     a = rng.normal(size=(120, 150)).astype(np.float32)
     counts = itertools.cycle([1, 2, 3, 8])
 

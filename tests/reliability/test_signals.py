@@ -1,4 +1,4 @@
-"""Ctrl-C at random moments: KeyboardInterrupt or a result; files old or new; all works after it."""
+"""Ctrl-C at random moments: KeyboardInterrupt or a result; files old or new; all works later."""
 
 import os
 import random
@@ -8,7 +8,6 @@ import time
 from contextlib import contextmanager
 
 import numpy as np
-import pytest
 
 import fastnn
 from fastnn import models, nn, optim
@@ -21,7 +20,7 @@ pytestmark = common.posix
 
 @contextmanager
 def interrupted(after):
-    """Send this process SIGINT after so many seconds, unless the block is over by then.
+    """Send this process SIGINT `after` seconds, unless the block has ended.
 
     Yields a list that says afterwards whether KeyboardInterrupt came.
     """
@@ -66,7 +65,7 @@ def rows():
 
 
 def test_fit(tmp_path):
-    """`fit` says that it was interrupted; its checkpoint, if there is one, leads to the same end."""
+    """`fit` reports the interruption; resuming its checkpoint, if any, gives the same end."""
     x, y = rows()
     path = tmp_path / "run.safetensors"
 
@@ -95,7 +94,7 @@ def test_fit(tmp_path):
 
 
 def test_kernels_and_plans():
-    """A call is finished before KeyboardInterrupt comes; the next one gives the same bits."""
+    """A call finishes before KeyboardInterrupt; the next one gives the same bits."""
     rng = np.random.default_rng(0)
     a = rng.normal(size=(600, 600)).astype(np.float32)
     q = rng.normal(size=(1, 4, 400, 32)).astype(np.float32)

@@ -64,10 +64,7 @@ class BaseMLP(BaseEstimator, ABC):
         "beta_1": [Interval(Real, 0, 1, closed="left")],
         "beta_2": [Interval(Real, 0, 1, closed="left")],
         "epsilon": [Interval(Real, 0, None, closed="neither")],
-        "n_iter_no_change": [
-            Interval(Integral, 1, None, closed="left"),
-            Options(Real, {np.inf}),
-        ],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
         "max_fun": [Interval(Integral, 1, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
@@ -319,8 +316,7 @@ class BaseMLP(BaseEstimator, ABC):
     def to_sklearn(self) -> Any:
         """Convert to scikit-learn's estimator: the parameters it has and fitted attributes.
 
-        "adamw" becomes "adam". The result is meant for predictions: to train it further, set
-        `warm_start` to False.
+        "adamw" becomes "adam". To train the result further, set `warm_start` to False.
 
         Raises
         ------
