@@ -140,7 +140,7 @@ def main(argv: list[str] | None = None) -> int:
     if options.file and arguments:
         parser.error(f"--from measures nothing, so it takes no {' '.join(arguments)}")
     if importlib.util.find_spec("matplotlib") is None:
-        parser.error("plots need matplotlib: pip install 'fastnn[plot]'")
+        parser.error("plots need matplotlib: pip install 'fastnn-cpu[plot]'")
     try:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         figures = read(options.file) if options.file else measure(arguments)

@@ -115,7 +115,7 @@ def test_deep_json_is_one_error(contents, capsys):
 
 @pytest.mark.parametrize("size", [10**9, 2**63, 10**30])
 def test_a_huge_vocabulary_is_as_large_as_its_text(contents, capsys, size):
-    pytest.importorskip("tokenizers", reason="byte-pair encoding comes with fastnn[text]")
+    pytest.importorskip("tokenizers", reason="byte-pair encoding comes with fastnn-cpu[text]")
     Path("text").write_text("ab cab\n" * 60)
     tiny = ["--n_embd", "4", "--n_head", "1", "--n_layer", "1", "--block_size", "4"]
     argv = ["--text", "text", "--vocab", "bpe", "--max_iters", "1", "--output", "lm", *tiny]

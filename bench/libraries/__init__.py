@@ -61,7 +61,7 @@ def blas_threads(n: int) -> Iterator[None]:
         if os.environ.get("OMP_NUM_THREADS") != str(n):
             raise RuntimeError(
                 "the threads of NumPy's BLAS are set through threadpoolctl: "
-                "pip install 'fastnn[bench]'"
+                "pip install 'fastnn-cpu[bench]'"
             ) from None
         yield
     else:

@@ -1,4 +1,4 @@
-"""Plots of training curves and attention maps, with matplotlib (`pip install 'fastnn[plot]'`)."""
+"""Plots of curves and attention maps, with matplotlib (`pip install 'fastnn-cpu[plot]'`)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _new_figure(size: tuple[float, float] = (9, 3.6)) -> Any:
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "plots need matplotlib: pip install 'fastnn[plot]'", name="matplotlib"
+            "plots need matplotlib: pip install 'fastnn-cpu[plot]'", name="matplotlib"
         ) from error
     figure = Figure(figsize=size, dpi=120, layout="constrained")
     FigureCanvasAgg(figure)

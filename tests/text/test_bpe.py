@@ -13,7 +13,7 @@ from fastnn import text
 from fastnn.text import BPE
 from fastnn.text.bpe import RESERVED, most_pieces
 
-pytest.importorskip("tokenizers", reason="byte-pair encoding comes with fastnn[text]")
+pytest.importorskip("tokenizers", reason="byte-pair encoding comes with fastnn-cpu[text]")
 
 SENTENCES = [
     "low lower lowest , the low tower",

@@ -32,7 +32,7 @@ def by_hand(hypotheses, references):
 
 
 def test_of_a_corpus():
-    pytest.importorskip("sacrebleu", reason="BLEU of a corpus comes with fastnn[text]")
+    pytest.importorskip("sacrebleu", reason="BLEU of a corpus comes with fastnn-cpu[text]")
     pairs = [(HYPOTHESES * 3, [*REFERENCES, *HYPOTHESES, *REFERENCES])]
     pairs.append((pairs[0][1], pairs[0][0]))  # shorter than the references
     for hypotheses, references in pairs:
@@ -44,7 +44,7 @@ def test_of_a_corpus():
 
 
 def test_sentences_that_end_in_a_mark_raise_no_warning(caplog):
-    pytest.importorskip("sacrebleu", reason="BLEU of a corpus comes with fastnn[text]")
+    pytest.importorskip("sacrebleu", reason="BLEU of a corpus comes with fastnn-cpu[text]")
     assert bleu(["the end of it ."] * 200, ["the end of it ."] * 200) == pytest.approx(100)
     assert not caplog.records
 

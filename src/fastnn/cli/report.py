@@ -94,7 +94,7 @@ class Bar(Lines):
                 TimeRemainingColumn,
             )
         except ModuleNotFoundError as error:
-            raise UsageError("the progress bar needs rich: pip install 'fastnn[cli]'") from error
+            raise UsageError("a progress bar needs rich: pip install 'fastnn-cpu[cli]'") from error
         self.progress: Any = Progress(
             TextColumn("training"),
             BarColumn(),

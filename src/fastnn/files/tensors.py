@@ -89,7 +89,7 @@ def _safetensors() -> Any:
         import safetensors
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "reading models needs safetensors: pip install 'fastnn[files]'",
+            "reading models needs safetensors: pip install 'fastnn-cpu[files]'",
             name="safetensors",
         ) from error
     return safetensors

@@ -1,4 +1,4 @@
-"""Multilayer perceptrons as scikit-learn estimators (`pip install 'fastnn[sklearn]'`).
+"""Multilayer perceptrons as scikit-learn estimators (`pip install 'fastnn-cpu[sklearn]'`).
 
 `MLPClassifier` and `MLPRegressor` have the parameters, attributes and behavior of the estimators
 of the same names in `sklearn.neural_network`, so a program changes one import. The same
@@ -11,7 +11,7 @@ try:
     from sklearn.utils.validation import validate_data as _validate_data  # noqa: F401
 except ImportError as error:  # `validate_data` is new in 1.6
     raise type(error)(
-        "fastnn.sklearn needs scikit-learn 1.6 or later: pip install 'fastnn[sklearn]'",
+        "fastnn.sklearn needs scikit-learn 1.6 or later: pip install 'fastnn-cpu[sklearn]'",
         name="sklearn",
     ) from error
 

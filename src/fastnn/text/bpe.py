@@ -1,4 +1,4 @@
-"""Byte-pair encoding with the package `tokenizers` (`pip install 'fastnn[text]'`)."""
+"""Byte-pair encoding with the package `tokenizers` (`pip install 'fastnn-cpu[text]'`)."""
 
 from __future__ import annotations
 
@@ -157,6 +157,6 @@ def _tokenizers() -> Any:
         import tokenizers
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "byte-pair encoding needs tokenizers: pip install 'fastnn[text]'", name="tokenizers"
+            "byte-pair encoding needs tokenizers: pip install 'fastnn-cpu[text]'", name="tokenizers"
         ) from error
     return tokenizers

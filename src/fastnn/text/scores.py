@@ -9,7 +9,7 @@ from typing import Any
 
 
 def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> float:
-    """Compute the BLEU of a corpus, 0 to 100, with sacrebleu (`pip install 'fastnn[text]'`).
+    """Compute the BLEU of a corpus, 0 to 100, with sacrebleu (`pip install 'fastnn-cpu[text]'`).
 
     Parameters
     ----------
@@ -83,6 +83,6 @@ def _sacrebleu() -> Any:
         import sacrebleu
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "BLEU needs sacrebleu: pip install 'fastnn[text]'", name="sacrebleu"
+            "BLEU needs sacrebleu: pip install 'fastnn-cpu[text]'", name="sacrebleu"
         ) from error
     return sacrebleu
