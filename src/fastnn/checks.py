@@ -17,12 +17,15 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+LONG = 256  # bits of an int that is not written out
 SEEDS = 2**64  # exclusive upper bound of seeds
 
 Choice = TypeVar("Choice")
 
 
 def given(value: Any) -> str:
+    if isinstance(value, int) and value.bit_length() > LONG:  # Python words none of 4,300 digits
+        return f"an int of {value.bit_length()} bits"
     """Return a value for an error message: numbers, strings and None; otherwise only the type."""
     if value is None or isinstance(value, (str, Number, np.generic)):
         return f"{value!r:.80}"
@@ -42,7 +45,7 @@ def check_count(name: str, value: Any, low: int = 1, high: int | None = None) ->
     found = check_integer(name, value)
     if found < low or (high is not None and found > high):
         limits = f"at least {low}" if high is None else f"from {low} to {high}"
-        raise ValueError(f"{name} must be {limits}, got {found}")
+        raise ValueError(f"{name} must be {limits}, got {given(found)}")
     return found
 
 
@@ -70,7 +73,7 @@ def check_number(
         else:
             limits = " and ".join(limit for limit in (low, high) if "inf" not in limit)
             limits += " and finite" if limits and min(most, below) == math.inf else ""
-        raise ValueError(f"{name} must be {limits or 'finite'}, got {value!s:.80}")
+        raise ValueError(f"{name} must be {limits or 'finite'}, got {given(value)}")
     return found
 
 
@@ -109,7 +112,7 @@ def check_seed(name: str, value: Any) -> int:
     """Return `value` as an int from 0 to 2^64 - 1."""
     found = check_integer(name, value)
     if not 0 <= found < SEEDS:
-        raise ValueError(f"{name} must be from 0 to 2**64 - 1, got {found}")
+        raise ValueError(f"{name} must be from 0 to 2**64 - 1, got {given(found)}")
     return found
 
 
@@ -124,7 +127,10 @@ def check_name(name: str, value: Any) -> str:
 
 def check_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     """Return float32 or float64 as a dtype; TypeError for any other."""
-    found = np.dtype(dtype)
+    try:
+        found = np.dtype(dtype)
+    except (TypeError, ValueError, SyntaxError):  # NumPy reads a text as Python
+        raise TypeError(f"dtype must be float32 or float64, got {given(dtype)}") from None
     if found not in DTYPES:
-        raise TypeError(f"dtype must be float32 or float64, got {found}")
+        raise TypeError(f"dtype must be float32 or float64, got {found!s:.80}")
     return found

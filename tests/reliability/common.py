@@ -1,5 +1,6 @@
 """Counts, and programs that run in separate processes, so that a crash is detected."""
 
+import functools
 import json
 import os
 import signal
@@ -54,7 +55,18 @@ def ended(code):
     return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
-def batch(module, function, seeds, log, timeout=None, **env):
+@functools.cache
+def limit_memory(more):
+    """Limit the address space of this process to `more` bytes above what it has; Linux alone."""
+    if sys.platform == "linux":
+        import resource
+
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * os.sysconf("SC_PAGE_SIZE") + more
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def batch(module, function, seeds, log, seconds=5, timeout=None, **env):
     """Run ``function(seed)`` of a module of this folder for a range of seeds, in one child.
 
     The child writes each seed to `log` first. A crash, a hang or an exception fails the test with
@@ -62,12 +74,12 @@ def batch(module, function, seeds, log, timeout=None, **env):
     """
     program = """
         import collections, importlib, json, os, signal, sys, traceback
-        module, function, start, stop, log = sys.argv[1:]
+        module, function, start, stop, log, seconds = sys.argv[1:]
         run = getattr(importlib.import_module("tests.reliability." + module), function)
         found, log = collections.Counter(), os.open(log, os.O_WRONLY | os.O_CREAT, 0o600)
         for seed in range(int(start), int(stop)):
             os.pwrite(log, b"%20d" % seed, 0)
-            signal.setitimer(signal.ITIMER_VIRTUAL, 5)  # seconds of this process; then it is killed
+            signal.setitimer(signal.ITIMER_VIRTUAL, float(seconds))  # of this process, then killed
             try:
                 found[run(seed)] += 1
             except BaseException:
@@ -77,7 +89,10 @@ def batch(module, function, seeds, log, timeout=None, **env):
     """
     try:
         code, out, err = child(
-            program, module, function, seeds.start, seeds.stop, log, timeout=timeout, **env
+            program,
+            *(module, function, seeds.start, seeds.stop, log, seconds),
+            timeout=timeout,
+            **env,
         )
     except subprocess.TimeoutExpired:
         pytest.fail(f"{module}.{function}({int(Path(log).read_text())}) hangs")

@@ -19,9 +19,10 @@ from fastnn.text import Vocab, from_json
 from fastnn.train import ModelFileError, load, load_checkpoint, load_metadata
 from tests.golden import cases
 
-from . import mutate
+from . import common, mutate
 
 FOLDER = Path(__file__).parents[1] / "golden" / "0.1.0"
+TEMPORARY = tempfile.TemporaryDirectory(prefix="fastnn-")  # goes with the process
 FILES = [path for path in sorted(FOLDER.iterdir()) if path.suffix != ".npz"]
 ONE_LINE = 1000  # characters of a message
 ALLOWANCE = 64 << 20  # bytes of address space for a file of a few KiB and its reader
@@ -46,7 +47,7 @@ def attempt(function, *args, allowed):
 @functools.cache
 def here():
     """Return a folder for the files of this process."""
-    folder = Path(tempfile.mkdtemp(prefix="fastnn-reliability-"))
+    folder = Path(TEMPORARY.name)
     cases.write_texts(folder)
     return folder
 
@@ -168,11 +169,7 @@ def idx(seed):
 
 @functools.cache
 def limit_memory():
-    """Limit this process to ALLOWANCE more memory than it has with everything loaded."""
-    try:
-        import resource
-    except ModuleNotFoundError:  # not POSIX
-        return
+    """Let this process have ALLOWANCE more than it has once everything is loaded."""
     for path in FILES:
         model = load(path)
         args, named = inputs(path.stem)
@@ -181,7 +178,4 @@ def limit_memory():
     for name, kind in KINDS.items():
         read_texts(FOLDER / f"{name}.safetensors", *kind)
     read_table(FOLDER / "cli-table.safetensors")
-    status = Path("/proc/self/status")
-    if status.exists():
-        size = next(line for line in status.read_text().splitlines() if line.startswith("VmSize"))
-        resource.setrlimit(resource.RLIMIT_AS, (int(size.split()[1]) * 1024 + ALLOWANCE,) * 2)
+    common.limit_memory(ALLOWANCE)

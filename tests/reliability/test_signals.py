@@ -5,7 +5,6 @@ import random
 import signal
 import threading
 import time
-from contextlib import contextmanager
 
 import numpy as np
 
@@ -18,30 +17,29 @@ from . import common
 pytestmark = common.posix
 
 
-@contextmanager
-def interrupted(after):
-    """Send this process SIGINT `after` seconds, unless the block has ended.
+def interrupt(after, call):
+    """Call, and send this process SIGINT after so many seconds unless the call is over by then.
 
-    Yields a list that says afterwards whether KeyboardInterrupt came.
+    Returns the result of the call, or None, and whether KeyboardInterrupt came.
     """
-    over, came = threading.Event(), []
+    over = threading.Event()
 
     def send():
         if not over.wait(after):
             os.kill(os.getpid(), signal.SIGINT)
 
-    sender = threading.Thread(target=send)
+    sender, found = threading.Thread(target=send), None
     try:
         sender.start()
-        yield came
+        found = call()
         over.set()
         sender.join()
         time.sleep(0)  # a signal that was sent late arrives here
     except KeyboardInterrupt:
-        came.append(True)
-    finally:
         over.set()
         sender.join()
+        return None, True
+    return found, False
 
 
 def moments(default, longest):
@@ -80,11 +78,9 @@ def test_fit(tmp_path):
     expected, seconds, count = run(), duration(run), 0
     for after in moments(12, 1.2 * seconds):
         path.unlink()
-        with interrupted(after) as came:
-            found = run()
-            came += [True] * (found is None)
-            assert found in (None, expected)
-        count += bool(came)
+        found, came = interrupt(after, run)
+        assert found in (None, expected)
+        count += came or found is None
         assert not [p for p in tmp_path.iterdir() if p != path], "leftovers"
         if path.exists():
             load_checkpoint(path, load(path))
@@ -107,8 +103,8 @@ def test_kernels_and_plans():
 
     expected, seconds = run(), duration(run)
     for after in moments(20, 1.2 * seconds):
-        with interrupted(after):
-            assert run() == expected
+        found, came = interrupt(after, run)
+        assert came or found == expected
         assert run() == expected
 
 
@@ -128,9 +124,9 @@ def test_generate():
 
     expected, seconds, count = run(), duration(run), 0
     for after in moments(20, 1.2 * seconds):
-        with interrupted(after) as came:
-            assert run() == expected
-        count += bool(came)
+        found, came = interrupt(after, run)
+        assert came or found == expected
+        count += came
         assert run() == expected
     assert count
 
@@ -146,8 +142,7 @@ def test_save(tmp_path):
     seconds, count = duration(lambda: old.save(path)), 0
     for after in moments(60, 1.2 * seconds):
         old.save(path)
-        with interrupted(after) as came:
-            new.save(path)
-        count += bool(came)
+        _, came = interrupt(after, lambda: new.save(path))
+        count += came
         assert path.read_bytes() in contents and list(tmp_path.iterdir()) == [path]
     assert count

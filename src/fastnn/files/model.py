@@ -11,6 +11,7 @@ from typing import Any
 
 from .. import kernels, nn
 from .._version import __version__
+from ..checks import given
 from ..json_text import compose_json, parse_json
 from ..nn.registry import current, described
 from .atomic import PathLike
@@ -47,10 +48,12 @@ def save(model: nn.Module, path: PathLike, *, metadata: Mapping[str, str] | None
         has an unregistered module, or a layer shared by two containers. Or a metadata key is
         reserved.
     TypeError
-        A key or a value of the metadata is not a str.
+        `model` is not an nn.Module, or a key or a value of the metadata is not a str.
     OSError
         The file cannot be written.
     """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"save: model must be an nn.Module, got {given(model)}")
     extra = dict(metadata or {})
     for key, value in extra.items():
         if not isinstance(key, str) or not isinstance(value, str):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import given
 from ..nn.kv_cache import KVCache
 
 Ids = NDArray[np.integer[Any]]
@@ -71,6 +72,8 @@ def check_step(ids: Any, cache: DecodingCache, lengths: Any) -> tuple[Ids, Ids |
     TypeError, ValueError
         As `kernels.Plan.step`, except that ids may be out of the vocabulary.
     """
+    if not isinstance(cache, DecodingCache):
+        raise TypeError(f"step: cache must be one of new_cache, got {given(cache)}")
     batch = len(cache)
     _check_integers("ids", ids)
     if ids.ndim != 2 or len(ids) != batch or ids.shape[1] < 1:

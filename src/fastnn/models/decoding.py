@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import check_count, check_integer, check_seed
+from ..checks import check_count, check_integer, check_seed, given
 from .sampling import Draw, Sampler
 
 
@@ -107,6 +107,7 @@ def generate(
     IndexError
         A token is not in the model's vocabulary.
     """
+    check_model(model)
     sampler = Sampler(temperature, top_k, top_p)
     max_new_tokens = check_count("max_new_tokens", max_new_tokens)
     texts = as_prompts(prompts)
@@ -149,6 +150,7 @@ def stream(
     int
         The next token; a stop token is the last.
     """
+    check_model(model)
     sampler = Sampler(temperature, top_k, top_p)
     if max_new_tokens is not None:
         max_new_tokens = check_count("max_new_tokens", max_new_tokens)
@@ -202,12 +204,18 @@ def _decode(
             logits = model.step(tokens[:, None], cache)
 
 
+def check_model(model: Any) -> None:
+    """TypeError unless a model, or a frozen one, can decode."""
+    if isinstance(model, type) or not callable(getattr(model, "step", None)):
+        raise TypeError(f"model must have `step`, such as models.TransformerLM, got {given(model)}")
+
+
 def as_prompts(prompts: Prompts) -> list[list[int]]:
     """Return the tokens of each prompt; raise TypeError or ValueError if they are not integers."""
     if isinstance(prompts, np.ndarray) and prompts.ndim != 2:
         raise ValueError(f"prompts must have the shape (B, T), not {prompts.shape}")
     if not isinstance(prompts, Iterable):
-        raise TypeError(f"prompts must be sequences of integers, got {prompts!r:.80}")
+        raise TypeError(f"prompts must be sequences of integers, got {given(prompts)}")
     texts = []
     for i, prompt in enumerate(prompts):
         ids = np.asarray(prompt)
@@ -220,6 +228,8 @@ def as_prompts(prompts: Prompts) -> list[list[int]]:
             raise ValueError(f"prompt {i} has no tokens")
         if ids.dtype.kind not in "iu":
             raise TypeError(f"prompt {i} must have integers, not {ids.dtype}")
+        if ids.max() >= 1 << 63:
+            raise IndexError(f"prompt {i} has the token {ids.max()}, which no vocabulary has")
         texts.append(ids.tolist())
     return texts
 

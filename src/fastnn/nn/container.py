@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..checks import check_count, check_dtype
+from ..checks import check_count, check_dtype, given
 from ..kernels.ground.memory import empty
 from .hints import not_a_layer
 from .init import Initializer
@@ -179,6 +179,8 @@ class Residual(Module):
 
 def _sum(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
     """Return x + y in a new array: the layer may have kept y for its backward."""
+    if not isinstance(x, np.ndarray):  # Dropout lets anything through in inference
+        raise TypeError(f"Residual: x must be an array, got {given(x)}")
     if x.shape != y.shape:
         raise ValueError(f"Residual: x has shape {x.shape}, but the layer's output {y.shape}")
     total = empty(y.shape, y.dtype)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from ..checks import check_count, given
 from .module import Module
 
 Shape = tuple[int, ...]
@@ -113,6 +114,9 @@ def summarize(model: Module, input_shape: Shape, dtype: DTypeLike | None = None)
 
     See `Module.summary`.
     """
+    if isinstance(input_shape, str) or not isinstance(input_shape, Iterable):
+        raise TypeError(f"input_shape must be a tuple of int, got {given(input_shape)}")
+    input_shape = tuple(check_count("input_shape", size, 0) for size in input_shape)
     x = model.example(input_shape, dtype)
     plain, model = copy.deepcopy(model), copy.deepcopy(model)
     n_bytes_in_all = sum(_Kept(plain, x).stretches_of(plain.forward(*x)[1]).values())
