@@ -5,6 +5,7 @@ import pytest
 
 import fastnn
 from fastnn import models, nn, text
+from fastnn.data.csv_file import TableError, read_csv
 from fastnn.files.tensors import MESSAGE, write_tensors
 
 IDS = np.array([[1, 2, 3]])
@@ -93,3 +94,12 @@ def test_messages_about_files_are_short(tmp_path):
         with pytest.raises(ValueError) as caught:
             text.from_json(f'{{"kind":"{kind}","tokens":{specials},"merges":[]}}')
         assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("rows", ["{0},{0}\n1,2", "{0},b\n1,2", "a,b\n{0},1\n2,{0}"])
+def test_messages_about_tables_are_short(rows, tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text(rows.format("x" * 5000) + "\n")
+    with pytest.raises(TableError) as caught:
+        read_csv(path).column("y" * 5000)
+    assert len(str(caught.value)) < len(str(path)) + 700

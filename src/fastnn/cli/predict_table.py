@@ -75,5 +75,5 @@ def load_with_schema(path: str) -> tuple[nn.Module, Schema]:
         if shape != (1, schema.target.width):
             raise ValueError(f"its outputs {shape} do not fit its target")
     except (ValueError, TypeError, RecursionError) as error:
-        raise ModelFileError(f"{path}: damaged description of its table: {error}") from error
+        raise ModelFileError(f"{path}: damaged description of its table: {error!s:.300}") from error
     return model, schema

@@ -95,7 +95,7 @@ def decimal_of(table: Table, name: str, asked: Decimal | None = None) -> Decimal
 
 def _where(table: Table, name: str, row: int) -> str:
     cell = table.column(name)[row]
-    return f"{table.path}, line {table.lines[row]}: {cell!r} in column {name!r}"
+    return f"{table.path}, line {table.lines[row]}: {cell!r:.80} in column {name!r:.80}"
 
 
 def _check_strays(table: Table, name: str, known: Sequence[int], numbers: set[int]) -> None:
@@ -103,8 +103,8 @@ def _check_strays(table: Table, name: str, known: Sequence[int], numbers: set[in
     strays = sorted(set(known).difference(numbers))
     if len(strays) <= STRAYS * len(known) and len({cells[i] for i in numbers}) > MOST_CODES:
         raise TableError(
-            f"{table.path}: column {name!r} has {len(numbers)} numbers, and {len(strays)} other "
-            f"texts, such as {cells[strays[0]]!r} in line {table.lines[strays[0]]}: "
+            f"{table.path}: column {name!r:.80} has {len(numbers)} numbers, and {len(strays)} "
+            f"other texts, such as {cells[strays[0]]!r:.80} in line {table.lines[strays[0]]}: "
             "correct or empty those cells, or --drop the column (a target: --task classification)"
         )
 

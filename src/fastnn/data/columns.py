@@ -101,9 +101,9 @@ def learn_column(
     if len(counts) > MOST_VALUES:
         stray = next(i for i, cell in enumerate(cells) if cell and number(cell) is None)
         raise TableError(
-            f"{table.path}: column {name!r} has {len(counts)} different texts (such as "
-            f"{cells[stray]!r} in line {table.lines[stray]}), more than {MOST_VALUES}: leave it "
-            "out with --drop"
+            f"{table.path}: column {name!r:.80} has {len(counts)} different texts (such as "
+            f"{cells[stray]!r:.80} in line {table.lines[stray]}), more than {MOST_VALUES}: "
+            "leave it out with --drop"
         )
     return Texts(name, tuple(sorted(counts)))
 
@@ -116,7 +116,7 @@ def _learn_numbers(table: Table, name: str, rows: NDArray[np.intp], decimal: Dec
         filled_in = np.append(values[~missing], np.full(np.count_nonzero(missing), fill))
         mean, std = float(filled_in.mean()), float(filled_in.std())
     if not math.isfinite(std):
-        raise TableError(f"{table.path}: the numbers of column {name!r} are too large")
+        raise TableError(f"{table.path}: the numbers of column {name!r:.80} are too large")
     return Numbers(name, fill, mean, std or 1.0, decimal)  # a constant column becomes zeros
 
 
@@ -129,8 +129,8 @@ def finite_numbers(
         value = missing if is_missing(cell, decimal) else number(cell, decimal)
         if value is None or math.isinf(value):
             raise TableError(
-                f"{table.path}, line {line}: {cell!r} in column {name!r} is no finite number"
-                + (" with a decimal comma" if decimal == "," else "")
+                f"{table.path}, line {line}: {cell!r:.80} in column {name!r:.80} "
+                "is no finite number" + (" with a decimal comma" if decimal == "," else "")
             )
         values.append(value)
     return np.array(values, np.float64)
@@ -161,12 +161,13 @@ def _column(fields: Any) -> Column:
         numbers = {key: finite(fields[key]) for key in ("fill", "mean", "std")}
         decimal = fields.get("decimal", ".")
         if numbers["std"] <= 0 or decimal not in (".", ","):
-            raise ValueError(f"column {name!r}: std is {numbers['std']}, decimal {decimal!r:.20}")
+            std = numbers["std"]
+            raise ValueError(f"column {name!r:.80}: std is {std}, decimal {decimal!r:.20}")
         return Numbers(name, **numbers, decimal=decimal)
     if keys == {"name", "fill", "values"}:
         values, fill = texts(fields["values"]), fields["fill"]
         if fill != "" and fill not in values:
-            raise ValueError(f"column {name!r}: {fill!r:.80} is no value")
+            raise ValueError(f"column {name!r:.80}: {fill!r:.80} is no value")
         return Texts(name, values, fill)
     raise ValueError(f"no column: {fields!r:.80}")
 

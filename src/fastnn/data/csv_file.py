@@ -45,9 +45,11 @@ class Table:
     def column(self, name: str) -> list[str]:
         """Return the cells of one column; TableError if there is no such column."""
         if name not in self.columns:
-            known = ", ".join(map(repr, self.columns))
+            known = f"{', '.join(map(repr, self.columns)):.400}"
             hint = "; is the header missing?" if any(map(_is_number, self.columns)) else ""
-            raise TableError(f"{self.path} has no column {name!r}; its columns are {known}{hint}")
+            raise TableError(
+                f"{self.path} has no column {name!r:.80}; its columns are {known}{hint}"
+            )
         i = self.columns.index(name)
         return [row[i] for row in self.rows]
 
@@ -122,7 +124,7 @@ def _read(text: str, name: str, delimiter: str, before: int) -> Table:
         if not column:
             raise TableError(f"{name}: column {columns.index(column) + 1} has no name")
         if columns.count(column) > 1:
-            raise TableError(f"{name} has two columns called {column!r}")
+            raise TableError(f"{name} has two columns called {column!r:.80}")
     table = Table(name, columns, [], [])
     for row in rows:
         line = before + reader.line_num

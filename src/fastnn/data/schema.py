@@ -57,8 +57,9 @@ class Schema:
         known = {*needed, self.target.name, *self.unused}
         unknown = [name for name in table.columns if name not in known]
         if missing or unknown:
-            problems = [f"lacks the columns {missing}"] * bool(missing)
-            problems += [f"has columns that the model does not know: {unknown}"] * bool(unknown)
+            problems = [f"lacks the columns {missing!r:.200}"] * bool(missing)
+            more = f"has columns that the model does not know: {unknown!r:.200}"
+            problems += [more] * bool(unknown)
             raise TableError(f"{table.path} {' and '.join(problems)}")
         return encode(self.columns, table)
 

@@ -92,7 +92,7 @@ def class_labels(table: Table, name: str) -> tuple[Classes, NDArray[np.int64]]:
     values = sorted(set(keys))
     if not 2 <= len(values) <= MOST_CLASSES:
         raise TableError(
-            f"{table.path}: column {name!r} has {len(values)} different values; "
+            f"{table.path}: column {name!r:.80} has {len(values)} different values; "
             f"classification needs 2 to {MOST_CLASSES}"
         )
     places = {value: i for i, value in enumerate(values)}
@@ -122,7 +122,7 @@ def quantities(
         mean, std = float(values[rows].mean()), float(values[rows].std())
     if not 0 < std < np.inf:
         wrong = "always the same" if std == 0 else "too large"
-        raise TableError(f"{table.path}: the numbers of column {name!r} are {wrong}")
+        raise TableError(f"{table.path}: the numbers of column {name!r:.80} are {wrong}")
     return Quantity(name, mean, std), values
 
 
