@@ -22,6 +22,7 @@ def sources(*suffixes):
     files = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*")]
     files += ROOT.glob("*")
     kept = sorted(path for path in files if path.suffix in suffixes)
+    kept = [path for path in kept if path.name not in GENERATED]
     return [path for path in kept if path.suffix != ".c" or not path.with_suffix(".pyx").exists()]
 
 

@@ -174,6 +174,14 @@ cdef int check_shapes(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray w, cnp.ndarray 
     return 0
 
 
+cdef int check_apart(list outputs, list operands) except -1:
+    """Raise ValueError if an output overlaps an operand; both are (name, array)."""
+    for name, array in outputs:
+        for other, operand in operands:
+            check_overlap(array, operand, "linear_backward", name, other)
+    return 0
+
+
 def linear_backward(
     dy, x, w, *, dw, db=None, y=None, preact=None, activation=None, need_dx=True, overwrite_dy=False
 ):
@@ -240,14 +248,11 @@ def linear_backward(
         saved_name = "y" if saves_output(act) else "preact"
         saved = saved_array(y if saves_output(act) else preact, a, activation, saved_name)
         operands.append((saved_name, saved))
-    for name, gradient in gradients:
-        for other, operand in operands:
-            check_overlap(gradient, operand, "linear_backward", name, other)
+    check_apart(gradients, operands)
     cdef bint over_dy = flag(overwrite_dy, "linear_backward", "overwrite_dy")
     cdef bint wants_dx = flag(need_dx, "linear_backward", "need_dx")
     if over_dy:
-        for other, operand in operands[1:]:
-            check_overlap(a, operand, "linear_backward", "dy", other)
+        check_apart([("dy", a)], operands[1:])
     if act != FASTNN_ACT_NONE:
         saved = cnp.PyArray_GETCONTIGUOUS(saved)
         psaved = cnp.PyArray_DATA(saved)

@@ -109,7 +109,7 @@ cdef object on_arrays(int kind, object pred, object target, object pos_weight, o
     cdef bint mean = is_mean(reduction, op)
     cdef int64_t n = cnp.PyArray_SIZE(x), per_weight = 1, columns = 1
     cdef Rows rd
-    cdef double delta = any_number(huber_delta, op, "delta")
+    cdef double delta = any_number(huber_delta, op, "delta"), loss = 0
     if (
         kind == FASTNN_LOSS_HUBER
         and not 0 < (<float>delta if typenum == cnp.NPY_FLOAT else delta) < INFINITY
@@ -139,7 +139,6 @@ cdef object on_arrays(int kind, object pred, object target, object pos_weight, o
     cdef void *pw = NULL if w is None else cnp.PyArray_DATA(w)
     cdef void *pp = NULL if p is None else cnp.PyArray_DATA(p)
     cdef void *pe = NULL if each is None else cnp.PyArray_DATA(each)
-    cdef double loss = 0
     if n < KEEP_GIL:
         status = loss_typed(
             typenum, kind, n, pa, pb, pw, per_weight, pp, columns, delta, mean, pd, pe, &loss
