@@ -217,19 +217,19 @@ def test_missing_extras_say_what_to_install(directory, capsys, monkeypatch):
     monkeypatch.setattr(digits, "fit", None)
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "safetensors", None)
-        assert_refused(capsys, ["train", "digits"], r"safetensors: pip install 'fastnn\[cli\]'")
+        assert_refused(capsys, ["train", "digits"], r"safetensors: pip install 'fastnn-cpu\[cli\]'")
         (directory / "model").write_bytes(b"")
         assert_refused(
-            capsys, ["predict", "model", "--digit", "1"], r"pip install 'fastnn\[files\]'"
+            capsys, ["predict", "model", "--digit", "1"], r"pip install 'fastnn-cpu\[files\]'"
         )
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "matplotlib.figure", None)
         argv = ["train", "digits", "--plot", "curve.png"]
-        assert_refused(capsys, argv, r"matplotlib: pip install 'fastnn\[plot\]'")
+        assert_refused(capsys, argv, r"matplotlib: pip install 'fastnn-cpu\[plot\]'")
     with monkeypatch.context() as patch:
         patch.setattr("sys.stdout.isatty", lambda: True, raising=False)
         patch.setitem(sys.modules, "rich.progress", None)
-        assert_refused(capsys, ["train", "digits"], r"rich: pip install 'fastnn\[cli\]'")
+        assert_refused(capsys, ["train", "digits"], r"rich: pip install 'fastnn-cpu\[cli\]'")
 
 
 @pytest.mark.parametrize(

@@ -208,5 +208,5 @@ def test_ids_are_lists(bpe):
 
 def test_without_tokenizers(monkeypatch):
     monkeypatch.setitem(sys.modules, "tokenizers", None)
-    with pytest.raises(ModuleNotFoundError, match=r"tokenizers: pip install 'fastnn\[text\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"tokenizers: pip install 'fastnn-cpu\[text\]'"):
         BPE.train(SENTENCES, 60)

@@ -60,7 +60,7 @@ def test_refused():
 
 def test_without_sacrebleu(monkeypatch):
     monkeypatch.setitem(sys.modules, "sacrebleu", None)
-    with pytest.raises(ModuleNotFoundError, match=r"sacrebleu: pip install 'fastnn\[text\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"sacrebleu: pip install 'fastnn-cpu\[text\]'"):
         bleu(HYPOTHESES, REFERENCES)
 
 

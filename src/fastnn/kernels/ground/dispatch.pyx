@@ -33,7 +33,7 @@ def _choose(str cap):
     """Return the index of the table to use; ImportError if FASTNN_ISA names an unavailable one."""
     if cap and cap not in isa_compiled:
         raise ImportError(
-            f"FASTNN_ISA={cap} is not an instruction set of this build of fastnn, "
+            f"FASTNN_ISA={cap:.80} is not an instruction set of this build of fastnn, "
             f"which has {', '.join(isa_compiled)}"
         )
     if cap and cap not in isa_found:
