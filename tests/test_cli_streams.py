@@ -103,7 +103,10 @@ def test_a_full_output_is_named(files, command, tmp_path):
 
 def test_errors_that_nobody_reads(files):
     for where in ("2>&-", "2>/dev/full" if os.path.exists("/dev/full") else "2>&-"):
-        assert shell(f"predict nowhere --digit 1 {where}", files).returncode == 2
+        for unbuffered in ("", "1"):  # at exit Python writes again what is in a buffer
+            env = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+            done = shell(f"predict nowhere --digit 1 {where}", files, env=env)
+            assert done.returncode == 2
 
 
 class Broken(io.BytesIO):

@@ -11,7 +11,8 @@ import pytest
 
 import fastnn
 
-ROOT = Path(fastnn.__file__).parent
+CHECKOUT = Path(__file__).parent.parent / "src" / "fastnn"
+ROOT = CHECKOUT if CHECKOUT.exists() else Path(fastnn.__file__).parent  # wheels lack .pyx and .pxd
 
 # Package (room) -> layer (floor): modules and packages of fastnn, and each package of kernels.
 FLOORS = {

@@ -17,7 +17,7 @@ from .streams import (
     check_stdout,
     complain,
     escape_stdout,
-    give_up_stdout,
+    give_up,
     open_streams,
 )
 
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
             return code
         except BrokenPipeError:
-            give_up_stdout()
+            give_up(sys.stdout)
             return EXIT_PIPE
         except TOLD as error:
             check_stdout()

@@ -65,11 +65,11 @@ def escape_stdout() -> None:
         reconfigure(errors="backslashreplace")
 
 
-def give_up_stdout() -> None:
+def give_up(stream: Any) -> None:
     """Discard buffered output: Python would try to write it again at exit."""
     with contextlib.suppress(OSError, ValueError):  # no descriptor under pytest
         null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
+        os.dup2(null, stream.fileno())
         os.close(null)
 
 
@@ -78,12 +78,14 @@ def check_stdout() -> None:
     try:
         sys.stdout.flush()
     except (OSError, ValueError):
-        give_up_stdout()
+        give_up(sys.stdout)
 
 
 def complain(text: str) -> None:
-    """Print a line on stderr if it is open; characters that it cannot encode become escapes."""
+    """Print a line on stderr if possible; characters that it cannot encode become escapes."""
     encoding = sys.stderr.encoding or "utf-8"
-    with contextlib.suppress(OSError, ValueError):
+    try:
         line = text.encode(encoding, "backslashreplace").decode(encoding)
         print(line, file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        give_up(sys.stderr)
