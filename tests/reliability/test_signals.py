@@ -7,6 +7,7 @@ import threading
 import time
 
 import numpy as np
+import pytest
 
 import fastnn
 from fastnn import models, nn, optim
@@ -14,7 +15,12 @@ from fastnn.train import ModelCheckpoint, load, load_checkpoint
 
 from . import common
 
-pytestmark = common.posix
+pytestmark = [
+    common.posix,
+    # A signal between open and with leaves a file to the garbage collector, which closes it.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 def interrupt(after, call):
