@@ -74,7 +74,8 @@ def cross_entropy(
         "label_smoothing": label_smoothing,
         "reduction": reduction,
     }
-    if not all(isinstance(x, np.ndarray) for x in (logits, targets)) or logits.ndim <= 2:
+    are_arrays = isinstance(logits, np.ndarray) and isinstance(targets, np.ndarray)
+    if not are_arrays or logits.ndim <= 2:
         return kernels.cross_entropy(logits, targets, sample_weight=sample_weight, **how)
     shape = logits.shape
     if targets.shape not in (shape[:-1], (*shape[:-1], 1), shape):
