@@ -68,15 +68,17 @@ def cross_entropy(
     ----------
     Zhang et al., *Dive into Deep Learning*, 4.1, "Softmax Regression".
     """
-    how: dict[str, Any] = {
-        "ignore_index": ignore_index,
-        "weight": weight,
-        "label_smoothing": label_smoothing,
-        "reduction": reduction,
-    }
     are_arrays = isinstance(logits, np.ndarray) and isinstance(targets, np.ndarray)
     if not are_arrays or logits.ndim <= 2:
-        return kernels.cross_entropy(logits, targets, sample_weight=sample_weight, **how)
+        return kernels.cross_entropy(
+            logits,
+            targets,
+            ignore_index=ignore_index,
+            weight=weight,
+            sample_weight=sample_weight,
+            label_smoothing=label_smoothing,
+            reduction=reduction,
+        )
     shape = logits.shape
     if targets.shape not in (shape[:-1], (*shape[:-1], 1), shape):
         raise ValueError(
@@ -92,8 +94,14 @@ def cross_entropy(
                 f"cross_entropy: sample_weight {weights.shape} does not fit logits {shape}"
             )
         weights = weights.reshape(-1)
-    loss, dlogits = kernels.cross_entropy(
-        logits.reshape(-1, shape[-1]), rows, sample_weight=weights, **how
+    loss, dlogits = cross_entropy(
+        logits.reshape(-1, shape[-1]),
+        rows,
+        ignore_index=ignore_index,
+        weight=weight,
+        sample_weight=weights,
+        label_smoothing=label_smoothing,
+        reduction=reduction,
     )
     if reduction == "none":
         loss = loss.reshape(shape[:-1])

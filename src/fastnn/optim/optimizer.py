@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -43,6 +44,8 @@ class Optimizer(Stateful, ABC):
 
         Raises TypeError if it is not a number, ValueError if it is negative or not finite.
         """
+        if type(self.lr) is float and 0 <= self.lr < math.inf:
+            return self.lr  # of nearly every step, without a call
         if not callable(self.lr):
             return checked("lr", self.lr)
         try:
@@ -87,7 +90,8 @@ class Optimizer(Stateful, ABC):
         """
         p, g = self.params.data, self.params.grad
         lr = self.current_lr if lr is None else checked("lr", lr)
-        grad_scale = check_number("grad_scale", grad_scale)
+        if type(grad_scale) is not float or grad_scale != 1:
+            grad_scale = check_number("grad_scale", grad_scale)
         norm = None
         if max_norm is not None:
             max_norm = check_number("max_norm", max_norm, above=0)

@@ -63,11 +63,12 @@ cdef cnp.ndarray checked_targets(object targets, cnp.ndarray logits, bint mean, 
         refuse_targets(targets, logits)
     else:
         t = label_array(targets)
-        if cnp.PyArray_NDIM(t) != 1 or np.shape(t)[:1] != np.shape(logits)[:1]:
+        if (cnp.PyArray_NDIM(t) != 1 or cnp.PyArray_NDIM(logits) != 2
+                or cnp.PyArray_DIM(t, 0) != cnp.PyArray_DIM(logits, 0)):
             refuse_targets(targets, logits)
     if cnp.PyArray_NDIM(logits) != 2:
         refuse_targets(targets, logits)
-    if np.shape(logits)[1] == 0 or (mean and np.shape(logits)[0] == 0):
+    if cnp.PyArray_DIM(logits, 1) == 0 or (mean and cnp.PyArray_DIM(logits, 0) == 0):
         raise ValueError("cross_entropy: the mean over no examples or classes is undefined "
                          f"(logits {np.shape(logits)})")
     return t
@@ -182,7 +183,7 @@ def cross_entropy(logits, targets, *, ignore_index=NO_LABEL, weight=None, sample
         w = weight_array(weight, rx.cols, x, "cross_entropy", "weight", "logits")
     if sample_weight is not None:
         v = weight_array(
-            sample_weight, np.shape(x)[0], x, "cross_entropy", "sample_weight", "logits"
+            sample_weight, cnp.PyArray_DIM(x, 0), x, "cross_entropy", "sample_weight", "logits"
         )
     if dlogits is not None:
         check_in_place(<cnp.ndarray>dlogits, x, "cross_entropy", "dlogits", "logits")
