@@ -216,7 +216,7 @@ def test_what_cannot_be_gone_on_with(capsys):
         (["none"], "none: No such file"),
         (["mlp"], "mlp was not written by `fastnn train lm`: it holds MLP"),
         (["plain"], "plain was not written by `fastnn train lm`: it has no vocabulary"),
-        (["odd"], "odd: this is no vocabulary"),
+        (["odd"], "odd: not a vocabulary"),
         (["small"], "its vocabulary has 2 tokens, its model 13"),
         (["nan"], "the largest logit is nan"),
         (["m", "--prompt", "abz"], r"--prompt: the character 'z' \(U\+007A\) at 2"),

@@ -108,7 +108,7 @@ def test_what_is_no_run_of_the_command(capsys, command):
     model = nn.MLP((2, 2), rng=0)
     save(model, "m.run")
     line = f"{command} --output m --resume"
-    assert_refused(capsys, line, r"--resume: m\.run .*holds no training run")
+    assert_refused(capsys, line, r"--resume: m\.run .*does not hold a training run")
     save_checkpoint("m.run", model, extra={"callbacks": {}})
     assert_refused(capsys, line, r"--resume: m\.run has no run of this command")
     Path("m.run").write_bytes(b"")

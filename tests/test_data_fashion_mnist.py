@@ -73,10 +73,10 @@ GOOD = idx(np.arange(12, dtype=np.uint8).reshape(3, 4))
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", r"no IDX file: it begins with b''"),
-        (b"\0\0\x08", "no IDX file"),
-        (b"\x89PNG\r\n", r"no IDX file: it begins with b'\\x89PNG'"),
-        (b"\0\0\x0a\x01" + GOOD[4:], "no IDX file"),
+        (b"", r"not an IDX file: it begins with b''"),
+        (b"\0\0\x08", "not an IDX file"),
+        (b"\x89PNG\r\n", r"not an IDX file: it begins with b'\\x89PNG'"),
+        (b"\0\0\x0a\x01" + GOOD[4:], "not an IDX file"),
         (b"\0\0\x08\xff" + GOOD[4:], "255 axes, more than 32"),
         (GOOD[:9], "truncated within its header"),
         (GOOD[:-1], r"truncated: shape \(3, 4\) needs 12 bytes, got 11"),

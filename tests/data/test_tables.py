@@ -275,7 +275,7 @@ def test_a_table_with_decimal_commas(directory, capsys):
     (directory / "new.csv").write_text("x,z\n0.5,1.0\n")
     assert main(["predict", "m", "new.csv"]) == 2
     error = capsys.readouterr().err
-    assert "line 2: '0.5' in column 'x' is no finite number with a decimal comma" in error
+    assert "line 2: '0.5' in column 'x' is not a finite number with a decimal comma" in error
 
 
 def test_columns_are_dropped_by_all_options_together(directory, capsys):

@@ -163,8 +163,8 @@ def test_batches_are_the_callers_own():
 @pytest.mark.parametrize(
     ("src", "tgt", "options", "message"),
     [
-        ([], [], {}, "there are no pairs"),
-        ([[5]], [[5], [6]], {}, "1 sources and 2 targets"),
+        ([], [], {}, "at least one pair"),
+        ([[5]], [[5], [6]], {}, "src has 1 sequences, but tgt has 2"),
         ([[5], []], [[5], [6]], {"src_eos": False}, r"src\[1\] is empty"),
         ([[5], [6] * 10], [[5], [6]], {}, r"src\[1\] has 11 tokens, max_tokens is 10"),
         ([[5], [6]], [[5], [6] * 12], {}, r"tgt\[1\] has 13 tokens, max_tokens is 10"),

@@ -105,9 +105,9 @@ def test_memory_maps(tmp_path):
 
 def test_refused():
     ids = np.arange(8)
-    with pytest.raises(ValueError, match="the text has 8 tokens, and must have at least 9"):
+    with pytest.raises(ValueError, match="ids has 8 tokens, but at least 9 are needed"):
         crops(ids, 8, 1)
-    with pytest.raises(ValueError, match="the text has 1 tokens, and must have at least 2"):
+    with pytest.raises(ValueError, match="ids has 1 tokens, but at least 2 are needed"):
         windows(ids[:1], 8, 1)
     for make in (crops, windows):
         for name, options in (("length", (0, 1)), ("batch_size", (1, 0))):

@@ -312,5 +312,5 @@ def test_multilabel_by_parts():
     for _ in range(60):
         model.partial_fit(X, labels, classes=[0, 1, 2])
     assert model.predict(X).dtype == int and model.score(X, labels) > 0.7
-    with pytest.raises(ValueError, match="zeros and ones now"):
+    with pytest.raises(ValueError, match="zeros and ones"):
         model.partial_fit(X, y)

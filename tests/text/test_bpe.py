@@ -96,7 +96,7 @@ def test_decoding_leaves_out_what_is_not_text(bpe):
     ids = bpe.encode("the tower")
     assert bpe.decode([2, *ids, 3, 0, 0]) == "the tower"
     assert bpe.decode([]) == "" and bpe.decode([3]) == ""
-    with pytest.raises(IndexError, match="id 60 is none of the 60 of this vocabulary"):
+    with pytest.raises(IndexError, match="id 60 is not in this vocabulary of 60 tokens"):
         bpe.decode([60])
 
 
@@ -143,7 +143,7 @@ def test_damaged_json(bpe):
         {"tokens": [*described["tokens"][:-1], 5]},
         {"kind": "words"},
     ):
-        with pytest.raises(ValueError, match=r"this is no BPE in JSON"):
+        with pytest.raises(ValueError, match=r"not a BPE in JSON"):
             BPE.from_json(json.dumps(described | change))
 
 

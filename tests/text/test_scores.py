@@ -50,11 +50,11 @@ def test_sentences_that_end_in_a_mark_raise_no_warning(caplog):
 
 
 def test_refused():
-    with pytest.raises(ValueError, match="2 hypotheses, 1 references"):
+    with pytest.raises(ValueError, match="2 hypotheses, but 1 references"):
         bleu(HYPOTHESES, REFERENCES[:1])
-    with pytest.raises(ValueError, match="there are no sentences"):
+    with pytest.raises(ValueError, match="are empty"):
         bleu([], [])
-    with pytest.raises(TypeError, match="references must be several sentences, got one str"):
+    with pytest.raises(TypeError, match="references must be a sequence of sentences, got one str"):
         bleu(["a"], "a")
 
 

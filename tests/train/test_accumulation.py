@@ -205,7 +205,11 @@ def test_one_batch_for_each_step_is_not_scaled():
         (3, TypeError, r"loss must be a function .* got int"),
         (TokenLoss, TypeError, "got the class TokenLoss"),
         (TokenLoss(), TypeError, "TokenLoss is for models of tokens .* not MLP"),
-        ("mean_squared_error", ValueError, "loss 'mean_squared_error' is called 'mse'"),
+        (
+            "mean_squared_error",
+            ValueError,
+            "unknown loss 'mean_squared_error': fastnn calls it 'mse'",
+        ),
         ("cross_entrpy", ValueError, r"did you mean 'cross_entropy'\?"),
         (lambda output, y: 1.0, TypeError, r"must return \(loss, gradient of the output\), got fl"),
         (lambda output, y: (1.0, output, y), TypeError, "got 3 values"),

@@ -79,7 +79,7 @@ def test_losses_by_name():
         ("bce_with_logits", nn.bce_with_logits),
     ):
         assert evaluate(model, x, numbers, loss=name) == evaluate(model, x, numbers, loss=loss)
-    with pytest.raises(ValueError, match="is called 'bce_with_logits' here"):
+    with pytest.raises(ValueError, match="fastnn calls it 'bce_with_logits'"):
         evaluate(model, x, numbers, loss="binary_crossentropy")
 
 
@@ -197,12 +197,12 @@ def test_examples_that_are_none_are_named_and_not_shown(x, y, error, message):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"class_weight": [1.0, 2.0]}, TypeError, r"got list; of a list make dict\(enumerate"),
+        ({"class_weight": [1.0, 2.0]}, TypeError, r"got list; for a list give dict\(enumerate"),
         ({"class_weight": np.ones(3)}, TypeError, "class_weight must be a dict .* got ndarray"),
-        ({"class_weight": {True: 1.0}}, ValueError, "True is no class"),
-        ({"class_weight": {0: "1"}}, ValueError, "class 0 cannot weigh '1'"),
-        ({"sample_weight": np.full(120, -1.0)}, ValueError, "sample_weight: row 0 cannot weigh"),
-        ({"sample_weight": np.full(120, np.nan)}, ValueError, "row 0 cannot weigh nan"),
+        ({"class_weight": {True: 1.0}}, ValueError, "True is not a class"),
+        ({"class_weight": {0: "1"}}, ValueError, "class 0 is '1'"),
+        ({"sample_weight": np.full(120, -1.0)}, ValueError, "sample_weight of row 0 is -1.0"),
+        ({"sample_weight": np.full(120, np.nan)}, ValueError, "row 0 is nan"),
         ({"callbacks": 3}, TypeError, r"a callback is a function \(epoch, logs\) or .* got int"),
         ({"callbacks": "no"}, TypeError, "got str"),
         ({"callbacks": [None]}, TypeError, "got NoneType"),

@@ -130,7 +130,7 @@ def test_a_loss_of_nan_is_reported_once_and_ends_what_should_end():
 
 def test_a_metric_that_is_not_measured_is_named():
     with pytest.raises(
-        ValueError, match="'val_loss' is not measured here, only 'loss', 'accuracy'"
+        ValueError, match="'val_loss' is not measured; measured: 'loss', 'accuracy'"
     ):
         train_blobs(callbacks=[EarlyStopping()])
 
@@ -196,7 +196,7 @@ def test_paths_are_tried_before_the_training(tmp_path, make, name):
 
 def test_a_field_that_there_is_not_is_named(tmp_path):
     path = tmp_path / "{val_los:.2f}"
-    with pytest.raises(ValueError, match="'val_los' is no field here, only 'epoch', 'loss'"):
+    with pytest.raises(ValueError, match="'val_los' is not a known field; known: 'epoch', 'loss'"):
         train_blobs(callbacks=[ModelCheckpoint(path)])
 
 

@@ -56,7 +56,7 @@ def test_another_model_or_none(saved, tmp_path):
     refuse(saved, "missing arrays", lambda: nn.MLP((2, 16, 16, 3), rng=0))
     refuse(saved, "needs float32", other_sizes)
     fastnn.save(new_model(), tmp_path / "model")
-    refuse(tmp_path / "model", "no training run")
+    refuse(tmp_path / "model", "not hold a training run")
     with pytest.raises(FileNotFoundError):
         load_checkpoint(tmp_path / "nowhere", new_model())
 

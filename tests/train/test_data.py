@@ -75,7 +75,7 @@ def test_steps_per_epoch_of_arrays():
 
 def test_iterables_that_run_out_say_so():
     x, y = blobs(8)
-    with pytest.raises(ValueError, match="gave no batch in this epoch"):
+    with pytest.raises(ValueError, match="gave no batches in this epoch"):
         train(iter([(x, y)]), epochs=2)
     with pytest.raises(ValueError, match="ran out of batches: an epoch takes 2"):
         train(iter([(x, y)]), steps_per_epoch=2)
@@ -96,7 +96,7 @@ def test_validation_batches_that_run_out_say_so_before_the_training():
         train(x, y, validation_data=x)
     with pytest.raises(ValueError, match=r"validation x has no rows: its shape is \(0, 2\)"):
         train(x, y, validation_data=(x[:0], y[:0]))
-    with pytest.raises(ValueError, match="validation_data gave no batch"):
+    with pytest.raises(ValueError, match="validation_data gave no batches"):
         train(x, y, validation_data=[])
     with pytest.raises(TypeError, match="validation_data must give batches"):
         train(x, y, validation_data=[(x, y), y])
@@ -236,8 +236,8 @@ def test_weighted_cross_entropy_repeats_rows():
         ({"validation_split": 0.5, "validation_data": blobs(3)}, ValueError, "not both"),
         ({"sample_weight": np.ones(3)}, ValueError, r"must be 8 numbers.*\(3,\)"),
         ({"sample_weight": np.full(8, "a")}, ValueError, "<U1"),
-        ({"class_weight": {-1: 1.0}}, ValueError, "-1 is no class"),
-        ({"class_weight": {1: np.nan}}, ValueError, "class 1 cannot weigh nan"),
+        ({"class_weight": {-1: 1.0}}, ValueError, "-1 is not a class"),
+        ({"class_weight": {1: np.nan}}, ValueError, "class 1 is nan"),
         ({"class_weight": "equal"}, ValueError, "'equal'"),
         ({"steps_per_epoch": 0}, ValueError, "steps_per_epoch"),
         ({"initial_epoch": -1}, ValueError, "initial_epoch"),

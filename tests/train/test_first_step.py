@@ -54,7 +54,7 @@ def test_validation_data_of_losses_that_are_ones_own():
 def test_labels_of_all_rows():
     late = Y.copy()
     late[57] = 3
-    message = "target 3 of row 57 of y is not one of 3 classes, which count from 0"
+    message = "target 3 of row 57 of y is not one of 3 classes, numbered from 0"
     refuse(IndexError, message, y=late, shuffle=False)
     refuse(IndexError, message, y=late[:, None])
     refuse(IndexError, "target -1 of row 57", y=np.where(late == 3, -1, Y))
@@ -72,15 +72,21 @@ def test_labels_of_all_rows():
 @pytest.mark.parametrize(
     ("callback", "message"),
     [
-        (lambda _: EarlyStopping("val_los"), "'val_los' is not measured here, only 'loss', 'acc"),
+        (lambda _: EarlyStopping("val_los"), "'val_los' is not measured; measured: 'loss', 'acc"),
         (lambda _: EarlyStopping("acuracy"), "did you mean 'accuracy'"),
         (lambda p: ModelCheckpoint(p / "m", "val_f1", save_best_only=True), "'val_f1' is not meas"),
-        (lambda p: ModelCheckpoint(p / "m-{val_los:.2f}"), "'val_los' is no field here, only 'epo"),
+        (
+            lambda p: ModelCheckpoint(p / "m-{val_los:.2f}"),
+            "'val_los' is not a known field; known: 'epo",
+        ),
         (lambda p: ModelCheckpoint(p / "m-{epoch:02f!}"), "its fields are malformed"),
         (lambda p: ModelCheckpoint(p / "m-{loss:02d}"), "its fields are malformed"),
-        (lambda p: ModelCheckpoint(p / "m-{}"), "is no field here"),
+        (lambda p: ModelCheckpoint(p / "m-{}"), "is not a known field"),
         (lambda p: ModelCheckpoint(p / "m-{loss.no}"), "its fields are malformed"),
-        (lambda p: ModelCheckpoint(p / "m-{val_loss}", save_freq=9), "'val_loss' is no field"),
+        (
+            lambda p: ModelCheckpoint(p / "m-{val_loss}", save_freq=9),
+            "'val_loss' is not a known field",
+        ),
     ],
 )
 def test_names_that_are_not_measured(tmp_path, x, validated, callback, message):
@@ -98,7 +104,7 @@ def test_names_that_are_measured_later_only_are_known():
     fit(model, batches, optimizer="adam", callbacks=stopping, verbose=0, validation_data=STREAM)
     refuse(
         ValueError,
-        "only 'loss', 'val_loss'",
+        "measured: 'loss', 'val_loss'",
         y=NUMBERS,
         loss="mse",
         callbacks=EarlyStopping("accuracy"),

@@ -131,7 +131,7 @@ def _ahead(batches: Iterator[Batch], n: int) -> Iterator[Batch]:
 
 def _checked_arrays(arrays: tuple[NDArray[Any], ...]) -> tuple[NDArray[Any], ...]:
     if not arrays:
-        raise ValueError("batches of what? There is no array")
+        raise ValueError("batches needs at least one array")
     for i, array in enumerate(arrays):
         if not isinstance(array, np.ndarray) or array.ndim == 0:
             raise TypeError(f"array {i} must be a NumPy array of examples, got {array!r:.80}")

@@ -130,7 +130,7 @@ def finite_numbers(
         if value is None or math.isinf(value):
             raise TableError(
                 f"{table.path}, line {line}: {cell!r:.80} in column {name!r:.80} "
-                "is no finite number" + (" with a decimal comma" if decimal == "," else "")
+                "is not a finite number" + (" with a decimal comma" if decimal == "," else "")
             )
         values.append(value)
     return np.array(values, np.float64)
@@ -155,7 +155,7 @@ def from_json(described: Any) -> tuple[Column, ...]:
 
 def _column(fields: Any) -> Column:
     if not isinstance(fields, Mapping) or not isinstance(fields.get("name"), str):
-        raise ValueError(f"no column: {fields!r:.80}")
+        raise ValueError(f"not a column: {fields!r:.80}")
     name, keys = fields["name"], fields.keys() - {"decimal"}
     if keys == {"name", "fill", "mean", "std"}:
         numbers = {key: finite(fields[key]) for key in ("fill", "mean", "std")}
@@ -167,22 +167,22 @@ def _column(fields: Any) -> Column:
     if keys == {"name", "fill", "values"}:
         values, fill = texts(fields["values"]), fields["fill"]
         if fill != "" and fill not in values:
-            raise ValueError(f"column {name!r:.80}: {fill!r:.80} is no value")
+            raise ValueError(f"column {name!r:.80}: {fill!r:.80} is not one of its values")
         return Texts(name, values, fill)
-    raise ValueError(f"no column: {fields!r:.80}")
+    raise ValueError(f"not a column: {fields!r:.80}")
 
 
 def finite(value: Any) -> float:
     """Return a finite number from a file; ValueError otherwise."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError(f"{value!r:.80} is no finite number")
+        raise ValueError(f"{value!r:.80} is not a finite number")
     return float(value)
 
 
 def texts(values: Any) -> tuple[str, ...]:
     """Return distinct texts from a file; ValueError otherwise."""
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise ValueError(f"{values!r:.80} is no list of texts")
+        raise ValueError(f"{values!r:.80} is not a list of strings")
     if not values or len(set(values)) < len(values):
-        raise ValueError(f"{values!r:.80} is empty or repeats itself")
+        raise ValueError(f"{values!r:.80} is empty or has duplicates")
     return tuple(values)

@@ -174,5 +174,5 @@ def _labels(path: Path, n: int) -> NDArray[np.uint8]:
         )
     if n and labels.max() >= len(FASHION_MNIST_CLASSES):
         row = int(labels.argmax())
-        raise IdxError(f"{path}: label {labels[row]} of picture {row} is none of 0 to 9")
+        raise IdxError(f"{path}: label {labels[row]} of picture {row} is not from 0 to 9")
     return labels

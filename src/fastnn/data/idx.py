@@ -69,12 +69,12 @@ def read_idx(path: PathLike) -> NDArray[Any]:
 def _read(file: IO[bytes] | gzip.GzipFile) -> NDArray[Any]:
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _TYPES:
-        raise ValueError(f"no IDX file: it begins with {magic!r}")
+        raise ValueError(f"not an IDX file: it begins with {magic!r}")
     if magic[3] > _MOST_AXES:
-        raise ValueError(f"{magic[3]} axes, more than {_MOST_AXES}")
+        raise ValueError(f"{magic[3]} axes; at most {_MOST_AXES} are supported")
     header = file.read(4 * magic[3])
     if len(header) < 4 * magic[3]:
-        raise ValueError("truncated within its header")
+        raise ValueError("truncated in its header")
     shape = tuple(np.frombuffer(header, ">u4").tolist())
     dtype = np.dtype(_TYPES[magic[2]])
     n_bytes = dtype.itemsize * math.prod(shape)
@@ -82,7 +82,7 @@ def _read(file: IO[bytes] | gzip.GzipFile) -> NDArray[Any]:
     if len(content) < n_bytes:
         raise ValueError(f"truncated: shape {shape} needs {n_bytes:,} bytes, got {len(content):,}")
     if len(content) > n_bytes:
-        raise ValueError(f"more than the {n_bytes:,} bytes that its shape {shape} needs")
+        raise ValueError(f"trailing bytes: shape {shape} needs only {n_bytes:,}")
     return np.frombuffer(content, dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
 
 

@@ -140,9 +140,9 @@ def token_batches(
     ids = {"bos_id": bos_id, "eos_id": eos_id, "pad_id": pad_id}
     bos, eos, pad = (check_count(name, value, 0) for name, value in ids.items())
     if len(src) != len(tgt):
-        raise ValueError(f"there are {len(src)} sources and {len(tgt)} targets")
+        raise ValueError(f"src has {len(src)} sequences, but tgt has {len(tgt)}")
     if len(src) == 0:
-        raise ValueError("there are no pairs")
+        raise ValueError("src and tgt are empty: give at least one pair")
     sources = Ragged("src", src, [], [eos] if src_eos else [])
     targets = Ragged("tgt", tgt, [bos], [eos])
     if (empty := np.flatnonzero(sources.lengths == 0)).size:

@@ -160,7 +160,7 @@ def _checked_stream(ids: ArrayLike, least: int) -> NDArray[Any]:
     if stream.ndim != 1 or (stream.size and stream.dtype.kind not in "iu"):
         raise TypeError(f"ids must be a sequence (n,) of integers, got {ids!r:.80}")
     if len(stream) < least:
-        raise ValueError(f"the text has {len(stream)} tokens, and must have at least {least}")
+        raise ValueError(f"ids has {len(stream)} tokens, but at least {least} are needed")
     return stream
 
 

@@ -201,7 +201,7 @@ class BaseMLP(BaseEstimator, ABC):
 
     def _run_lbfgs(self, examples: Examples, loss: Loss) -> None:
         if self.dropout > 0:
-            raise ValueError("solver='lbfgs' needs a loss that stays the same: dropout must be 0")
+            raise ValueError("solver='lbfgs' needs a deterministic loss: dropout must be 0")
         network = self._network(loss, examples.dtype)
         with quiet_blas(), threads(self.n_threads, shared=True):
             fit_lbfgs(self, network, examples)

@@ -305,7 +305,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             self._is_multilabel = y.ndim == 2
         elif self._is_multilabel != (y.ndim == 2):
             raise ValueError(
-                "y was labels before and is zeros and ones now, or the other way round"
+                "y changed from labels to zeros and ones, or back, since the first fit"
             )
         if y.ndim == 2:
             if y.shape[1] != len(self.classes_):

@@ -187,7 +187,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     def _with_class_weights(self, weight: NDArray[Any] | None, y: Any) -> NDArray[Any] | None:
         if weight is not None and callable(self.loss):
-            raise ValueError("sample_weight cannot be combined with a loss of one's own")
+            raise ValueError("sample_weight cannot be combined with a custom loss")
         return weight
 
     def _output(self) -> tuple[str, int, Loss]:

@@ -18,12 +18,10 @@ def from_json(text: str) -> Vocab:
     try:
         kind = parse_json(text)["kind"]
     except KeyError as error:
-        raise ValueError(f"this is no vocabulary in JSON: it has no {error}") from error
+        raise ValueError(f"not a vocabulary in JSON: it has no {error}") from error
     except (TypeError, ValueError) as error:
-        raise ValueError(f"this is no vocabulary in JSON: {error}") from error
+        raise ValueError(f"not a vocabulary in JSON: {error}") from error
     for cls in (CharVocab, WordVocab, BPE):
         if cls.kind == kind:
             return cls.from_json(text)
-    raise ValueError(
-        f"vocabularies are of the kinds chars, words and bpe, this one is {kind!r:.80}"
-    )
+    raise ValueError(f"the kind of a vocabulary must be chars, words or bpe, not {kind!r:.80}")

@@ -42,7 +42,9 @@ class BPE(Vocab):
         pieces = ids.keys() - set(SPECIALS)
         for left, right in self.merges:
             if not {left, right, left + right} <= pieces:
-                raise ValueError(f"{left!r} and {right!r} are, or join to, no pieces")
+                raise ValueError(
+                    f"merge of {left!r} and {right!r}: not all parts are in the vocabulary"
+                )
         library = _tokenizers()
         self._tokenizer = library.Tokenizer(library.models.BPE(ids, self.merges, unk_token=UNK))
         self._tokenizer.pre_tokenizer = _words(library)

@@ -34,7 +34,7 @@ class CharVocab(Vocab):
         if not self.tokens:
             raise ValueError("there are no characters")
         if any(len(token) != 1 for token in self.tokens) or self.tokens != sorted(self.tokens):
-            raise ValueError("the tokens must be single characters, sorted")
+            raise ValueError("tokens must be sorted single characters")
         self._codes = _codes("".join(self.tokens))
 
     @classmethod
@@ -49,8 +49,8 @@ class CharVocab(Vocab):
         if (wrong := np.flatnonzero(self._codes[ids] != codes)).size:
             character = text[wrong[0]]
             raise ValueError(
-                f"the character {character!r} (U+{ord(character):04X}) at {wrong[0]} is none of "
-                f"the {len(self)} of this vocabulary"
+                f"the character {character!r} (U+{ord(character):04X}) at {wrong[0]} is not in "
+                f"this vocabulary of {len(self)} characters"
             )
         found: Ids = ids.tolist()
         return found

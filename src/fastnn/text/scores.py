@@ -31,11 +31,11 @@ def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> float:
     """
     for name, sentences in (("hypotheses", hypotheses), ("references", references)):
         if isinstance(sentences, str):
-            raise TypeError(f"{name} must be several sentences, got one str")
+            raise TypeError(f"{name} must be a sequence of sentences, got one str")
     if len(hypotheses) != len(references):
-        raise ValueError(f"{len(hypotheses)} hypotheses, {len(references)} references")
+        raise ValueError(f"{len(hypotheses)} hypotheses, but {len(references)} references")
     if not hypotheses:
-        raise ValueError("there are no sentences")
+        raise ValueError("hypotheses and references are empty")
     metric = _sacrebleu().metrics.BLEU(
         tokenize="none", force=True
     )  # force: no warning about tokenized input

@@ -40,7 +40,7 @@ class Vocab(ABC):
         self.pad_id, self.unk_id, self.bos_id, self.eos_id = ids
         if not all(isinstance(token, str) for token in self.tokens):
             wrong = next(token for token in self.tokens if not isinstance(token, str))
-            raise TypeError(f"the tokens must be str, got one of {type(wrong).__name__}")
+            raise TypeError(f"tokens must be str, but one is {type(wrong).__name__}")
         if specials and tuple(self.tokens[:4]) != SPECIALS:
             raise ValueError(f"the first tokens must be {SPECIALS}, got {self.tokens[:4]!r:.200}")
         if len(set(self.tokens)) != len(self.tokens):
@@ -88,7 +88,7 @@ class Vocab(ABC):
                 raise ValueError(f"its kind is {kind!r:.80}")
             return cls._from_described(described)
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"this is no {cls.__name__} in JSON: {error!s:.300}") from error
+            raise ValueError(f"not a {cls.__name__} in JSON: {error!s:.300}") from error
 
     def _checked(self, ids: ArrayLike) -> NDArray[np.intp]:
         array = np.asarray(ids)
@@ -96,7 +96,7 @@ class Vocab(ABC):
             raise TypeError(f"ids must be a sequence of integers, got {ids!r:.80}")
         if array.size and not 0 <= array.min() <= array.max() < len(self):
             wrong = array[(array < 0) | (array >= len(self))][0]
-            raise IndexError(f"id {wrong} is none of the {len(self)} of this vocabulary")
+            raise IndexError(f"id {wrong} is not in this vocabulary of {len(self)} tokens")
         return array.astype(np.intp)
 
     def _shown(self, ids: ArrayLike) -> list[str]:

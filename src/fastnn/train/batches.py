@@ -154,8 +154,8 @@ class StreamSource:
             self.begun = None
             if found < 0:
                 raise ValueError(
-                    f"{self.name} gave no batch in this epoch: an iterator can be run through "
-                    "once; give an iterable that begins anew each time, or steps_per_epoch"
+                    f"{self.name} gave no batches in this epoch: an iterator is exhausted after "
+                    "one pass; give an iterable that starts over each time, or steps_per_epoch"
                 )
             return
         for _ in range(skip if self.to_skip is None else self.to_skip):

@@ -226,7 +226,9 @@ class ModelCheckpoint:
             return self.path.format(epoch=epoch, **logs)
         except (KeyError, IndexError) as error:
             known = ", ".join(map(repr, ("epoch", *logs)))
-            raise ValueError(f"{self.path}: {error} is no field here, only {known}") from error
+            raise ValueError(
+                f"{self.path}: {error} is not a known field; known: {known}"
+            ) from error
         except (ValueError, AttributeError) as error:
             raise ValueError(f"{self.path}: its fields are malformed: {error}") from error
 

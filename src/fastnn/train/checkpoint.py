@@ -259,7 +259,7 @@ def _unpacked(value: Any, file: Any) -> Any:
         if value.keys() == {"array"}:
             name = value["array"]
             if not isinstance(name, str) or not name.startswith(RUN_PREFIX):
-                raise ValueError(f"{name!r:.80} is no array of a run")
+                raise ValueError(f"{name!r:.80} is not an array of a run")
             return read_tensor(file, name)
         return {str(key): _unpacked(item, file) for key, item in value["dict"]}
     return value
@@ -268,7 +268,9 @@ def _unpacked(value: Any, file: Any) -> Any:
 def _read_run(file: Any) -> dict[str, Any]:
     metadata = file.metadata() or {}
     if RUN_KEY not in metadata:
-        raise ValueError("it holds no training run (a model alone, or not written by fastnn)")
+        raise ValueError(
+            "it does not hold a training run (it is a model, or was not written by fastnn)"
+        )
     run = parse_json(metadata[RUN_KEY])
     if not isinstance(run, dict) or run.keys() != {"version", "epoch", "step", "state"}:
         raise ValueError("its description of the run is malformed")

@@ -85,7 +85,9 @@ def check_weights(weights: Any, n: int, dtype: np.dtype[Any]) -> NDArray[Any] | 
         )
     if not (np.isfinite(array) & (array >= 0)).all():
         row = int(np.argmin(np.isfinite(array) & (array >= 0)))
-        raise ValueError(f"sample_weight: row {row} cannot weigh {array[row]}")
+        raise ValueError(
+            f"sample_weight of row {row} is {array[row]}; weights are finite and at least 0"
+        )
     return array.astype(dtype, copy=False)
 
 
@@ -96,15 +98,20 @@ class ClassWeights:
         if not isinstance(weights, Mapping):
             raise TypeError(
                 "class_weight must be a dict of class to weight or 'balanced', got "
-                f"{type(weights).__name__}; of a list make dict(enumerate(weights))"
+                f"{type(weights).__name__}; for a list give dict(enumerate(weights))"
             )
         for label, weight in weights.items():
             is_label = isinstance(label, (int, np.integer)) and not isinstance(label, bool)
             if not is_label or not 0 <= label <= LAST_LABEL:
-                raise ValueError(f"class_weight: {label!r:.80} is no class; classes count from 0")
+                raise ValueError(
+                    f"class_weight: {label!r:.80} is not a class; classes are integers from 0"
+                )
             is_number = isinstance(weight, (int, float, np.integer, np.floating))
             if not is_number or isinstance(weight, bool) or not 0 <= weight < np.inf:
-                raise ValueError(f"class_weight: class {label} cannot weigh {weight!r:.80}")
+                raise ValueError(
+                    f"class_weight of class {label} is {weight!r:.80}; "
+                    "weights are finite numbers of at least 0"
+                )
         labels = sorted(weights)
         # a sentinel at the end, for labels beyond the last: -1 is not a class
         self.labels = np.array([*labels, -1], np.int64)

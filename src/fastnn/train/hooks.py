@@ -74,7 +74,7 @@ class Monitor:
         if self.monitor not in known:
             near = get_close_matches(self.monitor, known, 1)
             raise ValueError(
-                f"{self.monitor!r} is not measured here, only {', '.join(map(repr, known))}"
+                f"{self.monitor!r} is not measured; measured: {', '.join(map(repr, known))}"
                 + (f"; did you mean {near[0]!r}?" if near else "")
             )
 

@@ -68,5 +68,5 @@ class Means:
             int,
             float,
         }:
-            raise ValueError(f"these are no sums of metrics: {sorted(state)!r:.200}")
+            raise ValueError(f"not the sums of metrics: {sorted(state)!r:.200}")
         vars(self).update(state)

@@ -140,7 +140,7 @@ class RowLoss:
             at = tuple(map(int, np.argwhere(wrong)[0]))
             raise IndexError(
                 f"cross_entropy: target {y[at]} of row {at[0]} of {name} is not one of "
-                f"{output.shape[-1]} classes, which count from 0"
+                f"{output.shape[-1]} classes, numbered from 0"
             )
 
     def _add(
@@ -226,7 +226,7 @@ def as_objective(loss: Any, model: nn.Module) -> Objective:
     """Return the objective for a loss given by name, as a function or as an objective."""
     if isinstance(loss, str):
         if loss in _ELSEWHERE:
-            raise ValueError(f"loss {loss!r} is called {_ELSEWHERE[loss]!r} here")
+            raise ValueError(f"unknown loss {loss!r}: fastnn calls it {_ELSEWHERE[loss]!r}")
         return RowLoss(LOSSES[check_choice("loss", loss, LOSSES)])
     if isinstance(loss, type) or not isinstance(loss, Objective):
         return RowLoss(loss)
