@@ -50,7 +50,10 @@ BESIDE = {
     ("parameters", "watch"),
     ("plot", "files"),
     ("models", "text"),
+    ("", "capi"),
     ("", "cli"),
+    ("", "distributed"),
+    ("", "sklearn"),
 }
 
 

@@ -7,7 +7,7 @@ training loop, and `fastnn.data` has data sets to start with.
 
 import importlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import hooks
 from ._command import refuse
@@ -57,6 +57,25 @@ from .kernels import (
 )
 from .kernels.rowwise import activation_arrays
 from .kernels.rowwise.activation_arrays import *  # noqa: F403
+
+if TYPE_CHECKING:  # so that type checkers and editors see what `__getattr__` loads on first use
+    from . import capi as capi
+    from . import data as data
+    from . import files as files
+    from . import models as models
+    from . import nn as nn
+    from . import optim as optim
+    from . import plot as plot
+    from . import sklearn as sklearn
+    from . import text as text
+    from . import train as train
+    from .files import load as load
+    from .files import plan_from_file as plan_from_file
+    from .files import save as save
+    from .interop import asarray as asarray
+    from .nn.gradcheck import gradcheck as gradcheck
+    from .train.evaluate import evaluate as evaluate
+    from .train.fit import fit as fit
 
 # Loaded on first use, so that `import fastnn` costs little more than NumPy.
 _MODULES = ("capi", "data", "files", "models", "nn", "optim", "plot", "sklearn", "text", "train")
@@ -120,7 +139,7 @@ def get_include() -> str:
     return str(Path(__file__).parent / "include")
 
 
-def __getattr__(name: str) -> Any:
+def _loaded(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"{__name__}.{name}")
     if name in _FUNCTIONS:
@@ -128,9 +147,12 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+if not TYPE_CHECKING:  # a checker would take any name for an attribute
+    __getattr__ = _loaded
+
 # Lower floors call these by name, since no module imports from a floor above its own.
-hooks.bind("save", lambda: __getattr__("save"))
-hooks.bind("models", lambda: __getattr__("models"))
+hooks.bind("save", lambda: _loaded("save"))
+hooks.bind("models", lambda: _loaded("models"))
 
 
 def __dir__() -> list[str]:

@@ -22,7 +22,7 @@ def check_outputs(args: argparse.Namespace) -> None:
     try:
         import safetensors  # noqa: F401 (loading the model will need it)
     except ModuleNotFoundError as error:
-        raise UsageError("using models needs safetensors: pip install 'fastnn-cpu[cli]'") from error
+        raise UsageError("using models needs safetensors: pip install safetensors") from error
     if args.output == STDIN:
         raise UsageError("--output must be a file: models are not written to standard output")
     table = {"FILE": args.file} if args.task_name == "csv" else {}

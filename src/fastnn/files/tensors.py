@@ -89,8 +89,7 @@ def _safetensors() -> Any:
         import safetensors
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "reading models needs safetensors: pip install 'fastnn-cpu[files]'",
-            name="safetensors",
+            "reading models needs safetensors: pip install safetensors", name="safetensors"
         ) from error
     return safetensors
 

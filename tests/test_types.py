@@ -1,0 +1,69 @@
+"""Type checkers accept a right program of a user and reject each wrong line of another."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+import fastnn
+
+PROGRAMS = Path(__file__).parent / "typed"
+PACKAGES = Path(fastnn.__file__).parent.parent
+
+
+def run(*arguments, folder):
+    return subprocess.run(
+        [sys.executable, "-m", *arguments], cwd=folder, capture_output=True, text=True, timeout=300
+    )
+
+
+def mypy_errors(program, folder):
+    """Numbers of the lines of the program with an error."""
+    (folder / "mypy.ini").write_text(
+        f"[mypy]\nmypy_path = {PACKAGES}\nfollow_imports = silent\nignore_missing_imports = True\n"
+    )
+    done = run("mypy", "--no-error-summary", str(program), folder=folder)
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    return {int(n) for n in re.findall(rf"{program.name}:(\d+): error", done.stdout)}
+
+
+def pyright_errors(program, folder):
+    """Numbers of the lines of the program with an error."""
+    shutil.copy(program, folder)
+    settings = {"include": [program.name], "extraPaths": [str(PACKAGES)]}
+    (folder / "pyrightconfig.json").write_text(json.dumps(settings))
+    done = run("pyright", "--outputjson", "-p", str(folder), folder=folder)
+    found = json.loads(done.stdout)
+    assert found["summary"]["filesAnalyzed"] == 1, done.stdout
+    return {
+        d["range"]["start"]["line"] + 1
+        for d in found["generalDiagnostics"]
+        if d["severity"] == "error"
+    }
+
+
+CHECKERS = {"mypy": mypy_errors, "pyright": pyright_errors}
+
+
+@pytest.fixture(params=CHECKERS)
+def errors(request):
+    if find_spec(request.param) is None:
+        pytest.skip(f"checks with {request.param} where it is installed")
+    return CHECKERS[request.param]
+
+
+def test_a_right_program(errors, tmp_path):
+    assert errors(PROGRAMS / "right.py", tmp_path) == set()
+
+
+def test_a_wrong_program(errors, tmp_path):
+    program = PROGRAMS / "wrong.py"
+    lines = program.read_text().splitlines()
+    marked = {n for n, line in enumerate(lines, 1) if line.endswith("# wrong")}
+    assert len(marked) > 10
+    assert errors(program, tmp_path) == marked
