@@ -22,8 +22,8 @@ cdef struct Rows:
 
 
 cdef extern from "typed.h":
-    # call_typed(typenum, release the GIL, f[float], f[double], arguments of f): its status.
-    int call_typed "fastnn_call_typed"(int typenum, bint release, ...) noexcept
+    # call_typed(typenum, release the GIL, f[float], f[double], arguments of f): what f returns.
+    int64_t call_typed "fastnn_call_typed"(int typenum, bint release, ...) noexcept
 
 
 cdef bint is_masked(object x) noexcept

@@ -14,11 +14,6 @@ from .arrays cimport (
 cnp.import_array()
 
 
-cdef inline bint is_flat(const Rows *r) noexcept:
-    """True if there are no gaps between the rows."""
-    return r.ld == r.cols or r.rows <= 1
-
-
 cdef object over_rows(
     const RowKernel *kernel, const void *options, bint flat, str op, object x, str x_name,
     object other, str other_name, object out
@@ -29,21 +24,21 @@ cdef object over_rows(
     one row, which threads can divide anywhere.
     """
     cdef int typenum = real_type(x, op, x_name)
-    cdef Rows rx, rother, ry
+    cdef Rows rx, rb, ry
     cdef cnp.ndarray like = <cnp.ndarray>x, second = None, a = with_rows(like, &rx), b = None
-    rother = rx
+    rb.ld = rx.cols
     if other_name is not None:
         second = shaped_like(other, like, op, other_name, x_name)
-        b = with_rows(second, &rother)
+        b = with_rows(second, &rb)
     cdef cnp.ndarray y = output_rows(out, like, op, "out", x_name, &ry)
     if out is not None:
         check_in_place(<cnp.ndarray>out, like, op, "out", x_name)
         if second is not None:
             check_in_place(<cnp.ndarray>out, second, op, "out", other_name)
     cdef RowCall c = RowCall(
-        rx.rows, rx.cols, data_of(a), rx.ld, data_of(b), rother.ld, data_of(y), ry.ld, options
+        rx.rows, rx.cols, data_of(a), rx.ld, data_of(b), rb.ld, data_of(y), ry.ld, options
     )
-    if flat and is_flat(&rx) and is_flat(&rother) and is_flat(&ry):
+    if flat and rx.rows > 1 and rx.ld == rx.cols and rb.ld == rx.cols and ry.ld == rx.cols:
         c.rows, c.cols = 1, c.rows * c.cols
     check_status(
         call_typed(typenum, c.rows * c.cols >= kernel.keep_gil, kernel.f32, kernel.f64, &c, NULL), op
