@@ -98,24 +98,23 @@ class Draw:
         elif how == 4:
             order = self.rng.permutation(x.ndim)
             y = np.empty([x.shape[i] for i in order], x.dtype).transpose(np.argsort(order))
-        elif how == 5:  # padded rows
-            y = np.empty((*x.shape[:-1], x.shape[-1] + 3), x.dtype)[..., : x.shape[-1]]
+        elif how == 5:
+            return self.padded(x)
         else:
             y = np.empty(x.shape, x.dtype)
         y[...] = x
         return y
 
-    def lengths(self, count, most, shape):
-        del count
-        return self.rng.integers(0, most + 1, shape).astype(self.one((np.int64, np.int32, np.uint8)))
+    def padded(self, x):
+        """Equal elements in rows that do not follow one another."""
+        y = np.empty((*x.shape[:-1], x.shape[-1] + 3), x.dtype)[..., : x.shape[-1]]
+        y[...] = x
+        return y
 
     def weights(self, *shape):
         """Weights: finite and at least 0, some of them 0."""
         x = np.abs(self.rng.standard_normal(shape)) + 0.01
         return np.asarray(np.where(self.rng.random(shape) < 0.1, 0, x), self.real)
-
-    def rate(self, high=1.0):
-        return float(self.one((0.0, 0.1, 0.5, 0.9))) * high
 
     def p(self):
         """A probability of dropout."""

@@ -9,7 +9,7 @@ from .case import Different, check
 from .draw import Draw
 from .table import ROWS
 
-for _room in ("elementwise", "norms", "products"):
+for _room in ("losses", "updates", "attention"):
     importlib.import_module(f"{__package__}.{_room}")
 
 NAMES = sorted(ROWS)

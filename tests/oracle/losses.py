@@ -5,7 +5,7 @@ Huber (1964); Szegedy et al. (2016) for label smoothing. The weights and the mea
 
 import numpy as np
 
-from .elementwise import sigmoid_of, FUNCTIONS
+from .elementwise import FUNCTIONS, sigmoid_of
 from .real import Real, exp, log, real, total, where
 
 
@@ -16,7 +16,7 @@ def reduced(each, gradient, weights, reduction, divisor):
         return each, gradient
     if reduction == "sum":
         return total(each), gradient
-    if divisor == 0:
+    if divisor.value == 0:
         return real(np.float64(0), each.kind.real), where(True, 0, gradient)
     return total(each) / divisor, gradient / divisor
 
@@ -24,11 +24,9 @@ def reduced(each, gradient, weights, reduction, divisor):
 def elementwise(kind, pred, target, sample_weight=None, reduction="mean", delta=1.0, positive=None):
     """One of mse, l1, huber and bce_with_logits: the loss and the gradient of pred."""
     weights = np.ones(pred.shape)
-    each_example = max(1, int(np.prod(pred.shape[1:], dtype=int)))
     if sample_weight is not None:
         weights = weights * np.reshape(sample_weight, (-1,) + (1,) * (pred.ndim - 1))
-    divisor = weights.astype(pred.kind.wide).sum()
-    del each_example
+    divisor = total(Real(pred.kind, weights))
     with np.errstate(all="ignore"):
         if kind == "bce_with_logits":
             loss, slope = binary(pred, target, positive)
@@ -82,10 +80,10 @@ def cross_entropy(
         seen = (targets != ignore_index) & (rows != 0)
         labels = np.where(seen, targets, 0)
         q = np.zeros((n, c)) if n == 0 else np.eye(c)[labels]
-        divisor = (rows * w[labels])[seen].sum() if c else 0
+        divisor = total(Real(logits.kind, (rows * w[labels])[seen]))
     else:
         seen, q = rows != 0, np.asarray(targets)
-        divisor = rows[seen].sum()
+        divisor = total(Real(logits.kind, rows[seen]))
     q = q.astype(logits.kind.wide) * (1 - label_smoothing) + np.asarray(label_smoothing) / c
     q = real(q * w, logits.kind.real)
     q.error = q.error + 2 * logits.kind.u * np.abs(q.value).astype(float)
@@ -100,7 +98,7 @@ def cross_entropy(
         weights = np.where(seen, rows, 0)
         if reduction == "none":
             return where(seen, each * weights, 0), slope
-        if reduction == "mean" and divisor == 0:
+        if reduction == "mean" and divisor.value == 0:
             return real(np.float64(0), logits.kind.real), where(True, 0, slope)
         scale = divisor if reduction == "mean" else 1
         return total(where(seen, each * weights, 0)) / scale, slope / scale

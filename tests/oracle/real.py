@@ -216,12 +216,17 @@ def sqrt(x):
     return x.rounded(value, error)
 
 
+# Vectors that the losses sum in the narrow type before they add the sum in double.
+CHUNK = 64
+
+
 def total(x):
-    """The bounds of a sum that is accumulated in double: rounded once, for float32."""
+    """The sum, in chains of CHUNK vectors in the narrow type and over these in double."""
     narrow = x.sum()
-    u = KINDS[np.dtype(np.float64)].u
-    error = np.sum(np.broadcast_to(x.e, x.shape)) + x.value.size * u * size(x.value).sum()
-    return narrow if not np.isfinite(error) else Real(x.kind, narrow.value, error)
+    terms, u = size(x.value).sum(), KINDS[np.dtype(np.float64)].u
+    chain = min(x.value.size, CHUNK + 4) * x.kind.u + x.value.size * u
+    error = np.broadcast_to(x.e, x.shape).sum() + chain * terms
+    return Real(x.kind, narrow.value, overflown(x.kind, terms, error))
 
 
 def difference(found, expected):

@@ -72,8 +72,8 @@ def centered(x, kind):
     if kind == "rms":
         return x
     with np.errstate(all="ignore"):
-        mean = x.value.sum(-1, keepdims=True) / max(1, x.shape[-1])
-        value = x.value - mean
+        rest = x.value - x.value[..., :1]
+        value = rest - rest.sum(-1, keepdims=True) / max(1, x.shape[-1])
         spread = np.abs(value).max(-1, keepdims=True, initial=0)
     n = x.shape[-1]
     e = np.broadcast_to(x.e, x.shape)
