@@ -59,7 +59,10 @@ from .kernels.rowwise import activation_arrays
 from .kernels.rowwise.activation_arrays import *  # noqa: F403
 
 # Loaded on first use, so that `import fastnn` costs little more than NumPy.
-_MODULES = ("capi", "data", "files", "models", "nn", "optim", "plot", "sklearn", "text", "train")
+_MODULES = (
+    *("capi", "data", "distributed", "files", "models", "nn", "optim", "plot", "sklearn", "text"),
+    "train",
+)
 _FUNCTIONS = {
     "asarray": "interop",
     "fit": "train",
