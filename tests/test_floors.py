@@ -51,6 +51,7 @@ BESIDE = {
     ("plot", "files"),
     ("models", "text"),
     ("", "cli"),
+    ("cli", "distributed"),
 }
 
 

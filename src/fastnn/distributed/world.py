@@ -19,6 +19,9 @@ _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
 
 INSTALL = "pip install 'fastnn-cpu[mpi]' (or mpi4py, for an MPI that is installed)"
 
+# Sets the shards of a program that does not: `fastnn launch --shards`.
+SHARDS_VARIABLE = "FASTNN_SHARDS"
+
 _found: dict[int, MPI] = {}
 
 
@@ -37,15 +40,16 @@ def is_launched() -> bool:
     return any(name in os.environ for name in _RANKS)
 
 
-def world(shards: int | Literal["ranks"] = 8) -> Communicator:
+def world(shards: int | Literal["ranks"] | None = None) -> Communicator:
     """Return the communicator of all ranks that this program was started with.
 
     Parameters
     ----------
-    shards : int or "ranks"
+    shards : int or "ranks", optional
         Parts into which every batch is cut, at least one per rank. Results have the same bits for
         any number of ranks, and for one process, if the shards are the same. "ranks" is one shard
-        per rank, which is fastest: results then depend on the number of ranks.
+        per rank, which is fastest: results then depend on the number of ranks. By default 8, or
+        what `fastnn launch --shards` says.
 
     Returns
     -------
@@ -61,7 +65,10 @@ def world(shards: int | Literal["ranks"] = 8) -> Communicator:
     RuntimeError
         mpiexec and mpi4py belong to different implementations of MPI.
     """
-    if shards != "ranks":
+    if shards is None:
+        found = os.environ.get(SHARDS_VARIABLE, "8")
+        shards = int(found) if found.isdecimal() else "ranks"
+    elif shards != "ranks":
         shards = check_count("shards (or 'ranks')", shards)
     if not is_launched():
         return OneProcess(1 if shards == "ranks" else shards)
