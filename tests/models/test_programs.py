@@ -1,12 +1,15 @@
 """Models run as programs on their own arrays: watched, of any length, and with states to step."""
 
 import copy
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from fastnn import models, nn
+from fastnn import models, nn, optim
 from fastnn.kernels import NotLowerable
+from fastnn.nn.lowering import LoweredModel
 from fastnn.nn.randomness import inference
 
 SIZES = {"d_model": 16, "n_heads": 2, "n_layers": 2, "dropout": 0.3, "dtype": float, "rng": 0}
@@ -148,3 +151,43 @@ def test_states_of_others_are_refused(make):
         cache.plan.capsule  # noqa: B018
     with pytest.raises(TypeError, match="must be integers, not float64"):
         model(*[SOURCE / 1] * (2 if make is translator else 1))
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_a_program_is_made_once(make, monkeypatch, rng):
+    model, inputs, new_cache = make()
+    made = []
+    new = LoweredModel._new_program
+    monkeypatch.setattr(LoweredModel, "_new_program", lambda self: made.append(1) or new(self))
+    ids = rng.integers(0, 11, (2, 9))
+    optimizer = optim.SGD(model.parameters(), 0.1)
+    for _ in range(3):
+        batch = inputs(ids) if make is translator else ids
+        model.loss_and_grad(batch, ids)
+        optimizer.step()
+        found = model(*inputs(ids))
+        cache = new_cache()
+        for t in range(9):
+            last = model.step(ids[:, t : t + 1], cache)
+        np.testing.assert_allclose(last, found[:, -1], rtol=1e-11, atol=1e-11)
+    assert len(made) == (3 if make is translator else 2)  # an encoder, hidden vectors, steps
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_threads_in_a_first_call_see_whole_programs(make, rng):
+    ids = rng.integers(0, 11, (2, 9))
+    for _ in range(5):
+        model, inputs, _ = make(max_len=3000)
+        expected = layer_by_layer(model, inputs(ids))[:, -1]
+        start = threading.Barrier(6)
+
+        def run(i, model=model, inputs=inputs, start=start):
+            start.wait()
+            more = (LENGTHS,) if make is translator else ()
+            cache = model.new_cache(*((SOURCE, *more) if more else (2,)), max_len=400 * (i + 1))
+            return model(*inputs(ids))[:, -1], model.step(ids, cache)
+
+        with ThreadPoolExecutor(6) as pool:
+            for found in pool.map(run, range(6)):
+                for y in found:
+                    np.testing.assert_allclose(y, expected, rtol=1e-11, atol=1e-11)
