@@ -18,7 +18,7 @@ from .init import Initializer
 from .linear import Linear, Seed
 from .lowering import Builder
 from .module import Module, Shapes
-from .randomness import RandomStream
+from .randomness import RandomStream, inference
 from .registry import register
 
 Array = NDArray[Any]
@@ -194,16 +194,12 @@ class MultiHeadAttention(Module):
         need_weights: bool = False,
     ) -> Any:
         """Return the output for x; with need_weights, also the weights (B, n_heads, T, S)."""
-        q, k, v, _ = self._project(x, memory)
-        if self.rotary:
-            self._turn(q, k)
         how = {"causal": causal, "lengths": lengths, "mask": mask}
-        heads = empty(x.shape, x.dtype)
-        kernels.attention(q, k, v, out=split_heads(heads, self.n_heads), **how)
+        with inference():
+            y, ctx = self.forward(x, memory, **how)
         if not need_weights:
-            return self.out(heads)
-        _, weights = kernels.attention(q, k, v, need_weights=True, **how)
-        return self.out(heads), weights
+            return y
+        return y, kernels.attention(*ctx[1][:3], need_weights=True, **how)[1]
 
     def backward(self, dy: Array, ctx: Any, need_dx: bool = True) -> Any:
         """Add the parameters' gradients; return dx, or (dx, dmemory) in cross-attention."""
