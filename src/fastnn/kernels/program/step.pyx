@@ -1,6 +1,6 @@
 """Running a program of sequences: all at once, or step by step with a state.
 
-A long prompt goes through in chunks of MOST_ROWS rows, layer by layer, so a step of one row reads
+A long prompt goes through in chunks of `most_rows` rows, layer by layer, so a step of one row reads
 every weight once. The operation LAST and those behind it run once a step.
 """
 from libc.stdint cimport int64_t
