@@ -106,6 +106,17 @@ def test_a_layer_of_ones_own_is_run_and_not_lowered(make, rng):
     assert len(seen) == 2
 
 
+def test_memory_with_an_activation_is_no_operation(rng):
+    model, inputs, new_cache = translator()
+    ids = rng.integers(0, 11, (2, 9))
+    before = model(*inputs(ids))
+    last_block(model).cross_attention.kv.activation = "tanh"
+    np.testing.assert_array_equal(model(*inputs(ids)), layer_by_layer(model, inputs(ids)))
+    assert np.abs(model(*inputs(ids)) - before).max() > 1e-4
+    with pytest.raises(NotLowerable, match="keys and values with an activation"):
+        new_cache()
+
+
 @pytest.mark.parametrize("position", ["learned", "sinusoidal", "rotary"])
 def test_longer_states_than_before(position, rng):
     model = models.TransformerLM(11, 8, 2, 1, max_len=2500, position=position, dtype=float, rng=0)

@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
 from ..checks import check_count, check_dtype, check_probability
+from ..kernels import NotLowerable
 from ..kernels.ground.memory import empty
 from ..parameters import Parameter
 from .dropout import new_stream
@@ -245,6 +246,9 @@ class MultiHeadAttention(Module):
             b.lower(self.qkv)
             b.attention(self.n_heads, self.n_kv_heads, causal=causal, rotary=self.rotary)
         else:
+            b.watch(self.kv)
+            if self.kv.activation is not None:
+                raise NotLowerable("keys and values with an activation cannot be part of a plan")
             b.lower(self.q)
             b.cross_attention(self.kv.weight, self.kv.bias, self.n_heads, self.n_kv_heads)
         b.lower(self.out)

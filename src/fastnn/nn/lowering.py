@@ -38,6 +38,11 @@ class Builder(kernels.Builder):
             The layer has no `lower`, or its `forward` or `__call__` was overridden or replaced, so
             that `lower` no longer matches.
         """
+        self.watch(layer)
+        return layer.lower(self, *values, **options)
+
+    def watch(self, layer: Module) -> None:
+        """Rebuild programs when this layer changes; raise NotLowerable as `lower` does."""
         kind = type(layer)
         object.__setattr__(layer, "_is_watched", True)
         if (kind.forward, kind.__call__) != kind._lowered_as or "forward" in vars(layer):
@@ -45,7 +50,6 @@ class Builder(kernels.Builder):
                 f"{kind.__name__} has no `lower` that goes with its `forward` and `__call__`, so "
                 "it cannot be part of a plan"
             )
-        return layer.lower(self, *values, **options)
 
 
 def freeze(model: Module, batch_max: int = 1024, *, max_len: int = 1024) -> kernels.Plan:
