@@ -46,7 +46,7 @@ class Team:
             run.optimizer.params, self.comm, self.comm.shards, run.accumulate > 1
         )
         self.streams = Streams(run.model)
-        self.is_interrupted = False
+        self.stops = self.is_interrupted = False  # Ctrl-C here, and agreed by all ranks
         if isinstance(run.source, ArraySource):
             run.source.own = self._own_rows
 
@@ -78,7 +78,7 @@ class Team:
                 part = own.rows(slice(rows.start - begin, rows.stop - begin))
                 run.objective.learn(run.model, part, means, weights)
             gradients.add(shard)
-            told[shard] = [*means.numbers(), weights.total, streams.leave(), 0, self.is_interrupted]
+            told[shard] = [*means.numbers(), weights.total, streams.leave(), 0, self.stops]
         if not isinstance(run.source, ArraySource):
             told[:, CHECKSUM] = _checksum(batch.y)
         self._listen(told)
@@ -141,7 +141,7 @@ class Team:
         waits = waits and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
         def wait(*_: object) -> None:
-            self.is_interrupted = True
+            self.stops = True
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
         if waits:
