@@ -79,13 +79,17 @@ class ShardedGradients:
                 self.grad[:] = self.kept[shard]
                 self.free.append(self.kept.pop(shard))
                 self._push(shard)
-        if self.sums is None:
-            self.begin()
-        self.send(0)
+        self.start()
         assert self.sums is not None
         self.sums.finish()
         self.free += self.left + [array for _, array in self.stack]
         self.stack, self.left, self.sums = [], [], None
+
+    def start(self) -> None:
+        """Begin the sums of everything that is not sent yet, after the last shard."""
+        if self.sums is None:
+            self.begin()
+        self.send(0)
 
     def begin(self) -> None:
         """Prepare for `send`: only the gradient of the last shard is still to come."""

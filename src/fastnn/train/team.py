@@ -86,6 +86,8 @@ class Team:
             told[shard] = [*means.numbers(), weights.total, streams.leave(), 0, self.stops]
         if not isinstance(run.source, ArraySource):
             told[:, CHECKSUM] = _checksum(batch.y)
+        if self.overlap is not None:  # what is told travels at the same time
+            gradients.start()
         self._listen(told)
 
     def _sending(self, shard: int) -> AbstractContextManager[None]:
