@@ -59,6 +59,23 @@ def test_ranks_that_differ(how, what, tmp_path):
     assert f"RuntimeError: {what}" in done.stderr or what in done.stderr
 
 
+@pytest.fixture
+def start():
+    """Start the program in the background; end it after the test."""
+    started = []
+
+    def run(*arguments):
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        started.append(subprocess.Popen(command(*arguments), env=environment(), **quiet))
+        return started[-1]
+
+    yield run
+    for process in started:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(timeout=10)
+
+
 def is_alive(pid):
     try:
         os.kill(pid, 0)
@@ -70,15 +87,10 @@ def is_alive(pid):
 
 @pytest.mark.skipif(not os.path.exists("/proc"), reason="looks up processes in /proc")
 @pytest.mark.parametrize("seed", range(int(os.environ.get("FASTNN_KILLS", "3"))))
-def test_a_killed_rank_ends_all_and_the_run_resumes(seed, tmp_path):
+def test_a_killed_rank_ends_all_and_the_run_resumes(seed, start, tmp_path):
     whole, save, out = result(0, tmp_path, "mlp"), tmp_path / "run", tmp_path / "out"
     rng = random.Random(seed)
-    process = subprocess.Popen(
-        command(3, "mlp", out, "--save", save, "--pause", 0.05),
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = start(3, "mlp", out, "--save", save, "--pause", 0.05)
     deadline = time.monotonic() + 60
     while not save.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -96,11 +108,9 @@ def test_a_killed_rank_ends_all_and_the_run_resumes(seed, tmp_path):
     assert result(rng.choice([1, 2, 4]), tmp_path, "mlp", "--resume", save) == whole
 
 
-def test_an_interrupt_of_one_rank_ends_all_after_a_step(tmp_path):
+def test_an_interrupt_of_one_rank_ends_all_after_a_step(start, tmp_path):
     save, out = tmp_path / "run", tmp_path / "out"
-    process = subprocess.Popen(
-        command(2, "mlp", out, "--save", save, "--pause", 0.05), env=environment()
-    )
+    process = start(2, "mlp", out, "--save", save, "--pause", 0.05)
     deadline = time.monotonic() + 60
     while not save.exists() and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -101,6 +101,7 @@ def command_of(mpi: Mpi, n: int, hostfile: str | None, program: Sequence[str]) -
     command = [mpi.path, "-n", str(n)]
     if mpi.kind == "Open MPI":
         command += ["--bind-to", "none", "--map-by", ":OVERSUBSCRIBE"]
+        command += ["--mca", "mpi_yield_when_idle", "1"]  # ranks that wait leave the core to others
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             command.append("--allow-run-as-root")
         if hostfile is None:  # other interfaces, as those of containers, are often dead ends
