@@ -62,6 +62,18 @@ def test_commands_of_each_mpi(monkeypatch):
     assert {"--allow-run-as-root", ":OVERSUBSCRIBE", "--hostfile"} <= set(ompi)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a script of sh")
+def test_no_mpi4py(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "mpiexec"
+    path.write_text("#!/bin/sh\necho HYDRA\n")
+    path.chmod(0o755)
+    monkeypatch.setattr(launch.sysconfig, "get_path", lambda name: str(tmp_path))
+    monkeypatch.setattr(launch.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setenv("FASTNN_SHARDS", "8")
+    assert cli.main(["launch", "-n", "2", "train", "digits"]) == 2
+    assert "mpi4py is not installed: pip install" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("version", "kind"),
     [

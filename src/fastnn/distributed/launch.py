@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -15,7 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from .world import INSTALL
+from .world import INSTALL, SHARDS_VARIABLE
 
 
 class LaunchError(OSError):
@@ -108,7 +109,7 @@ def command_of(mpi: Mpi, n: int, hostfile: str | None, program: Sequence[str]) -
             command += ["--host", f"localhost:{n}", "--mca", "btl", "self,sm"]
         else:
             command += ["--hostfile", hostfile]
-            for name in ("OMP_NUM_THREADS", "PYTHONPATH", "FASTNN_ISA"):
+            for name in ("OMP_NUM_THREADS", "PYTHONPATH", "FASTNN_ISA", SHARDS_VARIABLE):
                 command += ["-x", name] if name in os.environ else []
     else:
         command += ["-bind-to", "none"]
@@ -134,6 +135,8 @@ def launch(program: Sequence[str], n: int, hosts_file: str | None = None) -> int
         There is no MPI or mpi4py, or a host is unknown.
     """
     mpi = find_mpi()
+    if importlib.util.find_spec("mpi4py") is None:
+        raise LaunchError(f"mpi4py is not installed: {INSTALL}")
     hosts = [] if hosts_file is None else read_hosts(hosts_file)
     if hosts and n > sum(host.slots for host in hosts):
         raise LaunchError(
