@@ -14,8 +14,8 @@ from .ranks import PROGRAM, command, environment, needs_mpi, result, run
 pytestmark = needs_mpi
 
 # Task -> ranks and threads that are compared with one process.
-TASKS = dict.fromkeys(["mlp", "lm", "seq2seq"], [(2, 2), (3, 1), (4, 1), (5, 1)])
-TASKS |= dict.fromkeys(["accumulated", "loop"], [(3, 1)])
+TASKS = {task: [(2, 2), (3, 1), (4, 1), (5, 1)] for task in ("mlp", "lm", "seq2seq")}
+TASKS |= {task: [(3, 1)] for task in ("accumulated", "loop")}
 
 
 @pytest.mark.parametrize("task", TASKS)
