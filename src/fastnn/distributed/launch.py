@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -15,7 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from .world import INSTALL
+from .world import INSTALL, SHARDS_VARIABLE
 
 
 class LaunchError(OSError):
@@ -101,13 +102,14 @@ def command_of(mpi: Mpi, n: int, hostfile: str | None, program: Sequence[str]) -
     command = [mpi.path, "-n", str(n)]
     if mpi.kind == "Open MPI":
         command += ["--bind-to", "none", "--map-by", ":OVERSUBSCRIBE"]
+        command += ["--mca", "mpi_yield_when_idle", "1"]  # ranks that wait leave the core to others
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             command.append("--allow-run-as-root")
         if hostfile is None:  # other interfaces, as those of containers, are often dead ends
             command += ["--host", f"localhost:{n}", "--mca", "btl", "self,sm"]
         else:
             command += ["--hostfile", hostfile]
-            for name in ("OMP_NUM_THREADS", "PYTHONPATH", "FASTNN_ISA"):
+            for name in ("OMP_NUM_THREADS", "PYTHONPATH", "FASTNN_ISA", SHARDS_VARIABLE):
                 command += ["-x", name] if name in os.environ else []
     else:
         command += ["-bind-to", "none"]
@@ -133,6 +135,8 @@ def launch(program: Sequence[str], n: int, hosts_file: str | None = None) -> int
         There is no MPI or mpi4py, or a host is unknown.
     """
     mpi = find_mpi()
+    if importlib.util.find_spec("mpi4py") is None:
+        raise LaunchError(f"mpi4py is not installed: {INSTALL}")
     hosts = [] if hosts_file is None else read_hosts(hosts_file)
     if hosts and n > sum(host.slots for host in hosts):
         raise LaunchError(

@@ -29,9 +29,12 @@ class MPI:
         Duplicated, so that messages of others on it do not interfere.
     shards : int
         Parts of a batch, at least one per rank.
+    overlap : bool
+        True to send gradients while backward still runs.
     """
 
-    def __init__(self, comm: Any, shards: int = 8) -> None:
+    def __init__(self, comm: Any, shards: int = 8, overlap: bool = True) -> None:
+        self.overlap = overlap
         self.rank, self.size = comm.Get_rank(), comm.Get_size()
         self.shards = check_count("shards", shards)
         # Sums start in one order on every rank, but the second exchange of one may start before or

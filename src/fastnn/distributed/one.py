@@ -20,7 +20,7 @@ class OneProcess:
         Parts of a batch.
     """
 
-    rank, size = 0, 1
+    rank, size, overlap = 0, 1, False
 
     def __init__(self, shards: int = 8) -> None:
         self.shards = check_count("shards", shards)

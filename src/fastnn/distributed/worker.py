@@ -7,9 +7,9 @@ print nothing unless they fail, and an exception or exit code on any rank ends a
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import sys
+import tempfile
 import time
 
 from .world import INSTALL, told_rank
@@ -29,7 +29,8 @@ def main() -> None:
     if rank:
         with open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), 1)
-        sys.stderr = held = io.StringIO()
+        # a file, since faulthandler and subprocesses ask for its descriptor
+        sys.stderr = held = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
     try:
         run.run_command_line(sys.argv[1:])
     except BaseException as error:
@@ -37,8 +38,9 @@ def main() -> None:
         if rank and failed:
             with contextlib.suppress(KeyboardInterrupt):
                 time.sleep(PATIENCE)
-            print(f"rank {rank}:", held.getvalue(), end="\n", file=stderr, flush=True)
             sys.stderr = stderr
+            held.seek(0)
+            print(f"rank {rank}: {held.read()}", file=stderr, flush=True)
         run.set_abort_status(error if isinstance(error, SystemExit) else 1)
         raise
 

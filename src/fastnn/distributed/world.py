@@ -22,7 +22,7 @@ INSTALL = "pip install 'fastnn-cpu[mpi]' (or mpi4py, for an MPI that is installe
 # Sets the shards of a program that does not: `fastnn launch --shards`.
 SHARDS_VARIABLE = "FASTNN_SHARDS"
 
-_found: dict[int, MPI] = {}
+_found: dict[tuple[int, bool], MPI] = {}
 
 
 def told_rank() -> int:
@@ -40,7 +40,7 @@ def is_launched() -> bool:
     return any(name in os.environ for name in _RANKS)
 
 
-def world(shards: int | Literal["ranks"] | None = None) -> Communicator:
+def world(shards: int | Literal["ranks"] | None = None, *, overlap: bool = True) -> Communicator:
     """Return the communicator of all ranks that this program was started with.
 
     Parameters
@@ -50,6 +50,9 @@ def world(shards: int | Literal["ranks"] | None = None) -> Communicator:
         any number of ranks, and for one process, if the shards are the same. "ranks" is one shard
         per rank, which is fastest: results then depend on the number of ranks. By default 8, or
         what `fastnn launch --shards` says.
+    overlap : bool
+        Send gradients while backward still runs; set it to False for a model whose backward passes
+        differ from step to step. Results do not depend on it.
 
     Returns
     -------
@@ -84,9 +87,11 @@ def world(shards: int | Literal["ranks"] | None = None) -> Communicator:
         raise ValueError(
             f"{size} ranks cannot share {n} shards: give world(shards={size}), or fewer ranks"
         )
-    if n not in _found:
-        _found[n] = MPI(ranks, n)
-    return OneProcess(n) if size == 1 else _found[n]
+    if size == 1:
+        return OneProcess(n)
+    if (n, overlap) not in _found:
+        _found[n, overlap] = MPI(ranks, n, overlap)
+    return _found[n, overlap]
 
 
 def _ranks() -> Any:

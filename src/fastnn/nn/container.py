@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ..checks import check_count, check_dtype, given
 from ..kernels.ground.memory import empty
+from .backward_progress import current_listener
 from .hints import not_a_layer
 from .init import Initializer
 from .linear import Linear, Seed, check_activation
@@ -95,8 +96,11 @@ class Sequential(Module):
                 )
             return program.backward(dy, ctx, need_dx)
         grad: Any = dy  # only the first layer may skip dx
+        done = current_listener()
         for i in reversed(range(len(self.layers))):
             grad = self.layers[i].backward(grad, ctx[i], need_dx=need_dx or i > 0)
+            if done is not None:
+                done(self.layers[i])
         return grad  # type: ignore[no-any-return]
 
     def lower(self, b: Builder) -> None:

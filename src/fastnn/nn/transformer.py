@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 from .. import kernels
 from ..checks import check_count
 from .add_norm import AddNorm
+from .backward_progress import current_listener
 from .linear import Seed
 from .lowering import Builder
 from .module import Module, Shapes
@@ -98,10 +99,15 @@ class Stack(Module):
         last = self.blocks[-1].backward_sum if self.norm is None else self.norm.backward
         dterms = last(dy, ctx_last)
         dmemory: Array | None = None
+        done = current_listener()
+        if done is not None and self.norm is not None:
+            done(self.norm)
         for i in reversed(range(len(self.blocks))):
             ctx_block = contexts.pop() if release else contexts[i]
             dterms, *more = self.blocks[i].backward_terms(dterms, ctx_block, need_dx or i > 0)
             del ctx_block
+            if done is not None:
+                done(self.blocks[i])
             if more:
                 dmemory = more[0] if dmemory is None else np.add(dmemory, more[0], out=dmemory)
         return dterms[1] if dmemory is None else (dterms[1], dmemory)

@@ -21,7 +21,7 @@ Span = tuple[int, int]  # shards from the first number up to, not including, the
 # Elements of an addition at a time: both operands stay in the L2 cache.
 CHUNK = 1 << 15
 
-_CALLS = ("rank", "size", "shards", "sums", "gather", "broadcast", "barrier")
+_CALLS = ("rank", "size", "shards", "overlap", "sums", "gather", "broadcast", "barrier")
 
 
 class Sums(Protocol):
@@ -51,11 +51,14 @@ class Communicator(Protocol):
         The number of this process, from 0, and of all processes.
     shards : int
         Parts of a batch, at least `size`.
+    overlap : bool
+        True to begin sums while backward still runs.
     """
 
     rank: int
     size: int
     shards: int
+    overlap: bool
 
     def sums(self, shards: int) -> Sums:
         """Return a new group of sums along the tree of this many shards, one group at a time."""

@@ -21,6 +21,10 @@ from .communicator import (
 # the same elements, and which ones does not depend on the ranks.
 PASSES = 1 << 40
 
+# Bytes of a bucket: its time on the wire is long beside its latency, and the last one, which no
+# computation hides, is short (docs/distributed.md).
+BUCKET_BYTES = 4 << 20
+
 
 class ShardedGradients:
     """Add gradients of shards along the tree: first those of this rank, then those of all.
@@ -51,6 +55,9 @@ class ShardedGradients:
         self.left: list[Array] = []  # to add to the left of the last gradient, in order
         self.sums: Sums | None = None
         self.todo = 0  # elements before this one are not sent yet
+        size, step = self.grad.size, max(1, BUCKET_BYTES // self.grad.itemsize)
+        # Where buckets start, from the last: the same on every rank.
+        self.cuts = sorted({0, *range(size % step, size, step)}, reverse=True)
 
     def add(self, shard: int) -> None:
         """Take the gradient of a shard of this rank out of `grad`, which is then zero.
@@ -72,13 +79,17 @@ class ShardedGradients:
                 self.grad[:] = self.kept[shard]
                 self.free.append(self.kept.pop(shard))
                 self._push(shard)
-        if self.sums is None:
-            self.begin()
-        self.send(0)
+        self.start()
         assert self.sums is not None
         self.sums.finish()
         self.free += self.left + [array for _, array in self.stack]
         self.stack, self.left, self.sums = [], [], None
+
+    def start(self) -> None:
+        """Begin the sums of everything that is not sent yet, after the last shard."""
+        if self.sums is None:
+            self.begin()
+        self.send(0)
 
     def begin(self) -> None:
         """Prepare for `send`: only the gradient of the last shard is still to come."""
@@ -91,16 +102,18 @@ class ShardedGradients:
         self.sums, self.todo = self.comm.sums(self.shards), self.grad.size
 
     def send(self, start: int) -> None:
-        """Begin the sum over all ranks of the elements from `start` that are not sent yet."""
+        """Begin the sums over all ranks of the buckets from `start` that are not sent yet."""
         assert self.sums is not None
-        if start >= self.todo:
-            return
-        part = slice(start, self.todo)
-        grad = self.grad[part]
-        for left in self.left:
-            np.add(left[part], grad, out=grad)
-        self.sums.start([*(array[part] for _, array in self.stack), grad], grad)
-        self.todo = start
+        for cut in self.cuts:
+            if not start <= cut < self.todo:
+                continue
+            part = slice(cut, self.todo)
+            grad = self.grad[part]
+            for left in self.left:
+                np.add(left[part], grad, out=grad)
+            self.sums.start([*(array[part] for _, array in self.stack), grad], grad)
+            self.todo = cut
+        self.sums.poll()
 
     def _push(self, shard: int) -> None:
         if shard == self.own[-1]:

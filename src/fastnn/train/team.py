@@ -11,7 +11,7 @@ import signal
 import threading
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from .communicator import check_communicator, rows_of
 from .examples import Batch
 from .history import Logs
 from .metrics import Means
+from .overlap import Overlap
 from .shards import ShardedGradients, Streams
 
 if TYPE_CHECKING:
@@ -45,8 +46,11 @@ class Team:
         self.gradients = ShardedGradients(
             run.optimizer.params, self.comm, self.comm.shards, run.accumulate > 1
         )
+        self.overlap: Overlap | None = None
+        if self.comm.overlap and run.accumulate == 1:
+            self.overlap = Overlap(run.optimizer.params, self.gradients)
         self.streams = Streams(run.model)
-        self.is_interrupted = False
+        self.stops = self.is_interrupted = False  # Ctrl-C here, and agreed by all ranks
         if isinstance(run.source, ArraySource):
             run.source.own = self._own_rows
 
@@ -76,12 +80,21 @@ class Team:
             if rows.stop > rows.start:
                 streams.enter(shard)
                 part = own.rows(slice(rows.start - begin, rows.stop - begin))
-                run.objective.learn(run.model, part, means, weights)
+                with self._sending(shard):
+                    run.objective.learn(run.model, part, means, weights)
             gradients.add(shard)
-            told[shard] = [*means.numbers(), weights.total, streams.leave(), 0, self.is_interrupted]
+            told[shard] = [*means.numbers(), weights.total, streams.leave(), 0, self.stops]
         if not isinstance(run.source, ArraySource):
             told[:, CHECKSUM] = _checksum(batch.y)
+        if self.overlap is not None:  # what is told travels at the same time
+            gradients.start()
         self._listen(told)
+
+    def _sending(self, shard: int) -> AbstractContextManager[None]:
+        """Return the context of a shard's passes: the last sends gradients while it runs."""
+        if self.overlap is None or shard != self.gradients.own[-1]:
+            return nullcontext()
+        return self.overlap.sending()
 
     def _listen(self, told: NDArray[np.float64]) -> None:
         """Add what all ranks tell about their shards of a batch, in the order of the shards."""
@@ -141,7 +154,7 @@ class Team:
         waits = waits and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
         def wait(*_: object) -> None:
-            self.is_interrupted = True
+            self.stops = True
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
         if waits:
