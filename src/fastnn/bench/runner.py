@@ -9,6 +9,7 @@ then fastnn again in a second process: the difference of these two is what noise
 from __future__ import annotations
 
 import json
+import math
 import os
 import select
 import signal
@@ -284,20 +285,19 @@ class Runner:
                 row.add(name, answer)
         row.turns += 1
 
-    def measure(self, cases: list[Case], stop_at: float | None = None) -> None:
+    def measure(self, cases: list[Case], seconds: float | None = None) -> None:
         """Measure every case with every number of threads, and the machine's limits.
 
-        Cases that are not begun before `stop_at`, a time of ``time.monotonic``, are left out; each
-        number of threads gets its part of the time.
+        Each number of threads gets its part of the `seconds`, which begin when the libraries have
+        started; the cases that are not begun by then are left out.
         """
-        for i, threads in enumerate(self.settings.threads):
-            left = len(self.settings.threads) - i
-            now = time.monotonic()
-            until = None if stop_at is None else now + (stop_at - now) / left
+        part = (seconds or math.inf) / len(self.settings.threads)
+        for threads in self.settings.threads:
             self.use_threads(threads)
             self.limits()
+            until = time.monotonic() + part
             for number, case in enumerate(cases, 1):
-                if until is not None and time.monotonic() > until:
+                if time.monotonic() > until:
                     self.results.left_out.append(
                         f"{len(cases) - number + 1} of {len(cases)} cases with {threads} threads"
                     )
