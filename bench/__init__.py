@@ -1,5 +1,6 @@
-"""Compare fastnn's kernels with NumPy, SciPy, PyTorch and the limits of the machine.
+"""The door to fastnn's benchmarks in a checkout: `pytest bench`, or `python -m bench`.
 
-``pytest bench`` times everything with pytest-benchmark; ``python -m bench.ratios`` prints the table
-of ratios against the fastest peer. See ``bench/README.md``.
+The suite itself is the package `fastnn.bench`, which wheels have too. Here are besides it what
+needs a checkout (errors of the elementary functions, thresholds, the cost of a call from C), the
+networks trained from start to end, and the results kept.
 """

@@ -1,7 +1,7 @@
 """Measure the worst error in ulp of the elementary functions and activations.
 
-    python -m bench.accuracy                  # all 2^32 float32 and 10^8 float64 inputs: 30 min
-    python -m bench.accuracy --inputs 1e6     # this many of each, spread over all bit patterns
+    python -m bench accuracy                  # all 2^32 float32 and 10^8 float64 inputs: 30 min
+    python -m bench accuracy --inputs 1e6     # this many of each, spread over all bit patterns
 
 ``accuracy.c`` compiles the headers of the kernels for one instruction set and real type at a time
 and compares with libm one precision up. Inputs are equally spaced bit patterns, so they include
@@ -15,7 +15,6 @@ import ctypes
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -100,13 +99,13 @@ def worst_error(functions: ctypes.CDLL, name: str, dtype: str, inputs: int) -> t
     return error, where.value
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """Print the table; return 1 if a limit is exceeded."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--inputs", type=float, help="number of inputs per function")
     parser.add_argument("--isa", choices=ISA_FLAGS, help="this instruction set alone")
     parser.add_argument("--dtype", choices=LIMITS, help="this real type alone")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     import fastnn
 
     failed = False
@@ -123,7 +122,3 @@ def main() -> int:
                 unit = "(1 + |argument|) ulp" if name == "gelu_tanh" else "ulp"
                 print(f"{dtype} {isa:8} {name:13} {error:7.3f} {unit} at {where!r}", flush=True)
     return int(failed)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

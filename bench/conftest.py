@@ -1,52 +1,162 @@
-"""Run each library's tests in one block, and show the machine in pytest's summary."""
+"""Hand the samples that the worker processes take to pytest-benchmark, and write the report."""
 
 from __future__ import annotations
 
-from importlib.metadata import version
+import time
+from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
-from . import libraries, machine
+from fastnn.bench import command, environment, report
 
-LIMITS = pytest.StashKey[list[str]]()
+RUNNER = pytest.StashKey()
+CLOCKS = pytest.StashKey()
+# pytest-benchmark's own default is a second for each test, and there are hundreds.
+MAX_TIME, QUICK_MAX_TIME = Decimal("0.25"), Decimal("0.01")
 
 
-def pytest_report_header(config):
-    versions = ", ".join(f"{name} {version(name)}" for name in libraries.available())
-    return f"bench: {machine.cpu_name()}, {machine.all_threads()} CPUs; {versions}"
+def pytest_addoption(parser):
+    group = parser.getgroup("bench", "comparisons with other libraries")
+    command.add_options(group.addoption)
+    group.addoption(
+        "--bench-report", metavar="DIR", default="bench-report",
+        help="folder of the report (default: %(default)s; '' for none)",
+    )  # fmt: skip
+
+
+def pytest_configure(config):
+    option = config.option
+    if "--benchmark-max-time" not in " ".join(map(str, config.invocation_params.args)):
+        option.benchmark_max_time = QUICK_MAX_TIME if option.quick else MAX_TIME
+    if option.quick:
+        option.benchmark_min_rounds = 3
 
 
 def pytest_collection_modifyitems(items):
-    """Sort the tests by library, then by number of threads.
+    """Sort the tests by threads and case: a case's libraries have their turns together."""
+    order = {item: i for i, item in enumerate(items)}
+    items.sort(key=lambda item: (item.callspec.params["threads"], order[item]))
 
-    The thread pools of a library keep spinning after its work and disturb others, so calls of
-    different libraries must not alternate.
-    """
 
-    def block(item):
-        params = item.callspec.params if hasattr(item, "callspec") else {}
-        return params.get("library", ""), params.get("threads", 0)
-
-    items.sort(key=block)
+def runner_of(config):
+    """Return the session's runner, made at the first call."""
+    if RUNNER not in config.stash:
+        option = config.option
+        option.k = []
+        config.stash[RUNNER] = command.prepare(option)
+        config.stash[CLOCKS] = environment.clocks()
+    return config.stash[RUNNER]
 
 
 @pytest.fixture(scope="session")
-def limits(request):
-    """Return the machine's limits, or None without a C compiler; shown in the summary."""
-    threads = sorted({1, machine.all_threads()})
-    quick = request.config.getoption("benchmark_disable")
-    isa = libraries.load("fastnn").ISA if "fastnn" in libraries.available() else None
-    try:
-        measured = machine.measure(threads, quick, isa)
-    except machine.MachineError as error:
-        request.config.stash[LIMITS] = [str(error)]
-        return None
-    request.config.stash[LIMITS] = measured.lines()
-    return measured
+def runner(request):
+    """Return the runner of the worker processes."""
+    found = runner_of(request.config)
+    yield found
+    found.close()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    """Write the report, if anything was timed."""
+    config = session.config
+    folder = config.getoption("bench_report")
+    if RUNNER not in config.stash:
+        return
+    found = config.stash[RUNNER]
+    found.close()
+    if folder and found.results.measured:
+        found.footprints(command.FIRST_CALL)
+        clocks = environment.compare_clocks(config.stash[CLOCKS], environment.clocks())
+        found.results.environment |= clocks
+        report.save(found.results, Path(folder))
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    if LIMITS in config.stash:
-        terminalreporter.section("limits of this machine")
-        for line in config.stash[LIMITS]:
+    folder = config.getoption("bench_report")
+    if RUNNER in config.stash and config.stash[RUNNER].results.measured and folder:
+        terminalreporter.section("fastnn bench")
+        for line in report.summary(config.stash[RUNNER].results):
             terminalreporter.write_line(line)
+        terminalreporter.write_line(f"report: {Path(folder) / 'index.html'}")
+
+
+class Clock:
+    """A clock that runs by the samples of the workers.
+
+    pytest-benchmark reads it before and after each call: the difference is a sample's length.
+    """
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+class Samples:
+    """The blocks of one library for one case, as pytest-benchmark asks for them.
+
+    When they are used up, every library of the case has a turn, so that rounds stay interleaved
+    however many of them pytest-benchmark takes.
+    """
+
+    def __init__(self, runner, case, library, clock):
+        self.runner, self.case, self.library, self.clock = runner, case, library, clock
+        self.row, self.used = runner.row(case), 0
+
+    def block(self):
+        """Return the seconds per call of the next sample."""
+        while len(found := self.found()) <= self.used:
+            self.runner.turn(self.case)
+            if self.library in self.row.failed:
+                pytest.fail(self.runner.results.failures[-1], pytrace=False)
+        self.used += 1
+        return found[self.used - 1]
+
+    def found(self):
+        return self.row.samples(self.library) if self.library in self.row.times else []
+
+    def __call__(self):
+        """Take a sample: the clock moves on by its block of calls."""
+        self.clock.now += self.block() * self.calls
+
+    @property
+    def calls(self):
+        """Return the number of calls in a block, about as the worker has it."""
+        seconds = self.runner.settings.seconds
+        return max(1, round(seconds / self.found()[0]))
+
+    def measure(self, benchmark):
+        """Let pytest-benchmark take its rounds: each is one block of calls."""
+        first = self.block()
+        self.used = 0  # it only told how long a block is
+        benchmark._timer = self.clock
+        benchmark._calibrate_timer = lambda runner: (first * self.calls, self.calls, range(1))
+        benchmark(self)
+
+
+@pytest.fixture
+def measured(runner, benchmark):
+    """Return a function that measures or checks a case with a library and threads."""
+
+    def measure(case, library, threads):
+        if threads != runner.threads:
+            runner.use_threads(threads)
+            if benchmark.enabled:
+                runner.limits()
+        if library not in runner.workers or library not in runner.having(case):
+            pytest.fail(f"{library} did not start", pytrace=False)
+        row = runner.row(case)
+        if benchmark.disabled:
+            start = time.perf_counter()
+            runner.turn(case, [library], samples=0)
+            benchmark(lambda: time.perf_counter() - start)
+        else:
+            Samples(runner, case, library, Clock()).measure(benchmark)
+        if library in row.failed:
+            pytest.fail(runner.results.failures[-1], pytrace=False)
+        return row
+
+    return measure

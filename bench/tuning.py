@@ -1,8 +1,8 @@
 """Time the work on both sides of each threshold of docs/tuning.md.
 
-    python -m bench.tuning --list            the names of the rows
-    python -m bench.tuning gemm-grain        one row: microseconds by one thread and by all
-    python -m bench.tuning                   every row
+    python -m bench tuning --list            the names of the rows
+    python -m bench tuning gemm-grain        one row: microseconds by one thread and by all
+    python -m bench tuning                   every row
 
 A row shows the current choice of a threshold: for sizes below the minimum work per thread, both
 columns are alike. To see the other choice, change the constant named in docs/tuning.md, build, and
@@ -12,7 +12,6 @@ run the row again.
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable, Iterator
 from statistics import median
 from typing import Any
@@ -21,6 +20,7 @@ import numpy as np
 
 import fastnn
 from fastnn import kernels
+from fastnn.bench.worker import time_blocks
 
 Call = Callable[[], Any]
 Cases = Iterator[tuple[str, Call]]
@@ -135,26 +135,15 @@ ROWS: dict[str, Callable[[], Cases]] = {
 
 def microseconds(call: Call) -> float:
     """Return the median time of a call over all rounds."""
-    call()
-    start, count = time.perf_counter(), 0
-    while time.perf_counter() - start < SECONDS or count == 0:
-        call()
-        count += 1
-    rounds = []
-    for _ in range(ROUNDS):
-        start = time.perf_counter()
-        for _ in range(count):
-            call()
-        rounds.append((time.perf_counter() - start) / count * 1e6)
-    return median(rounds)
+    return median(time_blocks(call, ROUNDS, SECONDS)) * 1e6
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Print the requested rows."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("rows", nargs="*", metavar="row", help="names from docs/tuning.md")
     parser.add_argument("--list", action="store_true", help="print the names and stop")
-    given = parser.parse_args()
+    given = parser.parse_args(argv)
     if unknown := [row for row in given.rows if row not in ROWS]:
         parser.error(f"no row {unknown[0]!r}; --list prints the names")
     if given.list:
@@ -168,7 +157,3 @@ def main() -> None:
             with fastnn.num_threads(1):
                 alone = microseconds(call)
             print(f"  {label:40}{alone:12.2f}{microseconds(call):12.2f}")
-
-
-if __name__ == "__main__":
-    main()

@@ -37,6 +37,7 @@ FLOORS = {
     "train": 5,
     "models": 6,
     "text": 6,
+    "bench": 7,
     "capi": 7,
     "cli": 7,
     "distributed": 7,
@@ -55,6 +56,7 @@ BESIDE = {
     ("", "distributed"),
     ("", "sklearn"),
     ("cli", "distributed"),
+    ("cli", "bench"),
 }
 
 

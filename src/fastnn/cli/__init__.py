@@ -51,7 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             with warnings.catch_warnings():
                 warnings.showwarning = _warn
-                args = parse(make_parser(), sys.argv[1:] if argv is None else argv)
+                given = sys.argv[1:] if argv is None else argv
+                args = parse(make_parser(with_bench="bench" in given[:1]), given)
                 code = _run(args, closed)
             sys.stdout.flush()
             return code
@@ -83,6 +84,10 @@ def _run(args: argparse.Namespace, closed: bool) -> int:
         return launch(args)
     if closed and getattr(args, "output", None) is None:
         raise UsageError("the standard output is closed: there is nowhere to write to")
+    if args.command == "bench":
+        from .bench import bench
+
+        return bench(args)
     if args.command == "predict":
         _predict(args)
     elif args.command == "generate":

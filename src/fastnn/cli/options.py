@@ -12,8 +12,8 @@ from .parser import Extend, Parser
 from .ranks import add_launch
 
 
-def make_parser() -> Parser:
-    """Return the parser of the whole command line."""
+def make_parser(with_bench: bool = False) -> Parser:
+    """Return the parser of the whole command line; the options of `bench` are loaded if asked."""
     about = "Train and run small neural networks on a CPU."
     parser = Parser(prog="fastnn", description=about)
     parser.add_argument("--version", action="version", version=f"fastnn {__version__}")
@@ -25,6 +25,12 @@ def make_parser() -> Parser:
     )
     translate_options.add_translate(commands)
     add_launch(commands.add_parser("launch", help="run a script or a training on several ranks"))
+    about = "compare fastnn with other libraries, and write a report"
+    bench = commands.add_parser("bench", help=about, description=about)
+    if with_bench:
+        from ..bench.command import add_arguments
+
+        add_arguments(bench)
     command = commands.add_parser("info", help="version, compiler, instruction sets, threads")
     command.add_argument("--json", action="store_true", help="print one JSON object")
     return parser

@@ -1,0 +1,37 @@
+"""Run `fastnn bench`, or what needs a checkout: `python -m bench [command] [options]`.
+
+python -m bench [options of fastnn bench]
+python -m bench keep [results.json]    keep results as bench/results/<machine>.json
+python -m bench figures                draw the figures of README and docs from kept results
+python -m bench accuracy               worst errors in ulp over all float32 inputs
+python -m bench tuning                 both sides of each threshold of docs/tuning.md
+python -m bench embedding              the cost of calls from C
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+COMMANDS = {
+    "keep": "figures",
+    "figures": "figures",
+    "accuracy": "accuracy",
+    "tuning": "tuning",
+    "embedding": "embedding",
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command that the first argument names."""
+    name = arguments[0] if arguments else ""
+    if name not in COMMANDS:
+        from fastnn.bench.command import main as measure
+
+        return measure(arguments)
+    module = importlib.import_module(f"bench.{COMMANDS[name]}")
+    return getattr(module, "keep" if name == "keep" else "main")(arguments[1:]) or 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

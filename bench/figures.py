@@ -1,0 +1,135 @@
+"""Keep results of a machine, and draw the figures of README and docs from what is kept.
+
+    python -m bench keep bench-report/results.json      into bench/results/<machine>.json
+    python -m bench figures [MACHINE]                   draw them, from the newest file if not named
+
+A figure stands between ``<!-- bench: NAME -->`` and ``<!-- end -->``; what is between the two is
+replaced and names the machine. ``figures`` draws those that the kept results have.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from fastnn.bench import environment, report
+from fastnn.bench.libraries import LIBRARIES, OURS
+from fastnn.bench.results import Results, dump, read, write
+from fastnn.bench.svg import Chart
+
+ROOT = Path(__file__).resolve().parents[1]
+KEPT = ROOT / "bench" / "results"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"(<!-- bench: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def keep(argv: list[str]) -> None:
+    """Keep a file of results, each turn by its median."""
+    parser = argparse.ArgumentParser(prog="python -m bench keep")
+    parser.add_argument("file", nargs="?", type=Path, default=Path("bench-report/results.json"))
+    path = KEPT / f"{environment.machine_file()}.json"
+    write(path, dump(read(parser.parse_args(argv).file), condensed=True))
+    print(path)
+
+
+def where(results: Results) -> str:
+    """Return the line that stands with each figure."""
+    known = results.environment
+    versions = ", ".join(
+        f"{LIBRARIES[name].title} {results.libraries[name].get('version', '')}"
+        for name in results.names
+    )
+    return f"Measured on {known['processor']} ({known['CPUs']} CPUs), {known['date']}: {versions}."
+
+
+def verdict(results: Results) -> str:
+    """Return the table of families."""
+    lines = ["| kernels | fastest peer's time / fastnn's | 95 % interval | rows |"]
+    lines += ["| --- | ---: | ---: | ---: |"]
+    for f in results.families():
+        lines.append(f"| {f.name} | {f.ratio:.2f} | {f.low:.2f} - {f.high:.2f} | {f.rows} |")
+    return "\n".join(lines)
+
+
+def squares(results: Results, page: Path) -> str:
+    """Draw square float32 products over their size, a file for each number of threads."""
+    lines = []
+    for threads in results.threads:
+        chart = Chart(f"Products (n, n) times (n, n), {threads} threads", "n", "GFLOP/s")
+        curves: dict[str, list[tuple[float, float]]] = {}
+        for row in results.measured:
+            case = row.case
+            plain = (case.kernel, case.dtype, case.layout) == ("matmul", "float32", "nn")
+            if not plain or len(set(case.shape)) > 1 or row.threads != threads:
+                continue
+            for name, seconds in row.medians.items():
+                if name in (OURS, "numpy", "torch"):
+                    curves.setdefault(name, []).append((case.shape[0], case.flops / seconds / 1e9))
+        if not curves:
+            continue
+        for name, points in curves.items():
+            chart.lines.append((name, sorted(points)))
+            for n, rate in points:
+                chart.dot(name, n, rate, f"{n}: {rate:.0f} GFLOP/s")
+        sizes = sorted(n for n, _ in curves[next(iter(curves))])
+        chart.x_ticks = [n for n in sizes if int(n) & (int(n) - 1) == 0]
+        peak = results.machine.fma.get("float32", {}).get(str(threads))
+        if peak:
+            chart.limits.append((f"FMA peak {peak:.0f}", [(sizes[0], peak), (sizes[-1], peak)]))
+        path = page.parent / f"gemm-{threads}.svg"
+        write(path, chart.draw(standalone=True) + "\n")
+        lines.append(f"![GFLOP/s of square products, {threads} threads]({path.name})")
+    return "\n".join(lines)
+
+
+def roofline(results: Results, page: Path) -> str:
+    """Draw the roofline with all threads."""
+    chart = report.roofline(results, max(results.threads))
+    if not chart.dots:
+        return ""
+    write(page.parent / "roofline.svg", chart.draw(standalone=True) + "\n")
+    return "![Roofline: each case and library below the machine's limits](roofline.svg)"
+
+
+def draw(results: Results, name: str, page: Path) -> str:
+    """Return the figure of that name as Markdown, "" if the results do not have it."""
+    if name == "verdict":
+        return verdict(results) if results.families() else ""
+    if name not in ("squares", "roofline"):
+        raise SystemExit(f"{page}: there is no figure {name!r}")
+    return (squares if name == "squares" else roofline)(results, page)
+
+
+def fill(page: Path, results: Results) -> list[str]:
+    """Replace the figures of a page; return the names of those replaced."""
+    done = []
+
+    def replaced(found: re.Match[str]) -> str:
+        figure = draw(results, found["name"], page)
+        if not figure:
+            return found[0]
+        done.append(found["name"])
+        return f"{found[1]}{figure}\n\n{where(results)}\n{found[3]}"
+
+    text = page.read_text("utf-8")
+    if (new := BLOCK.sub(replaced, text)) != text:
+        write(page, new)
+    return done
+
+
+def main(argv: list[str]) -> int:
+    """Fill every page from kept results."""
+    parser = argparse.ArgumentParser(prog="python -m bench figures")
+    parser.add_argument("machine", nargs="?", help="name of a file in bench/results")
+    name = parser.parse_args(argv).machine
+    files = [read(path) for path in KEPT.glob(f"{name or '*'}.json")]
+    if not files:
+        print(f"no results are kept in {KEPT}: python -m bench keep", file=sys.stderr)
+        return 1
+    results = max(files, key=lambda found: found.environment["date"])
+    for page in PAGES:
+        for figure in fill(page, results):
+            print(f"{page.relative_to(ROOT)}: {figure}")
+    return 0

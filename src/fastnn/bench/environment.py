@@ -1,0 +1,152 @@
+"""Where a run was measured: the processor, its limits by software, versions; sizes on disk."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import re
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from .libraries import LIBRARIES
+from .machine import all_threads, cpu_name
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _caches() -> str:
+    found = []
+    for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        kind = _text(f"{index}/type")
+        if kind in ("Data", "Unified"):
+            found.append(f"L{_text(f'{index}/level')} {_text(f'{index}/size')}")
+    return ", ".join(found)
+
+
+def _quota() -> str:
+    """Return the CPUs that the control group allows, or ""."""
+    quota, _, period = _text("/sys/fs/cgroup/cpu.max").partition(" ")
+    if not quota:
+        quota, period = (_text(f"/sys/fs/cgroup/cpu/cpu.cfs_{x}_us") for x in ("quota", "period"))
+    if not quota.isdecimal() or not period.isdecimal():
+        return ""
+    return f"{int(quota) / int(period):g} CPUs"
+
+
+def _container() -> str:
+    if Path("/.dockerenv").exists():
+        return "docker"
+    if Path("/run/.containerenv").exists():
+        return "podman"
+    found = re.search(r"docker|kubepods|containerd|lxc", _text("/proc/1/cgroup"))
+    return found[0] if found else ""
+
+
+def _hypervisor() -> str:
+    return "yes" if " hypervisor" in _text("/proc/cpuinfo") else ""
+
+
+def _memory() -> str:
+    found = re.search(r"MemTotal:\s+(\d+) kB", _text("/proc/meminfo"))
+    return f"{int(found[1]) / 2**20:.0f} GiB" if found else ""
+
+
+def _thp() -> str:
+    found = re.search(r"\[(\w+)\]", _text("/sys/kernel/mm/transparent_hugepage/enabled"))
+    return found[1] if found else ""
+
+
+def _revision() -> str:
+    """Return the git revision of the checkout that fastnn is imported from, or ""."""
+    here = Path(__file__).resolve().parent
+    if not (here.parents[2] / ".git").exists():
+        return ""
+    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+    except OSError:
+        return ""
+    return done.stdout.strip()
+
+
+def collect() -> dict[str, Any]:
+    """Return what is known of the machine and the software; what is unknown is left out."""
+    governor = "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
+    found = {
+        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "processor": cpu_name(),
+        "CPUs": f"{all_threads()} of {os.cpu_count()}",
+        "caches": _caches(),
+        "memory": _memory(),
+        "quota of the control group": _quota(),
+        "frequency governor": _text(governor),
+        "huge pages": _thp(),
+        "virtual machine": _hypervisor(),
+        "container": _container(),
+        "system": platform.platform(),
+        "Python": platform.python_version(),
+        "git revision": _revision(),
+        "FASTNN_ISA": os.environ.get("FASTNN_ISA", ""),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def clocks() -> tuple[float, float, float]:
+    """Return jiffies of all CPUs, those stolen, and the mean MHz; NaN if unknown."""
+    nan = float("nan")
+    fields = [int(x) for x in _text("/proc/stat").partition("\n")[0].split()[1:9]]
+    total, stolen = (sum(fields), fields[7]) if len(fields) == 8 else (nan, nan)
+    rates = [float(x) for x in re.findall(r"cpu MHz\s*:\s*([\d.]+)", _text("/proc/cpuinfo"))]
+    return total, stolen, sum(rates) / len(rates) if rates else nan
+
+
+def compare_clocks(
+    start: tuple[float, float, float], end: tuple[float, float, float]
+) -> dict[str, str]:
+    """Return the time stolen by other virtual machines, and the frequency at both ends."""
+    found = {}
+    if end[0] > start[0]:
+        found["time stolen by the host"] = f"{(end[1] - start[1]) / (end[0] - start[0]):.1%}"
+    if start[2] == start[2] and end[2] == end[2]:
+        found["frequency, first and last"] = f"{start[2]:.0f} and {end[2]:.0f} MHz"
+    return found
+
+
+def installed_bytes(name: str) -> int:
+    """Return the bytes of a library's packages and of all they need, as installed here."""
+    seen: set[str] = set()
+    owners = metadata.packages_distributions()
+    todo = [dist for module in LIBRARIES[name].modules for dist in owners.get(module, ())]
+    total = 0
+    while todo:
+        package = re.sub(r"[-_.]+", "-", todo.pop()).lower()
+        if package in seen:
+            continue
+        seen.add(package)
+        try:
+            found = metadata.distribution(package)
+        except metadata.PackageNotFoundError:
+            continue
+        for requirement in found.requires or ():
+            if "extra ==" not in requirement:
+                todo.append(re.split(r"[\s;<>=!~\[(]", requirement, maxsplit=1)[0])
+        for file in found.files or ():
+            try:
+                total += Path(str(file.locate())).stat().st_size
+            except OSError:  # listed, not installed
+                pass
+    return total
+
+
+def machine_file() -> str:
+    """Return a name for a file of this machine's results: "amd-epyc-9b14-2cpu"."""
+    words = re.sub(r"\((?:r|tm)\)|@.*|\bcpu\b|\bprocessor\b", " ", cpu_name().lower())
+    return "-".join(re.findall(r"[a-z0-9]+", words)) + f"-{all_threads()}cpu"

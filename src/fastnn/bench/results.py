@@ -1,0 +1,350 @@
+"""What was measured: samples of each case and library, and what they come to."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import statistics
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .cases import OPERATIONS, BenchError, Case, case_of
+from .libraries import LIBRARIES, OURS
+from .machine import Machine
+from .statistics import differs, geometric_mean, interval, noise_of, verdict
+
+SCHEMA = 1
+AGAIN = "fastnn again"  # the second process of fastnn: the A/A run
+
+
+@dataclass
+class Row:
+    """One case with one number of threads.
+
+    Attributes
+    ----------
+    case : Case
+    threads : int
+    turns : dict
+        ``times[library][turn]``: seconds per call in each block.
+    errors : dict
+        The largest error, in epsilons of the type times the result's largest magnitude.
+    failed : list of str
+        Libraries that gave a wrong result or none.
+    turns : int
+        Number of turns taken.
+    """
+
+    case: Case
+    threads: int
+    times: dict[str, list[list[float]]] = field(default_factory=dict)
+    errors: dict[str, float] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
+    turns: int = 0
+
+    def add(self, library: str, answer: dict[str, Any]) -> None:
+        """Add the samples of a turn."""
+        if library != AGAIN:
+            self.errors[library] = answer["error"]
+        if answer["seconds"]:
+            per_call = [seconds / answer["calls"] for seconds in answer["seconds"]]
+            self.times.setdefault(library, []).append(per_call)
+
+    def samples(self, library: str) -> list[float]:
+        return [seconds for turn in self.times[library] for seconds in turn]
+
+    @property
+    def medians(self) -> dict[str, float]:
+        """Return seconds per call of each library: the median of its turns' medians."""
+        return {
+            name: statistics.median(map(statistics.median, turns))
+            for name, turns in self.times.items()
+            if name != AGAIN
+        }
+
+    @property
+    def best_peer(self) -> str | None:
+        """Return the fastest of the peers that compute with as many bits."""
+        times = {n: t for n, t in self.medians.items() if n != OURS and not LIBRARIES[n].lossy}
+        return min(times, key=times.__getitem__) if times else None
+
+    def ratio(self, peer: str | None = None) -> float | None:
+        """Return the time of a peer (the fastest) / fastnn's: above 1, fastnn is faster."""
+        times, peer = self.medians, peer or self.best_peer
+        if peer not in times or OURS not in times:
+            return None
+        return times[peer] / times[OURS]
+
+    @property
+    def again(self) -> float | None:
+        """Return the ratio of fastnn's second process to its first: noise."""
+        if AGAIN not in self.times or OURS not in self.times:
+            return None
+        again = statistics.median(map(statistics.median, self.times[AGAIN]))
+        return again / self.medians[OURS]
+
+    def work(self) -> tuple[float, str]:
+        """Return the work of a call and the unit of its rate."""
+        is_fma = self.case.limit == "fma"
+        return (self.case.flops, "GFLOP/s") if is_fma else (self.case.bytes, "GB/s")
+
+
+@dataclass
+class Family:
+    """The verdict on a family of kernels: fastnn against the fastest peer of each row."""
+
+    name: str
+    threads: int | None
+    rows: int
+    ratio: float
+    low: float
+    high: float
+    least: Row
+
+    @property
+    def verdict(self) -> str:
+        return verdict(self.low, self.high)
+
+
+@dataclass
+class Results:
+    """A run: everything measured, and where.
+
+    Attributes
+    ----------
+    libraries : dict
+        Per library: version, isa, seconds of an empty call, of the import and of the first call,
+        peak memory, installed bytes; what is known of it.
+    missing : list of str
+        Libraries asked for that are not installed.
+    failures, left_out : list of str
+        Wrong results and failed processes; cases there was no time for.
+    """
+
+    environment: dict[str, Any] = field(default_factory=dict)
+    machine: Machine = field(default_factory=lambda: Machine("", "", {}, {}, {}))
+    peaks: dict[str, list[float]] = field(default_factory=dict)
+    libraries: dict[str, dict[str, Any]] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+
+    def fail(self, what: str) -> None:
+        """Record a failure once, even if every turn has it."""
+        if what not in self.failures:
+            self.failures.append(what)
+
+    def learn(self, library: str, facts: dict[str, Any]) -> None:
+        """Add facts about a library; of times the least is kept."""
+        known = self.libraries.setdefault(library, {})
+        for name, value in facts.items():
+            if name in ("empty", "import", "first") and name in known:
+                value = min(value, known[name])
+            if name != "kernels":
+                known[name] = value
+
+    def add_limits(self, found: dict[str, Any], threads: int) -> None:
+        """Raise the machine's limits to these; every peak is kept, to see it drift."""
+        limits = Machine(**found)
+        self.machine.cpu, self.machine.isa = limits.cpu, limits.isa
+        self.machine.raise_to(limits)
+        self.peaks.setdefault(str(threads), []).append(limits.fma["float32"][str(threads)])
+
+    def row(self, case: Case, threads: int) -> Row:
+        """Return the row of a case, made if it is new."""
+        for row in self.rows:
+            if row.case == case and row.threads == threads:
+                return row
+        self.rows.append(Row(case, threads))
+        return self.rows[-1]
+
+    @property
+    def measured(self) -> list[Row]:
+        """Return the rows that some library finished, in the order of the families."""
+        order = {kernel: i for i, kernel in enumerate(OPERATIONS)}
+        rows = [row for row in self.rows if row.medians]
+        return sorted(rows, key=lambda row: (order[row.case.kernel], row.threads))
+
+    @property
+    def names(self) -> list[str]:
+        """Return the libraries that finished a row."""
+        return [name for name in LIBRARIES if any(name in row.times for row in self.rows)]
+
+    @property
+    def threads(self) -> list[int]:
+        return sorted({row.threads for row in self.rows})
+
+    @property
+    def noise(self) -> float:
+        """Return the noise as a fraction, from the A/A run; NaN if there was none."""
+        return noise_of([row.again for row in self.rows if row.again is not None])
+
+    def says(self, row: Row) -> str:
+        """Return "faster" or "slower" than the fastest peer, or "" within the noise."""
+        peer, ratio = row.best_peer, row.ratio()
+        if peer is None or ratio is None:
+            return ""
+        if not differs(row.samples(OURS), row.samples(peer), self.noise):
+            return ""
+        return "faster" if ratio > 1 else "slower"
+
+    def families(self, by_threads: bool = False) -> list[Family]:
+        """Return the verdict on each family, over all numbers of threads or for each."""
+        found = []
+        for name in dict.fromkeys(row.case.family for row in self.measured):
+            for threads in self.threads if by_threads else [None]:
+                rows = [
+                    row
+                    for row in self.measured
+                    if row.case.family == name and threads in (None, row.threads) and row.ratio()
+                ]
+                if rows:
+                    ratios = [row.ratio() or 1.0 for row in rows]
+                    least = min(rows, key=lambda row: row.ratio() or 1.0)
+                    mean = geometric_mean(ratios)
+                    found.append(
+                        Family(name, threads, len(rows), mean, *interval(ratios, self.noise), least)
+                    )
+        return found
+
+    def against(self, family: str, peer: str) -> float | None:
+        """Return the geometric mean of the ratios to one peer in a family."""
+        rows = [row.ratio(peer) for row in self.measured if row.case.family == family]
+        ratios = [ratio for ratio in rows if ratio]
+        return geometric_mean(ratios) if ratios else None
+
+    def rate(self, row: Row, library: str) -> tuple[float, str, float | None]:
+        """Return a library's rate, its unit, and its part of the machine's limit if known."""
+        (work, unit), limit = row.work(), row.case.limit
+        rate = work / row.medians[library] / 1e9
+        if not limit or str(row.threads) not in self.machine.fma.get(row.case.dtype, ()):
+            return rate, unit, None
+        most = self.machine.limit(limit, row.case.dtype, row.case.working_set, row.threads)
+        return rate, unit, rate / most
+
+    def over_empty(self, row: Row, library: str) -> float:
+        """Return the seconds of a call above those of an empty Python function."""
+        least = min(row.samples(library))
+        return least - float(self.libraries.get(library, {}).get("empty", 0.0))
+
+    # Files
+
+    def as_json(self, condensed: bool = False) -> dict[str, Any]:
+        """Return everything for JSON; condensed, a turn is its median alone."""
+        rows = []
+        for row in self.rows:
+            times = row.times
+            if condensed:
+                times = {n: [[statistics.median(t)] for t in turns] for n, turns in times.items()}
+            rounded = {n: [[_rounded(x) for x in t] for t in turns] for n, turns in times.items()}
+            rows.append({**asdict(row), "times": rounded})
+        return {
+            "schema": SCHEMA,
+            **{
+                name: getattr(self, name)
+                for name in ("environment", "peaks", "libraries", "missing", "failures", "left_out")
+            },
+            "machine": asdict(self.machine),
+            "rows": rows,
+        }
+
+    @classmethod
+    def from_json(cls, found: dict[str, Any]) -> Results:
+        """Return the results that `as_json` gave."""
+        rows = [
+            Row(**{**row, "case": case_of(row["case"])})
+            for row in found["rows"]
+            if row["case"]["kernel"] in OPERATIONS
+        ]
+        more = {k: v for k, v in found.items() if k not in ("schema", "machine", "rows")}
+        return cls(machine=Machine(**found["machine"]), rows=rows, **more)
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+def read(path: Path) -> Results:
+    """Read results.
+
+    Raises
+    ------
+    BenchError
+        When the file is not what this version of `fastnn bench` writes.
+    """
+    try:
+        found = json.loads(path.read_text("utf-8"))
+        if found["schema"] == SCHEMA:
+            return Results.from_json(found)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        pass
+    raise BenchError(f"{path} is not a results.json of this version of fastnn bench")
+
+
+def write(path: Path, content: str) -> None:
+    """Write a file atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(content, "utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def dump(results: Results, condensed: bool = False) -> str:
+    """Return the results as text, a row a line, for diffs that can be read."""
+    found = results.as_json(condensed)
+    rows = found.pop("rows")
+    head = json.dumps(found, indent=1, default=str)[:-2]
+    lines = ",\n".join(json.dumps(row, separators=(",", ":")) for row in rows)
+    return f'{head},\n "rows": [\n{lines}\n]}}\n'
+
+
+@dataclass
+class Change:
+    """A library's time of a row beside that of an older run."""
+
+    row: Row
+    library: str
+    ratio: float  # old / new time: above 1, it has become faster
+
+    @property
+    def says(self) -> str:
+        return "faster" if self.ratio > 1 else "slower"
+
+
+def compare(
+    new: Results, old: Results, libraries: Iterable[str] = (OURS,)
+) -> tuple[list[Change], int]:
+    """Return the rows whose times differ, worst first, and how many were compared.
+
+    A difference is larger than the noise of both runs, and than what the peers' times changed by
+    on the whole, which no change of fastnn explains; and by Mann-Whitney's test it is no chance.
+    """
+    found, compared = [], 0
+    before = {(row.case, row.threads): row for row in old.rows}
+    pairs = [
+        (row, before[key]) for row in new.measured if (key := (row.case, row.threads)) in before
+    ]
+    peers = [
+        was.medians[name] / row.medians[name]
+        for row, was in pairs
+        for name in row.medians
+        if name != OURS and name in was.medians
+    ]
+    drift = abs(math.log(statistics.median(peers))) if peers else 0.0
+    noises = [noise for noise in (new.noise, old.noise) if not math.isnan(noise)]
+    noise = math.expm1(drift + math.log1p(max(noises, default=0.0)))
+    for row, was in pairs:
+        for name in libraries:
+            if name in row.times and name in was.times:
+                compared += 1
+                ratio = was.medians[name] / row.medians[name]
+                if differs(row.samples(name), was.samples(name), noise):
+                    found.append(Change(row, name, ratio))
+    return sorted(found, key=lambda change: change.ratio), compared

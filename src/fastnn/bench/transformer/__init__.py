@@ -1,0 +1,1 @@
+"""Transformers: a float64 reference in NumPy, and each library's implementation."""
