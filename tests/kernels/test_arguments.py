@@ -123,7 +123,7 @@ OTHER_TYPES = (np.float16, np.int32, np.longdouble, np.complex64, np.complex128)
 @pytest.mark.parametrize("name", [case for case in CASES if case not in NO_REALS])
 def test_other_types_are_refused(name, other, real):
     """All arrays, and each of them, are of another type: no branch may take it for float64."""
-    with pytest.raises(TypeError, match="float32 or float64|of one type"):
+    with pytest.raises(TypeError, match=r"float32 or float64|of one type"):
         function(name)(**CASES[name](reals(other)))
     arguments = CASES[name](reals(real))
     for argument, value in arguments.items():
