@@ -115,6 +115,25 @@ def test_one_wrong_argument(name, real):
             assert error or not never, f"{name} takes {kind} for {argument}"
 
 
+NO_REALS = {"philox", "num_threads", "set_num_threads", "empty"}
+OTHER_TYPES = (np.float16, np.int32, np.longdouble, np.complex64, np.complex128)
+
+
+@pytest.mark.parametrize("other", OTHER_TYPES, ids=lambda t: t.__name__)
+@pytest.mark.parametrize("name", [case for case in CASES if case not in NO_REALS])
+def test_other_types_are_refused(name, other, real):
+    """All arrays, and each of them, are of another type: no branch may take it for float64."""
+    with pytest.raises(TypeError, match=r"float32 or float64|of one type"):
+        function(name)(**CASES[name](reals(other)))
+    arguments = CASES[name](reals(real))
+    for argument, value in arguments.items():
+        if name.startswith("cross_entropy") and argument == "targets" and other is np.int32:
+            continue  # one-hot rows
+        if isinstance(value, np.ndarray) and value.dtype == real:
+            with pytest.raises(TypeError, match=name.split()[0]):
+                function(name)(**{**arguments, argument: value.astype(other)})
+
+
 @pytest.mark.parametrize(
     ("name", "wrong", "message"),
     [

@@ -45,6 +45,8 @@ cdef cnp.ndarray new_array(int ndim, cnp.npy_intp *shape, int typenum):
     """Return an uninitialized C-ordered array, from the pool if it is large."""
     cdef int64_t size = 8 if typenum == cnp.NPY_DOUBLE else 4
     cdef int i
+    if typenum != cnp.NPY_DOUBLE and typenum != cnp.NPY_FLOAT:
+        raise TypeError("fastnn: a new array must be of float32 or float64")
     for i in range(ndim):
         size *= shape[i]
     if size < RECYCLED_FROM:

@@ -1,5 +1,5 @@
-/* team.h: run a function on a team of threads, and ask about the team of the calling thread. Without
- * OpenMP every team has one member. */
+/* team.h: run a function on a team of threads, and ask about the team of the calling thread.
+ * Without OpenMP every team has one member. */
 #ifndef FASTNN_TEAM_H
 #define FASTNN_TEAM_H
 
@@ -25,8 +25,8 @@ static inline void fastnn_barrier(void) {}
 #define FASTNN_PARALLEL
 #endif
 
-/* Call part(team, thread, ...) in every thread of a team of this size. A macro, so that the compiler
- * checks the arguments; a team of 1 is a plain call, which may be inside another team. */
+/* Call part(team, thread, ...) in every thread of a team of this size. A macro, so that the
+ * compiler checks the arguments; a team of 1 is a plain call, which may be inside another team. */
 #define fastnn_run_team(size, part, ...)                                      \
     do {                                                                      \
         const int size_ = (size);                                             \

@@ -50,13 +50,11 @@ static void cross_entropy(int64_t m, int64_t n, const real *logits, int64_t ldlo
 
 static const real ONES[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
 
-/* A vector of a_j = w_j (keep q_j + smooth); only the first `part` lanes, if part is not 0, with 0
- * in the others. */
+/* A vector of a_j = w_j (keep q_j + smooth); 0 beyond the first `left` lanes. */
 INLINE vec soft_target(const real *q, const real *weight, vec keep, vec smooth, int64_t i,
-                       int64_t part) {
-    const vec one = part ? load_part(ONES, part, 0) : splat(1);
-    const vec w = !weight ? one : part ? load_part(weight + i, part, 0) : load(weight + i);
-    return w * (!q ? smooth : (part ? load_part(q + i, part, 0) : load(q + i)) * keep + smooth);
+                       int64_t left) {
+    const vec w = weight ? load_some(weight + i, left, 0) : load_some(ONES, left, 0);
+    return w * (q ? load_some(q + i, left, 0) * keep + smooth : smooth);
 }
 
 /* Cross entropy of one row with a distribution: -sum_j a_j log softmax(logits)_j with
@@ -80,17 +78,13 @@ static double cross_entropy_soft(int64_t n, const real *logits, const real *q, i
         const int64_t stop = n - start < CHUNK * LANES ? n : start + CHUNK * LANES;
         vec sum_part = {0}, total_part = {0}, dot_part = {0};
         for (int64_t i = start; i < stop; i += LANES) {
-            const int64_t part = stop - i < LANES ? stop - i : 0;
-            const vec d =
-                (part ? load_part(logits + i, part, (real)-INFINITY) : load(logits + i)) - max;
-            const vec a = soft_target(q, weight, keep_v, smooth_v, i, part), e = exp_negative(d);
+            const int64_t left = stop - i;
+            const vec d = load_some(logits + i, left, (real)-INFINITY) - max;
+            const vec a = soft_target(q, weight, keep_v, smooth_v, i, left), e = exp_negative(d);
             sum_part += e;
             total_part += a;
             dot_part += choose(a == 0, (vec){0}, a * d);
-            if (part)
-                store_part(dlogits + i, part, e);
-            else
-                store(dlogits + i, e);
+            store_some(dlogits + i, left, e, 0);
         }
         sum += (double)sum_lanes(sum_part);
         total += (double)sum_lanes(total_part);
@@ -99,12 +93,9 @@ static double cross_entropy_soft(int64_t n, const real *logits, const real *q, i
     total += extra;
     const vec factor = splat((real)(scale * total / sum)), scale_v = splat((real)scale);
     for (int64_t i = 0; i < n; i += LANES) {
-        const int64_t part = n - i < LANES ? n - i : 0;
-        const vec a = soft_target(q, weight, keep_v, smooth_v, i, part);
-        if (part)
-            store_part(dlogits + i, part, load_part(dlogits + i, part, 0) * factor - scale_v * a);
-        else
-            store(dlogits + i, load(dlogits + i) * factor - scale_v * a);
+        const int64_t left = n - i;
+        const vec a = soft_target(q, weight, keep_v, smooth_v, i, left);
+        store_some(dlogits + i, left, load_some(dlogits + i, left, 0) * factor - scale_v * a, 0);
     }
     if (extra != 0) dlogits[label] -= (real)(scale * extra);
     return total * log(sum) - dotted - (extra != 0 ? extra * shifted : 0);
@@ -137,32 +128,22 @@ INLINE vec loss_vec(const int kind, vec x, vec t, vec positive, real delta, vec 
     return most * (size - (real)0.5 * most);
 }
 
-/* One vector of the run, or its first `part` lanes. The other lanes have loss 0: x = t there, or
+/* One vector of the run, or its first n < LANES lanes. The other lanes have loss 0: x = t there, or
  * for BCE x = -inf and t = 0. */
 INLINE vec loss_step(const int kind, const int plain, const loss_arrays a, vec factor, int64_t i,
-                     int64_t part) {
-    const vec x = part ? load_part(a.x + i, part, kind == FASTNN_LOSS_BCE ? (real)-INFINITY : 0)
-                       : load(a.x + i);
-    const vec t = part ? load_part(a.t + i, part, 0) : load(a.t + i);
+                     int64_t n) {
+    const vec x = load_some(a.x + i, n, kind == FASTNN_LOSS_BCE ? (real)-INFINITY : 0);
+    const vec t = load_some(a.t + i, n, 0);
     vec positive = splat(1), slope;
-    if (!plain && a.positive)
-        positive = part ? load_part(a.positive + i, part, 1) : load(a.positive + i);
+    if (!plain && a.positive) positive = load_some(a.positive + i, n, 1);
     vec loss = loss_vec(kind, x, t, positive, a.delta, &slope);
     if (!plain && a.weight) {
-        const vec w = part ? load_part(a.weight + i, part, 0) : load(a.weight + i);
+        const vec w = load_some(a.weight + i, n, 0);
         loss = choose(w == 0, (vec){0}, loss * w);
         slope = choose(w == 0, (vec){0}, slope * w);
     }
-    if (part)
-        store_part(a.dx + i, part, slope * factor);
-    else
-        store_to(a.dx + i, slope * factor, a.streamed);
-    if (!plain && a.losses) {
-        if (part)
-            store_part(a.losses + i, part, loss);
-        else
-            store(a.losses + i, loss);
-    }
+    store_some(a.dx + i, n, slope * factor, a.streamed);
+    if (!plain && a.losses) store_some(a.losses + i, n, loss, 0);
     return loss;
 }
 
@@ -173,7 +154,7 @@ INLINE double loss_sum(const int kind, const int plain, int64_t n, const loss_ar
         const int64_t stop = n - start < CHUNK * LANES ? n : start + CHUNK * LANES;
         vec part = {0};
         int64_t i = start;
-        for (; i + LANES <= stop; i += LANES) part += loss_step(kind, plain, a, factor, i, 0);
+        for (; i + LANES <= stop; i += LANES) part += loss_step(kind, plain, a, factor, i, LANES);
         if (i < stop) part += loss_step(kind, plain, a, factor, i, stop - i);
         sum += (double)sum_lanes(part);
     }

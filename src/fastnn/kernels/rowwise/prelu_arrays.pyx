@@ -48,7 +48,9 @@ cdef object on_arrays(object x, const Slopes *s, object out, str op):
     return over_rows(&_on_rows, s, s.shared, op, x, "x", None, None, out)
 
 
-cdef object backward_on_arrays(object dy, object x, str x_name, const Slopes *s, object out, str op):
+cdef object backward_on_arrays(
+    object dy, object x, str x_name, const Slopes *s, object out, str op
+):
     """Run either backward function. The sums for da must not depend on the strides."""
     return over_rows(
         &_back_on_rows, s, s.shared and s.da is NULL, op, dy, "dy", x, x_name, out

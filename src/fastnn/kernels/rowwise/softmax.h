@@ -202,6 +202,12 @@ INLINE vec softmax_slope(int log_, vec dy, vec y, vec sum) {
     return log_ ? dy - rounded(exp_negative(y) * sum) : y * (dy - sum);
 }
 
+/* The gradient of n < LANES elements of a row. */
+INLINE void softmax_slope_part(int log_, int64_t n, const real *dy, const real *y, vec sum,
+                               real *dx) {
+    store_part(dx, n, softmax_slope(log_, load_part(dy, n, 0), load_part(y, n, 0), sum));
+}
+
 /* past_caches: non-temporal stores where the rows of dx allow them, and each pass prefetches its
  * input of the rows `ahead`: a row waits for its sum, and no other reads would be in flight
  * meanwhile. Which pass prefetches y is measured (docs/tuning.md, "Row kernels"). */
@@ -217,11 +223,8 @@ INLINE void softmax_backward_group(const int log_, const int rows, int64_t n, co
     int64_t i = past_caches ? until_aligned(dx, n) : 0;
     const int streamed = past_caches && can_stream_rest(dx, rows, n, lddx);
     if (i)
-        EACH_ROW {
-            const vec d = softmax_slope(log_, load_part(dy + g * lddy, i, 0),
-                                        load_part(y + g * ldy, i, 0), total[g]);
-            store_part(dx + g * lddx, i, d);
-        }
+        EACH_ROW
+            softmax_slope_part(log_, i, dy + g * lddy, y + g * ldy, total[g], dx + g * lddx);
     for (; i + LANES <= n; i += LANES) {
         if (past_caches && log_) __builtin_prefetch(y + ahead * ldy + i);
         EACH_ROW
@@ -230,11 +233,9 @@ INLINE void softmax_backward_group(const int log_, const int rows, int64_t n, co
                      streamed);
     }
     if (i < n)
-        EACH_ROW {
-            const vec d = softmax_slope(log_, load_part(dy + g * lddy + i, n - i, 0),
-                                        load_part(y + g * ldy + i, n - i, 0), total[g]);
-            store_part(dx + g * lddx + i, n - i, d);
-        }
+        EACH_ROW
+            softmax_slope_part(log_, n - i, dy + g * lddy + i, y + g * ldy + i, total[g],
+                               dx + g * lddx + i);
 }
 
 /* Prefetch distance in rows: about 4 KiB. Rows below STREAMED_ROW bytes are not streamed: too many

@@ -28,26 +28,6 @@ cdef enum:
     LARGE_ROWS = 32 << 20
 
 
-cdef void forward_block(
-    Kind kind, int64_t rows, int64_t cols, const real *x, int64_t ldx, real *y, int64_t ldy,
-    bint large
-) noexcept nogil:
-    if kind == SOFTMAX:
-        softmax_block(rows, cols, x, ldx, y, ldy, large)
-    else:
-        log_softmax_block(rows, cols, x, ldx, y, ldy, large)
-
-
-cdef void backward_block(
-    Kind kind, int64_t rows, int64_t cols, const real *dy, int64_t lddy, const real *y, int64_t ldy,
-    real *dx, int64_t lddx, bint large
-) noexcept nogil:
-    if kind == SOFTMAX:
-        softmax_backward_block(rows, cols, dy, lddy, y, ldy, dx, lddx, large)
-    else:
-        log_softmax_backward_block(rows, cols, dy, lddy, y, ldy, dx, lddx, large)
-
-
 cdef int64_t equal_rows(
     Lengths lengths, int64_t i, int64_t last, int64_t cols, int64_t *n
 ) noexcept nogil:
@@ -82,7 +62,10 @@ cdef void forward_part(
     i = first
     while i < last:
         stop = equal_rows(lengths, i, last, cols, &n)
-        forward_block(kind, stop - i, n, x + i * ldx, ldx, y + i * ldy, ldy, large)
+        if kind == SOFTMAX:
+            softmax_block(stop - i, n, x + i * ldx, ldx, y + i * ldy, ldy, large)
+        else:
+            log_softmax_block(stop - i, n, x + i * ldx, ldx, y + i * ldy, ldy, large)
         clear_rest(stop - i, n, cols, y + i * ldy, ldy)
         i = stop
 
@@ -97,9 +80,14 @@ cdef void backward_part(
     i = first
     while i < last:
         stop = equal_rows(lengths, i, last, cols, &n)
-        backward_block(
-            kind, stop - i, n, dy + i * lddy, lddy, y + i * ldy, ldy, dx + i * lddx, lddx, large
-        )
+        if kind == SOFTMAX:
+            softmax_backward_block(
+                stop - i, n, dy + i * lddy, lddy, y + i * ldy, ldy, dx + i * lddx, lddx, large
+            )
+        else:
+            log_softmax_backward_block(
+                stop - i, n, dy + i * lddy, lddy, y + i * ldy, ldy, dx + i * lddx, lddx, large
+            )
         clear_rest(stop - i, n, cols, dx + i * lddx, lddx)
         i = stop
 
