@@ -34,12 +34,12 @@ def test_bad_arguments_change_nothing(rng):
     cache.append(k, v)
     with pytest.raises(ValueError, match="3 positions and 3 more are too many for 4"):
         cache.append(k, v)
-    with pytest.raises(TypeError, match="v must be an array of float32, not float64"):
+    with pytest.raises(TypeError, match="v must be an array of float32, got float64"):
         cache.append(k, v.astype(float))
-    with pytest.raises(TypeError, match="k must be an array of float32, not list"):
+    with pytest.raises(TypeError, match="k must be an array of float32, got list"):
         cache.append([1.0], v)
     with pytest.raises(
-        ValueError, match=r"k must have the shape \(1, 2, n, 3\), not \(1, 2, 3, 5\)"
+        ValueError, match=r"k must have the shape \(1, 2, n, 3\), got \(1, 2, 3, 5\)"
     ):
         cache.append(v, v)
     with pytest.raises(ValueError, match="1 positions of keys but 3 of values"):

@@ -229,7 +229,7 @@ def layer_class(**attributes):
         (lambda: nn.register("")(layer_class()), ValueError, "name must not be empty"),
         (lambda: nn.register(layer_class()), TypeError, "name must be a str"),
         (lambda: nn.register("a", version=0)(layer_class()), ValueError, "version must be at lea"),
-        (lambda: nn.register("a")(dict), TypeError, "classes of nn.Module, got an object of type"),
+        (lambda: nn.register("a")(dict), TypeError, "classes of nn.Module, got type"),
         (lambda: nn.register("a")(nn.ReLU()), TypeError, "classes of nn.Module"),
         (lambda: nn.register("ReLU")(layer_class()), ValueError, "'ReLU' is registered already"),
         (lambda: nn.register("a")(layer_class(fields={"n": 3})), TypeError, "'n' must have a type"),

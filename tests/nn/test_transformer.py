@@ -244,5 +244,5 @@ def test_a_cache_whose_rows_have_unequal_lengths():
 )
 def test_a_mask_by_position_is_no_memory(run, make, given, takes):
     arrays = [vectors().astype(np.float32)] * given
-    with pytest.raises(TypeError, match=f"takes {takes} by position, not {given} arrays"):
+    with pytest.raises(TypeError, match=f"takes {takes} by position, got {given} arrays"):
         run(make())(*arrays)

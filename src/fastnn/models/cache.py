@@ -77,14 +77,14 @@ def check_step(ids: Any, cache: DecodingCache, lengths: Any) -> tuple[Ids, Ids |
     batch = len(cache)
     _check_integers("ids", ids)
     if ids.ndim != 2 or len(ids) != batch or ids.shape[1] < 1:
-        raise ValueError(f"step: ids must be ({batch}, n) with n at least 1, not {ids.shape}")
+        raise ValueError(f"step: ids must be ({batch}, n) with n at least 1, got {ids.shape}")
     n, taken = ids.shape[1], None
     if lengths is not None:
         taken = np.asarray(lengths)
         _check_integers("lengths", taken)
         if taken.shape != (batch,) or (batch and not 1 <= taken.min() <= taken.max() <= n):
             raise ValueError(
-                f"step: lengths must be {batch} integers from 1 to {n}, not {lengths!r:.80}"
+                f"step: lengths must be {batch} integers from 1 to {n}, got {lengths!r:.80}"
             )
         taken = taken.astype(np.int64)
         ids = np.where(np.arange(n) < taken[:, None], ids, 0)
@@ -102,7 +102,7 @@ def check_step(ids: Any, cache: DecodingCache, lengths: Any) -> tuple[Ids, Ids |
 def _check_integers(name: str, x: Any) -> None:
     if not isinstance(x, np.ndarray) or x.dtype.kind not in "iu":
         kind = f"an array of {x.dtype}" if isinstance(x, np.ndarray) else type(x).__name__
-        raise TypeError(f"step: {name} must be a NumPy array of integers, not {kind}")
+        raise TypeError(f"step: {name} must be a NumPy array of integers, got {kind}")
 
 
 def new_layers(blocks: Any, batch: int, max_len: int) -> list[KVCache]:

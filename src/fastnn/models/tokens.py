@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import kernels
-from ..checks import check_count, given
+from ..checks import check_count, value_of
 from ..nn import Embedding, Linear, Module
 from ..nn.module import check_gradient
 from .token_loss import add_product, token_loss, token_loss_and_grad
@@ -149,7 +149,7 @@ class TokenModel(Module):
         room = self.max_len if max_len is None else check_count("max_len", max_len)
         if room > self.max_len:
             raise ValueError(
-                f"{type(self).__name__}: max_len {given(room)} is more than "
+                f"{type(self).__name__}: max_len {value_of(room)} is more than "
                 f"the model's {self.max_len}"
             )
         return room

@@ -45,7 +45,7 @@ def not_a_layer(value: Any) -> str:
         return f"must be an nn.Module, not a class: give {value.__name__}()"
     if isinstance(value, (list, tuple)):
         return f"must be an nn.Module, not a {kind_of(value)}: give the layers one by one, *layers"
-    return f"must be an nn.Module, not {kind_of(value)}"
+    return f"must be an nn.Module, got {kind_of(value)}"
 
 
 def doubt_orientation(shapes: Mapping[str, tuple[int, ...]], state: Mapping[str, Any]) -> None:

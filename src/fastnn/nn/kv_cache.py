@@ -178,12 +178,12 @@ class KVCache:
         for name, x, held in (("k", k, self._keys), ("v", v, self._values)):
             if not isinstance(x, np.ndarray) or x.dtype != held.dtype:
                 kind = x.dtype if isinstance(x, np.ndarray) else type(x).__name__
-                raise TypeError(f"KVCache: {name} must be an array of {held.dtype}, not {kind}")
+                raise TypeError(f"KVCache: {name} must be an array of {held.dtype}, got {kind}")
             if x.ndim != 4 or x.shape[:2] + x.shape[3:] != held.shape[:2] + held.shape[3:]:
                 batch, heads, _, size = held.shape
                 raise ValueError(
                     f"KVCache: {name} must have the shape ({batch}, {heads}, n, {size}), "
-                    f"not {x.shape}"
+                    f"got {x.shape}"
                 )
         if v.shape[2] != k.shape[2]:
             raise ValueError(f"KVCache: {k.shape[2]} positions of keys but {v.shape[2]} of values")

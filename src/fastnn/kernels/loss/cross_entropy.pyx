@@ -21,6 +21,7 @@ from libc.string cimport memset
 from ..ground.arrays cimport BAD_ARGUMENT, NO_MEMORY, OK, Rows
 from ..ground.dispatch cimport cross_entropy_block, cross_entropy_soft_row, past_caches, real
 from ..ground.memory cimport give, take
+from ..ground.scalars cimport is_probability
 from ..ground.threads cimport share, team_size, thread_id, threads_for
 from .elementwise cimport any_outside, can_divide, sum_in_order, wrong_weight
 
@@ -176,7 +177,7 @@ cdef int all_rows(
     cdef double total = rows, scale = 1
     cdef double *losses
     cdef double *weights = NULL
-    if rows < 0 or cols <= 0 or (mean and rows == 0) or not 0 <= smoothing <= 1 or loss is NULL:
+    if rows < 0 or cols <= 0 or (mean and rows == 0) or not is_probability(smoothing) or loss is NULL:
         return BAD_ARGUMENT
     if rows > 0 and (logits is NULL or dlogits is NULL or (labels is NULL) == (probs is NULL)):
         return BAD_ARGUMENT

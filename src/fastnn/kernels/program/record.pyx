@@ -39,7 +39,7 @@ cdef class Recorder:
         cdef Record *p
         cdef int i
         if not isinstance(builder, Builder):
-            raise TypeError(f"{'Program' if live else 'Plan'}: builder must be a Builder, not "
+            raise TypeError(f"{'Program' if live else 'Plan'}: builder must be a Builder, got "
                             f"{given(builder)}; model.freeze() makes plans")
         operations, buffers, sizes = builder.build(not live)
         weights = [array_of(op.weight) for op in operations if op.weight is not None]

@@ -19,7 +19,7 @@ cdef cnp.ndarray integers(object x, str op, str name):
     try:
         array = np.asanyarray(x)
     except (TypeError, ValueError):
-        raise TypeError(f"{op}: {name} must be integers, not {given(x)}") from None
+        raise TypeError(f"{op}: {name} must be integers, got {given(x)}") from None
     return int64_array(array, op, name)
 
 
@@ -28,7 +28,7 @@ cdef int check_lengths(cnp.ndarray lengths, str op, str name, int64_t batch, int
     if (np.shape(lengths) != (batch,)
             or (batch and not least <= lengths.min() <= lengths.max() <= most)):
         raise ValueError(f"{op}: {name} must be {batch} integers from {least} to {most}, "
-                         f"not {given!r:.80}")
+                         f"got {given!r:.80}")
     return 0
 
 
@@ -46,7 +46,7 @@ cdef cnp.ndarray memory_of(const Record *p, object memory, int64_t batch, str op
     m = real_like(memory, cnp.NPY_FLOAT if p.bits == 32 else cnp.NPY_DOUBLE, op, "memory",
                   "the weights")
     if np.ndim(m) != 3 or len(m) != batch or np.shape(m)[2] != width:
-        raise ValueError(f"{op}: memory must be ({batch}, positions, {width}), not {np.shape(m)}")
+        raise ValueError(f"{op}: memory must be ({batch}, positions, {width}), got {np.shape(m)}")
     return cnp.PyArray_GETCONTIGUOUS(m)
 
 
@@ -159,7 +159,7 @@ cdef class PlanState:
             if (cnp.PyArray_NDIM(chosen) != 1 or count == 0 or chosen.min() < 0
                     or chosen.max() >= self.record.batch):
                 raise ValueError(f"select: rows must be integers from 0 to {self.record.batch - 1},"
-                                 f" at least one, not {rows!r:.80}")
+                                 f" at least one, got {rows!r:.80}")
             with nogil:
                 status = select_rows(self.record, of, count)
             if status:

@@ -22,7 +22,7 @@ from ..ground.arrays cimport (
     real_type, with_rows,
 )
 from ..ground.dispatch cimport dropout_run, philox_words, real, shifted
-from ..ground.scalars cimport probability, whole_number, word
+from ..ground.scalars cimport is_probability, probability, whole_number, word
 from ..ground.threads cimport share, team_size, thread_id, threads_for
 
 cnp.import_array()
@@ -78,7 +78,7 @@ cdef int dropout_rows(
         rows < 0
         or cols < 0
         or (rows > 0 and cols > 0 and (x is NULL or y is NULL))
-        or not 0 <= p <= 1
+        or not is_probability(p)
     ):
         return BAD_ARGUMENT
     team = threads_for(<double>rows * cols, GRAIN)

@@ -19,6 +19,7 @@ from ..ground.arrays cimport BAD_ARGUMENT, NO_MEMORY, OK
 from ..ground.dispatch cimport add_run, dropout_run, norm_backward_block, norm_block, real, shifted
 from ..ground.memory cimport give, take
 from ..ground.sums cimport FOLD, add_rows
+from ..ground.scalars cimport is_positive, is_probability
 from ..ground.threads cimport barrier, share, team_size, thread_id, threads_for
 
 cdef enum:
@@ -73,7 +74,7 @@ cdef int forward(
     real *stats
 ) noexcept nogil:
     cdef int team
-    if rows < 0 or cols < 0 or not 0 <= p <= 1 or not eps > 0:
+    if rows < 0 or cols < 0 or not is_probability(p) or not is_positive(eps):
         return BAD_ARGUMENT
     if rows == 0 or cols == 0:
         return OK
@@ -164,7 +165,7 @@ cdef int backward(
     cdef int team
     cdef int64_t size
     cdef real *sums = NULL
-    if rows < 0 or cols < 0 or not 0 <= p <= 1:
+    if rows < 0 or cols < 0 or not is_probability(p):
         return BAD_ARGUMENT
     if rows == 0 or cols == 0:
         return OK

@@ -75,7 +75,7 @@ cdef cnp.ndarray checked_lengths(
     if of.ndim >= len(shape) or np.shape(of) != shape[: of.ndim]:
         raise ValueError(
             f"{op}: lengths must have the shape of the first axes of {x_name}, {shape}, "
-            f"without the last, not {np.shape(of)}"
+            f"without the last, got {np.shape(of)}"
         )
     out.of = <const int64_t*>cnp.PyArray_DATA(of)
     out.rows = max(r.rows // cnp.PyArray_SIZE(of), 1) if of.size > 0 else 1
