@@ -32,6 +32,16 @@ cdef enum:
     COLUMNS = 256           # columns of weight and bias that a thread sums over the parts at a time
 
 
+cdef bint is_large(
+    int64_t n, const real *out, const real *x, const real *other, const real *third
+) noexcept nogil:
+    """True if n reals of output should use non-temporal stores: from LARGE bytes on, not in place."""
+    return (
+        n * <int64_t>sizeof(real) >= LARGE and out is not x and out is not other
+        and out is not third
+    )
+
+
 cdef void forward_share(
     int team, int thread, int rms, int64_t rows, int64_t cols, const real *x, int64_t ldx,
     const real *residual, int64_t ldresidual, double p, uint64_t seed, uint64_t step,
@@ -40,11 +50,12 @@ cdef void forward_share(
 ) noexcept nogil:
     cdef int64_t b, i, r, first, last, count
     cdef real *row = stats
-    cdef bint large = rows * cols * <int64_t>sizeof(real) >= LARGE
+    cdef bint plain = residual is NULL and p == 0
+    cdef bint large = is_large(rows * cols, y, x, residual, x if plain else h)
     share((rows + BLOCK_ROWS - 1) // BLOCK_ROWS, team, thread, &first, &last)
     if stats is not NULL:
         row += 3 * first * BLOCK_ROWS
-    if residual is NULL and p == 0:
+    if plain:
         i = first * BLOCK_ROWS
         norm_block(
             rms, min(last * BLOCK_ROWS, rows) - i, cols, x + i * ldx, ldx, eps, weight, bias, row,
@@ -60,8 +71,7 @@ cdef void forward_share(
                 h + r * ldh
             )
         norm_block(
-            rms, count, cols, h + i * ldh, ldh, eps, weight, bias, row, y + i * ldy, ldy,
-            large and h != y
+            rms, count, cols, h + i * ldh, ldh, eps, weight, bias, row, y + i * ldy, ldy, large
         )
         if stats is not NULL:
             row += 3 * count
@@ -131,6 +141,7 @@ cdef void backward_share(
 ) noexcept nogil:
     cdef int64_t i, r, row, count, first, last
     cdef int64_t size = rows_of_part(rows, cols), parts = (rows + size - 1) // size
+    cdef bint large = p == 0 and is_large(rows * cols, dh, dy, dh_in, h)
     cdef real *dw = NULL
     cdef real *db = NULL
     share(parts, team, thread, &first, &last)
@@ -144,7 +155,7 @@ cdef void backward_share(
         norm_backward_block(
             rms, count, cols, dy + row * lddy, lddy, h + row * ldh, ldh, stats + 3 * row, weight,
             shifted(dh_in, row * lddh_in), lddh_in, dh + row * lddh, lddh, dw, db,
-            p == 0 and rows * cols * <int64_t>sizeof(real) >= LARGE
+            large
         )
         if p > 0:
             for r in range(row, row + count):
