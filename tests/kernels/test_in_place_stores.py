@@ -61,6 +61,11 @@ def table_of(real):
     return (ctypes.c_uint64 * (max(i for i, *_ in slots(real).values()) + 1)).from_address(address)
 
 
+def noting(seen, name, primitive, *given):
+    seen.add((name, bool(given[-1])))
+    return primitive(*given)
+
+
 @contextmanager
 def noted(real):
     """Yield a set that receives (primitive, past_caches) of each call."""
@@ -70,11 +75,7 @@ def noted(real):
             continue
         before = table[index]
 
-        def spy(*given, name=name, primitive=kind(before)):
-            seen.add((name, bool(given[-1])))
-            return primitive(*given)
-
-        made = kind(spy)
+        made = kind(partial(noting, seen, name, kind(before)))
         kept.append((index, before, made))
         table[index] = ctypes.cast(made, ctypes.c_void_p).value
     try:

@@ -177,7 +177,9 @@ cdef int all_rows(
     cdef double total = rows, scale = 1
     cdef double *losses
     cdef double *weights = NULL
-    if rows < 0 or cols <= 0 or (mean and rows == 0) or not is_probability(smoothing) or loss is NULL:
+    if rows < 0 or cols <= 0 or (mean and rows == 0) or loss is NULL:
+        return BAD_ARGUMENT
+    if not is_probability(smoothing):
         return BAD_ARGUMENT
     if rows > 0 and (logits is NULL or dlogits is NULL or (labels is NULL) == (probs is NULL)):
         return BAD_ARGUMENT

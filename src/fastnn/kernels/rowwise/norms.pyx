@@ -35,7 +35,7 @@ cdef enum:
 cdef bint is_large(
     int64_t n, const real *out, const real *x, const real *other, const real *third
 ) noexcept nogil:
-    """True if n reals of output should use non-temporal stores: from LARGE bytes on, not in place."""
+    """True if n reals of output should use non-temporal stores. Never in place."""
     return (
         n * <int64_t>sizeof(real) >= LARGE and out is not x and out is not other
         and out is not third
