@@ -87,7 +87,7 @@ def test_axpy_and_dot(real, rng, blas, n, incx, incy):
 
 @pytest.mark.parametrize("inc", INCREMENTS)
 def test_scal(real, rng, blas, inc):
-    out, x = vector(rng, real, 40, inc)
+    out, _ = vector(rng, real, 40, inc)
     want = np.where(np.arange(len(out)) % abs(inc) == 0, out * real(0.3), out)
     assert blas("scal", 40, 0.3, out, inc) == 0
     np.testing.assert_array_equal(out, want)
