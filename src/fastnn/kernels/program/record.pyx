@@ -13,7 +13,8 @@ from ..ground.scalars import given
 from ..rowwise.activation cimport activation_code
 from .builder import Builder, array_of
 from .ops cimport (ACTIVATION, ADD, ATTENTION, COPY, CROSS, DENSE, EMBED, LAST, LOG_SOFTMAX,
-                   MOST_BUFFERS, NORM, PACKED, PLAIN, POSITIONS, PRELU, SOFTMAX, Op, Record)
+                   MOST_BUFFERS, NORM, PACKED, PLAIN, POSITIONS, PRELU, SOFTMAX, Format, Op,
+                   Record)
 from .run cimport plan_release
 from .step cimport MOST_ROWS
 
@@ -100,7 +101,9 @@ cdef class Recorder:
             weight = np.full(1, weight, np.float32 if p.bits == 32 else np.float64)
         if o.kind == DENSE or o.kind == CROSS:
             o.format = PLAIN if self.live else PACKED
-            o.weight = self.in_place(weight, "weight") if self.live else self.packed(weight)
+            o.weight = (
+                self.in_place(weight, "weight") if self.live else self.stored(weight, o.format)
+            )
             p.work += 2.0 * np.size(weight) if o.kind == DENSE else 0.0
         else:
             o.weight = self.kept_at(weight, "weight")
@@ -145,14 +148,14 @@ cdef class Recorder:
         p.nbytes += bytes
         return block
 
-    cdef void *packed(self, object array) except NULL:
-        """A copy of a matrix, laid out for products."""
+    cdef void *stored(self, object array, Format format) except NULL:
+        """A copy of a matrix in a format for products (docs/contributing/add-a-weight-format.md)."""
         cdef cnp.ndarray x = real_like(array, self.typenum, "program", "weight", "the first weight")
         cdef int64_t k = cnp.PyArray_DIM(x, 0), n = cnp.PyArray_DIM(x, 1)
         cdef int64_t rs = stride(x, 0), cs = stride(x, 1)
         cdef void *data = cnp.PyArray_DATA(x)
         cdef void *to
-        key = "packed", <size_t>data, k, n, rs, cs
+        key = format, <size_t>data, k, n, rs, cs
         if key in self.made:
             return <void*><size_t>self.made[key]
         if self.record.bits == 32:
