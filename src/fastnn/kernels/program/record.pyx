@@ -149,7 +149,7 @@ cdef class Recorder:
         return block
 
     cdef void *stored(self, object array, Format format) except NULL:
-        """A copy of a matrix in a format for products (docs/contributing/add-a-weight-format.md)."""
+        """A copy of a matrix in a format (docs/contributing/add-a-weight-format.md)."""
         cdef cnp.ndarray x = real_like(array, self.typenum, "program", "weight", "the first weight")
         cdef int64_t k = cnp.PyArray_DIM(x, 0), n = cnp.PyArray_DIM(x, 1)
         cdef int64_t rs = stride(x, 0), cs = stride(x, 1)
