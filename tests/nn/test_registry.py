@@ -11,8 +11,9 @@ import safetensors.numpy
 
 import fastnn
 from fastnn import models, nn, optim
+from fastnn.files import ModelFileError
 from fastnn.nn import registry
-from fastnn.train import ModelCheckpoint, ModelFileError, load_checkpoint, save_checkpoint
+from fastnn.train import ModelCheckpoint, load_checkpoint, save_checkpoint
 
 DOCS = Path(__file__).parents[2] / "docs" / "own-layer.md"
 OURS = [cls for cls, _ in registry._REGISTERED.values()]

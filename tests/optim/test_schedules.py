@@ -207,3 +207,11 @@ def test_powers_end_in_no_overflow():
     for tiny in ({"div_factor": 5e-324}, {"final_div_factor": 5e-324}):
         with pytest.raises(ValueError, match=r"max_lr / div_factor.* finite, got inf"):
             schedules.one_cycle(0.1, 9, **tiny)
+
+
+def test_a_schedule_says_what_its_rate_is():
+    class Unfinished(schedules._Schedule):
+        pass
+
+    with pytest.raises(TypeError, match="_rate"):
+        Unfinished()

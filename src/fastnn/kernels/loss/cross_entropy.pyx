@@ -175,11 +175,10 @@ cdef int all_rows(
     cdef int64_t i
     cdef bint ignores = False
     cdef double total = rows, scale = 1
-    cdef double *losses
-    cdef double *weights = NULL
-    if rows < 0 or cols <= 0 or (mean and rows == 0) or loss is NULL:
+    cdef double *losses, *weights = NULL
+    if rows < 0 or cols <= 0 or (mean and rows == 0):
         return BAD_ARGUMENT
-    if not is_probability(smoothing):
+    if loss is NULL or not is_probability(smoothing):
         return BAD_ARGUMENT
     if rows > 0 and (logits is NULL or dlogits is NULL or (labels is NULL) == (probs is NULL)):
         return BAD_ARGUMENT
