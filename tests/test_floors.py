@@ -55,6 +55,7 @@ BESIDE = {
     ("", "cli"),
     ("", "distributed"),
     ("", "sklearn"),
+    ("cli", "distributed"),
 }
 
 
