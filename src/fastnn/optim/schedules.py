@@ -9,7 +9,6 @@ their repr shows their arguments. `step` counts from 0. A warm-up rises linearly
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 import math
 from abc import ABC, abstractmethod
 from bisect import bisect_right
