@@ -81,6 +81,7 @@ FACES = {
     "attention.rotary",
     "embedding.arrays",
     "embedding.repeats",
+    "gemm.blas",
     "gemm.linear",
     "gemm.packed",
     "gemm.stack",

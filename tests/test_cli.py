@@ -14,7 +14,7 @@ import fastnn
 from fastnn import nn
 from fastnn.cli import digits, main, report
 from fastnn.data import load_digits
-from fastnn.train import load, save
+from fastnn.files import load, save
 
 QUICK = ["--epochs", "2", "--hidden", "16"]
 

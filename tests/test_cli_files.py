@@ -12,10 +12,10 @@ from fastnn.cli.table import METADATA_KEY
 from fastnn.cli.vocabularies import VOCABULARY_KEY
 from fastnn.data.csv_file import Table
 from fastnn.data.target import class_labels
+from fastnn.files import save
 from fastnn.files.model import describe
 from fastnn.files.tensors import write_tensors
 from fastnn.models import TransformerLM
-from fastnn.train import save
 
 QUICK = ["--epochs", "1", "--hidden", "4"]
 

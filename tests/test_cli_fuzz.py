@@ -16,8 +16,8 @@ import pytest
 
 from fastnn import models, nn, text
 from fastnn.cli import main
+from fastnn.files import save
 from fastnn.files.tensors import write_tensors
-from fastnn.train import save
 
 RUNS = int(os.environ.get("FASTNN_FUZZ", "250"))
 SEED = int(os.environ.get("FASTNN_FUZZ_SEED", "0"))

@@ -14,7 +14,7 @@ from fastnn import models, nn, text
 from fastnn.cli import lm, lm_report, main, report, runs
 from fastnn.cli.generate import spelled
 from fastnn.data import load_text
-from fastnn.train import load, load_metadata, save
+from fastnn.files import load, load_metadata, save
 
 TINY = ["--n_layer", 1, "--n-head", 2, "--n_embd", 16, "--block-size", 8, "--batch_size", 2]
 TINY += ["--eval_iters", 1, "--threads", 1, "--out", "a"]

@@ -14,7 +14,8 @@ import pytest
 
 from fastnn import models, nn, text
 from fastnn.cli import lm, lm_report, main, train_translate, train_translate_report
-from fastnn.train import load_metadata, save, save_checkpoint
+from fastnn.files import load_metadata, save
+from fastnn.train import save_checkpoint
 
 LM = "train lm --text text --n_layer 1 --n_head 2 --n_embd 16 --block_size 8 --batch_size 2"
 LM += " --eval_iters 1 --eval_interval 2 --max_iters 5 --dropout 0.1 --threads 1"

@@ -14,7 +14,7 @@ import pytest
 
 from fastnn import models, nn, text
 from fastnn.cli import main
-from fastnn.train import save
+from fastnn.files import save
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="streams as POSIX has them")
 FASTNN = [sys.executable, "-m", "fastnn"]

@@ -11,7 +11,7 @@ from fastnn import nn
 from fastnn.cli import main, report, scores, table
 from fastnn.cli.table import METADATA_KEY
 from fastnn.data import load_digits
-from fastnn.train import load, load_metadata, save
+from fastnn.files import load, load_metadata, save
 
 
 def run(capsys, *argv):
@@ -248,7 +248,7 @@ def test_bad_bytes_and_files(directory, capsys):
     [
         (["train", "csv"], "FILE, --target"),
         (["train", "csv", "f.csv", "--target", "k", "--test-size", "1"], "--test-size: .* got 1"),
-        (["train", "csv", "f.csv", "--target", "k", "--dropout", "x"], "--dropout: .* got 'x'"),
+        (["train", "csv", "f.csv", "--target", "k", "--dropout", "x"], "--dropout: .* got str 'x'"),
         (["train", "csv", "f.csv", "--target", "k", "--task", "guess"], "'guess'"),
         (["train", "csv", "f.csv", "--target", "k", "--delimiter", "::"], "--delimiter: .* '::'"),
         (["train", "csv", "f.csv", "--target", "k", "--output", "no/where"], "no/where: No such"),

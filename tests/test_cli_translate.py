@@ -12,8 +12,8 @@ from fastnn.cli import main, runs, train_translate_report
 from fastnn.cli.corpus import Pairs, hold_out, read_pairs, sentences
 from fastnn.cli.report import report
 from fastnn.cli.vocabularies import load_with_vocabulary
+from fastnn.files import load, load_metadata, save
 from fastnn.nn import MLP
-from fastnn.train import load, load_metadata, save
 
 pytest.importorskip("tokenizers")
 

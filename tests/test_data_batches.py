@@ -131,7 +131,12 @@ def test_errors_arrive_where_the_batch_would(prefetch):
         ((np.ones(3), [1, 2, 3]), {}, TypeError, r"array 1 .* got an object of type list"),
         ((np.array(1.0),), {}, TypeError, "array 0"),
         ((np.ones(3),), {"batch_size": 0}, ValueError, "batch_size must be at least 1, got 0"),
-        ((np.ones(3),), {"batch_size": 2.0}, TypeError, "batch_size must be an integer, got 2.0"),
+        (
+            (np.ones(3),),
+            {"batch_size": 2.0},
+            TypeError,
+            "batch_size must be an integer, got float 2.0",
+        ),
         ((np.ones(3),), {"batch_size": True}, TypeError, "batch_size"),
         ((np.ones(3),), {"prefetch": -1}, ValueError, "prefetch must be at least 0, got -1"),
     ],

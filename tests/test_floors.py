@@ -47,6 +47,7 @@ FLOORS = {
 
 # Rooms on one floor that may import from each other, as long as no circle comes of it.
 BESIDE = {
+    ("checks", "kernels/ground"),
     ("parameters", "checks"),
     ("parameters", "watch"),
     ("plot", "files"),

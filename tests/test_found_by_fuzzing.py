@@ -71,7 +71,7 @@ def test_shapes_of_a_summary(shape):
 
 
 def test_a_list_for_a_residual_block():
-    with pytest.raises(TypeError, match="Residual: x must be an array, got an object of type list"):
+    with pytest.raises(TypeError, match="Residual: x must be an array, got list"):
         nn.Residual(nn.Dropout(0.5))([[1.0]])
 
 

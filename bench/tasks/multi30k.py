@@ -130,7 +130,7 @@ def main() -> None:
     if options.plot:
         draw(f"{options.output}.csv", options.plot)
     model = fastnn.load(options.output)
-    bpe = text.from_json(fastnn.train.load_metadata(options.output)["vocabulary"])
+    bpe = text.from_json(fastnn.files.load_metadata(options.output)["vocabulary"])
     for name in ("test_2016_flickr", "test_2017_flickr"):
         english, german = read(options.data, name)
         start = time.perf_counter()

@@ -173,7 +173,7 @@ def low_level_callable(name: str, plan: kernels.Plan) -> Any:
     if name not in ("plan_integrand", "plan_filter"):
         raise ValueError(f"plan_integrand and plan_filter are what SciPy can call, not {name!r}")
     if not isinstance(plan, kernels.Plan):
-        raise TypeError(f"plan must be a fastnn.kernels.Plan, not {type(plan).__name__}")
+        raise TypeError(f"plan must be a fastnn.kernels.Plan, got {type(plan).__name__}")
     if plan.dtype != "float64":
         raise TypeError(f"SciPy calls with float64, but this plan is of {plan.dtype}")
     if plan.n_out != 1:

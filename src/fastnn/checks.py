@@ -16,20 +16,13 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike
 
+from .kernels.ground.scalars import given as given
+from .kernels.ground.scalars import value_of as value_of
+
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
-LONG = 256  # bits of an int that is not written out
 SEEDS = 2**64  # exclusive upper bound of seeds
 
 Choice = TypeVar("Choice")
-
-
-def given(value: Any) -> str:
-    """Return a value for an error message: numbers, strings and None; otherwise only the type."""
-    if isinstance(value, int) and value.bit_length() > LONG:  # Python words none of 4,300 digits
-        return f"an int of {value.bit_length()} bits"
-    if value is None or isinstance(value, (str, Number, np.generic)):
-        return f"{value!r:.80}"
-    return f"an object of type {type(value).__name__}"
 
 
 def check_integer(name: str, value: Any) -> int:
@@ -45,7 +38,7 @@ def check_count(name: str, value: Any, low: int = 1, high: int | None = None) ->
     found = check_integer(name, value)
     if found < low or (high is not None and found > high):
         limits = f"at least {low}" if high is None else f"from {low} to {high}"
-        raise ValueError(f"{name} must be {limits}, got {given(found)}")
+        raise ValueError(f"{name} must be {limits}, got {value_of(found)}")
     return found
 
 
@@ -74,7 +67,7 @@ def check_number(
         else:
             limits = " and ".join(limit for limit in (low, high) if "inf" not in limit)
             limits += " and finite" if limits and min(most, below) == math.inf else ""
-        raise ValueError(f"{name} must be {limits or 'finite'}, got {given(value)}")
+        raise ValueError(f"{name} must be {limits or 'finite'}, got {value_of(value)}")
     return found
 
 
@@ -99,7 +92,7 @@ def check_choice(name: str, value: Any, choices: Iterable[Choice]) -> Choice:
                 return choice
     *others, last = map(repr, known)
     allowed = f"{', '.join(others)} or {last}" if others else last
-    message = f"{name} must be {allowed}, got {given(value)}"
+    message = f"{name} must be {allowed}, got {value_of(value)}"
     if isinstance(value, str):
         from difflib import get_close_matches  # needed for errors only
 
@@ -113,7 +106,7 @@ def check_seed(name: str, value: Any) -> int:
     """Return `value` as an int from 0 to 2^64 - 1."""
     found = check_integer(name, value)
     if not 0 <= found < SEEDS:
-        raise ValueError(f"{name} must be from 0 to 2**64 - 1, got {given(found)}")
+        raise ValueError(f"{name} must be from 0 to 2**64 - 1, got {value_of(found)}")
     return found
 
 

@@ -11,7 +11,9 @@ EXAMPLES = HERE.parent.parent / "examples" / "embed"
 MISSING = 77  # what run.py exits with where a compiler or package is missing
 
 
-@pytest.mark.parametrize("name", ["c", "c_generate", "cpp_pybind11", "ctypes", "cython", "numba"])
+@pytest.mark.parametrize(
+    "name", ["c", "c_generate", "cpp_pybind11", "ctypes", "cython", "numba", "thinc_blas"]
+)
 def test_example(name, tmp_path):
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / name / "run.py")],

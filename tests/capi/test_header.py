@@ -139,6 +139,23 @@ def test_a_signature_that_differs_from_the_kernels_is_noticed():
     assert _capi.address(exported["softmax_f32"]) == capi.address("softmax_f32")
 
 
+def test_what_is_installed_collides_with_nothing():
+    """Headers carry the package's name, and what other extensions cimport needs no others."""
+    tomllib = pytest.importorskip("tomllib")
+    shipped = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    data = shipped["package-data"]
+    patterns = {pattern for listed in data.values() for pattern in listed}
+    assert {pattern for pattern in patterns if pattern.endswith(".h")} == {"include/*.h"}
+    headers = {path.name for path in capi.HEADER.parent.glob("*.h")}
+    assert headers == {"fastnn.h", "fastnn_activations.h"}
+    folders = {path.parent for path in KERNELS.rglob("*.pxd")} - {KERNELS}
+    for folder in folders:
+        package = ".".join(("fastnn", *folder.relative_to(KERNELS.parent).parts))
+        assert "*.pxd" in shipped["exclude-package-data"][package], package
+    declared = (KERNELS / "api.pxd").read_text()
+    assert set(re.findall(r"^(from .*|)cimport ", declared, re.M)) == {"from libc.stdint "}
+
+
 @pytest.mark.parametrize("language", ["c99", "c11", "c++11", "c++17"])
 @pytest.mark.parametrize(
     "python",

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from fastnn import nn
+from fastnn.files import load, save
 from fastnn.files.model import describe
 from fastnn.files.tensors import ModelFileError, write_tensors
-from fastnn.train import load, load_checkpoint, save, save_checkpoint
+from fastnn.train import load_checkpoint, save_checkpoint
 
 
 def rewrite(source, target, changes):

@@ -16,7 +16,7 @@ import numpy as np
 
 import fastnn
 from fastnn.cli import main
-from fastnn.train import load, save
+from fastnn.files import load, save
 
 from . import cases
 

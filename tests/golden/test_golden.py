@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from fastnn.cli.vocabularies import load_with_vocabulary
+from fastnn.files import load, load_metadata
 from fastnn.models import Seq2SeqTransformer, TransformerLM
-from fastnn.train import load, load_checkpoint, load_metadata
+from fastnn.train import load_checkpoint
 
 from . import cases
 from .make import COMMANDS, predicted, run

@@ -321,7 +321,7 @@ def test_wrong_outputs_and_shapes(name):
         with pytest.raises(ValueError, match="out is read-only"):
             call(x, frozen)
         with pytest.raises(
-            ValueError, match=r"out must have the shape of .*, \(4, 6\), not \(6, 4\)"
+            ValueError, match=r"out must have the shape of .*, \(4, 6\), got \(6, 4\)"
         ):
             call(x, np.ones((6, 4), np.float32))
         with pytest.raises(TypeError, match="out is of float64"):
@@ -330,7 +330,7 @@ def test_wrong_outputs_and_shapes(name):
             call(memory[:4], memory[1:5])
     saved = "y" if reads_output else "x"
     with pytest.raises(
-        ValueError, match=rf": {saved} must have the shape of dy, \(4, 6\), not \(4, 5\)"
+        ValueError, match=rf": {saved} must have the shape of dy, \(4, 6\), got \(4, 5\)"
     ):
         backward(x, np.ones((4, 5), np.float32))
 
@@ -342,5 +342,5 @@ def test_gelu_has_two_forms(approximate):
         lambda: kernels.gelu(x, approximate=approximate),
         lambda: kernels.gelu_backward(x, x, approximate=approximate),
     ):
-        with pytest.raises(ValueError, match="approximate must be None or 'tanh', not"):
+        with pytest.raises(ValueError, match="approximate must be None or 'tanh', got"):
             call()

@@ -101,7 +101,7 @@ def test_layouts_and_bad_arguments(rng):
     np.testing.assert_array_equal(out, plain)
     with pytest.raises(TypeError, match="k is of float64 but q of float32"):
         additive_scores(q, k.astype(np.float64), w)
-    with pytest.raises(ValueError, match=r"w must have the shape \(size,\), not \(1, 5\)"):
+    with pytest.raises(ValueError, match=r"w must have the shape \(size,\), got \(1, 5\)"):
         additive_scores(q, k, w[None])
     with pytest.raises(ValueError, match=r"must be \(batch, n_queries, size\)"):
         additive_scores(q, k[:1], w)

@@ -231,24 +231,24 @@ def test_wrong_types(bad):
         attention(good, good.astype(np.float64), good)
     with pytest.raises(TypeError, match="mask is of float64 but q of float32"):
         attention(good, good, good, mask=np.zeros(2))
-    with pytest.raises(TypeError, match=r"mask must be an array of bool .*, not int64"):
+    with pytest.raises(TypeError, match=r"mask must be an array of bool .*, got int64"):
         attention(good, good, good, mask=np.zeros(2, np.int64))
-    with pytest.raises(TypeError, match="lengths must be integers, not float64"):
+    with pytest.raises(TypeError, match="lengths must be integers, got float64"):
         attention(good, good, good, lengths=[1.0])
 
 
 SCALARS = [
-    ("causal", "no", TypeError, "True or False, not str 'no'"),
-    ("causal", 1, TypeError, "True or False, not int 1"),
-    ("scale", "x", TypeError, "a number, not str 'x'"),
-    ("scale", True, TypeError, "a number, not bool True"),
-    ("scale", np.inf, ValueError, "finite, not inf"),
-    ("dropout_p", True, TypeError, "a number, not bool True"),
-    ("dropout_p", np.nan, ValueError, "from 0 to 1, not nan"),
-    ("seed", 1.5, TypeError, "an integer, not float 1.5"),
-    ("seed", -1, ValueError, "from 0 to 2\\*\\*64 - 1, not -1"),
+    ("causal", "no", TypeError, "True or False, got str 'no'"),
+    ("causal", 1, TypeError, "True or False, got int 1"),
+    ("scale", "x", TypeError, "a number, got str 'x'"),
+    ("scale", True, TypeError, "a number, got bool True"),
+    ("scale", np.inf, ValueError, "finite, got inf"),
+    ("dropout_p", True, TypeError, "a number, got bool True"),
+    ("dropout_p", np.nan, ValueError, "from 0 to 1, got nan"),
+    ("seed", 1.5, TypeError, "an integer, got float 1.5"),
+    ("seed", -1, ValueError, "from 0 to 2\\*\\*64 - 1, got -1"),
     ("step", 2**64, ValueError, "from 0 to 2\\*\\*64 - 1"),
-    ("step", None, TypeError, "an integer, not None"),
+    ("step", None, TypeError, "an integer, got None"),
 ]
 FLAGS = ("need_weights", "return_lse", "return_normalizer")
 
@@ -280,13 +280,13 @@ def test_wrong_shapes_and_values():
 
     good = (x(2, 4, 5, 3), x(2, 2, 6, 3), x(2, 2, 6, 7))
     refused(
-        r"q must have the shape \(batch, heads, length, size\), not \(5, 3\)", x(5, 3), *good[1:]
+        r"q must have the shape \(batch, heads, length, size\), got \(5, 3\)", x(5, 3), *good[1:]
     )
     refused("one batch size", good[0], x(1, 2, 6, 3), good[2])
     refused("one size in the last axis", good[0], x(2, 2, 6, 4), good[2])
     refused("as many heads and positions", good[0], good[1], x(2, 2, 5, 7))
-    refused("multiple of those of k and v, not 4 and 3", good[0], x(2, 3, 6, 3), x(2, 3, 6, 7))
-    refused(r"lengths must have the shape \(2,\) or \(2, 5\), not \(3,\)", *good, lengths=[1, 2, 3])
+    refused("multiple of those of k and v, got 4 and 3", good[0], x(2, 3, 6, 3), x(2, 3, 6, 7))
+    refused(r"lengths must have the shape \(2,\) or \(2, 5\), got \(3,\)", *good, lengths=[1, 2, 3])
     refused(r"lengths\[1\] is 7, which is not from 0 to the 6 keys", *good, lengths=[1, 7])
     refused(r"lengths\[0\] is -1", *good, lengths=[-1, 7])
     refused("mask of shape .* does not broadcast", *good, mask=np.ones((5, 5), bool))
@@ -294,7 +294,7 @@ def test_wrong_shapes_and_values():
     refused("dropout_p must be from 0 to 1", *good, dropout_p=1.5, seed=0)
     refused("dropout needs a seed", *good, dropout_p=0.5)
     refused(
-        r"out must have the shape \(2, 4, 5, 7\) .*not \(2, 4, 5, 3\)", *good, out=x(2, 4, 5, 3)
+        r"out must have the shape \(2, 4, 5, 7\) .*got \(2, 4, 5, 3\)", *good, out=x(2, 4, 5, 3)
     )
     frozen = x(2, 4, 5, 7)
     frozen.flags.writeable = False

@@ -199,13 +199,13 @@ def test_wrong_arguments():
             dropout(x, p, seed=0, step=0)
     for name in ("seed", "step"):
         good = {"seed": 0, "step": 0}
-        with pytest.raises(ValueError, match=rf"{name} must be from 0 to 2\*\*64 - 1, not -1"):
+        with pytest.raises(ValueError, match=rf"{name} must be from 0 to 2\*\*64 - 1, got -1"):
             dropout(x, 0.5, **{**good, name: -1})
         with pytest.raises(ValueError, match=f"{name} must be from 0"):
             dropout(x, 0.5, **{**good, name: 2**64})
-        with pytest.raises(TypeError, match=f"{name} must be an integer, not float 1.0"):
+        with pytest.raises(TypeError, match=f"{name} must be an integer, got float 1.0"):
             dropout(x, 0.5, **{**good, name: 1.0})
-    with pytest.raises(ValueError, match="n must be at least 0, not -1"):
+    with pytest.raises(ValueError, match="n must be at least 0, got -1"):
         philox(-1, seed=0)
     with pytest.raises(TypeError, match="n must be an int"):
         philox(2.0, seed=0)
@@ -213,7 +213,7 @@ def test_wrong_arguments():
 
 def test_wrong_outputs():
     x, memory = np.ones((4, 6), np.float32), np.ones((8, 6), np.float32)
-    with pytest.raises(ValueError, match=r"shape of x, \(4, 6\), not \(6, 4\)"):
+    with pytest.raises(ValueError, match=r"shape of x, \(4, 6\), got \(6, 4\)"):
         dropout(x, 0.5, seed=0, step=0, out=np.ones((6, 4), np.float32))
     with pytest.raises(TypeError, match="out is of float64"):
         dropout(x, 0.5, seed=0, step=0, out=np.ones((4, 6)))

@@ -145,12 +145,12 @@ def test_wrong_types(bad):
 def test_wrong_arguments():
     ids, weight, dy = np.zeros(4, int), np.ones((5, 3), np.float32), np.ones((4, 3), np.float32)
     with pytest.raises(
-        TypeError, match="ids must be a NumPy array of integers, not an array of bool"
+        TypeError, match="ids must be a NumPy array of integers, got an array of bool"
     ):
         embedding(ids.astype(bool), weight)
     with pytest.raises(ValueError, match="weight must have two axes"):
         embedding(ids, weight[0])
-    with pytest.raises(ValueError, match=r"out must have the shape \(4, 3\) .*not \(3, 4\)"):
+    with pytest.raises(ValueError, match=r"out must have the shape \(4, 3\) .*got \(3, 4\)"):
         embedding(ids, weight, out=np.ones((3, 4), np.float32))
     with pytest.raises(TypeError, match="out is of float64"):
         embedding(ids, weight, out=np.ones((4, 3)))
@@ -158,12 +158,12 @@ def test_wrong_arguments():
         embedding(ids, weight, out=weight[:4])
     with pytest.raises(TypeError, match="scale must be a number"):
         embedding(ids, weight, scale="2")
-    with pytest.raises(ValueError, match=r"dy must have the shape \(4, 3\) .*not \(4, 2\)"):
+    with pytest.raises(ValueError, match=r"dy must have the shape \(4, 3\) .*got \(4, 2\)"):
         embedding_backward(ids, dy[:, :2], dweight=weight)
     for padding in (-1, 5, 99):
-        with pytest.raises(ValueError, match=f"padding_idx must be from 0 to 4, not {padding}"):
+        with pytest.raises(ValueError, match=f"padding_idx must be from 0 to 4, got {padding}"):
             embedding_backward(ids, dy, dweight=weight, padding_idx=padding)
-    with pytest.raises(TypeError, match="padding_idx must be an integer, not bool True"):
+    with pytest.raises(TypeError, match="padding_idx must be an integer, got bool True"):
         embedding_backward(ids, dy, dweight=weight, padding_idx=True)
     with pytest.raises(ValueError, match="rows of dweight must be contiguous"):
         embedding_backward(ids, dy, dweight=spaced(weight))

@@ -311,15 +311,15 @@ def test_wrong_arguments():
             layer_norm(x, eps=eps)
     with pytest.raises(TypeError, match="eps must be a number"):
         layer_norm(x, eps="1")
-    with pytest.raises(ValueError, match=r"bias must have the shape \(6,\).*not \(5,\)"):
+    with pytest.raises(ValueError, match=r"bias must have the shape \(6,\).*got \(5,\)"):
         layer_norm(x, w, w[:5])
     with pytest.raises(TypeError, match="weight is of float64"):
         layer_norm(x, w.astype(np.float64))
-    with pytest.raises(ValueError, match=r"stats must have the shape \(4, 3\).*not \(3, 4\)"):
+    with pytest.raises(ValueError, match=r"stats must have the shape \(4, 3\).*got \(3, 4\)"):
         layer_norm(x, stats=np.ones((3, 4), np.float32))
-    with pytest.raises(ValueError, match=r"residual must have the shape of x, \(4, 6\), not"):
+    with pytest.raises(ValueError, match=r"residual must have the shape of x, \(4, 6\), got"):
         add_norm(x, x.T)
-    with pytest.raises(ValueError, match="kind must be 'layer' or 'rms', not 'batch'"):
+    with pytest.raises(ValueError, match="kind must be 'layer' or 'rms', got 'batch'"):
         add_norm(x, x, kind="batch")
     with pytest.raises(ValueError, match="p must be from 0 to 1"):
         add_norm(x, x, p=1.5)

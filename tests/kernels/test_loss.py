@@ -211,7 +211,7 @@ def test_wrong_arguments(name, rng):
         loss, d = loss_of(x[:0], t[:0], reduction=reduction)
         np.testing.assert_array_equal(loss, want)
         assert d.shape == (0, 9)
-    with pytest.raises(ValueError, match="reduction must be 'mean', 'sum' or 'none', not 3"):
+    with pytest.raises(ValueError, match="reduction must be 'mean', 'sum' or 'none', got 3"):
         loss_of(x, t, reduction=3)
     with pytest.raises(ValueError, match=r"sample_weight must have the shape \(6,\)"):
         loss_of(x, t, sample_weight=np.ones(9, np.float32))

@@ -98,13 +98,13 @@ def test_bad_arguments(rng):
     dout = np.ones((3, 5), np.float32)
     with pytest.raises(ValueError, match="kernel must be one of 'gaussian', 'boxcar'"):
         attention_pooling(queries, keys, values, kernel="cosine")
-    with pytest.raises(ValueError, match="width must be above 0 and finite, not 0"):
+    with pytest.raises(ValueError, match="width must be above 0 and finite, got 0"):
         attention_pooling(queries, keys, values, width=0)
-    with pytest.raises(TypeError, match=r"keys must be a NumPy array .*, not list"):
+    with pytest.raises(TypeError, match=r"keys must be a NumPy array .*, got list"):
         attention_pooling(queries, [1.0], values)
     with pytest.raises(TypeError, match="values is of float64 but queries of float32"):
         attention_pooling(queries, keys, values.astype(float))
-    with pytest.raises(ValueError, match=r"not \(3, 2\), \(4, 2\) and \(3, 5\)"):
+    with pytest.raises(ValueError, match=r"got \(3, 2\), \(4, 2\) and \(3, 5\)"):
         attention_pooling(queries, keys, values[:3])
     with pytest.raises(ValueError, match=r"dout must have the shape \(3, 5\)"):
         attention_pooling_backward(dout[:2], queries, keys, values)

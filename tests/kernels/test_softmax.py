@@ -247,14 +247,14 @@ def test_wrong_outputs_and_shapes():
         with pytest.raises(ValueError, match="out is read-only"):
             call(x, frozen)
         with pytest.raises(
-            ValueError, match=r"out must have the shape of .*, \(4, 6\), not \(6, 4\)"
+            ValueError, match=r"out must have the shape of .*, \(4, 6\), got \(6, 4\)"
         ):
             call(x, np.ones((6, 4), np.float32))
         with pytest.raises(TypeError, match="out is of float64"):
             call(x, np.ones((4, 6)))
         with pytest.raises(ValueError, match="out overlaps"):
             call(memory[:4], memory[1:5])
-    with pytest.raises(ValueError, match=r"y must have the shape of dy, \(4, 6\), not \(4, 5\)"):
+    with pytest.raises(ValueError, match=r"y must have the shape of dy, \(4, 6\), got \(4, 5\)"):
         softmax_backward(x, np.ones((4, 5), np.float32))
 
 

@@ -107,7 +107,7 @@ def test_threads_may_share_a_context():
 
 @pytest.mark.parametrize("bad", [0, -2])
 def test_counts_below_one(bad):
-    with pytest.raises(ValueError, match=f"at least 1.*not {bad}"):
+    with pytest.raises(ValueError, match=f"at least 1.*got {bad}"):
         fastnn.set_num_threads(bad)
 
 

@@ -186,7 +186,7 @@ def test_no_sentences():
         ({"max_len": 0}, ValueError, "max_len must be at least 1, got 0"),
         ({"max_len": [3, 0]}, ValueError, "max_len must be at least 1, got 0"),
         ({"max_len": 3.0}, TypeError, "max_len must be an integer"),
-        ({"max_len": [3]}, ValueError, r"max_len must have the shape \(2,\), not \(1,\)"),
+        ({"max_len": [3]}, ValueError, r"max_len must have the shape \(2,\), got \(1,\)"),
         ({"max_len": 21}, ValueError, "row 0: 1 positions and 21 new tokens .* cache of 20"),
         ({"eos": 0.5}, TypeError, "eos"),
         ({"early_stopping": "never"}, TypeError, "early_stopping"),

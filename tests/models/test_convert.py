@@ -234,8 +234,8 @@ def test_what_the_others_have_not_is_refused():
             models.to_gpt2(language_model(**options))
     with pytest.raises(ValueError, match="no counterpart"):
         models.to_torch(nn.MultiHeadAttention(D, HEADS, d_memory=D + 2))
-    with pytest.raises(TypeError, match="not Linear"):
-        models.to_torch(nn.Linear(2, 3))
+    with pytest.raises(TypeError, match="no counterpart of Residual"):
+        models.to_torch(nn.Residual(nn.Linear(3, 3)))
     with pytest.raises(TypeError, match="not Linear"):
         models.to_gpt2(nn.Linear(2, 3))
     with pytest.raises(ValueError, match="'huggingface'"):

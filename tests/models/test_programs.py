@@ -160,7 +160,7 @@ def test_states_of_others_are_refused(make):
     cache = new_cache()
     with pytest.raises(TypeError, match="a capsule holds no arrays"):
         cache.plan.capsule  # noqa: B018
-    with pytest.raises(TypeError, match="must be integers, not float64"):
+    with pytest.raises(TypeError, match="must be integers, got float64"):
         model(*[SOURCE / 1] * (2 if make is translator else 1))
 
 

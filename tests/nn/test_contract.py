@@ -261,7 +261,7 @@ def test_images_for_a_dense_layer_are_answered_with_reshape():
     for wrong, message in (
         (nn.ReLU, r"not a class: give ReLU\(\)"),
         ([nn.ReLU()], r"not a list: give the layers one by one, \*layers"),
-        (3, "must be an nn.Module, not int"),
+        (3, "must be an nn.Module, got int"),
     ):
         with pytest.raises(TypeError, match=f"Sequential: layer 0 .*{message}"):
             nn.Sequential(wrong)

@@ -102,7 +102,11 @@ def test_the_state_resumes_a_run():
         ({"3": {"seed": 1}}, ValueError, r"random state of '3' .* missing \['calls'\]"),
         ({"3": {"seed": -1, "calls": 0}}, ValueError, "seed of '3' must be from 0"),
         ({"3": {"seed": 0, "calls": 2**64}}, ValueError, "calls of '3' must be from 0"),
-        ({"3": {"seed": 0, "calls": 1.0}}, TypeError, "calls of '3' must be an integer, got 1.0"),
+        (
+            {"3": {"seed": 0, "calls": 1.0}},
+            TypeError,
+            "calls of '3' must be an integer, got float 1.0",
+        ),
     ],
 )
 def test_a_state_that_does_not_fit_changes_nothing(change, error, message):

@@ -212,7 +212,7 @@ def test_wrong_inputs(real):
     with pytest.raises(TypeError, match=r"x is of float.* but the weights of float"):
         plan(np.ones((2, 3), other))
     for shape in [(2, 4), (), (3, 2), (2, 3, 4)]:
-        with pytest.raises(ValueError, match=r"x must be \(\.\.\., 3\), not"):
+        with pytest.raises(ValueError, match=r"x must be \(\.\.\., 3\), got"):
             plan(np.ones(shape, real))
     x = np.ones((2, 3), real)
     with pytest.raises(ValueError, match=r"out must be \(2, 2\)"):
@@ -280,7 +280,7 @@ def test_what_makes_no_plan():
     builder.dense(w, b)
     with pytest.raises(ValueError, match="batch_max must be at least 1"):
         Plan(builder, 0)
-    with pytest.raises(TypeError, match="builder must be a Builder, not list"):
+    with pytest.raises(TypeError, match="builder must be a Builder, got list"):
         Plan([(w, b, None)])
 
 

@@ -151,13 +151,13 @@ def test_inputs_that_do_not_fit():
     norm, add = nn.LayerNorm(4), nn.AddNorm(4)
     good = np.ones((2, 4), np.float32)
     for call in (norm, norm.forward, nn.RMSNorm(4), lambda x: add(x, good)):
-        with pytest.raises(ValueError, match=r"x must be \(..., 4\), not \(2, 3\)"):
+        with pytest.raises(ValueError, match=r"x must be \(..., 4\), got \(2, 3\)"):
             call(np.ones((2, 3), np.float32))
         with pytest.raises(TypeError, match="x is float64, but the layer is float32"):
             call(np.ones((2, 4)))
         with pytest.raises(TypeError, match="x must be a NumPy array, got list"):
             call([[1.0] * 4])
-    with pytest.raises(ValueError, match=r"residual must have the shape of x, \(2, 4\), not"):
+    with pytest.raises(ValueError, match=r"residual must have the shape of x, \(2, 4\), got"):
         add(good, np.ones((3, 4), np.float32))
     _, ctx = add.forward(good, good)
     with pytest.raises(ValueError, match=r"\(4, 2\).*\(2, 4\)"):

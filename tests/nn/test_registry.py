@@ -11,8 +11,9 @@ import safetensors.numpy
 
 import fastnn
 from fastnn import models, nn, optim
+from fastnn.files import ModelFileError
 from fastnn.nn import registry
-from fastnn.train import ModelCheckpoint, ModelFileError, load_checkpoint, save_checkpoint
+from fastnn.train import ModelCheckpoint, load_checkpoint, save_checkpoint
 
 DOCS = Path(__file__).parents[2] / "docs" / "own-layer.md"
 OURS = [cls for cls, _ in registry._REGISTERED.values()]
@@ -229,7 +230,7 @@ def layer_class(**attributes):
         (lambda: nn.register("")(layer_class()), ValueError, "name must not be empty"),
         (lambda: nn.register(layer_class()), TypeError, "name must be a str"),
         (lambda: nn.register("a", version=0)(layer_class()), ValueError, "version must be at lea"),
-        (lambda: nn.register("a")(dict), TypeError, "classes of nn.Module, got an object of type"),
+        (lambda: nn.register("a")(dict), TypeError, "classes of nn.Module, got type"),
         (lambda: nn.register("a")(nn.ReLU()), TypeError, "classes of nn.Module"),
         (lambda: nn.register("ReLU")(layer_class()), ValueError, "'ReLU' is registered already"),
         (lambda: nn.register("a")(layer_class(fields={"n": 3})), TypeError, "'n' must have a type"),

@@ -220,5 +220,5 @@ def test_gradients_of_stacks_with_dropout(norm_first, final_norm):
 )
 def test_a_mask_by_position_is_no_memory(run, make, given, takes):
     arrays = [vectors().astype(np.float32)] * given
-    with pytest.raises(TypeError, match=f"takes {takes} by position, not {given} arrays"):
+    with pytest.raises(TypeError, match=f"takes {takes} by position, got {given} arrays"):
         run(make())(*arrays)

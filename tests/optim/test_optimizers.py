@@ -215,7 +215,7 @@ def test_adamw_finds_what_decays_in_any_order():
         (lambda p: optim.SGD(p, lr=-0.1), ValueError, "lr must be at least 0 and finite, got -0.1"),
         (lambda p: optim.SGD(p, lr=float("nan")), ValueError, "lr .* nan"),
         (lambda p: optim.SGD(p, lr=float("inf")), ValueError, "lr .* inf"),
-        (lambda p: optim.SGD(p, lr="1"), TypeError, "lr must be a number, got '1'"),
+        (lambda p: optim.SGD(p, lr="1"), TypeError, "lr must be a number, got str '1'"),
         (lambda p: optim.SGD(p, lr=1, momentum=1), ValueError, "momentum .* below 1, got 1"),
         (lambda p: optim.SGD(p, lr=1, nesterov=True), ValueError, "nesterov needs momentum"),
         (lambda p: optim.SGD(p, lr=1, weight_decay=-1), ValueError, "weight_decay"),
@@ -349,7 +349,7 @@ def test_arguments_of_every_optimizer_are_named(kind):
         with pytest.raises(TypeError, match=f"{next(iter(options))} must be a number"):
             optimizer.step(**options)
     optimizer.lr = "0.1"
-    with pytest.raises(TypeError, match=r"lr must be a number, got '0.1'"):
+    with pytest.raises(TypeError, match=r"lr must be a number, got str '0.1'"):
         optimizer.step()
     optimizer.lr = 0.1
     for wrong in (None, [1], "state"):

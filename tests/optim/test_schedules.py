@@ -134,10 +134,10 @@ def test_an_optimizer_follows_its_schedule():
     ("make", "error", "message"),
     [
         (lambda: schedules.constant(-1), ValueError, "lr must be at least 0"),
-        (lambda: schedules.constant("1"), TypeError, "lr must be a number, got '1'"),
+        (lambda: schedules.constant("1"), TypeError, "lr must be a number, got str '1'"),
         (lambda: schedules.linear(0.1, 0), ValueError, "total must be at least 1, got 0"),
         (lambda: schedules.linear(0.1, 5, warmup=5), ValueError, "warmup must be below total"),
-        (lambda: schedules.linear(0.1, 5.0), TypeError, "total must be an integer, got 5.0"),
+        (lambda: schedules.linear(0.1, 5.0), TypeError, "total must be an integer, got float 5.0"),
         (lambda: schedules.step_decay(0.1, 0), ValueError, "every must be at least 1"),
         (lambda: schedules.step_decay(0.1, 1, -1), ValueError, "factor must be at least 0"),
         (lambda: schedules.multi_step(0.1, [3, 3]), ValueError, r"must ascend, got \(3, 3\)"),
@@ -207,3 +207,11 @@ def test_powers_end_in_no_overflow():
     for tiny in ({"div_factor": 5e-324}, {"final_div_factor": 5e-324}):
         with pytest.raises(ValueError, match=r"max_lr / div_factor.* finite, got inf"):
             schedules.one_cycle(0.1, 9, **tiny)
+
+
+def test_a_schedule_says_what_its_rate_is():
+    class Unfinished(schedules._Schedule):
+        pass
+
+    with pytest.raises(TypeError, match="_rate"):
+        Unfinished()

@@ -14,9 +14,10 @@ from fastnn.cli.errors import UsageError
 from fastnn.cli.predict_table import predict
 from fastnn.cli.vocabularies import load_with_vocabulary
 from fastnn.data.idx import IdxError, read_idx
+from fastnn.files import ModelFileError, load, load_metadata
 from fastnn.models import Seq2SeqTransformer, TransformerLM
 from fastnn.text import Vocab, from_json
-from fastnn.train import ModelFileError, load, load_checkpoint, load_metadata
+from fastnn.train import load_checkpoint
 from tests.golden import cases
 
 from . import common, mutate

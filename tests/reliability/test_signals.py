@@ -11,7 +11,8 @@ import pytest
 
 import fastnn
 from fastnn import models, nn, optim
-from fastnn.train import ModelCheckpoint, load, load_checkpoint
+from fastnn.files import load
+from fastnn.train import ModelCheckpoint, load_checkpoint
 
 from . import common
 

@@ -148,7 +148,7 @@ def test_json_of_another_kind():
 def test_a_vocabulary_in_a_models_file(tmp_path):
     pytest.importorskip("safetensors", reason="reads a model's file where it can be read")
     from fastnn import nn, save
-    from fastnn.train import load_metadata
+    from fastnn.files import load_metadata
 
     vocab = CharVocab.from_text("naïve\n犬🐕\ud800")
     save(nn.Linear(2, 3), tmp_path / "m.safetensors", metadata={"vocab": vocab.to_json()})
@@ -232,3 +232,15 @@ def test_counts_of_words(name, least):
     with pytest.raises(ValueError, match=f"{name} must be at least {least}, got -1"):
         WordVocab.from_sentences(SENTENCES, **{name: -1})
     assert len(WordVocab.from_sentences(SENTENCES, max_size=10**30)) == 10
+
+
+def test_a_vocabulary_says_how_it_is_read():
+    class Unfinished(text.Vocab):
+        def encode(self, text):
+            return []
+
+        def decode(self, ids):
+            return ""
+
+    with pytest.raises(TypeError, match="_from_described"):
+        Unfinished(["a"])

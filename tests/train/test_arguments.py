@@ -215,10 +215,10 @@ def test_examples_that_are_none_are_named_and_not_shown(x, y, error, message):
             TypeError,
             "Own.on_epoch_end is called with 2 arguments",
         ),
-        ({"shuffle": "no"}, TypeError, "shuffle must be True or False, got 'no'"),
+        ({"shuffle": "no"}, TypeError, "shuffle must be True or False, got str 'no'"),
         ({"seed": 1.5}, TypeError, "seed must be None, an integer"),
         ({"seed": -1}, ValueError, "seed must be None, an integer of at least 0"),
-        ({"clip_norm": "1"}, TypeError, "clip_norm .* must be a number, got '1'"),
+        ({"clip_norm": "1"}, TypeError, "clip_norm .* must be a number, got str '1'"),
         ({"validation_split": "0.2"}, TypeError, "validation_split must be a number"),
         ({"validation_data": 3}, TypeError, "validation_data must be .* got int"),
         ({"validation_data": blobs(4)[0]}, TypeError, "validation_data must be .* got ndarray"),
@@ -241,7 +241,11 @@ def test_options_that_are_wrong_are_named(options, error, message):
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: EarlyStopping(3), TypeError, "monitor must be a name such as 'val_loss', got 3"),
+        (
+            lambda: EarlyStopping(3),
+            TypeError,
+            "monitor must be a name such as 'val_loss', got int 3",
+        ),
         (lambda: EarlyStopping(min_delta="1"), TypeError, "min_delta must be a number"),
         (lambda: EarlyStopping(min_delta=-1), ValueError, "min_delta must be at least 0"),
         (lambda: EarlyStopping(mode="least"), ValueError, "mode must be 'auto', 'min' or 'max'"),

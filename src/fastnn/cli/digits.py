@@ -10,8 +10,9 @@ import numpy as np
 
 from .. import nn, optim
 from ..data import load_digits
+from ..files import save
 from ..kernels.ground.threads import get_num_threads, num_threads
-from ..train import evaluate, fit, save
+from ..train import evaluate, fit
 from .checks import check_learnt, check_outputs
 from .ranks import is_first
 from .report import counted, report

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from ..data import crops, load_text, windows
 from ..data.text_file import read_text
+from ..files import ModelFileError, save
 from ..files.atomic import check_writable
 from ..kernels.ground.threads import get_num_threads, num_threads
 from ..models import TransformerLM, stream
 from ..optim import AdamW
 from ..optim.schedules import warmup_cosine
 from ..text import BPE, CharVocab, Vocab
-from ..train import ModelFileError, save
 from .checks import check_apart, check_learnt, check_outputs
 from .corpus import read_by
 from .errors import UsageError

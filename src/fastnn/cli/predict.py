@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .. import kernels, nn
 from ..data import load_digits
 from ..data.digits import HELD_OUT_EVERY
-from ..train import ModelFileError, load
+from ..files import ModelFileError, load
 from .errors import UsageError
 
 # From paper to ink; the second entry is for terminals without block characters.

@@ -13,8 +13,8 @@ from ..data.csv_file import TableError, read_csv
 from ..data.schema import Schema
 from ..data.target import Quantity
 from ..data.text_file import STDIN
+from ..files import ModelFileError, load, load_metadata
 from ..files.atomic import check_writable, write_atomically
-from ..train import ModelFileError, load, load_metadata
 from .checks import check_apart
 from .errors import UsageError
 from .table import METADATA_KEY, outputs

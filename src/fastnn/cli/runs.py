@@ -8,7 +8,8 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from ..train import ModelCheckpoint, ModelFileError, load, load_checkpoint
+from ..files import ModelFileError, load
+from ..train import ModelCheckpoint, load_checkpoint
 from ..train.history import Logs
 from .errors import UsageError
 

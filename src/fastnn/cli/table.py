@@ -18,8 +18,9 @@ from ..data.columns import Numbers
 from ..data.csv_file import Table, TableError, read_csv
 from ..data.schema import Schema, learn_columns
 from ..data.target import Quantity, Target, class_labels, held_out, quantities, task_of
+from ..files import save
 from ..kernels.ground.threads import get_num_threads, num_threads
-from ..train import History, fit, save
+from ..train import History, fit
 from .checks import check_learnt, check_outputs
 from .errors import UsageError
 from .ranks import is_first

@@ -14,11 +14,11 @@ import numpy as np
 
 from .. import models, optim
 from ..data import token_batches
+from ..files import ModelFileError, save
 from ..files.atomic import check_writable
 from ..kernels.ground.threads import get_num_threads, num_threads
 from ..text import BPE
 from ..text.vocab import SPECIALS
-from ..train import ModelFileError, save
 from .checks import check_apart, check_learnt, check_outputs
 from .corpus import Pairs, hold_out, read_pairs
 from .errors import UsageError

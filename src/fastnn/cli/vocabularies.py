@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from ..files import ModelFileError, load, load_metadata
 from ..models import Seq2SeqTransformer, TransformerLM
 from ..text import Vocab, from_json
-from ..train import ModelFileError, load, load_metadata
 from .errors import UsageError
 
 # Metadata key of a model's vocabulary.

@@ -12,8 +12,8 @@
  * Python.h a file gets the types alone. docs/embedding.md has the rules on versions, threads,
  * memory and errors; each function's contract is the comment above it. In general:
  *
- * - Sizes and strides are int64_t and count elements, not bytes. `ld...` is the distance between
- *   rows. _f32 is float, _f64 double.
+ * - Sizes and strides are int64_t (int in blas_...) and count elements, not bytes. `ld...` is the
+ *   distance between rows. _f32 is float, _f64 double.
  * - Functions do not need the GIL, keep no pointers, and return FASTNN_OK or another status.
  * - After FASTNN_BAD_ARGUMENT and FASTNN_WRONG_TYPE nothing was written; after FASTNN_NO_MEMORY
  *   outputs may hold anything.
@@ -36,7 +36,7 @@
 /* The ABI is the layout and meaning of the table; code compiled for another ABI is refused. The API
  * counts the additions to its end. */
 #define FASTNN_ABI_VERSION 1
-#define FASTNN_API_VERSION 2
+#define FASTNN_API_VERSION 3
 
 /* The lowest API that the including code needs. Define it lower to run with an older fastnn too,
  * and test FASTNN_HAS before calling later functions. */
@@ -407,6 +407,33 @@ typedef struct fastnn_api {
     int (*state_release)(fastnn_state *state);
     /* Keep only the first `length` positions of each sequence. */
     int (*state_truncate)(fastnn_state *state, int64_t length);
+
+    /* ---- API 3 ---- */
+
+    /* BLAS: the arguments of cblas_sgemm without the order, which is row-major, and with 0 or 1 for
+     * NoTrans and Trans: c := alpha op(a) op(b) + beta c with c (m x n) and op(a) (m x k). If beta
+     * == 0, c is not read; if alpha == 0, a and b are not. */
+    int (*blas_gemm_f32)(int trans_a, int trans_b, int m, int n, int k, float alpha, const float *a,
+                         int lda, const float *b, int ldb, float beta, float *c, int ldc);
+    int (*blas_gemm_f64)(int trans_a, int trans_b, int m, int n, int k, double alpha,
+                         const double *a, int lda, const double *b, int ldb, double beta, double *c,
+                         int ldc);
+    /* y := alpha op(a) x + beta y with a (m x n), row-major. Here and below, element i of a vector
+     * x of n elements is x[i incx], or x[(i - n + 1) incx] if incx < 0; incx may be 0, incy not. */
+    int (*blas_gemv_f32)(int trans_a, int m, int n, float alpha, const float *a, int lda,
+                         const float *x, int incx, float beta, float *y, int incy);
+    int (*blas_gemv_f64)(int trans_a, int m, int n, double alpha, const double *a, int lda,
+                         const double *x, int incx, double beta, double *y, int incy);
+    /* y += alpha x. If alpha == 0, x is not read. */
+    int (*blas_axpy_f32)(int n, float alpha, const float *x, int incx, float *y, int incy);
+    int (*blas_axpy_f64)(int n, double alpha, const double *x, int incx, double *y, int incy);
+    /* x := alpha x; incx is not 0. */
+    int (*blas_scal_f32)(int n, float alpha, float *x, int incx);
+    int (*blas_scal_f64)(int n, double alpha, double *x, int incx);
+    /* result = the sum of x_i y_i, with nested sums as in a matrix product. */
+    int (*blas_dot_f32)(int n, const float *x, int incx, const float *y, int incy, float *result);
+    int (*blas_dot_f64)(int n, const double *x, int incx, const double *y, int incy,
+                        double *result);
 } fastnn_api;
 
 /* The pointer to the table. By default each file that includes this has its own. To share one
@@ -516,6 +543,16 @@ const fastnn_api *fastnn_table = NULL;
 #define fastnn_plan_new_state fastnn_table->plan_new_state
 #define fastnn_state_release fastnn_table->state_release
 #define fastnn_state_truncate fastnn_table->state_truncate
+#define fastnn_blas_gemm_f32 fastnn_table->blas_gemm_f32
+#define fastnn_blas_gemm_f64 fastnn_table->blas_gemm_f64
+#define fastnn_blas_gemv_f32 fastnn_table->blas_gemv_f32
+#define fastnn_blas_gemv_f64 fastnn_table->blas_gemv_f64
+#define fastnn_blas_axpy_f32 fastnn_table->blas_axpy_f32
+#define fastnn_blas_axpy_f64 fastnn_table->blas_axpy_f64
+#define fastnn_blas_scal_f32 fastnn_table->blas_scal_f32
+#define fastnn_blas_scal_f64 fastnn_table->blas_scal_f64
+#define fastnn_blas_dot_f32 fastnn_table->blas_dot_f32
+#define fastnn_blas_dot_f64 fastnn_table->blas_dot_f64
 /* Models are float32 by default. */
 #define fastnn_plan_run fastnn_plan_run_f32
 #define fastnn_plan_step fastnn_plan_step_f32

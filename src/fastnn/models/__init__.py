@@ -8,6 +8,7 @@ from .frozen import FrozenSeq2Seq
 from .gpt2 import from_gpt2, to_gpt2
 from .language_model import TransformerLM
 from .seq2seq import Seq2SeqTransformer
+from .torch_layers import from_torch
 from .translation import translate
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "TransformerLM",
     "beam_search",
     "from_gpt2",
+    "from_torch",
     "from_torch_attention",
     "from_torch_decoder",
     "from_torch_encoder",

@@ -121,7 +121,7 @@ def _limits(max_len: ArrayLike, sentences: int) -> NDArray[np.int64]:
     if limits.dtype.kind not in "iu":
         raise TypeError(f"max_len must be an integer or several, got {given(max_len)}")
     if limits.shape not in ((), (sentences,)):
-        raise ValueError(f"max_len must have the shape ({sentences},), not {limits.shape}")
+        raise ValueError(f"max_len must have the shape ({sentences},), got {limits.shape}")
     if limits.size and limits.min() < 1:
         raise ValueError(f"max_len must be at least 1, got {limits.min()}")
     return np.broadcast_to(limits, (sentences,)).astype(np.int64)

@@ -26,6 +26,7 @@ from .foreign import (
     read,
     taken,
 )
+from .torch_layers import layers_to_torch
 
 Stack = TypeVar("Stack", nn.TransformerEncoder, nn.TransformerDecoder)
 
@@ -175,17 +176,18 @@ def from_torch_attention(
     return model
 
 
-def to_torch(
-    module: nn.TransformerEncoder | nn.TransformerDecoder | nn.MultiHeadAttention,
-) -> dict[str, Array]:
+def to_torch(module: nn.Module) -> dict[str, Array]:
     """Return the weights under PyTorch's names, for ``load_state_dict``.
 
     ``torch_module.load_state_dict({k: torch.from_numpy(v) for k, v in to_torch(module).items()})``.
 
     Parameters
     ----------
-    module : TransformerEncoder, TransformerDecoder or MultiHeadAttention
-        For the class of the same name in ``torch.nn``.
+    module : Module
+        A TransformerEncoder, TransformerDecoder, MultiHeadAttention, Linear, LayerNorm, RMSNorm,
+        PReLU or Embedding, for the class of the same name in ``torch.nn``; an MLP or a Sequential
+        of these, of activations and of Dropout, for a Sequential in which each activation of a
+        Linear is a layer.
 
     Raises
     ------
@@ -193,8 +195,11 @@ def to_torch(
         The module is another layer.
     ValueError
         The module has a feature that PyTorch lacks: grouped heads, rotary positions, RMS norms, or
-        a memory whose width differs from d_model.
+        a memory whose width differs from d_model, a scaled Embedding.
     """
+    layers = layers_to_torch(module, to_torch)
+    if layers is not None:
+        return layers
     if isinstance(module, nn.MultiHeadAttention):
         attention, kind = module, "layer"
         parts = [("in_proj_", "qkv.")] if module.d_memory is None else []
@@ -204,7 +209,7 @@ def to_torch(
         attention, kind = module.blocks[0].attention, module.blocks[0].norms[0].kind
         names = _torch_names(module)
     else:
-        raise TypeError(f"to_torch takes a stack or an attention, not {type(module).__name__}")
+        raise TypeError(f"to_torch: PyTorch has no counterpart of {type(module).__name__}")
     other = attention.d_memory not in (None, attention.d_model)
     if attention.n_kv_heads != attention.n_heads or attention.rotary or kind != "layer" or other:
         raise ValueError(f"PyTorch has no counterpart of this {type(module).__name__}: {module!r}")

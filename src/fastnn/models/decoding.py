@@ -213,7 +213,7 @@ def check_model(model: Any) -> None:
 def as_prompts(prompts: Prompts) -> list[list[int]]:
     """Return the tokens of each prompt; raise TypeError or ValueError if they are not integers."""
     if isinstance(prompts, np.ndarray) and prompts.ndim != 2:
-        raise ValueError(f"prompts must have the shape (B, T), not {prompts.shape}")
+        raise ValueError(f"prompts must have the shape (B, T), got {prompts.shape}")
     if not isinstance(prompts, Iterable):
         raise TypeError(f"prompts must be sequences of integers, got {given(prompts)}")
     texts = []
@@ -227,7 +227,7 @@ def as_prompts(prompts: Prompts) -> list[list[int]]:
         if len(ids) == 0:
             raise ValueError(f"prompt {i} has no tokens")
         if ids.dtype.kind not in "iu":
-            raise TypeError(f"prompt {i} must have integers, not {ids.dtype}")
+            raise TypeError(f"prompt {i} must have integers, got {ids.dtype}")
         if ids.max() >= 1 << 63:
             raise IndexError(f"prompt {i} has the token {ids.max()}, which no vocabulary has")
         texts.append(ids.tolist())

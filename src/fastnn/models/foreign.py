@@ -124,5 +124,6 @@ def fill(model: nn.Module, arrays: Mapping[str, Array], names: Names, turned: bo
 
 
 def taken(model: nn.Module, names: Names, turned: bool = True) -> dict[str, Array]:
-    """Return copies of the model's parameters under their names."""
-    return {name: np.concatenate(own) for name, own in _views(model, names, turned).items()}
+    """Return C-contiguous copies of the model's parameters under their names."""
+    views = _views(model, names, turned)
+    return {name: np.ascontiguousarray(np.concatenate(own)) for name, own in views.items()}

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import kernels
-from ..checks import check_count, given
+from ..checks import check_count, value_of
 from ..nn import Embedding, Linear, Module
 from ..nn.lowering import Builder, LoweredModel
 from ..nn.module import check_gradient
@@ -198,7 +198,7 @@ class TokenModel(Module):
         room = self.max_len if max_len is None else check_count("max_len", max_len)
         if room > self.max_len:
             raise ValueError(
-                f"{type(self).__name__}: max_len {given(room)} is more than "
+                f"{type(self).__name__}: max_len {value_of(room)} is more than "
                 f"the model's {self.max_len}"
             )
         return room
@@ -208,7 +208,7 @@ class TokenModel(Module):
         if shape is None or len(shape) != 2:
             raise ValueError(f"{model}: {name} must be an array (batch, positions), got {shape}")
         if ids.dtype.kind not in "iu":
-            raise TypeError(f"{model}: {name} must be integers, not {ids.dtype}")
+            raise TypeError(f"{model}: {name} must be integers, got {ids.dtype}")
         if shape[1] > self.max_len:
             raise ValueError(
                 f"{model}: {name} has {shape[1]} positions, more than max_len {self.max_len}"

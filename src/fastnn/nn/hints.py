@@ -26,7 +26,10 @@ ELSEWHERE = {
     "add": "use nn.Sequential(layer, layer, ...)",
 }
 
-TRANSPOSED = "; its transpose fits: PyTorch's Linear holds (out, in), fastnn's (in, out)"
+TRANSPOSED = (
+    "; its transpose fits: PyTorch's Linear holds (out, in), fastnn's (in, out), and "
+    "fastnn.models.from_torch converts"
+)
 
 
 def kind_of(value: Any) -> str:
@@ -45,7 +48,7 @@ def not_a_layer(value: Any) -> str:
         return f"must be an nn.Module, not a class: give {value.__name__}()"
     if isinstance(value, (list, tuple)):
         return f"must be an nn.Module, not a {kind_of(value)}: give the layers one by one, *layers"
-    return f"must be an nn.Module, not {kind_of(value)}"
+    return f"must be an nn.Module, got {kind_of(value)}"
 
 
 def doubt_orientation(shapes: Mapping[str, tuple[int, ...]], state: Mapping[str, Any]) -> None:
@@ -55,7 +58,8 @@ def doubt_orientation(shapes: Mapping[str, tuple[int, ...]], state: Mapping[str,
     if is_torch and all(n == m for n, m in matrices.values()):
         warnings.warn(
             f"load_state: {next(iter(matrices))!r} is square, so its shape does not show whether "
-            "it is (in, out); a weight of PyTorch's Linear is (out, in): give its transpose",
+            "it is (in, out); a weight of PyTorch's Linear is (out, in): "
+            "convert with fastnn.models.from_torch, or give its transpose",
             RuntimeWarning,
             stacklevel=3,
         )

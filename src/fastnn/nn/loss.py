@@ -83,7 +83,7 @@ def cross_entropy(
     if targets.shape not in (shape[:-1], (*shape[:-1], 1), shape):
         raise ValueError(
             f"cross_entropy: targets must be labels {shape[:-1]} or {(*shape[:-1], 1)}, or "
-            f"probabilities or one-hot rows {shape}, for logits {shape}, not {targets.shape}"
+            f"probabilities or one-hot rows {shape}, for logits {shape}, got {targets.shape}"
         )
     rows = targets.reshape(-1, *targets.shape[len(shape) - 1 :])
     weights = sample_weight

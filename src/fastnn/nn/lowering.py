@@ -26,9 +26,6 @@ _growing = threading.Lock()
 class Builder(kernels.Builder):
     """The argument of `Module.lower`: `kernels.Builder` with `lower` for the parts of a layer."""
 
-    def __init__(self, max_len: int = 1024, *, by_rows: bool = False) -> None:
-        super().__init__(max_len, by_rows=by_rows)
-
     def lower(self, layer: Module, *values: int | None, **options: Any) -> Any:
         """Add the operations of a layer by calling its `lower`, and return the result.
 

@@ -57,7 +57,7 @@ class _Norm(Module):
             hint = cast(name, x, self.dtype)
             raise TypeError(f"{layer}: {name} is {x.dtype}, but the layer is {self.dtype}{hint}")
         if x.ndim == 0 or x.shape[-1] != self.dim:
-            raise ValueError(f"{layer}: {name} must be (..., {self.dim}), not {x.shape}")
+            raise ValueError(f"{layer}: {name} must be (..., {self.dim}), got {x.shape}")
 
     def _new_stats(self, x: NDArray[Any]) -> NDArray[Any]:
         return empty((x.size // self.dim, 3), x.dtype)

@@ -204,7 +204,7 @@ class Block(Module):
         if len(memory) != self.has_memory:
             takes = "x and memory" if self.has_memory else "x alone"
             raise TypeError(
-                f"{type(self).__name__} takes {takes} by position, not {1 + len(memory)} arrays"
+                f"{type(self).__name__} takes {takes} by position, got {1 + len(memory)} arrays"
             )
         own = {"causal": self.causal, "lengths": how.get("lengths"), "mask": how.get("mask")}
         parts: list[tuple[Any, ...]] = [(self.attention, self.norms[0], own)]

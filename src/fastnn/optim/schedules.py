@@ -10,6 +10,7 @@ their repr shows their arguments. `step` counts from 0. A warm-up rises linearly
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -33,11 +34,12 @@ __all__ = [
 ]
 
 
-class _Schedule:
+class _Schedule(ABC):
     """A schedule whose arguments are floats, or integers below 2^63."""
 
+    @abstractmethod
     def _rate(self, step: int) -> float:
-        raise NotImplementedError
+        """Return the learning rate of a step from 0."""
 
     def __call__(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0."""

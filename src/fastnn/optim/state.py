@@ -113,7 +113,7 @@ class Stateful:
 
     def _check_keys(self, state: Mapping[str, Any], expected: set[str]) -> None:
         if not isinstance(state, Mapping):
-            raise TypeError(f"state must be a mapping, as of state_dict(), not {type(state)!r:.80}")
+            raise TypeError(f"state must be a mapping, as of state_dict(), got {type(state)!r:.80}")
         if state.keys() != expected:
             raise ValueError(
                 f"the state is not one of {type(self).__name__}: missing "

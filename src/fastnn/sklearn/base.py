@@ -18,6 +18,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .convert import convert
+from .frozen import Freezable
 from .lbfgs import fit_lbfgs
 from .losses import LINKS, Loss
 from .network import ACTIVATIONS, Network, first_weights, raw_outputs
@@ -37,7 +38,7 @@ class Targets(Enum):
     AMONG = 2
 
 
-class BaseMLP(BaseEstimator, ABC):
+class BaseMLP(Freezable, BaseEstimator, ABC):
     """Parameters, fitting and weights; subclasses define targets, loss and score."""
 
     _upstream: ClassVar[type[Any]]  # scikit-learn's estimator of the same name

@@ -255,15 +255,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Predict probabilities (n_samples, n_classes) in the order of `classes_`."""
-        z = self._raw_outputs(X)
-        # sigmoid(-z) keeps the digits that 1 - sigmoid(z) would lose
-        return LINKS[self.out_activation_](np.hstack([-z, z]) if self._is_binary() else z)
+        return self._probabilities(self._raw_outputs(X))
 
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
         """Return the logarithm of `predict_proba`; -inf where a probability underflows to 0."""
-        p = self.predict_proba(X)
         with np.errstate(divide="ignore"):
-            return np.log(p, out=p)
+            return np.log(self.predict_proba(X))
 
     @classmethod
     def from_sklearn(cls, estimator: Any) -> MLPClassifier:
@@ -284,8 +281,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _is_binary(self) -> bool:
         return self.out_activation_ == "logistic" and self.n_outputs_ == 1
 
+    def _probabilities(self, z: NDArray[Any]) -> NDArray[Any]:
+        # sigmoid(-z) keeps the digits that 1 - sigmoid(z) would lose
+        return LINKS[self.out_activation_](np.hstack([-z, z]) if self._is_binary() else z)
+
     def _decide(self, z: NDArray[Any]) -> NDArray[Any]:
-        """Return the predictions of raw outputs."""
         if self.out_activation_ == "softmax":
             return self.classes_[z.argmax(axis=1)]
         positive = (z > 0).astype(np.intp)

@@ -15,7 +15,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d
 
 from .base import BaseMLP, Targets
-from .losses import LOSSES, Loss, user_loss
+from .losses import LINKS, LOSSES, Loss, user_loss
 from .restore import restored_on_error
 
 
@@ -170,7 +170,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         ValueError
             The number of features differs from `fit`.
         """
-        pred = self._predictions(X)
+        return self._decide(self._raw_outputs(X))
+
+    def _decide(self, z: NDArray[Any]) -> NDArray[Any]:
+        pred = LINKS[self.out_activation_](z)
         return pred.ravel() if self.n_outputs_ == 1 else pred
 
     def _check_targets(self, y: Any, dtype: Any, rule: Targets) -> NDArray[Any]:

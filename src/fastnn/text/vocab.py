@@ -74,9 +74,9 @@ class Vocab(ABC):
         return {"tokens": self.tokens}
 
     @classmethod
+    @abstractmethod
     def _from_described(cls: type[V], described: dict[str, Any]) -> V:
-        """Return the vocabulary that `_described` describes; kinds readable from JSON define it."""
-        raise NotImplementedError(f"{cls.__name__} is not read from JSON")
+        """Return the vocabulary that `_described` describes."""
 
     @classmethod
     def from_json(cls: type[V], text: str) -> V:

@@ -1,6 +1,5 @@
-"""Training, evaluation, and saving and loading models."""
+"""Training, evaluation and checkpoints; `fastnn.files` saves and loads models."""
 
-from ..files import ModelFileError, load, load_metadata, plan_from_file, save
 from .callbacks import CSVLogger, EarlyStopping, LRSchedule, ModelCheckpoint, TerminateOnNaN
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .evaluate import evaluate
@@ -16,16 +15,11 @@ __all__ = [
     "History",
     "LRSchedule",
     "ModelCheckpoint",
-    "ModelFileError",
     "Run",
     "TerminateOnNaN",
     "TokenLoss",
     "evaluate",
     "fit",
-    "load",
     "load_checkpoint",
-    "load_metadata",
-    "plan_from_file",
-    "save",
     "save_checkpoint",
 ]

@@ -87,7 +87,7 @@ def check_weights(weights: Any, n: int, dtype: np.dtype[Any]) -> NDArray[Any] | 
     array = np.asarray(weights)
     if array.dtype.kind not in "fiub" or array.shape != (n,):
         raise ValueError(
-            f"sample_weight must be {n} numbers, one for each row, not {array.dtype} {array.shape}"
+            f"sample_weight must be {n} numbers, one for each row, got {array.dtype} {array.shape}"
         )
     if not (np.isfinite(array) & (array >= 0)).all():
         row = int(np.argmin(np.isfinite(array) & (array >= 0)))
@@ -136,7 +136,7 @@ def one_label_per_row(y: NDArray[Any]) -> NDArray[Any]:
     if y.dtype.kind not in "iub" or y.size != len(y) or y.ndim > 2:
         raise ValueError(
             "class_weight needs targets that are one integer class per row, "
-            f"not {y.dtype} {y.shape}"
+            f"got {y.dtype} {y.shape}"
         )
     return y.reshape(-1).astype(np.int64 if y.dtype == bool else y.dtype, copy=False)
 

@@ -101,7 +101,7 @@ cdef cnp.ndarray plain(object x, int typenum, str op, str name, int ndim, str sh
     """Return x in C order; it must have q's type and ndim axes."""
     cdef cnp.ndarray y = real_like(x, typenum, op, name, "q")
     if cnp.PyArray_NDIM(y) != ndim:
-        raise ValueError(f"{op}: {name} must have the shape {shape}, not {np.shape(y)}")
+        raise ValueError(f"{op}: {name} must have the shape {shape}, got {np.shape(y)}")
     return y if cnp.PyArray_IS_C_CONTIGUOUS(y) else cnp.PyArray_NewCopy(y, cnp.NPY_CORDER)
 
 
@@ -152,7 +152,7 @@ def additive_scores(q, k, w, *, out=None):
         s = real_like(out, typenum, "additive_scores", "out", "q")
         if np.shape(s) != (shape[0], shape[1], shape[2]) or not cnp.PyArray_IS_C_CONTIGUOUS(s):
             raise ValueError("additive_scores: out must be C-ordered, of shape "
-                             f"{(shape[0], shape[1], shape[2])}, not {np.shape(s)}")
+                             f"{(shape[0], shape[1], shape[2])}, got {np.shape(s)}")
         if not is_output(s):
             refuse_output(s, "additive_scores", "out")
         for name, x in (("q", a), ("k", b), ("w", c)):
@@ -204,7 +204,7 @@ def additive_scores_backward(dscores, q, k, w):
     check_fit(a, b, c, "additive_scores_backward")
     if np.shape(s) != (a.shape[0], a.shape[1], b.shape[1]):
         raise ValueError("additive_scores_backward: dscores must have the shape "
-                         f"{(a.shape[0], a.shape[1], b.shape[1])}, not {np.shape(s)}")
+                         f"{(a.shape[0], a.shape[1], b.shape[1])}, got {np.shape(s)}")
     dq, dk, dw = np.zeros_like(a), np.zeros_like(b), np.zeros_like(c)
     cdef int64_t batch = cnp.PyArray_DIM(a, 0), n_queries = cnp.PyArray_DIM(a, 1)
     cdef int64_t n_keys = cnp.PyArray_DIM(b, 1), size = cnp.PyArray_DIM(a, 2)

@@ -33,7 +33,7 @@ cdef cnp.ndarray operand(object x, int typenum, str op, str name, int64_t *strid
     cdef cnp.ndarray y = real_like(x, typenum, op, name, "q")
     if cnp.PyArray_NDIM(y) != 4:
         raise ValueError(f"{op}: {name} must have the shape (batch, heads, length, size), "
-                         f"not {np.shape(y)}")
+                         f"got {np.shape(y)}")
     y = contiguous_last(y)
     strides_of(y, strides)
     return y
@@ -53,7 +53,7 @@ cdef int check_shapes(const Attention *a, Arguments args, str op) except -1:
                          f"not those of {k} and {v}")
     if (k[1] == 0 and q[1] != 0) or (k[1] > 0 and q[1] % k[1] != 0):
         raise ValueError(f"{op}: the heads of q must be a multiple of those of k and v, "
-                         f"not {q[1]} and {k[1]}")
+                         f"got {q[1]} and {k[1]}")
     return 0
 
 
@@ -69,12 +69,12 @@ cdef int set_lengths(Arguments args, object lengths, str op) except -1:
     try:
         given = np.asarray(lengths)
     except (TypeError, ValueError):
-        raise TypeError(f"{op}: lengths must be integers, not {type(lengths).__name__}") from None
+        raise TypeError(f"{op}: lengths must be integers, got {type(lengths).__name__}") from None
     if given.dtype.kind not in "iu" and given.size > 0:
-        raise TypeError(f"{op}: lengths must be integers, not {given.dtype}")
+        raise TypeError(f"{op}: lengths must be integers, got {given.dtype}")
     if given.shape not in ((a.batch,), (a.batch, a.n_queries)):
         raise ValueError(f"{op}: lengths must have the shape ({a.batch},) or "
-                         f"({a.batch}, {a.n_queries}), not {given.shape}")
+                         f"({a.batch}, {a.n_queries}), got {given.shape}")
     x = np.ascontiguousarray(given, np.int64)
     args.lengths = x
     a.lengths = <const int64_t*>cnp.PyArray_DATA(x)
@@ -110,7 +110,7 @@ cdef int set_mask(Arguments args, object mask, str op) except -1:
     else:
         kind = mask.dtype if cnp.PyArray_Check(mask) else type(mask).__name__
         raise TypeError(f"{op}: mask must be an array of bool (True: may attend) or of the type "
-                        f"of q (added to the scores), not {kind}")
+                        f"of q (added to the scores), got {kind}")
     ndim = cnp.PyArray_NDIM(x)
     fits = ndim <= 4
     for axis in range(4):

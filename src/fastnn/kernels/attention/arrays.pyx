@@ -8,7 +8,6 @@ type of q, and powers of two to 1.2 ulp. Tests hold results within 2e-6 (float32
 of a float64 reference, relative to the largest element.
 """
 cimport numpy as cnp
-from libc.math cimport isfinite
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
@@ -21,7 +20,7 @@ from .backward cimport Gradients, attention_gradients
 from .forward cimport attention_forward, attention_weights
 from .parts cimport Attention, bad_length
 from ..ground.memory cimport new_array
-from ..ground.scalars cimport flag
+from ..ground.scalars cimport flag, is_finite, is_probability
 
 cnp.import_array()
 
@@ -47,7 +46,7 @@ cdef int describe(
             return BAD_ARGUMENT
     if a.kv_heads == 0 or a.heads % a.kv_heads or mask_kind < 0 or mask_kind > 2:
         return BAD_ARGUMENT
-    if not 0 <= dropout_p <= 1 or not isfinite(scale):
+    if not is_probability(dropout_p) or not is_finite(scale):
         return BAD_ARGUMENT
     if mask_kind != 0 and (mask is NULL or mask_strides is NULL):
         return BAD_ARGUMENT
@@ -123,7 +122,7 @@ cdef cnp.ndarray checked_output(Arguments args, object out):
     if not fits:
         wanted = tuple([shape[i] for i in range(4)])
         raise ValueError(f"attention: out must have the shape {wanted} (batch, heads, n_queries, "
-                         f"size of v), not {np.shape(o)}")
+                         f"size of v), got {np.shape(o)}")
     if not is_output(o):
         refuse_output(o, "attention", "out")
     for name, x in (("q", args.q), ("k", args.k), ("v", args.v), ("mask", args.mask)):
@@ -250,7 +249,7 @@ cdef cnp.ndarray like_output(Arguments args, object x, str name):
     shape = (args.a.batch, args.a.heads, args.a.n_queries, args.a.dv)
     if np.shape(y) != shape:
         raise ValueError(f"attention_backward: {name} must have the shape {shape} of the output "
-                         f"for q and v, not {np.shape(y)}")
+                         f"for q and v, got {np.shape(y)}")
     return contiguous_last(y)
 
 
@@ -265,7 +264,7 @@ cdef cnp.ndarray gradient_like(
         y = real_like(out, args.typenum, "attention_backward", name, "q")
         if np.shape(y) != np.shape(x):
             raise ValueError(f"attention_backward: {name} must have the shape {np.shape(x)}, "
-                             f"not {np.shape(y)}")
+                             f"got {np.shape(y)}")
         if not is_output(y):
             refuse_output(y, "attention_backward", name)
         # NumPy gives an empty array strides of 0
@@ -311,7 +310,7 @@ def attention_backward(dout, q, k, v, out, lse, *, causal=False, lengths=None, m
     cdef cnp.ndarray sums = real_like(lse, args.typenum, "attention_backward", "lse", "q")
     if np.shape(sums) not in (np.shape(o)[:3], (2, *np.shape(o)[:3])):
         raise ValueError(f"attention_backward: lse must have the shape {np.shape(o)[:3]}, or as a "
-                         f"normalizer {(2, *np.shape(o)[:3])}, not {np.shape(sums)}")
+                         f"normalizer {(2, *np.shape(o)[:3])}, got {np.shape(sums)}")
     sums = sums if cnp.PyArray_IS_C_CONTIGUOUS(sums) else cnp.PyArray_NewCopy(sums, cnp.NPY_CORDER)
     strides_of(d_out, g.dos)
     strides_of(o, g.os)

@@ -41,7 +41,7 @@ def _checked(
     ):
         raise ValueError(
             f"{op}: queries, keys and values must be (..., n, d), (..., m, d) and (..., m, dv), "
-            f"not {shapes[0]}, {shapes[1]} and {shapes[2]}"
+            f"got {shapes[0]}, {shapes[1]} and {shapes[2]}"
         )
     return queries, keys, values
 
@@ -158,7 +158,7 @@ def attention_pooling_backward(
     if dout.shape != (*queries.shape[:-1], values.shape[-1]):
         raise ValueError(
             f"{op}: dout must have the shape {(*queries.shape[:-1], values.shape[-1])} for queries "
-            f"{queries.shape} and values {values.shape}, not {dout.shape}"
+            f"{queries.shape} and values {values.shape}, got {dout.shape}"
         )
     weights, squares = _weights(queries, keys, kernel, width)
     dvalues = matmul(weights.swapaxes(-1, -2), dout)

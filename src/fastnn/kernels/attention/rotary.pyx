@@ -12,7 +12,7 @@ Accuracy: angles, sines and cosines are computed in double and rounded once, so 
 """
 cimport numpy as cnp
 from cython.parallel cimport parallel
-from libc.math cimport INFINITY, cos, pow, sin
+from libc.math cimport cos, pow, sin
 from libc.stdint cimport int64_t
 
 import numpy as np
@@ -21,7 +21,7 @@ from ..ground.arrays cimport (BAD_ARGUMENT, OK, check_in_place, check_status, in
                               output_like, real_type, stride)
 from ..ground.dispatch cimport real, rotary_rows
 from ..ground.memory cimport new_array
-from ..ground.scalars cimport flag, positive_number, refuse_value, whole_number
+from ..ground.scalars cimport flag, is_positive, positive_number, refuse_value, whole_number
 from ..ground.threads cimport share, team_size, thread_id, threads_for
 
 cnp.import_array()
@@ -101,7 +101,7 @@ cdef int run(
 
 cdef bint bad_table(int64_t positions, int64_t d, double base, const void *table) noexcept nogil:
     """True if the arguments of rotary_table are not valid."""
-    if positions < 0 or d < 0 or d % 2 or not 0 < base < INFINITY:
+    if positions < 0 or d < 0 or d % 2 or not is_positive(base):
         return True
     return table is NULL and positions > 0 and d > 0
 
@@ -167,7 +167,7 @@ cdef cnp.ndarray checked_starts(object start, int64_t batch, int64_t *low, int64
         starts = int64_array(start, "rotary", "start")
         if np.shape(starts) != (batch,):
             raise ValueError(f"rotary: start must be an int or have the shape ({batch},) of the "
-                             f"batch of x, not {np.shape(starts)}")
+                             f"batch of x, got {np.shape(starts)}")
         of = <const int64_t*>cnp.PyArray_DATA(starts)
         low[0] = high[0] = of[0] if batch else 0
         for i in range(1, batch):
@@ -243,7 +243,7 @@ def rotary(x, *, start=0, base=10000.0, inverse=False, out=None):
     cdef int64_t begins = 0, low, high, step
     if cnp.PyArray_NDIM(a) != 4 or cnp.PyArray_DIM(a, 3) % 2:
         raise ValueError("rotary: x must be (batch, heads, positions, size) with an even size, "
-                         f"not {np.shape(a)}")
+                         f"got {np.shape(a)}")
     base = positive_number(base, "rotary", "base")
     for i in range(4):
         sizes[i] = cnp.PyArray_DIM(a, i)

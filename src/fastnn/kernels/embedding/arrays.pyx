@@ -20,7 +20,7 @@ from ..ground.arrays cimport (
 )
 from ..ground.dispatch cimport first_outside, gather_rows, real, scatter_add_rows
 from ..ground.memory cimport give, new_array, take
-from ..ground.scalars cimport finite_as, whole_number
+from ..ground.scalars cimport finite_as, is_finite, whole_number
 from ..ground.threads cimport run_team, share, share_blocks, threads_for
 from .repeats cimport Repeats, add_repeats, close_repeats, open_repeats
 
@@ -48,7 +48,7 @@ cdef int embedding_real(
     int64_t count, int64_t rows, int64_t cols, const int64_t *ids, const real *table,
     int64_t ldtable, double scale, real *y, int64_t ldy
 ) noexcept nogil:
-    if count < 0 or rows < 0 or cols < 0:
+    if count < 0 or rows < 0 or cols < 0 or not is_finite(<real>scale):
         return BAD_ARGUMENT
     if count == 0 or cols == 0:
         return OK
@@ -83,7 +83,7 @@ cdef int embedding_backward_real(
     cdef int team
     cdef Repeats repeats
     cdef real *sums = NULL
-    if count < 0 or rows < 0 or cols < 0:
+    if count < 0 or rows < 0 or cols < 0 or not is_finite(<real>scale):
         return BAD_ARGUMENT
     if count == 0 or cols == 0:
         return OK
@@ -123,7 +123,7 @@ cdef cnp.ndarray checked_ids(object ids, int64_t rows, str op, str table):
 
 cdef int check_table(cnp.ndarray table, str op, str name) except -1:
     if cnp.PyArray_NDIM(table) != 2:
-        raise ValueError(f"{op}: {name} must have two axes (rows, d), not {np.shape(table)}")
+        raise ValueError(f"{op}: {name} must have two axes (rows, d), got {np.shape(table)}")
     return 0
 
 
@@ -169,7 +169,7 @@ def embedding(ids, weight, *, scale=1.0, out=None):
         if np.shape(out) != np.shape(ids) + (np.shape(whole)[1],):
             raise ValueError("embedding: out must have the shape "
                              f"{np.shape(ids) + (np.shape(whole)[1],)} of ids and a row of weight, "
-                             f"not {np.shape(out)}")
+                             f"got {np.shape(out)}")
         if not is_output(<cnp.ndarray>out):
             refuse_output(<cnp.ndarray>out, "embedding", "out")
         check_overlap(<cnp.ndarray>out, whole, "embedding", "out", "weight")
@@ -231,7 +231,7 @@ def embedding_backward(ids, dy, *, dweight, scale=1.0, padding_idx=None):
     if np.shape(dy) != np.shape(ids) + (np.shape(table)[1],):
         raise ValueError("embedding_backward: dy must have the shape "
                          f"{np.shape(ids) + (np.shape(table)[1],)} of ids and a row of dweight, "
-                         f"not {np.shape(dy)}")
+                         f"got {np.shape(dy)}")
     if not is_output(table):
         refuse_output(table, "embedding_backward", "dweight")
     if not find_rows(table, &rtable):

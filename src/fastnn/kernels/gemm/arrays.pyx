@@ -87,7 +87,7 @@ cdef cnp.ndarray checked_bias(object bias, int typenum, int64_t n):
     cdef cnp.ndarray x = real_like(bias, typenum, "matmul", "bias", "a")
     if cnp.PyArray_NDIM(x) != 1 or cnp.PyArray_DIM(x, 0) != n:
         raise ValueError(f"matmul: bias must have the shape ({n},) of a row of the product of a "
-                         f"and b, not {np.shape(x)}")
+                         f"and b, got {np.shape(x)}")
     return x if cnp.PyArray_IS_C_CONTIGUOUS(x) else cnp.PyArray_NewCopy(x, cnp.NPY_CORDER)
 
 
@@ -105,7 +105,7 @@ cdef cnp.ndarray checked_output(
     if not fits:
         raise ValueError(f"matmul: {name} must have the shape "
                          f"{tuple([shape[i] for i in range(ndim)])} of the product of "
-                         f"a {np.shape(a)} and b {tuple(b.shape)}, not {np.shape(c)}")
+                         f"a {np.shape(a)} and b {tuple(b.shape)}, got {np.shape(c)}")
     if not is_output(c):
         refuse_output(c, "matmul", name)
     check_overlap(c, a, "matmul", name, "a")
@@ -338,7 +338,7 @@ def gemm(a, b, c=None, *, alpha=1.0, beta=0.0, trans_a=False, trans_b=False):
                 or cnp.PyArray_DIM(z, 1) != shape[1]):
             raise ValueError(f"gemm: c must have the shape {(shape[0], shape[1])} of the product "
                              f"of op(a) and op(b) ({np.shape(x)}, {np.shape(y)}), "
-                             f"not {np.shape(z)}")
+                             f"got {np.shape(z)}")
         if not is_output(z):
             refuse_output(z, "gemm", "c")
         check_overlap(z, x, "gemm", "c", "a")

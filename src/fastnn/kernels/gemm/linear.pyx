@@ -239,7 +239,7 @@ def linear_backward(
         gb = accumulator(db, typenum, "db")
         if np.shape(gb) != (np.shape(ws)[1],):
             raise ValueError(f"linear_backward: db must have the shape ({np.shape(ws)[1]},) of a "
-                             f"row of w, not {np.shape(gb)}")
+                             f"row of w, got {np.shape(gb)}")
         check_overlap(gb, gw, "linear_backward", "db", "dw")
         gradients.append(("db", gb))
         pb = cnp.PyArray_DATA(gb)

@@ -32,11 +32,11 @@ cdef int refuse(object x, str op, str name) except -1:
     """Raise an error that says why x is not a usable real array."""
     refuse_masked(x, op, name)
     if not cnp.PyArray_Check(x):
-        raise TypeError(f"{op}: {name} must be {WANTED}, not {given(x)}")
+        raise TypeError(f"{op}: {name} must be {WANTED}, got {given(x)}")
     if x.dtype.type not in (np.float32, np.float64):
         raise TypeError(f"{op}: {name} must be {WANTED}, not of {x.dtype}")
     if not x.dtype.isnative:
-        raise TypeError(f"{op}: {name} must be {WANTED} in native byte order, not {x.dtype.str}")
+        raise TypeError(f"{op}: {name} must be {WANTED} in native byte order, got {x.dtype.str}")
     raise ValueError(f"{op}: {name} is not aligned to its elements "
                      "(a view into packed records or raw bytes?); copy it first")
 
@@ -51,7 +51,7 @@ cdef int refuse_dtype(cnp.ndarray x, int typenum, str op, str name, str as_name)
 
 cdef int refuse_shape(cnp.ndarray x, cnp.ndarray like, str op, str name, str like_name) except -1:
     raise ValueError(
-        f"{op}: {name} must have the shape of {like_name}, {np.shape(like)}, not {np.shape(x)}"
+        f"{op}: {name} must have the shape of {like_name}, {np.shape(like)}, got {np.shape(x)}"
     )
 
 
@@ -113,7 +113,7 @@ cdef cnp.ndarray int64_array(object x, str op, str name):
     if not is_plain(x) or not cnp.PyArray_ISINTEGER(<cnp.ndarray>x):
         refuse_masked(x, op, name)
         kind = f"an array of {x.dtype}" if cnp.PyArray_Check(x) else given(x)
-        raise TypeError(f"{op}: {name} must be a NumPy array of integers, not {kind}")
+        raise TypeError(f"{op}: {name} must be a NumPy array of integers, got {kind}")
     if cnp.PyArray_ISUNSIGNED(<cnp.ndarray>x) and cnp.PyArray_ITEMSIZE(<cnp.ndarray>x) == 8:
         x = np.minimum(x, np.uint64(2**63 - 1))
     return cnp.PyArray_FROM_OTF(x, cnp.NPY_INT64,

@@ -87,9 +87,9 @@ def empty(shape, dtype=np.float32):
         kind = np.dtype(dtype)
     except (TypeError, ValueError):
         raise TypeError("empty: dtype must be float32 or float64, "
-                        f"not {value_of(dtype)}") from None
+                        f"got {value_of(dtype)}") from None
     if kind not in (np.dtype(np.float32), np.dtype(np.float64)):
-        raise TypeError(f"empty: dtype must be float32 or float64, not {kind}")
+        raise TypeError(f"empty: dtype must be float32 or float64, got {kind}")
     if len(sizes) > 32 or min(sizes, default=0) < 0:
         raise ValueError(f"empty: {text} is not the shape of an array")
     total = kind.itemsize

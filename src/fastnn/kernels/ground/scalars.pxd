@@ -2,7 +2,7 @@
 
 Each check takes the argument, the function's name and the argument's name. The success path is
 inline; scalars.pyx builds the errors: TypeError for another type, ValueError for a value out of
-range.
+range. The ranges are the is_... functions, which the pointer functions use too.
 """
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
@@ -18,6 +18,26 @@ cdef int refuse_value(object x, str wanted, str op, str name) except -1
 cdef int choice(object x, tuple names, str op, str name) except -1
 
 
+cdef inline bint is_finite(double v) noexcept nogil:
+    return -INFINITY < v < INFINITY
+
+
+cdef inline bint is_positive(double v) noexcept nogil:
+    return 0 < v < INFINITY
+
+
+cdef inline bint is_nonnegative(double v) noexcept nogil:
+    return 0 <= v < INFINITY
+
+
+cdef inline bint is_probability(double v) noexcept nogil:
+    return 0 <= v <= 1
+
+
+cdef inline bint is_kept_part(double v) noexcept nogil:
+    return 0 <= v < 1
+
+
 cdef inline double any_number(object x, str op, str name) except? -1:
     """Return x as a double; NaN and infinities are allowed, arrays and bool are not."""
     return PyFloat_AS_DOUBLE(x) if PyFloat_CheckExact(x) else number_of(x, op, name)
@@ -25,7 +45,7 @@ cdef inline double any_number(object x, str op, str name) except? -1:
 
 cdef inline double finite_number(object x, str op, str name) except? -1:
     cdef double v = any_number(x, op, name)
-    if not -INFINITY < v < INFINITY:
+    if not is_finite(v):
         refuse_value(x, "finite", op, name)
     return v
 
@@ -33,7 +53,7 @@ cdef inline double finite_number(object x, str op, str name) except? -1:
 cdef inline double finite_as(object x, bint is_float32, str op, str name) except? -1:
     """Return a number that is finite in float32, or in float64."""
     cdef double v = any_number(x, op, name)
-    if not -INFINITY < (<float>v if is_float32 else v) < INFINITY:
+    if not is_finite(<float>v if is_float32 else v):
         refuse_value(x, "finite in float32" if is_float32 else "finite", op, name)
     return v
 
@@ -41,7 +61,7 @@ cdef inline double finite_as(object x, bint is_float32, str op, str name) except
 cdef inline double positive_number(object x, str op, str name) except? -1:
     """Return a finite number above 0."""
     cdef double v = any_number(x, op, name)
-    if not 0 < v < INFINITY:
+    if not is_positive(v):
         refuse_value(x, "above 0 and finite", op, name)
     return v
 
@@ -49,7 +69,7 @@ cdef inline double positive_number(object x, str op, str name) except? -1:
 cdef inline double nonnegative_number(object x, str op, str name) except? -1:
     """Return a finite number of at least 0."""
     cdef double v = any_number(x, op, name)
-    if not 0 <= v < INFINITY:
+    if not is_nonnegative(v):
         refuse_value(x, "at least 0 and finite", op, name)
     return v
 
@@ -57,7 +77,7 @@ cdef inline double nonnegative_number(object x, str op, str name) except? -1:
 cdef inline double probability(object x, str op, str name) except? -1:
     """Return a number from 0 to 1."""
     cdef double v = any_number(x, op, name)
-    if not 0 <= v <= 1:
+    if not is_probability(v):
         refuse_value(x, "from 0 to 1", op, name)
     return v
 
@@ -65,7 +85,7 @@ cdef inline double probability(object x, str op, str name) except? -1:
 cdef inline double kept_part(object x, str op, str name) except? -1:
     """Return the part that a running mean keeps: at least 0 and below 1."""
     cdef double v = any_number(x, op, name)
-    if not 0 <= v < 1:
+    if not is_kept_part(v):
         refuse_value(x, "at least 0 and below 1", op, name)
     return v
 

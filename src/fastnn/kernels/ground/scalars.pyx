@@ -41,11 +41,11 @@ def given(x):
 
 
 cdef int refuse_type(object x, str wanted, str op, str name) except -1:
-    raise TypeError(f"{op}: {name} must be {wanted}, not {given(x)}")
+    raise TypeError(f"{op}: {name} must be {wanted}, got {given(x)}")
 
 
 cdef int refuse_value(object x, str wanted, str op, str name) except -1:
-    raise ValueError(f"{op}: {name} must be {wanted}, not {value_of(x)}")
+    raise ValueError(f"{op}: {name} must be {wanted}, got {value_of(x)}")
 
 
 cdef double number_of(object x, str op, str name) except? -1:
@@ -112,7 +112,7 @@ cdef int refuse_choice(object x, tuple names, str op, str name) except -1:
     one_of = "one of " if len(names) > 3 else ""
     listed = ", ".join(map(repr, names[:-1])) + f" or {names[-1]!r}"
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"{op}: {name} must be {one_of}{listed}, not {value_of(x)}{hint}")
+    raise ValueError(f"{op}: {name} must be {one_of}{listed}, got {value_of(x)}{hint}")
 
 
 # For Python modules.

@@ -19,6 +19,7 @@ from libc.string cimport memset
 from ..ground.arrays cimport BAD_ARGUMENT, NO_MEMORY, OK
 from ..ground.dispatch cimport cross_entropy_block, cross_entropy_soft_row, past_caches, real
 from ..ground.memory cimport give, take
+from ..ground.scalars cimport is_probability
 from ..ground.threads cimport run_team, share, threads_for
 from .elementwise cimport any_outside, can_divide, sum_in_order, wrong_weight
 
@@ -168,9 +169,10 @@ cdef int weighted_cross_entropy_real(
     cdef int64_t i
     cdef bint ignores = False
     cdef double total = rows, scale = 1
-    cdef double *losses
-    cdef double *weights = NULL
-    if rows < 0 or cols <= 0 or (mean and rows == 0) or not 0 <= smoothing <= 1 or loss is NULL:
+    cdef double *losses, *weights = NULL
+    if rows < 0 or cols <= 0 or (mean and rows == 0):
+        return BAD_ARGUMENT
+    if loss is NULL or not is_probability(smoothing):
         return BAD_ARGUMENT
     if rows > 0 and (logits is NULL or dlogits is NULL or (labels is NULL) == (probs is NULL)):
         return BAD_ARGUMENT

@@ -78,7 +78,7 @@ cdef cnp.ndarray checked_targets(object targets, cnp.ndarray logits, bint mean, 
 cdef int refuse_targets(object targets, cnp.ndarray logits) except -1:
     raise ValueError("cross_entropy: logits must be (N, C) and targets labels (N,) or (N, 1), or "
                      "probabilities or one-hot rows (N, C), "
-                     f"not {np.shape(logits)} and {np.shape(targets)}")
+                     f"got {np.shape(logits)} and {np.shape(targets)}")
 
 
 cdef int refuse_label(

@@ -14,7 +14,6 @@ small loss is as accurate as a large one: within 8 eps. Losses are summed in blo
 over short chunks in the real type and over the chunks in double, in a fixed order, so the bits do
 not depend on the number of threads. The functions on arrays are in elementwise_arrays.pyx.
 """
-from libc.math cimport INFINITY
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
@@ -23,6 +22,7 @@ from ..ground.dispatch cimport (
     FASTNN_LOSS_BCE, FASTNN_LOSS_HUBER, FASTNN_LOSS_MSE, loss_run, past_caches, real,
 )
 from ..ground.memory cimport give, take
+from ..ground.scalars cimport is_nonnegative, is_positive
 from ..ground.threads cimport run_team, share, threads_for
 
 cdef enum:
@@ -50,7 +50,7 @@ cdef int64_t wrong_weight(int64_t n, const real *weight) noexcept nogil:
     """Return the index of the first weight that is not finite and at least 0, or -1."""
     cdef int64_t i
     for i in range(n):
-        if not (weight[i] >= 0 and weight[i] < INFINITY):
+        if not is_nonnegative(weight[i]):
             return i
     return -1
 
@@ -140,7 +140,7 @@ cdef bint can_divide(double total, real like) noexcept nogil:
     1 / total must be finite and above 0 in the real type, or all weights 0.
     """
     cdef real factor = <real>(1 / total) if total > 0 else 1
-    return 0 < factor < INFINITY
+    return is_positive(factor)
 
 
 cdef void repeat(
@@ -207,7 +207,7 @@ cdef int loss_real(
     if (
         kind < FASTNN_LOSS_MSE
         or kind > FASTNN_LOSS_BCE
-        or (kind == FASTNN_LOSS_HUBER and not 0 < delta < INFINITY)
+        or (kind == FASTNN_LOSS_HUBER and not is_positive(delta))
     ):
         return BAD_ARGUMENT
     if (

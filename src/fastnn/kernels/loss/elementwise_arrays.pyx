@@ -1,6 +1,5 @@
 """The elementwise losses of elementwise.pyx as functions on arrays."""
 cimport numpy as cnp
-from libc.math cimport INFINITY
 from libc.stdint cimport int64_t
 
 import numpy as np
@@ -13,7 +12,7 @@ from ..ground.dispatch cimport (
     FASTNN_LOSS_BCE, FASTNN_LOSS_HUBER, FASTNN_LOSS_L1, FASTNN_LOSS_MSE,
 )
 from ..ground.memory cimport new_array
-from ..ground.scalars cimport any_number, choice, refuse_value
+from ..ground.scalars cimport any_number, choice, is_positive, refuse_value
 from .elementwise cimport loss_real, wrong_target, wrong_weight
 
 cnp.import_array()
@@ -42,7 +41,7 @@ cdef cnp.ndarray weight_array(
     if cnp.PyArray_NDIM(w) != 1 or cnp.PyArray_DIM(w, 0) != n:
         raise ValueError(
             f"{op}: {name} must have the shape ({n},) for {as_name} of shape {np.shape(like)}, "
-            f"not {np.shape(w)}"
+            f"got {np.shape(w)}"
         )
     w = cnp.PyArray_GETCONTIGUOUS(w)
     i = call_typed(
@@ -110,7 +109,7 @@ cdef object on_arrays(int kind, object pred, object target, object pos_weight, o
     cdef double delta = any_number(huber_delta, op, "delta"), loss = 0
     if (
         kind == FASTNN_LOSS_HUBER
-        and not 0 < (<float>delta if typenum == cnp.NPY_FLOAT else delta) < INFINITY
+        and not is_positive(<float>delta if typenum == cnp.NPY_FLOAT else delta)
     ):
         refuse_value(huber_delta, f"a finite number above 0 in {x.dtype}", op, "delta")
     if mean and n == 0:

@@ -134,7 +134,7 @@ class Builder:
         Without a residual it is the norm of x, and x is returned.
         """
         if not eps > 0:
-            raise ValueError(f"norm: eps must be above 0, not {eps}")
+            raise ValueError(f"norm: eps must be above 0, got {eps}")
         if dim is not None:
             self._need(dim, f"norm: {dim} columns are wanted, not {{}}")
         for name, array in (("weight", weight), ("bias", bias)):
@@ -245,7 +245,7 @@ class Builder:
     def _matrix(self, weight: Any, name: str) -> tuple[int, int]:
         shape: tuple[int, ...] = np.shape(array_of(weight))
         if len(shape) != 2 or 0 in shape:
-            raise ValueError(f"{name}: weight must be (in, out) and not empty, not {shape}")
+            raise ValueError(f"{name}: weight must be (in, out) and not empty, got {shape}")
         return shape[0], shape[1]
 
     def _same(self, residual: int, name: str) -> None:
@@ -261,7 +261,7 @@ class Builder:
         if shape == (None,):
             self._n_in, shape = found[0], found
         if found != shape:
-            raise ValueError(f"{name} must have the shape {shape}, not {found}")
+            raise ValueError(f"{name} must have the shape {shape}, got {found}")
 
 
 def _check_heads(name: str, heads: int, kv_heads: int) -> None:

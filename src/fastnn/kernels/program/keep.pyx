@@ -247,7 +247,7 @@ cdef class Program:
         cdef bint wants_dx = flag(need_dx, "Program", "need_dx")
         if not isinstance(ctx, tuple):
             raise TypeError("Program: ctx must be the tuple that forward returned, "
-                            f"not {given(ctx)}")
+                            f"got {given(ctx)}")
         self.read_context(<tuple>ctx, &f, preacts)
         if real_type(dy, "Program", "dy") != self.recorder.typenum:
             raise TypeError(f"Program: dy is of {dy.dtype}, but the weights are not")

@@ -38,7 +38,7 @@ cdef cnp.ndarray output(object out, str op, int typenum, tuple shape):
     y = real_like(out, typenum, op, "out", "the weights")
     if np.shape(y) != shape:
         raise ValueError(f"{op}: out must be {shape} for this x or state, "
-                         f"not {np.shape(y)}")
+                         f"got {np.shape(y)}")
     if not is_output(y):
         refuse_output(y, op, "out")
     if not cnp.PyArray_IS_C_CONTIGUOUS(y):
@@ -209,7 +209,7 @@ cdef class Plan:
         taken = None if lengths is None else integers(lengths, "step", "lengths")
         if not isinstance(state, PlanState):
             raise TypeError("step: state must be one that new_cache or new_state returned, "
-                            f"not {given(state)}")
+                            f"got {given(state)}")
         cdef PlanState held = <PlanState>state
         held.lock("step")
         try:
@@ -228,7 +228,7 @@ cdef class Plan:
         if (cnp.PyArray_NDIM(ids) != 2 or cnp.PyArray_DIM(ids, 0) != s.batch
                 or cnp.PyArray_DIM(ids, 1) < 1):
             raise ValueError(f"step: ids must be ({s.batch}, n) with n at least 1, "
-                             f"not {np.shape(ids)}")
+                             f"got {np.shape(ids)}")
         n = cnp.PyArray_DIM(ids, 1)
         if taken is not None:
             check_lengths(taken, "step", "lengths", s.batch, 1, n)
@@ -281,7 +281,7 @@ cdef class Plan:
         cdef cnp.npy_intp shape[64]
         cdef int i, last = cnp.PyArray_NDIM(a) - 1
         if last < 0 or cnp.PyArray_DIM(a, last) != p.n_in:
-            raise ValueError(f"Plan: x must be (..., {p.n_in}), not {np.shape(a)}")
+            raise ValueError(f"Plan: x must be (..., {p.n_in}), got {np.shape(a)}")
         if out is None:
             for i in range(last):
                 shape[i] = cnp.PyArray_DIM(a, i)
@@ -316,7 +316,7 @@ cdef class Plan:
         if np.ndim(a) != 2 + len(wanted) or np.shape(a)[2:] != wanted or a.shape[1] > p.max_len:
             columns = "" if p.vocabulary else f", {p.n_in}"
             raise ValueError(f"Plan: x must be (batch, at most {p.max_len}{columns}), "
-                             f"not {np.shape(a)}")
+                             f"got {np.shape(a)}")
         q.batch, q.n = a.shape[0], a.shape[1]
         if p.vocabulary and a.size and not 0 <= a.min() <= a.max() < p.vocabulary:
             refuse_id(a, p.vocabulary, "Plan")

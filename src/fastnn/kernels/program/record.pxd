@@ -1,5 +1,5 @@
 """From a builder to a record."""
-from .ops cimport Op, Record
+from .ops cimport Format, Op, Record
 
 cdef class Recorder:
     cdef Record *record
@@ -9,7 +9,7 @@ cdef class Recorder:
     cdef readonly list kept         # arrays that pointers point into
     cdef void *own(self, object bytes) except NULL
     cdef const void *matrix(self, Op *o, object array) except NULL
-    cdef void *packed(self, object array) except NULL
+    cdef void *stored(self, object array, Format format) except NULL
     cdef void *kept_at(self, object array, str name) except? NULL
     cdef void *copied(self, object array, str name) except? NULL
     cdef void *in_place(self, object array, str name) except? NULL

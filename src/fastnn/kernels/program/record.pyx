@@ -41,7 +41,7 @@ cdef class Recorder:
         cdef Record *p
         cdef int i
         if not isinstance(builder, Builder):
-            raise TypeError(f"{'Program' if keeps else 'Plan'}: builder must be a Builder, not "
+            raise TypeError(f"{'Program' if keeps else 'Plan'}: builder must be a Builder, got "
                             f"{given(builder)}; model.freeze() makes plans")
         operations, buffers, sizes = builder.build(not keeps)
         weights = [array_of(op.weight) for op in operations if op.weight is not None]
@@ -104,7 +104,7 @@ cdef class Recorder:
         if o.kind == DENSE or o.kind == CROSS:
             o.format = PLAIN if self.live else PACKED
             o.rsw, o.csw = np.shape(weight)[1], 1
-            o.weight = self.matrix(o, weight) if self.live else self.packed(weight)
+            o.weight = self.matrix(o, weight) if self.live else self.stored(weight, o.format)
             p.work += 2.0 * np.size(weight) if o.kind == DENSE else 0.0
         else:
             o.weight = self.kept_at(weight, "weight")
@@ -149,14 +149,14 @@ cdef class Recorder:
         p.nbytes += bytes
         return block
 
-    cdef void *packed(self, object array) except NULL:
-        """A copy of a matrix, laid out for products."""
+    cdef void *stored(self, object array, Format format) except NULL:
+        """A copy of a matrix in a format (docs/contributing/add-a-weight-format.md)."""
         cdef cnp.ndarray x = real_like(array, self.typenum, "program", "weight", "the first weight")
         cdef int64_t k = cnp.PyArray_DIM(x, 0), n = cnp.PyArray_DIM(x, 1)
         cdef int64_t rs = stride(x, 0), cs = stride(x, 1)
         cdef void *data = cnp.PyArray_DATA(x)
         cdef void *to
-        key = "packed", <size_t>data, k, n, rs, cs
+        key = format, <size_t>data, k, n, rs, cs
         if key in self.made:
             return <void*><size_t>self.made[key]
         if self.record.bits == 32:

@@ -20,7 +20,7 @@ cdef cnp.ndarray integers(object x, str op, str name):
     try:
         array = np.asanyarray(x)
     except (TypeError, ValueError):
-        raise TypeError(f"{op}: {name} must be integers, not {given(x)}") from None
+        raise TypeError(f"{op}: {name} must be integers, got {given(x)}") from None
     return int64_array(array, op, name)
 
 
@@ -35,7 +35,7 @@ cdef int check_lengths(cnp.ndarray lengths, str op, str name, int64_t batch, int
                        int64_t most) except -1:
     if (np.shape(lengths) != (batch,)
             or (batch and not least <= lengths.min() <= lengths.max() <= most)):
-        raise ValueError(f"{op}: {name} must be {batch} integers from {least} to {most}, not "
+        raise ValueError(f"{op}: {name} must be {batch} integers from {least} to {most}, got "
                          f"{described(lengths)}")
     return 0
 
@@ -61,7 +61,7 @@ cdef cnp.ndarray memory_of(const Record *p, int typenum, object memory, int64_t 
             width = p.ops[i].n_memory
     m = real_like(memory, typenum, op, "memory", "the weights")
     if np.ndim(m) != 3 or len(m) != batch or np.shape(m)[2] != width:
-        raise ValueError(f"{op}: memory must be ({batch}, positions, {width}), not {np.shape(m)}")
+        raise ValueError(f"{op}: memory must be ({batch}, positions, {width}), got {np.shape(m)}")
     return cnp.PyArray_GETCONTIGUOUS(m)
 
 
@@ -182,7 +182,7 @@ cdef class PlanState:
             if (cnp.PyArray_NDIM(chosen) != 1 or count == 0 or chosen.min() < 0
                     or chosen.max() >= self.record.batch):
                 raise ValueError(f"select: rows must be integers from 0 to {self.record.batch - 1},"
-                                 f" at least one, not {described(chosen)}")
+                                 f" at least one, got {described(chosen)}")
             with nogil:
                 status = select_rows(self.record, of, count)
             if status:

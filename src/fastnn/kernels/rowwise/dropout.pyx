@@ -19,7 +19,7 @@ import numpy as np
 from ..ground.arrays cimport BAD_ARGUMENT, OK, bad_rows
 from ..ground.dispatch cimport dropout_run, philox_words, real, shifted
 from ..ground.rows cimport RowCall, RowKernel, over_rows
-from ..ground.scalars cimport probability, whole_number, word
+from ..ground.scalars cimport is_probability, probability, whole_number, word
 from ..ground.threads cimport Block, block_of, run_team, threads_for
 
 cnp.import_array()
@@ -64,7 +64,7 @@ cdef int dropout_real(
     int64_t rows, int64_t cols, const real *x, int64_t ldx, const real *residual,
     int64_t ldresidual, double p, uint64_t seed, uint64_t step, real *y, int64_t ldy
 ) noexcept nogil:
-    if bad_rows(rows, cols, x, y) or not 0 <= p <= 1:
+    if bad_rows(rows, cols, x, y) or not is_probability(p):
         return BAD_ARGUMENT
     run_team(
         threads_for(<double>rows * cols, GRAIN), dropout_part[real], rows, cols, x, ldx, residual,

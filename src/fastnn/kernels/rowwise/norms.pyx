@@ -18,6 +18,7 @@ from ..ground.arrays cimport BAD_ARGUMENT, NO_MEMORY, OK, bad_rows
 from ..ground.dispatch cimport add_run, dropout_run, norm_backward_block, norm_block, real, shifted
 from ..ground.memory cimport give, take
 from ..ground.sums cimport FOLD, add_rows
+from ..ground.scalars cimport is_positive, is_probability
 from ..ground.threads cimport barrier, run_team, share, share_blocks, threads_for
 
 cdef enum:
@@ -30,6 +31,16 @@ cdef enum:
     COLUMNS = 256           # columns of weight and bias that a thread sums over the parts at a time
 
 
+cdef bint is_large(
+    int64_t n, const real *out, const real *x, const real *other, const real *third
+) noexcept nogil:
+    """True if n reals of output should use non-temporal stores. Never in place."""
+    return (
+        n * <int64_t>sizeof(real) >= LARGE and out is not x and out is not other
+        and out is not third
+    )
+
+
 cdef void forward_part(
     int team, int thread, int rms, int64_t rows, int64_t cols, const real *x, int64_t ldx,
     const real *residual, int64_t ldresidual, double p, uint64_t seed, uint64_t step,
@@ -37,9 +48,10 @@ cdef void forward_part(
     real *stats
 ) noexcept nogil:
     cdef int64_t i, r, last, count
-    cdef bint large = rows * cols * <int64_t>sizeof(real) >= LARGE
+    cdef bint plain = residual is NULL and p == 0
+    cdef bint large = is_large(rows * cols, y, x, residual, x if plain else h)
     share_blocks(rows, BLOCK_ROWS, team, thread, &i, &last)
-    if residual is NULL and p == 0:
+    if plain:
         norm_block(
             rms, last - i, cols, x + i * ldx, ldx, eps, weight, bias, <real*>shifted(stats, 3 * i),
             y + i * ldy, ldy, large
@@ -54,7 +66,7 @@ cdef void forward_part(
             )
         norm_block(
             rms, count, cols, h + i * ldh, ldh, eps, weight, bias, <real*>shifted(stats, 3 * i),
-            y + i * ldy, ldy, large and h != y
+            y + i * ldy, ldy, large
         )
         i += count
 
@@ -64,7 +76,7 @@ cdef int layer_norm_real(
     int64_t ldresidual, double p, uint64_t seed, uint64_t step, const real *weight,
     const real *bias, double eps, real *h, int64_t ldh, real *y, int64_t ldy, real *stats
 ) noexcept nogil:
-    if bad_rows(rows, cols, x, y) or not 0 <= p <= 1 or not eps > 0:
+    if bad_rows(rows, cols, x, y) or not is_probability(p) or not is_positive(eps):
         return BAD_ARGUMENT
     if rows == 0 or cols == 0:
         return OK
@@ -110,6 +122,7 @@ cdef void backward_part(
 ) noexcept nogil:
     cdef int64_t i, r, row, count, first, last
     cdef int64_t size = rows_of_part(rows, cols), parts = (rows + size - 1) // size
+    cdef bint large = p == 0 and is_large(rows * cols, dh, dy, dh_in, h)
     cdef real *dw = NULL
     cdef real *db = NULL
     share(parts, team, thread, &first, &last)
@@ -123,7 +136,7 @@ cdef void backward_part(
         norm_backward_block(
             rms, count, cols, dy + row * lddy, lddy, h + row * ldh, ldh, stats + 3 * row, weight,
             shifted(dh_in, row * lddh_in), lddh_in, dh + row * lddh, lddh, dw, db,
-            p == 0 and rows * cols * <int64_t>sizeof(real) >= LARGE
+            large
         )
         if p > 0:
             for r in range(row, row + count):
@@ -143,7 +156,7 @@ cdef int layer_norm_backward_real(
 ) noexcept nogil:
     cdef int64_t size
     cdef real *sums = NULL
-    if bad_rows(rows, cols, dy, h) or bad_rows(rows, cols, stats, dh) or not 0 <= p <= 1:
+    if bad_rows(rows, cols, dy, h) or bad_rows(rows, cols, stats, dh) or not is_probability(p):
         return BAD_ARGUMENT
     if rows == 0 or cols == 0:
         return OK

@@ -29,7 +29,7 @@ cdef cnp.ndarray per_column(object v, int typenum, int64_t cols, str op, str nam
     cdef cnp.ndarray a = real_like(v, typenum, op, name, like_name)
     if cnp.PyArray_NDIM(a) != 1 or cnp.PyArray_DIM(a, 0) != cols:
         raise ValueError(
-            f"{op}: {name} must have the shape ({cols},) of a row of {like_name}, not {np.shape(a)}"
+            f"{op}: {name} must have the shape ({cols},) of a row of {like_name}, got {np.shape(a)}"
         )
     return a
 
@@ -50,7 +50,7 @@ cdef cnp.ndarray row_stats(object stats, int typenum, int64_t rows, str op, str 
     if cnp.PyArray_NDIM(a) != 2 or cnp.PyArray_DIM(a, 0) != rows or cnp.PyArray_DIM(a, 1) != 3:
         raise ValueError(
             f"{op}: stats must have the shape ({rows}, 3) for the rows of {like_name}, "
-            f"not {np.shape(a)}"
+            f"got {np.shape(a)}"
         )
     if not cnp.PyArray_IS_C_CONTIGUOUS(a):
         raise ValueError(f"{op}: stats must be contiguous")

@@ -80,7 +80,7 @@ cdef cnp.ndarray slopes(object a, cnp.ndarray x, str op, str x_name):
     ):
         raise ValueError(
             f"{op}: a must have the shape (1,) or that of a row of {x_name}, "
-            f"{np.shape(x)[-1:]}, not {np.shape(s)}"
+            f"{np.shape(x)[-1:]}, got {np.shape(s)}"
         )
     return cnp.PyArray_GETCONTIGUOUS(s)
 

@@ -54,7 +54,7 @@ cdef cnp.ndarray checked_lengths(
     if of.ndim >= len(shape) or np.shape(of) != shape[: of.ndim]:
         raise ValueError(
             f"{op}: lengths must have the shape of the first axes of {x_name}, {shape}, "
-            f"without the last, not {np.shape(of)}"
+            f"without the last, got {np.shape(of)}"
         )
     cols = shape[-1]
     rows = x.size // cols if cols > 0 else 0

@@ -120,7 +120,7 @@ cdef int any_adam(tuple arrays, object step, object lr, object beta1, object bet
             and cnp.PyArray_NDIM(<cnp.ndarray>stops) == 1
             and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>stops)):
         raise TypeError(f"{op}: decay_stops must be a contiguous vector of int64, "
-                        f"not {given(stops)}")
+                        f"got {given(stops)}")
     cdef const int64_t *ends = <const int64_t*>cnp.PyArray_DATA(<cnp.ndarray>stops)
     cdef int64_t i, n_stops = cnp.PyArray_SIZE(<cnp.ndarray>stops)
     for i in range(1, n_stops):

@@ -2,7 +2,8 @@
 
 g is read, all others are updated; none overlap. m may be NULL for SGD and RMSprop without momentum,
 c for RMSprop that is not centered. Arrays may be cut anywhere and stepped part by part with the
-same bits. Returns 0 or 2 (n < 0, a missing pointer, step < 1).
+same bits. Returns 0 or 2 (n < 0, a missing pointer, step < 1, a number that arrays.pyx refuses: a
+beta, alpha or decay outside its range, eps or lr_decay below 0; all but grad_scale are finite).
 """
 from libc.stdint cimport int64_t
 

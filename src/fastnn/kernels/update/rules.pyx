@@ -28,6 +28,7 @@ from ..ground.dispatch cimport (
     FASTNN_ADAGRAD, FASTNN_ADAM, FASTNN_AVERAGE, FASTNN_MOMENTUM, FASTNN_NESTEROV, FASTNN_RMSPROP,
     FASTNN_SGD, fastnn_step, real,
 )
+from ..ground.scalars cimport is_finite, is_kept_part, is_nonnegative, is_probability
 from .loops cimport scale_flat, update_flat
 
 
@@ -87,6 +88,8 @@ cdef int sgd_real(
     int64_t n, real *p, const real *g, real *m, double lr, double momentum, int nesterov,
     double weight_decay, double grad_scale
 ) noexcept nogil:
+    if not (is_finite(lr) and is_finite(momentum) and is_finite(weight_decay)):
+        return BAD_ARGUMENT
     cdef fastnn_step s = sgd_step(
         m is not NULL or momentum != 0, lr, momentum, nesterov, weight_decay, grad_scale
     )
@@ -97,29 +100,44 @@ cdef int adam_real(
     int64_t n, real *p, const real *g, real *m, real *v, int64_t step, double lr, double beta1,
     double beta2, double eps, double weight_decay, int decoupled, double grad_scale
 ) noexcept nogil:
+    if not (
+        step >= 1 and is_finite(lr) and is_kept_part(beta1) and is_kept_part(beta2)
+        and is_nonnegative(eps) and is_finite(weight_decay)
+    ):
+        return BAD_ARGUMENT
     cdef fastnn_step s = adam_step(step, lr, beta1, beta2, eps, weight_decay, decoupled, grad_scale)
-    return update_flat(n, p, g, m, v, NULL, &s, 0, NULL) if step >= 1 else BAD_ARGUMENT
+    return update_flat(n, p, g, m, v, NULL, &s, 0, NULL)
 
 
 cdef int rmsprop_real(
     int64_t n, real *p, const real *g, real *v, real *m, real *c, double lr, double alpha,
     double eps, double momentum, double weight_decay, double grad_scale
 ) noexcept nogil:
+    if not (
+        is_finite(lr) and is_kept_part(alpha) and is_nonnegative(eps) and is_finite(momentum)
+        and is_finite(weight_decay) and (m is not NULL or n == 0 or momentum == 0)
+    ):
+        return BAD_ARGUMENT
     cdef fastnn_step s = rmsprop_step(lr, alpha, eps, momentum, weight_decay, grad_scale)
-    return update_flat(
-        n, p, g, m, v, c, &s, 0, NULL
-    ) if m is not NULL or n == 0 or momentum == 0 else BAD_ARGUMENT
+    return update_flat(n, p, g, m, v, c, &s, 0, NULL)
 
 
 cdef int adagrad_real(
     int64_t n, real *p, const real *g, real *v, int64_t step, double lr, double lr_decay,
     double eps, double weight_decay, double grad_scale
 ) noexcept nogil:
+    if not (
+        step >= 1 and is_finite(lr) and is_nonnegative(lr_decay) and is_nonnegative(eps)
+        and is_finite(weight_decay)
+    ):
+        return BAD_ARGUMENT
     cdef fastnn_step s = adagrad_step(step, lr, lr_decay, eps, weight_decay, grad_scale)
-    return update_flat(n, p, g, NULL, v, NULL, &s, 0, NULL) if step >= 1 else BAD_ARGUMENT
+    return update_flat(n, p, g, NULL, v, NULL, &s, 0, NULL)
 
 
 cdef int ema_real(int64_t n, real *average, const real *p, double decay) noexcept nogil:
+    if not is_probability(decay):
+        return BAD_ARGUMENT
     cdef fastnn_step s = ema_step(decay)
     return update_flat(n, average, p, NULL, NULL, NULL, &s, 0, NULL)
 
