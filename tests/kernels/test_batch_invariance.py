@@ -119,7 +119,7 @@ def backward(c):
 
     def dx(rows):
         return fk.linear_backward(
-            dy[rows], x[rows], w, np.zeros_like(w), np.zeros(n_out, c.real), activation=activation,
+            dy[rows], x[rows], w, dw=np.zeros_like(w), db=np.zeros(n_out, c.real), activation=activation,
             y=saved[rows], preact=saved[rows]
         )  # fmt: skip
 
