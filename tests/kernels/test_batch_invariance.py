@@ -119,9 +119,15 @@ def backward(c):
 
     def dx(rows):
         return fk.linear_backward(
-            dy[rows], x[rows], w, dw=np.zeros_like(w), db=np.zeros(n_out, c.real), activation=activation,
-            y=saved[rows], preact=saved[rows]
-        )  # fmt: skip
+            dy[rows],
+            x[rows],
+            w,
+            dw=np.zeros_like(w),
+            db=np.zeros(n_out, c.real),
+            activation=activation,
+            y=saved[rows],
+            preact=saved[rows],
+        )
 
     saved = c.normal(m, n_out)
     rows = c.some(m)
