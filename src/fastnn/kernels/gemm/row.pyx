@@ -1,4 +1,4 @@
-"""C := act(alpha A B + beta C + bias) for one row of A, or for a few if columns of B are contiguous.
+"""C := act(alpha A B + beta C + bias) for one row of A, or a few if columns of B are contiguous.
 
 B is read once, so memory bounds the speed: in place, or as packed panels. The sums are those of the
 five loops (loops.pyx): chains of KC terms over k, added to C one after the other.
