@@ -4,7 +4,7 @@ from ..ground.dispatch cimport real
 from .loops cimport Product
 
 cdef enum:
-    AHEAD_FROM = 4 << 20        # bytes of a matrix from which gemv_few prefetches (docs/tuning.md)
+    AHEAD_FROM = 32 << 20       # bytes of a matrix from which gemv_few prefetches (docs/tuning.md)
 
 # C := act(alpha A B + beta C + bias) for one row of A, or a few rows and contiguous columns of B.
 cdef int run_row(const Product *g, const real *t) noexcept nogil
