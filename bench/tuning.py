@@ -105,7 +105,6 @@ def attentions(*shapes: tuple[int, int, int, int, int]) -> Cases:
 ROWS: dict[str, Callable[[], Cases]] = {
     "gemm-grain": lambda: products(*((n, n, n) for n in (81, 91, 96, 112))),
     "gemm-split-k": lambda: products((10, 1500, 32), (10, 4096, 32)),
-    "gemm-dots": lambda: products((64, 64, 8), (64, 128, 8), (64, 256, 10), (64, 512, 10)),
     "gemm-tail": lambda: products((100, 100, 100), (128, 100, 132)),
     "gemm-pack": lambda: products((16, 768, 768), (512, 512, 512), (2048, 2048, 2048)),
     "gemm-pack-transposed": lambda: products((512, 512, 512), (2048, 1536, 384), layout="tn"),
@@ -113,7 +112,9 @@ ROWS: dict[str, Callable[[], Cases]] = {
     "gemm-packed-blocks": lambda: packed_products((256, 784, 1024), (256, 1024, 1024)),
     "gemm-columns": lambda: products((256, 1024, 1024), (32, 784, 1024)),
     "gemv-grain": lambda: products((1, 128, 512), (1, 128, 1024), (1, 256, 1024)),
-    "gemv-streams": lambda: products((1, 768, 3072), (1, 4096, 4096), layout="nt"),
+    "gemv-columns": lambda: products(
+        (1, 256, 256), (1, 768, 768), (4, 768, 768), (5, 768, 768), (1, 512, 30000), layout="nt"
+    ),
     "packed-grain": lambda: packed_products((4, 256, 256), (4, 784, 256), (4, 1024, 1024)),
     "activation-grain": lambda: elementwise("relu", (32768,), (65536,), (131072,)),
     "activation-exp-grain": lambda: elementwise("gelu", (8192,), (16384,), (32768,)),

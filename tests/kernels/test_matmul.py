@@ -67,7 +67,7 @@ def test_any_shape_and_layout(m, k, n, layout, seed, double):
 
 
 def test_any_layout_of_operands_and_output(real, rng):
-    """The same bits, unless the last vector of columns is nearly empty (see choose_path)."""
+    """The same bits in any layout."""
     a, b, bias = normal(rng, (37, 50), real), normal(rng, (50, 62), real), normal(rng, 62, real)
     plain = matmul(a, b, bias=bias, activation="relu")
     for a_name, x in layouts(a):

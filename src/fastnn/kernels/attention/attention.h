@@ -5,8 +5,9 @@
  *     S = alpha Q K^T + mask      m = max_j S      P = 2^(S - m)      l = sum_j P      O = P V
  *
  * alpha is scale log2(e), so the exponentials are powers of two. The m, l and O of blocks of keys
- * are joined one after the other: softmax in one pass (Milakov and Gimelshein 2018), as in FlashAttention (Dao et
- * al. 2022). K^T and V come in panels of 1 to NV vectors of columns, as pack_panels writes them.
+ * are joined one after the other: softmax in one pass (Milakov and Gimelshein 2018), as in
+ * FlashAttention (Dao et al. 2022). K^T and V come in panels of 1 to NV vectors of columns, as
+ * pack_panels writes them.
  * Query i of the tile attends to the first limit[i] keys of the block. Keys beyond the limit are
  * neither read nor computed, except up to the edge of a GEMM tile.
  */

@@ -16,8 +16,8 @@ INLINE void fetch_row(const real *x, int64_t n, int64_t ahead) {
 
 /* S := alpha Q K^T for rows of q that are d apart, rounded as attention_scores does. */
 static void attention_few_scores(int64_t rows, int64_t keys, int64_t d, real alpha, const real *q,
-                                 const real *k, int64_t ldk, real *s, int64_t lds) {
-    gemv_few(rows, keys, d, q, d, k, ldk, 1, s, lds);
+                                 const real *k, int64_t ldk, int ahead, real *s, int64_t lds) {
+    gemv_few(rows, keys, d, q, d, k, ldk, ahead, s, lds);
     for (int64_t i = 0; i < rows; i++) scale_row(keys, alpha, s + i * lds);
 }
 

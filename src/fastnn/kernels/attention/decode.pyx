@@ -20,6 +20,7 @@ from .parts cimport (Attention, Blocks, drop, fill_limits, head_of, mask_at, nor
 from ..ground.dispatch cimport (FASTNN_MASK_NONE, attention_few_scores, attention_few_values,
                                 attention_finish, attention_join, attention_mask,
                                 attention_softmax, real)
+from ..gemm.row cimport AHEAD_FROM
 from ..ground.memory cimport give, take
 from ..ground.threads cimport share, team_size, thread_id, threads_for
 
@@ -44,6 +45,7 @@ cdef void few_part(
     cdef int64_t[FEW_ROWS] limit
     cdef int64_t group = a.heads // a.kv_heads, rows = group * a.n_queries
     cdef int64_t g, h, i, c, r = 0, most = 0
+    cdef bint ahead = (<double>a.batch * a.kv_heads * a.n_keys * a.d * sizeof(real)) > AHEAD_FROM
     cdef const real *q
     cdef const real *v = head_of(a.v, a.vs, b, h_kv, m) + k0 * a.vs[2]
     cdef real *queries = scratch
@@ -59,7 +61,7 @@ cdef void few_part(
     for c in range(rows * a.dv):
         o[c] = 0
     attention_few_scores(rows, most, a.d, <real>(a.scale * M_LOG2E), queries,
-                         head_of(a.k, a.ks, b, h_kv, m) + k0 * a.ks[2], a.ks[2], scores, lds)
+                         head_of(a.k, a.ks, b, h_kv, m) + k0 * a.ks[2], a.ks[2], ahead, scores, lds)
     for g in range(group):
         if a.mask_kind != FASTNN_MASK_NONE:
             attention_mask(a.mask_kind, a.n_queries, limit + g * a.n_queries,

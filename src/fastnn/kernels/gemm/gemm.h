@@ -2,9 +2,9 @@
  *
  * c_ij is one chain of multiply-adds over p = 0..k-1, whatever tile it falls in: a row has the same
  * bits whatever rows come with it. A is a packed panel (then csa is MR and rsa is not read) or rows
- * in place with any strides. B is a packed panel or rows in place, ldb elements apart, and has whole
- * vectors: columns past n are computed and dropped. beta == 0 never reads C. bias is n values along
- * the columns, or NULL. preact, NULL or with the strides of C, receives the pre-activation.
+ * in place with any strides. B is a packed panel or rows in place, ldb elements apart, and has
+ * whole vectors: columns past n are computed and dropped. beta == 0 never reads C. bias is n values
+ * along the columns, or NULL. preact, NULL or with the strides of C, receives the pre-activation.
  */
 #ifndef FASTNN_GEMM_H
 #define FASTNN_GEMM_H

@@ -166,15 +166,14 @@ INLINE void transpose_pieces(sidevec r[PIECE]) {
 #endif
 }
 
-/* Offset of column c: csb apart, or as in the table of a group that is not whole. */
-#define COLUMN(c) (from ? from[c] : (c) * csb)
-
-/* acc_i += sum over PIECE steps of x_ip b_p for SIDE columns of b. */
-INLINE void few_step(const int rows, const real *x, int64_t ldx, const real *b, int64_t csb,
-                     const int64_t *from, sidevec *acc) {
+/* acc_i += sum over PIECE steps of x_ip b_p for SIDE columns of b: one half of them csb apart from
+ * `low` on, the other from `high` on, or, unless it is NULL, at the offsets `from`. */
+INLINE void few_step(const int rows, const real *x, int64_t ldx, const real *low, const real *high,
+                     int64_t csb, const int64_t *from, sidevec *acc) {
     sidevec r[PIECE];
     UNROLL for (int i = 0; i < PIECE; i++)
-        r[i] = load_pieces(b + COLUMN(i), b + COLUMN((i + PIECE) % SIDE));
+        r[i] = from ? load_pieces(low + from[i], low + from[(i + PIECE) % SIDE])
+                    : load_pieces(low + i * csb, high + i * csb);
     transpose_pieces(r);
     UNROLL for (int p = 0; p < PIECE; p++) {
         UNROLL for (int i = 0; i < rows; i++)
@@ -182,47 +181,65 @@ INLINE void few_step(const int rows, const real *x, int64_t ldx, const real *b, 
     }
 }
 
+/* A pointer that the compiler does not derive others from: it would keep the addresses of all
+ * columns of all groups, and there are not that many registers. */
+INLINE const real *opaque(const real *p) {
+    __asm__("" : "+r"(p));
+    return p;
+}
+
 /* y_ij = sum_p x_ip b_pj for `groups` times SIDE columns of b. A group reads whole cache lines of
- * its columns, so that columns a multiple of a page apart do not evict each other. `ahead` is the
- * prefetch distance, or 0. */
+ * its columns, so that columns a multiple of a page apart do not evict each other. `ahead` is
+ * the distance to the block that is prefetched meanwhile, column after column, or 0. */
 INLINE void few_block(const int rows, const int groups, int64_t k, const real *x, int64_t ldx,
                       const real *b, int64_t csb, const int64_t *from, int64_t ahead, real *y,
                       int64_t ldy, int64_t columns) {
     sidevec acc[4][FEW];
-    const int64_t group = SIDE * csb;
-    int64_t p = 0;
+    const real *next = b + ahead;
+    int64_t p = 0, at = 0;
     UNROLL for (int g = 0; g < groups; g++) {
         UNROLL for (int i = 0; i < rows; i++)
             acc[g][i] = (sidevec){0};
     }
-    for (; p + CACHE_LINE <= k; p += CACHE_LINE) {
+    for (; p + CACHE_LINE <= k; p += CACHE_LINE, b += CACHE_LINE) {
+        const real *low = b;
         UNROLL for (int g = 0; g < groups; g++) {
-            const real *bg = b + g * group + p;
-            for (int c = 0; ahead && c < SIDE; c++)
-                __builtin_prefetch(bg + c * csb + ahead, 0, 2);
+            low = opaque(low);
+            const real *high = opaque(low + PIECE * csb);
+            for (int c = 0; ahead && c < SIDE; c++, at += CACHE_LINE) {
+                if (at >= k) at = 0, next += csb;
+                __builtin_prefetch(next + at, 0, 2);
+            }
             UNROLL for (int q = 0; q < CACHE_LINE; q += PIECE)
-                few_step(rows, x + p + q, ldx, bg + q, csb, from, acc[g]);
+                few_step(rows, x + p + q, ldx, low + q, high + q, csb, from, acc[g]);
+            low = high + (SIDE - PIECE) * csb;
         }
     }
-    for (; p + PIECE <= k; p += PIECE) {
-        UNROLL for (int g = 0; g < groups; g++)
-            few_step(rows, x + p, ldx, b + g * group + p, csb, from, acc[g]);
+    for (; p + PIECE <= k; p += PIECE, b += PIECE) {
+        const real *low = b;
+        UNROLL for (int g = 0; g < groups; g++, low += SIDE * csb) {
+            low = opaque(low);
+            few_step(rows, x + p, ldx, low, low + PIECE * csb, csb, from, acc[g]);
+        }
     }
-    for (; p < k; p++) {
+    for (; p < k; p++, b++) {
         UNROLL for (int g = 0; g < groups; g++) {
             real lanes[SIDE];
             sidevec v;
-            UNROLL for (int c = 0; c < SIDE; c++)
-                lanes[c] = b[g * group + COLUMN(c) + p];
+            for (int c = 0; c < SIDE; c++)
+                lanes[c] = b[from ? from[c] : (g * SIDE + c) * csb];
             memcpy(&v, lanes, sizeof v);
             UNROLL for (int i = 0; i < rows; i++)
                 acc[g][i] += x[i * ldx + p] * v;
         }
     }
     UNROLL for (int g = 0; g < groups; g++) {
-        UNROLL for (int i = 0; i < rows; i++)
-            memcpy(y + i * ldy + g * SIDE, &acc[g][i],
-                   (size_t)(groups == 1 ? columns : SIDE) * sizeof(real));
+        UNROLL for (int i = 0; i < rows; i++) {
+            if (groups > 1 || columns == SIDE)
+                memcpy(y + i * ldy + g * SIDE, &acc[g][i], sizeof acc[g][i]);
+            else
+                for (int64_t c = 0; c < columns; c++) y[i * ldy + c] = acc[g][i][c];
+        }
     }
 }
 
@@ -240,8 +257,8 @@ INLINE void few_rows(const int rows, int64_t n, int64_t k, const real *x, int64_
     }
 }
 
-/* Y = X B for m <= FEW rows of X and columns of B that are contiguous along k. `ahead`: B is not in
- * the L2 cache. */
+/* Y = X B for m <= FEW rows of X and columns of B that are contiguous along k, prefetched if
+ * `ahead`. */
 static void gemv_few(int64_t m, int64_t n, int64_t k, const real *x, int64_t ldx, const real *b,
                      int64_t csb, int ahead, real *y, int64_t ldy) {
     switch (m) {

@@ -20,8 +20,8 @@ from ..ground.arrays cimport BAD_ARGUMENT, NO_MEMORY, OK
 from ..ground.dispatch cimport (FASTNN_ACT_NONE, FASTNN_ACT_LAST, add_run, few_rows, gemv_finish,
                                 real, tile_columns, tile_rows, vector_lanes)
 from .row cimport contiguous_rows, row_scratch, row_share, run_packed_row, run_row
-from .loops cimport (CHAIN, Blocks, Product, balanced, block_k, ceil_div, choose_blocks, panel_count,
-                     worker)
+from .loops cimport (CHAIN, Blocks, Product, balanced, block_k, ceil_div, choose_blocks,
+                     panel_count, worker)
 from ..ground.memory cimport give, take
 from ..ground.overlap cimport elements_collide, overlap
 from ..ground.sums cimport FOLD

@@ -3,6 +3,9 @@ from libc.stdint cimport int64_t
 from ..ground.dispatch cimport real
 from .loops cimport Product
 
+cdef enum:
+    AHEAD_FROM = 32 << 20       # bytes of a matrix from which gemv_few prefetches (docs/tuning.md)
+
 # C := act(alpha A B + beta C + bias) for one row of A, or a few rows and contiguous columns of B.
 cdef int run_row(const Product *g, const real *t) noexcept nogil
 # The same for one row and a packed B.

@@ -1,4 +1,4 @@
-"""C := act(alpha A B + beta C + bias) for one row of A, or for a few if columns of B are contiguous.
+"""C := act(alpha A B + beta C + bias) for one row of A, or a few if columns of B are contiguous.
 
 B is read once, so memory bounds the speed: in place, or as packed panels. The sums are those of the
 five loops (loops.pyx): chains of KC terms over k, added to C one after the other.
@@ -16,7 +16,6 @@ from ..ground.threads cimport share, team_size, thread_id, threads_for
 cdef enum:
     GEMV_GRAIN = 100_000        # minimum elements of B per thread (docs/tuning.md)
     GEMV_STRIP = 4096           # columns of a strip; their sums stay in the L1 cache
-    IN_L2 = 256 << 10           # bytes of B up to which it is not prefetched (docs/tuning.md)
     LINE = 16                   # columns of a cache line: no two threads write to the same line
     SMALL = 4096                # bytes of scratch that a call takes from the stack
 
@@ -56,7 +55,7 @@ cdef void row_share(int team, int thread, const Product *g, const real *x, real 
     cdef const real *b = <const real*>g.b
     cdef int64_t ldx = g.rsa if g.csa == 1 else g.k, kc = block_k(g.k)
     cdef int64_t i, j, width, p, kb, first, last
-    cdef bint ahead = <double>g.n * g.k * sizeof(real) > IN_L2
+    cdef bint ahead = <double>g.n * g.k * sizeof(real) > AHEAD_FROM
     share(ceil_div(g.n, LINE), team, thread, &first, &last)
     j = first * LINE
     last = min(g.n, last * LINE)

@@ -152,7 +152,7 @@ struct fastnn_step {
          int64_t ldp, const int64_t *limit, const R *x, int finite, R *y, int64_t ldy)             \
     /* attention_few.h, additive.h */                                                              \
     LEAF(void, attention_few_scores, int64_t rows, int64_t keys, int64_t d, R alpha, const R *q,   \
-         const R *k, int64_t ldk, R *s, int64_t lds)                                               \
+         const R *k, int64_t ldk, int ahead, R *s, int64_t lds)                                    \
     LEAF(void, attention_few_values, int64_t rows, int64_t keys, int64_t dv, const R *p,           \
          int64_t ldp, const int64_t *limit, int skip, const R *v, int64_t ldv, R *o, int64_t ldo)  \
     LEAF(void, additive_scores, int64_t keys, int64_t n, const R *q, const R *k, int64_t ldk,      \

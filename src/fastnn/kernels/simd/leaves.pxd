@@ -171,7 +171,7 @@ cdef extern from "leaves.h" nogil:
 
     # attention_few.h, additive.h
     void attention_few_scores "fastnn_attention_few_scores"(int64_t rows, int64_t keys, int64_t d,
-        double alpha, const void *q, const void *k, int64_t ldk, void *s, int64_t lds)
+        double alpha, const void *q, const void *k, int64_t ldk, bint ahead, void *s, int64_t lds)
     void attention_few_values "fastnn_attention_few_values"(int64_t rows, int64_t keys, int64_t dv,
         const void *p, int64_t ldp, const int64_t *limit, bint skip, const void *v, int64_t ldv,
         void *o, int64_t ldo)
