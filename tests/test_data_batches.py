@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from fastnn.data import batches
+from fastnn.data import batches, crops, token_batches
 from fastnn.data.batches import _ahead
 
 
@@ -157,3 +157,25 @@ def test_an_iterator_may_be_collected_in_its_own_thread():
     next(held[0])
     go.set()
     assert closed.wait(5)
+
+
+def test_prefetch_is_limited_by_the_number_of_batches():
+    """Any number is valid: a thread is given no more work than there are batches."""
+    x = np.arange(5)
+    found = [rows.tolist() for (rows,) in batches(x, batch_size=2, shuffle=False, prefetch=2**63)]
+    assert found == [[0, 1], [2, 3], [4]]
+
+
+@pytest.mark.parametrize("state", [None, 3, [], {}, {"rng": 1}, {"rng": {}}, {"rng": {"a": 1}}])
+def test_a_wrong_state_is_named(state):
+    x, ids = np.arange(5), np.arange(9)
+    marks = {"bos_id": 2, "eos_id": 3, "pad_id": 0}
+    for made in (
+        batches(x, batch_size=2),
+        token_batches([[1]], [[2]], 9, **marks),
+        crops(ids, 2, 2),
+    ):
+        before = made.state()
+        with pytest.raises((TypeError, ValueError), match="state must be what state"):
+            made.load_state(state)
+        assert made.state() == before

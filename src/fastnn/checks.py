@@ -24,9 +24,9 @@ Choice = TypeVar("Choice")
 
 
 def given(value: Any) -> str:
+    """Return a value for an error message: numbers, strings and None; otherwise only the type."""
     if isinstance(value, int) and value.bit_length() > LONG:  # Python words none of 4,300 digits
         return f"an int of {value.bit_length()} bits"
-    """Return a value for an error message: numbers, strings and None; otherwise only the type."""
     if value is None or isinstance(value, (str, Number, np.generic)):
         return f"{value!r:.80}"
     return f"an object of type {type(value).__name__}"

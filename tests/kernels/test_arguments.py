@@ -1,15 +1,10 @@
-"""Wrong arguments of every kernel: one, or at random several, of a valid call are replaced.
+"""Wrong arguments of every kernel: one of a valid call is replaced.
 
 A call returns a result or raises an error that names the function and the argument; it changes no
-array but the outputs of a successful call. For longer runs:
-
-    FASTNN_FUZZ_SECONDS=600 pytest tests/kernels/test_arguments.py
+array but the outputs of a successful call. tests/reliability/calls.py draws several at random.
 """
 
-import os
-import random
 import re
-import time
 from fractions import Fraction
 
 import numpy as np
@@ -147,26 +142,6 @@ def test_one_wrong_argument(name, real):
 def test_wording(name, wrong, message):
     with pytest.raises((TypeError, ValueError), match=f"{name}: .*{message}"):
         function(name)(**{**CASES[name](reals(np.float32)), **wrong})
-
-
-SECONDS = float(os.environ.get("FASTNN_FUZZ_SECONDS", 2))
-
-
-def test_several_wrong_arguments():
-    draw, end = random.Random(SECONDS), time.monotonic() + SECONDS
-    while time.monotonic() < end:
-        name, real = draw.choice(list(CASES)), draw.choice([np.float32, np.float64])
-        arguments = CASES[name](reals(real))
-        others = [argument for argument in arguments if argument != "self"]
-        replaced = draw.sample(others, draw.randint(1, min(3, len(others))))
-        kinds = {}
-        for argument in replaced:
-            options = list(replacements(arguments[argument]))
-            kinds[argument], arguments[argument], _ = draw.choice(options)
-        try:
-            check_call(name, arguments, replaced)
-        except Exception as e:
-            raise AssertionError(f"{name} with {kinds}: {e!r}") from e
 
 
 def test_an_output_may_overlap_itself_in_no_way(rng):

@@ -1,5 +1,6 @@
 """Counts, and programs that run in separate processes, so that a crash is detected."""
 
+import collections
 import functools
 import json
 import os
@@ -100,3 +101,13 @@ def batch(module, function, seeds, log, seconds=5, timeout=None, **env):
         seed = int(Path(log).read_text())
         pytest.fail(f"{module}.{function}({seed}) ended by {ended(code)}:\n{err[-4000:]}")
     return json.loads(out.splitlines()[-1])
+
+
+def batches(module, function, seeds, log, size=2000, **options):
+    """Run `batch` for `size` seeds a child, which stops a long run soon; return the whole count."""
+    total = collections.Counter()
+    for start in range(seeds.start, seeds.stop, size):
+        part = range(start, min(start + size, seeds.stop))
+        total.update(batch(module, function, part, log, **options))
+    assert total.total() == len(seeds)
+    return dict(total)

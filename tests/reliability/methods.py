@@ -89,16 +89,19 @@ def calls():
 def wrong(seed):
     """One argument drawn at random: a result, or an error in words of ours."""
     common.limit_memory(ALLOWANCE)
-    rng = random.Random(seed)
-    table = calls()
+    return call_one(calls(), random.Random(seed), seed, OTHERS)
+
+
+def call_one(table, rng, seed, others):
+    """Call the function that is the turn of a seed, with one of `others` for an argument."""
     name = list(table)[seed % len(table)]
     function, arguments = table[name]
     place = rng.choice(list(arguments))
-    value = rng.choice(OTHERS)
+    value = rng.choice(others)
     if rng.random() < 0.1:
-        arguments["no_such_argument"] = value
+        arguments = {**arguments, "no_such_argument": value}
     else:
-        arguments[place] = value
+        arguments = {**arguments, place: value}
     short = type(value).__name__ if isinstance(value, int) else " ".join(repr(value).split())
     given = f"{name}({place}={short:.60})"
     try:

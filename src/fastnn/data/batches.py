@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import check_count, check_flag
+from ..checks import check_count, check_flag, given
+from .generators import generator_state, load_generator
 
 Batch = tuple[NDArray[Any], ...]
 
@@ -42,15 +43,16 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         order = self.rng.permutation(len(self.arrays[0])) if self.shuffle else None
         batches = map(self._gather, self._rows(order))
-        yield from _ahead(batches, self.prefetch) if self.prefetch else batches
+        ahead = min(self.prefetch, len(self))
+        yield from _ahead(batches, ahead) if ahead else batches
 
     def state(self) -> dict[str, Any]:
         """Return the state of the random generator, which determines the next epochs."""
-        return {"rng": self.rng.bit_generator.state}
+        return generator_state(self.rng)
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Continue with the epochs after a `state()`; ValueError for another generator."""
-        self.rng.bit_generator.state = state["rng"]
+        """Continue with the epochs after a `state()`; an error for any other state."""
+        load_generator(self.rng, state)
 
     def _rows(self, order: NDArray[np.intp] | None) -> Iterator[slice | NDArray[np.intp]]:
         for i in range(len(self)):
@@ -134,7 +136,7 @@ def _checked_arrays(arrays: tuple[NDArray[Any], ...]) -> tuple[NDArray[Any], ...
         raise ValueError("batches needs at least one array")
     for i, array in enumerate(arrays):
         if not isinstance(array, np.ndarray) or array.ndim == 0:
-            raise TypeError(f"array {i} must be a NumPy array of examples, got {array!r:.80}")
+            raise TypeError(f"array {i} must be a NumPy array of examples, got {given(array)}")
         if len(array) != len(arrays[0]):
             raise ValueError(
                 f"array {i} has {len(array)} rows {array.shape}, "

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import check_count, check_flag
+from ..checks import check_count, check_flag, given
+from .generators import generator_state, load_generator
 
+MOST = 2**63 - 1  # ids are int64
 IGNORED = -100  # the label that losses ignore: their `ignore_index`
 
 Ids = NDArray[np.int64]
@@ -66,11 +68,11 @@ class TokenBatches:
 
     def state(self) -> dict[str, Any]:
         """Return the state of the random generator, which determines the next epochs."""
-        return {"rng": self.rng.bit_generator.state}
+        return generator_state(self.rng)
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Continue with the epochs after a `state()`; ValueError for another generator."""
-        self.rng.bit_generator.state = state["rng"]
+        """Continue with the epochs after a `state()`; an error for any other state."""
+        load_generator(self.rng, state)
 
     def _batches(self, order: NDArray[np.intp]) -> list[NDArray[np.intp]]:
         return np.split(order, self.cuts[1:-1])
@@ -138,7 +140,10 @@ def token_batches(
     """
     max_tokens = check_count("max_tokens", max_tokens, 1)
     ids = {"bos_id": bos_id, "eos_id": eos_id, "pad_id": pad_id}
-    bos, eos, pad = (check_count(name, value, 0) for name, value in ids.items())
+    bos, eos, pad = (check_count(name, value, 0, MOST) for name, value in ids.items())
+    for name, sequences in (("src", src), ("tgt", tgt)):
+        if not isinstance(sequences, Sized):
+            raise TypeError(f"{name} must be a sequence of sequences, got {given(sequences)}")
     if len(src) != len(tgt):
         raise ValueError(f"src has {len(src)} sequences, but tgt has {len(tgt)}")
     if len(src) == 0:
@@ -182,7 +187,7 @@ class Ragged:
 def _checked_ids(name: str, ids: ArrayLike) -> NDArray[Any]:
     array = np.asarray(ids)
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
-        raise TypeError(f"{name} must be a sequence of integers, got {ids!r:.80}")
+        raise TypeError(f"{name} must be a sequence of integers, got {given(ids)}")
     return array
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import check_count
+from ..checks import check_count, given
+from .generators import generator_state, load_generator
 from .token_batches import IGNORED
 
 Ids = NDArray[np.int64]
@@ -43,11 +44,11 @@ class Crops:
 
     def state(self) -> dict[str, Any]:
         """Return the state of the random generator, which determines the next batches."""
-        return {"rng": self.rng.bit_generator.state}
+        return generator_state(self.rng)
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Continue with the batches after a `state()`; ValueError for another generator."""
-        self.rng.bit_generator.state = state["rng"]
+        """Continue with the batches after a `state()`; an error for any other state."""
+        load_generator(self.rng, state)
 
 
 def crops(
@@ -158,9 +159,10 @@ def _shifted(rows: NDArray[Any]) -> Window:
 def _checked_stream(ids: ArrayLike, least: int) -> NDArray[Any]:
     stream = ids if isinstance(ids, np.ndarray) else _as_array(ids)  # keeps a np.memmap
     if stream.ndim != 1 or (stream.size and stream.dtype.kind not in "iu"):
-        raise TypeError(f"ids must be a sequence (n,) of integers, got {ids!r:.80}")
+        raise TypeError(f"ids must be a sequence (n,) of integers, got {given(ids)}")
     if len(stream) < least:
-        raise ValueError(f"ids has {len(stream)} tokens, but at least {least} are needed")
+        wanted = f"at least {given(least)} are needed"
+        raise ValueError(f"ids has {len(stream)} tokens, but {wanted}")
     return stream
 
 

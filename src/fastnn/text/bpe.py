@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from ..checks import check_count
+from ..checks import check_count, given
 from .vocab import SPECIALS, UNK, Ids, Vocab, one_text, several_texts
 
 # Above this vocab_size the pieces in the texts are bounded first, by `most_pieces`: the library
@@ -131,10 +131,12 @@ class BPE(Vocab):
 
 def _pairs(merges: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     """Return the merges as tuples; TypeError if one is not a pair of str."""
+    if not isinstance(merges, (list, tuple)):
+        raise TypeError(f"merges must be a list of pairs of str, got {given(merges)}")
     pairs = [tuple(pair) if isinstance(pair, (list, tuple)) else () for pair in merges]
-    for pair, given in zip(pairs, merges, strict=True):
+    for pair, merge in zip(pairs, merges, strict=True):
         if len(pair) != 2 or not all(isinstance(piece, str) for piece in pair):
-            raise TypeError(f"merges must be pairs of str, got {given!r:.80}")
+            raise TypeError(f"merges must be pairs of str, got {merge!r:.80}")
     return pairs  # type: ignore[return-value]
 
 

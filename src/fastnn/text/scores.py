@@ -7,6 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from ..checks import check_integer, given
+from .vocab import one_text
+
 
 def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> float:
     """Compute the BLEU of a corpus, 0 to 100, with sacrebleu (`pip install 'fastnn-cpu[text]'`).
@@ -30,8 +33,11 @@ def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> float:
     M. Post (2018). A Call for Clarity in Reporting BLEU Scores.
     """
     for name, sentences in (("hypotheses", hypotheses), ("references", references)):
-        if isinstance(sentences, str):
-            raise TypeError(f"{name} must be a sequence of sentences, got one str")
+        if isinstance(sentences, str) or not isinstance(sentences, Sequence):
+            one = "one str" if isinstance(sentences, str) else given(sentences)
+            raise TypeError(f"{name} must be a sequence of sentences, got {one}")
+        for sentence in sentences:
+            one_text(f"bleu, {name}:", sentence)
     if len(hypotheses) != len(references):
         raise ValueError(f"{len(hypotheses)} hypotheses, but {len(references)} references")
     if not hypotheses:
@@ -64,6 +70,9 @@ def d2l_bleu(prediction: str, label: str, k: int) -> float:
     ----------
     A. Zhang et al., Dive into Deep Learning, section 10.7 (Evaluation of Predicted Sequences).
     """
+    one_text("d2l_bleu, prediction:", prediction)
+    one_text("d2l_bleu, label:", label)
+    k = check_integer("k", k)
     words, expected = prediction.split(), label.split()
     if not words:
         return 0.0

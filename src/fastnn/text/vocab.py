@@ -11,6 +11,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..checks import given
 from ..json_text import parse_json
 
 Ids = list[int]
@@ -93,7 +94,7 @@ class Vocab(ABC):
     def _checked(self, ids: ArrayLike) -> NDArray[np.intp]:
         array = np.asarray(ids)
         if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
-            raise TypeError(f"ids must be a sequence of integers, got {ids!r:.80}")
+            raise TypeError(f"ids must be a sequence of integers, got {given(ids)}")
         if array.size and not 0 <= array.min() <= array.max() < len(self):
             wrong = array[(array < 0) | (array >= len(self))][0]
             raise IndexError(f"id {wrong} is not in this vocabulary of {len(self)} tokens")

@@ -13,6 +13,12 @@
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(start, bytes) ((void)(start), (void)(bytes))
+#define ASAN_UNPOISON_MEMORY_REGION(start, bytes) ((void)(start), (void)(bytes))
+#endif
 
 enum {
     POOL_ALIGN = 64,         /* a cache line, and the widest vector */
@@ -49,6 +55,15 @@ static int pool_class(int64_t bytes, int64_t *size) {
     return c < POOL_CLASSES ? (int)c : -1;
 }
 
+/* The caller's part of a block. AddressSanitizer reports any access to what lies around it. */
+static void *pool_lend(void *block, int64_t bytes) {
+    char *start = (char *)block + POOL_ALIGN;
+    const struct pool_header *header = block;
+    ASAN_POISON_MEMORY_REGION(header + 1, POOL_ALIGN - sizeof *header + header->bytes);
+    ASAN_UNPOISON_MEMORY_REGION(start, bytes);
+    return start;
+}
+
 /* Take a block of at least `bytes` bytes, aligned to POOL_ALIGN, with undefined contents; NULL if
  * there is no memory. Return it with pool_give. */
 static void *pool_take(int64_t bytes) {
@@ -61,7 +76,7 @@ static void *pool_take(int64_t bytes) {
             void *block = __atomic_exchange_n(&pool_slots[c][s], NULL, __ATOMIC_ACQUIRE);
             if (block) {
                 __atomic_fetch_sub(&pool_kept, size, __ATOMIC_RELAXED);
-                return (char *)block + POOL_ALIGN;
+                return pool_lend(block, bytes);
             }
         }
     /* The header comes on top of the class size: a class of whole huge pages then takes one small
@@ -74,13 +89,14 @@ static void *pool_take(int64_t bytes) {
     if (size >= POOL_HUGE_PAGE) (void)madvise(block, (size_t)size, MADV_HUGEPAGE);
 #endif
     *(struct pool_header *)block = (struct pool_header){c, size};
-    return (char *)block + POOL_ALIGN;
+    return pool_lend(block, bytes);
 }
 
 static void pool_give(void *bytes) {
     if (!bytes) return;
     void *block = (char *)bytes - POOL_ALIGN;
     const struct pool_header header = *(struct pool_header *)block;
+    ASAN_POISON_MEMORY_REGION(bytes, header.bytes);
     if (header.size_class >= 0 &&
         __atomic_load_n(&pool_kept, __ATOMIC_RELAXED) + header.bytes <= POOL_KEEP)
         for (int s = 0; s < POOL_SLOTS; s++) {
