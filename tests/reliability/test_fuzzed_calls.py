@@ -1,4 +1,4 @@
-"""Random calls of every kernel, layer, model and data source, in children: results near the reference, clear errors."""
+"""Random calls of kernels, layers, models and data, in children: right results, clear errors."""
 
 import pytest
 
