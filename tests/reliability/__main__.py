@@ -37,10 +37,10 @@ KINDS = {
         "readers.idx": (10_000, ALONE),
     },
     "kills": {
-        "kills.fit": (250, CALM),
-        "kills.lm": (250, CALM),
-        "kills.translate": (250, CALM),
-        "kills.csv": (250, CALM),
+        "kills.of_fit": (250, CALM),
+        "kills.of_lm": (250, CALM),
+        "kills.of_translate": (250, CALM),
+        "kills.of_csv": (250, CALM),
     },
 }
 SECONDS = {"command_lines": 60, "kills": 600}  # of a call; 5 for all others
