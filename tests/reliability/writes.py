@@ -14,7 +14,6 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-
 from fastnn import nn, optim
 from fastnn.cli import main
 from fastnn.files import atomic
