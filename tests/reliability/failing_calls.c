@@ -38,28 +38,28 @@ static int turn(const char *name) {
 static void *next(const char *name) { return dlsym(RTLD_NEXT, name); }
 
 /* A function with fixed arguments that returns `none` when it fails. */
-#define FAILS(type, name, none, given, passed)                \
-    type name given {                                         \
-        static type(*real) given;                             \
-        if (!real) real = (type(*) given)next(#name);         \
-        if (!turn(#name)) return real passed;                 \
-        if (after) (void)real passed;                         \
-        errno = code;                                         \
-        return none;                                          \
+#define FAILS(type, name, none, given, passed)        \
+    type name given {                                 \
+        static type(*real) given;                     \
+        if (!real) real = (type(*) given)next(#name); \
+        if (!turn(#name)) return real passed;         \
+        if (after) (void)real passed;                 \
+        errno = code;                                 \
+        return none;                                  \
     }
 
 /* open and its kin never do their work before they fail: the descriptor would leak. */
-#define OPENS(name, given, passed)                                                       \
-    int name given {                                                                     \
-        static int(*real)();                                                             \
-        va_list more;                                                                    \
-        va_start(more, flags);                                                           \
-        const int mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(more, int) : 0;          \
-        va_end(more);                                                                    \
-        if (!real) real = (int(*)())next(#name);                                         \
-        if (!turn("open")) return real passed;                                           \
-        errno = code;                                                                    \
-        return -1;                                                                       \
+#define OPENS(name, given, passed)                                              \
+    int name given {                                                            \
+        static int (*real)();                                                   \
+        va_list more;                                                           \
+        va_start(more, flags);                                                  \
+        const int mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(more, int) : 0; \
+        va_end(more);                                                           \
+        if (!real) real = (int (*)())next(#name);                               \
+        if (!turn("open")) return real passed;                                  \
+        errno = code;                                                           \
+        return -1;                                                              \
     }
 
 OPENS(open, (const char *path, int flags, ...), (path, flags, mode))
@@ -81,7 +81,7 @@ int fcntl64(int fd, int flags, ...) {
 /* Half of what it should write, if that is not an error. */
 ssize_t write(int fd, const void *bytes, size_t n) {
     static ssize_t (*real)(int, const void *, size_t);
-    if (!real) real = (ssize_t(*)(int, const void *, size_t))next("write");
+    if (!real) real = (ssize_t (*)(int, const void *, size_t))next("write");
     if (!turn("write")) return real(fd, bytes, n);
     if (after) return real(fd, bytes, (n + 1) / 2);
     errno = code;
@@ -111,7 +111,7 @@ FAILS(int, fstat64, -1, (int fd, struct stat64 *found), (fd, found))
 FAILS(ssize_t, readlink, -1, (const char *path, char *to, size_t n), (path, to, n))
 FAILS(off_t, lseek, -1, (int fd, off_t to, int from), (fd, to, from))
 FAILS(off64_t, lseek64, -1, (int fd, off64_t to, int from), (fd, to, from))
-FAILS(struct dirent64 *, readdir64, NULL, (DIR *folder), (folder))
+FAILS(struct dirent64 *, readdir64, NULL, (DIR * folder), (folder))
 
 DIR *opendir(const char *path) {
     static DIR *(*real)(const char *);
