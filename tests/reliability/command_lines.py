@@ -15,7 +15,7 @@ from tests.test_cli_fuzz import command_line, make_files
 from . import common
 
 TEMPORARY = tempfile.TemporaryDirectory(prefix="fastnn-")  # goes with the process
-ALLOWANCE = 2 << 30  # bytes: options may ask for any size, and get an error
+ALLOWANCE = 12 << 30  # bytes of address space, which many threads take too
 INPUTS = [b"", b"x,y\n1,2\n", b"a b\n", b"\xff", b"\x1f\x8b\0"]
 
 
