@@ -54,6 +54,7 @@ BESIDE = {
     ("", "cli"),
     ("", "distributed"),
     ("", "sklearn"),
+    ("cli", "distributed"),
 }
 
 

@@ -53,7 +53,7 @@ def test_what_is_no_model(model, tmp_path):
 
 @pytest.mark.parametrize("cache", [None, True, 3, IDS, "cache"])
 def test_what_is_no_cache(cache):
-    with pytest.raises(TypeError, match="step: cache must be one of new_cache, got"):
+    with pytest.raises(TypeError, match="step: state must be one that new_cache or new_state"):
         language_model().step(IDS, cache)
 
 

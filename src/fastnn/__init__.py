@@ -61,6 +61,7 @@ from .kernels.rowwise.activation_arrays import *  # noqa: F403
 if TYPE_CHECKING:  # so that type checkers and editors see what `__getattr__` loads on first use
     from . import capi as capi
     from . import data as data
+    from . import distributed as distributed
     from . import files as files
     from . import models as models
     from . import nn as nn
@@ -78,7 +79,10 @@ if TYPE_CHECKING:  # so that type checkers and editors see what `__getattr__` lo
     from .train.fit import fit as fit
 
 # Loaded on first use, so that `import fastnn` costs little more than NumPy.
-_MODULES = ("capi", "data", "files", "models", "nn", "optim", "plot", "sklearn", "text", "train")
+_MODULES = (
+    *("capi", "data", "distributed", "files", "models", "nn", "optim", "plot", "sklearn", "text"),
+    "train",
+)
 _FUNCTIONS = {
     "asarray": "interop",
     "fit": "train",

@@ -183,3 +183,12 @@ def test_bad_arguments(rng):
         attention_backward(dout, q, k, v, out, lse, dq=np.empty((2, 2, 5, 6), np.float32)[..., ::2])
     with pytest.raises(ValueError, match="dv overlaps dk"):
         attention_backward(dout[..., :3], q, k, k, out[..., :3], lse, dk=same, dv=same)
+
+
+def test_empty_outputs(real):
+    """NumPy's empty arrays have strides of 0, which is no reason to refuse them."""
+    q, k = np.ones((2, 4, 3, 5), real), np.empty((2, 2, 0, 5), real)
+    out, lse = attention(q, k, k, return_lse=True)
+    given = {f"d{name}": np.empty_like(x) for name, x in zip("qkv", (q, k, k), strict=True)}
+    dq, dk, dv = attention_backward(out, q, k, k, out, lse, **given)
+    assert dq is given["dq"] and dk is given["dk"] and dv is given["dv"] and not dq.any()

@@ -15,7 +15,7 @@ from fastnn.train import (
     save_checkpoint,
 )
 
-from .test_checkpoint import new_model, new_optimizer, run
+from .runs import new_model, new_optimizer, run
 from .test_fit import blobs
 
 

@@ -73,7 +73,14 @@ def _run(args: argparse.Namespace, closed: bool) -> int:
         return 0
     if args.command == "train":
         escape_stdout()
-        return EXIT_INTERRUPTED if _train(args) else 0
+        from .ranks import joined
+
+        with joined(args):
+            return EXIT_INTERRUPTED if _train(args) else 0
+    if args.command == "launch":
+        from .ranks import launch
+
+        return launch(args)
     if closed and getattr(args, "output", None) is None:
         raise UsageError("the standard output is closed: there is nowhere to write to")
     if args.command == "predict":

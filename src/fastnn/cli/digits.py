@@ -13,6 +13,7 @@ from ..data import load_digits
 from ..kernels.ground.threads import get_num_threads, num_threads
 from ..train import evaluate, fit, save
 from .checks import check_learnt, check_outputs
+from .ranks import is_first
 from .report import counted, report
 
 N_PIXELS, N_CLASSES = 64, 10
@@ -53,11 +54,14 @@ def _train(args: argparse.Namespace) -> bool:
             validation_data=(x_test, y_test),
             seed=rng,
             callbacks=[shown],
+            comm=args.comm,
             verbose=0,
         )
     seconds = time.perf_counter() - start
     ended = "interrupted after" if history.interrupted else "trained for"
     print(f"{ended} {len(history.epoch)} of {args.epochs} epochs in {seconds:.2f} s")
+    if not is_first(args):
+        return history.interrupted
     check_learnt(model, args.output)
     _, accuracy = evaluate(model, x_test, y_test)
     assert accuracy is not None  # the labels are classes

@@ -28,6 +28,7 @@ from .errors import UsageError
 from .generate import spelled
 from .lm_options import RECIPE, settle
 from .lm_report import Progress
+from .ranks import is_first, shards_of
 from .report import counted, report, sample, shown
 from .runs import RunFile, asked_before, check_same
 from .vocabularies import VOCABULARY_KEY
@@ -70,7 +71,7 @@ def train(args: argparse.Namespace) -> bool:
     settle(args, before)
     text = load_text() if args.text is None else read_by(read_text, args.text)
     recipe = recipe_of(args, text)
-    run_file = RunFile(run_path, asked_of(recipe))
+    run_file = RunFile(run_path, asked_of(recipe) | shards_of(args))
     if args.resume:
         check_same(before, run_file.asked)
     # check sizes and schedule first: learning a vocabulary takes time
@@ -192,6 +193,7 @@ def _train(
                 callbacks=[Iterations(args, batches), progress, run_file],
                 resume=run_file.file if args.resume else None,
                 seed=args.seed,
+                comm=args.comm,
                 verbose=0,
             )
     except ModelFileError as error:
@@ -201,6 +203,8 @@ def _train(
     print(
         f"{ended} {optimizer.steps} of {args.max_iters} iterations; this run took {seconds:.1f} s"
     )
+    if not is_first(args):
+        return history.interrupted
     check_learnt(model, args.output)
     metadata = {VOCABULARY_KEY: corpus.vocab.to_json(), RECIPE_KEY: json.dumps(recipe)}
     save(model, args.output, metadata=metadata)

@@ -9,6 +9,7 @@ from .._version import __version__
 from . import lm_options, translate_options
 from .arguments import count, delimiter, rate, seed, share, text, units
 from .parser import Extend, Parser
+from .ranks import add_launch
 
 
 def make_parser() -> Parser:
@@ -23,6 +24,7 @@ def make_parser() -> Parser:
         commands.add_parser("generate", help="generate text with a trained model")
     )
     translate_options.add_translate(commands)
+    add_launch(commands.add_parser("launch", help="run a script or a training on several ranks"))
     command = commands.add_parser("info", help="version, compiler, instruction sets, threads")
     command.add_argument("--json", action="store_true", help="print one JSON object")
     return parser

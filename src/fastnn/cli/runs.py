@@ -58,7 +58,7 @@ class RunFile(ModelCheckpoint):
     def on_train_batch_end(self, batch: int, logs: Logs) -> None:
         """Save every `SAVE_EVERY` batches; after Ctrl-C, save and end the run."""
         super().on_train_batch_end(batch, logs)
-        if self.stopping and self.run.pending == 0:
+        if self.run.pending == 0 and self.run.any(self.stopping):
             self._write(self.run.epoch, logs)
             raise KeyboardInterrupt
 

@@ -22,6 +22,7 @@ from ..kernels.ground.threads import get_num_threads, num_threads
 from ..train import History, fit, save
 from .checks import check_learnt, check_outputs
 from .errors import UsageError
+from .ranks import is_first
 from .report import counted, report
 from .scores import classification_scores, regression_scores, table
 
@@ -158,11 +159,14 @@ def _train(args: argparse.Namespace, examples: Examples, rng: np.random.Generato
             validation_data=(x[test], y[test]) if len(test) else None,
             seed=rng,
             callbacks=[shown],
+            comm=args.comm,
             verbose=0,
         )
     seconds = time.perf_counter() - start
     ended = "interrupted after" if history.interrupted else "trained for"
     print(f"{ended} {len(history.epoch)} of {args.epochs} epochs in {seconds:.2f} s")
+    if not is_first(args):
+        return history.interrupted
     check_learnt(model, args.output)
     if len(test):
         print(_scores(model, schema.target, x[test], values[train], values[test]))

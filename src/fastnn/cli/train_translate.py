@@ -22,6 +22,7 @@ from ..train import ModelFileError, save
 from .checks import check_apart, check_learnt, check_outputs
 from .corpus import Pairs, hold_out, read_pairs
 from .errors import UsageError
+from .ranks import is_first, shards_of
 from .report import counted, sample
 from .runs import RunFile, asked_before, check_same
 from .train_translate_report import Averaging, Progress
@@ -63,7 +64,7 @@ def train(args: argparse.Namespace) -> bool:
     before = asked_before(run_path) if args.resume else None
     with num_threads(args.threads) if args.threads else contextlib.nullcontext():
         corpus = prepare(args)
-        asked = _asked(args, corpus)
+        asked = _asked(args, corpus) | shards_of(args)
         if before is not None:
             check_same(before, asked)
         return _train(args, corpus, RunFile(run_path, asked))
@@ -157,6 +158,7 @@ def _train(args: argparse.Namespace, corpus: Corpus, run_file: RunFile) -> bool:
                 callbacks=callbacks + [Averaging(args.ema)] * (average is not None),
                 resume=run_file.file if args.resume else None,
                 seed=args.seed,
+                comm=args.comm,
                 verbose=0,
             )
         except ModelFileError as error:
@@ -164,6 +166,8 @@ def _train(args: argparse.Namespace, corpus: Corpus, run_file: RunFile) -> bool:
     ended = "interrupted after" if history.interrupted else "trained for"
     seconds = time.perf_counter() - start
     print(f"{ended} {optimizer.steps:,} steps; this run took {seconds:.1f} s")
+    if not is_first(args):
+        return history.interrupted
     with average.applied() if average is not None else contextlib.nullcontext():
         check_learnt(model, args.output)
         options = {

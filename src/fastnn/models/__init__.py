@@ -2,7 +2,6 @@
 
 from .attention_maps import Seq2SeqWeights
 from .beam import Hypothesis, beam_search
-from .cache import DecodingCache
 from .convert import from_torch_attention, from_torch_decoder, from_torch_encoder, to_torch
 from .decoding import generate, stream
 from .frozen import FrozenSeq2Seq
@@ -12,7 +11,6 @@ from .seq2seq import Seq2SeqTransformer
 from .translation import translate
 
 __all__ = [
-    "DecodingCache",
     "FrozenSeq2Seq",
     "Hypothesis",
     "Seq2SeqTransformer",

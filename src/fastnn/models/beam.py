@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import kernels
-from ..checks import check_count, check_flag, check_integer, check_number
+from ..checks import check_count, check_flag, check_integer, check_number, given
 from .decoding import Prompts, as_prompts, check_model, check_room, padded
 from .sampling import largest
 
@@ -119,7 +119,7 @@ def beam_search(
 def _limits(max_len: ArrayLike, sentences: int) -> NDArray[np.int64]:
     limits = np.asarray(max_len)
     if limits.dtype.kind not in "iu":
-        raise TypeError(f"max_len must be an integer or several, got {max_len!r:.80}")
+        raise TypeError(f"max_len must be an integer or several, got {given(max_len)}")
     if limits.shape not in ((), (sentences,)):
         raise ValueError(f"max_len must have the shape ({sentences},), not {limits.shape}")
     if limits.size and limits.min() < 1:

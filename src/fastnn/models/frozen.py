@@ -1,7 +1,8 @@
-"""A frozen encoder-decoder: two plans, and states that hold an encoded source."""
+"""What encoder-decoders share, and a frozen one: two plans, and states with an encoded source."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,45 @@ Array = NDArray[Any]
 Ids = NDArray[np.integer[Any]]
 
 
-class FrozenSeq2Seq:
+class Translator:
+    """A source is encoded once; the state of the decoder holds what it attends to."""
+
+    @abstractmethod
+    def encode(self, src: Ids, src_lengths: Any = None) -> Array:
+        """Return the encoding (B, S, d_model) of src (B, S)."""
+
+    @abstractmethod
+    def _decoder_plan(self, max_len: int | None) -> tuple[kernels.Plan, int | None]:
+        """Return the decoder, and the positions that a state has room for."""
+
+    def new_cache(
+        self, src: Ids, src_lengths: Any = None, max_len: int | None = None
+    ) -> kernels.PlanState:
+        """Return a cache for `step` that has read src (B, S), with room for max_len positions.
+
+        By default, and at most, it has room for the model's max_len.
+        """
+        plan, room = self._decoder_plan(max_len)
+        memory = self.encode(src, src_lengths)
+        how: dict[str, Any] = {"memory": memory, "memory_lengths": src_lengths}
+        return plan.new_state(len(memory), room, **how)
+
+    def generate(
+        self,
+        src: Ids,
+        src_lengths: Any = None,
+        *,
+        bos: int,
+        eos: int | None,
+        max_len: int,
+        **options: Any,
+    ) -> list[list[Hypothesis]]:
+        """Return the best outputs for each row of src by beam search: see `models.beam_search`."""
+        how: dict[str, Any] = {"bos": bos, "eos": eos, "max_len": max_len, **options}
+        return beam_search(self, self.new_cache(src, src_lengths, max_len), **how)
+
+
+class FrozenSeq2Seq(Translator):
     """The result of ``Seq2SeqTransformer.freeze()``: inference with copies of the weights.
 
     It has the `encode`, `new_cache`, `step` and `generate` of the model. Any number of threads may
@@ -46,24 +85,12 @@ class FrozenSeq2Seq:
         """Return the encoding (B, S, d_model) of src (B, S)."""
         return self.encoder(src, lengths=src_lengths)
 
-    def new_cache(
-        self, src: Ids, src_lengths: Any = None, max_len: int | None = None
-    ) -> kernels.PlanState:
-        """Return a state for `step` that has read src (B, S), with room for max_len positions."""
-        memory = self.encode(src, src_lengths)
-        how: dict[str, Any] = {"memory": memory, "memory_lengths": src_lengths}
-        return self.decoder.new_state(len(memory), max_len, **how)
-
     def step(self, ids: Ids, cache: kernels.PlanState, lengths: Any = None) -> Array:
         """Return the logits (B, tgt_vocab_size) after ids (B, n): see `kernels.Plan.step`."""
         return self.decoder.step(ids, cache, lengths)
 
-    def generate(
-        self, src: Ids, src_lengths: Any = None, *, max_len: int, **options: Any
-    ) -> list[list[Hypothesis]]:
-        """Return the best outputs for each row of src: see `Seq2SeqTransformer.generate`."""
-        cache = self.new_cache(src, src_lengths, max_len)
-        return beam_search(self, cache, max_len=max_len, **options)
+    def _decoder_plan(self, max_len: int | None) -> tuple[kernels.Plan, int | None]:
+        return self.decoder, max_len
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise TypeError("a FrozenSeq2Seq cannot be pickled: pickle the model and freeze it again")

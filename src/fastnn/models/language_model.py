@@ -18,9 +18,8 @@ from ..nn.module import Shapes
 from ..nn.positional import check_max_len
 from ..nn.registry import prefixed
 from .attention_maps import run_stack
-from .cache import DecodingCache, check_step, new_layers
 from .decoding import generate
-from .tokens import TokenModel, last_of
+from .tokens import TokenModel
 
 Array = NDArray[Any]
 Ids = NDArray[np.integer[Any]]
@@ -194,37 +193,10 @@ class TransformerLM(TokenModel):
         self._check_ids("ids", x)
         return (self.positions or self.drop)(self.embedding(x))
 
-    def new_cache(self, batch: int, max_len: int | None = None) -> DecodingCache:
+    def new_cache(self, batch: int, max_len: int | None = None) -> kernels.PlanState:
         """Return an empty cache for `step` with room for max_len positions, at most the model's."""
         room = self._room(max_len)
-        return DecodingCache(new_layers(self.blocks, check_count("batch", batch), room))
-
-    def step(self, ids: Ids, cache: DecodingCache, lengths: Any = None) -> Array:
-        """Append ids (B, n) to the cache; return the logits (B, vocab_size) of the next token.
-
-        Parameters
-        ----------
-        ids : integers
-        cache : DecodingCache
-            The previous positions, from `new_cache`.
-        lengths : integers (B,), optional
-            How many of the n ids of each row are valid, from the first, at least 1; all by default.
-            The others are not read.
-
-        Raises
-        ------
-        TypeError, ValueError
-            An argument has the wrong type or shape, a length is out of range, or there is no room;
-            the cache is left unchanged.
-        IndexError
-            An id is out of range; the cache is left unchanged.
-        """
-        ids, lengths = check_step(ids, cache, lengths)
-        x = self.embedding(ids)
-        if self.positions is not None:
-            x = self.positions(x, cache.start, lengths)
-        h = self.blocks.step(x, cache.layers, lengths)
-        return kernels.matmul(last_of(h, lengths), self._head())
+        return self._steps.steps(room).new_state(check_count("batch", batch), room)
 
     def freeze(self, max_len: int | None = None) -> kernels.Plan:
         """Return a copy of the model for inference only, with its `step` and `new_cache`.
@@ -239,14 +211,6 @@ class TransformerLM(TokenModel):
             Largest number of positions; by default, and at most, that of the model.
         """
         return super().freeze(max_len=self._room(max_len))
-
-    def lower(self, b: Builder) -> None:
-        """Add the operations of a step: the logits of each sequence's last position only."""
-        b.lower(self.embedding)
-        b.lower(self.positions or self.drop)
-        b.lower(self.blocks)
-        b.last()
-        b.dense(self._head())
 
     def generate(
         self, prompts: Any, max_new_tokens: int, **options: Any
@@ -281,7 +245,13 @@ class TransformerLM(TokenModel):
         self.embedding.backward(de, ctx_e)
 
     def _infer(self, x: Ids) -> Array:
-        return self.blocks(self.embed(x))
+        self._check_ids("ids", x)
+        h: Array = self._whole(self._hidden, x)
+        return h
+
+    def _lower_hidden(self, b: Builder) -> None:
+        for part in (self.embedding, self.positions or self.drop, self.blocks):
+            b.lower(part)
 
     def _tied(self) -> nn.Embedding:
         return self.embedding

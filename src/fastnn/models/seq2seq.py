@@ -11,16 +11,14 @@ from numpy.typing import DTypeLike, NDArray
 from .. import kernels, nn
 from ..checks import check_count, check_dtype, check_flag
 from ..nn.linear import Seed
-from ..nn.lowering import Builder
+from ..nn.lowering import Builder, LoweredModel
 from ..nn.module import Shapes
 from ..nn.positional import check_max_len
 from ..nn.registry import prefixed
 from ..nn.transformer import check_layers
 from .attention_maps import Seq2SeqWeights, run_stack
-from .beam import Hypothesis, beam_search
-from .cache import DecodingCache, check_step, new_layers
-from .frozen import FrozenSeq2Seq
-from .tokens import TokenModel, last_of
+from .frozen import FrozenSeq2Seq, Translator
+from .tokens import TokenModel
 
 Array = NDArray[Any]
 Ids = NDArray[np.integer[Any]]
@@ -28,7 +26,7 @@ Source = tuple[Ids, Ids] | tuple[Ids, Ids, Any]
 
 
 @nn.register("Seq2SeqTransformer", rng=0)
-class Seq2SeqTransformer(TokenModel):
+class Seq2SeqTransformer(Translator, TokenModel):
     """Map one sequence to another: *Dive into Deep Learning*, section 11.7.
 
     Vaswani et al., "Attention is all you need", NeurIPS 2017. Initial weights are Xavier uniform,
@@ -174,6 +172,7 @@ class Seq2SeqTransformer(TokenModel):
             vocab_size = self.tgt_embedding.num
             self.head = nn.Linear(d_model, vocab_size, False, dtype=dtype, rng=rng)
             parts["head"] = self.head
+        self._encoder = LoweredModel(self, "_lower_encoder")
         super().__init__(parts)
 
     def _new_embeddings(
@@ -221,35 +220,12 @@ class Seq2SeqTransformer(TokenModel):
     def encode(self, src: Ids, src_lengths: Any = None) -> Array:
         """Return the encoding (B, S, d_model) of src (B, S)."""
         self._check_ids("src", src)
-        return self.encoder(self.positions(self.embedding(src)), lengths=src_lengths)
+        memory: Array = self._encoder(self._encode, src, lengths=src_lengths)
+        return memory
 
-    def new_cache(
-        self, src: Ids, src_lengths: Any = None, max_len: int | None = None
-    ) -> DecodingCache:
-        """Return a cache for `step` that has read src (B, S), with room for max_len positions.
-
-        By default, and at most, it has room for the model's max_len.
-        """
+    def _decoder_plan(self, max_len: int | None) -> tuple[kernels.Plan, int]:
         room = self._room(max_len)
-        memory = self.encode(src, src_lengths)
-        lengths = None if src_lengths is None else np.asarray(src_lengths)
-        seen = [(*b.cross_attention.project_memory(memory), lengths) for b in self.decoder]
-        return DecodingCache(new_layers(self.decoder, len(src), room), seen)
-
-    def step(self, ids: Ids, cache: DecodingCache, lengths: Any = None) -> Array:
-        """Return the logits (B, tgt_vocab_size) after ids (B, n); see `TransformerLM.step`."""
-        ids, lengths = check_step(ids, cache, lengths)
-        x = self.positions(self.tgt_embedding(ids), cache.start, lengths)
-        h = self.decoder.step(x, cache.layers, lengths, cache.memory)
-        return kernels.matmul(last_of(h, lengths), self._head())
-
-    def lower(self, b: Builder) -> None:
-        """Add the operations of a decoder step, for a state with a memory."""
-        b.lower(self.tgt_embedding)
-        b.lower(self.positions)
-        b.lower(self.decoder)
-        b.last()
-        b.dense(self._head())
+        return self._steps.steps(room), room
 
     def freeze(self, max_len: int | None = None) -> FrozenSeq2Seq:  # type: ignore[override]
         """Return a `FrozenSeq2Seq`: inference only, with copies of the weights.
@@ -257,28 +233,10 @@ class Seq2SeqTransformer(TokenModel):
         max_len is the largest number of target positions; by default, and at most, the model's.
         """
         encoder = Builder(self.max_len)
-        for part in (self.embedding, self.positions, self.encoder):
-            encoder.lower(part)
+        self._lower_encoder(encoder)
         decoder = Builder(self._room(max_len))
         decoder.lower(self)
         return FrozenSeq2Seq(kernels.Plan(encoder), kernels.Plan(decoder))
-
-    def generate(
-        self,
-        src: Ids,
-        src_lengths: Any = None,
-        *,
-        bos: int,
-        eos: int,
-        max_len: int,
-        beams: int = 5,
-        length_penalty: float = 0.75,
-        n_best: int = 1,
-    ) -> list[list[Hypothesis]]:
-        """Return the best outputs for each row of src by beam search: see `models.beam_search`."""
-        how: dict[str, Any] = {"bos": bos, "eos": eos, "max_len": max_len, "n_best": n_best}
-        how |= {"beams": beams, "length_penalty": length_penalty}
-        return beam_search(self, self.new_cache(src, src_lengths, max_len), **how)
 
     def attention_weights(self, src: Ids, tgt: Ids, src_lengths: Any = None) -> Seq2SeqWeights:
         """Return the attention weights for the arguments of `forward`, without dropout."""
@@ -291,17 +249,25 @@ class Seq2SeqTransformer(TokenModel):
         own, cross = ([both[i] for both in decoder] for i in (0, 1))
         return Seq2SeqWeights([weights for (weights,) in encoder], own, cross)
 
+    def _encode(self, src: Ids, lengths: Any = None) -> tuple[Array, Any]:
+        e, ctx = self.embedding.forward(src)
+        e, ctx_pos = self.positions.forward(e)
+        memory, ctx_encoder = self.encoder.forward(e, lengths=lengths)
+        return memory, (ctx, ctx_pos, ctx_encoder)
+
+    def _decode(self, tgt: Ids, memory: Array, memory_lengths: Any = None) -> tuple[Array, Any]:
+        e, ctx = self.tgt_embedding.forward(tgt)
+        e, ctx_pos = self.positions.forward(e)
+        h, ctx_decoder = self.decoder.forward(e, memory, memory_lengths=memory_lengths)
+        return h, (ctx, ctx_pos, ctx_decoder)
+
     def _hidden(self, x: Source) -> tuple[Array, Any]:
         src, tgt, src_lengths = (*x, None)[:3]
         self._check_ids("src", src)
         self._check_ids("tgt", tgt)
-        e, ctx_src = self.embedding.forward(src)
-        e, ctx_src_pos = self.positions.forward(e)
-        memory, ctx_encoder = self.encoder.forward(e, lengths=src_lengths)
-        e, ctx_tgt = self.tgt_embedding.forward(tgt)
-        e, ctx_tgt_pos = self.positions.forward(e)
-        h, ctx_decoder = self.decoder.forward(e, memory, memory_lengths=src_lengths)
-        return h, (ctx_src, ctx_src_pos, ctx_encoder, ctx_tgt, ctx_tgt_pos, ctx_decoder)
+        memory, ctx_src = self._encode(src, src_lengths)
+        h, ctx_tgt = self._decode(tgt, memory, src_lengths)
+        return h, (*ctx_src, *ctx_tgt)
 
     def _hidden_backward(self, dh: Array, ctx: Any, release: bool = False) -> None:
         ctx_src, ctx_src_pos, ctx_encoder, ctx_tgt, ctx_tgt_pos, ctx_decoder = ctx
@@ -316,10 +282,18 @@ class Seq2SeqTransformer(TokenModel):
 
     def _infer(self, x: Source) -> Array:
         src, tgt, src_lengths = (*x, None)[:3]
-        memory = self.encode(src, src_lengths)
         self._check_ids("tgt", tgt)
-        e = self.positions(self.tgt_embedding(tgt))
-        return self.decoder(e, memory, memory_lengths=src_lengths)
+        memory = self.encode(src, src_lengths)
+        h: Array = self._whole(self._decode, tgt, memory, memory_lengths=src_lengths)
+        return h
+
+    def _lower_encoder(self, b: Builder) -> None:
+        for part in (self.embedding, self.positions, self.encoder):
+            b.lower(part)
+
+    def _lower_hidden(self, b: Builder) -> None:
+        for part in (self.tgt_embedding, self.positions, self.decoder):
+            b.lower(part)
 
     def _tied(self) -> nn.Embedding:
         return self.tgt_embedding

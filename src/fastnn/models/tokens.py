@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .. import kernels
 from ..checks import check_count, given
 from ..nn import Embedding, Linear, Module
+from ..nn.lowering import Builder, LoweredModel
 from ..nn.module import check_gradient
 from .token_loss import add_product, token_loss, token_loss_and_grad
 
@@ -53,6 +54,54 @@ class TokenModel(Module):
     @abstractmethod
     def _infer(self, x: Any) -> Array:
         """Return `_hidden` in inference; keep nothing for backward."""
+
+    @abstractmethod
+    def _lower_hidden(self, b: Builder) -> None:
+        """Add the operations of what decodes, from ids to the input of the output product."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "_lower_hidden" in vars(cls):
+            cls._lowered_as = cls.forward, cls.__call__
+
+    def __init__(self, parts: Mapping[str, Any]) -> None:
+        self._whole = LoweredModel(self, "_lower_hidden")
+        self._steps = LoweredModel(self, "_lower_step")
+        super().__init__(parts)
+
+    def _lower_step(self, b: Builder) -> None:
+        b.lower(self)
+
+    def step(self, ids: Ids, cache: kernels.PlanState, lengths: Any = None) -> Array:
+        """Append ids (B, n) to the cache; return the logits (B, vocabulary) of the next token.
+
+        The weights are those of the model now, as are its activations.
+
+        Parameters
+        ----------
+        ids : integers
+        cache : kernels.PlanState
+            The previous positions, from `new_cache`.
+        lengths : integers (B,), optional
+            How many of the n ids of each row are valid, from the first, at least 1; all by default.
+            The others are not read.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An argument has the wrong type or shape, a length is out of range, or there is no room;
+            the cache is left unchanged.
+        IndexError
+            An id is out of range; the cache is left unchanged.
+        """
+        room = cache.max_len if isinstance(cache, kernels.PlanState) else 1
+        return self._steps.steps(room).step(ids, cache, lengths)
+
+    def lower(self, b: Builder) -> None:
+        """Add the operations of a step: the logits of each sequence's last position only."""
+        self._lower_hidden(b)
+        b.last()
+        b.dense(self._head())
 
     def backward(self, dy: Array, ctx: Any, need_dx: bool = True) -> None:
         """Add the gradients of the parameters; ids have none."""
@@ -158,15 +207,9 @@ class TokenModel(Module):
         shape, model = getattr(ids, "shape", None), type(self).__name__
         if shape is None or len(shape) != 2:
             raise ValueError(f"{model}: {name} must be an array (batch, positions), got {shape}")
+        if ids.dtype.kind not in "iu":
+            raise TypeError(f"{model}: {name} must be integers, not {ids.dtype}")
         if shape[1] > self.max_len:
             raise ValueError(
                 f"{model}: {name} has {shape[1]} positions, more than max_len {self.max_len}"
             )
-
-
-def last_of(h: Array, lengths: Ids | None) -> Array:
-    """Return the last position of each row of h (B, n, d), or the last valid one, as (B, d)."""
-    if lengths is None:
-        return np.ascontiguousarray(h[:, -1])
-    last: Array = h[np.arange(len(h)), lengths - 1]
-    return last

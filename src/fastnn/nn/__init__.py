@@ -10,7 +10,6 @@ from .dropout import Dropout
 from .embedding import Embedding
 from .feed_forward import FeedForward
 from .gradcheck import GradientError, GradientReport, gradcheck
-from .kv_cache import KVCache
 from .linear import Linear, collapse
 from .loss import bce_with_logits, cross_entropy, huber_loss, l1_loss, mse_loss
 from .lowering import freeze
@@ -33,7 +32,6 @@ __all__ = [
     "FeedForward",
     "GradientError",
     "GradientReport",
-    "KVCache",
     "LayerNorm",
     "Linear",
     "Module",

@@ -15,7 +15,6 @@ from ..parameters import Parameter
 from .dropout import new_stream
 from .heads import check_heads, check_rotary, check_vectors, linear_shapes, split_heads
 from .init import Initializer
-from .kv_cache import KVCache
 from .linear import Linear, Seed
 from .lowering import Builder
 from .module import Module, Shapes
@@ -199,32 +198,12 @@ class MultiHeadAttention(Module):
         if self.rotary:
             self._turn(q, k)
         how = {"causal": causal, "lengths": lengths, "mask": mask}
+        heads = empty(x.shape, x.dtype)
+        kernels.attention(q, k, v, out=split_heads(heads, self.n_heads), **how)
         if not need_weights:
-            return self._attend(q, k, v, **how)
+            return self.out(heads)
         _, weights = kernels.attention(q, k, v, need_weights=True, **how)
-        return self._attend(q, k, v, **how), weights
-
-    def step(self, x: Array, cache: KVCache, lengths: Array | None = None) -> Array:
-        """Decode the next positions x (B, n, d_model); append their keys and values to the cache.
-
-        Row b has lengths[b] valid positions, or all n; the outputs of the others are undefined.
-        """
-        q, k, v, _ = self._project(x, None)
-        if self.rotary:
-            self._turn(q, k, cache.start)
-        visible = cache.visible(x.shape[1], lengths)
-        keys, values = cache.append(k, v, lengths)
-        return self._attend(q, keys, values, **visible)
-
-    def project_memory(self, memory: Array) -> tuple[Array, Array]:
-        """Return keys and values (B, n_kv_heads, S, head_dim) of cross-attention, for `attend`."""
-        kv = self.kv(memory)
-        k, v = np.split(kv, 2, axis=-1)
-        return split_heads(k, self.n_kv_heads), split_heads(v, self.n_kv_heads)
-
-    def attend(self, x: Array, keys: Array, values: Array, lengths: Any = None) -> Array:
-        """Return the cross-attention of x (B, T, d_model) to the result of `project_memory`."""
-        return self._attend(split_heads(self.q(x), self.n_heads), keys, values, lengths=lengths)
+        return self.out(heads), weights
 
     def backward(self, dy: Array, ctx: Any, need_dx: bool = True) -> Any:
         """Add the parameters' gradients; return dx, or (dx, dmemory) in cross-attention."""
@@ -316,14 +295,7 @@ class MultiHeadAttention(Module):
             saved,
         )
 
-    def _attend(self, q: Array, k: Array, v: Array, **how: Any) -> Array:
-        """Apply attention without dropout, then `out`."""
-        B, _, T, _ = q.shape
-        heads = empty((B, T, self.d_model), q.dtype)
-        kernels.attention(q, k, v, out=split_heads(heads, self.n_heads), **how)
-        return self.out(heads)
-
-    def _turn(self, q: Array, k: Array, start: Any = 0, inverse: bool = False) -> None:
-        """Rotate q and k in place, by their positions from `start` on."""
+    def _turn(self, q: Array, k: Array, inverse: bool = False) -> None:
+        """Rotate q and k in place, by their positions."""
         for x in (q, k):
-            kernels.rotary(x, start=start, inverse=inverse, out=x)
+            kernels.rotary(x, inverse=inverse, out=x)

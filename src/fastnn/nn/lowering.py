@@ -1,18 +1,26 @@
 """Lowering: turn layers into programs, lists of operations that run in one call.
 
 Every layer adds its operations in `lower`. `freeze` builds a plan from them, with copies of the
-weights; a `Lowered` builds a program on the layers' own arrays, which is valid until a layer
-changes.
+weights; a `Lowered` or `LoweredModel` builds a program on the layers' own arrays, which is valid
+until a layer changes.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import threading
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 from .. import kernels, watch
 from ..checks import check_count
 from ..kernels import NotLowerable
 from .module import Module
+from .randomness import inference
+
+# Positions of the first program of a model; tables of positions are short at first.
+FIRST_ROOM = 1024
+_growing = threading.Lock()
 
 
 class Builder(kernels.Builder):
@@ -31,8 +39,7 @@ class Builder(kernels.Builder):
             that `lower` no longer matches.
         """
         kind = type(layer)
-        if self.by_rows:  # for a model that may still change
-            object.__setattr__(layer, "_is_watched", True)
+        object.__setattr__(layer, "_is_watched", True)
         if (kind.forward, kind.__call__) != kind._lowered_as or "forward" in vars(layer):
             raise NotLowerable(
                 f"{kind.__name__} has no `lower` that goes with its `forward` and `__call__`, so "
@@ -76,40 +83,100 @@ def freeze(model: Module, batch_max: int = 1024, *, max_len: int = 1024) -> kern
     return kernels.Plan(builder, batch_max)
 
 
-class Lowered:
-    """The program of a container's layers, built on first use and rebuilt after a change.
+P = TypeVar("P")
+
+
+class _Program(Generic[P]):
+    """A program of a model, built on first use and rebuilt after a change.
 
     Parameters
     ----------
     model : Module
-        Has ``layers``, which run in order.
+    part : str
+        Name of its method that adds the operations to a builder.
     """
 
-    __slots__ = ("_made", "_model")
+    __slots__ = ("_made", "_model", "_part")
 
-    def __init__(self, model: Any) -> None:
-        self._model = model
-        self._made: tuple[object, kernels.Program | None] | None = None
+    def __init__(self, model: Any, part: str = "lower") -> None:
+        self._model, self._part = model, part
+        self._made: tuple[object, P | None] | None = None
 
-    def program(self) -> kernels.Program | None:
+    def program(self) -> P | None:
         """Return the program that runs the layers in one call; None if they must run one by one."""
         made = self._made
         if made is None or made[0] is not watch.version:
             # read the version before the layers: a change in between invalidates the program
             version = watch.version
-            self._made = made = version, self._new_program()
+            program: P | None
+            try:
+                program = self._new_program()
+            except (NotLowerable, ValueError):
+                program = None  # if sizes do not fit, the layers raise at the first call
+            self._made = made = version, program
         return made[1]
 
-    def _new_program(self) -> kernels.Program | None:
-        builder = Builder(by_rows=True)
-        try:
-            object.__setattr__(self._model, "_is_watched", True)
-            for layer in self._model.layers:
-                builder.lower(layer)
-            return kernels.Program(builder)
-        except (NotLowerable, ValueError):
-            return None  # if sizes do not fit, the layers raise at the first call
+    @abstractmethod
+    def _new_program(self) -> P:
+        """Lower the model."""
+
+    def _fill(self, builder: Builder) -> Builder:
+        object.__setattr__(self._model, "_is_watched", True)
+        getattr(self._model, self._part)(builder)
+        return builder
 
     def __reduce__(self) -> tuple[Any, ...]:
         # a copied model builds its own program
-        return Lowered, (self._model,)
+        return type(self), (self._model, self._part)
+
+
+class Lowered(_Program[kernels.Program]):
+    """The program of a container's layers, for rows."""
+
+    __slots__ = ()
+
+    def _new_program(self) -> kernels.Program:
+        return kernels.Program(self._fill(Builder(by_rows=True)))
+
+
+class LoweredModel(_Program[kernels.Plan]):
+    """The program of a model of sequences, on the model's own arrays.
+
+    The model has ``max_len``. The tables of a program have as many positions as were needed so far.
+    """
+
+    __slots__ = ("_room",)
+
+    def __init__(self, model: Any, part: str = "lower") -> None:
+        super().__init__(model, part)
+        self._room = FIRST_ROOM
+
+    def __call__(self, forward: Callable[..., Any], x: Any, *inputs: Any, **lengths: Any) -> Any:
+        """Return the output for x (B, T, ...): by the program, or else by `forward`."""
+        program = self.program_for(x.shape[1])
+        if program is not None:
+            return program(x, *inputs, **lengths)
+        with inference():
+            return forward(x, *inputs, **lengths)[0]
+
+    def steps(self, positions: int) -> kernels.Plan:
+        """Return the program for states of so many positions.
+
+        Raises
+        ------
+        NotLowerable, ValueError
+            The model cannot be lowered.
+        """
+        return self.program_for(positions) or self._new_program()
+
+    def program_for(self, positions: int) -> kernels.Plan | None:
+        """Return a program for so many positions, or None."""
+        if positions > self._room:
+            with _growing:
+                self._room = max(self._room, 2 * positions)
+            watch.changed()  # also for a thread that is building the smaller one
+        return self.program()
+
+    def _new_program(self) -> kernels.Plan:
+        builder = Builder(min(self._model.max_len, self._room))
+        return kernels.Plan(self._fill(builder), source=self)

@@ -110,7 +110,8 @@ class PositionalEncoding(Module):
             # piece sizes do not depend on n, so results have the same bits for any n
             stop = min(max(FIRST_POSITIONS, 2 * len(table)), self.max_len)
             more = sinusoids(len(table), stop, self.d_model).astype(self.dtype)
-            self._table = table = np.concatenate([table, more])
+            table = np.concatenate([table, more])
+            object.__setattr__(self, "_table", table)  # no change of the layer
         return table[:n]
 
     def forward(self, x: Array) -> tuple[Array, Any]:
@@ -128,35 +129,18 @@ class PositionalEncoding(Module):
         drop: dict[str, Any] = {"p": p, "seed": seed, "step": step}
         return kernels.dropout(y, out=y, **drop), (x.shape, drop)
 
-    def __call__(
-        self,
-        x: Array,
-        start: int | NDArray[np.integer[Any]] = 0,
-        lengths: NDArray[np.integer[Any]] | None = None,
-    ) -> Array:
-        """Return the output for x at positions from `start` on: one for all rows, or one per row.
-
-        Row b has lengths[b] valid vectors, or all; the outputs of the others are undefined.
-        """
+    def __call__(self, x: Array) -> Array:
+        """Return the output for x; keep nothing for backward."""
         check_vectors("PositionalEncoding: x", x, self.d_model)
         if x.dtype != self.dtype:
             hint = cast("x", x, self.dtype)
             raise TypeError(
                 f"PositionalEncoding: x is {x.dtype}, but the layer is {self.dtype}{hint}"
             )
-        y = empty(x.shape, x.dtype)
-        np.add(x, self._from(start, x.shape[1], lengths), out=y)
-        return y
-
-    def _from(self, start: Any, n: int, lengths: Any) -> Array:
-        stop = start + (n if lengths is None else lengths)
-        last = stop if isinstance(stop, int) else int(np.max(stop, initial=0))
-        if last > self.max_len:
-            raise ValueError(f"PositionalEncoding: {last} positions, but max_len is {self.max_len}")
-        if isinstance(stop, int):
-            return self.rows(last)[start:]
-        at = np.reshape(start, (-1, 1)) + np.arange(n)
-        return self.rows(last)[np.minimum(at, last - 1)]  # invalid vectors may lie past the end
+        n = x.shape[1]
+        if n > self.max_len:
+            raise ValueError(f"PositionalEncoding: {n} positions, but max_len is {self.max_len}")
+        return np.add(x, self.rows(n), out=empty(x.shape, x.dtype))
 
     def backward(self, dy: Array, ctx: Any, need_dx: bool = True) -> Array | None:
         """Add dweight[i] += sum over the batch of dx at position i; return dx."""

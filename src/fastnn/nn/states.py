@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import check_seed
+from ..checks import check_seed, given
 from ..parameters import Parameter
 from .hints import TRANSPOSED, doubt_orientation, kind_of
 from .randomness import RandomStream, derived_seed
@@ -103,7 +103,7 @@ class States:
         for name, entry in state.items():
             if not isinstance(entry, Mapping):
                 raise TypeError(
-                    f"{name!r} must be a mapping in the random state, got {entry!r:.80}"
+                    f"{name!r} must be a mapping in the random state, got {given(entry)}"
                 )
             _check_names(("seed", "calls"), entry, f"random state of {name!r}")
             checked[name] = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,17 +11,12 @@ from numpy.typing import DTypeLike, NDArray
 from .. import kernels
 from ..checks import check_count
 from .add_norm import AddNorm
-from .kv_cache import KVCache
 from .linear import Seed
 from .lowering import Builder
 from .module import Module, Shapes
 from .registry import prefixed, register
-from .transformer_block import (
-    Block,
-    DecoderBlock,
-    EncoderBlock,
-)
-from .walk import Lowering, Step, Training, Walk, blocks_of
+from .transformer_block import Block, DecoderBlock, EncoderBlock
+from .walk import Lowering, Training, Walk, blocks_of
 
 Array = NDArray[Any]
 
@@ -129,29 +124,6 @@ class Stack(Module):
         if self.norm is None:
             return walk.sum(self.blocks[-1], branch, x)
         return walk.add(self.norm, branch, x)
-
-    def step(
-        self,
-        x: Array,
-        caches: Sequence[KVCache],
-        lengths: Array | None = None,
-        memory: Sequence[tuple[Array, Array, Any]] | None = None,
-    ) -> Array:
-        """Return the output for the next positions x (B, n, d_model) of causal blocks.
-
-        Parameters
-        ----------
-        x : ndarray
-        caches : sequence of KVCache
-            One per block; the keys and values of x are appended.
-        lengths : integers (B,), optional
-            How many of the n positions of each row are valid, from the first; all by default.
-        memory : sequence of (keys, values, lengths), optional
-            Decoder only, one per block: see `MultiHeadAttention.project_memory`.
-        """
-        seen = (None,) * self.block.has_memory
-        y: Array = self.walk(Step(caches, lengths, memory), x, seen, {})
-        return y
 
     def field_values(self) -> dict[str, Any]:
         """Return the fields of the blocks, their number, and whether there is a final norm."""

@@ -1,4 +1,4 @@
-"""Visitors of a Transformer block: inference, training, decoding and lowering.
+"""Visitors of a Transformer block: inference, training and lowering.
 
 `Block.walk` and `Stack.walk` define the order of norms, parts and sums once; a `Walk` defines what
 happens at each.
@@ -6,7 +6,7 @@ happens at each.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -14,8 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.ground.memory import empty
-from .attention import MultiHeadAttention
-from .kv_cache import KVCache
 from .lowering import Builder
 
 Array = NDArray[Any]
@@ -63,27 +61,6 @@ class Training(Walk):
         y, ctx = block.forward_sum(branch, x)
         self.norms.append(ctx)
         return y
-
-
-class Step(Walk):
-    """A decoding step: keys and values of the next positions go to the caches of the blocks."""
-
-    def __init__(
-        self,
-        caches: Iterable[KVCache],
-        lengths: Array | None = None,
-        memory: Iterable[tuple[Array, Array, Any]] | None = None,
-    ) -> None:
-        self._caches, self._lengths = iter(caches), lengths
-        self._memory = iter(memory or ())
-
-    def run(self, part: Any, y: Any, options: dict[str, Any]) -> Any:
-        """Return the output for y; attention attends to the caches."""
-        if not isinstance(part, MultiHeadAttention):
-            return part(y)
-        if part.d_memory is None:
-            return part.step(y, next(self._caches), self._lengths)
-        return part.attend(y, *next(self._memory))
 
 
 class Lowering(Walk):

@@ -137,7 +137,7 @@ def _pairs(merges: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     for pair, merge in zip(pairs, merges, strict=True):
         if len(pair) != 2 or not all(isinstance(piece, str) for piece in pair):
             raise TypeError(f"merges must be pairs of str, got {merge!r:.80}")
-    return pairs  # type: ignore[return-value]
+    return pairs
 
 
 def most_pieces(texts: Iterable[str]) -> int:

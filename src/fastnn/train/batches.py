@@ -63,6 +63,11 @@ class ArraySource:
                 f"of {batch_size} in {len(x)} rows"
             )
         self.steps: int | None = steps or n_batches
+        self.own: Callable[[int], slice] | None = None  # rows of a batch to yield, of its number
+
+    def rows_in(self, step: int) -> int:
+        """Return the number of rows of a batch of each epoch."""
+        return min(self.batch_size, len(self.x) - step * self.batch_size)
 
     def cut(self) -> dict[str, int | bool | None]:
         """Return what must be unchanged to resume a run within an epoch."""
@@ -83,13 +88,14 @@ class ArraySource:
     def epoch(self, rng: np.random.Generator, skip: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch after the first `skip`; rng does not depend on `skip`."""
         if not self.shuffle:
-            yield from islice(
-                in_order(self.x, self.y, self.weight, self.batch_size), skip, self.steps
-            )
+            batches = in_order(self.x, self.y, self.weight, self.batch_size)
+            for batch in islice(batches, skip, self.steps):
+                yield batch if self.own is None else batch.rows(self.own(len(batch.y)))
             return
         order = rng.permutation(len(self.x))
         for i in range(skip, self.steps or 0):
             rows = order[i * self.batch_size : (i + 1) * self.batch_size]
+            rows = rows if self.own is None else rows[self.own(len(rows))]
             weight = None if self.weight is None else self.weight[rows]
             yield Batch(gather(self.x, rows), self.y[rows], weight)
 

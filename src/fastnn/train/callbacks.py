@@ -9,6 +9,9 @@
 Any function (epoch, logs) is a callback too; it is called after every epoch. A callback with
 `state()` and `load_state(state)` is restored from checkpoints; its state consists of numbers,
 strings and arrays.
+
+With `fit(..., comm=...)` callbacks are called on every rank, with the same logs: one that prints or
+writes files does so if `run.is_first`, one that changes the model does so on all ranks alike.
 """
 
 from __future__ import annotations
@@ -204,7 +207,7 @@ class ModelCheckpoint:
         if not run.history.epoch and not run.step:
             self.reset()
         folder, name = os.path.split(self.path)
-        if "{" not in folder:
+        if "{" not in folder and run.is_first:
             check_writable(os.path.join(folder, "model") if "{" in name else self.path)
 
     def on_train_batch_end(self, batch: int, logs: Logs) -> None:
@@ -234,6 +237,8 @@ class ModelCheckpoint:
 
     def _write(self, epoch: int, logs: Logs) -> None:
         path = self._path(epoch, logs)
+        if not self.run.is_first:
+            return
         if not self.save_weights_only:
             self.run.save(path)
         elif self.run.ema is None:
@@ -310,11 +315,15 @@ class CSVLogger:
 
     def on_train_begin(self, run: Run) -> None:
         """Keep the history; check that the file can be written."""
-        check_writable(self.path)
+        self.is_first = run.is_first
+        if self.is_first:
+            check_writable(self.path)
         self.history = run.history
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         """Write all rows."""
+        if not self.is_first:
+            return
         table = io.StringIO()
         writer = csv.writer(table, delimiter=self.separator, lineterminator="\n")
         columns = self.history.history

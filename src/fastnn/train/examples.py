@@ -28,6 +28,12 @@ class Batch(NamedTuple):
         """The inputs of the model."""
         return self.x if isinstance(self.x, tuple) else (self.x,)
 
+    def rows(self, rows: slice) -> Batch:
+        """Return these rows, as views."""
+        x = tuple(each[rows] for each in self.inputs)
+        weight = None if self.weight is None else self.weight[rows]
+        return Batch(x if isinstance(self.x, tuple) else x[0], self.y[rows], weight)
+
 
 def as_array(
     name: str, value: Any, dtype: np.dtype[Any], *, take_integers: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,9 +30,11 @@ from .history import History
 from .objective import Loss, LossName, Objective, as_objective
 from .progress import display
 from .run import Run
+from .team import Team
 
 if TYPE_CHECKING:
     from ..optim import ExponentialMovingAverage
+    from .communicator import Communicator
 
 Examples = tuple[NDArray[Any], ...] | Iterable[Any]
 
@@ -59,6 +62,7 @@ def fit(
     accumulate: int = 1,
     ema: ExponentialMovingAverage | None = None,
     resume: PathLike | None = None,
+    comm: Communicator | None = None,
 ) -> History:
     """Train a model.
 
@@ -123,6 +127,10 @@ def fit(
         batch_size. An iterable with `state()` and `load_state(state)`, such as `data.batches`,
         continues where it was; any other restarts and is consumed up to that position, so it must
         yield the same batches again (without steps_per_epoch: in every epoch).
+    comm : communicator, optional
+        Such as `distributed.world()`: every rank calls fit with the same arguments, and computes
+        its shards of every batch. Results have the same bits on any number of ranks, one included,
+        but not those of a fit without comm. See docs/distributed.md.
 
     Returns
     -------
@@ -139,6 +147,8 @@ def fit(
         A label is not one of the model's classes.
     TypeError
         An option or a batch has the wrong type, or a callback has no method and is not callable.
+    RuntimeError
+        The ranks of `comm` differ in the model, the data, an option or a batch.
     ModelFileError
         The file to resume from is damaged, or does not match this model and optimizer.
 
@@ -184,13 +194,16 @@ def fit(
         dtype,
         getattr(objective, "ignore_index", -100),
     )
-    with display(verbose) as shown:
+    if comm is not None:
+        run.team = Team(run, comm)
+    with display(verbose if run.is_first else 0) as shown:
         run.set_callbacks([*as_callbacks(callbacks), *shown])
         if resume is not None:
             run.restore(check_path("resume", resume))
         run.check_data()
         begun = run.epoch, run.step
-        run.train()
-    if verbose and begun == (run.epoch, run.step) and (why := run.why_over()):
+        with nullcontext() if run.team is None else run.team.joined():
+            run.train()
+    if verbose and run.is_first and begun == (run.epoch, run.step) and (why := run.why_over()):
         warnings.warn(why, RuntimeWarning, stacklevel=2)
     return run.history

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,8 @@ class Means:
     The loss of a batch is a mean, weighted here by what it is a mean over: rows or tokens that are
     not ignored, times their weights. The accuracy is unweighted and exists if targets are classes.
     """
+
+    NUMBERS: ClassVar = (*_SUMS, "elements", "classifies")
 
     def __init__(self) -> None:
         self.loss, self.weight = 0.0, 0.0
@@ -46,6 +49,21 @@ class Means:
         self.classifies = True
         self.n_right += int(np.count_nonzero((output.argmax(axis=-1) == y) & counted))
         self.n_classified += int(np.count_nonzero(counted))
+
+    def numbers(self) -> list[float]:
+        """Return everything as numbers, for `merge`."""
+        return [float(getattr(self, name)) for name in self.NUMBERS]
+
+    def merge(self, numbers: Iterable[float]) -> None:
+        """Add the `numbers` of other means, as if their rows came after those so far."""
+        loss, weight, n_right, n_classified, elements, classifies = map(float, numbers)
+        self.elements = self.elements or elements
+        scale = elements / self.elements if elements else 1.0
+        self.loss += loss * scale
+        self.weight += weight * scale
+        self.n_right += int(n_right)
+        self.n_classified += int(n_classified)
+        self.classifies = self.classifies or bool(classifies)
 
     def names(self) -> list[str]:
         """Return the names that `logs` will have."""

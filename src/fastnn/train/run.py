@@ -6,6 +6,7 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from .history import History, Logs
 from .hooks import Monitor, collect_hooks
 from .metrics import Means
 from .objective import Objective, RowLoss
+from .team import Team
 
 if TYPE_CHECKING:
     from ..optim import ExponentialMovingAverage
@@ -73,6 +75,16 @@ class Run:
         self.ema: ExponentialMovingAverage | None = None
         self.rng = np.random.default_rng()
         self.order_state: Mapping[str, Any] | None = None
+        self.team: Team | None = None
+
+    @property
+    def is_first(self) -> bool:
+        """True on the rank that writes and prints, and without other ranks."""
+        return self.team is None or self.team.is_first
+
+    def any(self, flag: bool) -> bool:
+        """True if the flag is True on any rank; all ranks must call this."""
+        return flag if self.team is None else self.team.any(flag)
 
     @property
     def steps_per_epoch(self) -> int | None:
@@ -142,6 +154,9 @@ class Run:
                 self.epoch, self.step, self.means = self.epoch + 1, 0, Means()
                 for hook in self.hooks["on_epoch_end"]:
                     hook(self.epoch - 1, dict(logs))
+                if self.team is not None:
+                    self.stop_training = self.any(self.stop_training)
+                    self.team.check_weights()
         except KeyboardInterrupt:
             self.history.interrupted = True
         self.call("on_train_end")
@@ -159,7 +174,7 @@ class Run:
 
     def _check_loss(self, loss: float) -> None:
         before = self.history.history.get("loss", [])
-        if not math.isfinite(loss) and all(map(math.isfinite, before)):
+        if self.is_first and not math.isfinite(loss) and all(map(math.isfinite, before)):
             warnings.warn(
                 f"the loss of epoch {self.epoch + 1} is {loss}: a smaller learning rate or "
                 "clip_norm may help, or an example is not finite",
@@ -171,9 +186,9 @@ class Run:
         assert self.validation is not None
         batches = self.validation_begun or self.validation[0]()
         self.validation_begun = None
-        if self.ema is None:
-            return means_over(self.model, batches, self.objective)
-        with self.ema.applied():
+        with nullcontext() if self.ema is None else self.ema.applied():
+            if self.team is not None:
+                return self.team.measure(batches)
             return means_over(self.model, batches, self.objective)
 
     def weigh(self, weight: float | None) -> float:
@@ -190,6 +205,8 @@ class Run:
 
     def update(self) -> None:
         """Take a step of the optimizer along the pending gradients; see `weigh`."""
+        if self.team is not None:
+            self.team.sum_gradients()
         scale = self.first_weight / self.weight if self.weight else 1.0
         self.optimizer.step(grad_scale=scale, max_norm=self.clip_norm)
         self.pending, self.first_weight, self.weight = 0, 0.0, 0.0
@@ -197,7 +214,12 @@ class Run:
             self.ema.update()
 
     def save(self, path: PathLike) -> None:
-        """Write a checkpoint for `fit(..., resume=path)`; only between two steps."""
+        """Write a checkpoint for `fit(..., resume=path)`; only between two steps.
+
+        Of several ranks, the first writes it.
+        """
+        if not self.is_first:
+            return
         save_checkpoint(
             path,
             self.model,
@@ -275,7 +297,10 @@ def _train_epoch(run: Run) -> Logs:
             batch = run.class_weights(batch)
         if run.pending == 0:
             gradients.zero_grad()
-        run.objective.learn(model, batch, means, run.weigh)
+        if run.team is None:
+            run.objective.learn(model, batch, means, run.weigh)
+        else:
+            run.team.learn(batch)
         if not run.are_names_checked:
             run.check_names()
         run.pending += 1
@@ -286,6 +311,8 @@ def _train_epoch(run: Run) -> Logs:
             logs = means.logs()
             for hook in hooks["on_train_batch_end"]:
                 hook(run.step - 1, dict(logs))
+        if run.team is not None and run.team.is_interrupted and not run.pending:
+            raise KeyboardInterrupt
     if run.pending:
         run.update()
     return means.logs()

@@ -2,11 +2,10 @@
  *
  * One tile is a few queries against one block of keys, for one head of one example:
  *
- *     S = alpha Q K^T + mask        m' = max(m, max_j S)      P = 2^(S - m')
- *     l' = 2^(m - m') l + sum_j P   O' = 2^(m - m') O + P V
+ *     S = alpha Q K^T + mask      m = max_j S      P = 2^(S - m)      l = sum_j P      O = P V
  *
- * alpha is scale log2(e), so the exponentials are powers of two. m, l and O are carried over the
- * blocks of keys: softmax in one pass (Milakov and Gimelshein 2018), as in FlashAttention (Dao et
+ * alpha is scale log2(e), so the exponentials are powers of two. The m, l and O of blocks of keys
+ * are joined one after the other: softmax in one pass (Milakov and Gimelshein 2018), as in FlashAttention (Dao et
  * al. 2022). K^T and V come in panels of 1 to NV vectors of columns, as pack_panels writes them.
  * Query i of the tile attends to the first limit[i] keys of the block. Keys beyond the limit are
  * neither read nor computed, except up to the edge of a GEMM tile.
@@ -16,22 +15,13 @@
 
 #include <float.h>
 
-#include "dots.h"
 #include "gemm.h"
+#include "gemv.h"
 #include "leaves.h"
 #include "pack.h"
 #include "vecmath.h"
 
 enum { ROW_TILES = FASTNN_ATTENTION_TILES }; /* maximum number of GEMM tiles in a tile of queries */
-
-INLINE int64_t whole_vectors(int64_t n) { return (n + LANES - 1) / LANES * LANES; }
-INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-
-/* Width of the next panel when n columns, a multiple of LANES, are left. Four vectors become two
- * panels of two rather than three and one. */
-INLINE int64_t panel_width(int64_t n) {
-    return n <= NR ? n : NV == 3 && n == 4 * LANES ? 2 * LANES : NR;
-}
 
 /* Pack B (k x n) into panels, each k-major; the last one is padded with zeros to whole vectors. */
 static void pack_panels(int64_t n, int64_t k, const real *b, int64_t rsb, int64_t csb, real *out) {
@@ -100,10 +90,10 @@ static void rows_times_panels_but_zeros(int64_t rows, int64_t n, int64_t k, cons
         for (int64_t j = 0, width; j < n; j += width) {
             width = panel_width(whole_vectors(n) - j);
             for (int64_t x = j; x < smaller(n, j + width); x++) {
-                real sum = beta == 0 ? 0 : beta * c[i * ldc + x];
+                real sum = 0;
                 for (int64_t p = 0; p < limit[i]; p++)
                     if (a[i * lda + p] != 0) sum += a[i * lda + p] * b[j * k + p * width + x - j];
-                c[i * ldc + x] = sum;
+                c[i * ldc + x] = beta == 0 ? sum : sum + beta * c[i * ldc + x];
             }
         }
 }
@@ -132,14 +122,6 @@ static int all_finite(int64_t n, const real *x) {
 /* Bound on finite mask values: log2(e) times the mask stays finite, with room for the scores (0.69
  * < ln 2). */
 #define MASK_LARGEST ((real)0.69 * (FASTNN_REAL == 32 ? (real)FLT_MAX : (real)DBL_MAX))
-
-/* Load `count` <= LANES elements that are `stride` apart; the other lanes are 0. */
-INLINE vec load_strided(int64_t count, const real *x, const int64_t stride) {
-    real lanes[LANES] = {0};
-    if (stride == 1) return count == LANES ? load(x) : load_part(x, count, 0);
-    for (int64_t r = 0; r < count; r++) lanes[r] = x[r * stride];
-    return load(lanes);
-}
 
 /* Mask one row, in whole vectors. A constant key_stride of 1 lets the compiler vectorize the
  * loops. */
@@ -190,6 +172,23 @@ INLINE vec max_each(vec r[LANES]) {
     return r[0];
 }
 
+/* Lane l of the result is the sum of the lanes of r[l]. */
+#define SUM_STAGE(r, s)                                                  \
+    if (s < LANES) {                                                     \
+        UNROLL for (int i = 0; i < LANES; i++)                           \
+            if (!(i & (2 * s - 1))) {                                    \
+                EXCHANGE(vec, ivec, LANES, r[i], r[(i + s) % LANES], s); \
+                r[i] += r[(i + s) % LANES];                              \
+            }                                                            \
+    }
+INLINE vec sum_each(vec r[LANES]) {
+    SUM_STAGE(r, 1)
+    SUM_STAGE(r, 2)
+    SUM_STAGE(r, 4)
+    SUM_STAGE(r, 8)
+    return r[0];
+}
+
 /* Maximum of x per lane, ignoring NaN; -inf for n = 0. */
 INLINE vec largest(int64_t n, const real *x) {
     vec m = splat((real)-INFINITY);
@@ -227,33 +226,29 @@ INLINE void scale_row(int64_t n, real factor, real *x) {
 /* attention_softmax for at most LANES rows. Lane r of a vector belongs to row r, which saves a
  * horizontal sum per row. */
 INLINE void tile_softmax_group(int64_t rows, const int64_t *limit, const int64_t *stop, real *s,
-                               int64_t lds, real *m, real *l, int64_t dv, real *o, int64_t ldo) {
+                               int64_t lds, real *m, real *l) {
     vec of_row[LANES];
-    real shifts[LANES], factors[LANES];
+    real shifts[LANES];
     for (int64_t r = 0; r < LANES; r++) of_row[r] = largest(r < rows ? limit[r] : 0, s + r * lds);
-    const vec before = rows < LANES ? load_part(m, rows, (real)-INFINITY) : load(m),
-              now = max_vec(max_each(of_row), before);
+    const vec now = max_each(of_row);
     const vec shift = choose(now == (real)-INFINITY, (vec){0}, now);
     store(shifts, shift);
     for (int64_t r = 0; r < LANES; r++)
         of_row[r] = r < rows ? powers(limit[r], stop[r], shifts[r], 1, s + r * lds) : (vec){0};
-    const vec factor = exp2_vec(before - shift), sums = sum_each(of_row);
+    const vec sums = sum_each(of_row);
     if (rows < LANES) {
-        store_part(l, rows, load_part(l, rows, 0) * factor + sums);
+        store_part(l, rows, sums);
         store_part(m, rows, now);
     } else {
-        store(l, load(l) * factor + sums);
+        store(l, sums);
         store(m, now);
     }
-    store(factors, choose(before == (real)-INFINITY, splat(1), factor)); /* O is still empty */
-    for (int64_t r = 0; r < rows; r++)
-        if (factors[r] != 1) scale_row(dv, factors[r], o + r * ldo);
 }
 
-/* S becomes P; m, l and O are updated with this block. In a row of nothing but -inf, m is -inf and
- * P and l are 0. */
+/* S becomes P; m and l are those of the block. In a row of nothing but -inf, m is -inf and P and l
+ * are 0. */
 static void attention_softmax(int64_t rows, const int64_t *limit, real *s, int64_t lds, real *m,
-                              real *l, int64_t dv, real *o, int64_t ldo) {
+                              real *l) {
     int64_t most[ROW_TILES], stop[ROW_TILES * MR];
     tile_limits(rows, limit, most);
     for (int64_t t = 0; t < tiles_of(rows); t++)
@@ -261,7 +256,32 @@ static void attention_softmax(int64_t rows, const int64_t *limit, real *s, int64
             stop[i] = most[t];
     for (int64_t i = 0; i < rows; i += LANES)
         tile_softmax_group(smaller(LANES, rows - i), limit + i, stop + i, s + i * lds, lds, m + i,
-                           l + i, dv, o + i * ldo, ldo);
+                           l + i);
+}
+
+/* Add a block's m, l and O to those of the blocks before it; m = -inf and l = 0 if there was no
+ * key. A block's weights are powers of two relative to its own largest score, so blocks may be
+ * computed in any order and are joined in one. */
+static void attention_join(int64_t rows, int64_t dv, const real *m_new, const real *l_new,
+                           const real *o_new, int64_t ldnew, real *m, real *l, real *o,
+                           int64_t ldo) {
+    for (int64_t i = 0; i < rows; i++, o += ldo, o_new += ldnew) {
+        if (m_new[i] == (real)-INFINITY && l_new[i] == 0) continue;
+        const real top = m[i] > m_new[i] ? m[i] : m_new[i];
+        const vec shift = splat(top == (real)-INFINITY ? 0 : top);
+        const vec before = exp2_vec(splat(m[i]) - shift), now = exp2_vec(splat(m_new[i]) - shift);
+        l[i] = (rounded(splat(l[i]) * before) + splat(l_new[i]) * now)[0];
+        m[i] = top;
+        for (int64_t j = 0; j < dv; j += LANES) {
+            const int64_t count = smaller(LANES, dv - j);
+            const vec v = rounded(load_strided(count, o + j, 1) * before) +
+                          load_strided(count, o_new + j, 1) * now;
+            if (count == LANES)
+                store(o + j, v);
+            else
+                store_part(o + j, count, v);
+        }
+    }
 }
 
 /* O := O / l and, unless it is NULL, lse = log sum_j exp(score_j). Rows without a key give 0 and

@@ -4,7 +4,6 @@
 #define FASTNN_ATTENTION_FEW_H
 
 #include "attention.h"
-#include "gemv.h"
 
 enum {
     FEW_KEYS = 64,     /* keys that stay in the L1 cache from one query to the next */
@@ -15,39 +14,11 @@ INLINE void fetch_row(const real *x, int64_t n, int64_t ahead) {
     for (int64_t c = 0; c < n; c += 64 / (int64_t)sizeof(real)) __builtin_prefetch(x + ahead + c);
 }
 
-/* Scores of one query with `count` <= LANES keys: one vector of partial sums per key, reduced
- * together. Lanes from `count` on repeat the last key. */
-INLINE vec scores_of_keys(const int64_t count, int64_t d, const real *q, const real *k,
-                          int64_t ldk) {
-    vec sums[LANES];
-    UNROLL for (int j = 0; j < LANES; j++)
-        sums[j] = (vec){0};
-    int64_t c = 0;
-    for (; c + LANES <= d; c += LANES) {
-        const vec qv = load(q + c);
-        UNROLL for (int j = 0; j < LANES; j++)
-            sums[j] += qv * load(k + smaller(j, count - 1) * ldk + c);
-    }
-    if (c < d) {
-        const vec qv = load_part(q + c, d - c, 0);
-        UNROLL for (int j = 0; j < LANES; j++)
-            sums[j] += qv * load_part(k + smaller(j, count - 1) * ldk + c, d - c, 0);
-    }
-    return sum_each(sums);
-}
-
-/* S := Q K^T, whole vectors of each row. Rows of q are d apart and already scaled. */
-static void attention_few_scores(int64_t rows, int64_t keys, int64_t d, const real *q,
+/* S := alpha Q K^T for rows of q that are d apart, rounded as attention_scores does. */
+static void attention_few_scores(int64_t rows, int64_t keys, int64_t d, real alpha, const real *q,
                                  const real *k, int64_t ldk, real *s, int64_t lds) {
-    const int64_t ahead = FETCH_AHEAD / (int64_t)sizeof(real) / (d > 0 ? d : 1) * ldk;
-    int64_t j = 0;
-    for (; j + LANES <= keys; j += LANES) {
-        for (int64_t r = 0; r < LANES; r++) fetch_row(k + (j + r) * ldk, d, ahead);
-        for (int64_t i = 0; i < rows; i++)
-            store(s + i * lds + j, scores_of_keys(LANES, d, q + i * d, k + j * ldk, ldk));
-    }
-    for (int64_t i = 0; j < keys && i < rows; i++)
-        store(s + i * lds + j, scores_of_keys(keys - j, d, q + i * d, k + j * ldk, ldk));
+    gemv_few(rows, keys, d, q, d, k, ldk, 1, s, lds);
+    for (int64_t i = 0; i < rows; i++) scale_row(keys, alpha, s + i * lds);
 }
 
 /* O += P V; row i uses its first limit[i] keys. If `skip`, ignore zero weights, since 0 * NaN is

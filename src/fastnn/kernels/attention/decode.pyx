@@ -2,28 +2,29 @@
 
 K and V are read once, in place, so memory bounds the speed. The keys are divided (split-KV):
 
-    for each part of PART keys of a key/value head      threads divide the parts
-        S, its softmax and P V for all queries of the group: m, l and O of the part
+    for each block of keys of a key/value head          threads divide the blocks
+        S, its softmax and P V for all queries of the group: m, l and O of the block
     for each query
-        combine the parts in order
+        join the blocks in order
 
-The parts depend on the shape alone, so the bits do not depend on the number of threads.
+Blocks, sums and their order are those of forward.pyx, so a query has the same bits on both paths.
 """
 from cython.parallel cimport parallel
-from libc.math cimport INFINITY, M_LOG2E, exp2
+from libc.math cimport M_LOG2E
 from libc.stdint cimport int64_t
+from libc.string cimport memcpy
 
 from ..ground.arrays cimport NO_MEMORY, OK
-from .parts cimport (Attention, Blocks, balanced, ceil_div, drop, fill_limits, head_of, log_sum_exp,
-                    mask_at, normalize, pairs, whole_vectors)
+from .parts cimport (Attention, Blocks, drop, fill_limits, head_of, mask_at, normalize, pairs,
+                    whole_vectors)
 from ..ground.dispatch cimport (FASTNN_MASK_NONE, attention_few_scores, attention_few_values,
-                                attention_mask, attention_softmax, real)
+                                attention_finish, attention_join, attention_mask,
+                                attention_softmax, real)
 from ..ground.memory cimport give, take
 from ..ground.threads cimport share, team_size, thread_id, threads_for
 
 cdef enum:
     FEW_ROWS = 4        # up to this many queries of a key/value head, packing K and V does not pay
-    PART = 512          # most keys of a part
     GRAIN = 32_000      # minimum multiply-adds per thread (docs/tuning.md)
 
 
@@ -53,49 +54,25 @@ cdef void few_part(
         for i in range(a.n_queries):
             q = head_of(a.q, a.qs, b, h, m) + i * a.qs[2]
             for c in range(a.d):
-                queries[r * a.d + c] = <real>(a.scale * M_LOG2E) * q[c]
-            m[r], l[r] = -INFINITY, 0
+                queries[r * a.d + c] = q[c]
             r += 1
     for c in range(rows * a.dv):
         o[c] = 0
-    attention_few_scores(rows, most, a.d, queries, head_of(a.k, a.ks, b, h_kv, m) + k0 * a.ks[2],
-                         a.ks[2], scores, lds)
+    attention_few_scores(rows, most, a.d, <real>(a.scale * M_LOG2E), queries,
+                         head_of(a.k, a.ks, b, h_kv, m) + k0 * a.ks[2], a.ks[2], scores, lds)
     for g in range(group):
         if a.mask_kind != FASTNN_MASK_NONE:
             attention_mask(a.mask_kind, a.n_queries, limit + g * a.n_queries,
                            scores + g * a.n_queries * lds, lds,
                            mask_at(a, b, h_kv * group + g, 0, k0, m), a.mask_strides[2],
                            a.mask_strides[3])
-    attention_softmax(rows, limit, scores, lds, m, l, a.dv, o, a.dv)
+    attention_softmax(rows, limit, scores, lds, m, l)
     for g in range(group):
         if a.dropout_p > 0:
             drop(a, b, h_kv * group + g, 0, a.n_queries, k0, most, scores + g * a.n_queries * lds,
                  scores + g * a.n_queries * lds, lds)
     attention_few_values(rows, most, a.dv, scores, lds, limit, a.mask_kind != FASTNN_MASK_NONE, v,
                          a.vs[2], o, a.dv)
-
-
-cdef void join_parts(const Attention *a, int64_t row, int64_t parts, int64_t rows, const real *m,
-                     const real *l, const real *o, real *out, real *maximum,
-                     real *sum) noexcept nogil:
-    """Combine the parts of one query, `rows` queries apart, into m, l and the normalized O."""
-    cdef int64_t p, c
-    cdef real top = -INFINITY, total = 0, factor
-    for p in range(parts):
-        top = max(top, m[p * rows + row])
-    for c in range(a.dv):
-        out[c] = 0
-    for p in range(parts):
-        if m[p * rows + row] == -INFINITY and l[p * rows + row] == 0:       # no visible key
-            continue
-        factor = <real>exp2(<double>m[p * rows + row] - (0 if top == -INFINITY else top))
-        total += factor * l[p * rows + row]
-        for c in range(a.dv):
-            out[c] += factor * o[(p * rows + row) * a.dv + c]
-    if total != 0:
-        for c in range(a.dv):
-            out[c] /= total
-    maximum[0], sum[0] = top, total
 
 
 cdef void few_share(
@@ -115,39 +92,44 @@ cdef void few_share(
                  of_head + (2 * parts + p * a.dv) * rows, scratch)
 
 
-cdef int attention_few(const Attention *a, real *out, const int64_t *os, real *lse,
+cdef void join_blocks(const Attention *a, const Blocks *s, int64_t head, real *sums, real *out,
+                      const int64_t *os, real *lse, real *normalizer) noexcept nogil:
+    """Join the blocks of the queries of a key/value head, in order, and store their results."""
+    cdef int64_t group = a.heads // a.kv_heads, rows = group * a.n_queries, row, p, at
+    cdef int64_t parts = max(<int64_t>1, s.key_blocks), b = head // a.kv_heads, h, i
+    cdef real *m = sums
+    cdef real *l = sums + parts * rows
+    cdef real *o = sums + 2 * parts * rows
+    cdef real sum
+    for p in range(1, parts):
+        attention_join(rows, a.dv, m + p * rows, l + p * rows, o + p * rows * a.dv, a.dv, m, l, o,
+                       a.dv)
+    for row in range(rows):
+        h, i = head % a.kv_heads * group + row // a.n_queries, row % a.n_queries
+        attention_finish(1, a.dv, m + row, l + row, o + row * a.dv, a.dv, &sum)
+        memcpy(out + b * os[0] + h * os[1] + i * os[2], o + row * a.dv, a.dv * sizeof(real))
+        at = (b * a.heads + h) * a.n_queries + i
+        if lse is not NULL:
+            lse[at] = sum
+        if normalizer is not NULL:
+            normalize(sum, m[row], l[row], normalizer + at,
+                      normalizer + a.batch * a.heads * a.n_queries + at)
+
+
+cdef int attention_few(const Attention *a, const Blocks *s, real *out, const int64_t *os, real *lse,
                        real *normalizer) noexcept nogil:
-    cdef int64_t part = balanced(a.n_keys, PART, 1)
-    cdef int64_t parts = max(<int64_t>1, ceil_div(a.n_keys, part))
-    cdef int64_t rows = a.heads // a.kv_heads * a.n_queries
-    cdef int64_t size = a.batch * a.kv_heads * parts * rows * (2 + a.dv), head, row, b, h, i, at
+    cdef int64_t parts = max(<int64_t>1, s.key_blocks), rows = a.heads // a.kv_heads * a.n_queries
+    cdef int64_t of_head = parts * rows * (2 + a.dv), size = a.batch * a.kv_heads * of_head, head
     cdef int team = threads_for(pairs(a) * (a.d + a.dv), GRAIN)
-    cdef int64_t of_thread = rows * (a.d + whole_vectors(part, out))
-    cdef real *scratch = <real*>take((size + team * of_thread) * <int64_t>sizeof(real))
-    cdef real *of_head
-    cdef real m, l
-    if scratch is NULL:
+    cdef real *sums = <real*>take((size + team * rows * (a.d + s.lds)) * <int64_t>sizeof(real))
+    if sums is NULL:
         return NO_MEMORY
     if team == 1:
-        few_share(1, 0, a, part, parts, scratch, scratch + size)
+        few_share(1, 0, a, s.keys, parts, sums, sums + size)
     else:
         with parallel(num_threads=team):
-            few_share(team_size(), thread_id(), a, part, parts, scratch, scratch + size)
+            few_share(team_size(), thread_id(), a, s.keys, parts, sums, sums + size)
     for head in range(a.batch * a.kv_heads):
-        of_head = scratch + head * parts * rows * (2 + a.dv)
-        for row in range(rows):
-            b, h, i = (
-                head // a.kv_heads,
-                head % a.kv_heads * (rows // a.n_queries) + row // a.n_queries,
-                row % a.n_queries
-            )
-            join_parts(a, row, parts, rows, of_head, of_head + parts * rows,
-                       of_head + 2 * parts * rows, out + b * os[0] + h * os[1] + i * os[2], &m, &l)
-            at = (b * a.heads + h) * a.n_queries + i
-            if lse is not NULL:
-                lse[at] = log_sum_exp(m, l)
-            if normalizer is not NULL:
-                normalize(log_sum_exp(m, l), m, l, normalizer + at,
-                          normalizer + a.batch * a.heads * a.n_queries + at)
-    give(scratch)
+        join_blocks(a, s, head, sums + head * of_head, out, os, lse, normalizer)
+    give(sums)
     return OK

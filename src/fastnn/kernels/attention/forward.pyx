@@ -4,11 +4,13 @@
         for each block of keys they attend to          K^T and V are packed once for the range
             for each tile of queries                   S, its softmax so far, O += P V: attention.h
 
-One thread computes a whole row of O, and tiles and blocks depend on the shape alone, so the bits do
-not depend on the number of threads.
+A block has its own largest score, sum and O, which join those of the blocks before it. Blocks begin
+at multiples of a size that depends on d alone, so a query has the same bits whatever queries come
+with it, however many keys it does not attend to, and whatever the threads; decode.pyx computes the
+same blocks.
 """
 from cython.parallel cimport parallel
-from libc.math cimport INFINITY, M_LOG2E
+from libc.math cimport M_LOG2E
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
@@ -16,9 +18,9 @@ from ..ground.arrays cimport NO_MEMORY, OK
 from .decode cimport attention_few, is_few
 from .parts cimport (MOST_ROWS, Attention, Blocks, all_see, choose_blocks, drop, fill_limits,
                     head_of, mask_at, normalize, pairs, share_tiles, visible, whole_vectors)
-from ..ground.dispatch cimport (FASTNN_MASK_NONE, all_finite, attention_finish, attention_mask,
-                                attention_probabilities, attention_scores, attention_softmax,
-                                attention_values, pack_panels, real)
+from ..ground.dispatch cimport (FASTNN_MASK_NONE, all_finite, attention_finish, attention_join,
+                                attention_mask, attention_probabilities, attention_scores,
+                                attention_softmax, attention_values, pack_panels, real)
 from ..ground.memory cimport give, take
 from ..ground.threads cimport team_size, thread_id, threads_for
 
@@ -43,27 +45,43 @@ cdef void score_tile(
                        a.mask_strides[2], a.mask_strides[3])
 
 
+cdef int64_t block_keys(const Attention *a, const real *t) noexcept nogil:
+    """Return the keys of a block, which decide the bits (docs/tuning.md)."""
+    return (min(<int64_t>KEYS_BYTES, BLOCK_BYTES // max(<int64_t>1, a.d + a.dv))
+            // <int64_t>sizeof(real))
+
+
 cdef void forward_tile(
     const Attention *a, const Blocks *s, int64_t b, int64_t h, int64_t i0, int64_t k0, int64_t keys,
     const real *k, const real *v, int *finite, real *scores, real *m, real *l, real *o, int64_t ldo
 ) noexcept nogil:
-    """Add one block of keys to O, m and l of one tile of queries.
+    """Compute O, m and l of one tile of queries and one block of keys, or add them if k0 > 0.
 
     *finite is 1 if the block of V is finite, 0 if not, and -1 before it has been checked.
     """
     cdef int64_t limit[MOST_ROWS]
+    cdef real[MOST_ROWS] m_block
+    cdef real[MOST_ROWS] l_block
+    cdef real *m_new = m
+    cdef real *l_new = l
+    cdef real *o_new = o
+    cdef int64_t ldnew = ldo
     cdef int64_t rows = min(s.rows, a.n_queries - i0)
     cdef int64_t most = fill_limits(a, b, i0, rows, k0, keys, limit)
     if most == 0 and k0 > 0:
         return
     score_tile(a, s, b, h, i0, rows, k0, keys, k, limit, scores)
-    attention_softmax(rows, limit, scores, s.lds, m, l, a.dv, o, ldo)
+    if k0 > 0:
+        m_new, l_new, o_new, ldnew = m_block, l_block, scores + s.rows * s.lds, a.dv
+    attention_softmax(rows, limit, scores, s.lds, m_new, l_new)
     if a.dropout_p > 0:
         drop(a, b, h, i0, rows, k0, most, scores, scores, s.lds)
     if finite[0] < 0 and not all_see(a, rows, limit):
         finite[0] = all_finite(whole_vectors(a.dv, k) * keys, v)
-    attention_values(rows, keys, a.dv, scores, s.lds, limit, v, finite[0] != 0,
-                     <real>(0 if k0 == 0 else 1), o, ldo)
+    attention_values(rows, keys, a.dv, scores, s.lds, limit, v, finite[0] != 0, <real>0, o_new,
+                     ldnew)
+    if k0 > 0:
+        attention_join(rows, a.dv, m_new, l_new, o_new, ldnew, m, l, o, ldo)
 
 
 cdef void forward_chunk(const Attention *a, const Blocks *s, int64_t head, int64_t tile0,
@@ -78,7 +96,7 @@ cdef void forward_chunk(const Attention *a, const Blocks *s, int64_t head, int64
     cdef real *packed_k = scratch
     cdef real *packed_v = packed_k + s.keys_panels
     cdef real *scores = packed_v + s.values_panels
-    cdef real *m = scores + s.rows * s.lds
+    cdef real *m = scores + s.rows * (s.lds + a.dv)
     cdef real *l = m + i1 - i0
     cdef real *sums = l + i1 - i0       # log-sum-exp
     cdef int64_t first = head * a.n_queries + i0
@@ -86,7 +104,6 @@ cdef void forward_chunk(const Attention *a, const Blocks *s, int64_t head, int64
     cdef int finite
     out += b * os[0] + h * os[1]
     for i in range(i0, i1):
-        m[i - i0], l[i - i0] = -INFINITY, 0
         most = max(most, visible(a, b, i))
     k0 = 0
     while k0 == 0 or k0 < most:
@@ -130,16 +147,11 @@ cdef int attention_forward(const Attention *a, real *out, const int64_t *os, rea
     cdef real *scratch
     if a.batch * a.heads * a.n_queries == 0:
         return OK
+    choose_blocks(a, ROWS, block_keys(a, out), &s, out)
     if is_few(a):
-        return attention_few(a, out, os, lse, normalizer)
-    choose_blocks(
-        a, ROWS,
-        (min(<int64_t>KEYS_BYTES, BLOCK_BYTES // max(<int64_t>1, a.d + a.dv))
-         // <int64_t>sizeof(real)),
-        &s, out
-    )
+        return attention_few(a, &s, out, os, lse, normalizer)
     team = threads_for(2 * pairs(a) * (a.d + a.dv), GRAIN)
-    size = s.keys_panels + s.values_panels + s.rows * s.lds
+    size = s.keys_panels + s.values_panels + s.rows * (s.lds + a.dv)
     size = whole_vectors(size + 3 * min(s.row_tiles * s.rows, CHUNK + s.rows), out)     # m, l, lse
     scratch = <real*>take(team * size * <int64_t>sizeof(real))
     if scratch is NULL:

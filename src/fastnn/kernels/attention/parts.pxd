@@ -2,7 +2,7 @@
 
 The arguments as a record, which keys a query attends to, and how the work is divided.
 """
-from libc.math cimport INFINITY, M_LN2, M_LOG2E, fabs, log
+from libc.math cimport INFINITY, M_LOG2E, fabs
 from libc.stdint cimport int64_t, uint64_t
 
 from ..ground.dispatch cimport (FASTNN_ATTENTION_TILES, FASTNN_MASK_BOOLEAN, FASTNN_MASK_NONE,
@@ -77,13 +77,6 @@ cdef inline int64_t fill_limits(
         limit[r] = max(<int64_t>0, min(keys, visible(a, b, i0 + r) - k0))
         most = max(most, limit[r])
     return most
-
-cdef inline real log_sum_exp(real m, real l) noexcept nogil:
-    """Return the log-sum-exp of scores, the largest being m / log2(e).
-
-    l is the sum of 2^(score log2(e) - m).
-    """
-    return -INFINITY if l == 0 else <real>(<double>m * M_LN2 + log(<double>l))
 
 cdef inline bint lse_suffices(real lse) noexcept nogil:
     """True if P = exp(score - lse) is accurate; in a large lse, rounding loses digits of log(l)."""

@@ -26,14 +26,15 @@ cdef void choose_blocks(
 ) noexcept nogil:
     """Choose the sizes of tiles and blocks; they depend on the shape alone.
 
-    Tiles have at most most_rows queries, in whole GEMM tiles. Blocks are nearly equal, of about
-    most_keys keys, in whole panels.
+    Tiles have at most most_rows queries, in whole GEMM tiles. All blocks but the last have about
+    most_keys keys, in whole panels, however many keys there are: a query then has the same bits
+    whether its keys come at once or in parts.
     """
     cdef int64_t mr = tile_rows(t)
     s.rows = min(max(mr, most_rows // mr * mr), FASTNN_ATTENTION_TILES * mr)
     s.rows = balanced(a.n_queries, s.rows, mr)
     s.row_tiles = ceil_div(a.n_queries, s.rows)
-    s.keys = balanced(a.n_keys, max(tile_columns(t), most_keys), tile_columns(t))
+    s.keys = ceil_div(max(<int64_t>1, most_keys), tile_columns(t)) * tile_columns(t)
     s.key_blocks = ceil_div(a.n_keys, s.keys)
     s.keys = min(s.keys, max(a.n_keys, <int64_t>1))
     s.lds = whole_vectors(s.keys, t)

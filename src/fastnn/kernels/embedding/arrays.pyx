@@ -10,18 +10,18 @@ each element is summed in the order of the ids, so the bits do not depend on the
 repeats.pyx bounds the chains of sums of frequent ids.
 """
 cimport numpy as cnp
-from cython.parallel cimport parallel
 from libc.stdint cimport int64_t
 
 import numpy as np
 
-from ..ground.arrays cimport (BAD_ARGUMENT, NO_MEMORY, OK, Rows, check_overlap, check_status,
-                              find_rows, finish_output, int64_array, is_output, real_like,
-                              real_type, refuse_output, with_rows)
+from ..ground.arrays cimport (
+    BAD_ARGUMENT, NO_MEMORY, OK, Rows, call_typed, check_overlap, check_status, data_of, find_rows,
+    finish_output, int64_array, is_output, real_like, real_type, refuse_output, with_rows,
+)
 from ..ground.dispatch cimport first_outside, gather_rows, real, scatter_add_rows
 from ..ground.memory cimport give, new_array, take
 from ..ground.scalars cimport finite_as, whole_number
-from ..ground.threads cimport share, team_size, thread_id, threads_for
+from ..ground.threads cimport run_team, share, share_blocks, threads_for
 from .repeats cimport Repeats, add_repeats, close_repeats, open_repeats
 
 cnp.import_array()
@@ -34,7 +34,7 @@ cdef enum:
     KEEP_GIL = 4096         # keep the GIL below this many elements (docs/tuning.md)
 
 
-cdef void lookup_share(
+cdef void lookup_part(
     int team, int thread, int64_t count, int64_t cols, const int64_t *ids,
     const real *table, int64_t ldtable, real scale, real *y, int64_t ldy
 ) noexcept nogil:
@@ -44,35 +44,30 @@ cdef void lookup_share(
                 count * cols * <int64_t>sizeof(real) >= LARGE)
 
 
-cdef int lookup(
-    int64_t count, int64_t rows, int64_t cols, const int64_t *ids,
-    const real *table, int64_t ldtable, double scale, real *y, int64_t ldy
+cdef int embedding_real(
+    int64_t count, int64_t rows, int64_t cols, const int64_t *ids, const real *table,
+    int64_t ldtable, double scale, real *y, int64_t ldy
 ) noexcept nogil:
-    cdef int team
     if count < 0 or rows < 0 or cols < 0:
         return BAD_ARGUMENT
     if count == 0 or cols == 0:
         return OK
     if ids is NULL or table is NULL or y is NULL or first_outside(count, ids, rows) < count:
         return BAD_ARGUMENT
-    team = threads_for(<double>count * cols, GRAIN)
-    if team == 1:
-        lookup_share(1, 0, count, cols, ids, table, ldtable, <real>scale, y, ldy)
-    else:
-        with parallel(num_threads=team):
-            lookup_share(team_size(), thread_id(), count, cols, ids, table, ldtable, <real>scale, y,
-                         ldy)
+    run_team(
+        threads_for(<double>count * cols, GRAIN), lookup_part[real], count, cols, ids, table,
+        ldtable, <real>scale, y, ldy
+    )
     return OK
 
 
-cdef void backward_share(
+cdef void backward_part(
     int team, int thread, int64_t count, int64_t cols, const int64_t *ids, int64_t skipped,
     const real *dy, int64_t lddy, real scale, real *dtable, int64_t lddtable,
     const Repeats *repeats, real *sums
 ) noexcept nogil:
-    cdef int64_t first, last, width = COLUMNS // <int64_t>sizeof(real)
-    share((cols + width - 1) // width, team, thread, &first, &last)
-    first, last = first * width, min(last * width, cols)
+    cdef int64_t first, last
+    share_blocks(cols, COLUMNS // <int64_t>sizeof(real), team, thread, &first, &last)
     if first < last and repeats.size == 0:
         scatter_add_rows(count, last - first, ids, skipped, dy + first, lddy, scale, dtable + first,
                          lddtable)
@@ -81,9 +76,9 @@ cdef void backward_share(
                     dtable + first, lddtable, sums + first, cols)
 
 
-cdef int backward(
-    int64_t count, int64_t rows, int64_t cols, const int64_t *ids, int64_t skipped,
-    const real *dy, int64_t lddy, double scale, real *dtable, int64_t lddtable
+cdef int embedding_backward_real(
+    int64_t count, int64_t rows, int64_t cols, const int64_t *ids, int64_t skipped, const real *dy,
+    int64_t lddy, double scale, real *dtable, int64_t lddtable
 ) noexcept nogil:
     cdef int team
     cdef Repeats repeats
@@ -102,30 +97,13 @@ cdef int backward(
         if sums is NULL:
             close_repeats(&repeats)
             return NO_MEMORY
-    if team == 1:
-        backward_share(1, 0, count, cols, ids, skipped, dy, lddy, <real>scale, dtable, lddtable,
-                       &repeats, sums)
-    else:
-        with parallel(num_threads=team):
-            backward_share(team_size(), thread_id(), count, cols, ids, skipped, dy, lddy,
-                           <real>scale, dtable, lddtable, &repeats, sums)
+    run_team(
+        team, backward_part[real], count, cols, ids, skipped, dy, lddy, <real>scale, dtable,
+        lddtable, &repeats, sums
+    )
     give(sums)
     close_repeats(&repeats)
     return OK
-
-
-cdef int embedding_real(
-    int64_t count, int64_t rows, int64_t cols, const int64_t *ids, const real *table,
-    int64_t ldtable, double scale, real *y, int64_t ldy
-) noexcept nogil:
-    return lookup(count, rows, cols, ids, table, ldtable, scale, y, ldy)
-
-
-cdef int embedding_backward_real(
-    int64_t count, int64_t rows, int64_t cols, const int64_t *ids, int64_t skipped, const real *dy,
-    int64_t lddy, double scale, real *dtable, int64_t lddtable
-) noexcept nogil:
-    return backward(count, rows, cols, ids, skipped, dy, lddy, scale, dtable, lddtable)
 
 
 cdef cnp.ndarray checked_ids(object ids, int64_t rows, str op, str table):
@@ -147,18 +125,6 @@ cdef int check_table(cnp.ndarray table, str op, str name) except -1:
     if cnp.PyArray_NDIM(table) != 2:
         raise ValueError(f"{op}: {name} must have two axes (rows, d), not {np.shape(table)}")
     return 0
-
-
-cdef int typed_lookup(
-    int typenum, int64_t count, int64_t rows, int64_t cols, const int64_t *ids,
-    void *table, int64_t ldtable, double scale, void *y, int64_t ldy
-) noexcept nogil:
-    if typenum == cnp.NPY_FLOAT:
-        return embedding_real(count, rows, cols, ids, <float*>table, ldtable, scale, <float*>y, ldy)
-    if typenum == cnp.NPY_DOUBLE:
-        return embedding_real(count, rows, cols, ids, <double*>table, ldtable, scale, <double*>y,
-                              ldy)
-    return BAD_ARGUMENT
 
 
 def embedding(ids, weight, *, scale=1.0, out=None):
@@ -188,7 +154,7 @@ def embedding(ids, weight, *, scale=1.0, out=None):
     IndexError
         If an id is out of range; the message says which. Nothing is written then.
     """
-    cdef int typenum = real_type(weight, "embedding", "weight"), status, i
+    cdef int typenum = real_type(weight, "embedding", "weight"), i
     cdef cnp.npy_intp shape[MOST_AXES]
     cdef double factor = finite_as(scale, typenum == cnp.NPY_FLOAT, "embedding", "scale")
     cdef cnp.ndarray whole = <cnp.ndarray>weight, y
@@ -214,17 +180,13 @@ def embedding(ids, weight, *, scale=1.0, out=None):
     find_rows(y, &ry)
     cdef int64_t count = cnp.PyArray_SIZE(plain), rows = cnp.PyArray_DIM(whole, 0)
     cdef int64_t cols = shape[ndim]
-    cdef const int64_t *pids = <const int64_t*>cnp.PyArray_DATA(plain)
-    cdef void *ptable = cnp.PyArray_DATA(table)
-    cdef void *py = cnp.PyArray_DATA(y)
-    if count * cols < KEEP_GIL:
-        status = typed_lookup(typenum, count, rows, cols, pids, ptable, rtable.ld, factor, py,
-                              ry.ld)
-    else:
-        with nogil:
-            status = typed_lookup(typenum, count, rows, cols, pids, ptable, rtable.ld, factor, py,
-                                  ry.ld)
-    check_status(status, "embedding")
+    check_status(
+        call_typed(
+            typenum, count * cols >= KEEP_GIL, embedding_real[float], embedding_real[double],
+            count, rows, cols, <const int64_t*>data_of(plain), data_of(table), rtable.ld, factor,
+            data_of(y), ry.ld
+        ), "embedding"
+    )
     return finish_output(out, y)
 
 
@@ -253,7 +215,7 @@ def embedding_backward(ids, dy, *, dweight, scale=1.0, padding_idx=None):
     IndexError
         If an id is out of range; the message says which. Nothing is changed then.
     """
-    cdef int typenum = real_type(dy, "embedding_backward", "dy"), status = BAD_ARGUMENT
+    cdef int typenum = real_type(dy, "embedding_backward", "dy")
     cdef str op = "embedding_backward"
     cdef double factor = finite_as(scale, typenum == cnp.NPY_FLOAT, op, "scale")
     cdef cnp.ndarray table = real_like(dweight, typenum, "embedding_backward", "dweight", "dy")
@@ -276,14 +238,10 @@ def embedding_backward(ids, dy, *, dweight, scale=1.0, padding_idx=None):
         raise ValueError("embedding_backward: the rows of dweight must be contiguous")
     check_overlap(table, <cnp.ndarray>dy, "embedding_backward", "dweight", "dy")
     cdef cnp.ndarray a = with_rows(<cnp.ndarray>dy, &rdy)
-    cdef const int64_t *pids = <const int64_t*>cnp.PyArray_DATA(plain)
-    cdef void *pdy = cnp.PyArray_DATA(a)
-    cdef void *ptable = cnp.PyArray_DATA(table)
-    with nogil:
-        if typenum == cnp.NPY_FLOAT:
-            status = embedding_backward_real(count, rows, cols, pids, skipped, <float*>pdy, rdy.ld,
-                                             factor, <float*>ptable, rtable.ld)
-        elif typenum == cnp.NPY_DOUBLE:
-            status = embedding_backward_real(count, rows, cols, pids, skipped, <double*>pdy, rdy.ld,
-                                             factor, <double*>ptable, rtable.ld)
-    check_status(status, "embedding_backward")
+    check_status(
+        call_typed(
+            typenum, True, embedding_backward_real[float], embedding_backward_real[double], count,
+            rows, cols, <const int64_t*>data_of(plain), skipped, data_of(a), rdy.ld, factor,
+            data_of(table), rtable.ld
+        ), op
+    )

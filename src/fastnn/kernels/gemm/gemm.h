@@ -1,11 +1,10 @@
 /* gemm.h: the micro-kernel of C := act(alpha A B + beta C + bias), one tile of C.
  *
- * c_ij is one chain of multiply-adds over p = 0..k-1, whatever tile it falls in. (A tile of one row
- * uses four chains, p mod 4, with the rest of k in the first.) A is a packed panel (then csa is MR
- * and rsa is not read) or rows in place with any strides. B is a packed panel or rows in place, ldb
- * elements apart, and has whole vectors: columns past n are computed and dropped. beta == 0 never
- * reads C. bias is n values along the columns, or NULL. preact, NULL or with the strides of C,
- * receives the pre-activation.
+ * c_ij is one chain of multiply-adds over p = 0..k-1, whatever tile it falls in: a row has the same
+ * bits whatever rows come with it. A is a packed panel (then csa is MR and rsa is not read) or rows
+ * in place with any strides. B is a packed panel or rows in place, ldb elements apart, and has whole
+ * vectors: columns past n are computed and dropped. beta == 0 never reads C. bias is n values along
+ * the columns, or NULL. preact, NULL or with the strides of C, receives the pre-activation.
  */
 #ifndef FASTNN_GEMM_H
 #define FASTNN_GEMM_H
@@ -170,32 +169,20 @@ static void tile_tall(int64_t m, int64_t n, int64_t k, real alpha, const real *r
     finish(TALL, 1, acc, m, n, alpha, beta, c, ldc, bias, relu);
 }
 
-/* One row: four chains per vector hide the FMA latency that eight rows would hide. B is used once
- * and comes from memory, so it is prefetched. */
+/* One row. B is used once and comes from memory, so it is prefetched. */
 INLINE void tile_row(const int nv, int64_t n, int64_t k, real alpha, const real *restrict a,
                      int64_t csa, const real *restrict b, int64_t ldb, real beta, real *c,
                      const real *bias, int relu) {
-    vec acc[4][NV];
-    UNROLL for (int u = 0; u < 4; u++) {
-        UNROLL for (int j = 0; j < nv; j++)
-            acc[u][j] = (vec){0};
-    }
-    int64_t p = 0;
-    for (; p + 4 <= k; p += 4) {
-        UNROLL for (int u = 0; u < 4; u++) {
-            const vec av = splat(a[(p + u) * csa]);
-            UNROLL for (int j = 0; j < nv * VBYTES; j += 64)
-                __builtin_prefetch((const char *)(b + (p + u + ROWS_AHEAD) * ldb) + j);
-            UNROLL for (int j = 0; j < nv; j++)
-                acc[u][j] += av * load(b + (p + u) * ldb + j * LANES);
-        }
-    }
-    for (; p < k; p++) {
-        UNROLL for (int j = 0; j < nv; j++)
-            acc[0][j] += a[p * csa] * load(b + p * ldb + j * LANES);
-    }
+    vec acc[1][NV];
     UNROLL for (int j = 0; j < nv; j++)
-        acc[0][j] = (acc[0][j] + acc[1][j]) + (acc[2][j] + acc[3][j]);
+        acc[0][j] = (vec){0};
+    for (int64_t p = 0; p < k; p++, a += csa, b += ldb) {
+        const vec av = splat(*a);
+        UNROLL for (int j = 0; j < nv * VBYTES; j += 64)
+            __builtin_prefetch((const char *)(b + ROWS_AHEAD * ldb) + j);
+        UNROLL for (int j = 0; j < nv; j++)
+            acc[0][j] += av * load(b + j * LANES);
+    }
     finish(1, nv, acc, 1, n, alpha, beta, c, 0, bias, relu);
 }
 

@@ -1,20 +1,22 @@
-/* gemv.h: one row times a matrix that is read once, in place, at the speed of memory. The order of
- * every sum depends on k alone. */
+/* gemv.h: one row times a matrix, or a few rows times a matrix whose columns are contiguous. The
+ * matrix is read once, in place, at the speed of memory.
+ *
+ * Every sum is the chain of multiply-adds over p = 0..k-1 that gemm.h computes, so a row has the
+ * same bits whatever kernel it goes through.
+ */
 #ifndef FASTNN_GEMV_H
 #define FASTNN_GEMV_H
 
 #include "activation.h"
-#include "dots.h"
+#include "gemm.h"
 #include "vec.h"
 
 enum {
     /* Rows per pass over y. */
     GEMV_ROWS = 8,
-    /* Columns read side by side: enough to use the memory bandwidth, few enough for the hardware
-     * prefetchers (docs/tuning.md). */
-    GEMV_COLUMNS = 4
+    /* Reals of a cache line. */
+    CACHE_LINE = 64 / (int)sizeof(real)
 };
-enum { FOLD = 1024 }; /* maximum terms of a chain; see ground/sums.pxd and docs/tuning.md */
 
 /* y += sum over rows of x_r b_r for the first n < LANES columns. */
 INLINE void add_part(const int rows, int64_t n, const real *x, const real *b, int64_t ldb,
@@ -51,84 +53,234 @@ static void gemv_rows(int64_t k, int64_t n, const real *x, const real *b, int64_
     for (; p < k; p++) add_rows(1, n, x + p, b + p * ldb, ldb, y);
 }
 
-/* The lanes of sums[c] add up to the dot product of x with column c of b, computed in `chains`
- * chains. */
-INLINE void dot_run(const int columns, const int chains, int64_t k, const real *x, const real *b,
-                    int64_t ldb, vec *sums) {
-    vec acc[GEMV_COLUMNS][4];
-    UNROLL for (int c = 0; c < columns; c++) {
-        UNROLL for (int u = 0; u < chains; u++)
-            acc[c][u] = (vec){0};
+/* y = x B for `count` packed panels of nv vectors, side by side: their chains hide the latency of
+ * FMA. */
+INLINE void gemv_side_by_side(const int count, const int nv, int64_t k, const real *x,
+                              const real *b, real *y) {
+    const int64_t ldb = nv * LANES;
+    vec acc[4][NV];
+    UNROLL for (int c = 0; c < count; c++) {
+        UNROLL for (int j = 0; j < nv; j++)
+            acc[c][j] = (vec){0};
     }
-    int64_t p = 0;
-    for (; p + chains * LANES <= k; p += chains * LANES) {
-        UNROLL for (int u = 0; u < chains; u++) {
-            const vec xv = load(x + p + u * LANES);
-            UNROLL for (int c = 0; c < columns; c++)
-                acc[c][u] += xv * load(b + c * ldb + p + u * LANES);
+    for (int64_t p = 0; p < k; p++, b += ldb) {
+        const vec xv = splat(x[p]);
+        UNROLL for (int c = 0; c < count; c++) {
+            UNROLL for (int j = 0; j < nv * VBYTES; j += 64)
+                __builtin_prefetch((const char *)(b + c * k * ldb + ROWS_AHEAD * ldb) + j);
+            UNROLL for (int j = 0; j < nv; j++)
+                acc[c][j] += xv * load(b + c * k * ldb + j * LANES);
         }
     }
-    for (; p < k; p += LANES) {
-        const int64_t rest = k - p < LANES ? k - p : LANES;
-        const vec xv = load_part(x + p, rest, 0);
-        UNROLL for (int c = 0; c < columns; c++)
-            acc[c][0] += xv * load_part(b + c * ldb + p, rest, 0);
-    }
-    UNROLL for (int c = 0; c < columns; c++) {
-        sums[c] = acc[c][0];
-        UNROLL for (int u = 1; u < chains; u++)
-            sums[c] += acc[c][u];
+    UNROLL for (int c = 0; c < count; c++) {
+        UNROLL for (int j = 0; j < nv; j++)
+            store(y + c * ldb + j * LANES, acc[c][j]);
     }
 }
 
-/* dot_run for any k: no chain is longer than FOLD, and the sums of such runs are added in order. */
-INLINE void dot_columns(const int columns, const int chains, int64_t k, const real *x,
-                        const real *b, int64_t ldb, vec *sums) {
-    const int64_t run = (int64_t)FOLD * chains * LANES;
-    for (int64_t p = 0; p < k; p += run) {
-        vec part[GEMV_COLUMNS];
-        dot_run(columns, chains, k - p < run ? k - p : run, x + p, b + p, ldb, part);
-        UNROLL for (int c = 0; c < columns; c++)
-            sums[c] = p ? sums[c] + part[c] : part[c];
+/* y = x B for the first n columns of a packed B, whole panels of the `left` columns from b to the
+ * end of its block. y has room for whole vectors. */
+static void gemv_panels(int64_t n, int64_t left, int64_t k, const real *x, const real *b, real *y) {
+    left = whole_vectors(left);
+    for (int64_t j = 0, width, count; j < n; j += count * width) {
+        width = panel_width(left - j);
+        /* panels of this width from here on */
+        count = smaller((n - j + width - 1) / width, 4);
+        while (count > 1 && panel_width(left - j - (count - 1) * width) != width) count--;
+        count = count == 3 ? 2 : count;
+        switch (width / LANES * 8 + count) {
+#define PANELS(nv) \
+    case nv * 8 + 1: gemv_side_by_side(1, nv, k, x, b + j * k, y + j); break; \
+    case nv * 8 + 2: gemv_side_by_side(2, nv, k, x, b + j * k, y + j); break; \
+    case nv * 8 + 4: gemv_side_by_side(4, nv, k, x, b + j * k, y + j); break;
+            PANELS(1)
+            PANELS(2)
+#if NV > 2
+            PANELS(3)
+#endif
+#undef PANELS
+        }
     }
 }
 
-/* y_j = sum_p x_p b_pj with contiguous x and columns of b, ldb apart. A matrix in cache is read as
- * one stream, column after column; a larger one as several (CACHED in docs/tuning.md). */
-static void gemv_columns(int64_t k, int64_t n, int one_stream, const real *x, const real *b,
-                         int64_t ldb, real *y) {
-    for (int64_t j = 0; j < n; j += LANES) {
-        const int64_t columns = n - j < LANES ? n - j : LANES;
-        const real *bj = b + j * ldb;
-        vec sums[LANES];
-        int64_t c = 0;
-        UNROLL for (int l = 0; l < LANES; l++)
-            sums[l] = (vec){0};
-        if (one_stream)
-            for (; c < columns; c++) dot_columns(1, 4, k, x, bj + c * ldb, ldb, sums + c);
-        for (; c + GEMV_COLUMNS <= columns; c += GEMV_COLUMNS)
-            dot_columns(GEMV_COLUMNS, 2, k, x, bj + c * ldb, ldb, sums + c);
-        for (; c < columns; c++) dot_columns(1, 2, k, x, bj + c * ldb, ldb, sums + c);
-        const vec v = sum_each(sums);
-        if (columns == LANES)
-            store(y + j, v);
-        else
-            store_part(y + j, columns, v);
+/* Columns that are contiguous along k are transposed in registers: PIECE steps of k of SIDE columns
+ * at a time, in pieces of 16 bytes. Vectors of 32 bytes are as fast as longer ones: most of their
+ * shuffles stay within 16 bytes, and more ports execute them (docs/tuning.md). */
+enum {
+    PIECE = 16 / (int)sizeof(real),
+    SIDE_BYTES = VBYTES < 32 ? VBYTES : 32,
+    SIDE = SIDE_BYTES / (int)sizeof(real),
+    FEW = 4 /* most rows */
+};
+typedef real sidevec __attribute__((vector_size(SIDE_BYTES)));
+typedef bits isidevec __attribute__((vector_size(SIDE_BYTES)));
+
+/* The pieces at a and, in vectors of 32 bytes, at b. */
+#ifndef load_pieces
+INLINE sidevec load_pieces(const real *a, const real *b) {
+    sidevec v;
+    memcpy(&v, a, 16);
+    if (SIDE > PIECE) memcpy((char *)&v + SIDE_BYTES - 16, b, 16);
+    return v;
+}
+#endif
+
+/* Interleave the lower (half = 0) or upper halves of the pieces of a and b, w reals at a time. */
+#define FROM_A(l, w) ((l) % PIECE / (w) % 2 == 0)
+#define FROM(l, w, half) \
+    ((l) / PIECE * PIECE + (half) * PIECE / 2 + (l) % PIECE / (2 * (w)) * (w) + (l) % (w))
+#if defined(__clang__)
+#define INTERLEAVE(out, a, b, w, half)                                              \
+    do {                                                                            \
+        sidevec v_;                                                                 \
+        for (int l = 0; l < SIDE; l++)                                              \
+            v_[l] = FROM_A(l, w) ? (a)[FROM(l, w, half)] : (b)[FROM(l, w, half)];   \
+        out = v_;                                                                   \
+    } while (0)
+#else
+#define INTERLEAVE(out, a, b, w, half)                                              \
+    do {                                                                            \
+        isidevec from_;                                                             \
+        UNROLL for (int l = 0; l < SIDE; l++)                                       \
+            from_[l] = FROM(l, w, half) + (FROM_A(l, w) ? 0 : SIDE);                \
+        out = __builtin_shuffle(a, b, from_);                                       \
+    } while (0)
+#endif
+
+/* r[p] := element p of each column, from r[i] = the pieces of columns i and i + PIECE. */
+INLINE void transpose_pieces(sidevec r[PIECE]) {
+#if FASTNN_REAL == 32
+    sidevec t[4];
+    INTERLEAVE(t[0], r[0], r[1], 1, 0);
+    INTERLEAVE(t[1], r[2], r[3], 1, 0);
+    INTERLEAVE(t[2], r[0], r[1], 1, 1);
+    INTERLEAVE(t[3], r[2], r[3], 1, 1);
+    INTERLEAVE(r[0], t[0], t[1], 2, 0);
+    INTERLEAVE(r[1], t[0], t[1], 2, 1);
+    INTERLEAVE(r[2], t[2], t[3], 2, 0);
+    INTERLEAVE(r[3], t[2], t[3], 2, 1);
+#else
+    const sidevec t = r[0];
+    INTERLEAVE(r[0], t, r[1], 1, 0);
+    INTERLEAVE(r[1], t, r[1], 1, 1);
+#endif
+}
+
+/* Offset of column c: csb apart, or as in the table of a group that is not whole. */
+#define COLUMN(c) (from ? from[c] : (c) * csb)
+
+/* acc_i += sum over PIECE steps of x_ip b_p for SIDE columns of b. */
+INLINE void few_step(const int rows, const real *x, int64_t ldx, const real *b, int64_t csb,
+                     const int64_t *from, sidevec *acc) {
+    sidevec r[PIECE];
+    UNROLL for (int i = 0; i < PIECE; i++)
+        r[i] = load_pieces(b + COLUMN(i), b + COLUMN((i + PIECE) % SIDE));
+    transpose_pieces(r);
+    UNROLL for (int p = 0; p < PIECE; p++) {
+        UNROLL for (int i = 0; i < rows; i++)
+            acc[i] += x[i * ldx + p] * r[p];
     }
 }
 
-/* c_j = act(alpha y_j + beta c_j + bias_j). Overwrites y. */
+/* y_ij = sum_p x_ip b_pj for `groups` times SIDE columns of b. A group reads whole cache lines of
+ * its columns, so that columns a multiple of a page apart do not evict each other. `ahead` is the
+ * prefetch distance, or 0. */
+INLINE void few_block(const int rows, const int groups, int64_t k, const real *x, int64_t ldx,
+                      const real *b, int64_t csb, const int64_t *from, int64_t ahead, real *y,
+                      int64_t ldy, int64_t columns) {
+    sidevec acc[4][FEW];
+    const int64_t group = SIDE * csb;
+    int64_t p = 0;
+    UNROLL for (int g = 0; g < groups; g++) {
+        UNROLL for (int i = 0; i < rows; i++)
+            acc[g][i] = (sidevec){0};
+    }
+    for (; p + CACHE_LINE <= k; p += CACHE_LINE) {
+        UNROLL for (int g = 0; g < groups; g++) {
+            const real *bg = b + g * group + p;
+            for (int c = 0; ahead && c < SIDE; c++)
+                __builtin_prefetch(bg + c * csb + ahead, 0, 2);
+            UNROLL for (int q = 0; q < CACHE_LINE; q += PIECE)
+                few_step(rows, x + p + q, ldx, bg + q, csb, from, acc[g]);
+        }
+    }
+    for (; p + PIECE <= k; p += PIECE) {
+        UNROLL for (int g = 0; g < groups; g++)
+            few_step(rows, x + p, ldx, b + g * group + p, csb, from, acc[g]);
+    }
+    for (; p < k; p++) {
+        UNROLL for (int g = 0; g < groups; g++) {
+            real lanes[SIDE];
+            sidevec v;
+            UNROLL for (int c = 0; c < SIDE; c++)
+                lanes[c] = b[g * group + COLUMN(c) + p];
+            memcpy(&v, lanes, sizeof v);
+            UNROLL for (int i = 0; i < rows; i++)
+                acc[g][i] += x[i * ldx + p] * v;
+        }
+    }
+    UNROLL for (int g = 0; g < groups; g++) {
+        UNROLL for (int i = 0; i < rows; i++)
+            memcpy(y + i * ldy + g * SIDE, &acc[g][i],
+                   (size_t)(groups == 1 ? columns : SIDE) * sizeof(real));
+    }
+}
+
+INLINE void few_rows(const int rows, int64_t n, int64_t k, const real *x, int64_t ldx,
+                     const real *b, int64_t csb, int64_t ahead, real *y, int64_t ldy) {
+    enum { GROUPS = 4 };
+    const int groups = rows == 1 ? GROUPS : GROUPS / 2;
+    int64_t j = 0, from[SIDE];
+    for (; j + groups * SIDE <= n; j += groups * SIDE)
+        few_block(rows, groups, k, x, ldx, b + j * csb, csb, NULL,
+                  ahead ? groups * SIDE * csb : 0, y + j, ldy, SIDE);
+    for (; j < n; j += SIDE) {
+        for (int c = 0; c < SIDE; c++) from[c] = smaller(c, n - j - 1) * csb;
+        few_block(rows, 1, k, x, ldx, b + j * csb, csb, from, 0, y + j, ldy, smaller(SIDE, n - j));
+    }
+}
+
+/* Y = X B for m <= FEW rows of X and columns of B that are contiguous along k. `ahead`: B is not in
+ * the L2 cache. */
+static void gemv_few(int64_t m, int64_t n, int64_t k, const real *x, int64_t ldx, const real *b,
+                     int64_t csb, int ahead, real *y, int64_t ldy) {
+    switch (m) {
+    case 1: few_rows(1, n, k, x, ldx, b, csb, ahead, y, ldy); break;
+    case 2: few_rows(2, n, k, x, ldx, b, csb, ahead, y, ldy); break;
+    case 3: few_rows(3, n, k, x, ldx, b, csb, ahead, y, ldy); break;
+    case 4: few_rows(4, n, k, x, ldx, b, csb, ahead, y, ldy); break;
+    }
+}
+
+/* Load `count` <= LANES elements that are `stride` apart; the other lanes are 0. */
+INLINE vec load_strided(int64_t count, const real *x, const int64_t stride) {
+    real lanes[LANES] = {0};
+    if (stride == 1) return count == LANES ? load(x) : load_part(x, count, 0);
+    for (int64_t r = 0; r < count; r++) lanes[r] = x[r * stride];
+    return load(lanes);
+}
+
+/* c_j = act(alpha y_j + beta c_j + bias_j), rounded as the last store of a tile is. Overwrites
+ * y. */
 static void gemv_finish(int64_t n, real alpha, real *y, real beta, real *c, int64_t incc,
                         const real *bias, int64_t incbias, int activation, real *preact) {
-    for (int64_t j = 0; j < n; j++) {
-        real v = alpha * y[j];
-        if (beta != 0) v += beta * c[j * incc];
-        if (bias) v += bias[j * incbias];
-        y[j] = v;
-        if (preact) preact[j * incc] = v;
+    real *out = incc == 1 ? c : y;
+    for (int64_t j = 0; j < n; j += LANES) {
+        const int64_t count = smaller(LANES, n - j);
+        const vec v = finished(load_strided(count, y + j, 1), alpha, beta,
+                               beta != 0 ? load_strided(count, c + j * incc, incc) : (vec){0}, bias,
+                               bias ? load_strided(count, bias + j * incbias, incbias) : (vec){0},
+                               0);
+        if (count == LANES)
+            store(out + j, v);
+        else
+            store_part(out + j, count, v);
     }
-    activate_block(activation, 1, n, y, n);
-    for (int64_t j = 0; j < n; j++) c[j * incc] = y[j];
+    if (preact)
+        for (int64_t j = 0; j < n; j++) preact[j * incc] = out[j];
+    if (activation != FASTNN_ACT_NONE) activate_block(activation, 1, n, out, n);
+    if (out != c)
+        for (int64_t j = 0; j < n; j++) c[j * incc] = out[j];
 }
 
 #endif

@@ -3,6 +3,9 @@ from libc.stdint cimport int64_t
 
 from ..ground.dispatch cimport real, tile_columns
 
+cdef enum:
+    CHAIN = 512         # most terms of a chain (docs/tuning.md)
+
 cdef struct Product:
     int64_t m, n, k
     const void *a
@@ -13,7 +16,7 @@ cdef struct Product:
     int64_t rsc, csc
     double alpha, beta
     const void *bias
-    int64_t incbias         # 1, or 0: a single value for all columns (GEMV only)
+    int64_t incbias         # 1: along the columns; 0: along the rows (row.pyx only)
     int activation
     void *preact            # NULL, or an array with the strides of c
     bint b_is_packed        # b was written by pack_whole; rsb and csb are not read
@@ -36,13 +39,22 @@ cdef inline int64_t balanced(int64_t total, int64_t most, int64_t unit) noexcept
     cdef int64_t count = max(1, ceil_div(total, most))
     return max(unit, ceil_div(ceil_div(total, count), unit) * unit)
 
+cdef inline int64_t block_k(int64_t k) noexcept nogil:
+    """Return the terms of a chain of multiply-adds (KC).
+
+    It depends on k alone, never on caches or on what is packed, as it decides the bits.
+    """
+    return balanced(k, CHAIN, 1)
+
 cdef inline int64_t panel_count(int64_t n, const real *t) noexcept nogil:
     return ceil_div(n, tile_columns(t))
 
+cdef int64_t panel_start(int64_t panel, int64_t n, const real *t) noexcept nogil
 cdef void choose_blocks(const Product *g, Blocks *s, const real *t) noexcept nogil
 cdef void worker(
     int team, int thread, const Product *g, const Blocks *s, real *scratch
 ) noexcept nogil
+cdef int64_t block_n(int64_t n, const real *t) noexcept nogil
 cdef int64_t packed_size(int64_t k, int64_t n, const real *t) noexcept nogil
 cdef void pack_whole(
     int64_t k, int64_t n, const real *b, int64_t rsb, int64_t csb, real *packed

@@ -8,8 +8,8 @@
     loop 2   jr over NC by NR   a panel of B
     loop 1   ir over MC by MR   a panel of A: the micro-kernel
 
-Threads divide the tiles of C in two dimensions. No sum is divided, so the bits do not depend on the
-number of threads.
+Threads divide the tiles of C in two dimensions. An element of C is the same sum whatever the
+blocks of rows and columns, the threads and the packing: KC depends on k alone.
 """
 from libc.stdint cimport int64_t
 
@@ -21,7 +21,7 @@ from ..ground.caches import data_caches
 
 cdef enum:
     # Thresholds are measured in docs/tuning.md.
-    NC = 4096           # columns of a block of B
+    NC_BYTES = 16384    # most bytes of a row of a block of B
     PAGE = 4096         # bytes; see strided
     L2_WAYS = 16        # associativity of the L2 cache; if it is 8, blocks of A get too small
     FEW_TILES = 3       # read B in place up to this many row tiles of C, whatever its stride
@@ -29,27 +29,16 @@ cdef enum:
     FEW_PANELS = 2      # read a transposed A in place up to this many panels of C
     MANY_PANELS = 16    # from this many panels of C on, pack rows of A that share cache sets
 
-# A panel of B takes at most 3/2 of the L1 cache, a block of A half of the L2 cache
-# (docs/tuning.md).
-cdef int64_t _l1, _l2
-_l1, _l2 = data_caches()
+# A block of A takes at most half of the L2 cache (docs/tuning.md). This changes no bit.
+cdef int64_t _l2 = data_caches()[1]
 
 
-cdef int64_t block_k(int64_t k, bint b_is_packed, const real *t) noexcept nogil:
-    """Return KC, which is longer for a packed weight.
-
-    Its packing does not have to pay off within the call, and C is stored less often.
-    """
-    cdef int64_t l1 = _l1 // (tile_columns(t) * <int64_t>sizeof(real))
-    return balanced(
-        k,
-        min(<int64_t>800, 4 * l1) if b_is_packed
-        else min(<int64_t>512, max(<int64_t>256, 3 * l1 // 2)),
-        1
-    )
+cdef int64_t block_n(int64_t n, const real *t) noexcept nogil:
+    """Return NC."""
+    return balanced(n, NC_BYTES // <int64_t>sizeof(real), tile_columns(t))
 
 
-cdef inline int64_t panel_start(int64_t panel, int64_t n, const real *t) noexcept nogil:
+cdef int64_t panel_start(int64_t panel, int64_t n, const real *t) noexcept nogil:
     """Return the first column of a panel of B, which is as wide as a tile.
 
     If panels of three vectors would leave one, the last two panels have two vectors each: a panel
@@ -92,8 +81,8 @@ cdef void choose_blocks(const Product *g, Blocks *s, const real *t) noexcept nog
     """Choose the block sizes, and which operands are packed, from the shape and the strides."""
     cdef int64_t mr, nr = tile_columns(t), lanes = vector_lanes(t), size = sizeof(real)
     cdef int64_t row, row_in_place
-    s.kc = block_k(g.k, g.b_is_packed, t)
-    s.nc = balanced(g.n, NC, nr)
+    s.kc = block_k(g.k)
+    s.nc = block_n(g.n, t)
     s.k_blocks = max(1, ceil_div(g.k, s.kc))      # k = 0 still scales C
     s.n_blocks = ceil_div(g.n, s.nc)
     row = s.kc * size
@@ -275,7 +264,7 @@ cdef void pack_whole(
     int64_t k, int64_t n, const real *b, int64_t rsb, int64_t csb, real *packed
 ) noexcept nogil:
     """Pack all blocks of B in the order in which the loops read them."""
-    cdef int64_t nc = balanced(n, NC, tile_columns(b)), kc = block_k(k, True, b)
+    cdef int64_t nc = block_n(n, b), kc = block_k(k)
     cdef int64_t lanes = vector_lanes(b), jb, pb, jc, pc, nb
     for jb in range(ceil_div(n, nc)):
         jc = jb * nc

@@ -2,23 +2,26 @@
 
 C is m x n, A m x k and B k x n, each with any row and column stride. `choose_path` selects:
 
-- One row or one column is a GEMV, which reads the matrix once, in place (row.pyx).
-- A small C with a long k is divided over k, into parts that depend on the shape alone.
-- If C has fewer columns than a vector has lanes, use dot products (dots.pyx) or compute C^T.
+- One row or one column reads the matrix once, in place (row.pyx), and so do a few rows or columns
+  if the matrix is contiguous along k.
+- A small C with a long k is divided over k.
+- If C has fewer columns than a vector has lanes, C^T may be computed instead.
 - Everything else takes the five loops of loops.pyx.
 
-The bits do not depend on the number of threads. Accuracy, elementwise, as for any order of
-summation (Higham 2002, section 3.5): |C - C_exact| <= (k + 3) eps (|A| |B| + |bias|).
+On every path an element of C is the same sum: chains of multiply-adds over block_k(k) terms, which
+are added to beta C one after the other. Its bits depend on its row of A, its column of B and k: not
+on m, n, strides, packing, caches or the number of threads. Accuracy, elementwise, as for any order
+of summation (Higham 2002, section 3.5): |C - C_exact| <= (k + 3) eps (|A| |B| + |bias|).
 """
 from cython.parallel cimport parallel
 from libc.stdint cimport int64_t
 
 from ..ground.arrays cimport BAD_ARGUMENT, NO_MEMORY, OK
-from ..ground.dispatch cimport (FASTNN_ACT_NONE, FASTNN_ACT_LAST, add_run, gemv_finish, real,
-                                tile_columns, tile_rows, vector_lanes)
-from .dots cimport dots_share, gather_columns
-from .row cimport run_row
-from .loops cimport Blocks, Product, balanced, ceil_div, choose_blocks, panel_count, worker
+from ..ground.dispatch cimport (FASTNN_ACT_NONE, FASTNN_ACT_LAST, add_run, few_rows, gemv_finish,
+                                real, tile_columns, tile_rows, vector_lanes)
+from .row cimport contiguous_rows, row_scratch, row_share, run_packed_row, run_row
+from .loops cimport (CHAIN, Blocks, Product, balanced, block_k, ceil_div, choose_blocks, panel_count,
+                     worker)
 from ..ground.memory cimport give, take
 from ..ground.overlap cimport elements_collide, overlap
 from ..ground.sums cimport FOLD
@@ -27,37 +30,37 @@ from ..ground.threads cimport share, team_size, thread_id, threads_for
 cdef enum:
     # Thresholds are measured in docs/tuning.md.
     SPLIT_TILES = 8             # with fewer tiles of C than this, a long k is divided
-    LONGEST = FOLD * FOLD       # longest k of one product: FOLD partial sums of FOLD terms
+    LONGEST = FOLD * CHAIN      # longest k of one product: FOLD sums of CHAIN terms
     PACKED_GRAIN = 100_000      # minimum elements of a packed B per thread if A has few rows
-    DOT_PRODUCTS = 16           # use dot products if k >= this times n, to pay for the lane sums
-    DOT_PRODUCTS_FILLED = 48    # the same if C fills more than half a vector
+    SPLIT_TERMS = 2048          # from this k on
+    SPLIT_ROUND = 64            # chains whose sums are held at a time
     TAIL_COLUMNS = 128          # up to this many columns, a narrow last vector is cut off
 
 cdef enum Path:
     LOOPS
     LOOPS_TRANSPOSED
-    ROW         # a row times B
-    COLUMN      # A times a column
-    DOTS        # rows of A times columns of B, as dot products: the lanes lie along k
+    ROW         # a row, or a few rows, times B
+    COLUMN      # A times a column, or a few columns
     OVER_K      # k divided into parts
 
 
 cdef Path choose_path(const Product *g, const real *t) noexcept nogil:
-    """Choose the path from the shape and the strides; the number of threads has no influence."""
+    """Choose the path from the shape and the strides. The choice changes no bit."""
     cdef int64_t lanes = vector_lanes(t), tiles = ceil_div(g.m, tile_rows(t)) * panel_count(g.n, t)
     # C fills at most 5/7 of one or two vectors, such as 10 of 16 lanes or 17 of 32.
     cdef bint narrow = g.n <= 2 * lanes and 7 * g.n <= 5 * ceil_div(g.n, lanes) * lanes
-    cdef int64_t products = DOT_PRODUCTS if 2 * g.n <= lanes else DOT_PRODUCTS_FILLED
     if g.k == 0:
         return LOOPS
     if g.m == 1 and (g.csb == 1 or g.rsb == 1):
         return ROW
     if g.n == 1 and (g.rsa == 1 or g.csa == 1):
         return COLUMN
-    if g.k >= 2 * FOLD and tiles < SPLIT_TILES:
+    if g.m <= few_rows(t) and g.rsb == 1 and g.csb != 1:
+        return ROW
+    if g.n <= few_rows(t) and 2 * g.n <= lanes and g.csa == 1 and g.rsa != 1:
+        return COLUMN
+    if g.k >= SPLIT_TERMS and tiles < SPLIT_TILES:
         return OVER_K
-    if narrow and g.n < lanes and g.csa == 1 and g.k >= products * g.n:
-        return DOTS
     if g.csc != 1 and g.rsc == 1 and g.bias is NULL:        # column-major C
         return LOOPS_TRANSPOSED
     if narrow and g.rsa == 1 and g.m >= tile_columns(t) and g.bias is NULL:
@@ -68,7 +71,7 @@ cdef Path choose_path(const Product *g, const real *t) noexcept nogil:
 cdef Product transposed(const Product *g) noexcept nogil:
     """Return the product C^T := B^T A^T.
 
-    A bias then runs along the rows of C^T, which only a GEMV supports (incbias = 0).
+    A bias then runs along the rows of C^T, which only row.pyx supports (incbias = 0).
     """
     cdef Product t = g[0]
     t.m, t.n, t.a, t.b = g.n, g.m, g.b, g.a
@@ -85,9 +88,9 @@ cdef bint cut_tail(const Product *g, Product *head, Product *tail, const real *t
     cdef int64_t lanes = vector_lanes(t), rest = g.n % lanes, cut = g.n - rest
     if rest == 0 or cut == 0 or 4 * rest > lanes or g.n > TAIL_COLUMNS or g.b_is_packed:
         return False
-    if g.k == 0:        # dot products without terms would not store C
+    if g.k == 0:        # row.pyx would not store C
         return False
-    if (not (g.csa == 1 and g.k >= DOT_PRODUCTS * rest)
+    if (not (g.csa == 1 and rest <= few_rows(t))
             and not (g.rsa == 1 and g.m >= tile_columns(t) and g.bias is NULL)):
         return False
     head[0] = tail[0] = g[0]
@@ -101,44 +104,45 @@ cdef bint cut_tail(const Product *g, Product *head, Product *tail, const real *t
 
 cdef void head_and_tail(
     int team, int thread, const Product *head, const Blocks *s, real *scratch, const Product *tail,
-    bint dots, const Blocks *s_tail, real *scratch_tail
+    const real *x, const Blocks *s_tail, real *scratch_tail
 ) noexcept nogil:
-    """Compute this thread's share of both products; tail is transposed unless dots."""
+    """Compute this thread's share of both products; the tail is transposed.
+
+    x has the rows of the tail for row.pyx, or is NULL: the tail takes the five loops.
+    """
     worker(team, thread, head, s, scratch)
-    if dots:
-        dots_share(team, thread, tail, scratch_tail)
+    if x is not NULL:
+        row_share(team, thread, tail, x, scratch_tail)
     else:
         worker(team, thread, tail, s_tail, scratch_tail)
 
 
 cdef int run_with_tail(const Product *head, const Product *tail, const real *t) noexcept nogil:
-    """Compute head and tail in one parallel region.
-
-    The tail is dot products if the rows of A are contiguous, and transposed if the columns are.
-    """
+    """Compute head and tail in one parallel region."""
     cdef Blocks s, s_tail
-    cdef bint dots = tail.csa == 1
-    cdef Product other = tail[0] if dots else transposed(tail)
+    cdef Product other = transposed(tail)
+    cdef bint by_rows = tail.csa == 1
     cdef int team = threads_for(2.0 * head.m * head.n * head.k, GRAIN)
     cdef int64_t size, size_tail
     cdef real *scratch
+    cdef const real *x = NULL
     choose_blocks(head, &s, t)
     size = s.size_b + team * s.size_a
-    if dots:
-        size_tail = tail.n * tail.k
+    if by_rows:
+        size_tail = row_scratch(&other)
     else:
         choose_blocks(&other, &s_tail, t)
         size_tail = s_tail.size_b + team * s_tail.size_a
     scratch = <real*>take((size + size_tail) * <int64_t>sizeof(real))
     if scratch is NULL:
         return NO_MEMORY
-    if dots:
-        gather_columns(tail, scratch + size)
+    if by_rows:
+        x = contiguous_rows(&other, scratch + size + other.m * other.n)
     if team == 1:
-        head_and_tail(1, 0, head, &s, scratch, &other, dots, &s_tail, scratch + size)
+        head_and_tail(1, 0, head, &s, scratch, &other, x, &s_tail, scratch + size)
     else:
         with parallel(num_threads=team):
-            head_and_tail(team_size(), thread_id(), head, &s, scratch, &other, dots, &s_tail,
+            head_and_tail(team_size(), thread_id(), head, &s, scratch, &other, x, &s_tail,
                           scratch + size)
     give(scratch)
     return OK
@@ -152,6 +156,8 @@ cdef int run_loops(const Product *g, const real *t) noexcept nogil:
         else threads_for(2.0 * g.m * g.n * g.k, GRAIN)
     )
     cdef real *scratch = NULL
+    if g.b_is_packed and g.m == 1 and g.k > 0:
+        return run_packed_row(g, team, t)
     if cut_tail(g, &head, &tail, t):
         return run_with_tail(&head, &tail, t)
     choose_blocks(g, &s, t)
@@ -168,69 +174,63 @@ cdef int run_loops(const Product *g, const real *t) noexcept nogil:
     return OK
 
 
-cdef int run_dots(const Product *g, const real *t) noexcept nogil:
-    cdef int team = threads_for(2.0 * g.m * g.n * g.k, GRAIN)
-    cdef real *columns = <real*>take(g.n * g.k * <int64_t>sizeof(real))
-    if columns is NULL:
-        return NO_MEMORY
-    gather_columns(g, columns)
-    if team == 1:
-        dots_share(1, 0, g, columns)
-    else:
-        with parallel(num_threads=team):
-            dots_share(team_size(), thread_id(), g, columns)
-    give(columns)
-    return OK
-
-
 cdef void over_k_share(
-    int team, int thread, const Product *g, const Blocks *s, int64_t part, real *sums, real *scratch
+    int team, int thread, const Product *g, const Blocks *s, int64_t start, int64_t count,
+    real *sums, real *scratch
 ) noexcept nogil:
-    """Compute this thread's parts of k: sums[i] = A(:, part i) B(part i, :), each m x n."""
+    """Compute this thread's chains: sums[i] = A(:, block i) B(block i, :), each m x n.
+
+    i counts from the block of k that begins at `start`.
+    """
     cdef Product g_i = g[0]
-    cdef Blocks s_i = s[0]
-    cdef int64_t i, first, last
+    cdef int64_t i, first, last, p
     scratch += thread * (s.size_a + s.size_b)
-    share(ceil_div(g.k, part), team, thread, &first, &last)
+    share(count, team, thread, &first, &last)
     g_i.alpha, g_i.beta, g_i.bias, g_i.preact, g_i.activation = 1, 0, NULL, NULL, FASTNN_ACT_NONE
     g_i.rsc, g_i.csc = g.n, 1
     for i in range(first, last):
-        g_i.k = min(part, g.k - i * part)
-        g_i.a = <const real*>g.a + i * part * g.csa
-        g_i.b = <const real*>g.b + i * part * g.rsb
+        p = start + i * s.kc
+        g_i.k = min(s.kc, g.k - p)
+        g_i.a = <const real*>g.a + p * g.csa
+        g_i.b = <const real*>g.b + p * g.rsb
         g_i.c = sums + i * g.m * g.n
-        s_i.k_blocks = ceil_div(g_i.k, s.kc)        # the last part may be shorter
-        worker(1, 0, &g_i, &s_i, scratch)
+        worker(1, 0, &g_i, s, scratch)
 
 
-cdef void finish_rows(const Product *g, real *sums) noexcept nogil:
-    """Compute C from sums = A B, (m, n) and C-contiguous, which is overwritten."""
+cdef void finish_rows(const Product *g, bint first, bint last, real *sums) noexcept nogil:
+    """Add sums (m, n) to C as the last store of a tile does; sums are overwritten."""
     cdef int64_t i
     for i in range(g.m):
-        gemv_finish(g.n, <real>g.alpha, sums + i * g.n, <real>g.beta, <real*>g.c + i * g.rsc, g.csc,
-                    <const real*>g.bias, 1, g.activation,
-                    NULL if g.preact is NULL else <real*>g.preact + i * g.rsc)
+        gemv_finish(g.n, <real>g.alpha, sums + i * g.n, <real>(g.beta if first else 1),
+                    <real*>g.c + i * g.rsc, g.csc, <const real*>g.bias if last else NULL, 1,
+                    g.activation if last else FASTNN_ACT_NONE,
+                    <real*>g.preact + i * g.rsc if last and g.preact is not NULL else NULL)
 
 
 cdef int run_over_k(const Product *g, const real *t) noexcept nogil:
     cdef Blocks s
     cdef Product first = g[0]
     cdef int team = threads_for(2.0 * g.m * g.n * g.k, GRAIN)
-    cdef int64_t i, part = balanced(g.k, FOLD, 1), parts = ceil_div(g.k, part), size = g.m * g.n
+    cdef int64_t i, kc = block_k(g.k), blocks = ceil_div(g.k, kc), block = 0, count, size
     cdef real *sums
-    first.k = part
+    size = g.m * g.n
+    first.k = kc
     choose_blocks(&first, &s, t)
-    sums = <real*>take((parts * size + team * (s.size_a + s.size_b)) * <int64_t>sizeof(real))
+    sums = <real*>take((min(<int64_t>SPLIT_ROUND, blocks) * size + team * (s.size_a + s.size_b))
+                       * <int64_t>sizeof(real))
     if sums is NULL:
         return NO_MEMORY
-    if team == 1:
-        over_k_share(1, 0, g, &s, part, sums, sums + parts * size)
-    else:
-        with parallel(num_threads=team):
-            over_k_share(team_size(), thread_id(), g, &s, part, sums, sums + parts * size)
-    for i in range(1, parts):
-        add_run(size, sums + i * size, sums)
-    finish_rows(g, sums)
+    while block < blocks:
+        count = min(<int64_t>SPLIT_ROUND, blocks - block)
+        if team == 1:
+            over_k_share(1, 0, g, &s, block * kc, count, sums, sums + count * size)
+        else:
+            with parallel(num_threads=team):
+                over_k_share(team_size(), thread_id(), g, &s, block * kc, count, sums,
+                             sums + count * size)
+        for i in range(count):
+            finish_rows(g, block + i == 0, block + i == blocks - 1, sums + i * size)
+        block += count
     give(sums)
     return OK
 
@@ -238,7 +238,7 @@ cdef int run_over_k(const Product *g, const real *t) noexcept nogil:
 cdef int run_long(const Product *g, const real *t) noexcept nogil:
     """Compute a product with k > LONGEST as a sum of shorter products.
 
-    As one product, its partial sums of FOLD terms would form a chain of more than FOLD.
+    As one product, its sums of CHAIN terms would form a chain of more than FOLD.
     """
     cdef Product part = g[0]
     cdef int64_t i, k = balanced(g.k, LONGEST, 1), size = g.m * g.n
@@ -259,7 +259,7 @@ cdef int run_long(const Product *g, const real *t) noexcept nogil:
         if i > 0:
             add_run(size, sums + size, sums)
     if status == OK:
-        finish_rows(g, sums)
+        finish_rows(g, True, True, sums)
     give(sums)
     return status
 
@@ -285,8 +285,6 @@ cdef int run(const Product *g, const real *t) noexcept nogil:
     path = choose_path(g, t)
     if path == ROW:
         return run_row(g, t)
-    if path == DOTS:
-        return run_dots(g, t)
     if path == OVER_K:
         return run_over_k(g, t)
     if path == LOOPS:

@@ -1,78 +1,134 @@
-"""GEMV: C := act(alpha x B + beta C + bias) for one row x.
+"""C := act(alpha A B + beta C + bias) for one row of A, or for a few if columns of B are contiguous.
 
-The rows or the columns of B are contiguous. B is read once, in place, so memory bounds the speed.
+B is read once, so memory bounds the speed: in place, or as packed panels. The sums are those of the
+five loops (loops.pyx): chains of KC terms over k, added to C one after the other.
 """
 from cython.parallel cimport parallel
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uintptr_t
 
 from ..ground.arrays cimport NO_MEMORY, OK
-from ..ground.dispatch cimport add_run, gemv_columns, gemv_finish, gemv_rows, real
-from .loops cimport Product, balanced, ceil_div
+from ..ground.dispatch cimport (FASTNN_ACT_NONE, gemv_few, gemv_finish, gemv_panels, gemv_rows,
+                                real, vector_lanes)
+from .loops cimport Product, block_k, block_n, ceil_div, panel_count, panel_start
 from ..ground.memory cimport give, take
-from ..ground.sums cimport FOLD
 from ..ground.threads cimport share, team_size, thread_id, threads_for
 
 cdef enum:
     GEMV_GRAIN = 100_000        # minimum elements of B per thread (docs/tuning.md)
     GEMV_STRIP = 4096           # columns of a strip; their sums stay in the L1 cache
-    CACHED = 16 << 20           # bytes assumed to fit the last-level cache (docs/tuning.md)
+    IN_L2 = 256 << 10           # bytes of B up to which it is not prefetched (docs/tuning.md)
     LINE = 16                   # columns of a cache line: no two threads write to the same line
+    SMALL = 4096                # bytes of scratch that a call takes from the stack
 
 
-cdef void sum_rows(int64_t k, int64_t n, const real *x, const real *b, int64_t ldb, real *y,
-                   real *part) noexcept nogil:
-    """Compute y = x B for contiguous rows of B.
+cdef void finish(const Product *g, int64_t i, int64_t j, int64_t n, bint first, bint last,
+                 real *y) noexcept nogil:
+    """Add the sums y of a block of k to columns j..j+n-1 of row i of C."""
+    cdef int64_t offset = i * g.rsc + j * g.csc
+    cdef const real *bias = NULL
+    cdef real *preact = NULL
+    if last and g.bias is not NULL:
+        bias = <const real*>g.bias + (j if g.incbias else i)
+    if last and g.preact is not NULL:
+        preact = <real*>g.preact + offset
+    gemv_finish(n, <real>g.alpha, y, <real>(g.beta if first else 1), <real*>g.c + offset, g.csc,
+                bias, g.incbias, g.activation if last else FASTNN_ACT_NONE, preact)
 
-    The first block of at most FOLD rows is summed in y. Each later block is summed in `part` and
-    added, so that no chain exceeds FOLD terms.
-    """
-    cdef int64_t p, block = balanced(k, FOLD, 1)
-    gemv_rows(min(block, k), n, x, b, ldb, y)
-    p = block
-    while p < k:
-        gemv_rows(min(block, k - p), n, x + p, b + p * ldb, ldb, part)
-        add_run(n, part, y)
-        p += block
+
+cdef int64_t row_scratch(const Product *g) noexcept nogil:
+    return g.m * g.n + (g.m * g.k if g.csa != 1 else 0)
+
+
+cdef const real *contiguous_rows(const Product *g, real *scratch) noexcept nogil:
+    """Return the rows of A, copied to scratch, k apart, unless they are contiguous."""
+    cdef const real *x = <const real*>g.a
+    cdef int64_t i, p
+    if g.csa == 1:
+        return x
+    for i in range(g.m):
+        for p in range(g.k):
+            scratch[i * g.k + p] = x[i * g.rsa + p * g.csa]
+    return scratch
 
 
 cdef void row_share(int team, int thread, const Product *g, const real *x, real *y) noexcept nogil:
-    """Compute this thread's columns of C = x B, a strip at a time.
-
-    The order of a column's sum does not depend on where the columns are divided.
-    """
+    """Compute this thread's columns of C = X B, a strip at a time; y has room for m x n sums."""
     cdef const real *b = <const real*>g.b
-    cdef int64_t j, width, first, last
-    cdef bint one_stream = <double>g.n * g.k * sizeof(real) <= CACHED
+    cdef int64_t ldx = g.rsa if g.csa == 1 else g.k, kc = block_k(g.k)
+    cdef int64_t i, j, width, p, kb, first, last
+    cdef bint ahead = <double>g.n * g.k * sizeof(real) > IN_L2
     share(ceil_div(g.n, LINE), team, thread, &first, &last)
     j = first * LINE
     last = min(g.n, last * LINE)
     while j < last:
         width = min(<int64_t>GEMV_STRIP, last - j)
-        if g.csb == 1:
-            sum_rows(g.k, width, x, b + j, g.rsb, y + j, y + g.n + j)
-        else:
-            gemv_columns(g.k, width, one_stream, x, b + j * g.csb, g.csb, y + j)
-        gemv_finish(width, <real>g.alpha, y + j, <real>g.beta, <real*>g.c + j * g.csc, g.csc,
-                    NULL if g.bias is NULL else <const real*>g.bias + j * g.incbias, g.incbias,
-                    g.activation, NULL if g.preact is NULL else <real*>g.preact + j * g.csc)
+        p = 0
+        while p < g.k:
+            kb = min(kc, g.k - p)
+            if g.csb == 1 and g.m == 1:
+                gemv_rows(kb, width, x + p, b + p * g.rsb + j, g.rsb, y + j)
+            else:
+                gemv_few(g.m, width, kb, x + p, ldx, b + j * g.csb + p, g.csb, ahead, y + j, g.n)
+            for i in range(g.m):
+                finish(g, i, j, width, p == 0, p + kb == g.k, y + i * g.n + j)
+            p += kb
         j += width
 
 
-cdef int run_row(const Product *g, const real *t) noexcept nogil:
-    cdef int team = threads_for(<double>g.n * g.k, GEMV_GRAIN)
-    cdef const real *x = <const real*>g.a
-    cdef int64_t p
-    cdef real *y = <real*>take((2 * g.n + g.k) * <int64_t>sizeof(real))
-    if y is NULL:
-        return NO_MEMORY
-    if g.csa != 1:
-        for p in range(g.k):
-            y[2 * g.n + p] = x[p * g.csa]
-        x = y + 2 * g.n
+cdef void packed_row_share(int team, int thread, const Product *g, const real *x,
+                           real *y) noexcept nogil:
+    """Compute this thread's panels of every block of C = x B."""
+    cdef int64_t nc = block_n(g.n, x), kc = block_k(g.k), lanes = vector_lanes(x)
+    cdef int64_t jc = 0, nb, j, end, p, kb, first, last
+    while jc < g.n:
+        nb = min(nc, g.n - jc)
+        share(panel_count(nb, x), team, thread, &first, &last)
+        j, end = panel_start(first, nb, x), min(nb, panel_start(last, nb, x))
+        p = 0
+        while p < g.k and j < end:
+            kb = min(kc, g.k - p)
+            gemv_panels(end - j, nb - j, kb, x + p,
+                        <const real*>g.b + jc * g.k + p * ceil_div(nb, lanes) * lanes + j * kb,
+                        y + jc + j)
+            finish(g, 0, jc + j, end - j, p == 0, p + kb == g.k, y + jc + j)
+            p += kb
+        jc += nb
+
+
+cdef void one_row(int team, int thread, const Product *g, const real *x, real *y) noexcept nogil:
+    if g.b_is_packed:
+        packed_row_share(team, thread, g, x, y)
+    else:
+        row_share(team, thread, g, x, y)
+
+
+cdef int run_team(const Product *g, int team, const real *t) noexcept nogil:
+    """Compute the rows; sums are padded to whole vectors."""
+    cdef char[SMALL + 64] stack
+    cdef int64_t sums = g.m * g.n + vector_lanes(t)
+    cdef int64_t bytes = (row_scratch(g) + vector_lanes(t)) * <int64_t>sizeof(real)
+    cdef void *taken = NULL
+    cdef real *y = <real*>((<uintptr_t>&stack[0] + 63) // 64 * 64)
+    cdef const real *x
+    if bytes > SMALL:
+        taken = take(bytes)
+        if taken is NULL:
+            return NO_MEMORY
+        y = <real*>taken
+    x = contiguous_rows(g, y + sums)
     if team == 1:
-        row_share(1, 0, g, x, y)
+        one_row(1, 0, g, x, y)
     else:
         with parallel(num_threads=team):
-            row_share(team_size(), thread_id(), g, x, y)
-    give(y)
+            one_row(team_size(), thread_id(), g, x, y)
+    if taken is not NULL:
+        give(taken)
     return OK
+
+
+cdef int run_row(const Product *g, const real *t) noexcept nogil:
+    return run_team(g, threads_for(<double>g.n * g.k, GEMV_GRAIN), t)
+
+
+cdef int run_packed_row(const Product *g, int team, const real *t) noexcept nogil:
+    return run_team(g, team, t)

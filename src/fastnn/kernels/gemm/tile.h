@@ -24,4 +24,13 @@
 #define NR (NV * LANES)
 #define TALL (2 * MR)
 
+INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+INLINE int64_t whole_vectors(int64_t n) { return (n + LANES - 1) / LANES * LANES; }
+
+/* Width of the next panel of B when n columns, a multiple of LANES, are left. Four vectors become
+ * two panels of two rather than three and one. */
+INLINE int64_t panel_width(int64_t n) {
+    return n <= NR ? n : NV == 3 && n == 4 * LANES ? 2 * LANES : NR;
+}
+
 #endif

@@ -21,6 +21,11 @@ cdef struct Rows:
     int64_t ld
 
 
+cdef extern from "typed.h":
+    # call_typed(typenum, release the GIL, f[float], f[double], arguments of f): what f returns.
+    int64_t call_typed "fastnn_call_typed"(int typenum, bint release, ...) noexcept
+
+
 cdef bint is_masked(object x) noexcept
 cdef bint overlaps_itself(cnp.ndarray x) except -1
 cdef int refuse_masked(object x, str op, str name) except -1
@@ -101,12 +106,13 @@ cdef inline int64_t stride(cnp.ndarray x, int axis) noexcept:
     return cnp.PyArray_STRIDE(x, axis) // cnp.PyArray_ITEMSIZE(x)
 
 
-cdef inline void flatten(Rows *x, Rows *y) noexcept nogil:
-    """Merge the rows of both into one row if neither has gaps.
+cdef inline void *data_of(cnp.ndarray x) noexcept:
+    """Return the address of the first element, or NULL if x is None."""
+    return NULL if x is None else cnp.PyArray_DATA(x)
 
-    An elementwise kernel can then split the row anywhere.
-    """
-    if (x.ld == x.cols or x.rows <= 1) and (y.ld == y.cols or y.rows <= 1):
-        x.cols *= x.rows
-        x.ld = y.ld = y.cols = x.cols
-        x.rows = y.rows = 1
+
+cdef inline bint bad_rows(
+    int64_t rows, int64_t cols, const void *a, const void *b
+) noexcept nogil:
+    """True if a size is negative, or there are elements but one of two pointers to them is NULL."""
+    return rows < 0 or cols < 0 or (rows > 0 and cols > 0 and (a is NULL or b is NULL))

@@ -11,7 +11,6 @@ Outputs are written only if 0 is returned.
 """
 from libc.stdint cimport int64_t
 
-from ..ground.arrays cimport Rows
 from ..ground.dispatch cimport real
 
 # The mean over all rows; no label is ignored.
@@ -26,12 +25,7 @@ cdef int weighted_cross_entropy_real(
     real *losses, double *loss
 ) noexcept nogil
 
-# For cross_entropy_arrays.pyx: the loss of arrays whose type is known at run time only.
-cdef int typed_rows(
-    int typenum, Rows r, void *logits, const int64_t *labels, int64_t ignore,
-    void *probs, int64_t ldprobs, void *class_weight, void *sample_weight, double smoothing,
-    bint mean, void *dlogits, int64_t lddlogits, void *each, double *loss
-) noexcept nogil
+# For cross_entropy_arrays.pyx.
 cdef int64_t wrong_label(
     int64_t rows, int64_t cols, const int64_t *labels, int64_t ignore, bint *ignores
 ) noexcept nogil

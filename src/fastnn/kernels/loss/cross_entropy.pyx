@@ -12,16 +12,14 @@ max(1, loss), gradients within 16 eps of the largest. Losses are summed in doubl
 fixed order, so the bits do not depend on the number of threads. The function on arrays is in
 cross_entropy_arrays.pyx.
 """
-cimport numpy as cnp
-from cython.parallel cimport parallel
 from libc.math cimport INFINITY
 from libc.stdint cimport INT64_MIN, int64_t
 from libc.string cimport memset
 
-from ..ground.arrays cimport BAD_ARGUMENT, NO_MEMORY, OK, Rows
+from ..ground.arrays cimport BAD_ARGUMENT, NO_MEMORY, OK
 from ..ground.dispatch cimport cross_entropy_block, cross_entropy_soft_row, past_caches, real
 from ..ground.memory cimport give, take
-from ..ground.threads cimport share, team_size, thread_id, threads_for
+from ..ground.threads cimport run_team, share, threads_for
 from .elementwise cimport any_outside, can_divide, sum_in_order, wrong_weight
 
 cdef enum:
@@ -95,7 +93,7 @@ cdef void no_rows(
         memset(dlogits + i * lddlogits, 0, cols * sizeof(real))
 
 
-cdef void rows_share(
+cdef void rows_part(
     int team, int thread, int64_t rows, int64_t cols, const real *logits, int64_t ldlogits,
     const int64_t *labels, const real *probs, int64_t ldprobs, const real *class_weight,
     const double *weights, double smoothing, double scale, real *dlogits, int64_t lddlogits,
@@ -132,7 +130,7 @@ cdef void rows_share(
         i = stop
 
 
-cdef void check_share(int team, int thread, int64_t rows, int64_t cols, const real *probs,
+cdef void check_part(int team, int thread, int64_t rows, int64_t cols, const real *probs,
                       int64_t ldprobs, double *wrong) noexcept nogil:
     """Set wrong[i] to 1 if a probability of row i is negative, else to 0."""
     cdef int64_t i, first, last
@@ -148,11 +146,7 @@ cdef int64_t wrong_row(int team, int64_t rows, int64_t cols, const real *probs, 
     scratch holds one double per row.
     """
     cdef int64_t i
-    if team == 1:
-        check_share(1, 0, rows, cols, probs, ldprobs, scratch)
-    else:
-        with parallel(num_threads=team):
-            check_share(team_size(), thread_id(), rows, cols, probs, ldprobs, scratch)
+    run_team(team, check_part[real], rows, cols, probs, ldprobs, scratch)
     for i in range(rows):
         if scratch[i] != 0 and (weights is NULL or weights[i] != 0):
             return i
@@ -164,7 +158,7 @@ cdef bint wrong_weights(int64_t n, const real *weights) noexcept nogil:
     return weights is not NULL and wrong_weight(n, weights) >= 0
 
 
-cdef int all_rows(
+cdef int weighted_cross_entropy_real(
     int64_t rows, int64_t cols, const real *logits, int64_t ldlogits, const int64_t *labels,
     int64_t ignore, const real *probs, int64_t ldprobs, const real *class_weight,
     const real *sample_weight, double smoothing, bint mean, real *dlogits, int64_t lddlogits,
@@ -204,17 +198,10 @@ cdef int all_rows(
     if probs is not NULL and wrong_row(team, rows, cols, probs, ldprobs, weights, losses) >= 0:
         give(losses)
         return BAD_ARGUMENT
-    if team == 1:
-        rows_share(
-            1, 0, rows, cols, logits, ldlogits, labels, probs, ldprobs, class_weight, weights,
-            smoothing, scale, dlogits, lddlogits, losses
-        )
-    else:
-        with parallel(num_threads=team):
-            rows_share(
-                team_size(), thread_id(), rows, cols, logits, ldlogits, labels, probs, ldprobs,
-                class_weight, weights, smoothing, scale, dlogits, lddlogits, losses
-            )
+    run_team(
+        team, rows_part[real], rows, cols, logits, ldlogits, labels, probs, ldprobs, class_weight,
+        weights, smoothing, scale, dlogits, lddlogits, losses
+    )
     loss[0] = scale * sum_in_order(rows, losses) if scale > 0 else 0
     if each is not NULL:
         for i in range(rows):
@@ -227,39 +214,7 @@ cdef int cross_entropy_real(
     int64_t rows, int64_t cols, const real *logits, int64_t ldlogits, const int64_t *targets,
     real *dlogits, int64_t lddlogits, double *loss
 ) noexcept nogil:
-    return all_rows(
+    return weighted_cross_entropy_real(
         rows, cols, logits, ldlogits, targets, INT64_MIN, <real*>NULL, 0, <real*>NULL, <real*>NULL,
         0, True, dlogits, lddlogits, <real*>NULL, loss
     )
-
-
-cdef int weighted_cross_entropy_real(
-    int64_t rows, int64_t cols, const real *logits, int64_t ldlogits, const int64_t *labels,
-    int64_t ignore, const real *probs, int64_t ldprobs, const real *class_weight,
-    const real *sample_weight, double smoothing, bint mean, real *dlogits, int64_t lddlogits,
-    real *losses, double *loss
-) noexcept nogil:
-    return all_rows(
-        rows, cols, logits, ldlogits, labels, ignore, probs, ldprobs, class_weight, sample_weight,
-        smoothing, mean, dlogits, lddlogits, losses, loss
-    )
-
-
-cdef int typed_rows(
-    int typenum, Rows r, void *logits, const int64_t *labels, int64_t ignore,
-    void *probs, int64_t ldprobs, void *class_weight, void *sample_weight, double smoothing,
-    bint mean, void *dlogits, int64_t lddlogits, void *each, double *loss
-) noexcept nogil:
-    if typenum == cnp.NPY_FLOAT:
-        return all_rows(
-            r.rows, r.cols, <float*>logits, r.ld, labels, ignore, <float*>probs, ldprobs,
-            <float*>class_weight, <float*>sample_weight, smoothing, mean,
-            <float*>dlogits, lddlogits, <float*>each, loss
-        )
-    if typenum == cnp.NPY_DOUBLE:
-        return all_rows(
-            r.rows, r.cols, <double*>logits, r.ld, labels, ignore, <double*>probs, ldprobs,
-            <double*>class_weight, <double*>sample_weight, smoothing, mean,
-            <double*>dlogits, lddlogits, <double*>each, loss
-        )
-    return BAD_ARGUMENT

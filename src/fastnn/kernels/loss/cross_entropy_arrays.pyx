@@ -5,12 +5,13 @@ from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t
 import numpy as np
 
 from ..ground.arrays cimport (
-    BAD_ARGUMENT, Rows, check_in_place, check_overlap, check_status, finish_output, int64_array,
-    is_plain, output_rows, real_type, same_shape, shaped_like, with_rows,
+    BAD_ARGUMENT, Rows, call_typed, check_in_place, check_overlap, check_status, data_of,
+    finish_output, int64_array, is_plain, output_rows, real_type, same_shape, shaped_like,
+    with_rows,
 )
 from ..ground.memory cimport new_array
 from ..ground.scalars cimport probability, whole_number
-from .cross_entropy cimport typed_rows, wrong_label
+from .cross_entropy cimport weighted_cross_entropy_real, wrong_label
 from .elementwise_arrays cimport is_mean, is_none, refuse_total, weight_array
 
 cnp.import_array()
@@ -192,21 +193,15 @@ def cross_entropy(logits, targets, *, ignore_index=NO_LABEL, weight=None, sample
                 check_overlap(<cnp.ndarray>dlogits, other, "cross_entropy", "dlogits", name)
     if is_none(reduction):
         each = new_array(1, cnp.PyArray_DIMS(x), typenum)
-    cdef void *px = cnp.PyArray_DATA(a)
-    cdef void *pd = cnp.PyArray_DATA(d)
-    cdef const int64_t *labels = <const int64_t*>cnp.PyArray_DATA(t) if t.ndim == 1 else NULL
-    cdef void *pq = cnp.PyArray_DATA(t) if t.ndim == 2 else NULL
-    cdef void *pw = NULL if w is None else cnp.PyArray_DATA(w)
-    cdef void *pv = NULL if v is None else cnp.PyArray_DATA(v)
-    cdef void *pe = NULL if each is None else cnp.PyArray_DATA(each)
+    cdef const int64_t *labels = <const int64_t*>data_of(t if t.ndim == 1 else None)
+    cdef void *probs = data_of(t if t.ndim == 2 else None)
     cdef double loss = 0
-    if rx.rows * rx.cols < KEEP_GIL:
-        status = typed_rows(typenum, rx, px, labels, ignored, pq, rq.ld, pw, pv, smoothing, mean,
-                            pd, rd.ld, pe, &loss)
-    else:
-        with nogil:
-            status = typed_rows(typenum, rx, px, labels, ignored, pq, rq.ld, pw, pv, smoothing,
-                                mean, pd, rd.ld, pe, &loss)
+    status = call_typed(
+        typenum, rx.rows * rx.cols >= KEEP_GIL, weighted_cross_entropy_real[float],
+        weighted_cross_entropy_real[double], rx.rows, rx.cols, data_of(a), rx.ld, labels, ignored,
+        probs, rq.ld, data_of(w), data_of(v), smoothing, mean, data_of(d), rd.ld, data_of(each),
+        &loss
+    )
     if status == BAD_ARGUMENT and labels is not NULL:
         refuse_label(targets, t, rx.cols, ignored)
     if status == BAD_ARGUMENT and labels is NULL:

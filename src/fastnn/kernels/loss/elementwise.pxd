@@ -22,12 +22,7 @@ cdef int mse_real(
     int64_t n, const real *pred, const real *target, real *dpred, double *loss
 ) noexcept nogil
 
-# For elementwise_arrays.pyx: the loss of arrays whose type is known at run time only.
-cdef int loss_typed(
-    int typenum, int kind, int64_t n, void *pred, void *target, void *weight, int64_t per_weight,
-    void *positive, int64_t columns, double delta, bint mean, void *dpred, void *losses,
-    double *loss
-) noexcept nogil
+# For elementwise_arrays.pyx.
 cdef int64_t wrong_target(
     int64_t n, const real *target, const real *weight, int64_t per_weight
 ) noexcept nogil

@@ -14,8 +14,6 @@ small loss is as accurate as a large one: within 8 eps. Losses are summed in blo
 over short chunks in the real type and over the chunks in double, in a fixed order, so the bits do
 not depend on the number of threads. The functions on arrays are in elementwise_arrays.pyx.
 """
-cimport numpy as cnp
-from cython.parallel cimport parallel
 from libc.math cimport INFINITY
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy
@@ -25,7 +23,7 @@ from ..ground.dispatch cimport (
     FASTNN_LOSS_BCE, FASTNN_LOSS_HUBER, FASTNN_LOSS_MSE, loss_run, past_caches, real,
 )
 from ..ground.memory cimport give, take
-from ..ground.threads cimport share, team_size, thread_id, threads_for
+from ..ground.threads cimport run_team, share, threads_for
 
 cdef enum:
     BLOCK = 2048        # elements summed separately; their weights are laid out on the stack
@@ -104,7 +102,7 @@ cdef int64_t wrong_target(int64_t n, const real *target, const real *weight,
     return -1
 
 
-cdef void targets_share(int team, int thread, int64_t n, const real *target,
+cdef void targets_part(int team, int thread, int64_t n, const real *target,
                         double *outside) noexcept nogil:
     """Set outside[i] to 1 if a target of block i is outside 0 to 1, else to 0."""
     cdef int64_t i, first, last
@@ -119,11 +117,7 @@ cdef bint targets_fit(int team, int64_t n, const real *target, const real *weigh
 
     scratch holds one double per block.
     """
-    if team == 1:
-        targets_share(1, 0, n, target, scratch)
-    else:
-        with parallel(num_threads=team):
-            targets_share(team_size(), thread_id(), n, target, scratch)
+    run_team(team, targets_part[real], n, target, scratch)
     if sum_in_order((n + BLOCK - 1) // BLOCK, scratch) == 0:
         return True
     return wrong_target(n, target, weight, per_weight) < 0
@@ -175,8 +169,8 @@ cdef void cycle(
         j = 0
 
 
-cdef void loss_share(
-    int kind, int team, int thread, int64_t n, const real *pred, const real *target,
+cdef void loss_part(
+    int team, int thread, int kind, int64_t n, const real *pred, const real *target,
     const real *weight, int64_t per_weight, const real *positive, int64_t columns, real delta,
     real factor, real *dpred, real *losses, double *sums
 ) noexcept nogil:
@@ -201,7 +195,7 @@ cdef void loss_share(
         )
 
 
-cdef int loss_flat(
+cdef int loss_real(
     int kind, int64_t n, const real *pred, const real *target, const real *weight,
     int64_t per_weight, const real *positive, int64_t columns, real delta, bint mean, real *dpred,
     real *losses, double *loss
@@ -242,55 +236,19 @@ cdef int loss_flat(
     if kind == FASTNN_LOSS_BCE and not targets_fit(team, n, target, weight, per_weight, sums):
         give(sums)
         return BAD_ARGUMENT
-    if team == 1:
-        loss_share(
-            kind, 1, 0, n, pred, target, weight, per_weight, positive, columns, delta, factor,
-            dpred, losses, sums
-        )
-    else:
-        with parallel(num_threads=team):
-            loss_share(
-                kind, team_size(), thread_id(), n, pred, target, weight, per_weight, positive,
-                columns, delta, factor, dpred, losses, sums
-            )
+    run_team(
+        team, loss_part[real], kind, n, pred, target, weight, per_weight, positive, columns, delta,
+        factor, dpred, losses, sums
+    )
     loss[0] = sum_in_order(blocks, sums) / total if total > 0 else 0
     give(sums)
     return OK
 
 
-cdef int loss_real(
-    int kind, int64_t n, const real *pred, const real *target, const real *weight,
-    int64_t per_weight, const real *positive, int64_t columns, real delta, bint mean, real *dpred,
-    real *losses, double *loss
-) noexcept nogil:
-    return loss_flat(
-        kind, n, pred, target, weight, per_weight, positive, columns, delta, mean, dpred, losses,
-        loss
-    )
-
-
 cdef int mse_real(
     int64_t n, const real *pred, const real *target, real *dpred, double *loss
 ) noexcept nogil:
-    return loss_flat(
+    return loss_real(
         FASTNN_LOSS_MSE, n, pred, target, <real*>NULL, 1, <real*>NULL, 1, 0, True, dpred,
         <real*>NULL, loss
     )
-
-
-cdef int loss_typed(
-    int typenum, int kind, int64_t n, void *pred, void *target, void *weight, int64_t per_weight,
-    void *positive, int64_t columns, double delta, bint mean, void *dpred, void *losses,
-    double *loss
-) noexcept nogil:
-    if typenum == cnp.NPY_FLOAT:
-        return loss_flat(
-            kind, n, <float*>pred, <float*>target, <float*>weight, per_weight, <float*>positive,
-            columns, <float>delta, mean, <float*>dpred, <float*>losses, loss
-        )
-    if typenum == cnp.NPY_DOUBLE:
-        return loss_flat(
-            kind, n, <double*>pred, <double*>target, <double*>weight, per_weight, <double*>positive,
-            columns, delta, mean, <double*>dpred, <double*>losses, loss
-        )
-    return BAD_ARGUMENT

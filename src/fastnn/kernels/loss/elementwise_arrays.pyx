@@ -6,15 +6,15 @@ from libc.stdint cimport int64_t
 import numpy as np
 
 from ..ground.arrays cimport (
-    BAD_ARGUMENT, Rows, check_in_place, check_overlap, check_status, finish_output, output_rows,
-    real_like, real_type, shaped_like,
+    BAD_ARGUMENT, Rows, call_typed, check_in_place, check_overlap, check_status, data_of,
+    finish_output, output_rows, real_like, real_type, shaped_like,
 )
 from ..ground.dispatch cimport (
     FASTNN_LOSS_BCE, FASTNN_LOSS_HUBER, FASTNN_LOSS_L1, FASTNN_LOSS_MSE,
 )
 from ..ground.memory cimport new_array
 from ..ground.scalars cimport any_number, choice, refuse_value
-from .elementwise cimport loss_typed, wrong_target, wrong_weight
+from .elementwise cimport loss_real, wrong_target, wrong_weight
 
 cnp.import_array()
 
@@ -45,10 +45,9 @@ cdef cnp.ndarray weight_array(
             f"not {np.shape(w)}"
         )
     w = cnp.PyArray_GETCONTIGUOUS(w)
-    if cnp.PyArray_TYPE(w) == cnp.NPY_FLOAT:
-        i = wrong_weight(n, <const float*>cnp.PyArray_DATA(w))
-    else:
-        i = wrong_weight(n, <const double*>cnp.PyArray_DATA(w))
+    i = call_typed(
+        cnp.PyArray_TYPE(w), False, wrong_weight[float], wrong_weight[double], n, data_of(w)
+    )
     if i >= 0:
         raise ValueError(f"{op}: {name}[{i}] is {w[i]}; weights are finite and at least 0")
     return w
@@ -71,12 +70,11 @@ cdef cnp.ndarray positive_array(object pos_weight, cnp.ndarray logits):
 cdef int refuse_target(cnp.ndarray t, cnp.ndarray weight, int64_t per_weight, str op,
                        str name) except -1:
     """Raise ValueError for the first target outside 0 to 1, if any. t is contiguous."""
-    cdef void *w = NULL if weight is None else cnp.PyArray_DATA(weight)
-    cdef int64_t i
-    if cnp.PyArray_TYPE(t) == cnp.NPY_FLOAT:
-        i = wrong_target(t.size, <const float*>cnp.PyArray_DATA(t), <const float*>w, per_weight)
-    else:
-        i = wrong_target(t.size, <const double*>cnp.PyArray_DATA(t), <const double*>w, per_weight)
+    cdef int64_t i, n = cnp.PyArray_SIZE(t)
+    i = call_typed(
+        cnp.PyArray_TYPE(t), False, wrong_target[float], wrong_target[double], n, data_of(t),
+        data_of(weight), per_weight
+    )
     if i >= 0:
         where = ", ".join(map(str, np.unravel_index(i, np.shape(t))))
         raise ValueError(f"{op}: {name}[{where}] is {t.flat[i]}; targets are from 0 to 1")
@@ -133,21 +131,11 @@ cdef object on_arrays(int kind, object pred, object target, object pos_weight, o
         d = output_rows(None, a, op, f"d{pred_name}", pred_name, &rd)
     if is_none(reduction):
         each = new_array(cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), typenum)
-    cdef void *pa = cnp.PyArray_DATA(a)
-    cdef void *pb = cnp.PyArray_DATA(b)
-    cdef void *pd = cnp.PyArray_DATA(d)
-    cdef void *pw = NULL if w is None else cnp.PyArray_DATA(w)
-    cdef void *pp = NULL if p is None else cnp.PyArray_DATA(p)
-    cdef void *pe = NULL if each is None else cnp.PyArray_DATA(each)
-    if n < KEEP_GIL:
-        status = loss_typed(
-            typenum, kind, n, pa, pb, pw, per_weight, pp, columns, delta, mean, pd, pe, &loss
-        )
-    else:
-        with nogil:
-            status = loss_typed(
-                typenum, kind, n, pa, pb, pw, per_weight, pp, columns, delta, mean, pd, pe, &loss
-            )
+    status = call_typed(
+        typenum, n >= KEEP_GIL, loss_real[float], loss_real[double], kind, n, data_of(a),
+        data_of(b), data_of(w), per_weight, data_of(p), columns, delta, mean, data_of(d),
+        data_of(each), &loss
+    )
     if status == BAD_ARGUMENT and kind == FASTNN_LOSS_BCE:
         refuse_target(b, w, per_weight, op, target_name)
     if status == BAD_ARGUMENT and w is not None and mean:

@@ -14,13 +14,12 @@ half of that counts), so the result rounded to float32 is correctly rounded but 
 million; float64 within 1 ulp (the sum to 2^-57, then one Newton step).
 """
 cimport numpy as cnp
-from cython.parallel cimport parallel
 from libc.math cimport fma, frexp, isfinite, isnan, ldexp, sqrt
 from libc.stdint cimport int64_t
 
-from ..ground.arrays cimport BAD_ARGUMENT, OK, real_like, real_type
+from ..ground.arrays cimport BAD_ARGUMENT, OK, call_typed, check_status, real_like, real_type
 from ..ground.dispatch cimport max_abs_block, real, sum_squares_block
-from ..ground.threads cimport share, team_size, thread_id, threads_for
+from ..ground.threads cimport run_team, share, threads_for
 
 cnp.import_array()
 
@@ -166,12 +165,10 @@ cdef void add_squares(const real *x, const Planes *v, double factor, Total *tota
     """Add the sum of (factor x)^2 to the total."""
     cdef Total sums[CHUNKS]
     cdef int64_t i, chunks = min(v.units, <int64_t>CHUNKS)
-    cdef int team = threads_for(<double>v.planes * v.rows * v.cols, GRAIN)
-    if team == 1:
-        sum_chunks(1, 0, x, v, factor, chunks, sums)
-    else:
-        with parallel(num_threads=team):
-            sum_chunks(team_size(), thread_id(), x, v, factor, chunks, sums)
+    run_team(
+        threads_for(<double>v.planes * v.rows * v.cols, GRAIN), sum_chunks[real], x, v, factor,
+        chunks, sums
+    )
     for i in range(chunks):
         add(total, sums[i].hi, sums[i].lo)
 
@@ -260,29 +257,31 @@ cdef int squared_norm_real(int64_t n, const real *x, double *square) noexcept no
     return run(n, x, True, square)
 
 
-cdef void visit(
-    int typenum, void *x, const Planes *v, double factor, Total *total, double *most
+cdef int visit(
+    const real *x, const Planes *v, double factor, Total *total, double *most
 ) noexcept nogil:
     """Add one array to the sum, or raise the maximum if most is given."""
-    if typenum == cnp.NPY_FLOAT:
-        add_squares(<float*>x, v, factor, total)
-    elif most is not NULL:
-        raise_to_max(<double*>x, v, most)
+    if most is NULL:
+        add_squares(x, v, factor, total)
     else:
-        add_squares(<double*>x, v, factor, total)
+        raise_to_max(x, v, most)
+    return OK
 
 
-cdef int visit_all(tuple arrays, int typenum, double factor, Total *total, double *most) except -1:
+cdef int visit_all(
+    tuple arrays, int typenum, double factor, Total *total, double *most, str op
+) except -1:
     cdef Planes v
     cdef char *data
     cdef cnp.ndarray a
     for a in arrays:
         data = describe(a, &v)
-        if v.planes * v.rows * v.cols < KEEP_GIL:
-            visit(typenum, data, &v, factor, total, most)
-        else:
-            with nogil:
-                visit(typenum, data, &v, factor, total, most)
+        check_status(
+            call_typed(
+                typenum, v.planes * v.rows * v.cols >= KEEP_GIL, visit[float], visit[double],
+                <void*>data, &v, factor, total, most
+            ), op
+        )
     return 0
 
 
@@ -302,12 +301,12 @@ cdef int total_of_arrays(object x, str op, Total *total) except -1:
     else:
         typenum = real_type(x, op, "x")
         arrays = (x,)
-    visit_all(arrays, typenum, 1, total, NULL)
+    visit_all(arrays, typenum, 1, total, NULL, op)
     if not safe(typenum == cnp.NPY_FLOAT, total):
-        visit_all(arrays, typenum, 1, total, &most)
+        visit_all(arrays, typenum, 1, total, &most, op)
         factor = begin_again(most, total)
         if factor > 0:
-            visit_all(arrays, typenum, factor, total, NULL)
+            visit_all(arrays, typenum, factor, total, NULL, op)
     return 0
 
 

@@ -5,14 +5,15 @@ without one, to those of the same call. Accuracy: that of attention/forward.pyx.
 """
 from libc.math cimport sqrt
 from libc.stdint cimport int64_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from ..attention.forward cimport attention_forward
 from ..attention.parts cimport Attention
 from ..attention.rotary cimport rotary_real
+from ..embedding.arrays cimport embedding_real
 from ..gemm.loops cimport Product
 from ..gemm.paths cimport multiply
-from ..ground.arrays cimport NO_MEMORY, OK
+from ..ground.arrays cimport NO_MEMORY, OK, WRONG_TYPE
 from ..ground.dispatch cimport FASTNN_MASK_NONE, real
 from ..ground.memory cimport give, take
 from .ops cimport ATTENTION, CROSS, EMBED, PACKED, POSITIONS, Frame, Op, Pass, Record
@@ -24,18 +25,21 @@ cdef inline int64_t taken_now(const Pass *p, int64_t b) noexcept nogil:
     return max(<int64_t>0, min(p.n, taken - p.first))
 
 
-cdef void embed(const Op *op, const Pass *p, real *y) noexcept nogil:
-    cdef int64_t b, i, j, d = op.n_out
-    cdef const real *row
+cdef int embed(const Op *op, const Pass *p, real *y) noexcept nogil:
+    cdef int64_t b, count, d = op.n_out, vocabulary = p.plan.vocabulary
+    cdef const real *table = <const real*>op.weight
+    cdef int status = OK
+    if p.taken is NULL and p.n == p.call:
+        return embedding_real(p.batch * p.n, vocabulary, d, p.ids, table, d, op.factor, y, d)
     for b in range(p.batch):
-        for i in range(p.n):
-            # what a row does not bring is computed and dropped: any id will do
-            row = <const real*>op.weight
-            if i < taken_now(p, b):
-                row += p.ids[b * p.call + p.first + i] * d
-            for j in range(d):
-                y[j] = <real>op.factor * row[j]
-            y += d
+        count = taken_now(p, b)
+        if status == OK:
+            status = embedding_real(count, vocabulary, d, p.ids + b * p.call + p.first, table, d,
+                                    op.factor, y, d)
+        # what a row does not bring is computed and dropped: zeros will do
+        memset(y + count * d, 0, (p.n - count) * d * sizeof(real))
+        y += p.n * d
+    return status
 
 
 cdef void add_positions(const Op *op, const Pass *p, const real *x, real *y) noexcept nogil:
@@ -59,11 +63,16 @@ cdef void take_last(const Op *op, const Pass *p, const real *x, real *y) noexcep
             memcpy(y + b * op.n_out, x + (b * p.n + i) * op.n_out, op.n_out * sizeof(real))
 
 
+cdef int64_t table_rows(const Record *p) noexcept nogil:
+    """Rows of the tables of rotary positions: those behind a row's end come with others."""
+    return p.max_len + min(p.max_len, p.most_rows)
+
+
 cdef int rotate(const Op *op, const Pass *p, int64_t heads, real *x,
                 const int64_t *strides) noexcept nogil:
     cdef int64_t[4] sizes = [p.batch, heads, p.n, op.size]
     cdef const int64_t *starts = NULL if p.state is NULL else p.state.starts
-    cdef int64_t positions = p.max_len + p.n    # behind a row's end as many as come with others
+    cdef int64_t positions = table_rows(p.plan)
     return rotary_real(sizes, x, strides, <const real*>op.table, positions, starts, 1, False,
                        x, strides)
 
@@ -128,9 +137,13 @@ cdef int self_attention(const Op *op, const Pass *p, real *qkv, real *heads) noe
 cdef int project_memory(const Record *p, const Op *op, int64_t rows, const void *memory,
                         void *kv) noexcept nogil:
     cdef int64_t n = 2 * op.kv_heads * op.size
-    cdef Product g = Product(rows, n, op.n_memory, memory, op.n_memory, 1, op.weight, n, 1,
-                             kv, n, 1, 1, 0, op.bias, 1, 0, NULL, op.format == PACKED)
-    return multiply(&g, <float*>NULL) if p.bits == 32 else multiply(&g, <double*>NULL)
+    cdef Product g = Product(rows, n, op.n_memory, memory, op.n_memory, 1, op.weight, op.rsw,
+                             op.csw, kv, n, 1, 1, 0, op.bias, 1, 0, NULL, op.format == PACKED)
+    if p.bits == 32:
+        return multiply(&g, <float*>NULL)
+    if p.bits == 64:
+        return multiply(&g, <double*>NULL)
+    return WRONG_TYPE
 
 
 cdef int cross_attention(const Op *op, const Pass *p, const real *q, real *heads) noexcept nogil:
@@ -166,8 +179,8 @@ cdef int run_sequence_op(const Op *op, const Frame *f, real *x, real *y) noexcep
     if op.kind == CROSS:
         return cross_attention(op, f.sequences, x, y)
     if op.kind == EMBED:
-        embed(op, f.sequences, y)
-    elif op.kind == POSITIONS:
+        return embed(op, f.sequences, y)
+    if op.kind == POSITIONS:
         add_positions(op, f.sequences, x, y)
     else:
         take_last(op, f.sequences, x, y)

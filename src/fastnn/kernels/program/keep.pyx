@@ -10,7 +10,8 @@ from libc.stdint cimport int64_t
 import numpy as np
 
 from ..gemm.linear cimport linear_backward_real
-from ..ground.arrays cimport NO_MEMORY, OK, check_status, is_plain, real_type, stride
+from ..ground.arrays cimport (NO_MEMORY, OK, WRONG_TYPE, check_status, is_plain, real_type,
+                              stride)
 from ..ground.dispatch cimport FASTNN_ACT_NONE, real
 from ..ground.memory cimport give, new_array, take
 from ..ground.scalars cimport flag
@@ -32,7 +33,7 @@ cdef int op_backward(const Op *op, const Frame *f, const real *dy, const real *s
         return activation_backward_real(op.activation, 1, n, dy, n, saved, n, dx, n)
     return linear_backward_real(f.rows, op.n_in, op.n_out, dy,
                                 <const real*>f.at[op.x], rsx, csx,
-                                <const real*>op.weight, op.n_out, 1, saved, op.activation,
+                                <const real*>op.weight, op.rsw, op.csw, saved, op.activation,
                                 <real*>op.dweight, <real*>op.dbias, dx)
 
 
@@ -107,7 +108,7 @@ cdef class Program:
         cdef const Record *p
         cdef const Op *op
         cdef int i, before = INPUT
-        self.recorder = Recorder(builder, True)
+        self.recorder = Recorder(builder, True, True)
         p = self.recorder.record
         if p.sequences:
             raise ValueError("Program: an operation is not by rows")
@@ -262,7 +263,9 @@ cdef class Program:
         with nogil:
             if p.bits == 32:
                 status = backward(p, &f, <float*>pdy, <float*>pdx)
-            else:
+            elif p.bits == 64:
                 status = backward(p, &f, <double*>pdy, <double*>pdx)
+            else:
+                status = WRONG_TYPE
         check_status(status, "Program")
         return dx

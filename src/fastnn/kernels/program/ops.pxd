@@ -36,7 +36,8 @@ cdef struct Op:
     int x, y                # buffers
     int residual, h         # -1: none
     int64_t n_in, n_out
-    const void *weight
+    const void *weight      # with strides rsw, csw where it is a matrix of a product
+    int64_t rsw, csw
     const void *bias
     void *dweight           # what backward adds to
     void *dbias
@@ -50,6 +51,7 @@ cdef struct Op:
 cdef struct Record:
     int64_t holders
     int bits                # 32 or 64: the real type
+    int64_t most_rows       # rows that go through a step together
     int count
     int tail                # the operation LAST, or count
     int buffers
@@ -65,7 +67,6 @@ cdef struct Record:
     bint sequences          # some operation is not by rows
     int attentions, crosses
     int64_t keys, memory    # columns of keys of all attentions, and of keys and values of memory
-    int64_t table_positions
     int owned_count
     void **owned            # copies of weights
 
@@ -79,7 +80,6 @@ cdef struct State:
     int64_t *visible        # (batch, chunk): keys that a query may see
     void *keys              # of each attention (batch, kv_heads, max_len, size)
     void *values
-    void *workspace
     void *memory            # of each cross-attention (batch, memory_positions, k | v)
     int64_t memory_positions
     int64_t *memory_lengths # of each row

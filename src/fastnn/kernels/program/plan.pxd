@@ -8,10 +8,10 @@ from .record cimport Recorder
 cdef class Plan:
     cdef Recorder recorder
     cdef readonly int64_t batch_max
+    cdef readonly object source
     cdef object __weakref__
     cdef Record *record(self) noexcept
-    cdef object step_locked(self, State *s, cnp.ndarray ids, cnp.ndarray taken, object lengths,
-                            object out)
+    cdef object step_locked(self, State *s, cnp.ndarray ids, cnp.ndarray taken, object out)
     cdef object call_rows(self, object x, object out)
     cdef object call_sequences(self, object x, object memory, object lengths,
                                object memory_lengths, object out)

@@ -11,7 +11,8 @@ Ids = NDArray[np.integer[Any]]
 
 class Plan:
     batch_max: int
-    def __init__(self, builder: Builder, batch_max: int = 1024) -> None: ...
+    source: object
+    def __init__(self, builder: Builder, batch_max: int = 1024, source: object = None) -> None: ...
     @property
     def n_in(self) -> int: ...
     @property

@@ -1,4 +1,4 @@
-"""Frozen programs as objects: weights are copied, and a plan never changes."""
+"""Programs as objects: frozen ones, with copies of the weights, and those of a live model."""
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 cimport numpy as cnp
 from libc.stdint cimport INT64_MAX, int64_t, uintptr_t
@@ -13,7 +13,7 @@ from ..ground.scalars import given
 from .ops cimport Pass, Record, State
 from .run cimport FEW_ROWS, STRIP, STRIP_BYTES, plan_release, plan_retain, run_rows
 from .record cimport Recorder
-from .state cimport PlanState, check_lengths, integers, memory_of, refuse_step
+from .state cimport PlanState, check_lengths, integers, memory_of, refuse_id, refuse_step
 from .step cimport encode, step_locked, unlock_state
 
 cnp.import_array()
@@ -57,9 +57,12 @@ cdef class Plan:
     Parameters
     ----------
     builder : Builder
-        What the layers were lowered to. Weights are copied.
+        What the layers were lowered to.
     batch_max : int
         Rows that a call is expected to bring at most; more are taken in parts.
+    source : object, optional
+        What the layers belong to. If it is given, the plan reads the layers' own arrays, and a
+        state of another plan of this source can be used with it; by default weights are copied.
 
     Attributes
     ----------
@@ -87,11 +90,12 @@ cdef class Plan:
         needed at once, or batch_max is below 1.
     """
 
-    def __cinit__(self, builder, batch_max=1024):
+    def __cinit__(self, builder, batch_max=1024, source=None):
         cdef Record *p
         cdef int64_t width, fit
         self.batch_max = whole_number(batch_max, 1, INT64_MAX, "Plan", "batch_max")
-        self.recorder = Recorder(builder, False)
+        self.source = source
+        self.recorder = Recorder(builder, source is not None, False)
         p = self.recorder.record
         p.strip = min(<int64_t>self.batch_max, <int64_t>STRIP)
         width = p.starts[p.buffers]
@@ -128,7 +132,7 @@ cdef class Plan:
 
     @property
     def dtype(self):
-        return np.dtype(np.float32 if self.record().bits == 32 else np.float64)
+        return cnp.PyArray_DescrFromType(self.recorder.typenum)
 
     @property
     def address(self):
@@ -136,6 +140,8 @@ cdef class Plan:
 
     @property
     def capsule(self):
+        if self.recorder.live:
+            raise TypeError("Plan: a capsule holds no arrays of a model: use model.freeze()")
         plan_retain(self.record())
         return PyCapsule_New(self.record(), "fastnn.plan", release_capsule)
 
@@ -192,26 +198,28 @@ cdef class Plan:
         TypeError
             If ids or lengths are no integers, or out is of another type.
         ValueError
-            If a shape does not fit, an id or a length is out of range, there is no room, or the
+            If a shape does not fit, a length is out of range, there is no room, or the
             state is another plan's. The state is as before then, as after the next.
+        IndexError
+            If an id is out of range.
         RuntimeError
             If the state is in use by another thread.
         """
         tokens = int64_array(ids, "step", "ids")
         taken = None if lengths is None else integers(lengths, "step", "lengths")
         if not isinstance(state, PlanState):
-            raise TypeError(f"step: state must be a PlanState of this plan, not {given(state)}")
+            raise TypeError("step: state must be one that new_cache or new_state returned, "
+                            f"not {given(state)}")
         cdef PlanState held = <PlanState>state
-        if held.plan is not self:
-            raise ValueError("step: this is a state of another plan")
         held.lock("step")
         try:
-            return self.step_locked(held.record, tokens, taken, lengths, out)
+            if held.plan is not self:
+                held.move(self)
+            return self.step_locked(held.record, tokens, taken, out)
         finally:
             unlock_state(held.record)
 
-    cdef object step_locked(self, State *s, cnp.ndarray ids, cnp.ndarray taken, object lengths,
-                            object out):
+    cdef object step_locked(self, State *s, cnp.ndarray ids, cnp.ndarray taken, object out):
         cdef const Record *p = self.record()
         cdef const int64_t *counts = NULL
         cdef cnp.ndarray y
@@ -223,7 +231,7 @@ cdef class Plan:
                              f"not {np.shape(ids)}")
         n = cnp.PyArray_DIM(ids, 1)
         if taken is not None:
-            check_lengths(taken, "step", "lengths", s.batch, 1, n, lengths)
+            check_lengths(taken, "step", "lengths", s.batch, 1, n)
             counts = <const int64_t*>cnp.PyArray_DATA(taken)
         y = output(out, "step", self.recorder.typenum, (s.batch, p.n_out))
         cdef void *py = cnp.PyArray_DATA(y)
@@ -311,20 +319,19 @@ cdef class Plan:
                              f"not {np.shape(a)}")
         q.batch, q.n = a.shape[0], a.shape[1]
         if p.vocabulary and a.size and not 0 <= a.min() <= a.max() < p.vocabulary:
-            raise ValueError(f"Plan: x must be ids from 0 to {p.vocabulary - 1}")
+            refuse_id(a, p.vocabulary, "Plan")
         q.lengths = q.memory_lengths = NULL
         if lengths is not None:
             seen = integers(lengths, "Plan", "lengths")
-            check_lengths(seen, "Plan", "lengths", q.batch, 0, q.n, lengths)
+            check_lengths(seen, "Plan", "lengths", q.batch, 0, q.n)
             q.lengths = <const int64_t*>cnp.PyArray_DATA(seen)
-        m = memory_of(p, memory, q.batch, "Plan")
+        m = memory_of(p, typenum, memory, q.batch, "Plan")
         q.memory, q.memory_positions = NULL, 0
         if m is not None:
             q.memory, q.memory_positions = cnp.PyArray_DATA(m), m.shape[1]
         if memory_lengths is not None:
             seen_memory = integers(memory_lengths, "Plan", "memory_lengths")
-            check_lengths(seen_memory, "Plan", "memory_lengths", q.batch, 0, q.memory_positions,
-                          memory_lengths)
+            check_lengths(seen_memory, "Plan", "memory_lengths", q.batch, 0, q.memory_positions)
             q.memory_lengths = <const int64_t*>cnp.PyArray_DATA(seen_memory)
         y = output(out, "Plan", typenum, np.shape(a)[:2] + (p.n_out,))
         if out is not None:

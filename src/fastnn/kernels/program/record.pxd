@@ -1,13 +1,14 @@
 """From a builder to a record."""
-from .ops cimport Record
+from .ops cimport Op, Record
 
 cdef class Recorder:
     cdef Record *record
     cdef readonly int typenum
-    cdef readonly bint live
+    cdef readonly bint live, keeps
     cdef readonly dict made         # what is copied already
     cdef readonly list kept         # arrays that pointers point into
     cdef void *own(self, object bytes) except NULL
+    cdef const void *matrix(self, Op *o, object array) except NULL
     cdef void *packed(self, object array) except NULL
     cdef void *kept_at(self, object array, str name) except? NULL
     cdef void *copied(self, object array, str name) except? NULL

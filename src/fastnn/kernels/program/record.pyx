@@ -11,11 +11,12 @@ from ..ground.arrays cimport real_like, real_type, stride
 from ..ground.memory cimport take
 from ..ground.scalars import given
 from ..rowwise.activation cimport activation_code
+from .attend cimport table_rows
 from .builder import Builder, array_of
 from .ops cimport (ACTIVATION, ADD, ATTENTION, COPY, CROSS, DENSE, EMBED, LAST, LOG_SOFTMAX,
                    MOST_BUFFERS, NORM, PACKED, PLAIN, POSITIONS, PRELU, SOFTMAX, Op, Record)
 from .run cimport plan_release
-from .step cimport MOST_ROWS
+from .step cimport MOST_ROWS, MOST_ROWS_LIVE
 
 cnp.import_array()
 
@@ -31,24 +32,26 @@ cdef class Recorder:
     ----------
     builder : Builder
     live : bool
-        Weights stay where they are, and every value has a buffer of its own, for backward; else
-        weights are copied, and the record never changes.
+        Weights stay where they are; else they are copied, and the record never changes.
+    keeps : bool
+        Every value has a buffer of its own, for backward.
     """
 
-    def __cinit__(self, builder, bint live):
+    def __cinit__(self, builder, bint live, bint keeps):
         cdef Record *p
         cdef int i
         if not isinstance(builder, Builder):
-            raise TypeError(f"{'Program' if live else 'Plan'}: builder must be a Builder, not "
+            raise TypeError(f"{'Program' if keeps else 'Plan'}: builder must be a Builder, not "
                             f"{given(builder)}; model.freeze() makes plans")
-        operations, buffers, sizes = builder.build(not live)
+        operations, buffers, sizes = builder.build(not keeps)
         weights = [array_of(op.weight) for op in operations if op.weight is not None]
         first = next((w for w in weights if not isinstance(w, float)), None)
         self.typenum = cnp.NPY_FLOAT if first is None else real_type(first, "program", "weight")
-        self.live, self.made, self.kept = live, {}, []
+        self.live, self.keeps, self.made, self.kept = live, keeps, {}, []
         self.record = p = <Record*>calloc(1, sizeof(Record))
         if p is not NULL:
-            p.holders, p.bits = 1, 32 if self.typenum == cnp.NPY_FLOAT else 64
+            p.holders, p.bits = 1, {cnp.NPY_FLOAT: 32, cnp.NPY_DOUBLE: 64}[self.typenum]
+            p.most_rows = MOST_ROWS_LIVE if live else MOST_ROWS
             p.ops = <Op*>calloc(len(operations), sizeof(Op))
             p.owned = <void**>calloc(3 * len(operations), sizeof(void*))
         if p is NULL or p.ops is NULL or p.owned is NULL:
@@ -57,12 +60,12 @@ cdef class Recorder:
         p.max_len = builder.max_len
         p.n_in, p.n_out = operations[0].n_in, operations[-1].n_out
         values = max(max(op.x, *op.writes) for op in operations) + 1
-        p.output = builder.value if live else 1
-        if live:
+        p.output = builder.value if keeps else 1
+        if keeps:
             buffers = {value: value for value in range(values)}, buffers
         else:
             buffers = buffers, buffers
-        self.lay_out(sizes, buffers[1], values if live else len(sizes))
+        self.lay_out(sizes, buffers[1], values if keeps else len(sizes))
         for i, op in enumerate(operations):
             self.fill(i, op, buffers[0])
 
@@ -82,7 +85,7 @@ cdef class Recorder:
         starts = [sum(sizes[:i]) for i in range(len(sizes) + 1)]
         p.buffers = count
         for i in range(count):
-            p.starts[i] = starts[buffers.get(i, 0)] if self.live else starts[i]
+            p.starts[i] = starts[buffers.get(i, 0)] if self.keeps else starts[i]
         p.starts[count] = starts[len(sizes)]
 
     cdef int fill(self, int i, object op, dict buffers) except -1:
@@ -97,15 +100,16 @@ cdef class Recorder:
         o.flag, o.factor = op.flag, op.factor
         weight, bias = array_of(op.weight), array_of(op.bias)
         if isinstance(weight, float):
-            weight = np.full(1, weight, np.float32 if p.bits == 32 else np.float64)
+            weight = np.full(1, weight, cnp.PyArray_DescrFromType(self.typenum))
         if o.kind == DENSE or o.kind == CROSS:
             o.format = PLAIN if self.live else PACKED
-            o.weight = self.in_place(weight, "weight") if self.live else self.packed(weight)
+            o.rsw, o.csw = np.shape(weight)[1], 1
+            o.weight = self.matrix(o, weight) if self.live else self.packed(weight)
             p.work += 2.0 * np.size(weight) if o.kind == DENSE else 0.0
         else:
             o.weight = self.kept_at(weight, "weight")
         o.bias = self.kept_at(bias, "bias")
-        if self.live and o.kind == DENSE:
+        if self.keeps and o.kind == DENSE:
             o.dweight = self.in_place(getattr(op.weight, "grad", None), "weight.grad")
             o.dbias = self.in_place(getattr(op.bias, "grad", None), "bias.grad")
         p.sequences = p.sequences or o.kind > COPY
@@ -158,9 +162,11 @@ cdef class Recorder:
         if self.record.bits == 32:
             to = self.own(packed_size(k, n, <float*>NULL) * 4)
             pack_whole(k, n, <float*>data, rs, cs, <float*>to)
-        else:
+        elif self.record.bits == 64:
             to = self.own(packed_size(k, n, <double*>NULL) * 8)
             pack_whole(k, n, <double*>data, rs, cs, <double*>to)
+        else:
+            raise TypeError(f"program: no products of {x.dtype}")
         self.made[key] = <size_t>to
         return to
 
@@ -180,6 +186,15 @@ cdef class Recorder:
         copy[...] = x
         return to
 
+    cdef const void *matrix(self, Op *o, object array) except NULL:
+        """The memory of a matrix of which rows or columns lie side by side, and its strides."""
+        cdef cnp.ndarray x = real_like(array, self.typenum, "program", "weight", "the first weight")
+        if cnp.PyArray_IS_C_CONTIGUOUS(x) or not cnp.PyArray_IS_F_CONTIGUOUS(x):
+            return self.in_place(x, "weight")
+        self.kept.append(x)
+        o.rsw, o.csw = 1, cnp.PyArray_DIM(x, 0)
+        return cnp.PyArray_DATA(x)
+
     cdef void *in_place(self, object array, str name) except? NULL:
         """The memory of an array that may be read, written and walked from end to end."""
         cdef cnp.ndarray x
@@ -193,14 +208,16 @@ cdef class Recorder:
 
     cdef void *rotary_table(self, size) except NULL:
         cdef Record *p = self.record
-        cdef int64_t positions = p.max_len + MOST_ROWS  # those of rows behind another's end too
+        cdef int64_t positions = table_rows(p)
         cdef void *to
         key = "rotary", size
         if key not in self.made:
             to = self.own(positions * size * (p.bits // 8))
             if p.bits == 32:
                 rotary_table_real(positions, <int64_t>size, 10000.0, <float*>to)
-            else:
+            elif p.bits == 64:
                 rotary_table_real(positions, <int64_t>size, 10000.0, <double*>to)
+            else:
+                raise TypeError(f"program: no rotary positions of {p.bits} bits")
             self.made[key] = <size_t>to
         return <void*><size_t>self.made[key]

@@ -38,8 +38,8 @@ cdef enum:
 cdef int dense(const Op *op, const Frame *f, const real *x, real *y, real *preact) noexcept nogil:
     cdef bint strided = op.x == INPUT
     cdef Product g = Product(f.rows, op.n_out, op.n_in, x, f.rsx if strided else op.n_in,
-                             f.csx if strided else 1, op.weight, op.n_out, 1, y, op.n_out, 1, 1, 0,
-                             op.bias, 1, op.activation, preact, op.format == PACKED)
+                             f.csx if strided else 1, op.weight, op.rsw, op.csw, y, op.n_out, 1, 1,
+                             0, op.bias, 1, op.activation, preact, op.format == PACKED)
     return multiply(&g, x)
 
 
@@ -94,7 +94,9 @@ cdef int run_real(const Op *ops, int first, int last, const Frame *f, const real
 cdef int run_ops(const Record *p, int first, int last, const Frame *f) noexcept nogil:
     if p.bits == 32:
         return run_real(p.ops, first, last, f, <float*>NULL)
-    return run_real(p.ops, first, last, f, <double*>NULL)
+    if p.bits == 64:
+        return run_real(p.ops, first, last, f, <double*>NULL)
+    return WRONG_TYPE
 
 
 cdef void place(const Record *p, Frame *f, int64_t rows, void *scratch) noexcept nogil:

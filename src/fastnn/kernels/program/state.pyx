@@ -9,7 +9,8 @@ from ..ground.scalars cimport whole_number
 from ..ground.scalars import given
 from .ops cimport CROSS, Record, State
 from .plan cimport Plan
-from .step cimport (lock_state, new_state, select_rows, state_release, truncate, unlock_state)
+from .step cimport (lock_state, move_state, new_state, select_rows, state_release, truncate,
+                    unlock_state)
 
 cnp.import_array()
 
@@ -23,16 +24,31 @@ cdef cnp.ndarray integers(object x, str op, str name):
     return int64_array(array, op, name)
 
 
+cdef str described(cnp.ndarray x):
+    """Integers that were refused: their range if there are any, or their shape."""
+    if cnp.PyArray_NDIM(x) != 1 or cnp.PyArray_SIZE(x) == 0:
+        return f"an array of shape {np.shape(x)}"
+    return f"{cnp.PyArray_SIZE(x)} from {x.min()} to {x.max()}"
+
+
 cdef int check_lengths(cnp.ndarray lengths, str op, str name, int64_t batch, int64_t least,
-                       int64_t most, object given) except -1:
+                       int64_t most) except -1:
     if (np.shape(lengths) != (batch,)
             or (batch and not least <= lengths.min() <= lengths.max() <= most)):
-        raise ValueError(f"{op}: {name} must be {batch} integers from {least} to {most}, "
-                         f"not {given!r:.80}")
+        raise ValueError(f"{op}: {name} must be {batch} integers from {least} to {most}, not "
+                         f"{described(lengths)}")
     return 0
 
 
-cdef cnp.ndarray memory_of(const Record *p, object memory, int64_t batch, str op):
+cdef int refuse_id(cnp.ndarray ids, int64_t vocabulary, str op) except -1:
+    outside = np.argwhere((ids < 0) | (ids >= vocabulary)).tolist()
+    if not outside:
+        return 0
+    place = tuple(outside[0])
+    raise IndexError(f"{op}: the id {ids[place]} at {place} is not from 0 to {vocabulary - 1}")
+
+
+cdef cnp.ndarray memory_of(const Record *p, int typenum, object memory, int64_t batch, str op):
     cdef int64_t width = 0
     cdef int i
     if (memory is None) != (p.crosses == 0):
@@ -43,8 +59,7 @@ cdef cnp.ndarray memory_of(const Record *p, object memory, int64_t batch, str op
     for i in range(p.count):
         if p.ops[i].kind == CROSS:
             width = p.ops[i].n_memory
-    m = real_like(memory, cnp.NPY_FLOAT if p.bits == 32 else cnp.NPY_DOUBLE, op, "memory",
-                  "the weights")
+    m = real_like(memory, typenum, op, "memory", "the weights")
     if np.ndim(m) != 3 or len(m) != batch or np.shape(m)[2] != width:
         raise ValueError(f"{op}: memory must be ({batch}, positions, {width}), not {np.shape(m)}")
     return cnp.PyArray_GETCONTIGUOUS(m)
@@ -53,17 +68,15 @@ cdef cnp.ndarray memory_of(const Record *p, object memory, int64_t batch, str op
 cdef int refuse_step(const Record *p, const State *s, cnp.ndarray ids, int64_t n,
                      cnp.ndarray taken) except -1:
     """Say which number was out of range."""
-    cdef int64_t b, i, count
+    cdef int64_t b, count
     for b in range(s.batch):
         count = n if taken is None else taken[b]
         if s.lengths[b] + count > s.max_len:
             raise ValueError(f"step: row {b} holds {s.lengths[b]} positions and {count} more are "
                              f"too many for {s.max_len}")
-        for i in range(count):
-            if not 0 <= ids[b, i] < p.vocabulary:
-                raise ValueError(f"step: the id {ids[b, i]} at ({b}, {i}) is not from 0 to "
-                                 f"{p.vocabulary - 1}")
-    return 0
+    if taken is not None:
+        ids = np.where(np.arange(n) < taken[:, None], ids, 0)
+    return refuse_id(ids, p.vocabulary, "step")
 
 
 cdef class PlanState:
@@ -85,7 +98,7 @@ cdef class PlanState:
     def __cinit__(self, Plan plan not None, batch, max_len=None, memory=None,
                   memory_lengths=None):
         cdef const Record *p = plan.record()
-        cdef int64_t rows = whole_number(batch, 1, INT64_MAX, "new_state", "batch")
+        cdef int64_t rows = whole_number(batch, 0, INT64_MAX, "new_state", "batch")
         cdef int64_t room = p.max_len, positions = 0
         cdef const int64_t *counts = NULL
         cdef void *data = NULL
@@ -94,12 +107,12 @@ cdef class PlanState:
             raise TypeError("new_state: an encoder's plan has no steps")
         if max_len is not None:
             room = whole_number(max_len, 1, p.max_len, "new_state", "max_len")
-        m = memory_of(p, memory, rows, "new_state")
+        m = memory_of(p, plan.recorder.typenum, memory, rows, "new_state")
         if m is not None:
             positions, data = m.shape[1], cnp.PyArray_DATA(m)
         if memory_lengths is not None:
             seen = integers(memory_lengths, "new_state", "memory_lengths")
-            check_lengths(seen, "new_state", "memory_lengths", rows, 0, positions, memory_lengths)
+            check_lengths(seen, "new_state", "memory_lengths", rows, 0, positions)
             counts = <const int64_t*>cnp.PyArray_DATA(seen)
         self.plan = plan
         with nogil:
@@ -115,6 +128,16 @@ cdef class PlanState:
         if not lock_state(self.record):
             raise RuntimeError(f"{op}: this state is in use by another thread; each thread needs a "
                                "state of its own")
+        return 0
+
+    cdef int move(self, Plan plan) except -1:
+        """Go on with another plan of the same model."""
+        if plan.source is None or plan.source is not self.plan.source:
+            raise ValueError("step: this is a state of another plan or model")
+        if move_state(self.record, plan.record()):
+            raise ValueError("step: the sizes of the model changed since the state was made: make "
+                             "a new one")
+        self.plan = plan
         return 0
 
     @property
@@ -159,7 +182,7 @@ cdef class PlanState:
             if (cnp.PyArray_NDIM(chosen) != 1 or count == 0 or chosen.min() < 0
                     or chosen.max() >= self.record.batch):
                 raise ValueError(f"select: rows must be integers from 0 to {self.record.batch - 1},"
-                                 f" at least one, not {rows!r:.80}")
+                                 f" at least one, not {described(chosen)}")
             with nogil:
                 status = select_rows(self.record, of, count)
             if status:

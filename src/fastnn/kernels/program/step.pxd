@@ -20,7 +20,10 @@ cdef int state_release(void *state) noexcept nogil
 cdef int state_truncate(void *state, int64_t length) noexcept nogil
 
 cdef enum:
-    MOST_ROWS = 256         # rows, of the batch times positions, that go through together
+    # Rows, of the batch times positions, that go through together: what lies between operations
+    # stays in the cache, or, where weights are packed for every product, packing is a small part.
+    MOST_ROWS = 256
+    MOST_ROWS_LIVE = 4096
 
 # True if nobody used the state; it is in use then until it is unlocked.
 cdef bint lock_state(State *s) noexcept nogil
@@ -34,4 +37,5 @@ cdef State *new_state(const Record *p, int64_t batch, int64_t max_len, const voi
                       int64_t memory_positions, const int64_t *memory_lengths) noexcept nogil
 # Make rows rows[0], ..., rows[count - 1] of a locked state all that it holds, in this order.
 cdef int select_rows(State *s, const int64_t *rows, int64_t count) noexcept nogil
+cdef int move_state(State *s, const Record *p) noexcept nogil
 cdef void truncate(State *s, int64_t length) noexcept nogil

@@ -53,19 +53,23 @@ cdef int run_chunks(const Record *p, State *s, Pass *q, void *logits) noexcept n
     cdef Frame f
     cdef int64_t b
     cdef int status = OK
+    cdef int64_t rows = s.batch * min(s.chunk, q.call)
+    cdef void *scratch = take(rows * p.starts[p.buffers] * (p.bits // 8))
+    if scratch is NULL:
+        return NO_MEMORY
     f.preacts, f.sequences = NULL, q
-    place(p, &f, s.batch * s.chunk, s.workspace)
+    place(p, &f, rows, scratch)
     f.at[INPUT], f.at[p.output] = NULL, logits
-    while q.first < q.call:
+    while q.first < q.call and status == OK:
         q.n = min(s.chunk, q.call - q.first)
         f.rows = q.batch * q.n
         look_ahead(s, q)
         status = run_ops(p, 0, p.tail + 1, &f)
-        if status != OK:
-            return status
         q.first += q.n
     f.rows = s.batch
-    status = run_ops(p, p.tail + 1, p.count, &f)
+    if status == OK:
+        status = run_ops(p, p.tail + 1, p.count, &f)
+    give(scratch)
     if status == OK:
         for b in range(s.batch):
             s.lengths[b] += q.call if q.taken is NULL else q.taken[b]
@@ -125,26 +129,23 @@ cdef int checked_encode(const Record *p, const void *x, int64_t batch, int64_t n
 cdef int allocate(State *s) noexcept nogil:
     """The storage of a state whose sizes are set."""
     cdef const Record *p = s.plan
-    cdef int64_t size = p.bits // 8, rows, batch = s.batch
+    cdef int64_t size = p.bits // 8, batch = s.batch
     if batch > 1 << 30:
         return NO_MEMORY
-    s.chunk = min(s.max_len, max(<int64_t>1, <int64_t>MOST_ROWS // batch))
-    rows = batch * s.chunk
-    s.lengths = <int64_t*>calloc(batch * (4 + s.chunk), sizeof(int64_t))
-    if s.lengths is NULL or p.keys * s.max_len > (<int64_t>1 << 56) // batch:
+    s.chunk = min(s.max_len, max(<int64_t>1, p.most_rows // max(batch, <int64_t>1)))
+    s.lengths = <int64_t*>calloc(batch * (4 + s.chunk) + 1, sizeof(int64_t))
+    if s.lengths is NULL or p.keys * s.max_len > (<int64_t>1 << 56) // max(batch, <int64_t>1):
         return NO_MEMORY
     s.starts, s.memory_lengths = s.lengths + batch, s.lengths + 2 * batch
     s.origins, s.visible = s.lengths + 3 * batch, s.lengths + 4 * batch
     s.keys = take(batch * s.max_len * p.keys * size)
     s.values = take(batch * s.max_len * p.keys * size)
-    s.workspace = take(rows * p.starts[p.buffers] * size)
-    return NO_MEMORY if s.keys is NULL or s.values is NULL or s.workspace is NULL else OK
+    return NO_MEMORY if s.keys is NULL or s.values is NULL else OK
 
 
 cdef void free_storage(State *s) noexcept nogil:
     give(s.keys)
     give(s.values)
-    give(s.workspace)
     give(s.memory)
     free(s.lengths)
 
@@ -225,7 +226,7 @@ cdef int select_rows(State *s, const int64_t *rows, int64_t count) noexcept nogi
     cdef int64_t b, size = s.plan.bits // 8
     cdef bint moved = count != s.batch      # beams of one sentence share a memory: it stays
     t.batch = count
-    t.lengths, t.keys, t.values, t.workspace, t.memory = NULL, NULL, NULL, NULL, NULL
+    t.lengths, t.keys, t.values, t.memory = NULL, NULL, NULL, NULL
     if allocate(&t) != OK:
         free_storage(&t)
         return NO_MEMORY
@@ -244,6 +245,18 @@ cdef int select_rows(State *s, const int64_t *rows, int64_t count) noexcept nogi
     copy_kept(s, &t, rows, ATTENTION)
     free_storage(s)
     s[0] = t
+    return OK
+
+
+cdef int move_state(State *s, const Record *p) noexcept nogil:
+    """Make a state of a program one of p, which keeps the same of every position."""
+    cdef const Record *q = s.plan
+    if (q.bits != p.bits or q.keys != p.keys or q.memory != p.memory or s.max_len > p.max_len
+            or q.most_rows != p.most_rows):
+        return BAD_ARGUMENT
+    plan_retain(p)
+    s.plan = p
+    plan_release(q)
     return OK
 
 

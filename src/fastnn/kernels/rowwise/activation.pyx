@@ -10,14 +10,12 @@ output, the input need not be kept. Both directions propagate NaN, and infinitie
 bench/accuracy.py measures the errors that the table states. The functions on arrays are in
 activation_arrays.pyx.
 """
-from cython.parallel cimport parallel
 from libc.stdint cimport int64_t
 
-from ..ground.arrays cimport BAD_ARGUMENT, OK
+from ..ground.arrays cimport BAD_ARGUMENT, OK, bad_rows
 from ..ground.dispatch cimport (
     FASTNN_ACT_LAST,
     FASTNN_ACT_NONE,
-    FASTNN_ACT_RELU,
     activation_backward_block,
     activation_block,
     past_caches,
@@ -25,7 +23,7 @@ from ..ground.dispatch cimport (
 )
 from ..ground.scalars cimport choice
 from .activation_table cimport fastnn_activation_table, is_light
-from ..ground.threads cimport share, team_size, thread_id, threads_for
+from ..ground.threads cimport Block, block_of, run_team, threads_for
 
 cdef enum:
     BLOCK = 4096        # elements: a long row is split between threads in blocks of this size
@@ -49,97 +47,50 @@ cdef int team_for(int kind, bint backward, int64_t rows, int64_t cols) noexcept 
     return threads_for(<double>rows * cols, GRAIN if is_light(kind, backward) else EXP_GRAIN)
 
 
-cdef void forward_share(
-    int kind, int team, int thread, int64_t rows, int64_t cols, const real *x, int64_t ldx,
+cdef void forward_part(
+    int team, int thread, int kind, int64_t rows, int64_t cols, const real *x, int64_t ldx,
     real *y, int64_t ldy
 ) noexcept nogil:
-    cdef int64_t first, last
-    cdef bint large = past_caches(rows * cols, y, x, x)
-    if rows == 1:
-        share((cols + BLOCK - 1) // BLOCK, team, thread, &first, &last)
-        first, last = first * BLOCK, min(last * BLOCK, cols)
-        activation_block(kind, 1, last - first, x + first, ldx, y + first, ldy, large)
-    else:
-        share(rows, team, thread, &first, &last)
-        activation_block(
-            kind, last - first, cols, x + first * ldx, ldx, y + first * ldy, ldy, large
-        )
+    cdef Block b = block_of(rows, cols, BLOCK, team, thread)
+    activation_block(
+        kind, b.rows, b.cols, x + b.row * ldx + b.col, ldx, y + b.row * ldy + b.col, ldy,
+        past_caches(rows * cols, y, x, x)
+    )
 
 
-cdef void backward_share(
-    int kind, int team, int thread, int64_t rows, int64_t cols, const real *dy, int64_t lddy,
+cdef void backward_part(
+    int team, int thread, int kind, int64_t rows, int64_t cols, const real *dy, int64_t lddy,
     const real *saved, int64_t ldsaved, real *dx, int64_t lddx
 ) noexcept nogil:
-    cdef int64_t first, last
-    cdef bint large = past_caches(rows * cols, dx, dy, saved)
-    if rows == 1:
-        share((cols + BLOCK - 1) // BLOCK, team, thread, &first, &last)
-        first, last = first * BLOCK, min(last * BLOCK, cols)
-        activation_backward_block(
-            kind, 1, last - first, dy + first, lddy, saved + first, ldsaved, dx + first, lddx,
-            <real*>NULL, large
-        )
-    else:
-        share(rows, team, thread, &first, &last)
-        activation_backward_block(
-            kind, last - first, cols, dy + first * lddy, lddy, saved + first * ldsaved, ldsaved,
-            dx + first * lddx, lddx, <real*>NULL, large
-        )
-
-
-cdef int forward(
-    int kind, int64_t rows, int64_t cols, const real *x, int64_t ldx, real *y, int64_t ldy
-) noexcept nogil:
-    cdef int team
-    if (
-        kind < FASTNN_ACT_NONE
-        or kind > FASTNN_ACT_LAST
-        or rows < 0
-        or cols < 0
-        or (rows > 0 and cols > 0 and (x is NULL or y is NULL))
-    ):
-        return BAD_ARGUMENT
-    team = team_for(kind, False, rows, cols)
-    if team == 1:
-        forward_share(kind, 1, 0, rows, cols, x, ldx, y, ldy)
-    else:
-        with parallel(num_threads=team):
-            forward_share(kind, team_size(), thread_id(), rows, cols, x, ldx, y, ldy)
-    return OK
-
-
-cdef int backward(
-    int kind, int64_t rows, int64_t cols, const real *dy, int64_t lddy,
-    const real *saved, int64_t ldsaved, real *dx, int64_t lddx
-) noexcept nogil:
-    cdef int team
-    if kind < FASTNN_ACT_NONE or kind > FASTNN_ACT_LAST or rows < 0 or cols < 0:
-        return BAD_ARGUMENT
-    if (
-        rows > 0
-        and cols > 0
-        and (dy is NULL or dx is NULL or (saved is NULL and kind != FASTNN_ACT_NONE))
-    ):
-        return BAD_ARGUMENT
-    team = team_for(kind, True, rows, cols)
-    if team == 1:
-        backward_share(kind, 1, 0, rows, cols, dy, lddy, saved, ldsaved, dx, lddx)
-    else:
-        with parallel(num_threads=team):
-            backward_share(
-                kind, team_size(), thread_id(), rows, cols, dy, lddy, saved, ldsaved, dx, lddx
-            )
-    return OK
+    cdef Block b = block_of(rows, cols, BLOCK, team, thread)
+    activation_backward_block(
+        kind, b.rows, b.cols, dy + b.row * lddy + b.col, lddy,
+        saved + b.row * ldsaved + b.col, ldsaved, dx + b.row * lddx + b.col, lddx, <real*>NULL,
+        past_caches(rows * cols, dx, dy, saved)
+    )
 
 
 cdef int activation_real(
     int kind, int64_t rows, int64_t cols, const real *x, int64_t ldx, real *y, int64_t ldy
 ) noexcept nogil:
-    return forward(kind, rows, cols, x, ldx, y, ldy)
+    if kind < FASTNN_ACT_NONE or kind > FASTNN_ACT_LAST or bad_rows(rows, cols, x, y):
+        return BAD_ARGUMENT
+    run_team(
+        team_for(kind, False, rows, cols), forward_part[real], kind, rows, cols, x, ldx, y, ldy
+    )
+    return OK
 
 
 cdef int activation_backward_real(
     int kind, int64_t rows, int64_t cols, const real *dy, int64_t lddy, const real *saved,
     int64_t ldsaved, real *dx, int64_t lddx
 ) noexcept nogil:
-    return backward(kind, rows, cols, dy, lddy, saved, ldsaved, dx, lddx)
+    if kind < FASTNN_ACT_NONE or kind > FASTNN_ACT_LAST or bad_rows(rows, cols, dy, dx):
+        return BAD_ARGUMENT
+    if kind != FASTNN_ACT_NONE and bad_rows(rows, cols, saved, saved):
+        return BAD_ARGUMENT
+    run_team(
+        team_for(kind, True, rows, cols), backward_part[real], kind, rows, cols, dy, lddy, saved,
+        ldsaved, dx, lddx
+    )
+    return OK

@@ -2,96 +2,40 @@
 
 They are made from the table, include/fastnn_activations.h. Only `gelu` has an option.
 """
-cimport numpy as cnp
-from libc.stdint cimport int64_t
-
-from .activation cimport (
-    activation_backward_real,
-    activation_real,
-)
+from .activation cimport activation_backward_real, activation_real
 from .activation_table cimport fastnn_activation, fastnn_activation_table, saves_output
-from ..ground.arrays cimport (
-    BAD_ARGUMENT, Rows, check_in_place, check_status, finish_output, flatten, output_rows,
-    real_type, shaped_like, with_rows,
-)
-from ..ground.dispatch cimport FASTNN_ACT_GELU, FASTNN_ACT_GELU_TANH, FASTNN_ACT_LAST
+from ..ground.dispatch cimport FASTNN_ACT_GELU, FASTNN_ACT_GELU_TANH, FASTNN_ACT_LAST, real
+from ..ground.rows cimport RowCall, RowKernel, over_rows
 from ..ground.scalars cimport choice
-
-cnp.import_array()
 
 cdef enum:
     KEEP_GIL = 16384    # elements below which a call keeps the GIL (docs/tuning.md)
 
 
-cdef int forward_typed(
-    int typenum, int kind, Rows r, void *x, int64_t ldx, void *y, int64_t ldy
-) noexcept nogil:
-    if typenum == cnp.NPY_FLOAT:
-        return activation_real(kind, r.rows, r.cols, <float*>x, ldx, <float*>y, ldy)
-    if typenum != cnp.NPY_DOUBLE:
-        return BAD_ARGUMENT
-    return activation_real(kind, r.rows, r.cols, <double*>x, ldx, <double*>y, ldy)
-
-
-cdef int backward_typed(
-    int typenum, int kind, Rows r, void *dy, int64_t lddy, void *saved, int64_t ldsaved,
-    void *dx, int64_t lddx
-) noexcept nogil:
-    if typenum == cnp.NPY_FLOAT:
-        return activation_backward_real(
-            kind, r.rows, r.cols, <float*>dy, lddy, <float*>saved, ldsaved, <float*>dx, lddx
-        )
-    if typenum != cnp.NPY_DOUBLE:
-        return BAD_ARGUMENT
-    return activation_backward_real(
-        kind, r.rows, r.cols, <double*>dy, lddy, <double*>saved, ldsaved, <double*>dx, lddx
+cdef int forward(const RowCall *c, const real *like) noexcept nogil:
+    return activation_real(
+        (<const int*>c.options)[0], c.rows, c.cols, <const real*>c.x, c.ldx, <real*>c.y, c.ldy
     )
 
 
+cdef int backward(const RowCall *c, const real *like) noexcept nogil:
+    return activation_backward_real(
+        (<const int*>c.options)[0], c.rows, c.cols, <const real*>c.x, c.ldx, <const real*>c.other,
+        c.ldother, <real*>c.y, c.ldy
+    )
+
+
+cdef RowKernel _on_rows = RowKernel(forward[float], forward[double], KEEP_GIL)
+cdef RowKernel _back_on_rows = RowKernel(backward[float], backward[double], KEEP_GIL)
+
+
 cdef object on_arrays(int kind, object x, object out, str op):
-    """Run any forward function: check the arrays, choose the type, keep or release the GIL."""
-    cdef int typenum = real_type(x, op, "x"), status
-    cdef Rows rx, ry
-    cdef cnp.ndarray a = with_rows(<cnp.ndarray>x, &rx)
-    cdef cnp.ndarray y = output_rows(out, <cnp.ndarray>x, op, "out", "x", &ry)
-    if out is not None:
-        check_in_place(<cnp.ndarray>out, <cnp.ndarray>x, op, "out", "x")
-    flatten(&rx, &ry)
-    cdef void *px = cnp.PyArray_DATA(a)
-    cdef void *py = cnp.PyArray_DATA(y)
-    if rx.rows * rx.cols < KEEP_GIL:
-        status = forward_typed(typenum, kind, rx, px, rx.ld, py, ry.ld)
-    else:
-        with nogil:
-            status = forward_typed(typenum, kind, rx, px, rx.ld, py, ry.ld)
-    check_status(status, op)
-    return finish_output(out, y)
+    return over_rows(&_on_rows, &kind, True, op, x, "x", None, None, out)
 
 
-cdef object backward_on_arrays(
-    int kind, object dy, object saved, object out, str op, str saved_name
-):
-    """Run any backward function. saved_name is the name of its second parameter."""
-    cdef int typenum = real_type(dy, op, "dy"), status
-    cdef Rows rdy, rs, rdx
-    cdef cnp.ndarray like = shaped_like(saved, <cnp.ndarray>dy, op, saved_name, "dy")
-    cdef cnp.ndarray a = with_rows(<cnp.ndarray>dy, &rdy), b = with_rows(like, &rs)
-    cdef cnp.ndarray dx = output_rows(out, <cnp.ndarray>dy, op, "out", "dy", &rdx)
-    if out is not None:
-        check_in_place(<cnp.ndarray>out, <cnp.ndarray>dy, op, "out", "dy")
-        check_in_place(<cnp.ndarray>out, like, op, "out", saved_name)
-    if rdy.ld == rdy.cols and rs.ld == rs.cols and rdx.ld == rdx.cols:
-        flatten(&rdy, &rdx)
-    cdef void *pdy = cnp.PyArray_DATA(a)
-    cdef void *ps = cnp.PyArray_DATA(b)
-    cdef void *pdx = cnp.PyArray_DATA(dx)
-    if rdy.rows * rdy.cols < KEEP_GIL:
-        status = backward_typed(typenum, kind, rdy, pdy, rdy.ld, ps, rs.ld, pdx, rdx.ld)
-    else:
-        with nogil:
-            status = backward_typed(typenum, kind, rdy, pdy, rdy.ld, ps, rs.ld, pdx, rdx.ld)
-    check_status(status, op)
-    return finish_output(out, dx)
+cdef object backward_on_arrays(int kind, object dy, object saved, object out, str op, str name):
+    """Run any backward function. `name` is the name of its second parameter."""
+    return over_rows(&_back_on_rows, &kind, True, op, dy, "dy", saved, name, out)
 
 
 # Templates of the docstrings of an activation and of its backward pass.

@@ -11,19 +11,16 @@ instruction set, strides and real type. p is rounded to a multiple of 2^-32. A d
 even if it was NaN.
 """
 cimport numpy as cnp
-from cython.parallel cimport parallel
 from libc.stdint cimport INT64_MAX, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 import numpy as np
 
-from ..ground.arrays cimport (
-    BAD_ARGUMENT, OK, Rows, check_in_place, check_status, finish_output, flatten, output_rows,
-    real_type, with_rows,
-)
+from ..ground.arrays cimport BAD_ARGUMENT, OK, bad_rows
 from ..ground.dispatch cimport dropout_run, philox_words, real, shifted
+from ..ground.rows cimport RowCall, RowKernel, over_rows
 from ..ground.scalars cimport probability, whole_number, word
-from ..ground.threads cimport share, team_size, thread_id, threads_for
+from ..ground.threads cimport Block, block_of, run_team, threads_for
 
 cnp.import_array()
 
@@ -49,90 +46,52 @@ cdef inline void drop(
         dropout_run(n, x, residual, p, seed, step, first, y)
 
 
-cdef void dropout_share(
+cdef void dropout_part(
     int team, int thread, int64_t rows, int64_t cols, const real *x, int64_t ldx,
     const real *residual, int64_t ldresidual, double p, uint64_t seed, uint64_t step,
     real *y, int64_t ldy
 ) noexcept nogil:
-    cdef int64_t i, first, last
-    if rows == 1:
-        share((cols + BLOCK - 1) // BLOCK, team, thread, &first, &last)
-        first, last = first * BLOCK, min(last * BLOCK, cols)
-        drop(last - first, x + first, shifted(residual, first), p, seed, step, first, y + first)
-        return
-    share(rows, team, thread, &first, &last)
-    for i in range(first, last):
+    cdef Block b = block_of(rows, cols, BLOCK, team, thread)
+    cdef int64_t i
+    for i in range(b.row, b.row + b.rows):
         drop(
-            cols, x + i * ldx, shifted(residual, i * ldresidual), p, seed, step, i * cols,
-            y + i * ldy
+            b.cols, x + i * ldx + b.col, shifted(residual, i * ldresidual + b.col), p, seed, step,
+            i * cols + b.col, y + i * ldy + b.col
         )
-
-
-cdef int dropout_rows(
-    int64_t rows, int64_t cols, const real *x, int64_t ldx,
-    const real *residual, int64_t ldresidual, double p, uint64_t seed, uint64_t step,
-    real *y, int64_t ldy
-) noexcept nogil:
-    cdef int team
-    if (
-        rows < 0
-        or cols < 0
-        or (rows > 0 and cols > 0 and (x is NULL or y is NULL))
-        or not 0 <= p <= 1
-    ):
-        return BAD_ARGUMENT
-    team = threads_for(<double>rows * cols, GRAIN)
-    if team == 1:
-        dropout_share(1, 0, rows, cols, x, ldx, residual, ldresidual, p, seed, step, y, ldy)
-    else:
-        with parallel(num_threads=team):
-            dropout_share(
-                team_size(), thread_id(), rows, cols, x, ldx, residual, ldresidual, p, seed, step,
-                y, ldy
-            )
-    return OK
 
 
 cdef int dropout_real(
     int64_t rows, int64_t cols, const real *x, int64_t ldx, const real *residual,
     int64_t ldresidual, double p, uint64_t seed, uint64_t step, real *y, int64_t ldy
 ) noexcept nogil:
-    return dropout_rows(rows, cols, x, ldx, residual, ldresidual, p, seed, step, y, ldy)
+    if bad_rows(rows, cols, x, y) or not 0 <= p <= 1:
+        return BAD_ARGUMENT
+    run_team(
+        threads_for(<double>rows * cols, GRAIN), dropout_part[real], rows, cols, x, ldx, residual,
+        ldresidual, p, seed, step, y, ldy
+    )
+    return OK
 
 
-cdef int typed(
-    int typenum, Rows x, void *px, Rows y, void *py, double p, uint64_t seed, uint64_t step
-) noexcept nogil:
-    if typenum == cnp.NPY_FLOAT:
-        return dropout_real(
-            x.rows, x.cols, <float*>px, x.ld, NULL, 0, p, seed, step, <float*>py, y.ld
-        )
-    if typenum == cnp.NPY_DOUBLE:
-        return dropout_real(
-            x.rows, x.cols, <double*>px, x.ld, NULL, 0, p, seed, step, <double*>py, y.ld
-        )
-    return BAD_ARGUMENT
+cdef struct Mask:
+    double p
+    uint64_t seed, step
+
+
+cdef int on_rows(const RowCall *c, const real *like) noexcept nogil:
+    cdef const Mask *m = <const Mask*>c.options
+    return dropout_real(
+        c.rows, c.cols, <const real*>c.x, c.ldx, <const real*>NULL, 0, m.p, m.seed, m.step,
+        <real*>c.y, c.ldy
+    )
+
+
+cdef RowKernel _on_rows = RowKernel(on_rows[float], on_rows[double], KEEP_GIL)
 
 
 cdef object apply(object x, object p, object seed, object step, object out, str op, str name):
-    cdef int typenum = real_type(x, op, name), status
-    cdef double dropped = probability(p, op, "p")
-    cdef uint64_t key = word(seed, op, "seed"), number = word(step, op, "step")
-    cdef Rows rx, ry
-    cdef cnp.ndarray a = with_rows(<cnp.ndarray>x, &rx)
-    cdef cnp.ndarray y = output_rows(out, <cnp.ndarray>x, op, "out", name, &ry)
-    if out is not None:
-        check_in_place(<cnp.ndarray>out, <cnp.ndarray>x, op, "out", name)
-    cdef void *px = cnp.PyArray_DATA(a)
-    cdef void *py = cnp.PyArray_DATA(y)
-    flatten(&rx, &ry)
-    if rx.rows * rx.cols < KEEP_GIL:
-        status = typed(typenum, rx, px, ry, py, dropped, key, number)
-    else:
-        with nogil:
-            status = typed(typenum, rx, px, ry, py, dropped, key, number)
-    check_status(status, op)
-    return finish_output(out, y)
+    cdef Mask m = Mask(probability(p, op, "p"), word(seed, op, "seed"), word(step, op, "step"))
+    return over_rows(&_on_rows, &m, True, op, x, name, None, None, out)
 
 
 def dropout(x, p, *, seed, step, out=None):

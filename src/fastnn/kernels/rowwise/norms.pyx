@@ -11,15 +11,14 @@ rows that the shape alone fixes, then over the parts in order, so the bits do no
 number of threads. Accuracy: y within a few eps of its largest magnitude, for any mean of the row
 (layernorm.h). The functions on arrays are in norms_arrays.pyx.
 """
-from cython.parallel cimport parallel
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
 
-from ..ground.arrays cimport BAD_ARGUMENT, NO_MEMORY, OK
+from ..ground.arrays cimport BAD_ARGUMENT, NO_MEMORY, OK, bad_rows
 from ..ground.dispatch cimport add_run, dropout_run, norm_backward_block, norm_block, real, shifted
 from ..ground.memory cimport give, take
 from ..ground.sums cimport FOLD, add_rows
-from ..ground.threads cimport barrier, share, team_size, thread_id, threads_for
+from ..ground.threads cimport barrier, run_team, share, share_blocks, threads_for
 
 cdef enum:
     GRAIN = 8192            # minimum elements per thread (docs/tuning.md)
@@ -31,68 +30,50 @@ cdef enum:
     COLUMNS = 256           # columns of weight and bias that a thread sums over the parts at a time
 
 
-cdef void forward_share(
+cdef void forward_part(
     int team, int thread, int rms, int64_t rows, int64_t cols, const real *x, int64_t ldx,
     const real *residual, int64_t ldresidual, double p, uint64_t seed, uint64_t step,
     const real *weight, const real *bias, double eps, real *h, int64_t ldh, real *y, int64_t ldy,
     real *stats
 ) noexcept nogil:
-    cdef int64_t b, i, r, first, last, count
-    cdef real *row = stats
+    cdef int64_t i, r, last, count
     cdef bint large = rows * cols * <int64_t>sizeof(real) >= LARGE
-    share((rows + BLOCK_ROWS - 1) // BLOCK_ROWS, team, thread, &first, &last)
-    if stats is not NULL:
-        row += 3 * first * BLOCK_ROWS
+    share_blocks(rows, BLOCK_ROWS, team, thread, &i, &last)
     if residual is NULL and p == 0:
-        i = first * BLOCK_ROWS
         norm_block(
-            rms, min(last * BLOCK_ROWS, rows) - i, cols, x + i * ldx, ldx, eps, weight, bias, row,
+            rms, last - i, cols, x + i * ldx, ldx, eps, weight, bias, <real*>shifted(stats, 3 * i),
             y + i * ldy, ldy, large
         )
         return
-    for b in range(first, last):
-        i = b * BLOCK_ROWS
-        count = min(<int64_t>BLOCK_ROWS, rows - i)
+    while i < last:
+        count = min(<int64_t>BLOCK_ROWS, last - i)
         for r in range(i, i + count):
             dropout_run(
                 cols, x + r * ldx, shifted(residual, r * ldresidual), p, seed, step, r * cols,
                 h + r * ldh
             )
         norm_block(
-            rms, count, cols, h + i * ldh, ldh, eps, weight, bias, row, y + i * ldy, ldy,
-            large and h != y
+            rms, count, cols, h + i * ldh, ldh, eps, weight, bias, <real*>shifted(stats, 3 * i),
+            y + i * ldy, ldy, large and h != y
         )
-        if stats is not NULL:
-            row += 3 * count
+        i += count
 
 
-cdef int forward(
-    int rms, int64_t rows, int64_t cols, const real *x, int64_t ldx,
-    const real *residual, int64_t ldresidual, double p, uint64_t seed, uint64_t step,
-    const real *weight, const real *bias, double eps, real *h, int64_t ldh, real *y, int64_t ldy,
-    real *stats
+cdef int layer_norm_real(
+    int rms, int64_t rows, int64_t cols, const real *x, int64_t ldx, const real *residual,
+    int64_t ldresidual, double p, uint64_t seed, uint64_t step, const real *weight,
+    const real *bias, double eps, real *h, int64_t ldh, real *y, int64_t ldy, real *stats
 ) noexcept nogil:
-    cdef int team
-    if rows < 0 or cols < 0 or not 0 <= p <= 1 or not eps > 0:
+    if bad_rows(rows, cols, x, y) or not 0 <= p <= 1 or not eps > 0:
         return BAD_ARGUMENT
     if rows == 0 or cols == 0:
         return OK
-    if x is NULL or y is NULL:
-        return BAD_ARGUMENT
     if h is NULL:       # y holds the sum of a row until it is normalized
         h, ldh = y, ldy
-    team = threads_for(<double>rows * cols, GRAIN)
-    if team == 1:
-        forward_share(
-            1, 0, rms, rows, cols, x, ldx, residual, ldresidual, p, seed, step, weight, bias, eps,
-            h, ldh, y, ldy, stats
-        )
-    else:
-        with parallel(num_threads=team):
-            forward_share(
-                team_size(), thread_id(), rms, rows, cols, x, ldx, residual, ldresidual, p,
-                seed, step, weight, bias, eps, h, ldh, y, ldy, stats
-            )
+    run_team(
+        threads_for(<double>rows * cols, GRAIN), forward_part[real], rms, rows, cols, x, ldx,
+        residual, ldresidual, p, seed, step, weight, bias, eps, h, ldh, y, ldy, stats
+    )
     return OK
 
 
@@ -107,10 +88,9 @@ cdef void add_parts(
     int team, int thread, int64_t cols, int64_t parts, real *sums, real *dweight, real *dbias
 ) noexcept nogil:
     """Add this thread's columns of the parts' sums to dweight and dbias."""
-    cdef int64_t start, count, first, last
-    share((cols + COLUMNS - 1) // COLUMNS, team, thread, &first, &last)
-    start = first * COLUMNS
-    count = min(last * COLUMNS, cols) - start
+    cdef int64_t start, stop, count
+    share_blocks(cols, COLUMNS, team, thread, &start, &stop)
+    count = stop - start
     if count <= 0:
         return
     sums += start
@@ -122,7 +102,7 @@ cdef void add_parts(
         add_run(count, sums + cols, dbias + start)
 
 
-cdef void backward_share(
+cdef void backward_part(
     int team, int thread, int rms, int64_t rows, int64_t cols, const real *dy, int64_t lddy,
     const real *h, int64_t ldh, const real *stats, const real *weight,
     const real *dh_in, int64_t lddh_in, double p, uint64_t seed, uint64_t step,
@@ -155,60 +135,28 @@ cdef void backward_share(
         add_parts(team, thread, cols, parts, sums, dweight, dbias)
 
 
-cdef int backward(
-    int rms, int64_t rows, int64_t cols, const real *dy, int64_t lddy, const real *h, int64_t ldh,
-    const real *stats, const real *weight, const real *dh_in, int64_t lddh_in, double p,
-    uint64_t seed, uint64_t step, real *dh, int64_t lddh, real *dx, int64_t lddx,
-    real *dweight, real *dbias
-) noexcept nogil:
-    cdef int team
-    cdef int64_t size
-    cdef real *sums = NULL
-    if rows < 0 or cols < 0 or not 0 <= p <= 1:
-        return BAD_ARGUMENT
-    if rows == 0 or cols == 0:
-        return OK
-    if dy is NULL or h is NULL or stats is NULL or dh is NULL or (p > 0 and dx is NULL):
-        return BAD_ARGUMENT
-    if dweight is not NULL or dbias is not NULL:
-        size = rows_of_part(rows, cols)
-        sums = <real*>take((rows + size - 1) // size * 2 * cols * <int64_t>sizeof(real))
-        if sums is NULL:
-            return NO_MEMORY
-    team = threads_for(<double>rows * cols, GRAIN)
-    if team == 1:
-        backward_share(
-            1, 0, rms, rows, cols, dy, lddy, h, ldh, stats, weight, dh_in, lddh_in, p, seed, step,
-            dh, lddh, dx, lddx, dweight, dbias, sums
-        )
-    else:
-        with parallel(num_threads=team):
-            backward_share(
-                team_size(), thread_id(), rms, rows, cols, dy, lddy, h, ldh, stats, weight,
-                dh_in, lddh_in, p, seed, step, dh, lddh, dx, lddx, dweight, dbias, sums
-            )
-    give(sums)
-    return OK
-
-
-cdef int layer_norm_real(
-    int rms, int64_t rows, int64_t cols, const real *x, int64_t ldx, const real *residual,
-    int64_t ldresidual, double p, uint64_t seed, uint64_t step, const real *weight,
-    const real *bias, double eps, real *h, int64_t ldh, real *y, int64_t ldy, real *stats
-) noexcept nogil:
-    return forward(
-        rms, rows, cols, x, ldx, residual, ldresidual, p, seed, step, weight, bias, eps, h, ldh,
-        y, ldy, stats
-    )
-
-
 cdef int layer_norm_backward_real(
     int rms, int64_t rows, int64_t cols, const real *dy, int64_t lddy, const real *h, int64_t ldh,
     const real *stats, const real *weight, const real *dh_in, int64_t lddh_in, double p,
     uint64_t seed, uint64_t step, real *dh, int64_t lddh, real *dx, int64_t lddx, real *dweight,
     real *dbias
 ) noexcept nogil:
-    return backward(
-        rms, rows, cols, dy, lddy, h, ldh, stats, weight, dh_in, lddh_in, p, seed, step, dh, lddh,
-        dx, lddx, dweight, dbias
+    cdef int64_t size
+    cdef real *sums = NULL
+    if bad_rows(rows, cols, dy, h) or bad_rows(rows, cols, stats, dh) or not 0 <= p <= 1:
+        return BAD_ARGUMENT
+    if rows == 0 or cols == 0:
+        return OK
+    if p > 0 and dx is NULL:
+        return BAD_ARGUMENT
+    if dweight is not NULL or dbias is not NULL:
+        size = rows_of_part(rows, cols)
+        sums = <real*>take((rows + size - 1) // size * 2 * cols * <int64_t>sizeof(real))
+        if sums is NULL:
+            return NO_MEMORY
+    run_team(
+        threads_for(<double>rows * cols, GRAIN), backward_part[real], rms, rows, cols, dy, lddy, h,
+        ldh, stats, weight, dh_in, lddh_in, p, seed, step, dh, lddh, dx, lddx, dweight, dbias, sums
     )
+    give(sums)
+    return OK

@@ -10,8 +10,8 @@ from libc.stdint cimport int64_t, uint64_t
 import numpy as np
 
 from ..ground.arrays cimport (
-    BAD_ARGUMENT, Rows, check_in_place, check_overlap, check_status, finish_output, is_output,
-    output_rows, real_like, real_type, refuse_output, shaped_like, with_rows,
+    Rows, call_typed, check_in_place, check_overlap, check_status, data_of, finish_output,
+    is_output, output_rows, real_like, real_type, refuse_output, shaped_like, with_rows,
 )
 from ..ground.scalars cimport positive_number
 from .norms cimport layer_norm_backward_real, layer_norm_real
@@ -57,10 +57,6 @@ cdef cnp.ndarray row_stats(object stats, int typenum, int64_t rows, str op, str 
     return a
 
 
-cdef inline void *data(cnp.ndarray a) noexcept:
-    return NULL if a is None else cnp.PyArray_DATA(a)
-
-
 cdef int64_t count_rows(cnp.ndarray x) noexcept:
     """Count the rows of x, including rows without elements."""
     cdef int i
@@ -70,78 +66,25 @@ cdef int64_t count_rows(cnp.ndarray x) noexcept:
     return count
 
 
-cdef int typed_forward(
-    int typenum, int rms, Rows x, void *px, Rows r, void *pr, double p,
-    uint64_t seed, uint64_t step, void *weight, void *bias, double eps, Rows h, void *ph, Rows y,
-    void *py, void *stats
-) noexcept nogil:
-    if typenum == cnp.NPY_FLOAT:
-        return layer_norm_real(
-            rms, x.rows, x.cols, <float*>px, x.ld, <float*>pr, r.ld, p, seed, step, <float*>weight,
-            <float*>bias, eps, <float*>ph, h.ld, <float*>py, y.ld, <float*>stats
-        )
-    if typenum == cnp.NPY_DOUBLE:
-        return layer_norm_real(
-            rms, x.rows, x.cols, <double*>px, x.ld, <double*>pr, r.ld, p, seed, step,
-            <double*>weight, <double*>bias, eps, <double*>ph, h.ld, <double*>py, y.ld,
-            <double*>stats
-        )
-    return BAD_ARGUMENT
-
-
-cdef int typed_backward(
-    int typenum, int rms, Rows dy, void *pdy, Rows h, void *ph, void *stats, void *weight,
-    Rows dh_in, void *pdh_in, double p, uint64_t seed, uint64_t step, Rows dh, void *pdh, Rows dx,
-    void *pdx, void *dweight, void *dbias
-) noexcept nogil:
-    if typenum == cnp.NPY_FLOAT:
-        return layer_norm_backward_real(
-            rms, dy.rows, dy.cols, <float*>pdy, dy.ld, <float*>ph, h.ld, <float*>stats,
-            <float*>weight, <float*>pdh_in, dh_in.ld, p, seed, step, <float*>pdh, dh.ld,
-            <float*>pdx, dx.ld, <float*>dweight, <float*>dbias
-        )
-    if typenum == cnp.NPY_DOUBLE:
-        return layer_norm_backward_real(
-            rms, dy.rows, dy.cols, <double*>pdy, dy.ld, <double*>ph, h.ld, <double*>stats,
-            <double*>weight, <double*>pdh_in, dh_in.ld, p, seed, step, <double*>pdh, dh.ld,
-            <double*>pdx, dx.ld, <double*>dweight, <double*>dbias
-        )
-    return BAD_ARGUMENT
-
-
-cdef int check_apart(
-    object out, str name, str op, bint in_place, object a, str a_name, object b, str b_name,
-    object c, str c_name, object d, str d_name
+cdef int apart(
+    object out, str name, object x, str x_name, str op, bint in_place=False
 ) except -1:
-    """Raise ValueError if out overlaps one of the inputs, each of which may be None.
+    """Raise ValueError if an output overlaps another array; either may be None.
 
-    With in_place, out may be a, b or c itself.
+    With in_place, the output may be that array.
     """
-    if out is None:
+    if out is None or x is None:
         return 0
-    for x, x_name in ((a, a_name), (b, b_name), (c, c_name)):
-        if x is not None:
-            if in_place:
-                check_in_place(<cnp.ndarray>out, <cnp.ndarray>x, op, name, x_name)
-            else:
-                check_overlap(<cnp.ndarray>out, <cnp.ndarray>x, op, name, x_name)
-    if d is not None:
-        check_overlap(<cnp.ndarray>out, <cnp.ndarray>d, op, name, d_name)
-    return 0
-
-
-cdef int check_both(object out, str name, str op, object other, str other_name) except -1:
-    """Raise ValueError if two outputs overlap; either may be None."""
-    if out is not None and other is not None:
-        check_overlap(<cnp.ndarray>out, <cnp.ndarray>other, op, name, other_name)
-    return 0
+    if in_place:
+        return check_in_place(<cnp.ndarray>out, <cnp.ndarray>x, op, name, x_name)
+    return check_overlap(<cnp.ndarray>out, <cnp.ndarray>x, op, name, x_name)
 
 
 cdef object forward(
     int rms, object x, object residual, object weight, object bias, double eps, double p,
     uint64_t seed, uint64_t step, object h, object stats, object out, str op
 ):
-    cdef int typenum = real_type(x, op, "x"), status
+    cdef int typenum = real_type(x, op, "x")
     cdef Rows rx, rr, rh, ry
     cdef cnp.ndarray whole = <cnp.ndarray>x, a = with_rows(whole, &rx)
     cdef cnp.ndarray r = None, total = None, saved = None
@@ -157,33 +100,31 @@ cdef object forward(
         saved = row_stats(stats, typenum, count_rows(whole), op, "x")
         if not is_output(saved):
             refuse_output(saved, op, "stats")
-    check_apart(out, "out", op, True, whole, "x", residual, "residual", None, "", w, "weight")
-    check_apart(h, "h", op, True, whole, "x", residual, "residual", None, "", w, "weight")
-    check_apart(stats, "stats", op, False, whole, "x", residual, "residual", w, "weight", b, "bias")
-    check_both(out, "out", op, b, "bias")
-    check_both(h, "h", op, b, "bias")
-    check_both(h, "h", op, out, "out")
-    check_both(stats, "stats", op, out, "out")
-    check_both(stats, "stats", op, h, "h")
+    apart(out, "out", x, "x", op, True)
+    apart(out, "out", residual, "residual", op, True)
+    apart(out, "out", w, "weight", op)
+    apart(out, "out", b, "bias", op)
+    apart(h, "h", x, "x", op, True)
+    apart(h, "h", residual, "residual", op, True)
+    apart(h, "h", w, "weight", op)
+    apart(h, "h", b, "bias", op)
+    apart(h, "h", out, "out", op)
+    apart(stats, "stats", x, "x", op)
+    apart(stats, "stats", residual, "residual", op)
+    apart(stats, "stats", w, "weight", op)
+    apart(stats, "stats", b, "bias", op)
+    apart(stats, "stats", out, "out", op)
+    apart(stats, "stats", h, "h", op)
     w = w if w is None else cnp.PyArray_GETCONTIGUOUS(w)
     b = b if b is None else cnp.PyArray_GETCONTIGUOUS(b)
-    cdef void *px = cnp.PyArray_DATA(a)
-    cdef void *py = cnp.PyArray_DATA(y)
-    cdef void *pr = data(r)
-    cdef void *ph = data(total)
-    cdef void *pw = data(w)
-    cdef void *pb = data(b)
-    cdef void *ps = data(saved)
-    if rx.rows * rx.cols < KEEP_GIL:
-        status = typed_forward(
-            typenum, rms, rx, px, rr, pr, p, seed, step, pw, pb, eps, rh, ph, ry, py, ps
-        )
-    else:
-        with nogil:
-            status = typed_forward(
-                typenum, rms, rx, px, rr, pr, p, seed, step, pw, pb, eps, rh, ph, ry, py, ps
-            )
-    check_status(status, op)
+    check_status(
+        call_typed(
+            typenum, rx.rows * rx.cols >= KEEP_GIL, layer_norm_real[float],
+            layer_norm_real[double], rms, rx.rows, rx.cols, data_of(a), rx.ld, data_of(r), rr.ld,
+            p, seed, step, data_of(w), data_of(b), eps, data_of(total), rh.ld, data_of(y), ry.ld,
+            data_of(saved)
+        ), op
+    )
     if total is not None:
         finish_output(h, total)
     return finish_output(out, y)
@@ -193,7 +134,7 @@ cdef tuple backward(
     int rms, object dy, object h, object stats, object weight, object dh_in, double p,
     uint64_t seed, uint64_t step, object dweight, object dbias, object out, str op, str h_name
 ):
-    cdef int typenum = real_type(dy, op, "dy"), status
+    cdef int typenum = real_type(dy, op, "dy")
     cdef Rows rdy, rh, rin, rdh, rdx
     cdef cnp.ndarray whole = <cnp.ndarray>dy, hs = shaped_like(h, whole, op, h_name, "dy")
     cdef cnp.ndarray arriving = None, dx = None
@@ -208,35 +149,27 @@ cdef tuple backward(
         arriving = with_rows(shaped_like(dh_in, whole, op, "dh", "dy"), &rin)
     if p > 0:
         dx = output_rows(None, whole, op, "dx", "dy", &rdx)
-    check_apart(out, "out", op, True, whole, "dy", hs, h_name, None, "", w, "weight")
-    check_both(out, "out", op, saved, "stats")
+    apart(out, "out", dy, "dy", op, True)
+    apart(out, "out", h, h_name, op, True)
+    apart(out, "out", w, "weight", op)
+    apart(out, "out", stats, "stats", op)
     for name, sums in (("dweight", dw), ("dbias", db)):
-        check_apart(sums, name, op, False, whole, "dy", hs, h_name, dh_in, "dh", w, "weight")
-        check_both(sums, name, op, saved, "stats")
-        check_both(sums, name, op, out, "out")
-    check_both(db, "dbias", op, dw, "dweight")
+        apart(sums, name, dy, "dy", op)
+        apart(sums, name, h, h_name, op)
+        apart(sums, name, dh_in, "dh", op)
+        apart(sums, name, w, "weight", op)
+        apart(sums, name, stats, "stats", op)
+        apart(sums, name, out, "out", op)
+    apart(db, "dbias", dw, "dweight", op)
     w = w if w is None else cnp.PyArray_GETCONTIGUOUS(w)
-    cdef void *pdy = cnp.PyArray_DATA(a)
-    cdef void *ph = cnp.PyArray_DATA(b)
-    cdef void *ps = cnp.PyArray_DATA(saved)
-    cdef void *pin = data(arriving)
-    cdef void *pdh = cnp.PyArray_DATA(dh)
-    cdef void *pdx = data(dx)
-    cdef void *pw = data(w)
-    cdef void *pdw = data(dw)
-    cdef void *pdb = data(db)
-    if rdy.rows * rdy.cols < KEEP_GIL:
-        status = typed_backward(
-            typenum, rms, rdy, pdy, rh, ph, ps, pw, rin, pin, p, seed, step, rdh, pdh, rdx, pdx,
-            pdw, pdb
-        )
-    else:
-        with nogil:
-            status = typed_backward(
-                typenum, rms, rdy, pdy, rh, ph, ps, pw, rin, pin, p, seed, step, rdh, pdh, rdx, pdx,
-                pdw, pdb
-            )
-    check_status(status, op)
+    check_status(
+        call_typed(
+            typenum, rdy.rows * rdy.cols >= KEEP_GIL, layer_norm_backward_real[float],
+            layer_norm_backward_real[double], rms, rdy.rows, rdy.cols, data_of(a), rdy.ld,
+            data_of(b), rh.ld, data_of(saved), data_of(w), data_of(arriving), rin.ld, p, seed,
+            step, data_of(dh), rdh.ld, data_of(dx), rdx.ld, data_of(dw), data_of(db)
+        ), op
+    )
     return dh if dx is None else dx, finish_output(out, dh)
 
 

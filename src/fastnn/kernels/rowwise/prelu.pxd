@@ -7,7 +7,6 @@ Returns 0, 1 (no memory) or 2 (a negative size, a missing pointer).
 """
 from libc.stdint cimport int64_t
 
-from ..ground.arrays cimport Rows
 from ..ground.dispatch cimport real
 
 cdef int prelu_real(
@@ -17,13 +16,4 @@ cdef int prelu_real(
 cdef int prelu_backward_real(
     bint shared, int64_t rows, int64_t cols, const real *dy, int64_t lddy, const real *x,
     int64_t ldx, const real *a, real *dx, int64_t lddx, real *da
-) noexcept nogil
-
-# The same for the real type with this number, on the rows of an array.
-cdef int forward_typed(
-    int typenum, bint shared, Rows r, void *x, int64_t ldx, void *a, void *y, int64_t ldy
-) noexcept nogil
-cdef int backward_typed(
-    int typenum, bint shared, Rows r, void *dy, int64_t lddy, void *x, int64_t ldx, void *a,
-    void *dx, int64_t lddx, void *da
 ) noexcept nogil

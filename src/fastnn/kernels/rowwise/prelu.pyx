@@ -9,15 +9,13 @@ Each output is one rounded product. The sums are taken over blocks of ROWS rows,
 if there is one slope, and added in order, so the bits do not depend on the number of threads. The
 derivative at 0 and at NaN is the slope, as in PyTorch.
 """
-cimport numpy as cnp
-from cython.parallel cimport parallel
 from libc.stdint cimport int64_t
 
-from ..ground.arrays cimport BAD_ARGUMENT, NO_MEMORY, OK, Rows
+from ..ground.arrays cimport BAD_ARGUMENT, NO_MEMORY, OK, bad_rows
 from ..ground.dispatch cimport past_caches, prelu_backward_block, prelu_block, real
 from ..ground.memory cimport give, take
 from ..ground.sums cimport add_rows
-from ..ground.threads cimport share, team_size, thread_id, threads_for
+from ..ground.threads cimport Block, block_of, run_team, share, threads_for
 
 cdef enum:
     ROWS = 64           # rows summed separately for the gradient of a
@@ -40,27 +38,18 @@ cdef inline int64_t units(bint shared, int64_t rows, int64_t cols) noexcept nogi
     )
 
 
-cdef void forward_share(
+cdef void forward_part(
     int team, int thread, bint shared, int64_t rows, int64_t cols, const real *x, int64_t ldx,
     const real *a, real *y, int64_t ldy
 ) noexcept nogil:
-    cdef int64_t first, last
-    cdef bint large = past_caches(rows * cols, y, x, x)
-    if rows == 1:
-        share((cols + UNIT - 1) // UNIT, team, thread, &first, &last)
-        first, last = first * UNIT, min(last * UNIT, cols)
-        prelu_block(
-            shared, 1, last - first, x + first, ldx, a if shared else a + first, y + first, ldy,
-            large
-        )
-    else:
-        share(rows, team, thread, &first, &last)
-        prelu_block(
-            shared, last - first, cols, x + first * ldx, ldx, a, y + first * ldy, ldy, large
-        )
+    cdef Block b = block_of(rows, cols, UNIT, team, thread)
+    prelu_block(
+        shared, b.rows, b.cols, x + b.row * ldx + b.col, ldx, a if shared else a + b.col,
+        y + b.row * ldy + b.col, ldy, past_caches(rows * cols, y, x, x)
+    )
 
 
-cdef void backward_share(
+cdef void backward_part(
     int team, int thread, bint shared, int64_t rows, int64_t cols, const real *dy, int64_t lddy,
     const real *x, int64_t ldx, const real *a, real *dx, int64_t lddx, void *sums
 ) noexcept nogil:
@@ -88,35 +77,27 @@ cdef void backward_share(
             (<double*>sums)[i] = total
 
 
-cdef int forward(
-    bint shared, int64_t rows, int64_t cols, const real *x, int64_t ldx, const real *a,
-    real *y, int64_t ldy
+cdef int prelu_real(
+    bint shared, int64_t rows, int64_t cols, const real *x, int64_t ldx, const real *a, real *y,
+    int64_t ldy
 ) noexcept nogil:
-    cdef int team
-    if rows < 0 or cols < 0 or (rows > 0 and cols > 0 and (x is NULL or a is NULL or y is NULL)):
+    if bad_rows(rows, cols, x, y) or bad_rows(rows, cols, a, a):
         return BAD_ARGUMENT
-    team = threads_for(<double>rows * cols, GRAIN)
-    if team == 1:
-        forward_share(1, 0, shared, rows, cols, x, ldx, a, y, ldy)
-    else:
-        with parallel(num_threads=team):
-            forward_share(team_size(), thread_id(), shared, rows, cols, x, ldx, a, y, ldy)
+    run_team(
+        threads_for(<double>rows * cols, GRAIN), forward_part[real], shared, rows, cols, x, ldx, a,
+        y, ldy
+    )
     return OK
 
 
-cdef int backward(
-    bint shared, int64_t rows, int64_t cols, const real *dy, int64_t lddy,
-    const real *x, int64_t ldx, const real *a, real *dx, int64_t lddx, real *da
+cdef int prelu_backward_real(
+    bint shared, int64_t rows, int64_t cols, const real *dy, int64_t lddy, const real *x,
+    int64_t ldx, const real *a, real *dx, int64_t lddx, real *da
 ) noexcept nogil:
     cdef int64_t i, count = units(shared, rows, cols)
-    cdef int team
     cdef void *sums = NULL
     cdef double total = 0
-    if (
-        rows < 0
-        or cols < 0
-        or (rows > 0 and cols > 0 and (dy is NULL or x is NULL or a is NULL or dx is NULL))
-    ):
+    if bad_rows(rows, cols, dy, dx) or bad_rows(rows, cols, x, a):
         return BAD_ARGUMENT
     if da is not NULL:
         sums = take(
@@ -125,14 +106,10 @@ cdef int backward(
         )
         if sums is NULL:
             return NO_MEMORY
-    team = threads_for(<double>rows * cols, GRAIN)
-    if team == 1:
-        backward_share(1, 0, shared, rows, cols, dy, lddy, x, ldx, a, dx, lddx, sums)
-    else:
-        with parallel(num_threads=team):
-            backward_share(
-                team_size(), thread_id(), shared, rows, cols, dy, lddy, x, ldx, a, dx, lddx, sums
-            )
+    run_team(
+        threads_for(<double>rows * cols, GRAIN), backward_part[real], shared, rows, cols, dy, lddy,
+        x, ldx, a, dx, lddx, sums
+    )
     if da is not NULL and shared:
         for i in range(count):
             total += (<double*>sums)[i]
@@ -141,44 +118,3 @@ cdef int backward(
         add_rows((rows + ROWS - 1) // ROWS, cols, <real*>sums, cols, da)
     give(sums)
     return OK
-
-
-cdef int prelu_real(
-    bint shared, int64_t rows, int64_t cols, const real *x, int64_t ldx, const real *a, real *y,
-    int64_t ldy
-) noexcept nogil:
-    return forward(shared, rows, cols, x, ldx, a, y, ldy)
-
-
-cdef int prelu_backward_real(
-    bint shared, int64_t rows, int64_t cols, const real *dy, int64_t lddy, const real *x,
-    int64_t ldx, const real *a, real *dx, int64_t lddx, real *da
-) noexcept nogil:
-    return backward(shared, rows, cols, dy, lddy, x, ldx, a, dx, lddx, da)
-
-
-cdef int forward_typed(
-    int typenum, bint shared, Rows r, void *x, int64_t ldx, void *a, void *y, int64_t ldy
-) noexcept nogil:
-    if typenum == cnp.NPY_FLOAT:
-        return forward(shared, r.rows, r.cols, <float*>x, ldx, <float*>a, <float*>y, ldy)
-    if typenum == cnp.NPY_DOUBLE:
-        return forward(shared, r.rows, r.cols, <double*>x, ldx, <double*>a, <double*>y, ldy)
-    return BAD_ARGUMENT
-
-
-cdef int backward_typed(
-    int typenum, bint shared, Rows r, void *dy, int64_t lddy, void *x, int64_t ldx, void *a,
-    void *dx, int64_t lddx, void *da
-) noexcept nogil:
-    if typenum == cnp.NPY_FLOAT:
-        return backward(
-            shared, r.rows, r.cols, <float*>dy, lddy, <float*>x, ldx, <float*>a, <float*>dx, lddx,
-            <float*>da
-        )
-    if typenum == cnp.NPY_DOUBLE:
-        return backward(
-            shared, r.rows, r.cols, <double*>dy, lddy, <double*>x, ldx, <double*>a,
-            <double*>dx, lddx, <double*>da
-        )
-    return BAD_ARGUMENT

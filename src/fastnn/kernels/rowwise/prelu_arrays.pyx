@@ -1,15 +1,15 @@
 """Leaky ReLU and PReLU on arrays; formulas and sources are in prelu.pyx."""
 cimport numpy as cnp
-from libc.stdint cimport int64_t
 
 import numpy as np
 
 from ..ground.arrays cimport (
-    Rows, check_in_place, check_overlap, check_status, finish_output, flatten, is_output,
-    output_rows, real_like, real_type, refuse_output, shaped_like, with_rows,
+    check_overlap, data_of, output_like, real_like, real_type, shaped_like,
 )
+from ..ground.dispatch cimport real
+from ..ground.rows cimport RowCall, RowKernel, over_rows
 from ..ground.scalars cimport finite_as
-from .prelu cimport backward_typed, forward_typed
+from .prelu cimport prelu_backward_real, prelu_real
 
 cnp.import_array()
 
@@ -17,54 +17,52 @@ cdef enum:
     KEEP_GIL = 16384    # elements below which a call keeps the GIL (docs/tuning.md)
 
 
-cdef object on_arrays(object x, bint shared, void *a, object out, str op):
-    """Run either forward function. x is a checked real array; a points to numbers of its type."""
-    cdef int typenum = cnp.PyArray_TYPE(<cnp.ndarray>x), status
-    cdef Rows rx, ry
-    cdef cnp.ndarray xs = with_rows(<cnp.ndarray>x, &rx)
-    cdef cnp.ndarray y = output_rows(out, <cnp.ndarray>x, op, "out", "x", &ry)
-    if out is not None:
-        check_in_place(<cnp.ndarray>out, <cnp.ndarray>x, op, "out", "x")
-    if shared:
-        flatten(&rx, &ry)
-    cdef void *px = cnp.PyArray_DATA(xs)
-    cdef void *py = cnp.PyArray_DATA(y)
-    if rx.rows * rx.cols < KEEP_GIL:
-        status = forward_typed(typenum, shared, rx, px, rx.ld, a, py, ry.ld)
-    else:
-        with nogil:
-            status = forward_typed(typenum, shared, rx, px, rx.ld, a, py, ry.ld)
-    check_status(status, op)
-    return finish_output(out, y)
+cdef struct Slopes:
+    bint shared
+    const void *a           # of the type of the arrays
+    void *da                # or NULL
+    float slope32           # a number that is no array
+    double slope64
 
 
-cdef object backward_on_arrays(
-    object dy, object x, str x_name, bint shared, void *a, void *da, object out, str op
-):
-    """Run either backward function. dy is a checked real array; a and da point to its type."""
-    cdef int typenum = cnp.PyArray_TYPE(<cnp.ndarray>dy), status
-    cdef Rows rdy, rx, rdx
-    cdef cnp.ndarray like = shaped_like(x, <cnp.ndarray>dy, op, x_name, "dy")
-    cdef cnp.ndarray dys = with_rows(<cnp.ndarray>dy, &rdy), xs = with_rows(like, &rx)
-    cdef cnp.ndarray dx = output_rows(out, <cnp.ndarray>dy, op, "out", "dy", &rdx)
-    if out is not None:
-        check_in_place(<cnp.ndarray>out, <cnp.ndarray>dy, op, "out", "dy")
-        check_in_place(<cnp.ndarray>out, like, op, "out", x_name)
-    # One slope: treat all as one row. Not with da, whose sums must not depend on the strides.
-    if shared and da is NULL and rdy.ld == rdy.cols and rx.ld == rx.cols and rdx.ld == rdx.cols:
-        flatten(&rdy, &rdx)
-    cdef void *pdy = cnp.PyArray_DATA(dys)
-    cdef void *px = cnp.PyArray_DATA(xs)
-    cdef void *pdx = cnp.PyArray_DATA(dx)
-    if rdy.rows * rdy.cols < KEEP_GIL:
-        status = backward_typed(typenum, shared, rdy, pdy, rdy.ld, px, rx.ld, a, pdx, rdx.ld, da)
-    else:
-        with nogil:
-            status = backward_typed(
-                typenum, shared, rdy, pdy, rdy.ld, px, rx.ld, a, pdx, rdx.ld, da
-            )
-    check_status(status, op)
-    return finish_output(out, dx)
+cdef int forward(const RowCall *c, const real *like) noexcept nogil:
+    cdef const Slopes *s = <const Slopes*>c.options
+    return prelu_real(
+        s.shared, c.rows, c.cols, <const real*>c.x, c.ldx, <const real*>s.a, <real*>c.y, c.ldy
+    )
+
+
+cdef int backward(const RowCall *c, const real *like) noexcept nogil:
+    cdef const Slopes *s = <const Slopes*>c.options
+    return prelu_backward_real(
+        s.shared, c.rows, c.cols, <const real*>c.x, c.ldx, <const real*>c.other, c.ldother,
+        <const real*>s.a, <real*>c.y, c.ldy, <real*>s.da
+    )
+
+
+cdef RowKernel _on_rows = RowKernel(forward[float], forward[double], KEEP_GIL)
+cdef RowKernel _back_on_rows = RowKernel(backward[float], backward[double], KEEP_GIL)
+
+
+cdef object on_arrays(object x, const Slopes *s, object out, str op):
+    return over_rows(&_on_rows, s, s.shared, op, x, "x", None, None, out)
+
+
+cdef object backward_on_arrays(object dy, object x, str x_name, const Slopes *s, object out, str op):
+    """Run either backward function. The sums for da must not depend on the strides."""
+    return over_rows(
+        &_back_on_rows, s, s.shared and s.da is NULL, op, dy, "dy", x, x_name, out
+    )
+
+
+cdef int one_slope(object slope, object x, str op, str x_name, Slopes *s) except -1:
+    """Set *s to one slope in the type of x. It points into itself, and must not be copied."""
+    cdef bint f32 = real_type(x, op, x_name) == cnp.NPY_FLOAT
+    s.shared, s.da = True, NULL
+    s.slope64 = finite_as(slope, f32, op, "slope")
+    s.slope32 = <float>s.slope64
+    s.a = <const void*>&s.slope32 if f32 else <const void*>&s.slope64
+    return 0
 
 
 cdef cnp.ndarray slopes(object a, cnp.ndarray x, str op, str x_name):
@@ -109,10 +107,9 @@ def leaky_relu(x, slope=0.01, *, out=None):
         If out has another shape, is read-only or overlaps x.
     """
     cdef str op = "leaky_relu"
-    cdef bint f32 = real_type(x, op, "x") == cnp.NPY_FLOAT
-    cdef double slope64 = finite_as(slope, f32, op, "slope")
-    cdef float slope32 = <float>slope64
-    return on_arrays(x, True, <void*>&slope32 if f32 else <void*>&slope64, out, op)
+    cdef Slopes s
+    one_slope(slope, x, op, "x", &s)
+    return on_arrays(x, &s, out, op)
 
 
 def leaky_relu_backward(dy, y, slope=0.01, *, out=None):
@@ -140,11 +137,9 @@ def leaky_relu_backward(dy, y, slope=0.01, *, out=None):
         As `leaky_relu`.
     """
     cdef str op = "leaky_relu_backward"
-    cdef bint f32 = real_type(dy, op, "dy") == cnp.NPY_FLOAT
-    cdef double slope64 = finite_as(slope, f32, op, "slope")
-    cdef float slope32 = <float>slope64
-    return backward_on_arrays(dy, y, "y", True, <void*>&slope32 if f32 else <void*>&slope64, NULL,
-                              out, op)
+    cdef Slopes s
+    one_slope(slope, dy, op, "dy", &s)
+    return backward_on_arrays(dy, y, "y", &s, out, op)
 
 
 def prelu(x, a, *, out=None):
@@ -174,7 +169,8 @@ def prelu(x, a, *, out=None):
     cdef cnp.ndarray s = slopes(a, <cnp.ndarray>x, "prelu", "x")
     if out is not None:
         check_overlap(shaped_like(out, <cnp.ndarray>x, "prelu", "out", "x"), s, "prelu", "out", "a")
-    return on_arrays(x, cnp.PyArray_DIM(s, 0) == 1, cnp.PyArray_DATA(s), out, "prelu")
+    cdef Slopes o = Slopes(cnp.PyArray_DIM(s, 0) == 1, cnp.PyArray_DATA(s), NULL, 0, 0)
+    return on_arrays(x, &o, out, "prelu")
 
 
 def prelu_backward(dy, x, a, *, da=None, out=None):
@@ -207,15 +203,12 @@ def prelu_backward(dy, x, a, *, da=None, out=None):
     """
     cdef str op = "prelu_backward"
     real_type(dy, op, "dy")
-    cdef cnp.ndarray s = slopes(a, <cnp.ndarray>dy, op, "dy"), grad, dx
-    cdef void *pda = NULL
+    cdef cnp.ndarray s = slopes(a, <cnp.ndarray>dy, op, "dy"), grad = None, dx
     if out is not None:
         dx = shaped_like(out, <cnp.ndarray>dy, op, "out", "dy")
         check_overlap(dx, s, op, "out", "a")
     if da is not None:
-        grad = shaped_like(da, s, op, "da", "a")
-        if not is_output(grad):
-            refuse_output(grad, op, "da")
+        grad = output_like(da, s, op, "da", "a")
         if not cnp.PyArray_IS_C_CONTIGUOUS(grad):
             raise ValueError(f"{op}: da must be C-contiguous")
         check_overlap(grad, <cnp.ndarray>dy, op, "da", "dy")
@@ -223,7 +216,5 @@ def prelu_backward(dy, x, a, *, da=None, out=None):
         check_overlap(grad, s, op, "da", "a")
         if out is not None:
             check_overlap(grad, dx, op, "da", "out")
-        pda = cnp.PyArray_DATA(grad)
-    return backward_on_arrays(
-        dy, x, "x", cnp.PyArray_DIM(s, 0) == 1, cnp.PyArray_DATA(s), pda, out, op
-    )
+    cdef Slopes o = Slopes(cnp.PyArray_DIM(s, 0) == 1, cnp.PyArray_DATA(s), data_of(grad), 0, 0)
+    return backward_on_arrays(dy, x, "x", &o, out, op)

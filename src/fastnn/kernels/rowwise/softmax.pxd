@@ -20,6 +20,16 @@ cdef struct Lengths:
 # Return the index of the first length outside 0..cols, or -1.
 cdef int64_t wrong_length(Lengths lengths, int64_t rows, int64_t cols) noexcept nogil
 
+# Any of the functions below.
+cdef int forward(
+    Kind kind, int64_t rows, int64_t cols, const real *x, int64_t ldx, Lengths lengths, real *y,
+    int64_t ldy
+) noexcept nogil
+cdef int backward(
+    Kind kind, int64_t rows, int64_t cols, const real *dy, int64_t lddy, const real *y, int64_t ldy,
+    Lengths lengths, real *dx, int64_t lddx
+) noexcept nogil
+
 cdef int softmax_real(
     int64_t rows, int64_t cols, const real *x, int64_t ldx, real *y, int64_t ldy
 ) noexcept nogil

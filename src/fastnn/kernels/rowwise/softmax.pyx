@@ -11,16 +11,15 @@ over short chunks in the real type and over the chunks in double. Accuracy: soft
 relative (16 + |x_j - max x| / 2) eps, since x_j - max x is rounded; log-softmax within 16 eps of
 max(1, |y|), for rows of any length. The functions on arrays are in softmax_arrays.pyx.
 """
-from cython.parallel cimport parallel
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 
-from ..ground.arrays cimport BAD_ARGUMENT, OK
+from ..ground.arrays cimport BAD_ARGUMENT, OK, bad_rows
 from ..ground.dispatch cimport (
     log_softmax_backward_block, log_softmax_block, past_caches, real, softmax_backward_block,
     softmax_block,
 )
-from ..ground.threads cimport share, team_size, thread_id, threads_for
+from ..ground.threads cimport run_team, share, threads_for
 
 cdef enum:
     GRAIN = 8192        # minimum elements per thread (docs/tuning.md)
@@ -71,8 +70,8 @@ cdef void clear_rest(int64_t rows, int64_t n, int64_t cols, real *y, int64_t ldy
             memset(y + i * ldy + n, 0, (cols - n) * sizeof(real))
 
 
-cdef void forward_share(
-    Kind kind, int team, int thread, int64_t rows, int64_t cols, const real *x, int64_t ldx,
+cdef void forward_part(
+    int team, int thread, Kind kind, int64_t rows, int64_t cols, const real *x, int64_t ldx,
     Lengths lengths, real *y, int64_t ldy
 ) noexcept nogil:
     cdef int64_t i, first, last, stop, n
@@ -88,8 +87,8 @@ cdef void forward_share(
         i = stop
 
 
-cdef void backward_share(
-    Kind kind, int team, int thread, int64_t rows, int64_t cols, const real *dy, int64_t lddy,
+cdef void backward_part(
+    int team, int thread, Kind kind, int64_t rows, int64_t cols, const real *dy, int64_t lddy,
     const real *y, int64_t ldy, Lengths lengths, real *dx, int64_t lddx
 ) noexcept nogil:
     cdef int64_t i, first, last, stop, n
@@ -115,21 +114,22 @@ cdef int64_t wrong_length(Lengths lengths, int64_t rows, int64_t cols) noexcept 
     return -1
 
 
+cdef bint bad_lengths(Lengths lengths, int64_t rows, int64_t cols) noexcept nogil:
+    return lengths.of is not NULL and (
+        lengths.rows < 1 or wrong_length(lengths, rows, cols) >= 0
+    )
+
+
 cdef int forward(
     Kind kind, int64_t rows, int64_t cols, const real *x, int64_t ldx, Lengths lengths,
     real *y, int64_t ldy
 ) noexcept nogil:
-    cdef int team
-    if rows < 0 or cols < 0 or (rows > 0 and cols > 0 and (x is NULL or y is NULL)):
+    if bad_rows(rows, cols, x, y) or bad_lengths(lengths, rows, cols):
         return BAD_ARGUMENT
-    if lengths.of is not NULL and (lengths.rows < 1 or wrong_length(lengths, rows, cols) >= 0):
-        return BAD_ARGUMENT
-    team = threads_for(<double>rows * cols, GRAIN)
-    if team == 1:
-        forward_share(kind, 1, 0, rows, cols, x, ldx, lengths, y, ldy)
-    else:
-        with parallel(num_threads=team):
-            forward_share(kind, team_size(), thread_id(), rows, cols, x, ldx, lengths, y, ldy)
+    run_team(
+        threads_for(<double>rows * cols, GRAIN), forward_part[real], kind, rows, cols, x, ldx,
+        lengths, y, ldy
+    )
     return OK
 
 
@@ -137,19 +137,16 @@ cdef int backward(
     Kind kind, int64_t rows, int64_t cols, const real *dy, int64_t lddy, const real *y, int64_t ldy,
     Lengths lengths, real *dx, int64_t lddx
 ) noexcept nogil:
-    cdef int team
-    if rows < 0 or cols < 0 or (rows > 0 and cols > 0 and (dy is NULL or y is NULL or dx is NULL)):
+    if (
+        bad_rows(rows, cols, dy, y)
+        or bad_rows(rows, cols, dx, dx)
+        or bad_lengths(lengths, rows, cols)
+    ):
         return BAD_ARGUMENT
-    if lengths.of is not NULL and (lengths.rows < 1 or wrong_length(lengths, rows, cols) >= 0):
-        return BAD_ARGUMENT
-    team = threads_for(<double>rows * cols, GRAIN)
-    if team == 1:
-        backward_share(kind, 1, 0, rows, cols, dy, lddy, y, ldy, lengths, dx, lddx)
-    else:
-        with parallel(num_threads=team):
-            backward_share(
-                kind, team_size(), thread_id(), rows, cols, dy, lddy, y, ldy, lengths, dx, lddx
-            )
+    run_team(
+        threads_for(<double>rows * cols, GRAIN), backward_part[real], kind, rows, cols, dy, lddy,
+        y, ldy, lengths, dx, lddx
+    )
     return OK
 
 

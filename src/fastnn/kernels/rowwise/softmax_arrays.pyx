@@ -4,14 +4,10 @@ from libc.stdint cimport int64_t
 
 import numpy as np
 
-from ..ground.arrays cimport (
-    BAD_ARGUMENT, Rows, check_in_place, check_overlap, check_status, finish_output, int64_array,
-    output_rows, real_type, shaped_like, with_rows,
-)
-from .softmax cimport (
-    LOG_SOFTMAX, SOFTMAX, Kind, Lengths, log_softmax_backward_real, log_softmax_real,
-    masked_softmax_backward_real, masked_softmax_real, wrong_length,
-)
+from ..ground.arrays cimport check_overlap, int64_array, output_like, real_type
+from ..ground.dispatch cimport real
+from ..ground.rows cimport RowCall, RowKernel, over_rows
+from .softmax cimport LOG_SOFTMAX, SOFTMAX, Kind, Lengths, backward, forward, wrong_length
 
 cnp.import_array()
 
@@ -19,122 +15,70 @@ cdef enum:
     KEEP_GIL = 4096     # elements below which a call keeps the GIL (docs/tuning.md)
 
 
-cdef int forward_typed(
-    int typenum, Kind kind, Rows r, void *x, int64_t ldx, Lengths lengths, void *y, int64_t ldy
-) noexcept nogil:
-    if typenum == cnp.NPY_FLOAT:
-        if kind == LOG_SOFTMAX:
-            return log_softmax_real(r.rows, r.cols, <float*>x, ldx, <float*>y, ldy)
-        return masked_softmax_real(
-            r.rows, r.cols, <float*>x, ldx, lengths.of, lengths.rows, <float*>y, ldy
-        )
-    if typenum == cnp.NPY_DOUBLE:
-        if kind == LOG_SOFTMAX:
-            return log_softmax_real(r.rows, r.cols, <double*>x, ldx, <double*>y, ldy)
-        return masked_softmax_real(
-            r.rows, r.cols, <double*>x, ldx, lengths.of, lengths.rows, <double*>y, ldy
-        )
-    return BAD_ARGUMENT
+cdef struct Options:
+    Kind kind
+    Lengths lengths
 
 
-cdef int backward_typed(
-    int typenum, Kind kind, Rows r, void *dy, int64_t lddy, void *y, int64_t ldy, Lengths lengths,
-    void *dx, int64_t lddx
-) noexcept nogil:
-    if typenum == cnp.NPY_FLOAT:
-        if kind == LOG_SOFTMAX:
-            return log_softmax_backward_real(
-                r.rows, r.cols, <float*>dy, lddy, <float*>y, ldy, <float*>dx, lddx
-            )
-        return masked_softmax_backward_real(
-            r.rows, r.cols, <float*>dy, lddy, <float*>y, ldy, lengths.of, lengths.rows,
-            <float*>dx, lddx
-        )
-    if typenum == cnp.NPY_DOUBLE:
-        if kind == LOG_SOFTMAX:
-            return log_softmax_backward_real(
-                r.rows, r.cols, <double*>dy, lddy, <double*>y, ldy, <double*>dx, lddx
-            )
-        return masked_softmax_backward_real(
-            r.rows, r.cols, <double*>dy, lddy, <double*>y, ldy, lengths.of, lengths.rows,
-            <double*>dx, lddx
-        )
-    return BAD_ARGUMENT
+cdef int forward_rows(const RowCall *c, const real *like) noexcept nogil:
+    cdef const Options *o = <const Options*>c.options
+    return forward(
+        o.kind, c.rows, c.cols, <const real*>c.x, c.ldx, o.lengths, <real*>c.y, c.ldy
+    )
+
+
+cdef int backward_rows(const RowCall *c, const real *like) noexcept nogil:
+    cdef const Options *o = <const Options*>c.options
+    return backward(
+        o.kind, c.rows, c.cols, <const real*>c.x, c.ldx, <const real*>c.other, c.ldother,
+        o.lengths, <real*>c.y, c.ldy
+    )
+
+
+cdef RowKernel _on_rows = RowKernel(forward_rows[float], forward_rows[double], KEEP_GIL)
+cdef RowKernel _back_on_rows = RowKernel(backward_rows[float], backward_rows[double], KEEP_GIL)
 
 
 cdef cnp.ndarray checked_lengths(
-    object lengths, cnp.ndarray x, Rows r, str op, str x_name, Lengths *out
+    object lengths, object x, object out, str op, str x_name, Lengths *found
 ):
     """Return the lengths as contiguous int64, each from 0 to the number of columns.
 
-    *out points into them.
+    *found points into them. Out must not overlap them.
     """
-    cdef cnp.ndarray of = int64_array(lengths, op, "lengths")
-    cdef int64_t i
+    cdef cnp.ndarray of
+    cdef int64_t i, rows, cols
+    real_type(x, op, x_name)
+    of = int64_array(lengths, op, "lengths")
     shape = np.shape(x)
     if of.ndim >= len(shape) or np.shape(of) != shape[: of.ndim]:
         raise ValueError(
             f"{op}: lengths must have the shape of the first axes of {x_name}, {shape}, "
             f"without the last, not {np.shape(of)}"
         )
-    out.of = <const int64_t*>cnp.PyArray_DATA(of)
-    out.rows = max(r.rows // cnp.PyArray_SIZE(of), 1) if of.size > 0 else 1
-    i = wrong_length(out[0], r.rows, r.cols)
+    cols = shape[-1]
+    rows = x.size // cols if cols > 0 else 0
+    found.of = <const int64_t*>cnp.PyArray_DATA(of)
+    found.rows = max(rows // cnp.PyArray_SIZE(of), 1) if of.size > 0 else 1
+    i = wrong_length(found[0], rows, cols)
     if i >= 0:
         index = tuple(map(int, np.unravel_index(i, np.shape(of)))) if of.ndim != 1 else i
-        raise ValueError(f"{op}: the length {lengths[index]} at {index} is not from 0 to {r.cols}")
+        raise ValueError(f"{op}: the length {lengths[index]} at {index} is not from 0 to {cols}")
+    if out is not None:
+        check_overlap(output_like(out, <cnp.ndarray>x, op, "out", x_name), of, op, "out", "lengths")
     return of
 
 
 cdef object on_arrays(Kind kind, object x, object lengths, object out, str op):
-    """Run either forward function."""
-    cdef int typenum = real_type(x, op, "x"), status
-    cdef Rows rx, ry
-    cdef cnp.ndarray a = with_rows(<cnp.ndarray>x, &rx), of
-    cdef cnp.ndarray y = output_rows(out, <cnp.ndarray>x, op, "out", "x", &ry)
-    cdef Lengths valid = Lengths(NULL, 1)
-    if out is not None:
-        check_in_place(<cnp.ndarray>out, <cnp.ndarray>x, op, "out", "x")
-    if lengths is not None:
-        of = checked_lengths(lengths, <cnp.ndarray>x, rx, op, "x", &valid)
-        if out is not None:
-            check_overlap(<cnp.ndarray>out, of, op, "out", "lengths")
-    cdef void *px = cnp.PyArray_DATA(a)
-    cdef void *py = cnp.PyArray_DATA(y)
-    if rx.rows * rx.cols < KEEP_GIL:
-        status = forward_typed(typenum, kind, rx, px, rx.ld, valid, py, ry.ld)
-    else:
-        with nogil:
-            status = forward_typed(typenum, kind, rx, px, rx.ld, valid, py, ry.ld)
-    check_status(status, op)
-    return finish_output(out, y)
+    cdef Options o = Options(kind, Lengths(NULL, 1))
+    of = None if lengths is None else checked_lengths(lengths, x, out, op, "x", &o.lengths)
+    return over_rows(&_on_rows, &o, False, op, x, "x", None, None, out)
 
 
 cdef object backward_on_arrays(Kind kind, object dy, object y, object lengths, object out, str op):
-    """Run either backward function."""
-    cdef int typenum = real_type(dy, op, "dy"), status
-    cdef Rows rdy, ry, rdx
-    cdef cnp.ndarray like = shaped_like(y, <cnp.ndarray>dy, op, "y", "dy")
-    cdef cnp.ndarray a = with_rows(<cnp.ndarray>dy, &rdy), b = with_rows(like, &ry), of
-    cdef cnp.ndarray dx = output_rows(out, <cnp.ndarray>dy, op, "out", "dy", &rdx)
-    cdef Lengths valid = Lengths(NULL, 1)
-    if out is not None:
-        check_in_place(<cnp.ndarray>out, <cnp.ndarray>dy, op, "out", "dy")
-        check_in_place(<cnp.ndarray>out, like, op, "out", "y")
-    if lengths is not None:
-        of = checked_lengths(lengths, <cnp.ndarray>dy, rdy, op, "dy", &valid)
-        if out is not None:
-            check_overlap(<cnp.ndarray>out, of, op, "out", "lengths")
-    cdef void *pdy = cnp.PyArray_DATA(a)
-    cdef void *py = cnp.PyArray_DATA(b)
-    cdef void *pdx = cnp.PyArray_DATA(dx)
-    if rdy.rows * rdy.cols < KEEP_GIL:
-        status = backward_typed(typenum, kind, rdy, pdy, rdy.ld, py, ry.ld, valid, pdx, rdx.ld)
-    else:
-        with nogil:
-            status = backward_typed(typenum, kind, rdy, pdy, rdy.ld, py, ry.ld, valid, pdx, rdx.ld)
-    check_status(status, op)
-    return finish_output(out, dx)
+    cdef Options o = Options(kind, Lengths(NULL, 1))
+    of = None if lengths is None else checked_lengths(lengths, dy, out, op, "dy", &o.lengths)
+    return over_rows(&_back_on_rows, &o, False, op, dy, "dy", y, "y", out)
 
 
 def softmax(x, *, lengths=None, out=None):

@@ -11,7 +11,6 @@
 #include "attention.h"
 #include "attention_backward.h"
 #include "attention_few.h"
-#include "dots.h"
 #include "dropout.h"
 #include "elementwise.h"
 #include "embedding.h"

@@ -59,25 +59,20 @@ struct fastnn_step {
     SIZE(mr, MR)                   /* rows of a GEMM tile */            \
     SIZE(nr, NR)                   /* and its columns */                \
     SIZE(tall, TALL)               /* rows of a tile one vector wide */ \
-    SIZE(dot_tile, DOT_TILE)       /* dot products at once */           \
-    SIZE(dot_rows, DOT_ROWS)       /* rows among them at most */        \
-    SIZE(dot_columns, DOT_COLUMNS) /* and columns */
+    SIZE(few, FEW)                 /* rows that gemv_few takes */
 
 /* LEAF(result, name, arguments); R is the real type. */
 #define FASTNN_LEAVES(LEAF, R)                                                                     \
-    /* pack.h, gemm.h, gemv.h, dots.h */                                                           \
+    /* pack.h, gemm.h, gemv.h */                                                                   \
     LEAF(void, pack_a, int64_t m, int64_t k, const R *a, int64_t rsa, int64_t csa, R *out)         \
     LEAF(void, pack_b, int64_t n, int64_t k, const R *b, int64_t rsb, int64_t csb, R *out)         \
     LEAF(void, gemm_tile, int64_t m, int64_t n, int64_t k, R alpha, int packed, const R *a,        \
          int64_t rsa, int64_t csa, const R *b, int64_t ldb, R beta, R *c, int64_t rsc,             \
          int64_t csc, const R *bias, int activation, R *preact)                                    \
-    LEAF(void, gemm_dots, int64_t m, int64_t n, int64_t k, R alpha, const R *a, int64_t rsa,       \
-         const R *b, int64_t csb, R beta, R *c, int64_t rsc, int64_t csc, const R *bias,           \
-         int activation, R *preact)                                                                \
-    LEAF(void, pack_columns, int64_t k, int64_t n, const R *b, int64_t rsb, R *out)                \
     LEAF(void, gemv_rows, int64_t k, int64_t n, const R *x, const R *b, int64_t ldb, R *y)         \
-    LEAF(void, gemv_columns, int64_t k, int64_t n, int one_stream, const R *x, const R *b,         \
-         int64_t ldb, R *y)                                                                        \
+    LEAF(void, gemv_panels, int64_t n, int64_t left, int64_t k, const R *x, const R *b, R *y)      \
+    LEAF(void, gemv_few, int64_t m, int64_t n, int64_t k, const R *x, int64_t ldx, const R *b,     \
+         int64_t csb, int ahead, R *y, int64_t ldy)                                                \
     LEAF(void, gemv_finish, int64_t n, R alpha, R *y, R beta, R *c, int64_t incc, const R *bias,   \
          int64_t incbias, int activation, R *preact)                                               \
     /* activation.h */                                                                             \
@@ -139,9 +134,11 @@ struct fastnn_step {
     LEAF(void, attention_mask, int kind, int64_t rows, const int64_t *limit, R *s, int64_t lds,    \
          const void *mask, int64_t row_stride, int64_t key_stride)                                 \
     LEAF(void, attention_softmax, int64_t rows, const int64_t *limit, R *s, int64_t lds, R *m,     \
-         R *l, int64_t dv, R *o, int64_t ldo)                                                      \
+         R *l)                                                                                     \
     LEAF(void, attention_values, int64_t rows, int64_t keys, int64_t dv, const R *p, int64_t ldp,  \
          const int64_t *limit, const R *v, int finite, R beta, R *o, int64_t ldo)                  \
+    LEAF(void, attention_join, int64_t rows, int64_t dv, const R *m_new, const R *l_new,           \
+         const R *o_new, int64_t ldnew, R *m, R *l, R *o, int64_t ldo)                             \
     LEAF(void, attention_finish, int64_t rows, int64_t dv, const R *m, const R *l, R *o,           \
          int64_t ldo, R *lse)                                                                      \
     LEAF(void, attention_probabilities, int64_t rows, const int64_t *limit, int64_t stop, R *s,    \
@@ -154,7 +151,7 @@ struct fastnn_step {
     LEAF(void, attention_transposed, int64_t rows, int64_t keys, int64_t n, const R *p,            \
          int64_t ldp, const int64_t *limit, const R *x, int finite, R *y, int64_t ldy)             \
     /* attention_few.h, additive.h */                                                              \
-    LEAF(void, attention_few_scores, int64_t rows, int64_t keys, int64_t d, const R *q,            \
+    LEAF(void, attention_few_scores, int64_t rows, int64_t keys, int64_t d, R alpha, const R *q,   \
          const R *k, int64_t ldk, R *s, int64_t lds)                                               \
     LEAF(void, attention_few_values, int64_t rows, int64_t keys, int64_t dv, const R *p,           \
          int64_t ldp, const int64_t *limit, int skip, const R *v, int64_t ldv, R *o, int64_t ldo)  \
@@ -199,17 +196,14 @@ struct fastnn_leaves_f64 {
 #define fastnn_mr(p) FASTNN_PICK(mr, p)
 #define fastnn_nr(p) FASTNN_PICK(nr, p)
 #define fastnn_tall(p) FASTNN_PICK(tall, p)
-#define fastnn_dot_tile(p) FASTNN_PICK(dot_tile, p)
-#define fastnn_dot_rows(p) FASTNN_PICK(dot_rows, p)
-#define fastnn_dot_columns(p) FASTNN_PICK(dot_columns, p)
+#define fastnn_few(p) FASTNN_PICK(few, p)
 
 #define fastnn_pack_a(...) FASTNN_CALL(pack_a, __VA_ARGS__)
 #define fastnn_pack_b(...) FASTNN_CALL(pack_b, __VA_ARGS__)
 #define fastnn_gemm_tile(...) FASTNN_CALL(gemm_tile, __VA_ARGS__)
-#define fastnn_gemm_dots(...) FASTNN_CALL(gemm_dots, __VA_ARGS__)
-#define fastnn_pack_columns(...) FASTNN_CALL(pack_columns, __VA_ARGS__)
 #define fastnn_gemv_rows(...) FASTNN_CALL(gemv_rows, __VA_ARGS__)
-#define fastnn_gemv_columns(...) FASTNN_CALL(gemv_columns, __VA_ARGS__)
+#define fastnn_gemv_panels(...) FASTNN_CALL(gemv_panels, __VA_ARGS__)
+#define fastnn_gemv_few(...) FASTNN_CALL(gemv_few, __VA_ARGS__)
 #define fastnn_gemv_finish(...) FASTNN_CALL(gemv_finish, __VA_ARGS__)
 #define fastnn_activation(...) FASTNN_CALL(activation, __VA_ARGS__)
 #define fastnn_activation_backward(...) FASTNN_CALL(activation_backward, __VA_ARGS__)
@@ -239,6 +233,7 @@ struct fastnn_leaves_f64 {
 #define fastnn_attention_mask(...) FASTNN_CALL(attention_mask, __VA_ARGS__)
 #define fastnn_attention_softmax(...) FASTNN_CALL(attention_softmax, __VA_ARGS__)
 #define fastnn_attention_values(...) FASTNN_CALL(attention_values, __VA_ARGS__)
+#define fastnn_attention_join(...) FASTNN_CALL(attention_join, __VA_ARGS__)
 #define fastnn_attention_finish(...) FASTNN_CALL(attention_finish, __VA_ARGS__)
 #define fastnn_attention_probabilities(...) FASTNN_CALL(attention_probabilities, __VA_ARGS__)
 #define fastnn_attention_delta(...) FASTNN_CALL(attention_delta, __VA_ARGS__)

@@ -51,11 +51,9 @@ cdef extern from "leaves.h" nogil:
     int64_t tile_rows "fastnn_mr"(const void *_)
     int64_t tile_columns "fastnn_nr"(const void *_)
     int64_t tall_rows "fastnn_tall"(const void *_)
-    int64_t dot_tile "fastnn_dot_tile"(const void *_)
-    int64_t dot_rows "fastnn_dot_rows"(const void *_)
-    int64_t dot_columns "fastnn_dot_columns"(const void *_)
+    int64_t few_rows "fastnn_few"(const void *_)
 
-    # pack.h, gemm.h, gemv.h, dots.h
+    # pack.h, gemm.h, gemv.h
     void pack_a "fastnn_pack_a"(int64_t m, int64_t k, const void *a, int64_t rsa, int64_t csa,
         void *out)
     void pack_b "fastnn_pack_b"(int64_t n, int64_t k, const void *b, int64_t rsb, int64_t csb,
@@ -63,15 +61,12 @@ cdef extern from "leaves.h" nogil:
     void gemm_tile "fastnn_gemm_tile"(int64_t m, int64_t n, int64_t k, double alpha, int packed,
         const void *a, int64_t rsa, int64_t csa, const void *b, int64_t ldb, double beta, void *c,
         int64_t rsc, int64_t csc, const void *bias, int activation, void *preact)
-    void gemm_dots "fastnn_gemm_dots"(int64_t m, int64_t n, int64_t k, double alpha, const void *a,
-        int64_t rsa, const void *b, int64_t csb, double beta, void *c, int64_t rsc, int64_t csc,
-        const void *bias, int activation, void *preact)
-    void pack_columns "fastnn_pack_columns"(int64_t k, int64_t n, const void *b, int64_t rsb,
-        void *out)
     void gemv_rows "fastnn_gemv_rows"(int64_t k, int64_t n, const void *x, const void *b,
         int64_t ldb, void *y)
-    void gemv_columns "fastnn_gemv_columns"(int64_t k, int64_t n, bint one_stream, const void *x,
-        const void *b, int64_t ldb, void *y)
+    void gemv_panels "fastnn_gemv_panels"(int64_t n, int64_t left, int64_t k, const void *x,
+        const void *b, void *y)
+    void gemv_few "fastnn_gemv_few"(int64_t m, int64_t n, int64_t k, const void *x, int64_t ldx,
+        const void *b, int64_t csb, bint ahead, void *y, int64_t ldy)
     void gemv_finish "fastnn_gemv_finish"(int64_t n, double alpha, void *y, double beta, void *c,
         int64_t incc, const void *bias, int64_t incbias, int activation, void *preact)
 
@@ -152,10 +147,13 @@ cdef extern from "leaves.h" nogil:
     void attention_mask "fastnn_attention_mask"(int kind, int64_t rows, const int64_t *limit,
         void *s, int64_t lds, const void *mask, int64_t row_stride, int64_t key_stride)
     void attention_softmax "fastnn_attention_softmax"(int64_t rows, const int64_t *limit, void *s,
-        int64_t lds, void *m, void *l, int64_t dv, void *o, int64_t ldo)
+        int64_t lds, void *m, void *l)
     void attention_values "fastnn_attention_values"(int64_t rows, int64_t keys, int64_t dv,
         const void *p, int64_t ldp, const int64_t *limit, const void *v, bint finite, double beta,
         void *o, int64_t ldo)
+    void attention_join "fastnn_attention_join"(int64_t rows, int64_t dv, const void *m_new,
+        const void *l_new, const void *o_new, int64_t ldnew, void *m, void *l, void *o,
+        int64_t ldo)
     void attention_finish "fastnn_attention_finish"(int64_t rows, int64_t dv, const void *m,
         const void *l, void *o, int64_t ldo, void *lse)
     void attention_probabilities "fastnn_attention_probabilities"(int64_t rows,
@@ -173,7 +171,7 @@ cdef extern from "leaves.h" nogil:
 
     # attention_few.h, additive.h
     void attention_few_scores "fastnn_attention_few_scores"(int64_t rows, int64_t keys, int64_t d,
-        const void *q, const void *k, int64_t ldk, void *s, int64_t lds)
+        double alpha, const void *q, const void *k, int64_t ldk, void *s, int64_t lds)
     void attention_few_values "fastnn_attention_few_values"(int64_t rows, int64_t keys, int64_t dv,
         const void *p, int64_t ldp, const int64_t *limit, bint skip, const void *v, int64_t ldv,
         void *o, int64_t ldo)

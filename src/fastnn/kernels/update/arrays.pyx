@@ -3,7 +3,7 @@ cimport numpy as cnp
 from libc.stdint cimport INT64_MAX, int64_t
 
 from ..ground.arrays cimport (
-    BAD_ARGUMENT, check_overlap, check_status, is_plain, output_like, real_type, shaped_like,
+    call_typed, check_overlap, check_status, is_plain, output_like, real_type, shaped_like,
 )
 from ..ground.dispatch cimport fastnn_step
 from ..ground.scalars cimport (
@@ -58,19 +58,12 @@ cdef int flat(tuple arrays, tuple names, str op, Flat *f, int optional=0) except
 cdef int run(
     const Flat *f, const fastnn_step *s, str op, int64_t n_stops=0, const int64_t *stops=NULL
 ) except -1:
-    cdef int status = BAD_ARGUMENT
-    with nogil:
-        if f.typenum == cnp.NPY_FLOAT:
-            status = update_flat(
-                f.n, <float*>f.x[0], <const float*>f.x[1], <float*>f.x[2], <float*>f.x[3],
-                <float*>f.x[4], s, n_stops, stops
-            )
-        elif f.typenum == cnp.NPY_DOUBLE:
-            status = update_flat(
-                f.n, <double*>f.x[0], <const double*>f.x[1], <double*>f.x[2], <double*>f.x[3],
-                <double*>f.x[4], s, n_stops, stops
-            )
-    return check_status(status, op)
+    return check_status(
+        call_typed(
+            f.typenum, True, update_flat[float], update_flat[double], f.n, f.x[0], f.x[1], f.x[2],
+            f.x[3], f.x[4], s, n_stops, stops
+        ), op
+    )
 
 
 cdef int64_t step_number(object step, str op) except -1:
@@ -296,10 +289,6 @@ def scale(x, factor):
     cdef double by = any_number(factor, "scale", "factor")
     cdef Flat f
     flat((x,), ("x",), "scale", &f)
-    cdef int status
-    with nogil:
-        if f.typenum == cnp.NPY_FLOAT:
-            status = scale_flat(f.n, by, <float*>f.x[0])
-        else:
-            status = scale_flat(f.n, by, <double*>f.x[0])
-    check_status(status, "scale")
+    check_status(
+        call_typed(f.typenum, True, scale_flat[float], scale_flat[double], f.n, by, f.x[0]), "scale"
+    )

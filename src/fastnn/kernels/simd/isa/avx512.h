@@ -8,8 +8,6 @@
 #define REGISTER "v"
 #define MR 8
 #define NV 3
-#define DOT_TILE 16
-#define DOT_COLUMNS 5
 
 #if FASTNN_REAL == 32
 #define X86(op, ...) (vec)_mm512_##op##_ps(__VA_ARGS__)

@@ -35,8 +35,6 @@ INLINE uint64_t sign_bits(i32vec v) { return (uint64_t)_mm_movemask_ps((__m128)v
 #define REGISTER "w"
 #define MR 8
 #define NV 3
-#define DOT_TILE 16
-#define DOT_COLUMNS 5
 #endif
 
 #endif

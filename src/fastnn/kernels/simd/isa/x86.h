@@ -18,5 +18,20 @@ INLINE vec fused_minus(vec a, vec b, vec c) {
 }
 #endif
 
+#if defined(__AVX__)
+/* Two pieces of 16 bytes, the second one inserted as it is loaded: no shuffle across 16 bytes. */
+#define load_pieces(a, b) load_pieces_(a, b)
+typedef real pieces_ __attribute__((vector_size(32)));
+INLINE pieces_ load_pieces_(const real *a, const real *b) {
+#if FASTNN_REAL == 32
+    return (pieces_)_mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(a)), _mm_loadu_ps(b),
+                                         1);
+#else
+    return (pieces_)_mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(a)), _mm_loadu_pd(b),
+                                         1);
+#endif
+}
+#endif
+
 #define stream_end stream_end
 INLINE void stream_end(void) { _mm_sfence(); }
