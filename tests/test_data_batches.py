@@ -120,7 +120,7 @@ def test_errors_arrive_where_the_batch_would(prefetch):
 @pytest.mark.parametrize(
     ("arrays", "options", "error", "message"),
     [
-        ((), {}, ValueError, "no array"),
+        ((), {}, ValueError, "at least one array"),
         (
             (np.ones(3), np.ones((2, 4))),
             {},

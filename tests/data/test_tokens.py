@@ -169,7 +169,7 @@ def test_batches_are_the_callers_own():
         ([[5], [6] * 10], [[5], [6]], {}, r"src\[1\] has 11 tokens, max_tokens is 10"),
         ([[5], [6]], [[5], [6] * 12], {}, r"tgt\[1\] has 13 tokens, max_tokens is 10"),
         ([[5]], [[6]], {"max_tokens": 0}, "max_tokens must be at least 1, got 0"),
-        ([[5]], [[6]], {"bos_id": -1}, "bos_id must be at least 0, got -1"),
+        ([[5]], [[6]], {"bos_id": -1}, "bos_id must be from 0 to 9223372036854775807, got -1"),
     ],
 )
 def test_refused_values(src, tgt, options, message):
@@ -180,7 +180,7 @@ def test_refused_values(src, tgt, options, message):
 @pytest.mark.parametrize(
     ("src", "options", "message"),
     [
-        ([[5.0]], {}, r"src\[0\] must be a sequence of integers, got \[5.0\]"),
+        ([[5.0]], {}, r"src\[0\] must be a sequence of integers, got an object of type list"),
         (["text"], {}, r"src\[0\] must be a sequence of integers, got 'text'"),
         ([[[5]]], {}, r"src\[0\] must be a sequence of integers"),
         ([[5]], {"pad_id": None}, "pad_id must be an integer, got None"),

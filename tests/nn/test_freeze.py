@@ -339,3 +339,10 @@ def test_a_plan_from_a_file(tmp_path, rng):
     assert (plan(x) == model.freeze()(x)).all()
     with pytest.raises(FileNotFoundError):
         fastnn.plan_from_file(tmp_path / "none.safetensors")
+
+
+def test_positions_of_another_width_are_refused_before_their_table_is_made():
+    """A file may claim any width: 2^31 columns are 8 GiB a row of the table."""
+    model = nn.Sequential(nn.Embedding(5, 4, rng=0), nn.PositionalEncoding(2**31 - 1))
+    with pytest.raises(ValueError, match="positions: 2147483647 columns for 4"):
+        model.freeze()

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from . import common
+from . import common, writes
 
 ALONE = {"FASTNN_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1"}
 QUIET = {"PYTHONWARNINGS": "ignore", "FASTNN_NUM_THREADS": "2"}
@@ -37,11 +37,12 @@ KINDS = {
         "readers.idx": (10_000, ALONE),
     },
     "kills": {
-        "kills.fit": (250, CALM),
-        "kills.lm": (250, CALM),
-        "kills.translate": (250, CALM),
-        "kills.csv": (250, CALM),
+        "kills.of_fit": (250, CALM),
+        "kills.of_lm": (250, CALM),
+        "kills.of_translate": (250, CALM),
+        "kills.of_csv": (250, CALM),
     },
+    "faults": {"writes.failing": (20_000, CALM)},
 }
 SECONDS = {"command_lines": 60, "kills": 600}  # of a call; 5 for all others
 
@@ -51,6 +52,8 @@ def run(driver, stop, env, seed):
     module, function = driver.split(".")
     first, start = seed * 10**9, time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
+        if module == "writes":
+            env = {**env, "LD_PRELOAD": writes.library(folder)}
         total = common.batches(
             module,
             function,

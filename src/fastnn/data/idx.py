@@ -16,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-PathLike = str | os.PathLike[str]
+from ..files.atomic import PathLike, errors_named
 
 # third byte of the file -> type of an element
 _TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
@@ -53,7 +53,7 @@ def read_idx(path: PathLike) -> NDArray[Any]:
         There is no such file, or it cannot be read.
     """
     name = os.fspath(path)
-    with open(path, "rb") as raw:
+    with errors_named(path), open(path, "rb") as raw:
         compressed = raw.peek(len(_GZIP_MAGIC)).startswith(_GZIP_MAGIC)  # a pipe cannot seek
         try:
             if not compressed:

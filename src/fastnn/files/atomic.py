@@ -47,7 +47,7 @@ def write_atomically(path: PathLike, content: bytes | Iterable[Buffer]) -> None:
         The directory is missing or not writable, the disk is full, or `path` is not a regular file.
         `filename` is `path`, whichever step fails.
     """
-    with _errors_named(path):
+    with errors_named(path):
         target = _target(path)
         _remove_leftovers(target.parent)
         with _temporary(target) as (temporary, descriptor):
@@ -63,13 +63,13 @@ def write_atomically(path: PathLike, content: bytes | Iterable[Buffer]) -> None:
 
 def check_writable(path: PathLike) -> None:
     """Raise the OSError that opening in `write_atomically` would raise; leave no file behind."""
-    with _errors_named(path), _temporary(_target(path)) as (_, descriptor):
+    with errors_named(path), _temporary(_target(path)) as (_, descriptor):
         os.close(descriptor)
 
 
 @contextlib.contextmanager
-def _errors_named(path: PathLike) -> Iterator[None]:
-    """Add the requested path to system errors: those of write and close have none."""
+def errors_named(path: PathLike) -> Iterator[None]:
+    """Add the requested path to system errors: those of read, write and close have none."""
     name = os.fspath(path)
     try:
         yield
@@ -82,6 +82,8 @@ def _errors_named(path: PathLike) -> Iterator[None]:
 def _target(path: PathLike) -> Path:
     """Return the file that `path` resolves to."""
     target = Path(os.path.realpath(path))
+    if target.is_symlink():  # one that could not be read: it must not be replaced
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if target.exists() and not target.is_file():

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .atomic import Buffer, PathLike, write_atomically
+from .atomic import Buffer, PathLike, errors_named, write_atomically
 
 DTYPES = {
     "F64": "float64",
@@ -132,12 +132,12 @@ def _check_readable(path: PathLike) -> None:
         raise OSError(
             errno.ESPIPE, "Not a regular file: models are mapped into memory", os.fspath(path)
         )
-    with open(path, "rb"):
+    with errors_named(path), open(path, "rb"):
         pass
 
 
 def _is_gzip(path: PathLike) -> bool:
-    with open(path, "rb") as raw:
+    with errors_named(path), open(path, "rb") as raw:
         return raw.read(2) == b"\x1f\x8b"
 
 
@@ -170,7 +170,7 @@ def read_widened(file: Any, path: PathLike, name: str) -> NDArray[Any]:
 
 def _read_bfloat16(path: PathLike, name: str) -> NDArray[np.float32]:
     """Return a bfloat16 array of a checked file: its numbers are the upper halves of float32."""
-    with open(path, "rb") as raw:
+    with errors_named(path), open(path, "rb") as raw:
         size = int.from_bytes(raw.read(8), "little")
         header = json.loads(raw.read(size))[name]
         start, stop = header["data_offsets"]

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ..files.atomic import errors_named
 from ..files.tensors import ModelFileError
 from ..json_text import parse_json
 
@@ -53,6 +54,7 @@ def config_beside(source: str | os.PathLike[str]) -> tuple[Path | None, Any]:
 
 def _read(path: Path) -> Any:
     try:
-        return parse_json(path.read_text("utf-8"))
+        with errors_named(path):
+            return parse_json(path.read_text("utf-8"))
     except ValueError as error:  # not UTF-8, not JSON
         raise ModelFileError(f"{path} is not JSON, or damaged: {error}") from error

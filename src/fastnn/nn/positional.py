@@ -158,6 +158,8 @@ class PositionalEncoding(Module):
 
     def lower(self, b: Builder) -> None:
         """Add the rows of the table that a sequence can use."""
+        if (width := b.width()) not in (None, self.d_model):  # before the table is made
+            raise ValueError(f"positions: {self.d_model} columns for {width}")
         b.positions(self.rows(min(self.max_len, b.max_len)))
 
 

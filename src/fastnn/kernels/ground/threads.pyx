@@ -17,12 +17,14 @@ cdef extern from "team.h" nogil:
     int omp_max_threads "fastnn_omp_max_threads"() noexcept
     int omp_thread_limit "fastnn_omp_thread_limit"() noexcept
 
-cdef extern from *:
+cdef extern from * nogil:
     """
-    /* The limits, and the flag set by a fork. Plain ints: a read gives the old or new value. */
-    static int fastnn_limit = 1;              /* of the process */
+    /* The limits, and the flag set by a fork. */
+    static int fastnn_limit = 1;              /* of the process; read while others set it */
     static __thread int fastnn_own_limit = 0; /* of this thread; 0: none */
     static int fastnn_forked = 0;
+    static int fastnn_get_limit(void) { return __atomic_load_n(&fastnn_limit, __ATOMIC_RELAXED); }
+    static void fastnn_set_limit(int n) { __atomic_store_n(&fastnn_limit, n, __ATOMIC_RELAXED); }
 
     #if defined(__unix__) || defined(__APPLE__)
     #include <pthread.h>
@@ -32,17 +34,18 @@ cdef extern from *:
     static int fastnn_watch_forks(void) { return 0; }
     #endif
     """
-    int _limit "fastnn_limit"
+    int limit_of_all "fastnn_get_limit"() noexcept
+    void set_limit_of_all "fastnn_set_limit"(int n) noexcept
     int _own_limit "fastnn_own_limit"
     int _forked "fastnn_forked"
-    int watch_forks "fastnn_watch_forks"()
+    int watch_forks "fastnn_watch_forks"() noexcept
 
 cdef enum:
     MOST_THREADS = 1024  # larger requests are clamped
 
 cdef int _omp_max_at_import = omp_max_threads()
 _default = default_threads(_omp_max_at_import)
-_limit = min(_default["num_threads"], MOST_THREADS)
+set_limit_of_all(min(_default["num_threads"], MOST_THREADS))
 _source = _default["source"]
 if watch_forks() != 0:
     raise ImportError("fastnn: pthread_atfork failed, so a forked child could hang")
@@ -51,7 +54,7 @@ if watch_forks() != 0:
 cdef int max_threads() noexcept nogil:
     if _forked or in_parallel():
         return 1
-    cdef int n = _own_limit if _own_limit > 0 else _limit
+    cdef int n = _own_limit if _own_limit > 0 else limit_of_all()
     cdef int omp_max = omp_max_threads()
     if omp_max < _omp_max_at_import and omp_max < n:
         n = omp_max
@@ -98,8 +101,8 @@ def set_num_threads(n):
     TypeError, ValueError
         If n is not an int, or is 0 or below -1.
     """
-    global _limit, _source
-    _limit = _checked(n, "set_num_threads")
+    global _source
+    set_limit_of_all(_checked(n, "set_num_threads"))
     _source = _default["source"] if n == -1 else "set_num_threads"
 
 
@@ -150,7 +153,7 @@ def thread_info():
     """
     return {
         "num_threads": max_threads(),
-        "limit": _own_limit if _own_limit > 0 else _limit,
+        "limit": _own_limit if _own_limit > 0 else limit_of_all(),
         "source": "num_threads" if _own_limit > 0 else _source,
         "forked": bool(_forked),
         "omp_max_threads": omp_max_threads(),

@@ -1,0 +1,52 @@
+"""Random command lines over hostile files, many in a process; tests/test_cli_fuzz.py has them."""
+
+import contextlib
+import functools
+import io
+import os
+import random
+import re
+import sys
+import tempfile
+
+from fastnn.cli import main
+from tests.test_cli_fuzz import command_line, make_files
+
+from . import common
+
+TEMPORARY = tempfile.TemporaryDirectory(prefix="fastnn-")  # goes with the process
+ALLOWANCE = 12 << 30  # bytes of address space, which many threads take too
+INPUTS = [b"", b"x,y\n1,2\n", b"a b\n", b"\xff", b"\x1f\x8b\0"]
+
+
+@functools.cache
+def files():
+    """Work in a new folder that has the files; return their names."""
+    os.chdir(TEMPORARY.name)
+    with contextlib.redirect_stdout(io.StringIO()):
+        made = make_files()
+    common.limit_memory(ALLOWANCE)
+    return made
+
+
+def run(seed):
+    """Exit code 0, or 2 with one line that says why; the text of no error is long."""
+    rng = random.Random(seed)
+    argv = command_line(rng, files())
+    stdin = io.TextIOWrapper(io.BufferedReader(io.BytesIO(rng.choice(INPUTS))), "utf-8")
+    before, sys.stdin = sys.stdin, rng.choice([stdin, stdin, None])
+    out, err = io.StringIO(), io.StringIO()
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = main(argv)
+    except SystemExit as left:  # --help, --version
+        code = left.code
+    except BaseException as error:
+        raise AssertionError(f"fastnn {argv!r}") from error
+    finally:
+        sys.stdin = before
+    lines = err.getvalue().splitlines()
+    told = bool(lines) and re.fullmatch(r"fastnn: error: .*\S.*", lines[-1])
+    assert code in (0, 2) and (code == 0 or told), (argv, code, lines[-5:])
+    assert all(len(line) < 2000 for line in lines), argv
+    return f"exit code {code}"
