@@ -9,7 +9,7 @@ from .case import Different, check
 from .draw import Draw
 from .table import ROWS
 
-for _room in ("losses", "updates", "attention"):
+for _room in ("layers",):
     importlib.import_module(f"{__package__}.{_room}")
 
 NAMES = sorted(ROWS)
