@@ -16,9 +16,10 @@ ACTIVATIONS = (None, *kernels.ACTIVATIONS)
 
 
 def given(d, layer):
-    """Draw all parameters, which are constant at first in many layers."""
+    """Draw all parameters, which are constant at first in many layers; weights keep variances."""
     for p in layer.parameters():
-        p.data[...] = d.values(p.data.shape, "plain") * (0.5 if p.data.ndim > 1 else 1)
+        fan_in = p.data.shape[0] if p.data.ndim > 1 else 1
+        p.data[...] = d.values(p.data.shape, "plain") / np.sqrt(fan_in)
     return layer
 
 
@@ -200,9 +201,7 @@ def positional_encoding(d):
     layer = nn.PositionalEncoding(n, x.shape[1] + 3, kind=kind, dropout=p, dtype=d.real)
 
     def make(parameters):
-        return oracle.chain(
-            oracle.positional_encoding(parameters), oracle.dropout(p, seed, 3)
-        )
+        return oracle.chain(oracle.positional_encoding(parameters), oracle.dropout(p, seed, 3))
 
     before = partial(layer.stream.set, seed, 3)
     return case(d, given(d, layer), make, [x], before=before)
@@ -289,8 +288,9 @@ def feed_forward(d):
 
 def blocks(d, decoder, n_layers=None):
     """A block, or a stack of some; with dropout of 0."""
+    if d.chance(0.6):  # most bounds of whole stacks are wide in float32
+        d.real = np.dtype(np.float64)
     size, n_heads, n_kv_heads = head_sizes(d)
-    size = min(size, 16 * n_heads)
     x = vectors(d, size)
     options = {"activation": d.one(("relu", "gelu", "silu")), "norm": d.one(("layer", "rms"))}
     options |= {"norm_first": d.chance(0.5), "rotary": d.chance(0.3), "bias": d.chance(0.7)}
@@ -357,9 +357,7 @@ def sequential(d):
     size = max(1, min(d.dims(1)[0], 64))
     act = d.one(tuple(LAYERS))
     first = nn.Linear(size, size, dtype=d.real)
-    layer = nn.Sequential(
-        nn.Residual(first), getattr(nn, act)(), nn.LayerNorm(size, dtype=d.real)
-    )
+    layer = nn.Sequential(nn.Residual(first), getattr(nn, act)(), nn.LayerNorm(size, dtype=d.real))
 
     def make(p):
         inner = oracle.linear(p.child("0.layer"))

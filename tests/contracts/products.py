@@ -132,9 +132,7 @@ def linear_backward(d):
 
     def call(**how):
         how["dy"] = how["dy"].copy() if over else how["dy"]
-        return kernels.linear_backward(
-            activation=act, need_dx=need_dx, overwrite_dy=over, **how
-        )
+        return kernels.linear_backward(activation=act, need_dx=need_dx, overwrite_dy=over, **how)
 
     def expected(a):
         dx, dw, db = oracle.linear_backward(
