@@ -5,8 +5,9 @@ from functools import partial
 import numpy as np
 
 from fastnn import kernels
-from tests.oracle import elementwise, real as arithmetic
+from tests.oracle import elementwise
 from tests.oracle import products as oracle
+from tests.oracle import real as arithmetic
 from tests.oracle.real import real
 
 from . import pointers as c

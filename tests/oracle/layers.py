@@ -217,7 +217,9 @@ def attention(p, n_heads, n_kv_heads, rotary=False, **how):
             q, back_q = linear(p.child("q"))(x)
             kv, back_kv = linear(p.child("kv"))(memory)
             parts = q, kv[..., :d_kv], kv[..., d_kv:]
-        q, k, v = (split(a, n) for a, n in zip(parts, (n_heads, n_kv_heads, n_kv_heads)))
+        q, k, v = (
+            split(a, n) for a, n in zip(parts, (n_heads, n_kv_heads, n_kv_heads), strict=True)
+        )
         if rotary:
             q, k = heads.rotary(q), heads.rotary(k)
         y, back_out = out(merge(heads.forward(q, k, v, **how)[0]))
@@ -254,7 +256,7 @@ def block(p, n_heads, n_kv_heads, act, kind, eps, norm_first, rotary, causal, ho
 
     def forward(x):
         backs = []
-        for part, normed in zip(parts, norms):
+        for part, normed in zip(parts, norms, strict=True):
             if norm_first:
                 y, back_norm = normed(x)
                 y, back = part(y)
