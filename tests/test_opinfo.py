@@ -191,9 +191,8 @@ def cross_entropy(x, target, weight=None, reduction="mean", ignore_index=-100, l
     return np.asarray(y, x.dtype), backward
 
 
-def attention(
-    q, k, v, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False
-):
+def attention(q, k, v, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, **grouped):
+    need(set(grouped) <= {"enable_gqa"}, "option")
     need(not dropout_p, "dropout, whose random numbers are others")
     need(q.ndim == k.ndim == 4 and len(q) == len(k) == len(v), "rank or batch of the operands")
     need(q.shape[1] % k.shape[1] == 0 and k.shape[1] == v.shape[1], "heads that broadcast")
