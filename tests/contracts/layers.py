@@ -1,7 +1,6 @@
 """Rows of the table: every layer of `fastnn.nn`, forward, inference and backward, and frozen."""
 
 from functools import partial
-from itertools import pairwise
 
 import numpy as np
 
@@ -254,29 +253,6 @@ def attention(d):
         return oracle.attention(parameters, n_heads, n_kv_heads, rotary, kept=kept, **how)
 
     return case(d, given(d, layer), make, inputs, before=before, **how)
-
-
-@row("KVCache")
-def kv_cache(d):
-    """Decoding in steps is causal attention over all positions."""
-    size, n_heads, n_kv_heads = head_sizes(d)
-    x = vectors(d, size)
-    batch, n, _ = x.shape
-    rotary = d.chance(0.5)
-    options = {"n_kv_heads": n_kv_heads, "rotary": rotary, "dtype": d.real}
-    layer = given(d, nn.MultiHeadAttention(size, n_heads, **options))
-    cuts = sorted({0, n, *(int(d.rng.integers(0, n + 1)) for _ in range(3))})
-
-    def call(x):
-        cache = nn.KVCache(batch, n_kv_heads, n, size // n_heads, d.real)
-        steps = [layer.step(x[:, a:b], cache) for a, b in pairwise(cuts)]
-        return np.concatenate(steps, 1)
-
-    def expected(a):
-        p = oracle.Parameters(layer.state())
-        return oracle.attention(p, n_heads, n_kv_heads, rotary, causal=True)(real(a["x"]))[0]
-
-    return Case(call, {"x": x}, expected)
 
 
 @row("FeedForward")
