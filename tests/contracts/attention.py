@@ -3,8 +3,8 @@
 import numpy as np
 
 from fastnn import kernels
-from tests.oracle import heads as oracle
 from tests.oracle import elementwise
+from tests.oracle import heads as oracle
 from tests.oracle.real import real
 
 from . import pointers as c

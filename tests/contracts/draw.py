@@ -84,7 +84,7 @@ class Draw:
 
     def laid_out(self, x):
         """Equal elements elsewhere: transposed, sliced, reversed, an element off alignment."""
-        how = int(self.rng.integers(8)) if x.ndim else 7
+        how = int(self.rng.integers(8)) if x.size and x.ndim else 7
         if how == 0:
             y = np.empty(x.shape[::-1], x.dtype).T
         elif how == 1:
@@ -107,6 +107,8 @@ class Draw:
 
     def padded(self, x):
         """Equal elements in rows that do not follow one another."""
+        if not x.size:
+            return x.copy()
         y = np.empty((*x.shape[:-1], x.shape[-1] + 3), x.dtype)[..., : x.shape[-1]]
         y[...] = x
         return y

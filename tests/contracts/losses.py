@@ -88,7 +88,7 @@ def targets_of(d, n, classes):
         labels = labels.astype(np.int64)
         labels[d.rng.random(n) < 0.3] = -100
     if kind == "onehot":
-        return np.eye(classes, dtype=d.one((np.int64, bool)))[labels]
+        return np.eye(classes, dtype=d.one((np.int64, bool)) if classes > 1 else bool)[labels]
     if kind == "probabilities":
         p = d.rng.random((n, classes)) * (d.rng.random((n, classes)) < 0.7)
         return d.laid_out((p / np.maximum(p.sum(1, keepdims=True), 0.1)).astype(d.real))
@@ -115,7 +115,7 @@ def cross_entropy(d):
     def pointer(a):
         x, t = a["logits"], a["targets"]
         losses, dx, loss = c.garbage(x, (n,)), c.garbage(x), np.full((), np.nan)
-        probs = t.ndim == 2 and t.shape == x.shape and (t.dtype == x.dtype or classes > 1)
+        probs = t.ndim == 2 and t.shape == x.shape and (t.dtype in (x.dtype, bool) or classes > 1)
         labels = None if probs else t.reshape(-1).astype(np.int64)
         q = t.astype(x.dtype) if probs else None
         weights = a.get("weight"), a.get("sample_weight"), smoothing, int(reduction == "mean")

@@ -108,9 +108,7 @@ def norm_backward(kind, d):
     written = sums(d, kind, x.shape[-1])
 
     def expected(a):
-        dx, dw, db = oracle.norm_backward(
-            real(a["dy"]), real(a["x"]), some(a, "weight"), kind, eps
-        )
+        dx, dw, db = oracle.norm_backward(real(a["dy"]), real(a["x"]), some(a, "weight"), kind, eps)
         return dx, *added(a, {"dweight": dw, "dbias": db})
 
     return Case(
@@ -141,9 +139,7 @@ def add_norm(d):
 
     def expected(a):
         x, residual = real(a["x"]), real(a["residual"])
-        return oracle.add_norm(
-            x, residual, some(a, "weight"), some(a, "bias"), kind, eps, **drop
-        )
+        return oracle.add_norm(x, residual, some(a, "weight"), some(a, "bias"), kind, eps, **drop)
 
     return Case(
         call,

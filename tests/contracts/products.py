@@ -5,8 +5,9 @@ from functools import partial
 import numpy as np
 
 from fastnn import kernels
-from tests.oracle import elementwise, real as arithmetic
+from tests.oracle import elementwise
 from tests.oracle import products as oracle
+from tests.oracle import real as arithmetic
 from tests.oracle.real import real
 
 from . import pointers as c
@@ -47,7 +48,8 @@ def matmul(d):
     kind = d.one(("matrices", "matrices", "stacks", "vector", "column", "packed"))
     a, b = (m, k), (k, n)
     if kind == "stacks":
-        lead = tuple(d.dims(d.one((1, 2)), share=0.01))
+        m, k, n = d.dims(3, share=0.1)
+        lead = tuple(d.dims(d.one((1, 2)), share=6 / d.budget))
         a = (*lead, m, k)
         b = (*(lead if d.chance(0.5) else lead[len(lead) :]), k, n)
         b = (1, *b) if len(b) == 2 and d.chance(0.3) else b
@@ -132,9 +134,7 @@ def linear_backward(d):
 
     def call(**how):
         how["dy"] = how["dy"].copy() if over else how["dy"]
-        return kernels.linear_backward(
-            activation=act, need_dx=need_dx, overwrite_dy=over, **how
-        )
+        return kernels.linear_backward(activation=act, need_dx=need_dx, overwrite_dy=over, **how)
 
     def expected(a):
         dx, dw, db = oracle.linear_backward(
@@ -189,7 +189,8 @@ def ids_of(d, rows):
 def embedding(d):
     rows, cols = d.dims(2)
     ids, scale = ids_of(d, rows), d.one((1.0, 2.0, 0.3))
-    ids = ids[..., : max(1, 100_000 // max(1, cols * ids.size))] if ids.ndim else ids
+    if ids.size * cols > d.budget:
+        ids = ids.reshape(-1)[: max(1, d.budget // cols)]
 
     def pointer(a):
         y = c.garbage(a["weight"], (*ids.shape, cols))
@@ -212,8 +213,8 @@ def embedding(d):
 def embedding_backward(d):
     rows, cols = d.dims(2, share=0.3)
     ids, scale = ids_of(d, rows), d.one((1.0, 2.0, 0.3))
-    if ids.size > 3000:
-        ids = ids.reshape(-1)[:3000]
+    if ids.size * (cols + rows) > d.budget:
+        ids = ids.reshape(-1)[: max(1, d.budget // (cols + rows))]
     padding = int(d.rng.integers(rows)) if rows and d.chance(0.4) else None
     arrays = {"ids": ids, "dy": d.array(*ids.shape, cols)}
     arrays["dweight"] = d.solid(rows, cols, like="plain")

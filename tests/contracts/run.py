@@ -9,7 +9,7 @@ from .case import Different, check
 from .draw import Draw
 from .table import ROWS
 
-for _room in ("losses", "updates", "attention"):
+for _room in ("elementwise", "norms", "products", "attention", "losses", "updates", "layers"):
     importlib.import_module(f"{__package__}.{_room}")
 
 NAMES = sorted(ROWS)
@@ -30,8 +30,7 @@ def one(seed, name=None):
         shapes = {k: (v.shape, v.strides) for k, v in case.arrays.items()}
         kind = "" if isinstance(error, Different) else f"{type(error).__name__}: "
         raise Different(
-            f"{name}, seed {seed} ({d.real}, {d.profile}): {kind}{error}\n"
-            f"  {shapes} {case.options}"
+            f"{name}, seed {seed} ({d.real}, {d.profile}): {kind}{error}\n  {shapes} {case.options}"
         ) from error
 
 

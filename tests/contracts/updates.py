@@ -31,9 +31,7 @@ def common(d):
 
 def case(name, arrays, how, expected, pointer):
     written = tuple(k for k in arrays if k != "g")
-    return Case(
-        getattr(kernels, name), arrays, expected, how, written=written, pointers=(pointer,)
-    )
+    return Case(getattr(kernels, name), arrays, expected, how, written=written, pointers=(pointer,))
 
 
 @row("sgd_update")

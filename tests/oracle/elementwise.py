@@ -160,7 +160,12 @@ def philox(n, seed, step=0, block=0):
     k = [seed & 2**32 - 1, seed >> 32]
     for _ in range(10):
         a, b = np.uint64(0xD2511F53) * c[0], np.uint64(0xCD9E8D57) * c[2]
-        c = [b >> half ^ c[1] ^ np.uint64(k[0]), b & mask, a >> half ^ c[3] ^ np.uint64(k[1]), a & mask]
+        c = [
+            b >> half ^ c[1] ^ np.uint64(k[0]),
+            b & mask,
+            a >> half ^ c[3] ^ np.uint64(k[1]),
+            a & mask,
+        ]
         k = [(k[0] + 0x9E3779B9) % 2**32, (k[1] + 0xBB67AE85) % 2**32]
     return np.stack(c, -1).reshape(-1)[:n].astype(np.uint32)
 

@@ -1,7 +1,7 @@
 """Attention, rotary positions, additive scores, attention pooling.
 
-*Dive into Deep Learning*, chapter 11; Vaswani et al. (2017); Ainslie et al. (2023) for shared heads;
-Su et al. (2021) for rotary positions.
+*Dive into Deep Learning*, chapter 11; Vaswani et al. (2017); Ainslie et al. (2023) for shared
+heads; Su et al. (2021) for rotary positions.
 """
 
 import copy

@@ -83,6 +83,10 @@ class Real:
         other = self.exact(other)
         a, b = size(self.value), size(other.value)
         error = a * other.e + b * self.e + self.e * other.e
+        # an infinity times what may have been rounded to 0
+        unsure = np.isinf(self.value) & (other.e > 0) & (b <= other.e)
+        unsure = unsure | np.isinf(other.value) & (self.e > 0) & (a <= self.e)
+        error = np.where(unsure, np.inf, error) if unsure.any() else error
         return self.rounded(self.value * other.value, error)
 
     def __truediv__(self, other):

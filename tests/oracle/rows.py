@@ -119,6 +119,9 @@ def norm_backward(dy, x, weight=None, kind="layer", eps=1e-5):
         g = dy if weight is None else dy * weight
         along = g - xhat * (g * xhat).mean()
         dx = (along - g.mean() if kind == "layer" else along) * rstd
+        # inf - inf or inf: it depends on the order of the terms
+        infinite = np.isinf(dy.value).any(-1, keepdims=True)
+        dx = Real(dx.kind, dx.value, np.where(infinite, np.inf, dx.error))
         return dx, (dy * xhat).rows().sum(0), dy.rows().sum(0)
 
 
