@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..checks import check_choice, check_dtype
+from ..files.atomic import PathLike
 from .download import download as fetch
-from .idx import IdxError, PathLike, read_idx
+from .idx import IdxError, read_idx
 
 FASHION_MNIST_CLASSES = (
     "T-shirt/top",
