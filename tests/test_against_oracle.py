@@ -29,7 +29,7 @@ OTHERS = {
     "PlanState": "tests/models/test_plan",
 }
 # Pointer functions that tests/capi and tests/kernels/test_program call.
-OTHER_POINTERS = ("plan_", "state_", "strerror", "set_thread_limit", "max_threads")
+OTHER_POINTERS = ("blas_", "plan_", "state_", "strerror", "set_thread_limit", "max_threads")
 
 
 def test_every_public_name_has_a_row():

@@ -175,7 +175,7 @@ def test_info(capsys):
             ["train", "digits", "--epochs", "0"],
             "--epochs: must be at least 1, got 0",
         ),
-        (["train", "digits", "--epochs", "many"], "--epochs: .* got 'many'"),
+        (["train", "digits", "--epochs", "many"], "--epochs: .* got str 'many'"),
         (["train", "digits", "--batch-size", "-3"], "--batch-size"),
         (["train", "digits", "--lr", "0"], "--lr: must be above 0 and finite, got"),
         (["train", "digits", "--lr", "nan"], "--lr"),

@@ -221,7 +221,7 @@ def test_ctrl_c_still_tests_and_saves(directory, capsys, monkeypatch):
         ("a,kind\n" + "?,x\n,y\n" * 6, [], "no column to learn"),
         ("a,kind\n" + "1,x\n2,y\n" * 6, ["--task", "regression"], "line 2: 'x' in column 'kind'"),
         ("a,kind\n" + "1,5.5\n" * 12, [], "numbers of column 'kind' are always the same"),
-        ("a,kind\n" + "inf,x\n2,y\n" * 6, [], "line 2: 'inf' in column 'a' is no finite number"),
+        ("a,kind\n" + "inf,x\n2,y\n" * 6, [], "line 2: 'inf' in column 'a' is not a finite number"),
         ("a,kind\n" + "".join(f"n{i},{i % 2}.5\n" for i in range(200)), [], "160 different texts"),
     ],
 )

@@ -128,7 +128,7 @@ def test_errors_arrive_where_the_batch_would(prefetch):
             r"array 1 has 2 rows \(2, 4\), array 0 has 3",
         ),
         ((np.ones((0, 4)),), {}, ValueError, r"no rows: array 0 has shape \(0, 4\)"),
-        ((np.ones(3), [1, 2, 3]), {}, TypeError, r"array 1 .* got an object of type list"),
+        ((np.ones(3), [1, 2, 3]), {}, TypeError, r"array 1 .* got list"),
         ((np.array(1.0),), {}, TypeError, "array 0"),
         ((np.ones(3),), {"batch_size": 0}, ValueError, "batch_size must be at least 1, got 0"),
         (

@@ -77,10 +77,10 @@ GOOD = idx(np.arange(12, dtype=np.uint8).reshape(3, 4))
         (b"\0\0\x08", "not an IDX file"),
         (b"\x89PNG\r\n", r"not an IDX file: it begins with b'\\x89PNG'"),
         (b"\0\0\x0a\x01" + GOOD[4:], "not an IDX file"),
-        (b"\0\0\x08\xff" + GOOD[4:], "255 axes, more than 32"),
-        (GOOD[:9], "truncated within its header"),
+        (b"\0\0\x08\xff" + GOOD[4:], "255 axes; at most 32"),
+        (GOOD[:9], "truncated in its header"),
         (GOOD[:-1], r"truncated: shape \(3, 4\) needs 12 bytes, got 11"),
-        (GOOD + b"\0", r"more than the 12 bytes that its shape \(3, 4\) needs"),
+        (GOOD + b"\0", r"trailing bytes: shape \(3, 4\) needs only 12"),
         # claims 2^64 bytes: must be refused without taking them
         (b"\0\0\x08\x02" + b"\xff" * 8 + b"abc", "truncated: .* got 3"),
         (gzip.compress(GOOD, mtime=0)[:-4], "damaged gzip stream"),

@@ -110,6 +110,17 @@ def check_seed(name: str, value: Any) -> int:
     return found
 
 
+def check_generator(name: str, value: Any) -> np.random.Generator:
+    """Return the random generator of a seed, or `value` itself if it is a generator."""
+    try:
+        return np.random.default_rng(value)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"{name} must be None, an integer of at least 0 or a numpy.random.Generator, got "
+            f"{given(value)}"
+        ) from None
+
+
 def check_name(name: str, value: Any) -> str:
     """Return `value`, a str that is not empty."""
     if not isinstance(value, str):

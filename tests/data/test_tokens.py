@@ -180,11 +180,11 @@ def test_refused_values(src, tgt, options, message):
 @pytest.mark.parametrize(
     ("src", "options", "message"),
     [
-        ([[5.0]], {}, r"src\[0\] must be a sequence of integers, got an object of type list"),
-        (["text"], {}, r"src\[0\] must be a sequence of integers, got 'text'"),
+        ([[5.0]], {}, r"src\[0\] must be a sequence of integers, got list"),
+        (["text"], {}, r"src\[0\] must be a sequence of integers, got str 'text'"),
         ([[[5]]], {}, r"src\[0\] must be a sequence of integers"),
         ([[5]], {"pad_id": None}, "pad_id must be an integer, got None"),
-        ([[5]], {"max_tokens": 10.0}, "max_tokens must be an integer, got 10.0"),
+        ([[5]], {"max_tokens": 10.0}, "max_tokens must be an integer, got float 10.0"),
     ],
 )
 def test_refused_types(src, options, message):

@@ -163,7 +163,7 @@ def test_no_prompts_at_all():
         ([[1.0]], TypeError, "prompt 0 must have integers, got float64"),
         ([[True]], TypeError, "prompt 0 must have integers, got bool"),
         (["ab"], ValueError, "prompt 0 must be a sequence"),
-        (3, TypeError, "prompts must be sequences of integers, got 3"),
+        (3, TypeError, "prompts must be sequences of integers, got int 3"),
     ],
 )
 def test_prompts_that_are_none(prompts, error, message):

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from fastnn import load
 from fastnn.cli import main, runs
-from fastnn.train import load
 from tests.models import test_killed_run
 
 TEMPORARY = tempfile.TemporaryDirectory(prefix="fastnn-")  # goes with the process

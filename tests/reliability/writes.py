@@ -14,10 +14,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from fastnn import nn, optim
+from fastnn import nn, optim, save
 from fastnn.cli import main
 from fastnn.files import atomic
-from fastnn.train import save, save_checkpoint
+from fastnn.train import save_checkpoint
 
 SOURCE = Path(__file__).with_name("failing_calls.c")
 TEMPORARY = tempfile.TemporaryDirectory(prefix="fastnn-")  # goes with the process

@@ -8,7 +8,7 @@ import os
 import numpy as np
 import pytest
 
-from fastnn import nn, optim
+from fastnn import load, nn, optim
 from fastnn.train import (
     CSVLogger,
     EarlyStopping,
@@ -17,7 +17,6 @@ from fastnn.train import (
     TerminateOnNaN,
     evaluate,
     fit,
-    load,
 )
 from fastnn.train.hooks import HOOKS
 from fastnn.train.progress import described

@@ -10,13 +10,8 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn.train import (
-    CSVLogger,
-    EarlyStopping,
-    ModelCheckpoint,
-    ModelFileError,
-    fit,
-)
+from fastnn.files import ModelFileError
+from fastnn.train import CSVLogger, EarlyStopping, ModelCheckpoint, fit
 
 from .runs import EndAt, new_model, new_optimizer, run
 from .test_fit import blobs

@@ -4,14 +4,8 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import optim
-from fastnn.train import (
-    CSVLogger,
-    EarlyStopping,
-    ModelCheckpoint,
-    fit,
-    load,
-)
+from fastnn import load, optim
+from fastnn.train import CSVLogger, EarlyStopping, ModelCheckpoint, fit
 
 from .runs import EndAt, new_model, new_optimizer, run
 from .test_fit import blobs

@@ -7,14 +7,8 @@ import pytest
 import safetensors.numpy
 
 import fastnn
-from fastnn import nn, optim
-from fastnn.train import (
-    Checkpoint,
-    History,
-    load,
-    load_checkpoint,
-    save_checkpoint,
-)
+from fastnn import load, nn, optim
+from fastnn.train import Checkpoint, History, load_checkpoint, save_checkpoint
 
 from .runs import run
 

@@ -8,12 +8,8 @@ import safetensors.numpy
 
 import fastnn
 from fastnn import models, nn, optim
-from fastnn.train import (
-    ModelFileError,
-    fit,
-    load_checkpoint,
-    save_checkpoint,
-)
+from fastnn.files import ModelFileError
+from fastnn.train import fit, load_checkpoint, save_checkpoint
 
 from .runs import new_model, new_optimizer, run
 from .test_fit import blobs

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import check_count, check_flag, given
+from ..checks import check_count, check_flag, check_generator, given
 from .generators import generator_state, load_generator
 
 Batch = tuple[NDArray[Any], ...]
@@ -34,7 +34,7 @@ class Batches:
         self.prefetch = check_count("prefetch", prefetch, 0)
         self.shuffle = check_flag("shuffle", shuffle)
         self.drop_last = check_flag("drop_last", drop_last)
-        self.rng = np.random.default_rng(seed)
+        self.rng = check_generator("seed", seed)
 
     def __len__(self) -> int:
         n = len(self.arrays[0])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import check_count, check_flag, given
+from ..checks import check_count, check_flag, check_generator, given
 from .generators import generator_state, load_generator
 
 MOST = 2**63 - 1  # ids are int64
@@ -38,7 +38,7 @@ class TokenBatches:
     ) -> None:
         self.src, self.tgt = src, tgt
         self.max_tokens, self.pad_id, self.shuffle = max_tokens, pad_id, shuffle
-        self.rng = np.random.default_rng(seed)
+        self.rng = check_generator("seed", seed)
         # A target counts with either <bos> (decoder input) or <eos> (label).
         self.n_src, self.n_tgt = src.lengths, tgt.lengths - 1
         self.longer = np.maximum(self.n_src, self.n_tgt)

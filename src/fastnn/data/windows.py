@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import check_count, given
+from ..checks import check_count, check_generator, given
 from .generators import generator_state, load_generator
 from .token_batches import IGNORED
 
@@ -31,7 +31,7 @@ class Crops:
         self.ids = _checked_stream(ids, self.length + 1)
         self.batch_size = check_count("batch_size", batch_size, 1)
         self.steps = check_count("steps", steps, 1)
-        self.rng = np.random.default_rng(seed)
+        self.rng = check_generator("seed", seed)
 
     def __len__(self) -> int:
         return self.steps
@@ -161,7 +161,7 @@ def _checked_stream(ids: ArrayLike, least: int) -> NDArray[Any]:
     if stream.ndim != 1 or (stream.size and stream.dtype.kind not in "iu"):
         raise TypeError(f"ids must be a sequence (n,) of integers, got {given(ids)}")
     if len(stream) < least:
-        wanted = f"at least {given(least)} are needed"
+        wanted = f"at least {least} are needed"
         raise ValueError(f"ids has {len(stream)} tokens, but {wanted}")
     return stream
 

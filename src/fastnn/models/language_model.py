@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels, nn
-from ..checks import check_choice, check_count, check_dtype
+from ..checks import check_choice, check_count, check_dtype, check_generator
 from ..nn import init
 from ..nn.linear import Seed
 from ..nn.lowering import Builder
@@ -139,7 +139,7 @@ class TransformerLM(TokenModel):
             check_max_len(max_len),
         )
         self.position, self.dropout = position, dropout
-        dtype, rng = check_dtype(dtype), np.random.default_rng(rng)
+        dtype, rng = check_dtype(dtype), check_generator("rng", rng)
         self.embedding = nn.Embedding(vocab_size, d_model, std=STD, dtype=dtype, rng=rng)
         self.positions: nn.PositionalEncoding | None = None
         self.drop = nn.Dropout(dropout, rng=rng)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels, nn
-from ..checks import check_count, check_dtype, check_flag
+from ..checks import check_count, check_dtype, check_flag, check_generator
 from ..nn.linear import Seed
 from ..nn.lowering import Builder, LoweredModel
 from ..nn.module import Shapes
@@ -143,7 +143,7 @@ class Seq2SeqTransformer(Translator, TokenModel):
         self.shared = tgt_vocab_size is None
         self.max_len = check_max_len(max_len)
         self.scale_embedding = check_flag("scale_embedding", scale_embedding)
-        dtype, rng = check_dtype(dtype), np.random.default_rng(rng)
+        dtype, rng = check_dtype(dtype), check_generator("rng", rng)
         parts: dict[str, Any] = self._new_embeddings(
             src_vocab_size, tgt_vocab_size, d_model, dtype=dtype, rng=rng
         )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
-from ..checks import check_count, check_dtype, check_probability
+from ..checks import check_count, check_dtype, check_generator, check_probability
 from ..kernels import NotLowerable
 from ..kernels.ground.memory import empty
 from ..parameters import Parameter
@@ -124,7 +124,7 @@ class MultiHeadAttention(Module):
         self.head_dim = self.d_model // self.n_heads
         self.dropout = check_probability("dropout", dropout)
         self.rotary = check_rotary(rotary, self.head_dim, self.d_memory)
-        dtype, rng = check_dtype(dtype), np.random.default_rng(rng)
+        dtype, rng = check_dtype(dtype), check_generator("rng", rng)
         options: dict[str, Any] = {"bias": bias, "dtype": dtype, "rng": rng}
         self.stream = new_stream(rng)
         d_kv = 2 * self.n_kv_heads * self.head_dim

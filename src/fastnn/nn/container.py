@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..checks import check_count, check_dtype, given
+from ..checks import check_count, check_dtype, check_generator, given
 from ..kernels.ground.memory import empty
 from .backward_progress import current_listener
 from .hints import not_a_layer
@@ -269,7 +269,7 @@ class MLP(Sequential):
             raise ValueError(f"sizes must be (in, hidden..., out), at least two, got {self.sizes}")
         self.activation = check_activation(activation)
         dtype = check_dtype(dtype)
-        rng = np.random.default_rng(rng)
+        rng = check_generator("rng", rng)
         last = len(self.sizes) - 2
         layers = [
             Linear(

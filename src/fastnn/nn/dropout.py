@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import kernels
-from ..checks import check_probability
+from ..checks import check_generator, check_probability
 from .linear import Seed
 from .lowering import Builder
 from .module import Module, check_gradient
@@ -86,5 +86,5 @@ def new_stream(rng: Seed) -> RandomStream:
     if rng is None:
         return RandomStream()
     return RandomStream(
-        int(np.random.default_rng(rng).integers(SEEDS - 1, dtype=np.uint64, endpoint=True))
+        int(check_generator("rng", rng).integers(SEEDS - 1, dtype=np.uint64, endpoint=True))
     )

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
-from ..checks import check_count, check_dtype, check_number
+from ..checks import check_count, check_dtype, check_generator, check_number
 from ..parameters import Parameter
 from .linear import Seed
 from .lowering import Builder
@@ -78,7 +78,7 @@ class Embedding(Module):
         )
         std = check_number("std", std, least=0)
         # Drawn in float64 for every dtype, as the weights of Linear.
-        weight = np.random.default_rng(rng).normal(0.0, std, (num, dim)).astype(check_dtype(dtype))
+        weight = check_generator("rng", rng).normal(0.0, std, (num, dim)).astype(check_dtype(dtype))
         if self.padding_idx is not None:
             weight[self.padding_idx] = 0
         self.weight = Parameter(weight)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
-from ..checks import check_count
+from ..checks import check_count, check_generator
 from .activation import FUNCTIONS
 from .dropout import Dropout
 from .heads import linear_shapes
@@ -78,7 +78,7 @@ class FeedForward(Module):
         out_init: str | Initializer | None = None,
     ) -> None:
         d_model, d_ff = check_count("d_model", d_model), check_count("d_ff", d_ff)
-        rng = np.random.default_rng(rng)
+        rng = check_generator("rng", rng)
         self.up = Linear(d_model, d_ff, bias, activation, dtype=dtype, rng=rng, init=init)
         self.drop = Dropout(dropout, rng=rng)
         self.down = Linear(d_ff, d_model, bias, dtype=dtype, rng=rng, init=out_init or init)

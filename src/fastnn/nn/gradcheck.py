@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import check_number
+from ..checks import check_generator, check_number
 from .module import Module
 
 Array = NDArray[Any]
@@ -136,7 +136,7 @@ def gradcheck(
     """
     eps = EPS if eps is None else check_number("eps", eps, above=0)
     rtol = check_number("rtol", rtol, above=0)
-    rng = np.random.default_rng(seed)
+    rng = check_generator("seed", seed)
     arrays = [_as_input(x) for x in inputs]
     if isinstance(layer_or_loss, Module):
         gradients, difference = _of_layer(layer_or_loss, arrays, rng)

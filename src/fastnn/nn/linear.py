@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
-from ..checks import check_choice, check_count, check_dtype, check_flag
+from ..checks import check_choice, check_count, check_dtype, check_flag, check_generator
 from ..kernels.ground.memory import empty
 from ..parameters import Parameter
 from .activation import FUNCTIONS, Activation
@@ -94,7 +94,7 @@ class Linear(Module):
         self.activation = check_activation(activation)
         dtype = check_dtype(dtype)
         shape = self.in_features, self.out_features
-        self.weight = Parameter(initial(init, shape, np.random.default_rng(rng), dtype))
+        self.weight = Parameter(initial(init, shape, check_generator("rng", rng), dtype))
         self.bias = Parameter(np.zeros(out_features, dtype)) if check_flag("bias", bias) else None
         parts: dict[str, Parameter | Module] = {"weight": self.weight}
         if self.bias is not None:

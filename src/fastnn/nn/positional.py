@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
-from ..checks import check_choice, check_count, check_dtype, check_probability
+from ..checks import check_choice, check_count, check_dtype, check_generator, check_probability
 from ..kernels.ground.memory import empty
 from ..parameters import Parameter
 from .dropout import new_stream
@@ -86,7 +86,7 @@ class PositionalEncoding(Module):
         self.kind = check_choice("kind", kind, ("sinusoidal", "learned"))
         self.dropout = check_probability("dropout", dropout)
         self.dtype = check_dtype(dtype)
-        rng = np.random.default_rng(rng)
+        rng = check_generator("rng", rng)
         self.stream = new_stream(rng)
         self.weight = None
         if kind == "learned":

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
-from ..checks import check_count
+from ..checks import check_count, check_generator
 from .add_norm import AddNorm
 from .backward_progress import current_listener
 from .linear import Seed
@@ -55,7 +55,7 @@ class Stack(Module):
         **options: Any,
     ) -> None:
         n_layers = check_layers("n_layers", n_layers)
-        rng = np.random.default_rng(rng)
+        rng = check_generator("rng", rng)
         options |= {"dropout": dropout, "dtype": dtype, "rng": rng}
         self.blocks = [self.block(d_model, n_heads, d_ff, **options) for _ in range(n_layers)]
         self.norm = None

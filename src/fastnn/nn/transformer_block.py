@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
-from ..checks import check_flag, check_probability
+from ..checks import check_flag, check_generator, check_probability
 from .add_norm import AddNorm
 from .attention import MultiHeadAttention
 from .dropout import new_stream
@@ -86,7 +86,7 @@ class Block(Module):
         init: str | Initializer = "xavier_uniform",
         out_init: str | Initializer | None = None,
     ) -> None:
-        rng = np.random.default_rng(rng)
+        rng = check_generator("rng", rng)
         self.norm_first = check_flag("norm_first", norm_first)
         self.causal = check_flag("causal", causal)
         self.dropout = check_probability("dropout", dropout)

@@ -69,16 +69,6 @@ def check_norm(clip_norm: Any) -> float | None:
     return check_number("clip_norm (max_norm of all gradients)", clip_norm, above=0)
 
 
-def as_generator(seed: Any) -> np.random.Generator:
-    """Return the generator of a seed; raise TypeError or ValueError that names the argument."""
-    try:
-        return np.random.default_rng(seed)
-    except (TypeError, ValueError) as error:
-        raise type(error)(
-            f"seed must be None, an integer of at least 0 or a numpy.random.Generator: {error}"
-        ) from None
-
-
 def check_path(name: str, path: Any) -> str:
     """Return `path` as a str; raise a TypeError that names the argument otherwise."""
     if not isinstance(path, (str, os.PathLike)):

@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import nn
-from ..checks import check_count, check_flag
+from ..checks import check_count, check_flag, check_generator
 from ..files.atomic import PathLike
 from ..optim import Optimizer
 from .arguments import (
     OptimizerName,
     as_callbacks,
-    as_generator,
     as_optimizer,
     check_average,
     check_model,
@@ -172,7 +171,7 @@ def fit(
     check_average(ema, parameters)
     run.ema = ema
     run.epoch = check_count("initial_epoch", initial_epoch, 0)
-    run.rng = as_generator(seed)
+    run.rng = check_generator("seed", seed)
     run.clip_norm = check_norm(clip_norm)
     run.accumulate = check_count("accumulate", accumulate)
     batch_size = check_count("batch_size", batch_size)
