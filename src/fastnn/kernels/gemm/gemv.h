@@ -89,7 +89,7 @@ static void gemv_panels(int64_t n, int64_t left, int64_t k, const real *x, const
         while (count > 1 && panel_width(left - j - (count - 1) * width) != width) count--;
         count = count == 3 ? 2 : count;
         switch (width / LANES * 8 + count) {
-#define PANELS(nv) \
+#define PANELS(nv)                                                            \
     case nv * 8 + 1: gemv_side_by_side(1, nv, k, x, b + j * k, y + j); break; \
     case nv * 8 + 2: gemv_side_by_side(2, nv, k, x, b + j * k, y + j); break; \
     case nv * 8 + 4: gemv_side_by_side(4, nv, k, x, b + j * k, y + j); break;
@@ -130,20 +130,20 @@ INLINE sidevec load_pieces(const real *a, const real *b) {
 #define FROM(l, w, half) \
     ((l) / PIECE * PIECE + (half) * PIECE / 2 + (l) % PIECE / (2 * (w)) * (w) + (l) % (w))
 #if defined(__clang__)
-#define INTERLEAVE(out, a, b, w, half)                                              \
-    do {                                                                            \
-        sidevec v_;                                                                 \
-        for (int l = 0; l < SIDE; l++)                                              \
-            v_[l] = FROM_A(l, w) ? (a)[FROM(l, w, half)] : (b)[FROM(l, w, half)];   \
-        out = v_;                                                                   \
+#define INTERLEAVE(out, a, b, w, half)                                            \
+    do {                                                                          \
+        sidevec v_;                                                               \
+        for (int l = 0; l < SIDE; l++)                                            \
+            v_[l] = FROM_A(l, w) ? (a)[FROM(l, w, half)] : (b)[FROM(l, w, half)]; \
+        out = v_;                                                                 \
     } while (0)
 #else
-#define INTERLEAVE(out, a, b, w, half)                                              \
-    do {                                                                            \
-        isidevec from_;                                                             \
-        UNROLL for (int l = 0; l < SIDE; l++)                                       \
-            from_[l] = FROM(l, w, half) + (FROM_A(l, w) ? 0 : SIDE);                \
-        out = __builtin_shuffle(a, b, from_);                                       \
+#define INTERLEAVE(out, a, b, w, half)                               \
+    do {                                                             \
+        isidevec from_;                                              \
+        UNROLL for (int l = 0; l < SIDE; l++)                        \
+            from_[l] = FROM(l, w, half) + (FROM_A(l, w) ? 0 : SIDE); \
+        out = __builtin_shuffle(a, b, from_);                        \
     } while (0)
 #endif
 
@@ -226,8 +226,7 @@ INLINE void few_block(const int rows, const int groups, int64_t k, const real *x
         UNROLL for (int g = 0; g < groups; g++) {
             real lanes[SIDE];
             sidevec v;
-            for (int c = 0; c < SIDE; c++)
-                lanes[c] = b[from ? from[c] : (g * SIDE + c) * csb];
+            for (int c = 0; c < SIDE; c++) lanes[c] = b[from ? from[c] : (g * SIDE + c) * csb];
             memcpy(&v, lanes, sizeof v);
             UNROLL for (int i = 0; i < rows; i++)
                 acc[g][i] += x[i * ldx + p] * v;
@@ -249,8 +248,8 @@ INLINE void few_rows(const int rows, int64_t n, int64_t k, const real *x, int64_
     const int groups = rows == 1 ? GROUPS : GROUPS / 2;
     int64_t j = 0, from[SIDE];
     for (; j + groups * SIDE <= n; j += groups * SIDE)
-        few_block(rows, groups, k, x, ldx, b + j * csb, csb, NULL,
-                  ahead ? groups * SIDE * csb : 0, y + j, ldy, SIDE);
+        few_block(rows, groups, k, x, ldx, b + j * csb, csb, NULL, ahead ? groups * SIDE * csb : 0,
+                  y + j, ldy, SIDE);
     for (; j < n; j += SIDE) {
         for (int c = 0; c < SIDE; c++) from[c] = smaller(c, n - j - 1) * csb;
         few_block(rows, 1, k, x, ldx, b + j * csb, csb, from, 0, y + j, ldy, smaller(SIDE, n - j));
@@ -284,10 +283,10 @@ static void gemv_finish(int64_t n, real alpha, real *y, real beta, real *c, int6
     real *out = incc == 1 ? c : y;
     for (int64_t j = 0; j < n; j += LANES) {
         const int64_t count = smaller(LANES, n - j);
-        const vec v = finished(load_strided(count, y + j, 1), alpha, beta,
-                               beta != 0 ? load_strided(count, c + j * incc, incc) : (vec){0}, bias,
-                               bias ? load_strided(count, bias + j * incbias, incbias) : (vec){0},
-                               0);
+        const vec v =
+            finished(load_strided(count, y + j, 1), alpha, beta,
+                     beta != 0 ? load_strided(count, c + j * incc, incc) : (vec){0}, bias,
+                     bias ? load_strided(count, bias + j * incbias, incbias) : (vec){0}, 0);
         if (count == LANES)
             store(out + j, v);
         else

@@ -27,15 +27,15 @@ static inline void fastnn_barrier(void) {}
 
 /* Call part(team, thread, ...) in every thread of a team of this size. A macro, so that the
  * compiler checks the arguments; a team of 1 is a plain call, which may be inside another team. */
-#define fastnn_run_team(size, part, ...)                                      \
-    do {                                                                      \
-        const int size_ = (size);                                             \
-        if (size_ == 1) {                                                     \
-            part(1, 0, __VA_ARGS__);                                          \
-        } else {                                                              \
-            FASTNN_PARALLEL                                                   \
-            part(fastnn_team_size(), fastnn_thread_id(), __VA_ARGS__);        \
-        }                                                                     \
+#define fastnn_run_team(size, part, ...)                               \
+    do {                                                               \
+        const int size_ = (size);                                      \
+        if (size_ == 1) {                                              \
+            part(1, 0, __VA_ARGS__);                                   \
+        } else {                                                       \
+            FASTNN_PARALLEL                                            \
+            part(fastnn_team_size(), fastnn_thread_id(), __VA_ARGS__); \
+        }                                                              \
     } while (0)
 
 #endif

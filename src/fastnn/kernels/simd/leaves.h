@@ -54,12 +54,12 @@ struct fastnn_step {
 };
 
 /* Sizes that depend on the instruction set, and the macro or constant that defines each. */
-#define FASTNN_SIZES(SIZE)                                              \
-    SIZE(lanes, LANES)             /* reals in a vector */              \
-    SIZE(mr, MR)                   /* rows of a GEMM tile */            \
-    SIZE(nr, NR)                   /* and its columns */                \
-    SIZE(tall, TALL)               /* rows of a tile one vector wide */ \
-    SIZE(few, FEW)                 /* rows that gemv_few takes */
+#define FASTNN_SIZES(SIZE)                                  \
+    SIZE(lanes, LANES) /* reals in a vector */              \
+    SIZE(mr, MR)       /* rows of a GEMM tile */            \
+    SIZE(nr, NR)       /* and its columns */                \
+    SIZE(tall, TALL)   /* rows of a tile one vector wide */ \
+    SIZE(few, FEW)     /* rows that gemv_few takes */
 
 /* LEAF(result, name, arguments); R is the real type. */
 #define FASTNN_LEAVES(LEAF, R)                                                                     \
