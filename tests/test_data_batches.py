@@ -167,7 +167,7 @@ def test_an_iterator_may_be_collected_in_its_own_thread():
 def test_prefetch_is_limited_by_the_number_of_batches():
     """Any number is valid: a thread is given no more work than there are batches."""
     x = np.arange(5)
-    found = [rows.tolist() for (rows,) in batches(x, batch_size=2, shuffle=False, prefetch=2**62)]
+    found = [rows.tolist() for (rows,) in batches(x, batch_size=2, shuffle=False, prefetch=2**63)]
     assert found == [[0, 1], [2, 3], [4]]
 
 

@@ -20,7 +20,6 @@ from .kernels.ground.scalars import given as given
 from .kernels.ground.scalars import value_of as value_of
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
-MOST = 2**63 - 1  # of a count: what C holds, and a message can show
 SEEDS = 2**64  # exclusive upper bound of seeds
 
 Choice = TypeVar("Choice")
@@ -35,11 +34,10 @@ def check_integer(name: str, value: Any) -> int:
 
 
 def check_count(name: str, value: Any, low: int = 1, high: int | None = None) -> int:
-    """Return `value` as an int from `low` to `high`, or below 2^63."""
+    """Return `value` as an int from `low` to `high`."""
     found = check_integer(name, value)
-    if not low <= found <= (MOST if high is None else high):
-        limits = f"at least {low}" if found < low else "below 2**63"
-        limits = limits if high is None else f"from {low} to {high}"
+    if found < low or (high is not None and found > high):
+        limits = f"at least {low}" if high is None else f"from {low} to {high}"
         raise ValueError(f"{name} must be {limits}, got {value_of(found)}")
     return found
 

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from fastnn import models
 from fastnn.models.beam import Hypothesis, beam_search
 from fastnn.models.decoding import generate
 
@@ -223,3 +224,13 @@ def test_a_logit_of_minus_infinity_is_never_chosen():
         model, model.new_cache(1), bos=0, eos=None, max_len=2, beams=5, n_best=5
     )
     assert [h.tokens.tolist() for h in found] == [[0, 0], [0, 3], [3, 0], [3, 3]]
+
+
+def test_numbers_of_any_length_are_refused():
+    """Python refuses to print integers of more than 4,300 digits."""
+    model = models.Seq2SeqTransformer(
+        12, d_model=8, n_heads=2, n_layers=1, d_ff=8, max_len=8, rng=0
+    )
+    for method in (model.generate, model.freeze().generate):
+        with pytest.raises(ValueError, match="n_best must be at most beams = 2, got an int of"):
+            method(np.array([[4, 5]]), bos=2, eos=3, beams=2, max_len=4, n_best=10**5000)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import kernels
-from ..checks import check_count, check_flag, check_integer, check_number, given
+from ..checks import check_count, check_flag, check_integer, check_number, given, value_of
 from .decoding import Prompts, as_prompts, check_model, check_room, padded
 from .sampling import largest
 
@@ -93,7 +93,9 @@ def beam_search(
     """
     beams, n_best = check_count("beams", beams), check_count("n_best", n_best)
     if n_best > beams:
-        raise ValueError(f"n_best must be at most beams = {beams}, got {n_best}")
+        raise ValueError(
+            f"n_best must be at most beams = {value_of(beams)}, got {value_of(n_best)}"
+        )
     limit = MOST_PENALTY
     alpha = check_number("length_penalty", length_penalty, least=-limit, most=limit)
     check_model(model)
