@@ -79,10 +79,7 @@ if TYPE_CHECKING:  # so that type checkers and editors see what `__getattr__` lo
     from .train.fit import fit as fit
 
 # Loaded on first use, so that `import fastnn` costs little more than NumPy.
-_MODULES = (
-    *("capi", "data", "distributed", "files", "models", "nn", "optim", "plot", "sklearn", "text"),
-    "train",
-)
+_MODULES = tuple("capi data distributed files models nn optim plot sklearn text train".split())
 _FUNCTIONS = {
     "asarray": "interop",
     "fit": "train",

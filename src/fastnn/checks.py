@@ -52,8 +52,7 @@ def check_number(
     below: float = math.inf,
 ) -> float:
     """Return `value` as a float that is finite and within the limits."""
-    # Every step of an optimizer comes here: a float needs no instance check.
-    if type(value) is not float and (isinstance(value, bool) or not isinstance(value, Real)):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {given(value)}")
     try:
         found = float(value)

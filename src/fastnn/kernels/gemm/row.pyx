@@ -101,7 +101,7 @@ cdef void one_row(int team, int thread, const Product *g, const real *x, real *y
         row_share(team, thread, g, x, y)
 
 
-cdef int run_team(const Product *g, int team, const real *t) noexcept nogil:
+cdef int run_rows(const Product *g, int team, const real *t) noexcept nogil:
     """Compute the rows; sums are padded to whole vectors."""
     cdef char[SMALL + 64] stack
     cdef int64_t sums = g.m * g.n + vector_lanes(t)
@@ -126,8 +126,8 @@ cdef int run_team(const Product *g, int team, const real *t) noexcept nogil:
 
 
 cdef int run_row(const Product *g, const real *t) noexcept nogil:
-    return run_team(g, threads_for(<double>g.n * g.k, GEMV_GRAIN), t)
+    return run_rows(g, threads_for(<double>g.n * g.k, GEMV_GRAIN), t)
 
 
 cdef int run_packed_row(const Product *g, int team, const real *t) noexcept nogil:
-    return run_team(g, team, t)
+    return run_rows(g, team, t)
