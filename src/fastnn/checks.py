@@ -39,6 +39,8 @@ def check_count(name: str, value: Any, low: int = 1, high: int | None = None) ->
     if found < low or (high is not None and found > high):
         limits = f"at least {low}" if high is None else f"from {low} to {high}"
         raise ValueError(f"{name} must be {limits}, got {value_of(found)}")
+    if found.bit_length() > 512:  # messages with it would have thousands of digits
+        raise ValueError(f"{name} must be below 2**512, got {value_of(found)}")
     return found
 
 

@@ -54,6 +54,9 @@ def _torch_threads(n: int) -> Iterator[None]:
 @contextmanager
 def _jax_threads(n: int) -> Iterator[None]:
     """Let JAX use n CPUs: XLA starts a thread per visible CPU at its first computation."""
+    import jax
+
+    jax.config.update("jax_enable_x64", True)  # or float64 arrays become float32
     before: Any = os.sched_getaffinity(0)
     os.sched_setaffinity(0, sorted(before)[:n])
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,10 @@ Array = NDArray[Any]
 # Bytes that a rank may send to each other rank in place of a slice: one message instead of two
 # for gradients whose exchange is bound by latency (docs/distributed.md).
 DIRECT_BYTES = 1 << 16
+
+# Share of the time between two polls that a poll may take: MPI moves messages only inside its
+# calls, over shared memory some KiB per call (docs/distributed.md).
+POLL_SHARE = 1 / 8
 
 
 class MPI:
@@ -80,6 +85,7 @@ class Exchange:
             subtrees(own_shards(rank, comm.size, shards), self.tree) for rank in range(comm.size)
         ]
         self.active: list[tuple[Iterator[Any], Any]] = []  # an exchange, and what it waits for
+        self.polled = perf_counter()
 
     def start(self, nodes: Sequence[Array], out: Array) -> None:
         """Begin to add the nodes of all ranks into `out`."""
@@ -90,8 +96,13 @@ class Exchange:
         self.poll()
 
     def poll(self) -> None:
-        """Let exchanges proceed whose messages have arrived."""
+        """Move messages, and let exchanges proceed whose messages have arrived."""
+        start = perf_counter()
+        stop = start + POLL_SHARE * (start - self.polled)
         self._advance(wait=False)
+        while self.active and perf_counter() < stop:
+            self._advance(wait=False)
+        self.polled = perf_counter()
 
     def finish(self) -> None:
         """Wait for all exchanges."""
