@@ -1,8 +1,13 @@
 """Little memory and small stacks: a MemoryError changes nothing, results are the usual ones."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from . import common
+
+V1, V2 = Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup")
 
 # After everything was used once, leave address space for small arrays only.
 LIMIT = """
@@ -161,3 +166,50 @@ def test_small_stacks(kib, threads):
     """Threads of Python with little stack run every kind of call; so do those of OpenMP."""
     env = {"FASTNN_NUM_THREADS": threads, "OMP_STACKSIZE": f"{kib}k"}
     assert common.passes(STACKS, kib << 10, **env) == "ok"
+
+
+@pytest.fixture
+def control_group():
+    """Yield a function that makes a control group of a quota in CPUs; skip where that is refused.
+
+    It returns the file that takes the number of a process, and all groups are removed afterwards.
+    """
+    made = []
+
+    def group(cpus):
+        is_v1 = (V1 / "cpu.cfs_quota_us").exists()
+        folder = (V1 if is_v1 else V2) / f"fastnn-test-{os.getpid()}-{len(made)}"
+        quota = round(cpus * 100_000)
+        try:
+            folder.mkdir()
+            made.append(folder)
+            if is_v1:
+                (folder / "cpu.cfs_quota_us").write_text(str(quota))
+            else:
+                (folder / "cpu.max").write_text(f"{quota} 100000")
+        except OSError as error:
+            pytest.skip(f"no control group can be made: {error}")
+        return folder / "cgroup.procs"
+
+    yield group
+    for folder in made:
+        folder.rmdir()
+
+
+@common.linux
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one CPU")
+def test_quota_of_a_control_group(control_group):
+    """The team is as large as the quota allows, rounded up, and the bits are the usual ones."""
+    program = """
+        import sys
+        if sys.argv[1]:
+            open(sys.argv[1], "w").write("0")  # the process that writes
+        import numpy as np, fastnn
+        a = np.random.default_rng(0).standard_normal((300, 300))
+        print(fastnn.get_num_threads(), hash(fastnn.matmul(a, a).tobytes()))
+    """
+    env = {"FASTNN_NUM_THREADS": "", "OMP_NUM_THREADS": "", "PYTHONHASHSEED": "0"}
+    free, bits = common.passes(program, "", **env).split()
+    for cpus, threads in ((0.5, 1), (1.0, 1), (1.5, min(2, int(free)))):
+        found = common.passes(program, str(control_group(cpus)), **env).split()
+        assert found == [str(threads), bits], cpus

@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from ..kernels.ground.cpus import cgroup_quota
 from .libraries import LIBRARIES
 from .machine import all_threads, cpu_name
 
@@ -33,12 +34,8 @@ def _caches() -> str:
 
 def _quota() -> str:
     """Return the CPUs that the control group allows, or ""."""
-    quota, _, period = _text("/sys/fs/cgroup/cpu.max").partition(" ")
-    if not quota:
-        quota, period = (_text(f"/sys/fs/cgroup/cpu/cpu.cfs_{x}_us") for x in ("quota", "period"))
-    if not quota.isdecimal() or not period.isdecimal():
-        return ""
-    return f"{int(quota) / int(period):g} CPUs"
+    quota = cgroup_quota()
+    return "" if quota is None else f"{quota:g} CPUs"
 
 
 def _container() -> str:
