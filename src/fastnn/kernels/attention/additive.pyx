@@ -9,7 +9,6 @@ made: backward recomputes each tanh. Backward divides the columns c among the th
 BLOCK; one thread computes a whole sum, so the bits do not depend on the number of threads.
 """
 cimport numpy as cnp
-from cython.parallel cimport parallel
 from libc.stdint cimport int64_t
 
 import numpy as np
@@ -20,7 +19,7 @@ from ..ground.dispatch cimport additive_scores as score_row
 from ..ground.dispatch cimport additive_scores_backward as score_row_backward
 from ..ground.dispatch cimport real
 from ..ground.memory cimport new_array
-from ..ground.threads cimport share, team_size, thread_id, threads_for
+from ..ground.threads cimport run_team, share, threads_for
 
 cnp.import_array()
 
@@ -56,45 +55,34 @@ cdef void backward_share(
                            dq + row * n + c, dk + keys, n, dw + c)
 
 
-cdef int additive_forward(
-    int64_t batch, int64_t n_queries, int64_t n_keys, int64_t n, const real *q, const real *k,
-    const real *w, real *s
+cdef int team_for(
+    int64_t batch, int64_t n_queries, int64_t n_keys, int64_t n
 ) noexcept nogil:
-    cdef int team = threads_for(<double>batch * n_queries * n_keys * n, GRAIN)
-    if team == 1:
-        scores_share(1, 0, batch, n_queries, n_keys, n, q, k, w, s)
-    else:
-        with parallel(num_threads=team):
-            scores_share(team_size(), thread_id(), batch, n_queries, n_keys, n, q, k, w, s)
-    return OK
+    return threads_for(<double>batch * n_queries * n_keys * n, GRAIN)
 
 
-cdef int additive_backward(
-    int64_t batch, int64_t n_queries, int64_t n_keys, int64_t n, const real *ds, const real *q,
-    const real *k, const real *w, real *dq, real *dk, real *dw
-) noexcept nogil:
-    cdef int team = threads_for(<double>batch * n_queries * n_keys * n, GRAIN)
-    if team == 1:
-        backward_share(1, 0, batch, n_queries, n_keys, n, ds, q, k, w, dq, dk, dw)
-    else:
-        with parallel(num_threads=team):
-            backward_share(team_size(), thread_id(), batch, n_queries, n_keys, n, ds, q, k, w, dq,
-                           dk, dw)
-    return OK
-
+# The pointer API.
 
 cdef int additive_scores_real(
     int64_t batch, int64_t n_queries, int64_t n_keys, int64_t n, const real *q, const real *k,
     const real *w, real *s
 ) noexcept nogil:
-    return additive_forward(batch, n_queries, n_keys, n, q, k, w, s)
+    run_team(
+        team_for(batch, n_queries, n_keys, n), scores_share[real], batch, n_queries, n_keys, n, q,
+        k, w, s
+    )
+    return OK
 
 
 cdef int additive_scores_backward_real(
     int64_t batch, int64_t n_queries, int64_t n_keys, int64_t n, const real *ds, const real *q,
     const real *k, const real *w, real *dq, real *dk, real *dw
 ) noexcept nogil:
-    return additive_backward(batch, n_queries, n_keys, n, ds, q, k, w, dq, dk, dw)
+    run_team(
+        team_for(batch, n_queries, n_keys, n), backward_share[real], batch, n_queries, n_keys, n,
+        ds, q, k, w, dq, dk, dw
+    )
+    return OK
 
 
 cdef cnp.ndarray plain(object x, int typenum, str op, str name, int ndim, str shape):

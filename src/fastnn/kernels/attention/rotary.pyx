@@ -11,7 +11,6 @@ Accuracy: angles, sines and cosines are computed in double and rounded once, so 
 2 ulp of the pair's length at any position (1e-11 in float64, where the angle's own rounding shows).
 """
 cimport numpy as cnp
-from cython.parallel cimport parallel
 from libc.math cimport cos, pow, sin
 from libc.stdint cimport int64_t
 
@@ -22,7 +21,7 @@ from ..ground.arrays cimport (BAD_ARGUMENT, OK, check_in_place, check_status, in
 from ..ground.dispatch cimport real, rotary_rows
 from ..ground.memory cimport new_array
 from ..ground.scalars cimport flag, is_positive, positive_number, refuse_value, whole_number
-from ..ground.threads cimport share, team_size, thread_id, threads_for
+from ..ground.threads cimport run_team, share, threads_for
 
 cnp.import_array()
 
@@ -65,13 +64,14 @@ cdef void rotary_share(
                     inverse, y + b * ys[0] + h * ys[1] + t * ys[2], ys[2])
 
 
-cdef int run(
+# The pointer API.
+
+cdef int rotary_real(
     const int64_t *sizes, const real *x, const int64_t *xs, const real *table, int64_t positions,
     const int64_t *starts, int64_t starts_stride, int inverse, real *y, const int64_t *ys
 ) noexcept nogil:
     """Check the arguments and rotate x into y (batch, heads, n, d)."""
     cdef int64_t i, start
-    cdef int team
     if sizes is NULL or xs is NULL or ys is NULL:
         return BAD_ARGUMENT
     for i in range(4):
@@ -87,17 +87,12 @@ cdef int run(
         start = 0 if starts is NULL else starts[i * starts_stride]
         if start < 0 or start > positions - sizes[2]:
             return BAD_ARGUMENT
-    team = threads_for(<double>sizes[0] * sizes[1] * sizes[2] * sizes[3], GRAIN)
-    if team == 1:
-        rotary_share(1, 0, sizes, x, xs, table, starts, starts_stride, inverse, y, ys)
-    else:
-        with parallel(num_threads=team):
-            rotary_share(team_size(), thread_id(), sizes, x, xs, table, starts, starts_stride,
-                         inverse, y, ys)
+    run_team(
+        threads_for(<double>sizes[0] * sizes[1] * sizes[2] * sizes[3], GRAIN), rotary_share[real],
+        sizes, x, xs, table, starts, starts_stride, inverse, y, ys
+    )
     return OK
 
-
-# The pointer API.
 
 cdef bint bad_table(int64_t positions, int64_t d, double base, const void *table) noexcept nogil:
     """True if the arguments of rotary_table are not valid."""
@@ -111,14 +106,6 @@ cdef int rotary_table_real(int64_t positions, int64_t d, double base, real *tabl
         return BAD_ARGUMENT
     fill_table(0, positions, d // 2, base, table)
     return OK
-
-
-cdef int rotary_real(
-    const int64_t *sizes, const real *x, const int64_t *x_strides, const real *table,
-    int64_t positions, const int64_t *starts, int64_t starts_stride, int inverse, real *y,
-    const int64_t *y_strides
-) noexcept nogil:
-    return run(sizes, x, x_strides, table, positions, starts, starts_stride, inverse, y, y_strides)
 
 
 _tables = {}        # (type number, head size, base) -> the longest table so far
@@ -189,10 +176,10 @@ cdef int run_typed(int typenum, const int64_t *sizes, void *x, const int64_t *xs
                    int64_t positions, const int64_t *starts, int64_t step, bint inverse, void *y,
                    const int64_t *ys) noexcept nogil:
     if typenum == cnp.NPY_FLOAT:
-        return run(sizes, <float*>x, xs, <float*>table, positions, starts, step, inverse,
+        return rotary_real(sizes, <float*>x, xs, <float*>table, positions, starts, step, inverse,
                    <float*>y, ys)
     if typenum == cnp.NPY_DOUBLE:
-        return run(sizes, <double*>x, xs, <double*>table, positions, starts, step, inverse,
+        return rotary_real(sizes, <double*>x, xs, <double*>table, positions, starts, step, inverse,
                    <double*>y, ys)
     return BAD_ARGUMENT
 

@@ -11,7 +11,6 @@ blocks are summed 1,024 at a time. Accuracy: that of the products (paths.pyx) an
 activation's derivative (rowwise/activation.pyx). Overlaps are checked before anything is stored.
 """
 cimport numpy as cnp
-from cython.parallel cimport parallel
 from libc.stdint cimport int64_t
 
 import numpy as np
@@ -28,7 +27,7 @@ from ..ground.memory cimport give, new_array, take
 from ..ground.overlap cimport run_overlaps
 from ..ground.scalars cimport flag
 from ..ground.sums cimport add_rows
-from ..ground.threads cimport share, team_size, thread_id
+from ..ground.threads cimport run_team, share
 
 cnp.import_array()
 
@@ -40,6 +39,10 @@ cdef void dz_share(
     int team, int thread, int64_t n, int64_t n_out, const real *dy, const real *saved,
     int activation, real *dz, real *sums
 ) noexcept nogil:
+    """Compute this thread's blocks of dz = dy * act' (n, n_out), and the column sums of each.
+
+    dz or sums may be NULL.
+    """
     cdef int64_t i, at, first, last
     cdef const real *saved_block = NULL
     cdef real *dz_block = NULL
@@ -55,22 +58,6 @@ cdef void dz_share(
             sums_row = sums + i * n_out
         activation_backward_block(activation, min(<int64_t>ROWS, n - i * ROWS), n_out, dy + at,
                                   n_out, saved_block, n_out, dz_block, n_out, sums_row, False)
-
-
-cdef void make_dz(
-    int64_t n, int64_t n_out, const real *dy, const real *saved, int activation, real *dz,
-    real *sums
-) noexcept nogil:
-    """Compute dz = dy * act' (n, n_out) and the column sums of each block of ROWS rows.
-
-    dz or sums may be NULL.
-    """
-    cdef int team = 1 if dz is NULL and sums is NULL else team_for(activation, True, n, n_out)
-    if team > 1:
-        with parallel(num_threads=team):
-            dz_share(team_size(), thread_id(), n, n_out, dy, saved, activation, dz, sums)
-    elif dz is not NULL or sums is not NULL:
-        dz_share(1, 0, n, n_out, dy, saved, activation, dz, sums)
 
 
 cdef bint on_an_input(const real *out, int64_t size, int64_t n, int64_t n_in, int64_t n_out,
@@ -125,7 +112,11 @@ cdef int run(
     place = NULL if plain else scratch if over is NULL else over
     dz = dy if plain else place
     sums = NULL if db is NULL else scratch + for_dz
-    make_dz(n, n_out, dy, saved, activation, place, sums)
+    if place is not NULL or sums is not NULL:
+        run_team(
+            team_for(activation, True, n, n_out), dz_share[real], n, n_out, dy, saved, activation,
+            place, sums
+        )
     if dx is not NULL:
         status = product(n, n_in, n_out, dz, n_out, 1, w, csw, rsw, 0, dx)
     if status == OK:
