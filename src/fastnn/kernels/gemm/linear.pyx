@@ -17,9 +17,9 @@ import numpy as np
 
 from ..rowwise.activation cimport activation_code, team_for
 from ..rowwise.activation_table cimport saves_output
-from ..ground.arrays cimport (BAD_ARGUMENT, NO_MEMORY, OK, check_overlap, check_status, is_output,
-                              real_like, real_type, refuse_output, refuse_shape, same_shape,
-                              shaped_like, stride)
+from ..ground.arrays cimport (BAD_ARGUMENT, NO_MEMORY, OK, call_typed, check_overlap,
+                              check_status, is_output, real_like, real_type, refuse_output,
+                              refuse_shape, same_shape, shaped_like, stride)
 from ..ground.dispatch cimport FASTNN_ACT_NONE, FASTNN_ACT_LAST, activation_backward_block, real
 from .loops cimport Product
 from .paths cimport multiply
@@ -214,7 +214,7 @@ def linear_backward(
         If shapes do not fit, y or preact is missing, or dw or db is read-only, not contiguous, or
         overlaps another argument. Nothing is changed then.
     """
-    cdef int typenum = real_type(dy, "linear_backward", "dy"), status = BAD_ARGUMENT
+    cdef int typenum = real_type(dy, "linear_backward", "dy")
     cdef int act = activation_code(activation, "linear_backward")
     cdef cnp.ndarray a = <cnp.ndarray>dy, xs = real_like(x, typenum, "linear_backward", "x", "dy")
     cdef cnp.ndarray ws = real_like(w, typenum, "linear_backward", "w", "dy")
@@ -254,18 +254,12 @@ def linear_backward(
     cdef int64_t rsx = stride(xs, 0), csx = stride(xs, 1), rsw = stride(ws, 0), csw = stride(ws, 1)
     cdef int64_t n_out = cnp.PyArray_DIM(ws, 1)
     cdef void *pdy = cnp.PyArray_DATA(a)
-    cdef void *px = cnp.PyArray_DATA(xs)
-    cdef void *pw = cnp.PyArray_DATA(ws)
-    cdef void *pdw = cnp.PyArray_DATA(gw)
     cdef void *over = pdy if over_dy and is_output(a) else NULL
-    with nogil:
-        if typenum == cnp.NPY_FLOAT:
-            status = run(shape[0], shape[1], n_out, <float*>pdy, <float*>px, rsx, csx, <float*>pw,
-                         rsw, csw, <float*>psaved, act, <float*>pdw, <float*>pb, <float*>pdx,
-                         <float*>over)
-        elif typenum == cnp.NPY_DOUBLE:
-            status = run(shape[0], shape[1], n_out, <double*>pdy, <double*>px, rsx, csx,
-                         <double*>pw, rsw, csw, <double*>psaved, act, <double*>pdw, <double*>pb,
-                         <double*>pdx, <double*>over)
-    check_status(status, "linear_backward")
+    check_status(
+        call_typed(
+            typenum, True, run[float], run[double], shape[0], shape[1], n_out, pdy,
+            cnp.PyArray_DATA(xs), rsx, csx, cnp.PyArray_DATA(ws), rsw, csw, psaved, act,
+            cnp.PyArray_DATA(gw), pb, pdx, over
+        ), "linear_backward"
+    )
     return dx
