@@ -9,18 +9,17 @@ made: backward recomputes each tanh. Backward divides the columns c among the th
 BLOCK; one thread computes a whole sum, so the bits do not depend on the number of threads.
 """
 cimport numpy as cnp
-from cython.parallel cimport parallel
 from libc.stdint cimport int64_t
 
 import numpy as np
 
-from ..ground.arrays cimport (BAD_ARGUMENT, OK, check_overlap, check_status, is_output, real_like,
+from ..ground.arrays cimport (OK, call_typed, check_overlap, check_status, is_output, real_like,
                               real_type, refuse_output)
 from ..ground.dispatch cimport additive_scores as score_row
 from ..ground.dispatch cimport additive_scores_backward as score_row_backward
 from ..ground.dispatch cimport real
 from ..ground.memory cimport new_array
-from ..ground.threads cimport share, team_size, thread_id, threads_for
+from ..ground.threads cimport run_team, share, threads_for
 
 cnp.import_array()
 
@@ -56,45 +55,34 @@ cdef void backward_share(
                            dq + row * n + c, dk + keys, n, dw + c)
 
 
-cdef int additive_forward(
-    int64_t batch, int64_t n_queries, int64_t n_keys, int64_t n, const real *q, const real *k,
-    const real *w, real *s
+cdef int team_for(
+    int64_t batch, int64_t n_queries, int64_t n_keys, int64_t n
 ) noexcept nogil:
-    cdef int team = threads_for(<double>batch * n_queries * n_keys * n, GRAIN)
-    if team == 1:
-        scores_share(1, 0, batch, n_queries, n_keys, n, q, k, w, s)
-    else:
-        with parallel(num_threads=team):
-            scores_share(team_size(), thread_id(), batch, n_queries, n_keys, n, q, k, w, s)
-    return OK
+    return threads_for(<double>batch * n_queries * n_keys * n, GRAIN)
 
 
-cdef int additive_backward(
-    int64_t batch, int64_t n_queries, int64_t n_keys, int64_t n, const real *ds, const real *q,
-    const real *k, const real *w, real *dq, real *dk, real *dw
-) noexcept nogil:
-    cdef int team = threads_for(<double>batch * n_queries * n_keys * n, GRAIN)
-    if team == 1:
-        backward_share(1, 0, batch, n_queries, n_keys, n, ds, q, k, w, dq, dk, dw)
-    else:
-        with parallel(num_threads=team):
-            backward_share(team_size(), thread_id(), batch, n_queries, n_keys, n, ds, q, k, w, dq,
-                           dk, dw)
-    return OK
-
+# The pointer API.
 
 cdef int additive_scores_real(
     int64_t batch, int64_t n_queries, int64_t n_keys, int64_t n, const real *q, const real *k,
     const real *w, real *s
 ) noexcept nogil:
-    return additive_forward(batch, n_queries, n_keys, n, q, k, w, s)
+    run_team(
+        team_for(batch, n_queries, n_keys, n), scores_share[real], batch, n_queries, n_keys, n, q,
+        k, w, s
+    )
+    return OK
 
 
 cdef int additive_scores_backward_real(
     int64_t batch, int64_t n_queries, int64_t n_keys, int64_t n, const real *ds, const real *q,
     const real *k, const real *w, real *dq, real *dk, real *dw
 ) noexcept nogil:
-    return additive_backward(batch, n_queries, n_keys, n, ds, q, k, w, dq, dk, dw)
+    run_team(
+        team_for(batch, n_queries, n_keys, n), backward_share[real], batch, n_queries, n_keys, n,
+        ds, q, k, w, dq, dk, dw
+    )
+    return OK
 
 
 cdef cnp.ndarray plain(object x, int typenum, str op, str name, int ndim, str shape):
@@ -145,7 +133,6 @@ def additive_scores(q, k, w, *, out=None):
     cdef cnp.npy_intp[3] shape = [cnp.PyArray_DIM(a, 0), cnp.PyArray_DIM(a, 1),
                                   cnp.PyArray_DIM(b, 1)]
     cdef cnp.ndarray s
-    cdef int status = BAD_ARGUMENT
     if out is None:
         s = new_array(3, shape, typenum)
     else:
@@ -157,19 +144,13 @@ def additive_scores(q, k, w, *, out=None):
             refuse_output(s, "additive_scores", "out")
         for name, x in (("q", a), ("k", b), ("w", c)):
             check_overlap(s, <cnp.ndarray>x, "additive_scores", "out", name)
-    cdef void *p = cnp.PyArray_DATA(a)
-    cdef void *pk = cnp.PyArray_DATA(b)
-    cdef void *pw = cnp.PyArray_DATA(c)
-    cdef void *ps = cnp.PyArray_DATA(s)
-    cdef int64_t size = cnp.PyArray_DIM(a, 2)
-    with nogil:
-        if typenum == cnp.NPY_FLOAT:
-            status = additive_scores_real(shape[0], shape[1], shape[2], size, <float*>p, <float*>pk,
-                                          <float*>pw, <float*>ps)
-        elif typenum == cnp.NPY_DOUBLE:
-            status = additive_scores_real(shape[0], shape[1], shape[2], size, <double*>p,
-                                          <double*>pk, <double*>pw, <double*>ps)
-    check_status(status, "additive_scores")
+    check_status(
+        call_typed(
+            typenum, True, additive_scores_real[float], additive_scores_real[double], shape[0],
+            shape[1], shape[2], cnp.PyArray_DIM(a, 2), cnp.PyArray_DATA(a), cnp.PyArray_DATA(b),
+            cnp.PyArray_DATA(c), cnp.PyArray_DATA(s)
+        ), "additive_scores"
+    )
     return s
 
 
@@ -193,7 +174,7 @@ def additive_scores_backward(dscores, q, k, w):
     TypeError, ValueError
         As `additive_scores`.
     """
-    cdef int typenum = real_type(q, "additive_scores_backward", "q"), status = BAD_ARGUMENT
+    cdef int typenum = real_type(q, "additive_scores_backward", "q")
     cdef cnp.ndarray a = plain(q, typenum, "additive_scores_backward", "q", 3,
                                "(batch, n_queries, size)")
     cdef cnp.ndarray b = plain(k, typenum, "additive_scores_backward", "k", 3,
@@ -205,24 +186,14 @@ def additive_scores_backward(dscores, q, k, w):
     if np.shape(s) != (a.shape[0], a.shape[1], b.shape[1]):
         raise ValueError("additive_scores_backward: dscores must have the shape "
                          f"{(a.shape[0], a.shape[1], b.shape[1])}, got {np.shape(s)}")
-    dq, dk, dw = np.zeros_like(a), np.zeros_like(b), np.zeros_like(c)
-    cdef int64_t batch = cnp.PyArray_DIM(a, 0), n_queries = cnp.PyArray_DIM(a, 1)
-    cdef int64_t n_keys = cnp.PyArray_DIM(b, 1), size = cnp.PyArray_DIM(a, 2)
-    cdef void *pq = cnp.PyArray_DATA(a)
-    cdef void *pk = cnp.PyArray_DATA(b)
-    cdef void *pw = cnp.PyArray_DATA(c)
-    cdef void *ps = cnp.PyArray_DATA(s)
-    cdef void *pdq = cnp.PyArray_DATA(<cnp.ndarray>dq)
-    cdef void *pdk = cnp.PyArray_DATA(<cnp.ndarray>dk)
-    cdef void *pdw = cnp.PyArray_DATA(<cnp.ndarray>dw)
-    with nogil:
-        if typenum == cnp.NPY_FLOAT:
-            status = additive_scores_backward_real(batch, n_queries, n_keys, size, <float*>ps,
-                                                   <float*>pq, <float*>pk, <float*>pw, <float*>pdq,
-                                                   <float*>pdk, <float*>pdw)
-        elif typenum == cnp.NPY_DOUBLE:
-            status = additive_scores_backward_real(batch, n_queries, n_keys, size, <double*>ps,
-                                                   <double*>pq, <double*>pk, <double*>pw,
-                                                   <double*>pdq, <double*>pdk, <double*>pdw)
-    check_status(status, "additive_scores_backward")
+    cdef cnp.ndarray dq = np.zeros_like(a), dk = np.zeros_like(b), dw = np.zeros_like(c)
+    check_status(
+        call_typed(
+            typenum, True, additive_scores_backward_real[float],
+            additive_scores_backward_real[double], cnp.PyArray_DIM(a, 0), cnp.PyArray_DIM(a, 1),
+            cnp.PyArray_DIM(b, 1), cnp.PyArray_DIM(a, 2), cnp.PyArray_DATA(s), cnp.PyArray_DATA(a),
+            cnp.PyArray_DATA(b), cnp.PyArray_DATA(c), cnp.PyArray_DATA(dq), cnp.PyArray_DATA(dk),
+            cnp.PyArray_DATA(dw)
+        ), "additive_scores_backward"
+    )
     return dq, dk, dw

@@ -13,12 +13,13 @@ from libc.string cimport memcpy
 
 import numpy as np
 
-from ..ground.arrays cimport (BAD_ARGUMENT, OK, check_overlap, check_status, is_output, real_like,
-                              refuse_output, stride)
+from ..ground.arrays cimport (BAD_ARGUMENT, OK, call_typed, check_overlap, check_status,
+                              is_output, real_like, refuse_output, stride)
 from .arguments cimport Arguments, contiguous_last, read_arguments, strides_of
 from .backward cimport Gradients, attention_gradients
 from .forward cimport attention_forward, attention_weights
 from .parts cimport Attention, bad_length
+from ..ground.dispatch cimport real
 from ..ground.memory cimport new_array
 from ..ground.scalars cimport flag, is_finite, is_probability
 
@@ -131,19 +132,11 @@ cdef cnp.ndarray checked_output(Arguments args, object out):
     return o
 
 
-cdef int run_forward(Arguments args, void *out, const int64_t *os, void *lse, void *normalizer,
-                     void *weights) noexcept nogil:
-    cdef int status
-    if args.typenum == cnp.NPY_FLOAT:
-        status = attention_forward(&args.a, <float*>out, os, <float*>lse, <float*>normalizer)
-        if status == OK and weights is not NULL:
-            status = attention_weights(&args.a, <float*>normalizer, <float*>weights)
-        return status
-    if args.typenum != cnp.NPY_DOUBLE:
-        return BAD_ARGUMENT
-    status = attention_forward(&args.a, <double*>out, os, <double*>lse, <double*>normalizer)
+cdef int run_forward(const Attention *a, real *out, const int64_t *os, real *lse, real *normalizer,
+                     real *weights) noexcept nogil:
+    cdef int status = attention_forward(a, out, os, lse, normalizer)
     if status == OK and weights is not NULL:
-        status = attention_weights(&args.a, <double*>normalizer, <double*>weights)
+        status = attention_weights(a, normalizer, weights)
     return status
 
 
@@ -219,7 +212,6 @@ def attention(q, k, v, *, causal=False, lengths=None, mask=None, scale=None, dro
     cdef void *p_lse = NULL
     cdef void *p_normalizer = NULL
     cdef void *p_weights = NULL
-    cdef int status
     if cnp.PyArray_DIM(o, 3) > 1 and stride(o, 3) != 1:
         o = new_array(4, cnp.PyArray_DIMS(o), args.typenum)
     strides_of(o, os)
@@ -232,9 +224,10 @@ def attention(q, k, v, *, causal=False, lengths=None, mask=None, scale=None, dro
     if with_weights:
         weights = new_array(4, shape + 1, args.typenum)
         p_weights = cnp.PyArray_DATA(weights)
-    with nogil:
-        status = run_forward(args, cnp.PyArray_DATA(o), os, p_lse, p_normalizer, p_weights)
-    check_status(status, "attention")
+    check_status(
+        call_typed(args.typenum, True, run_forward[float], run_forward[double], &args.a,
+                   cnp.PyArray_DATA(o), os, p_lse, p_normalizer, p_weights), "attention"
+    )
     if o is not given:
         cnp.PyArray_CopyInto(given, o)
     if not with_lse and not with_normalizer and not with_weights:
@@ -305,7 +298,6 @@ def attention_backward(dout, q, k, v, out, lse, *, causal=False, lengths=None, m
     cdef Arguments args = read_arguments("attention_backward", q, k, v, causal, lengths, mask,
                                          scale, dropout_p, seed, step)
     cdef Gradients g
-    cdef int status = BAD_ARGUMENT
     cdef cnp.ndarray d_out = like_output(args, dout, "dout"), o = like_output(args, out, "out")
     cdef cnp.ndarray sums = real_like(lse, args.typenum, "attention_backward", "lse", "q")
     if np.shape(sums) not in (np.shape(o)[:3], (2, *np.shape(o)[:3])):
@@ -324,12 +316,10 @@ def attention_backward(dout, q, k, v, out, lse, *, causal=False, lengths=None, m
     else:
         g.normalizer = cnp.PyArray_DATA(sums)
     g.dq, g.dk, g.dv = cnp.PyArray_DATA(grad_q), cnp.PyArray_DATA(grad_k), cnp.PyArray_DATA(grad_v)
-    with nogil:
-        if args.typenum == cnp.NPY_FLOAT:
-            status = attention_gradients(&args.a, &g, <float*>NULL)
-        elif args.typenum == cnp.NPY_DOUBLE:
-            status = attention_gradients(&args.a, &g, <double*>NULL)
-    check_status(status, "attention_backward")
+    check_status(
+        call_typed(args.typenum, True, attention_gradients[float], attention_gradients[double],
+                   &args.a, &g, NULL), "attention_backward"
+    )
     return grad_q, grad_k, grad_v
 
 

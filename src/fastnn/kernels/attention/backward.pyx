@@ -12,7 +12,6 @@ schedules, so the bits do not depend on the number of threads.
 P comes from the normalizer that forward saved. If only lse was saved, and one is too large to be
 accurate, a forward pass without values recomputes the normalizer.
 """
-from cython.parallel cimport parallel
 from libc.math cimport M_LOG2E
 from libc.stdint cimport int64_t
 from libc.string cimport memset
@@ -26,7 +25,7 @@ from ..ground.dispatch cimport (all_finite, attention_delta, attention_dscores,
                                 attention_probabilities, attention_scores, attention_transposed,
                                 attention_values, pack_panels, real)
 from ..ground.memory cimport give, take
-from ..ground.threads cimport barrier, share, team_size, thread_id, threads_for
+from ..ground.threads cimport barrier, run_team, share, threads_for
 
 cdef enum:
     ROWS = 64               # queries of a tile
@@ -295,11 +294,6 @@ cdef int gradients_of(const Attention *a, const Gradients *g, const real *t) noe
     delta = <real*>take((whole_vectors(rows, t) + team * size) * <int64_t>sizeof(real))
     if delta is NULL:
         return NO_MEMORY
-    if team == 1:
-        backward_share(1, 0, a, g, &s, size, delta, delta + whole_vectors(rows, t))
-    else:
-        with parallel(num_threads=team):
-            backward_share(team_size(), thread_id(), a, g, &s, size, delta,
-                           delta + whole_vectors(rows, t))
+    run_team(team, backward_share[real], a, g, &s, size, delta, delta + whole_vectors(rows, t))
     give(delta)
     return OK

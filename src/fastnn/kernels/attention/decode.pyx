@@ -9,7 +9,6 @@ K and V are read once, in place, so memory bounds the speed. The keys are divide
 
 Blocks, sums and their order are those of forward.pyx, so a query has the same bits on both paths.
 """
-from cython.parallel cimport parallel
 from libc.math cimport M_LOG2E
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy
@@ -22,7 +21,7 @@ from ..ground.dispatch cimport (FASTNN_MASK_NONE, attention_few_scores, attentio
                                 attention_softmax, real)
 from ..gemm.row cimport AHEAD_FROM
 from ..ground.memory cimport give, take
-from ..ground.threads cimport share, team_size, thread_id, threads_for
+from ..ground.threads cimport run_team, share, threads_for
 
 cdef enum:
     FEW_ROWS = 4        # up to this many queries of a key/value head, packing K and V does not pay
@@ -126,11 +125,7 @@ cdef int attention_few(const Attention *a, const Blocks *s, real *out, const int
     cdef real *sums = <real*>take((size + team * rows * (a.d + s.lds)) * <int64_t>sizeof(real))
     if sums is NULL:
         return NO_MEMORY
-    if team == 1:
-        few_share(1, 0, a, s.keys, parts, sums, sums + size)
-    else:
-        with parallel(num_threads=team):
-            few_share(team_size(), thread_id(), a, s.keys, parts, sums, sums + size)
+    run_team(team, few_share[real], a, s.keys, parts, sums, sums + size)
     for head in range(a.batch * a.kv_heads):
         join_blocks(a, s, head, sums + head * of_head, out, os, lse, normalizer)
     give(sums)

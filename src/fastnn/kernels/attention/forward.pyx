@@ -9,7 +9,6 @@ at multiples of a size that depends on d alone, so a query has the same bits wha
 with it, however many keys it does not attend to, and whatever the threads; decode.pyx computes the
 same blocks.
 """
-from cython.parallel cimport parallel
 from libc.math cimport M_LOG2E
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy
@@ -22,7 +21,7 @@ from ..ground.dispatch cimport (FASTNN_MASK_NONE, all_finite, attention_finish, 
                                 attention_mask, attention_probabilities, attention_scores,
                                 attention_softmax, attention_values, pack_panels, real)
 from ..ground.memory cimport give, take
-from ..ground.threads cimport team_size, thread_id, threads_for
+from ..ground.threads cimport run_team, threads_for
 
 cdef enum:
     # Thresholds are measured in docs/tuning.md.
@@ -156,11 +155,7 @@ cdef int attention_forward(const Attention *a, real *out, const int64_t *os, rea
     scratch = <real*>take(team * size * <int64_t>sizeof(real))
     if scratch is NULL:
         return NO_MEMORY
-    if team == 1:
-        forward_share(1, 0, a, &s, size, out, os, lse, normalizer, scratch)
-    else:
-        with parallel(num_threads=team):
-            forward_share(team_size(), thread_id(), a, &s, size, out, os, lse, normalizer, scratch)
+    run_team(team, forward_share[real], a, &s, size, out, os, lse, normalizer, scratch)
     give(scratch)
     return OK
 
@@ -170,8 +165,8 @@ cdef void weights_share(int team, int thread, const Attention *a, const Blocks *
     """Compute this thread's tiles of the weights, a block of keys at a time as in forward_chunk."""
     cdef int64_t limit[MOST_ROWS]
     cdef int64_t tile, last, b, h, h_kv, i0, rows, r, k0, keys, first
-    cdef real *packed_k = scratch
-    cdef real *scores = scratch + s.keys_panels
+    cdef real *packed_k = scratch + thread * (s.keys_panels + s.rows * s.lds)
+    cdef real *scores = packed_k + s.keys_panels
     cdef real *row
     share_tiles(a, s, team, thread, &tile, &last)
     for tile in range(tile, last):
@@ -201,21 +196,14 @@ cdef int attention_weights(const Attention *a, const real *normalizer,
                            real *weights) noexcept nogil:
     cdef Blocks s
     cdef int team
-    cdef int64_t size
     cdef real *scratch
     if a.batch * a.heads * a.n_queries * a.n_keys == 0:
         return OK
     choose_blocks(a, MOST_ROWS, KEYS_BYTES // <int64_t>sizeof(real), &s, weights)
     team = threads_for(2 * pairs(a) * a.d, GRAIN)
-    size = s.keys_panels + s.rows * s.lds
-    scratch = <real*>take(team * size * <int64_t>sizeof(real))
+    scratch = <real*>take(team * (s.keys_panels + s.rows * s.lds) * <int64_t>sizeof(real))
     if scratch is NULL:
         return NO_MEMORY
-    if team == 1:
-        weights_share(1, 0, a, &s, normalizer, weights, scratch)
-    else:
-        with parallel(num_threads=team):
-            weights_share(team_size(), thread_id(), a, &s, normalizer, weights,
-                          scratch + thread_id() * size)
+    run_team(team, weights_share[real], a, &s, normalizer, weights, scratch)
     give(scratch)
     return OK

@@ -11,18 +11,17 @@ Accuracy: angles, sines and cosines are computed in double and rounded once, so 
 2 ulp of the pair's length at any position (1e-11 in float64, where the angle's own rounding shows).
 """
 cimport numpy as cnp
-from cython.parallel cimport parallel
 from libc.math cimport cos, pow, sin
 from libc.stdint cimport int64_t
 
 import numpy as np
 
-from ..ground.arrays cimport (BAD_ARGUMENT, OK, check_in_place, check_status, int64_array,
-                              output_like, real_type, stride)
+from ..ground.arrays cimport (BAD_ARGUMENT, OK, call_typed, check_in_place, check_status,
+                              int64_array, output_like, real_type, stride)
 from ..ground.dispatch cimport real, rotary_rows
 from ..ground.memory cimport new_array
 from ..ground.scalars cimport flag, is_positive, positive_number, refuse_value, whole_number
-from ..ground.threads cimport share, team_size, thread_id, threads_for
+from ..ground.threads cimport run_team, share, threads_for
 
 cnp.import_array()
 
@@ -36,7 +35,7 @@ cdef enum:
 cdef int64_t FURTHEST = 1 << 53     # positions from here on are not exact in double
 
 
-cdef void fill_table(
+cdef int fill_table(
     int64_t first, int64_t n, int64_t half, double base, real *table
 ) noexcept nogil:
     """Write cosines and sines for positions first..first+n-1 to table (n, 2 half)."""
@@ -48,6 +47,7 @@ cdef void fill_table(
             angle = (first + p) * rate
             table[2 * half * p + i] = <real>cos(angle)
             table[2 * half * p + half + i] = <real>sin(angle)
+    return OK
 
 
 cdef void rotary_share(
@@ -65,13 +65,14 @@ cdef void rotary_share(
                     inverse, y + b * ys[0] + h * ys[1] + t * ys[2], ys[2])
 
 
-cdef int run(
+# The pointer API.
+
+cdef int rotary_real(
     const int64_t *sizes, const real *x, const int64_t *xs, const real *table, int64_t positions,
     const int64_t *starts, int64_t starts_stride, int inverse, real *y, const int64_t *ys
 ) noexcept nogil:
     """Check the arguments and rotate x into y (batch, heads, n, d)."""
     cdef int64_t i, start
-    cdef int team
     if sizes is NULL or xs is NULL or ys is NULL:
         return BAD_ARGUMENT
     for i in range(4):
@@ -87,17 +88,12 @@ cdef int run(
         start = 0 if starts is NULL else starts[i * starts_stride]
         if start < 0 or start > positions - sizes[2]:
             return BAD_ARGUMENT
-    team = threads_for(<double>sizes[0] * sizes[1] * sizes[2] * sizes[3], GRAIN)
-    if team == 1:
-        rotary_share(1, 0, sizes, x, xs, table, starts, starts_stride, inverse, y, ys)
-    else:
-        with parallel(num_threads=team):
-            rotary_share(team_size(), thread_id(), sizes, x, xs, table, starts, starts_stride,
-                         inverse, y, ys)
+    run_team(
+        threads_for(<double>sizes[0] * sizes[1] * sizes[2] * sizes[3], GRAIN), rotary_share[real],
+        sizes, x, xs, table, starts, starts_stride, inverse, y, ys
+    )
     return OK
 
-
-# The pointer API.
 
 cdef bint bad_table(int64_t positions, int64_t d, double base, const void *table) noexcept nogil:
     """True if the arguments of rotary_table are not valid."""
@@ -109,16 +105,7 @@ cdef bint bad_table(int64_t positions, int64_t d, double base, const void *table
 cdef int rotary_table_real(int64_t positions, int64_t d, double base, real *table) noexcept nogil:
     if bad_table(positions, d, base, table):
         return BAD_ARGUMENT
-    fill_table(0, positions, d // 2, base, table)
-    return OK
-
-
-cdef int rotary_real(
-    const int64_t *sizes, const real *x, const int64_t *x_strides, const real *table,
-    int64_t positions, const int64_t *starts, int64_t starts_stride, int inverse, real *y,
-    const int64_t *y_strides
-) noexcept nogil:
-    return run(sizes, x, x_strides, table, positions, starts, starts_stride, inverse, y, y_strides)
+    return fill_table(0, positions, d // 2, base, table)
 
 
 _tables = {}        # (type number, head size, base) -> the longest table so far
@@ -128,12 +115,8 @@ cdef cnp.ndarray new_table(int typenum, int64_t first, int64_t n, int64_t d, dou
     """Return a new table (n, d) for the positions from `first` on."""
     cdef cnp.npy_intp[2] shape = [n, d]
     cdef cnp.ndarray table = new_array(2, shape, typenum)
-    cdef void *data = cnp.PyArray_DATA(table)
-    with nogil:
-        if typenum == cnp.NPY_FLOAT:
-            fill_table(first, n, d // 2, base, <float*>data)
-        elif typenum == cnp.NPY_DOUBLE:
-            fill_table(first, n, d // 2, base, <double*>data)
+    call_typed(typenum, True, fill_table[float], fill_table[double], first, n, d // 2, base,
+               cnp.PyArray_DATA(table))
     return table
 
 
@@ -185,18 +168,6 @@ cdef bint made_of_rows(cnp.ndarray x) noexcept:
     return cnp.PyArray_DIM(x, 3) <= 1 or stride(x, 3) == 1
 
 
-cdef int run_typed(int typenum, const int64_t *sizes, void *x, const int64_t *xs, void *table,
-                   int64_t positions, const int64_t *starts, int64_t step, bint inverse, void *y,
-                   const int64_t *ys) noexcept nogil:
-    if typenum == cnp.NPY_FLOAT:
-        return run(sizes, <float*>x, xs, <float*>table, positions, starts, step, inverse,
-                   <float*>y, ys)
-    if typenum == cnp.NPY_DOUBLE:
-        return run(sizes, <double*>x, xs, <double*>table, positions, starts, step, inverse,
-                   <double*>y, ys)
-    return BAD_ARGUMENT
-
-
 def rotary(x, *, start=0, base=10000.0, inverse=False, out=None):
     """Rotate vectors by their positions: rotary position embedding.
 
@@ -234,7 +205,7 @@ def rotary(x, *, start=0, base=10000.0, inverse=False, out=None):
     Su et al., "RoFormer: Enhanced Transformer with Rotary Position Embedding", 2021; pairs as in
     GPT-NeoX and Llama. Tables of cosines and sines of up to 131,072 positions are cached.
     """
-    cdef int typenum = real_type(x, "rotary", "x"), status, i
+    cdef int typenum = real_type(x, "rotary", "x"), i
     cdef bint turn_back = flag(inverse, "rotary", "inverse")
     cdef cnp.ndarray a = <cnp.ndarray>x, y, starts, table
     cdef int64_t[4] sizes
@@ -264,16 +235,14 @@ def rotary(x, *, start=0, base=10000.0, inverse=False, out=None):
         starts = starts - begins
     for i in range(3):
         xs[i], ys[i] = stride(a, i), stride(y, i)
-    cdef void *px = cnp.PyArray_DATA(a)
-    cdef void *py = cnp.PyArray_DATA(y)
-    cdef void *pt = cnp.PyArray_DATA(table)
     cdef int64_t *ps = &low if starts is None else <int64_t*>cnp.PyArray_DATA(starts)
     cdef int64_t positions = cnp.PyArray_DIM(table, 0)
     step = 0 if starts is None else 1
-    if cnp.PyArray_SIZE(a) < KEEP_GIL:
-        status = run_typed(typenum, sizes, px, xs, pt, positions, ps, step, turn_back, py, ys)
-    else:
-        with nogil:
-            status = run_typed(typenum, sizes, px, xs, pt, positions, ps, step, turn_back, py, ys)
-    check_status(status, "rotary")
+    check_status(
+        call_typed(
+            typenum, cnp.PyArray_SIZE(a) >= KEEP_GIL, rotary_real[float], rotary_real[double],
+            sizes, cnp.PyArray_DATA(a), xs, cnp.PyArray_DATA(table), positions, ps, step, turn_back,
+            cnp.PyArray_DATA(y), ys
+        ), "rotary"
+    )
     return y

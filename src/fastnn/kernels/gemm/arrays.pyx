@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t
 import numpy as np
 
 from ..rowwise.activation cimport activation_code
-from ..ground.arrays cimport (BAD_ARGUMENT, check_overlap, check_status, is_output, real_like,
+from ..ground.arrays cimport (call_typed, check_overlap, check_status, is_output, real_like,
                               real_type, refuse_output, stride)
 from ..ground.dispatch cimport FASTNN_ACT_NONE
 from .paths cimport multiply
@@ -52,27 +52,16 @@ cdef inline void set_epilogue(
     g.preact = NULL if preact is None else cnp.PyArray_DATA(preact)
 
 
-cdef int run_typed(int typenum, const Product *g, const Stack *stack) noexcept nogil:
-    if typenum == cnp.NPY_FLOAT and stack is NULL:
-        return multiply(g, <float*>NULL)
-    if typenum == cnp.NPY_FLOAT:
-        return multiply_stack(g, stack, <float*>NULL)
-    if typenum == cnp.NPY_DOUBLE and stack is NULL:
-        return multiply(g, <double*>NULL)
-    if typenum == cnp.NPY_DOUBLE:
-        return multiply_stack(g, stack, <double*>NULL)
-    return BAD_ARGUMENT
-
-
 cdef int run(int typenum, const Product *g, const Stack *stack, str op) except -1:
     """Compute a product, or a stack of products; release the GIL unless the product is short."""
-    cdef int status
-    if stack is NULL and 2.0 * g.m * g.n * g.k < KEEP_GIL:
-        status = run_typed(typenum, g, NULL)
-    else:
-        with nogil:
-            status = run_typed(typenum, g, stack)
-    return check_status(status, op)
+    cdef bint release = 2.0 * g.m * g.n * g.k >= KEEP_GIL
+    if stack is NULL:
+        return check_status(
+            call_typed(typenum, release, multiply[float], multiply[double], g, NULL), op
+        )
+    return check_status(
+        call_typed(typenum, True, multiply_stack[float], multiply_stack[double], g, stack, NULL), op
+    )
 
 
 cdef int refuse_operands(object a, object b, int64_t columns, int64_t rows, str op) except -1:

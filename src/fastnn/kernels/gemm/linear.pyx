@@ -11,16 +11,15 @@ blocks are summed 1,024 at a time. Accuracy: that of the products (paths.pyx) an
 activation's derivative (rowwise/activation.pyx). Overlaps are checked before anything is stored.
 """
 cimport numpy as cnp
-from cython.parallel cimport parallel
 from libc.stdint cimport int64_t
 
 import numpy as np
 
 from ..rowwise.activation cimport activation_code, team_for
 from ..rowwise.activation_table cimport saves_output
-from ..ground.arrays cimport (BAD_ARGUMENT, NO_MEMORY, OK, check_overlap, check_status, is_output,
-                              real_like, real_type, refuse_output, refuse_shape, same_shape,
-                              shaped_like, stride)
+from ..ground.arrays cimport (BAD_ARGUMENT, NO_MEMORY, OK, call_typed, check_overlap,
+                              check_status, is_output, real_like, real_type, refuse_output,
+                              refuse_shape, same_shape, shaped_like, stride)
 from ..ground.dispatch cimport FASTNN_ACT_NONE, FASTNN_ACT_LAST, activation_backward_block, real
 from .loops cimport Product
 from .paths cimport multiply
@@ -28,7 +27,7 @@ from ..ground.memory cimport give, new_array, take
 from ..ground.overlap cimport run_overlaps
 from ..ground.scalars cimport flag
 from ..ground.sums cimport add_rows
-from ..ground.threads cimport share, team_size, thread_id
+from ..ground.threads cimport run_team, share
 
 cnp.import_array()
 
@@ -40,6 +39,10 @@ cdef void dz_share(
     int team, int thread, int64_t n, int64_t n_out, const real *dy, const real *saved,
     int activation, real *dz, real *sums
 ) noexcept nogil:
+    """Compute this thread's blocks of dz = dy * act' (n, n_out), and the column sums of each.
+
+    dz or sums may be NULL.
+    """
     cdef int64_t i, at, first, last
     cdef const real *saved_block = NULL
     cdef real *dz_block = NULL
@@ -55,22 +58,6 @@ cdef void dz_share(
             sums_row = sums + i * n_out
         activation_backward_block(activation, min(<int64_t>ROWS, n - i * ROWS), n_out, dy + at,
                                   n_out, saved_block, n_out, dz_block, n_out, sums_row, False)
-
-
-cdef void make_dz(
-    int64_t n, int64_t n_out, const real *dy, const real *saved, int activation, real *dz,
-    real *sums
-) noexcept nogil:
-    """Compute dz = dy * act' (n, n_out) and the column sums of each block of ROWS rows.
-
-    dz or sums may be NULL.
-    """
-    cdef int team = 1 if dz is NULL and sums is NULL else team_for(activation, True, n, n_out)
-    if team > 1:
-        with parallel(num_threads=team):
-            dz_share(team_size(), thread_id(), n, n_out, dy, saved, activation, dz, sums)
-    elif dz is not NULL or sums is not NULL:
-        dz_share(1, 0, n, n_out, dy, saved, activation, dz, sums)
 
 
 cdef bint on_an_input(const real *out, int64_t size, int64_t n, int64_t n_in, int64_t n_out,
@@ -125,7 +112,11 @@ cdef int run(
     place = NULL if plain else scratch if over is NULL else over
     dz = dy if plain else place
     sums = NULL if db is NULL else scratch + for_dz
-    make_dz(n, n_out, dy, saved, activation, place, sums)
+    if place is not NULL or sums is not NULL:
+        run_team(
+            team_for(activation, True, n, n_out), dz_share[real], n, n_out, dy, saved, activation,
+            place, sums
+        )
     if dx is not NULL:
         status = product(n, n_in, n_out, dz, n_out, 1, w, csw, rsw, 0, dx)
     if status == OK:
@@ -223,7 +214,7 @@ def linear_backward(
         If shapes do not fit, y or preact is missing, or dw or db is read-only, not contiguous, or
         overlaps another argument. Nothing is changed then.
     """
-    cdef int typenum = real_type(dy, "linear_backward", "dy"), status = BAD_ARGUMENT
+    cdef int typenum = real_type(dy, "linear_backward", "dy")
     cdef int act = activation_code(activation, "linear_backward")
     cdef cnp.ndarray a = <cnp.ndarray>dy, xs = real_like(x, typenum, "linear_backward", "x", "dy")
     cdef cnp.ndarray ws = real_like(w, typenum, "linear_backward", "w", "dy")
@@ -263,18 +254,12 @@ def linear_backward(
     cdef int64_t rsx = stride(xs, 0), csx = stride(xs, 1), rsw = stride(ws, 0), csw = stride(ws, 1)
     cdef int64_t n_out = cnp.PyArray_DIM(ws, 1)
     cdef void *pdy = cnp.PyArray_DATA(a)
-    cdef void *px = cnp.PyArray_DATA(xs)
-    cdef void *pw = cnp.PyArray_DATA(ws)
-    cdef void *pdw = cnp.PyArray_DATA(gw)
     cdef void *over = pdy if over_dy and is_output(a) else NULL
-    with nogil:
-        if typenum == cnp.NPY_FLOAT:
-            status = run(shape[0], shape[1], n_out, <float*>pdy, <float*>px, rsx, csx, <float*>pw,
-                         rsw, csw, <float*>psaved, act, <float*>pdw, <float*>pb, <float*>pdx,
-                         <float*>over)
-        elif typenum == cnp.NPY_DOUBLE:
-            status = run(shape[0], shape[1], n_out, <double*>pdy, <double*>px, rsx, csx,
-                         <double*>pw, rsw, csw, <double*>psaved, act, <double*>pdw, <double*>pb,
-                         <double*>pdx, <double*>over)
-    check_status(status, "linear_backward")
+    check_status(
+        call_typed(
+            typenum, True, run[float], run[double], shape[0], shape[1], n_out, pdy,
+            cnp.PyArray_DATA(xs), rsx, csx, cnp.PyArray_DATA(ws), rsw, csw, psaved, act,
+            cnp.PyArray_DATA(gw), pb, pdx, over
+        ), "linear_backward"
+    )
     return dx

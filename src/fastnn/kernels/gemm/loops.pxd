@@ -56,6 +56,6 @@ cdef void worker(
 ) noexcept nogil
 cdef int64_t block_n(int64_t n, const real *t) noexcept nogil
 cdef int64_t packed_size(int64_t k, int64_t n, const real *t) noexcept nogil
-cdef void pack_whole(
+cdef int pack_whole(
     int64_t k, int64_t n, const real *b, int64_t rsb, int64_t csb, real *packed
 ) noexcept nogil

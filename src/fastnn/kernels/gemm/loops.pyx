@@ -13,6 +13,7 @@ blocks of rows and columns, the threads and the packing: KC depends on k alone.
 """
 from libc.stdint cimport int64_t
 
+from ..ground.arrays cimport OK
 from ..ground.dispatch cimport (FASTNN_ACT_NONE, gemm_tile, pack_a, pack_b, real, tall_rows,
                                 tile_columns, tile_rows, vector_lanes)
 from ..ground.threads cimport barrier, share
@@ -260,7 +261,7 @@ cdef int64_t packed_size(int64_t k, int64_t n, const real *t) noexcept nogil:
     return ceil_div(n, vector_lanes(t)) * vector_lanes(t) * k
 
 
-cdef void pack_whole(
+cdef int pack_whole(
     int64_t k, int64_t n, const real *b, int64_t rsb, int64_t csb, real *packed
 ) noexcept nogil:
     """Pack all blocks of B in the order in which the loops read them."""
@@ -273,3 +274,4 @@ cdef void pack_whole(
             pc = pb * kc
             pack_panels(1, 0, 0, min(kc, k - pc), nb, b + pc * rsb + jc * csb, rsb, csb,
                         packed + jc * k + pc * ceil_div(nb, lanes) * lanes)
+    return OK

@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t
 
 import numpy as np
 
-from ..ground.arrays cimport real_type, stride
+from ..ground.arrays cimport call_typed, real_type, stride
 from .loops cimport pack_whole, packed_size
 from ..ground.memory cimport give, take
 
@@ -33,7 +33,7 @@ cdef class PackedMatrix:
 
     @property
     def dtype(self):
-        return np.dtype(np.float32 if self.typenum == cnp.NPY_FLOAT else np.float64)
+        return cnp.PyArray_DescrFromType(self.typenum)
 
     def __reduce__(self):
         raise TypeError("a PackedMatrix cannot be pickled or copied: it is laid out for this "
@@ -71,16 +71,14 @@ def pack(b):
     cdef int64_t k = cnp.PyArray_DIM(x, 0), n = cnp.PyArray_DIM(x, 1)
     cdef int64_t rs = stride(x, 0), cs = stride(x, 1)
     cdef void *data = cnp.PyArray_DATA(x)
-    cdef bint f32 = typenum == cnp.NPY_FLOAT
     packed.typenum, packed.k, packed.n = typenum, k, n
-    packed.nbytes = (packed_size(k, n, <float*>NULL) * 4 if f32
-                     else packed_size(k, n, <double*>NULL) * 8)
+    packed.nbytes = cnp.PyArray_ITEMSIZE(x) * call_typed(
+        typenum, False, packed_size[float], packed_size[double], k, n, NULL
+    )
     packed.data = take(packed.nbytes)
     if packed.data is NULL:
         raise MemoryError(f"pack: no memory for {packed.nbytes} bytes")
-    with nogil:
-        if f32:
-            pack_whole(k, n, <float*>data, rs, cs, <float*>packed.data)
-        else:
-            pack_whole(k, n, <double*>data, rs, cs, <double*>packed.data)
+    call_typed(
+        typenum, True, pack_whole[float], pack_whole[double], k, n, data, rs, cs, packed.data
+    )
     return packed

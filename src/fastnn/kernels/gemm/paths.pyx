@@ -13,19 +13,18 @@ are added to beta C one after the other. Its bits depend on its row of A, its co
 on m, n, strides, packing, caches or the number of threads. Accuracy, elementwise, as for any order
 of summation (Higham 2002, section 3.5): |C - C_exact| <= (k + 3) eps (|A| |B| + |bias|).
 """
-from cython.parallel cimport parallel
 from libc.stdint cimport int64_t
 
 from ..ground.arrays cimport BAD_ARGUMENT, NO_MEMORY, OK
 from ..ground.dispatch cimport (FASTNN_ACT_NONE, FASTNN_ACT_LAST, add_run, few_rows, gemv_finish,
                                 real, tile_columns, tile_rows, vector_lanes)
-from .row cimport contiguous_rows, row_scratch, row_share, run_packed_row, run_row
+from .row cimport GEMV_GRAIN, contiguous_rows, row_scratch, row_share, run_row
 from .loops cimport (CHAIN, Blocks, Product, balanced, block_k, ceil_div, choose_blocks,
                      panel_count, worker)
 from ..ground.memory cimport give, take
 from ..ground.overlap cimport elements_collide, overlap
 from ..ground.sums cimport FOLD
-from ..ground.threads cimport share, team_size, thread_id, threads_for
+from ..ground.threads cimport run_team, share, threads_for
 
 cdef enum:
     # Thresholds are measured in docs/tuning.md.
@@ -138,12 +137,7 @@ cdef int run_with_tail(const Product *head, const Product *tail, const real *t) 
         return NO_MEMORY
     if by_rows:
         x = contiguous_rows(&other, scratch + size + other.m * other.n)
-    if team == 1:
-        head_and_tail(1, 0, head, &s, scratch, &other, x, &s_tail, scratch + size)
-    else:
-        with parallel(num_threads=team):
-            head_and_tail(team_size(), thread_id(), head, &s, scratch, &other, x, &s_tail,
-                          scratch + size)
+    run_team(team, head_and_tail[real], head, &s, scratch, &other, x, &s_tail, scratch + size)
     give(scratch)
     return OK
 
@@ -157,7 +151,7 @@ cdef int run_loops(const Product *g, const real *t) noexcept nogil:
     )
     cdef real *scratch = NULL
     if g.b_is_packed and g.m == 1 and g.k > 0:
-        return run_packed_row(g, team, t)
+        return run_row(g, team, t)
     if cut_tail(g, &head, &tail, t):
         return run_with_tail(&head, &tail, t)
     choose_blocks(g, &s, t)
@@ -165,11 +159,7 @@ cdef int run_loops(const Product *g, const real *t) noexcept nogil:
         scratch = <real*>take((s.size_b + team * s.size_a) * <int64_t>sizeof(real))
         if scratch is NULL:
             return NO_MEMORY
-    if team == 1:
-        worker(1, 0, g, &s, scratch)
-    else:
-        with parallel(num_threads=team):
-            worker(team_size(), thread_id(), g, &s, scratch)
+    run_team(team, worker[real], g, &s, scratch)
     give(scratch)
     return OK
 
@@ -222,12 +212,7 @@ cdef int run_over_k(const Product *g, const real *t) noexcept nogil:
         return NO_MEMORY
     while block < blocks:
         count = min(<int64_t>SPLIT_ROUND, blocks - block)
-        if team == 1:
-            over_k_share(1, 0, g, &s, block * kc, count, sums, sums + count * size)
-        else:
-            with parallel(num_threads=team):
-                over_k_share(team_size(), thread_id(), g, &s, block * kc, count, sums,
-                             sums + count * size)
+        run_team(team, over_k_share[real], g, &s, block * kc, count, sums, sums + count * size)
         for i in range(count):
             finish_rows(g, block + i == 0, block + i == blocks - 1, sums + i * size)
         block += count
@@ -253,7 +238,7 @@ cdef int run_long(const Product *g, const real *t) noexcept nogil:
         part.a = <const real*>g.a + i * k * g.csa
         part.b = <const real*>g.b + i * k * g.rsb
         part.c = sums if i == 0 else sums + size
-        status = run(&part, t)
+        status = multiply(&part, t)
         if status != OK:
             break
         if i > 0:
@@ -264,7 +249,7 @@ cdef int run_long(const Product *g, const real *t) noexcept nogil:
     return status
 
 
-cdef int run(const Product *g, const real *t) noexcept nogil:
+cdef int multiply(const Product *g, const real *t) noexcept nogil:
     cdef Product other
     cdef Path path
     if (g.m < 0 or g.n < 0 or g.k < 0
@@ -275,7 +260,7 @@ cdef int run(const Product *g, const real *t) noexcept nogil:
     if g.alpha == 0 and g.k > 0:        # A and B are not read, as in BLAS
         other = g[0]
         other.k = 0
-        return run(&other, t)
+        return multiply(&other, t)
     if g.c is NULL or (g.k > 0 and (g.a is NULL or g.b is NULL)):
         return BAD_ARGUMENT
     if g.b_is_packed:
@@ -284,13 +269,15 @@ cdef int run(const Product *g, const real *t) noexcept nogil:
         return run_long(g, t)
     path = choose_path(g, t)
     if path == ROW:
-        return run_row(g, t)
+        return run_row(g, threads_for(<double>g.n * g.k, GEMV_GRAIN), t)
     if path == OVER_K:
         return run_over_k(g, t)
     if path == LOOPS:
         return run_loops(g, t)
     other = transposed(g)
-    return run_row(&other, t) if path == COLUMN else run_loops(&other, t)
+    if path == COLUMN:
+        return run_row(&other, threads_for(<double>other.n * other.k, GEMV_GRAIN), t)
+    return run_loops(&other, t)
 
 
 cdef bint overlaps(const Product *g, const real *c) noexcept nogil:
@@ -312,7 +299,7 @@ cdef int run_checked(const Product *g, const real *t) noexcept nogil:
                                  or overlap(<const real*>g.preact, g.m, g.n, g.rsc, g.csc,
                                             <const real*>g.c, g.m, g.n, g.rsc, g.csc)):
         return BAD_ARGUMENT
-    return run(g, t)
+    return multiply(g, t)
 
 
 # The pointer API.
@@ -325,10 +312,6 @@ cdef int gemm_real(
     cdef Product g = Product(m, n, k, a, rsa, csa, b, rsb, csb, c, rsc, csc, alpha, beta, bias, 1,
                              activation, preact, False)
     return run_checked(&g, a)
-
-
-cdef int multiply(const Product *g, const real *t) noexcept nogil:
-    return run(g, t)
 
 
 cdef int threads_for_packed(int64_t rows, double elements) noexcept nogil:

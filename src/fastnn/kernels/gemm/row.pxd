@@ -4,12 +4,11 @@ from ..ground.dispatch cimport real
 from .loops cimport Product
 
 cdef enum:
+    GEMV_GRAIN = 100_000        # minimum elements of B per thread (docs/tuning.md)
     AHEAD_FROM = 32 << 20       # bytes of a matrix from which gemv_few prefetches (docs/tuning.md)
 
 # C := act(alpha A B + beta C + bias) for one row of A, or a few rows and contiguous columns of B.
-cdef int run_row(const Product *g, const real *t) noexcept nogil
-# The same for one row and a packed B.
-cdef int run_packed_row(const Product *g, int team, const real *t) noexcept nogil
+cdef int run_row(const Product *g, int team, const real *t) noexcept nogil
 # What a team needs for run_row: the rows of A, copied unless contiguous, then sums.
 cdef int64_t row_scratch(const Product *g) noexcept nogil
 cdef const real *contiguous_rows(const Product *g, real *scratch) noexcept nogil

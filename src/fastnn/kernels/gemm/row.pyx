@@ -3,7 +3,6 @@
 B is read once, so memory bounds the speed: in place, or as packed panels. The sums are those of the
 five loops (loops.pyx): chains of KC terms over k, added to C one after the other.
 """
-from cython.parallel cimport parallel
 from libc.stdint cimport int64_t, uintptr_t
 
 from ..ground.arrays cimport NO_MEMORY, OK
@@ -11,10 +10,9 @@ from ..ground.dispatch cimport (FASTNN_ACT_NONE, gemv_few, gemv_finish, gemv_pan
                                 real, vector_lanes)
 from .loops cimport Product, block_k, block_n, ceil_div, panel_count, panel_start
 from ..ground.memory cimport give, take
-from ..ground.threads cimport share, team_size, thread_id, threads_for
+from ..ground.threads cimport run_team, share
 
 cdef enum:
-    GEMV_GRAIN = 100_000        # minimum elements of B per thread (docs/tuning.md)
     GEMV_STRIP = 4096           # columns of a strip; their sums stay in the L1 cache
     LINE = 16                   # columns of a cache line: no two threads write to the same line
     SMALL = 4096                # bytes of scratch that a call takes from the stack
@@ -101,7 +99,7 @@ cdef void one_row(int team, int thread, const Product *g, const real *x, real *y
         row_share(team, thread, g, x, y)
 
 
-cdef int run_rows(const Product *g, int team, const real *t) noexcept nogil:
+cdef int run_row(const Product *g, int team, const real *t) noexcept nogil:
     """Compute the rows; sums are padded to whole vectors."""
     cdef char[SMALL + 64] stack
     cdef int64_t sums = g.m * g.n + vector_lanes(t)
@@ -115,19 +113,7 @@ cdef int run_rows(const Product *g, int team, const real *t) noexcept nogil:
             return NO_MEMORY
         y = <real*>taken
     x = contiguous_rows(g, y + sums)
-    if team == 1:
-        one_row(1, 0, g, x, y)
-    else:
-        with parallel(num_threads=team):
-            one_row(team_size(), thread_id(), g, x, y)
+    run_team(team, one_row[real], g, x, y)
     if taken is not NULL:
         give(taken)
     return OK
-
-
-cdef int run_row(const Product *g, const real *t) noexcept nogil:
-    return run_rows(g, threads_for(<double>g.n * g.k, GEMV_GRAIN), t)
-
-
-cdef int run_packed_row(const Product *g, int team, const real *t) noexcept nogil:
-    return run_rows(g, team, t)

@@ -3,15 +3,14 @@
 Large products run one after the other, each by a team. Smaller ones are divided among the threads
 as whole products, so the bits do not depend on the number of threads.
 """
-from cython.parallel cimport parallel
 from libc.stdint cimport int64_t
 
 from ..ground.arrays cimport NO_MEMORY, OK
 from ..ground.dispatch cimport real
 from .loops cimport Blocks, Product, choose_blocks, worker
-from .paths cimport GRAIN, multiply as run
+from .paths cimport GRAIN, multiply
 from ..ground.memory cimport give, take
-from ..ground.threads cimport share, team_size, thread_id, threads_for
+from ..ground.threads cimport run_team, share, threads_for
 
 
 cdef void stack_offsets(
@@ -53,7 +52,7 @@ cdef void stack_share(
         worker(1, 0, &g_i, s, scratch)
 
 
-cdef int run_stack(const Product *g, const Stack *stack, const real *t) noexcept nogil:
+cdef int multiply_stack(const Product *g, const Stack *stack, const real *t) noexcept nogil:
     cdef Blocks s
     cdef Product g_i
     cdef int team
@@ -65,7 +64,7 @@ cdef int run_stack(const Product *g, const Stack *stack, const real *t) noexcept
     if work >= 2 * GRAIN:       # each product is enough work for a team
         for i in range(stack.count):
             g_i = product_of_stack(g, stack, i, t)
-            if run(&g_i, t) != OK:
+            if multiply(&g_i, t) != OK:
                 return NO_MEMORY
         return OK
     choose_blocks(g, &s, t)
@@ -73,14 +72,6 @@ cdef int run_stack(const Product *g, const Stack *stack, const real *t) noexcept
     scratch = <real*>take(team * (s.size_a + s.size_b) * <int64_t>sizeof(real))
     if scratch is NULL:
         return NO_MEMORY
-    if team == 1:
-        stack_share(1, 0, g, &s, stack, scratch)
-    else:
-        with parallel(num_threads=team):
-            stack_share(team_size(), thread_id(), g, &s, stack, scratch)
+    run_team(team, stack_share[real], g, &s, stack, scratch)
     give(scratch)
     return OK
-
-
-cdef int multiply_stack(const Product *g, const Stack *stack, const real *t) noexcept nogil:
-    return run_stack(g, stack, t)

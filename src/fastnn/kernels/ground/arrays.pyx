@@ -42,7 +42,7 @@ cdef int refuse(object x, str op, str name) except -1:
 
 
 cdef int refuse_dtype(cnp.ndarray x, int typenum, str op, str name, str as_name) except -1:
-    wanted = "float64" if typenum == cnp.NPY_DOUBLE else "float32"
+    wanted = cnp.PyArray_DescrFromType(typenum)
     raise TypeError(
         f"{op}: {name} is of {x.dtype} but {as_name} of {wanted}; "
         "all arrays of a call must be of one type"

@@ -99,7 +99,7 @@ def empty(shape, dtype=np.float32):
         raise ValueError(f"empty: an array of shape {text} is too large")
     for i, d in enumerate(sizes):
         dims[i] = d
-    return new_array(<int>len(sizes), dims, cnp.NPY_DOUBLE if kind.itemsize == 8 else cnp.NPY_FLOAT)
+    return new_array(<int>len(sizes), dims, kind.num)
 
 
 def pool_bytes():

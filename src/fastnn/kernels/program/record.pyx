@@ -7,7 +7,7 @@ import numpy as np
 
 from ..attention.rotary cimport rotary_table_real
 from ..gemm.loops cimport pack_whole, packed_size
-from ..ground.arrays cimport real_like, real_type, stride
+from ..ground.arrays cimport call_typed, real_like, real_type, stride
 from ..ground.memory cimport take
 from ..ground.scalars import given
 from ..rowwise.activation cimport activation_code
@@ -159,14 +159,11 @@ cdef class Recorder:
         key = format, <size_t>data, k, n, rs, cs
         if key in self.made:
             return <void*><size_t>self.made[key]
-        if self.record.bits == 32:
-            to = self.own(packed_size(k, n, <float*>NULL) * 4)
-            pack_whole(k, n, <float*>data, rs, cs, <float*>to)
-        elif self.record.bits == 64:
-            to = self.own(packed_size(k, n, <double*>NULL) * 8)
-            pack_whole(k, n, <double*>data, rs, cs, <double*>to)
-        else:
-            raise TypeError(f"program: no products of {x.dtype}")
+        to = self.own(cnp.PyArray_ITEMSIZE(x) * call_typed(
+            self.typenum, False, packed_size[float], packed_size[double], k, n, NULL
+        ))
+        call_typed(self.typenum, False, pack_whole[float], pack_whole[double], k, n, data, rs, cs,
+                   to)
         self.made[key] = <size_t>to
         return to
 
@@ -213,11 +210,7 @@ cdef class Recorder:
         key = "rotary", size
         if key not in self.made:
             to = self.own(positions * size * (p.bits // 8))
-            if p.bits == 32:
-                rotary_table_real(positions, <int64_t>size, 10000.0, <float*>to)
-            elif p.bits == 64:
-                rotary_table_real(positions, <int64_t>size, 10000.0, <double*>to)
-            else:
-                raise TypeError(f"program: no rotary positions of {p.bits} bits")
+            call_typed(self.typenum, False, rotary_table_real[float], rotary_table_real[double],
+                       positions, <int64_t>size, 10000.0, to)
             self.made[key] = <size_t>to
         return <void*><size_t>self.made[key]

@@ -6,7 +6,6 @@ share the work of each layer. Strips are cut by the shape alone, and an operatio
 same bits whatever rows it comes with: the bits depend neither on the threads nor on the schedule.
 Accuracy: that of the layers' kernels.
 """
-from cython.parallel cimport parallel
 from libc.math cimport NAN
 from libc.stdint cimport int64_t, intptr_t, uintptr_t
 from libc.stdlib cimport free
@@ -17,7 +16,7 @@ from ..gemm.paths cimport multiply
 from ..ground.arrays cimport BAD_ARGUMENT, NO_MEMORY, OK, WRONG_TYPE
 from ..ground.dispatch cimport real
 from ..ground.memory cimport give, take
-from ..ground.threads cimport share, team_size, thread_id, threads_for
+from ..ground.threads cimport run_team, share, threads_for
 from ..rowwise.activation cimport activation_real
 from ..rowwise.norms cimport layer_norm_real
 from ..rowwise.prelu cimport prelu_real
@@ -169,11 +168,7 @@ cdef int run_rows(const Record *p, const char *x, char *y, int64_t rows) noexcep
     scratch = <char*>take(bytes)
     if scratch is NULL:
         return NO_MEMORY
-    if team == 1:
-        run_strips(1, 0, p, rows, strip, x, y, scratch, &status)
-    else:
-        with parallel(num_threads=team):
-            run_strips(team_size(), thread_id(), p, rows, strip, x, y, scratch, &status)
+    run_team(team, run_strips, p, rows, strip, x, y, scratch, &status)
     give(scratch)
     return status
 
