@@ -42,6 +42,7 @@ FLOORS = {
     "cli": 7,
     "distributed": 7,
     "sklearn": 7,
+    "table": 6,
     "": 7,  # __init__ and __main__
 }
 

@@ -68,6 +68,7 @@ if TYPE_CHECKING:  # so that type checkers and editors see what `__getattr__` lo
     from . import optim as optim
     from . import plot as plot
     from . import sklearn as sklearn
+    from . import table as table
     from . import text as text
     from . import train as train
     from .files import load as load
@@ -79,7 +80,9 @@ if TYPE_CHECKING:  # so that type checkers and editors see what `__getattr__` lo
     from .train.fit import fit as fit
 
 # Loaded on first use, so that `import fastnn` costs little more than NumPy.
-_MODULES = tuple("capi data distributed files models nn optim plot sklearn text train".split())
+_MODULES = tuple(
+    "capi data distributed files models nn optim plot sklearn table text train".split()
+)
 _FUNCTIONS = {
     "asarray": "interop",
     "fit": "train",

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike
 
+from .kernels.ground.scalars import did_you_mean as did_you_mean
 from .kernels.ground.scalars import given as given
 from .kernels.ground.scalars import value_of as value_of
 
@@ -94,13 +95,7 @@ def check_choice(name: str, value: Any, choices: Iterable[Choice]) -> Choice:
     *others, last = map(repr, known)
     allowed = f"{', '.join(others)} or {last}" if others else last
     message = f"{name} must be {allowed}, got {value_of(value)}"
-    if isinstance(value, str):
-        from difflib import get_close_matches  # needed for errors only
-
-        strings = [choice for choice in known if isinstance(choice, str)]
-        for similar in get_close_matches(value.lower(), strings, 1):
-            message += f"; did you mean {similar!r}?"
-    raise ValueError(message)
+    raise ValueError(message + did_you_mean(value, known))
 
 
 def check_seed(name: str, value: Any) -> int:

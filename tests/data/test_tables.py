@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import re
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 
 from fastnn.cli import main
 from fastnn.data.cells import MISSING, MISSING_NUMBERS, decimal_of, number
-from fastnn.data.columns import Numbers, Texts, from_json, learn_column, to_json
+from fastnn.data.columns import Numbers, Texts, from_json, to_json
 from fastnn.data.csv_file import DELIMITERS, Table, TableError, read_csv
+from fastnn.data.roles import learn_column
 from fastnn.data.target import task_of
 
 
@@ -253,8 +255,8 @@ def test_one_mark_does_not_spoil_a_column(directory, capsys, mark):
     (directory / "t.csv").write_text("\n".join(["x,y", *rows]))
     code, out, err = train(capsys, "--target", "y", "--lr", 0.01)
     assert (code, err) == (0, "")
-    assert out[1] == "1 numeric column, 0 text columns: 1 input"
-    assert out[2] == f"x: 1 cell ({mark!r}) taken as missing"
+    assert "1 numeric column, 0 text columns: 1 input" in out
+    assert f"x: 1 cell ({mark!r}) taken as missing" in out
     assert score(out) > 0.9
 
 
@@ -267,7 +269,7 @@ def test_a_table_with_decimal_commas(directory, capsys):
     (directory / "t.csv").write_bytes(gzip.compress(text.encode("utf-8-sig")))
     code, out, err = train(capsys, "--target", "price", "--lr", 0.01)
     assert (code, err) == (0, "") and out[0] == "target price (regression)"
-    assert out[2:4] == ["x: numbers with a decimal comma", "z: numbers with a decimal comma"]
+    assert out[6:8] == ["x: numbers with a decimal comma", "z: numbers with a decimal comma"]
     assert score(out) < 0.3 * y.std()
     (directory / "new.csv").write_text("x;z\n0,5;1,0\n1;-\n")
     assert main(["predict", "m", "new.csv"]) == 0
@@ -282,7 +284,7 @@ def test_columns_are_dropped_by_all_options_together(directory, capsys):
     rows = [f"{i},{2 * i},{3 * i},{i % 2}" for i in range(40)]
     (directory / "t.csv").write_text("\n".join(["a,b,c,y", *rows]))
     code, out, _ = train(capsys, "--target", "y", "--drop", "a", "--drop", "b")
-    assert code == 0 and "not used: a, b" in out
+    assert code == 0 and out[2].endswith("no: --drop") and out[3].endswith("no: --drop")
     assert "1 numeric column, 0 text columns: 1 input" in out
 
 
@@ -314,6 +316,6 @@ def test_a_column_that_is_dropped_may_be_anything(directory, capsys):
     code, _, err = train(capsys, "--target", "y")
     assert code == 2 and "may be a decimal comma" in err
     code, out, _ = train(capsys, "--target", "y", "--drop", "b")
-    assert code == 0 and "not used: b" in out
+    assert code == 0 and re.fullmatch("b +no: --drop", out[3])
     code, out, _ = train(capsys, "--target", "y", "--decimal", "comma")
     assert code == 0 and "b: numbers with a decimal comma" in out

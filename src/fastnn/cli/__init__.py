@@ -53,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 warnings.showwarning = _warn
                 given = sys.argv[1:] if argv is None else argv
                 args = parse(make_parser(with_bench="bench" in given[:1]), given)
+                args.result = {}
                 code = _run(args, closed)
             sys.stdout.flush()
             return code
@@ -132,7 +133,7 @@ def _predict(args: argparse.Namespace) -> None:
     else:
         from .predict_table import predict as predict_table
 
-        predict_table(args.model, args.file, args.output, args.proba, args.delimiter)
+        predict_table(args)
 
 
 def _one_line(error: BaseException) -> str:

@@ -56,3 +56,15 @@ def delimiter(text: str) -> str:
     if len(character) != 1 or character in '\r\n"':
         raise argparse.ArgumentTypeError(f"must be one character, got {text!r:.80}")
     return character
+
+
+def encoding(name: str) -> str:
+    """Return the name of an encoding of text that Python knows."""
+    try:
+        "a".encode(name).decode(name)
+    except (LookupError, ValueError):
+        known = "utf-8, cp1252, latin-1, utf-16, shift_jis"
+        raise argparse.ArgumentTypeError(
+            f"must be an encoding such as {known}, got {name!r:.80}"
+        ) from None
+    return name

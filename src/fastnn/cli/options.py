@@ -6,8 +6,8 @@ import argparse
 from typing import NamedTuple
 
 from .._version import __version__
-from . import lm_options, translate_options
-from .arguments import count, delimiter, rate, seed, share, text, units
+from . import lm_options, table_options, translate_options
+from .arguments import count, rate, seed, units
 from .parser import Extend, Parser
 from .ranks import add_launch
 
@@ -19,7 +19,9 @@ def make_parser(with_bench: bool = False) -> Parser:
     parser.add_argument("--version", action="version", version=f"fastnn {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="command")
     _add_train(commands.add_parser("train", help="train a model and save it"))
-    _add_predict(commands.add_parser("predict", help="predict with a model on a table or a digit"))
+    table_options.add_predict(
+        commands.add_parser("predict", help="predict with a model on a table or a digit")
+    )
     lm_options.add_generate(
         commands.add_parser("generate", help="generate text with a trained model")
     )
@@ -42,7 +44,7 @@ def _add_train(command: argparse.ArgumentParser) -> None:
     digits = tasks.add_parser("digits", help=about, description=about)
     about = "predict one column of a CSV file from the others"
     table = tasks.add_parser("csv", help=about, description=about)
-    _add_table(table)
+    table_options.add_train(table)
     for task, defaults in ((digits, DIGITS), (table, TABLE)):
         _add_training(task, defaults)
     about = "train a GPT-style language model on a text file"
@@ -109,76 +111,3 @@ def _add_training(command: argparse.ArgumentParser, defaults: Defaults) -> None:
         help="model file (default: %(default)s)",
     )
     command.add_argument("--plot", metavar="FILE.png", help="plot loss and accuracy per epoch")
-
-
-def _add_table(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "file", metavar="FILE", help="UTF-8 with a header, may be gzip; - is standard input"
-    )
-    command.add_argument(
-        "--target", type=text, required=True, metavar="COLUMN", help="what to predict"
-    )
-    command.add_argument(
-        "--task",
-        choices=["auto", "classification", "regression"],
-        default="auto",
-        help="auto (the default): text, or a few whole numbers that repeat, are classes",
-    )
-    command.add_argument(
-        "--drop",
-        type=text,
-        nargs="+",
-        action=Extend,
-        default=[],
-        metavar="COLUMN",
-        help="columns to ignore",
-    )
-    command.add_argument(
-        "--decimal",
-        choices=["auto", "point", "comma"],
-        default="auto",
-        help="3.14 or 3,14; auto (the default) is an error only if the numbers are ambiguous",
-    )
-    command.add_argument(
-        "--test-size",
-        type=share,
-        default=0.2,
-        metavar="F",
-        help="fraction of the rows held out for the test (default: %(default)s)",
-    )
-    command.add_argument(
-        "--dropout",
-        type=share,
-        default=0.0,
-        metavar="F",
-        help="fraction of the hidden units dropped in each step (default: none)",
-    )
-    _add_delimiter(command)
-
-
-def _add_predict(command: argparse.ArgumentParser) -> None:
-    command.add_argument("model", metavar="MODEL", help="a file written by `fastnn train`")
-    command.add_argument(
-        "file",
-        nargs="?",
-        metavar="FILE.csv",
-        help="rows for a model of `fastnn train csv`; - is standard input",
-    )
-    command.add_argument(
-        "--digit",
-        type=int,
-        metavar="I",
-        help="index of an image, 0 to 1796, for a model of `fastnn train digits`",
-    )
-    command.add_argument("--output", metavar="OUT.csv", help="default: standard output")
-    command.add_argument("--proba", action="store_true", help="add the probability of each class")
-    _add_delimiter(command)
-
-
-def _add_delimiter(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--delimiter",
-        type=delimiter,
-        metavar="C",
-        help="between cells; default: detected among comma, semicolon, tab and bar",
-    )

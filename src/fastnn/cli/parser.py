@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from ..checks import did_you_mean
 from .errors import UsageError
 
 
@@ -24,7 +24,8 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         choice = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
         words = re.findall(r"[\w.-]+", choice[2]) if choice else []
-        raise UsageError(message + (suggestion(choice[1], words) if choice else ""))
+        hint = did_you_mean(choice[1], words, quoted=False) if choice else ""
+        raise UsageError(message + hint)
 
 
 def parse(parser: Parser, argv: Sequence[str]) -> argparse.Namespace:
@@ -36,14 +37,8 @@ def parse(parser: Parser, argv: Sequence[str]) -> argparse.Namespace:
     if unknown:
         options = list(args.parser._option_string_actions)
         name = unknown[0].partition("=")[0]
-        raise UsageError(f"unrecognized argument {name}{suggestion(name, options)}")
+        raise UsageError(f"unrecognized argument {name}{did_you_mean(name, options, quoted=False)}")
     return args
-
-
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """Return a clause with the known word that was probably meant, or an empty string."""
-    found = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {found[0]}?" if found else ""
 
 
 class Extend(argparse.Action):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import io
 import sys
@@ -20,13 +21,13 @@ from .errors import UsageError
 from .table import METADATA_KEY, outputs
 
 
-def predict(
-    model_path: str, path: str, output: str | None, proba: bool, delimiter: str | None
-) -> None:
-    """Write one line of CSV for each row of `path`, to a file or to stdout.
+def predict(args: argparse.Namespace) -> None:
+    """Write one line of CSV for each row of the file, to a file or to stdout.
 
-    The header is the name of the target; `proba` adds a column P(class) for each class.
+    The header is the name of the target; `--proba` adds a column P(class) for each class, and
+    `--keep` puts columns of the file in front.
     """
+    model_path, path, output, proba = args.model, args.file, args.output, args.proba
     if output == STDIN:
         output = None
     check_apart({"MODEL": model_path, "FILE": path, "--output": output})
@@ -34,8 +35,10 @@ def predict(
         check_writable(output)
     try:
         model, schema = load_with_schema(model_path)
-        table = read_csv(path, delimiter)
-        x = schema.inputs(table)
+        table = read_csv(path, args.delimiter, args.encoding)
+        kept = table.columns if args.keep == [] else args.keep or []
+        copied = [table.column(name) for name in kept]
+        x = schema.inputs(table, also=kept)
     except (ModelFileError, TableError) as error:
         raise UsageError(str(error)) from error
     found = outputs(model, x)
@@ -43,7 +46,10 @@ def predict(
     if len(unclear):
         line = table.lines[unclear[0]]
         raise UsageError(f"{model_path} gives NaN for line {line}: its training went wrong")
-    header, rows = [schema.target.name], []
+    rows: list[list[str]] = []
+    header = [
+        f"predicted {schema.target.name}" if schema.target.name in kept else schema.target.name
+    ]
     if isinstance(schema.target, Quantity):
         if proba:
             raise UsageError(f"--proba: {model_path} predicts a quantity, not classes")
@@ -55,6 +61,8 @@ def predict(
             header += [f"P({name})" for name in classes]
             for row, shares in zip(rows, kernels.softmax(found), strict=True):
                 row += [f"{share:.6g}" for share in shares]
+    header = [*kept, *header]
+    rows = [[*(cells[i] for cells in copied), *row] for i, row in enumerate(rows)]
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([header, *rows])
     if output is None:

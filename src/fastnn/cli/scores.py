@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -45,3 +47,29 @@ def table(rows: dict[str, Scores]) -> str:
         "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])])
         for line in cells
     )
+
+
+def class_scores(
+    y: NDArray[Any], predicted: NDArray[Any], names: Sequence[str]
+) -> dict[str, Scores]:
+    """Return precision, recall, F1 and the number of rows of each class; NaN for 0 / 0."""
+    found = {}
+    for label, name in enumerate(names):
+        right = int(np.count_nonzero((y == label) & (predicted == label)))
+        rows, guessed = (int(np.count_nonzero(each == label)) for each in (y, predicted))
+        found[name] = {
+            "precision": right / guessed if guessed else math.nan,
+            "recall": right / rows if rows else math.nan,
+            "F1": 2 * right / (rows + guessed) if rows + guessed else math.nan,
+            "rows": float(rows),
+        }
+    return found
+
+
+def guesses(y: NDArray[Any], predicted: NDArray[Any]) -> bool:
+    """True if the mean recall over classes is within two standard errors of guessing."""
+    labels, rows = np.unique(y, return_counts=True)
+    k = len(labels)
+    recall = [float(np.mean(predicted[y == label] == label)) for label in labels]
+    spread = math.sqrt((1 / k) * (1 - 1 / k) * float(np.sum(1 / rows))) / k
+    return k > 1 and float(np.mean(recall)) <= 1 / k + 2 * spread

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import math
 import time
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -13,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import nn, optim
-from ..data.cells import Decimal, decimal_of, is_missing, missing_texts
-from ..data.columns import Numbers
+from ..data.cells import Decimal, decimal_of, is_missing
 from ..data.csv_file import Table, TableError, read_csv
 from ..data.schema import Schema, learn_columns
 from ..data.target import Quantity, Target, class_labels, held_out, quantities, task_of
@@ -22,10 +22,11 @@ from ..files import save
 from ..kernels.ground.threads import get_num_threads, num_threads
 from ..train import History, fit
 from .checks import check_learnt, check_outputs
+from .columns import describe
 from .errors import UsageError
 from .ranks import is_first
 from .report import counted, report
-from .scores import classification_scores, regression_scores, table
+from .table_scores import baseline, scored
 
 # Metadata key of the description of a model's table.
 METADATA_KEY = "fastnn.table"
@@ -33,6 +34,7 @@ METADATA_KEY = "fastnn.table"
 LEAST_ROWS = 10
 
 DECIMALS: dict[str, Decimal | None] = {"auto": None, "point": ".", "comma": ","}
+DECIMALS |= {".": ".", ",": ","}
 
 # Maximum number of epoch lines that a run prints.
 MOST_LINES = 10
@@ -69,7 +71,7 @@ def train(args: argparse.Namespace) -> bool:
 
 def prepare(args: argparse.Namespace, rng: np.random.Generator) -> Examples:
     """Read the file, infer its columns, hold out test rows, and print what was inferred."""
-    read = read_csv(args.file, args.delimiter)
+    read = read_csv(args.file, args.delimiter, args.encoding).without(args.na_values)
     asked = DECIMALS[args.decimal]
     decimal = None if args.task == "classification" else decimal_of(read, args.target, asked)
     known = with_target(read, args.target, decimal)
@@ -85,8 +87,11 @@ def prepare(args: argparse.Namespace, rng: np.random.Generator) -> Examples:
         train, test = held_out(n, args.test_size, rng)
         target, values = quantities(known, args.target, train, decimal or asked or ".")
         y = target.standardized(values)
-    schema = learn_columns(known, target, args.drop, train, asked)
-    _describe(schema, task, known, len(read.rows))
+    if args.class_weight and task != "classification":
+        raise TableError(f"--class-weight is for classes, but {args.target!r} is a quantity")
+    schema, seen = learn_columns(known, target, args.drop, train, asked, args.use)
+    schema = replace(schema, na_values=tuple(args.na_values))
+    describe(schema, seen, task, known, len(read.rows))
     return Examples(schema, schema.inputs(known), y, values, train, test)
 
 
@@ -100,29 +105,6 @@ def with_target(read: Table, name: str, decimal: Decimal | None) -> Table:
     return Table(
         read.path, read.columns, [read.rows[i] for i in rows], [read.lines[i] for i in rows]
     )
-
-
-def _describe(schema: Schema, task: str, known: Table, n_rows: int) -> None:
-    numeric = [column for column in schema.columns if isinstance(column, Numbers)]
-    texts = len(schema.columns) - len(numeric)
-    target = schema.target
-    kind = task if isinstance(target, Quantity) else f"{task}, {target.width} classes"
-    print(f"target {target.name} ({kind})")
-    print(
-        f"{counted(len(numeric), 'numeric column')}, {counted(texts, 'text column')}: "
-        f"{counted(schema.width, 'input')}"
-    )
-    for column in numeric:
-        if found := missing_texts(known, column.name):
-            marks = ", ".join(map(repr, sorted(found)))
-            print(f"{column.name}: {counted(found.total(), 'cell')} ({marks}) taken as missing")
-        if column.decimal == ",":
-            print(f"{column.name}: numbers with a decimal comma")
-    if schema.unused:
-        print(f"not used: {', '.join(schema.unused)}")
-    if len(known.rows) < n_rows:
-        left_out = counted(n_rows - len(known.rows), "row")
-        print(f"{left_out} of {n_rows} without a target left out")
 
 
 def network(args: argparse.Namespace, schema: Schema, rng: np.random.Generator) -> nn.Module:
@@ -157,6 +139,7 @@ def _train(args: argparse.Namespace, examples: Examples, rng: np.random.Generato
             optimizer=optim.AdamW(model.parameters(), lr=args.lr),
             epochs=args.epochs,
             batch_size=args.batch_size,
+            class_weight=args.class_weight,
             validation_data=(x[test], y[test]) if len(test) else None,
             seed=rng,
             callbacks=[shown],
@@ -170,7 +153,12 @@ def _train(args: argparse.Namespace, examples: Examples, rng: np.random.Generato
         return history.interrupted
     check_learnt(model, args.output)
     if len(test):
-        print(_scores(model, schema.target, x[test], values[train], values[test]))
+        found = outputs(model, x[test])
+        result = scored(schema.target, found, values[test], baseline(schema.target, values[train]))
+        args.result |= result.as_json()
+        print(result)
+        if not history.interrupted:
+            result.warn(balanced=args.class_weight is not None)
     save(model, args.output, metadata={METADATA_KEY: schema.to_json()})
     print(f"model saved to {args.output}")
     _draw(args, history)
@@ -180,30 +168,6 @@ def _train(args: argparse.Namespace, examples: Examples, rng: np.random.Generato
 def outputs(model: nn.Module, x: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the outputs (rows, outputs), computed block by block."""
     return np.concatenate([model(x[i : i + BLOCK]) for i in range(0, len(x), BLOCK)])
-
-
-def _scores(
-    model: nn.Module,
-    target: Target,
-    x: NDArray[np.float32],
-    learnt: NDArray[Any],
-    values: NDArray[Any],
-) -> str:
-    """Return the test scores beside a baseline: the training rows' most frequent class or mean."""
-    found = outputs(model, x)
-    if isinstance(target, Quantity):
-        mean = np.full(len(values), target.mean)
-        rows = {
-            "model": regression_scores(values, target.restored(found)),
-            "mean": regression_scores(values, mean),
-        }
-    else:
-        most = np.full(len(values), np.bincount(learnt).argmax())
-        rows = {
-            "model": classification_scores(values, found.argmax(axis=1)),
-            "most frequent": classification_scores(values, most),
-        }
-    return table(rows)
 
 
 def _draw(args: argparse.Namespace, history: History) -> None:

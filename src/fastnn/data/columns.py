@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,14 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .cells import Decimal, decimal_of, is_missing, number
+from .cells import Decimal, is_missing, number
 from .csv_file import Table, TableError
-
-# Columns with more texts than this are names or free text, for which one-hot is useless.
-MOST_VALUES = 100
-
-# Clipping bound in standard deviations, well within float32.
-FARTHEST = 1e6
+from .dates import FARTHEST, Dates
 
 # Cells that fastnn 0.1 counts as missing in any column.
 MISSING_BEFORE = frozenset({"", "?", "na", "n/a", "nan", "null", "none"})
@@ -34,7 +28,13 @@ class Numbers:
     std: float
     decimal: Decimal = "."
 
+    kind = "number"
     width = 1
+
+    @property
+    def features(self) -> list[str]:
+        """Name of the encoded column."""
+        return [self.name]
 
     def encode(self, table: Table) -> NDArray[np.float32]:
         """Return the standardized column (rows, 1)."""
@@ -48,17 +48,26 @@ class Texts:
     """A column of texts, one-hot; unknown texts are all zeros.
 
     A missing cell is the text "", one of the values if cells were missing in training. Models of
-    fastnn 0.1 replaced it by the most frequent text, `fill`.
+    fastnn 0.1 replaced it by the most frequent text, `fill`. Only the first `length` characters
+    count, if it is not 0: the region of a zip code.
     """
 
     name: str
     values: tuple[str, ...]
     fill: str = ""
+    length: int = 0
+
+    kind = "text"
 
     @property
     def width(self) -> int:
         """Number of columns after encoding."""
         return len(self.values)
+
+    @property
+    def features(self) -> list[str]:
+        """Names of the encoded columns."""
+        return [f"{self.name}={value}" for value in self.values]
 
     def encode(self, table: Table) -> NDArray[np.float32]:
         """Return the one-hot columns (rows, width)."""
@@ -70,45 +79,16 @@ class Texts:
     def _text(self, cell: str) -> str:
         if self.fill:
             return self.fill if cell.lower() in MISSING_BEFORE else cell
-        return "" if is_missing(cell, None) else cell
+        if is_missing(cell, None):
+            return ""
+        return cell[: self.length] if self.length else cell
 
 
-Column = Numbers | Texts
+Column = Numbers | Texts | Dates
 
 
-def learn_column(
-    table: Table, name: str, rows: NDArray[np.intp], asked: Decimal | None = None
-) -> Column | None:
-    """Learn how to encode a column from `rows` alone; None if all their cells are missing.
-
-    The column holds numbers if every cell that is not missing is a number, in the notation
-    `asked` or in the one inferred by `decimal_of`.
-
-    Raises
-    ------
-    TableError
-        There is an infinite number, there are more than MOST_VALUES texts, or numbers and texts
-        are mixed.
-    """
-    cells = table.column(name)
-    decimal = decimal_of(table, name, asked)
-    known = [cells[i] for i in rows if not is_missing(cells[i], decimal)]
-    if not known:
-        return None
-    if decimal is not None:
-        return _learn_numbers(table, name, rows, decimal)
-    counts = Counter("" if is_missing(cells[i], None) else cells[i] for i in rows)
-    if len(counts) > MOST_VALUES:
-        stray = next(i for i, cell in enumerate(cells) if cell and number(cell) is None)
-        raise TableError(
-            f"{table.path}: column {name!r:.80} has {len(counts)} different texts (such as "
-            f"{cells[stray]!r:.80} in line {table.lines[stray]}), more than {MOST_VALUES}: "
-            "leave it out with --drop"
-        )
-    return Texts(name, tuple(sorted(counts)))
-
-
-def _learn_numbers(table: Table, name: str, rows: NDArray[np.intp], decimal: Decimal) -> Numbers:
+def learn_numbers(table: Table, name: str, rows: NDArray[np.intp], decimal: Decimal) -> Numbers:
+    """Learn mean, deviation and median of a column of numbers from `rows`, one of them known."""
     values = finite_numbers(table, name, decimal, missing=math.nan)[rows]
     missing = np.isnan(values)
     fill = float(np.median(values[~missing]))
@@ -164,12 +144,24 @@ def _column(fields: Any) -> Column:
             std = numbers["std"]
             raise ValueError(f"column {name!r:.80}: std is {std}, decimal {decimal!r:.20}")
         return Numbers(name, **numbers, decimal=decimal)
-    if keys == {"name", "fill", "values"}:
-        values, fill = texts(fields["values"]), fields["fill"]
+    if keys == {"name", "order", "fill", "mean", "std", "clock"}:
+        return _dates(name, fields)
+    if keys - {"length"} == {"name", "fill", "values"}:
+        values, fill, length = texts(fields["values"]), fields["fill"], fields.get("length", 0)
+        if type(length) is not int or length < 0:
+            raise ValueError(f"column {name!r:.80}: its length is {length!r:.20}")
         if fill != "" and fill not in values:
             raise ValueError(f"column {name!r:.80}: {fill!r:.80} is not one of its values")
-        return Texts(name, values, fill)
+        return Texts(name, values, fill, length)
     raise ValueError(f"not a column: {fields!r:.80}")
+
+
+def _dates(name: str, fields: Mapping[str, Any]) -> Dates:
+    order, clock = fields["order"], fields["clock"]
+    fill, mean, std = (finite(fields[key]) for key in ("fill", "mean", "std"))
+    if order not in ("ymd", "dmy", "mdy") or not isinstance(clock, bool) or std <= 0:
+        raise ValueError(f"column {name!r:.80}: not dates: {fields!r:.200}")
+    return Dates(name, order, fill, mean, std, clock)
 
 
 def finite(value: Any) -> float:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ..checks import did_you_mean
 from .text_file import PathLike, TextFileError, read_text, shown_name
 
 # Candidates if no delimiter is given, and the number of rows they are tried on.
@@ -49,13 +50,21 @@ class Table:
             hint = "; is the header missing?" if any(map(_is_number, self.columns)) else ""
             raise TableError(
                 f"{self.path} has no column {name!r:.80}; its columns are {known}{hint}"
+                + did_you_mean(name, self.columns)
             )
         i = self.columns.index(name)
         return [row[i] for row in self.rows]
 
+    def without(self, na_values: Collection[str]) -> Table:
+        """Return the table with empty cells in place of those in `na_values`."""
+        if not na_values:
+            return self
+        rows = [["" if cell in na_values else cell for cell in row] for row in self.rows]
+        return Table(self.path, self.columns, rows, self.lines)
 
-def read_csv(path: PathLike, delimiter: str | None = None) -> Table:
-    """Read a CSV file (RFC 4180, UTF-8) whose first line names the columns.
+
+def read_csv(path: PathLike, delimiter: str | None = None, encoding: str | None = None) -> Table:
+    """Read a CSV file (RFC 4180) whose first line names the columns.
 
     Parameters
     ----------
@@ -64,6 +73,8 @@ def read_csv(path: PathLike, delimiter: str | None = None) -> Table:
     delimiter : str, optional
         One character. The default is that of a first line "sep=;", or else the comma, semicolon,
         tab or bar that splits most of the first rows into as many cells as the header.
+    encoding : str, optional
+        Such as "cp1252" or "latin-1"; default: UTF-8, or UTF-16 if the file begins as such.
 
     Returns
     -------
@@ -78,9 +89,10 @@ def read_csv(path: PathLike, delimiter: str | None = None) -> Table:
         There is no such file, or it cannot be read.
     """
     try:
-        text = read_text(path)
+        text = read_text(path, encoding or "auto")
     except TextFileError as error:
-        raise TableError(str(error)) from error
+        hint = ", or use --encoding cp1252 or another" if "; save it as UTF-8" in str(error) else ""
+        raise TableError(f"{error}{hint}") from error
     named = SEP.match(text)
     if named is not None:
         text = text[named.end() :]

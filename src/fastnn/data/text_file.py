@@ -14,6 +14,7 @@ PathLike = str | os.PathLike[str]
 # The path that stands for the standard input.
 STDIN = "-"
 GZIP_MAGIC = b"\x1f\x8b"
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 GZIP_ERRORS = (EOFError, zlib.error, gzip.BadGzipFile)
 
 
@@ -55,21 +56,36 @@ def open_stdin() -> Any:
     return gzip.GzipFile(fileobj=raw) if packed else raw
 
 
-def decoded(content: bytes, name: str, before: int = 0) -> str:
+def decoded(content: bytes, name: str, before: int = 0, encoding: str | None = None) -> str:
     """Decode UTF-8, with or without a byte order mark; TextFileError names the line if invalid.
 
-    Line numbers include the `before` lines that were read earlier.
+    Line numbers include the `before` lines that were read earlier. `encoding` is another encoding
+    than UTF-8; "auto" is UTF-16 if the text begins with its mark, and else UTF-8.
     """
+    if encoding in (None, "auto"):
+        is_16 = encoding == "auto" and content.startswith(UTF_16)
+        encoding = "utf-16" if is_16 else "utf-8-sig"
+    assert encoding is not None
     try:
-        return content.decode("utf-8-sig")
+        return content.decode(encoding)
+    except LookupError:
+        raise TextFileError(
+            f"unknown encoding {encoding!r:.80}; use such as cp1252 or utf-16"
+        ) from None
     except UnicodeDecodeError as error:
         line = before + content[: error.start].count(b"\n") + 1
         byte = content[error.start]
         raise TextFileError(
-            f"{name}, line {line}: not UTF-8 text (byte 0x{byte:02x}); save it as UTF-8"
+            f"{name}, line {line}: not {encoding_name(encoding)} text (byte 0x{byte:02x}); "
+            "save it as UTF-8"
         ) from error
 
 
-def read_text(path: PathLike) -> str:
+def encoding_name(encoding: str) -> str:
+    """Return the name of an encoding as shown in messages."""
+    return {"utf-8-sig": "UTF-8"}.get(encoding, encoding)
+
+
+def read_text(path: PathLike, encoding: str | None = None) -> str:
     """Return the text of a file; the errors are those of `read_content` and `decoded`."""
-    return decoded(read_content(path), shown_name(path))
+    return decoded(read_content(path), shown_name(path), encoding=encoding)

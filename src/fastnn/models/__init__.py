@@ -7,6 +7,7 @@ from .decoding import generate, stream
 from .frozen import FrozenSeq2Seq
 from .gpt2 import from_gpt2, to_gpt2
 from .language_model import TransformerLM
+from .onnx_export import to_onnx
 from .seq2seq import Seq2SeqTransformer
 from .torch_layers import from_torch
 from .translation import translate
@@ -26,6 +27,7 @@ __all__ = [
     "generate",
     "stream",
     "to_gpt2",
+    "to_onnx",
     "to_torch",
     "translate",
 ]

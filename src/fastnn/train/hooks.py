@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from difflib import get_close_matches
 from typing import Any
 
-from ..checks import check_choice, check_number, given
+from ..checks import check_choice, check_number, did_you_mean, given
 from .arguments import check_signature
 from .history import History, Logs
 
@@ -72,10 +71,9 @@ class Monitor:
         """Raise ValueError unless the monitored metric is among these names."""
         known = list(names)
         if self.monitor not in known:
-            near = get_close_matches(self.monitor, known, 1)
             raise ValueError(
                 f"{self.monitor!r} is not measured; measured: {', '.join(map(repr, known))}"
-                + (f"; did you mean {near[0]!r}?" if near else "")
+                + did_you_mean(self.monitor, known)
             )
 
     def improved(self, logs: Logs) -> bool:

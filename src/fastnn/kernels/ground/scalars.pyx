@@ -105,14 +105,23 @@ cdef int choice(object x, tuple names, str op, str name) except -1:
 
 
 cdef int refuse_choice(object x, tuple names, str op, str name) except -1:
-    from difflib import get_close_matches
-
     words = [n for n in names if n is not None]
-    near = get_close_matches(x.lower(), words, 1) if isinstance(x, str) and len(x) <= 100 else []
     one_of = "one of " if len(names) > 3 else ""
     listed = ", ".join(map(repr, names[:-1])) + f" or {names[-1]!r}"
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = did_you_mean(x, words)
     raise ValueError(f"{op}: {name} must be {one_of}{listed}, got {value_of(x)}{hint}")
+
+
+def did_you_mean(word, known, quoted=True):
+    """Return a clause with the known name that was probably meant, or an empty string."""
+    from difflib import get_close_matches  # needed for errors only
+
+    if not isinstance(word, str) or len(word) > 100:
+        return ""
+    names = {name.lower(): name for name in known if isinstance(name, str)}
+    for near in get_close_matches(word.lower(), list(names), 1):
+        return f"; did you mean {names[near]!r}?" if quoted else f"; did you mean {names[near]}?"
+    return ""
 
 
 # For Python modules.
