@@ -163,6 +163,9 @@ def test_wrong_arguments():
     for padding in (-1, 5, 99):
         with pytest.raises(ValueError, match=f"padding_idx must be from 0 to 4, got {padding}"):
             embedding_backward(ids, dy, dweight=weight, padding_idx=padding)
+    none = np.zeros((0, 4), weight.dtype)
+    with pytest.raises(ValueError, match="padding_idx must be None, since dweight has no rows"):
+        embedding_backward(ids[:0], dy[:0], dweight=none, padding_idx=0)
     with pytest.raises(TypeError, match="padding_idx must be an integer, got bool True"):
         embedding_backward(ids, dy, dweight=weight, padding_idx=True)
     with pytest.raises(ValueError, match="rows of dweight must be contiguous"):

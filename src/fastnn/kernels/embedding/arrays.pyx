@@ -226,6 +226,8 @@ def embedding_backward(ids, dy, *, dweight, scale=1.0, padding_idx=None):
     cdef int64_t cols = cnp.PyArray_DIM(table, 1)
     cdef int64_t skipped = -1
     if padding_idx is not None:
+        if rows == 0:
+            raise ValueError(f"{op}: padding_idx must be None, since dweight has no rows")
         skipped = whole_number(padding_idx, 0, rows - 1, op, "padding_idx")
     cdef Rows rtable, rdy
     if np.shape(dy) != np.shape(ids) + (np.shape(table)[1],):
