@@ -23,11 +23,12 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.modified import newer_group
 
-# kernels/api.pyx follows from include/fastnn.h.
-spec = importlib.util.spec_from_file_location("api_module", "tools/api_module.py")
-api_module = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(api_module)
-api_module.write()
+# kernels/api.pyx follows from include/fastnn.h, and kernels/simd/calls.pxd from simd/leaves.h.
+for tool in ("api_module", "leaf_calls"):
+    spec = importlib.util.spec_from_file_location(tool, f"tools/{tool}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.write()
 
 KERNELS = "src/fastnn/kernels"
 SOURCES = sorted(Path(KERNELS).rglob("*.pyx"))

@@ -125,6 +125,28 @@ def test_the_api_module_is_that_of_the_header(tmp_path, monkeypatch):
         made.definitions(listed)
 
 
+def test_the_primitives_that_cython_calls_are_those_of_the_table():
+    made = tool("leaf_calls")
+    simd = KERNELS / "simd"
+    assert (simd / "calls.pxd").read_text() == made.text((simd / "leaves.h").read_text())
+    header = """#define FASTNN_LEAVES(LEAF, R) \\
+    LEAF(R, twice, int64_t n, R by, const R *x,  \\
+         struct fastnn_step *s) \\
+    /* of no type */ \\
+    LEAF(void, draw, int64_t n, uint32_t *out)
+
+    LEAF(void, not_in_the_table, R *x)
+    """
+    text = made.text(header)
+    assert "#define fastnn_twice(...) FASTNN_CALL(twice, __VA_ARGS__)\n" in text
+    assert "#define fastnn_draw fastnn_f32.draw\n" in text
+    arguments = "int64_t n, double by, const void *x, fastnn_step *s"
+    assert text.endswith(
+        f'double twice "fastnn_twice"({arguments})\n'
+        '    void draw "fastnn_draw"(int64_t n, uint32_t *out)\n'
+    )
+
+
 def test_a_signature_that_differs_from_the_kernels_is_noticed():
     exported = api.__pyx_capi__
     function = capi.functions()["softmax_f32"]

@@ -84,7 +84,7 @@ static int old_way(int64_t n, const float *x) { return (void)n, (void)x, 1; }
 static int new_way(int64_t n, const float *x) { return (void)n, (void)x, 2; }
 static float largest(int64_t m, int64_t n, const float *x, int64_t ld) { return m + n + ld + !x; }
 const struct fastnn_leaves_f32 fastnn_leaves_baseline_f32 = {
-    .mr = 4, .nr = 8, .all_finite = old_way, .max_abs = largest};
+    .mr = 4, .nr = 8, .all_finite = old_way, .max_abs_block = largest};
 const struct fastnn_leaves_f64 fastnn_leaves_baseline_f64 = {.mr = 2};
 const struct fastnn_leaves_f32 fastnn_leaves_extra_f32 = {.nr = 16, .all_finite = new_way};
 const struct fastnn_leaves_f64 fastnn_leaves_extra_f64 = {.mr = 0};
@@ -96,7 +96,7 @@ int main(void) {
         fastnn_inherit_f32(&f32, fastnn_sets[i].f32);
         fastnn_inherit_f64(&f64, fastnn_sets[i].f64);
         printf("%s %d %d %d %d %d\n", fastnn_sets[i].name, (int)f32.mr, (int)f32.nr,
-               f32.all_finite(0, NULL), f32.max_abs == largest, (int)f64.mr);
+               f32.all_finite(0, NULL), f32.max_abs_block == largest, (int)f64.mr);
     }
     return 0;
 }

@@ -150,4 +150,4 @@ def test_every_primitive_with_such_stores_is_seen(real):
         for call in CASES.values():
             call(x, x.copy(), np.empty_like(x))
     asked = {n for n, (_, _, arguments) in slots(real).items() if "past_caches" in arguments}
-    assert asked - {name for name, _ in seen} == {"gather"}  # its output is never in place
+    assert asked - {name for name, _ in seen} == {"gather_rows"}  # its output is never in place

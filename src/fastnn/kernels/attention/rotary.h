@@ -6,8 +6,8 @@
 
 /* Multiply the complex numbers (x_i, x_(i+half)) of row r by row r of the table, or by its
  * conjugate if inverse. A row of the table is `half` cosines, then `half` sines. y may be x. */
-static void rotary(int64_t rows, int64_t half, const real *x, int64_t ldx, const real *table,
-                   int inverse, real *y, int64_t ldy) {
+static void rotary_rows(int64_t rows, int64_t half, const real *x, int64_t ldx, const real *table,
+                        int inverse, real *y, int64_t ldy) {
     const ivec flip = inverse ? (ivec)(-(vec){0}) : (ivec){0}; /* sign bit */
     for (int64_t r = 0; r < rows; r++, x += ldx, y += ldy, table += 2 * half) {
         int64_t i = 0;

@@ -10,8 +10,8 @@ enum { EMBEDDING_AHEAD = 8 };
 
 /* out_i = scale table_ids[i] for m rows of n. past_caches: use non-temporal stores (stream.h) if
  * the rows of out are aligned. */
-static void gather(int64_t m, int64_t n, const int64_t *ids, const real *table, int64_t ldtable,
-                   real scale, real *out, int64_t ldout, int past_caches) {
+static void gather_rows(int64_t m, int64_t n, const int64_t *ids, const real *table,
+                        int64_t ldtable, real scale, real *out, int64_t ldout, int past_caches) {
     past_caches = past_caches && can_stream(out, ldout);
     for (int64_t r = 0; r < m; r++) {
         const real *row = table + ids[r] * ldtable;
@@ -24,8 +24,9 @@ static void gather(int64_t m, int64_t n, const int64_t *ids, const real *table, 
 }
 
 /* table_ids[i] += scale dy_i in the order of i, except for ids equal to `skipped`. */
-static void scatter_add(int64_t m, int64_t n, const int64_t *ids, int64_t skipped, const real *dy,
-                        int64_t lddy, real scale, real *table, int64_t ldtable) {
+static void scatter_add_rows(int64_t m, int64_t n, const int64_t *ids, int64_t skipped,
+                             const real *dy, int64_t lddy, real scale, real *table,
+                             int64_t ldtable) {
     for (int64_t r = 0; r < m; r++) {
         real *row = table + ids[r] * ldtable;
         const real *g = dy + r * lddy;

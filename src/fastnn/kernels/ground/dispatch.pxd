@@ -1,10 +1,11 @@
-"""The primitives for this CPU; kernels cimport the names of leaves.pxd from here.
+"""The primitives for this CPU; kernels cimport the names of simd/*.pxd from here.
 
 The dispatch tables are filled once, when `dispatch` is imported, for the widest instruction set
 that the CPU has and FASTNN_ISA allows. leaves.h calls them fastnn_f32 and fastnn_f64.
 """
 from libc.stdint cimport int64_t
 
+from ..simd.calls cimport *
 from ..simd.leaves cimport *
 
 ctypedef fused real:

@@ -40,9 +40,9 @@ INLINE void cross_entropy_group(const int rows, int64_t n, const real *logits, i
 
 /* Cross entropy of m rows with labels; weights may be NULL: all 1. past_caches, here and below: the
  * gradient is large and not in place, so use non-temporal stores (stream.h). */
-static void cross_entropy(int64_t m, int64_t n, const real *logits, int64_t ldlogits,
-                          const int64_t *targets, const double *weights, double scale,
-                          real *dlogits, int64_t lddlogits, double *losses, int past_caches) {
+static void cross_entropy_block(int64_t m, int64_t n, const real *logits, int64_t ldlogits,
+                                const int64_t *targets, const double *weights, double scale,
+                                real *dlogits, int64_t lddlogits, double *losses, int past_caches) {
     FOR_GROUPS(m, n, n <= GROUP_COLUMNS, logits, ldlogits, dlogits, lddlogits, past_caches, i,
                cross_entropy_group(ROWS, n, logits + i * ldlogits, ldlogits, targets + i,
                                    weights ? weights + i : NULL, scale, to, ldto, losses + i));
@@ -65,9 +65,9 @@ INLINE vec soft_target(const real *q, const real *weight, vec keep, vec smooth, 
  * Returns A log sum_j exp(x_j - max) - sum_j a_j (x_j - max): both terms have the same sign, so
  * nothing cancels.
  */
-static double cross_entropy_soft(int64_t n, const real *logits, const real *q, int64_t label,
-                                 const real *weight, double keep, double smooth, double scale,
-                                 real *dlogits) {
+static double cross_entropy_soft_row(int64_t n, const real *logits, const real *q, int64_t label,
+                                     const real *weight, double keep, double smooth, double scale,
+                                     real *dlogits) {
     const vec keep_v = splat((real)keep), smooth_v = splat((real)smooth);
     const double extra = q ? 0 : keep * (weight ? (double)weight[label] : 1);
     vec max;
@@ -170,9 +170,9 @@ INLINE double loss_sum(const int kind, const int plain, int64_t n, const loss_ar
  * losses_i = w_i loss(x_i, t_i). An element of weight 0 is ignored, even if it is NaN. positive are
  * the weights of BCE's positive targets, delta is Huber's. weight, positive and losses may be NULL;
  * dx may be x or t. */
-static double loss(int kind, int64_t n, const real *x, const real *t, const real *weight,
-                   const real *positive, real delta, real factor, real *dx, real *losses,
-                   int past_caches) {
+static double loss_run(int kind, int64_t n, const real *x, const real *t, const real *weight,
+                       const real *positive, real delta, real factor, real *dx, real *losses,
+                       int past_caches) {
     const loss_arrays a = {
         x, t, weight, positive, delta, factor, dx, losses, past_caches && can_stream(dx, 0)};
     double sum = 0;

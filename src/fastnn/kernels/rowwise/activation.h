@@ -150,9 +150,9 @@ INLINE void backward_rows(const int kind, int64_t m, int64_t n, const real *dy, 
 
 /* y = act(x) on m rows of n; y may be x. past_caches: y is large and not x, so use non-temporal
  * stores (stream.h). One loop per activation, in which the code is a constant. */
-static __attribute__((noinline)) void activation(int kind, int64_t m, int64_t n, const real *x,
-                                                 int64_t ldx, real *y, int64_t ldy,
-                                                 int past_caches) {
+static __attribute__((noinline)) void activation_block(int kind, int64_t m, int64_t n,
+                                                       const real *x, int64_t ldx, real *y,
+                                                       int64_t ldy, int past_caches) {
     switch (kind) {
         FORWARD(NONE, none, FASTNN_ACT_NONE)
         FASTNN_ACTIVATIONS(FORWARD)
@@ -162,7 +162,7 @@ static __attribute__((noinline)) void activation(int kind, int64_t m, int64_t n,
 
 /* c = act(c), in place, for a tile that a matrix product has just stored. */
 static inline void activate_block(int kind, int64_t m, int64_t n, real *c, int64_t ldc) {
-    activation(kind, m, n, c, ldc, c, ldc, 0);
+    activation_block(kind, m, n, c, ldc, c, ldc, 0);
 }
 
 #define BACKWARD(NAME, name, code, ...)                                                   \
@@ -172,9 +172,9 @@ static inline void activate_block(int kind, int64_t m, int64_t n, real *c, int64
 
 /* dx = dy act'(saved) on m rows of n, and sums_j = sum_i dx_ij in the order of the rows. dx may be
  * dy or saved. dx, sums and, for FASTNN_ACT_NONE, saved may be NULL. past_caches as above. */
-static void activation_backward(int kind, int64_t m, int64_t n, const real *dy, int64_t lddy,
-                                const real *saved, int64_t ldsaved, real *dx, int64_t lddx,
-                                real *sums, int past_caches) {
+static void activation_backward_block(int kind, int64_t m, int64_t n, const real *dy, int64_t lddy,
+                                      const real *saved, int64_t ldsaved, real *dx, int64_t lddx,
+                                      real *sums, int past_caches) {
     switch (kind) {
         BACKWARD(NONE, none, FASTNN_ACT_NONE)
         FASTNN_ACTIVATIONS(BACKWARD)

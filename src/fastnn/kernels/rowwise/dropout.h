@@ -92,8 +92,8 @@ enum { DROPOUT_RUN = 2048 }; /* elements per call of keep_bits */
 
 /* y = residual + dropout(x), or dropout(x) if residual is NULL; x[0] is element number `first`. y
  * may be x or residual. */
-static void dropout(int64_t n, const real *x, const real *residual, double p, uint64_t seed,
-                    uint64_t step, uint64_t first, real *y) {
+static void dropout_run(int64_t n, const real *x, const real *residual, double p, uint64_t seed,
+                        uint64_t step, uint64_t first, real *y) {
     const dropout_mask mask = dropout_start(p, seed, step);
     uint64_t kept[DROPOUT_BITS(DROPOUT_RUN)];
     for (int64_t start = 0; start < n; start += DROPOUT_RUN, first += DROPOUT_RUN) {

@@ -17,7 +17,7 @@ from libc.string cimport memcpy, memset
 import numpy as np
 
 from ..ground.arrays cimport BAD_ARGUMENT, OK, bad_rows
-from ..ground.dispatch cimport dropout_run, philox_words, real, shifted
+from ..ground.dispatch cimport dropout_run, philox_run, real, shifted
 from ..ground.rows cimport RowCall, RowKernel, over_rows
 from ..ground.scalars cimport is_probability, probability, whole_number, word
 from ..ground.threads cimport Block, block_of, run_team, threads_for
@@ -166,5 +166,5 @@ def philox(n, *, seed, step=0, block=0):
         raise MemoryError(f"philox: no memory for n = {count} words") from None
     cdef uint32_t *data = <uint32_t*>cnp.PyArray_DATA(words)
     with nogil:
-        philox_words(count, key, number, start, data)
+        philox_run(count, key, number, start, data)
     return words

@@ -84,7 +84,7 @@ INLINE void finish_stats(int rms, int64_t n, double eps, real mean, double scale
  * are left. */
 static __attribute__((noinline)) void stats_of_large(int rms, int64_t n, const real *x, double eps,
                                                      real *stats) {
-    const real most = max_abs(1, n, x, n), mean = stats[0];
+    const real most = max_abs_block(1, n, x, n), mean = stats[0];
     double sum, squares;
     if (!(most < (real)INFINITY)) return;
     const real scale = (real)ldexp(1, -2 - ilogb((double)most));
@@ -122,9 +122,9 @@ INLINE void norm_rows(const int m, int rms, int64_t n, const real *x, int64_t ld
  * stats may be NULL. stats (m, 3) as above. past_caches: y is large, so use non-temporal stores if
  * y is aligned, and prefetch the next rows while the sums are computed (docs/tuning.md, "Row
  * kernels"). */
-static void norm(int rms, int64_t m, int64_t n, const real *x, int64_t ldx, double eps,
-                 const real *weight, const real *bias, real *stats, real *y, int64_t ldy,
-                 int past_caches) {
+static void norm_block(int rms, int64_t m, int64_t n, const real *x, int64_t ldx, double eps,
+                       const real *weight, const real *bias, real *stats, real *y, int64_t ldy,
+                       int past_caches) {
     int64_t r = 0;
     past_caches = past_caches && can_stream(y, ldy);
 #define ROWS(rows)                                                                              \
@@ -208,10 +208,10 @@ INLINE void norm_backward_rows(const int m, int rms, int64_t n, const real *dy, 
  * stores, and the next rows are prefetched into the L2 cache, since 16 rows of 4 KiB do not fit the
  * L1.
  */
-static void norm_backward(int rms, int64_t m, int64_t n, const real *dy, int64_t lddy,
-                          const real *x, int64_t ldx, const real *stats, const real *weight,
-                          const real *dh, int64_t lddh, real *dx, int64_t lddx, real *dweight,
-                          real *dbias, int past_caches) {
+static void norm_backward_block(int rms, int64_t m, int64_t n, const real *dy, int64_t lddy,
+                                const real *x, int64_t ldx, const real *stats, const real *weight,
+                                const real *dh, int64_t lddh, real *dx, int64_t lddx, real *dweight,
+                                real *dbias, int past_caches) {
     int64_t r = 0;
     past_caches = past_caches && can_stream(dx, lddx);
 #define ROWS(rows)                                                                                 \

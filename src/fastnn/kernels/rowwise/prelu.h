@@ -33,8 +33,8 @@ INLINE void prelu_rows(const int shared, int64_t m, int64_t n, const real *x, in
 }
 
 /* past_caches: y is large and not x, so use non-temporal stores (stream.h). */
-static void prelu(int shared, int64_t m, int64_t n, const real *x, int64_t ldx, const real *a,
-                  real *y, int64_t ldy, int past_caches) {
+static void prelu_block(int shared, int64_t m, int64_t n, const real *x, int64_t ldx, const real *a,
+                        real *y, int64_t ldy, int past_caches) {
     if (shared)
         prelu_rows(1, m, n, x, ldx, a, y, ldy, past_caches);
     else
@@ -87,9 +87,9 @@ INLINE double prelu_backward_rows(const int shared, const int summed, int64_t m,
     return total;
 }
 
-static double prelu_backward(int shared, int64_t m, int64_t n, const real *dy, int64_t lddy,
-                             const real *x, int64_t ldx, const real *a, real *dx, int64_t lddx,
-                             int summed, real *sums, int past_caches) {
+static double prelu_backward_block(int shared, int64_t m, int64_t n, const real *dy, int64_t lddy,
+                                   const real *x, int64_t ldx, const real *a, real *dx,
+                                   int64_t lddx, int summed, real *sums, int past_caches) {
     double total;
 #define ROWS(shared, summed)                                                               \
     total = prelu_backward_rows(shared, summed, m, n, dy, lddy, x, ldx, a, dx, lddx, sums, \

@@ -259,15 +259,16 @@ INLINE void softmax_backward_rows(const int log_, const int past_caches, int64_t
 
 /* y_j = exp(x_j - max x) / sum_j exp(x_j - max x) on m rows of n. past_caches, here and below: the
  * output is large and not an input. */
-static void softmax(int64_t m, int64_t n, const real *x, int64_t ldx, real *y, int64_t ldy,
-                    int past_caches) {
+static void softmax_block(int64_t m, int64_t n, const real *x, int64_t ldx, real *y, int64_t ldy,
+                          int past_caches) {
     FOR_GROUPS(m, n, n <= GROUP_COLUMNS, x, ldx, y, ldy, past_caches, i,
                softmax_group(ROWS, n, x + i * ldx, ldx, to, ldto));
 }
 
 /* dx_j = y_j (dy_j - sum_i dy_i y_i) */
-static void softmax_backward(int64_t m, int64_t n, const real *dy, int64_t lddy, const real *y,
-                             int64_t ldy, real *dx, int64_t lddx, int past_caches) {
+static void softmax_backward_block(int64_t m, int64_t n, const real *dy, int64_t lddy,
+                                   const real *y, int64_t ldy, real *dx, int64_t lddx,
+                                   int past_caches) {
     if (past_caches && n * (int64_t)sizeof(real) >= STREAMED_ROW)
         softmax_backward_rows(0, 1, m, n, dy, lddy, y, ldy, dx, lddx);
     else
@@ -275,15 +276,16 @@ static void softmax_backward(int64_t m, int64_t n, const real *dy, int64_t lddy,
 }
 
 /* y_j = (x_j - max x) - log sum_j exp(x_j - max x) */
-static void log_softmax(int64_t m, int64_t n, const real *x, int64_t ldx, real *y, int64_t ldy,
-                        int past_caches) {
+static void log_softmax_block(int64_t m, int64_t n, const real *x, int64_t ldx, real *y,
+                              int64_t ldy, int past_caches) {
     FOR_GROUPS(m, n, n <= GROUP_COLUMNS, x, ldx, y, ldy, past_caches, i,
                log_softmax_group(ROWS, n, x + i * ldx, ldx, to, ldto));
 }
 
 /* dx_j = dy_j - exp(y_j) sum_i dy_i */
-static void log_softmax_backward(int64_t m, int64_t n, const real *dy, int64_t lddy, const real *y,
-                                 int64_t ldy, real *dx, int64_t lddx, int past_caches) {
+static void log_softmax_backward_block(int64_t m, int64_t n, const real *dy, int64_t lddy,
+                                       const real *y, int64_t ldy, real *dx, int64_t lddx,
+                                       int past_caches) {
     if (past_caches && n * (int64_t)sizeof(real) >= STREAMED_ROW)
         softmax_backward_rows(1, 1, m, n, dy, lddy, y, ldy, dx, lddx);
     else

@@ -5,11 +5,11 @@
 
 #include "vec.h"
 
-static void scale(int64_t n, real factor, real *x) {
+static void scale_run(int64_t n, real factor, real *x) {
     for (int64_t i = 0; i < n; i++) x[i] *= factor;
 }
 
-static void add(int64_t n, const real *x, real *y) {
+static void add_run(int64_t n, const real *x, real *y) {
     for (int64_t i = 0; i < n; i++) y[i] += x[i];
 }
 

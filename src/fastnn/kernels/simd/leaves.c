@@ -1,30 +1,14 @@
 /* leaves.c: compiled once per instruction set and real type. The object exports its table of
  * primitives and nothing else. */
-#include "leaves.h"
-
-/* If isa/<set>.h defines FILLS, the set has only those entries and inherits the others. */
 #include "vec.h"
 
+/* If isa/<set>.h defines FILLS, the set has only those entries and inherits the others. */
 #ifndef FILLS
-#include "activation.h"
-#include "additive.h"
-#include "attention.h"
-#include "attention_backward.h"
-#include "attention_few.h"
-#include "dropout.h"
-#include "elementwise.h"
-#include "embedding.h"
-#include "gemm.h"
-#include "gemv.h"
-#include "layernorm.h"
-#include "loss.h"
-#include "pack.h"
-#include "prelu.h"
-#include "reduce.h"
-#include "rotary.h"
-#include "softmax.h"
-#include "update.h"
+#define FASTNN_FILL
+#endif
+#include "leaves.h"
 
+#ifdef FASTNN_FILL
 #define SIZE_ENTRY(name, value) .name = value,
 #define ENTRY(result, name, ...) .name = name,
 #define FILLS FASTNN_SIZES(SIZE_ENTRY) FASTNN_LEAVES(ENTRY, real)

@@ -3,8 +3,8 @@
  * A primitive works on one tile, one row or one flat run; it knows nothing of threads, allocation
  * or Python. It is declared once, by its row in FASTNN_LEAVES: the row makes a slot in the tables
  * of both real types, and leaves.c fills it with the function of that name, compiled once per
- * instruction set and real type. To add one: write it in its family's header, give it a row here, a
- * name for calls at the end of this file and a declaration in leaves.pxd.
+ * instruction set and real type, and Cython calls it by the same name (tools/leaf_calls.py). To add
+ * one: write it in its family's header, give it a row here, and include the header below.
  *
  * Sizes and strides are int64_t and count elements. Pointers need only the alignment of their
  * element.
@@ -76,55 +76,56 @@ struct fastnn_step {
     LEAF(void, gemv_finish, int64_t n, R alpha, R *y, R beta, R *c, int64_t incc, const R *bias,   \
          int64_t incbias, int activation, R *preact)                                               \
     /* activation.h */                                                                             \
-    LEAF(void, activation, int kind, int64_t m, int64_t n, const R *x, int64_t ldx, R *y,          \
+    LEAF(void, activation_block, int kind, int64_t m, int64_t n, const R *x, int64_t ldx, R *y,    \
          int64_t ldy, int past_caches)                                                             \
-    LEAF(void, activation_backward, int kind, int64_t m, int64_t n, const R *dy, int64_t lddy,     \
-         const R *saved, int64_t ldsaved, R *dx, int64_t lddx, R *sums, int past_caches)           \
-    /* prelu.h */                                                                                  \
-    LEAF(void, prelu, int shared, int64_t m, int64_t n, const R *x, int64_t ldx, const R *a, R *y, \
-         int64_t ldy, int past_caches)                                                             \
-    LEAF(double, prelu_backward, int shared, int64_t m, int64_t n, const R *dy, int64_t lddy,      \
-         const R *x, int64_t ldx, const R *a, R *dx, int64_t lddx, int summed, R *sums,            \
+    LEAF(void, activation_backward_block, int kind, int64_t m, int64_t n, const R *dy,             \
+         int64_t lddy, const R *saved, int64_t ldsaved, R *dx, int64_t lddx, R *sums,              \
          int past_caches)                                                                          \
+    /* prelu.h */                                                                                  \
+    LEAF(void, prelu_block, int shared, int64_t m, int64_t n, const R *x, int64_t ldx, const R *a, \
+         R *y, int64_t ldy, int past_caches)                                                       \
+    LEAF(double, prelu_backward_block, int shared, int64_t m, int64_t n, const R *dy,              \
+         int64_t lddy, const R *x, int64_t ldx, const R *a, R *dx, int64_t lddx, int summed,       \
+         R *sums, int past_caches)                                                                 \
     /* elementwise.h */                                                                            \
-    LEAF(void, scale, int64_t n, R factor, R *x)                                                   \
-    LEAF(void, add, int64_t n, const R *x, R *y)                                                   \
+    LEAF(void, scale_run, int64_t n, R factor, R *x)                                               \
+    LEAF(void, add_run, int64_t n, const R *x, R *y)                                               \
     /* reduce.h */                                                                                 \
-    LEAF(void, sum_squares, int64_t m, int64_t n, const R *x, int64_t ld, double scale,            \
+    LEAF(void, sum_squares_block, int64_t m, int64_t n, const R *x, int64_t ld, double scale,      \
          double *hi, double *lo)                                                                   \
-    LEAF(R, max_abs, int64_t m, int64_t n, const R *x, int64_t ld)                                 \
+    LEAF(R, max_abs_block, int64_t m, int64_t n, const R *x, int64_t ld)                           \
     /* embedding.h */                                                                              \
-    LEAF(void, gather, int64_t m, int64_t n, const int64_t *ids, const R *table, int64_t ldtable,  \
-         R scale, R *out, int64_t ldout, int past_caches)                                          \
-    LEAF(void, scatter_add, int64_t m, int64_t n, const int64_t *ids, int64_t skipped,             \
+    LEAF(void, gather_rows, int64_t m, int64_t n, const int64_t *ids, const R *table,              \
+         int64_t ldtable, R scale, R *out, int64_t ldout, int past_caches)                         \
+    LEAF(void, scatter_add_rows, int64_t m, int64_t n, const int64_t *ids, int64_t skipped,        \
          const R *dy, int64_t lddy, R scale, R *table, int64_t ldtable)                            \
     LEAF(int64_t, first_outside, int64_t m, const int64_t *ids, int64_t rows)                      \
     /* layernorm.h */                                                                              \
-    LEAF(void, norm, int rms, int64_t m, int64_t n, const R *x, int64_t ldx, double eps,           \
+    LEAF(void, norm_block, int rms, int64_t m, int64_t n, const R *x, int64_t ldx, double eps,     \
          const R *weight, const R *bias, R *stats, R *y, int64_t ldy, int past_caches)             \
-    LEAF(void, norm_backward, int rms, int64_t m, int64_t n, const R *dy, int64_t lddy,            \
+    LEAF(void, norm_backward_block, int rms, int64_t m, int64_t n, const R *dy, int64_t lddy,      \
          const R *x, int64_t ldx, const R *stats, const R *weight, const R *dh, int64_t lddh,      \
          R *dx, int64_t lddx, R *dweight, R *dbias, int past_caches)                               \
     /* dropout.h */                                                                                \
-    LEAF(void, philox, int64_t n, uint64_t seed, uint64_t step, uint64_t block, uint32_t *out)     \
-    LEAF(void, dropout, int64_t n, const R *x, const R *residual, double p, uint64_t seed,         \
+    LEAF(void, philox_run, int64_t n, uint64_t seed, uint64_t step, uint64_t block, uint32_t *out) \
+    LEAF(void, dropout_run, int64_t n, const R *x, const R *residual, double p, uint64_t seed,     \
          uint64_t step, uint64_t first, R *y)                                                      \
     /* softmax.h */                                                                                \
-    LEAF(void, softmax, int64_t m, int64_t n, const R *x, int64_t ldx, R *y, int64_t ldy,          \
+    LEAF(void, softmax_block, int64_t m, int64_t n, const R *x, int64_t ldx, R *y, int64_t ldy,    \
          int past_caches)                                                                          \
-    LEAF(void, softmax_backward, int64_t m, int64_t n, const R *dy, int64_t lddy, const R *y,      \
-         int64_t ldy, R *dx, int64_t lddx, int past_caches)                                        \
-    LEAF(void, log_softmax, int64_t m, int64_t n, const R *x, int64_t ldx, R *y, int64_t ldy,      \
-         int past_caches)                                                                          \
-    LEAF(void, log_softmax_backward, int64_t m, int64_t n, const R *dy, int64_t lddy, const R *y,  \
-         int64_t ldy, R *dx, int64_t lddx, int past_caches)                                        \
+    LEAF(void, softmax_backward_block, int64_t m, int64_t n, const R *dy, int64_t lddy,            \
+         const R *y, int64_t ldy, R *dx, int64_t lddx, int past_caches)                            \
+    LEAF(void, log_softmax_block, int64_t m, int64_t n, const R *x, int64_t ldx, R *y,             \
+         int64_t ldy, int past_caches)                                                             \
+    LEAF(void, log_softmax_backward_block, int64_t m, int64_t n, const R *dy, int64_t lddy,        \
+         const R *y, int64_t ldy, R *dx, int64_t lddx, int past_caches)                            \
     /* loss.h */                                                                                   \
-    LEAF(void, cross_entropy, int64_t m, int64_t n, const R *logits, int64_t ldlogits,             \
+    LEAF(void, cross_entropy_block, int64_t m, int64_t n, const R *logits, int64_t ldlogits,       \
          const int64_t *targets, const double *weights, double scale, R *dlogits,                  \
          int64_t lddlogits, double *losses, int past_caches)                                       \
-    LEAF(double, cross_entropy_soft, int64_t n, const R *logits, const R *q, int64_t label,        \
+    LEAF(double, cross_entropy_soft_row, int64_t n, const R *logits, const R *q, int64_t label,    \
          const R *weight, double keep, double smooth, double scale, R *dlogits)                    \
-    LEAF(double, loss, int kind, int64_t n, const R *x, const R *t, const R *weight,               \
+    LEAF(double, loss_run, int kind, int64_t n, const R *x, const R *t, const R *weight,           \
          const R *positive, R delta, R factor, R *dx, R *losses, int past_caches)                  \
     /* attention.h */                                                                              \
     LEAF(void, pack_panels, int64_t n, int64_t k, const R *b, int64_t rsb, int64_t csb, R *out)    \
@@ -160,10 +161,10 @@ struct fastnn_step {
     LEAF(void, additive_scores_backward, int64_t keys, int64_t n, const R *ds, const R *q,         \
          const R *k, int64_t ldk, const R *w, R *dq, R *dk, int64_t lddk, R *dw)                   \
     /* update.h */                                                                                 \
-    LEAF(void, update, int64_t n, R *p, const R *g, R *m, R *v, R *c,                              \
+    LEAF(void, update_run, int64_t n, R *p, const R *g, R *m, R *v, R *c,                          \
          const struct fastnn_step *step)                                                           \
     /* rotary.h */                                                                                 \
-    LEAF(void, rotary, int64_t rows, int64_t half, const R *x, int64_t ldx, const R *table,        \
+    LEAF(void, rotary_rows, int64_t rows, int64_t half, const R *x, int64_t ldx, const R *table,   \
          int inverse, R *y, int64_t ldy)
 
 #define FASTNN_SIZE_SLOT(name, value) int64_t name;
@@ -177,8 +178,8 @@ struct fastnn_leaves_f64 {
     FASTNN_LEAVES(FASTNN_SLOT, double)
 };
 
-/* How Cython calls a primitive: fastnn_NAME(...) is the function in the table of the real type that
- * one of the first six arguments points to. dispatch.pxd defines the tables, fastnn_f32 and
+/* How Cython calls a primitive: FASTNN_CALL(name, ...) calls the one in the table of the real type
+ * that one of the first six arguments points to. dispatch.pxd defines the tables, fastnn_f32 and
  * fastnn_f64, in every file that cimports it. A call without a pointer to either type does not
  * compile. */
 #define FASTNN_POINTS(R, p) _Generic((p), R *: 1, const R *: 1, default: 0)
@@ -198,52 +199,26 @@ struct fastnn_leaves_f64 {
 #define fastnn_tall(p) FASTNN_PICK(tall, p)
 #define fastnn_few(p) FASTNN_PICK(few, p)
 
-#define fastnn_pack_a(...) FASTNN_CALL(pack_a, __VA_ARGS__)
-#define fastnn_pack_b(...) FASTNN_CALL(pack_b, __VA_ARGS__)
-#define fastnn_gemm_tile(...) FASTNN_CALL(gemm_tile, __VA_ARGS__)
-#define fastnn_gemv_rows(...) FASTNN_CALL(gemv_rows, __VA_ARGS__)
-#define fastnn_gemv_panels(...) FASTNN_CALL(gemv_panels, __VA_ARGS__)
-#define fastnn_gemv_few(...) FASTNN_CALL(gemv_few, __VA_ARGS__)
-#define fastnn_gemv_finish(...) FASTNN_CALL(gemv_finish, __VA_ARGS__)
-#define fastnn_activation(...) FASTNN_CALL(activation, __VA_ARGS__)
-#define fastnn_activation_backward(...) FASTNN_CALL(activation_backward, __VA_ARGS__)
-#define fastnn_prelu(...) FASTNN_CALL(prelu, __VA_ARGS__)
-#define fastnn_prelu_backward(...) FASTNN_CALL(prelu_backward, __VA_ARGS__)
-#define fastnn_scale(...) FASTNN_CALL(scale, __VA_ARGS__)
-#define fastnn_add(...) FASTNN_CALL(add, __VA_ARGS__)
-#define fastnn_sum_squares(...) FASTNN_CALL(sum_squares, __VA_ARGS__)
-#define fastnn_max_abs(...) FASTNN_CALL(max_abs, __VA_ARGS__)
-#define fastnn_gather(...) FASTNN_CALL(gather, __VA_ARGS__)
-#define fastnn_scatter_add(...) FASTNN_CALL(scatter_add, __VA_ARGS__)
-#define fastnn_first_outside fastnn_f32.first_outside
-#define fastnn_norm(...) FASTNN_CALL(norm, __VA_ARGS__)
-#define fastnn_norm_backward(...) FASTNN_CALL(norm_backward, __VA_ARGS__)
-#define fastnn_philox fastnn_f32.philox
-#define fastnn_dropout(...) FASTNN_CALL(dropout, __VA_ARGS__)
-#define fastnn_softmax(...) FASTNN_CALL(softmax, __VA_ARGS__)
-#define fastnn_softmax_backward(...) FASTNN_CALL(softmax_backward, __VA_ARGS__)
-#define fastnn_log_softmax(...) FASTNN_CALL(log_softmax, __VA_ARGS__)
-#define fastnn_log_softmax_backward(...) FASTNN_CALL(log_softmax_backward, __VA_ARGS__)
-#define fastnn_cross_entropy(...) FASTNN_CALL(cross_entropy, __VA_ARGS__)
-#define fastnn_cross_entropy_soft(...) FASTNN_CALL(cross_entropy_soft, __VA_ARGS__)
-#define fastnn_loss(...) FASTNN_CALL(loss, __VA_ARGS__)
-#define fastnn_pack_panels(...) FASTNN_CALL(pack_panels, __VA_ARGS__)
-#define fastnn_all_finite(...) FASTNN_CALL(all_finite, __VA_ARGS__)
-#define fastnn_attention_scores(...) FASTNN_CALL(attention_scores, __VA_ARGS__)
-#define fastnn_attention_mask(...) FASTNN_CALL(attention_mask, __VA_ARGS__)
-#define fastnn_attention_softmax(...) FASTNN_CALL(attention_softmax, __VA_ARGS__)
-#define fastnn_attention_values(...) FASTNN_CALL(attention_values, __VA_ARGS__)
-#define fastnn_attention_join(...) FASTNN_CALL(attention_join, __VA_ARGS__)
-#define fastnn_attention_finish(...) FASTNN_CALL(attention_finish, __VA_ARGS__)
-#define fastnn_attention_probabilities(...) FASTNN_CALL(attention_probabilities, __VA_ARGS__)
-#define fastnn_attention_delta(...) FASTNN_CALL(attention_delta, __VA_ARGS__)
-#define fastnn_attention_dscores(...) FASTNN_CALL(attention_dscores, __VA_ARGS__)
-#define fastnn_attention_transposed(...) FASTNN_CALL(attention_transposed, __VA_ARGS__)
-#define fastnn_attention_few_scores(...) FASTNN_CALL(attention_few_scores, __VA_ARGS__)
-#define fastnn_attention_few_values(...) FASTNN_CALL(attention_few_values, __VA_ARGS__)
-#define fastnn_additive_scores(...) FASTNN_CALL(additive_scores, __VA_ARGS__)
-#define fastnn_additive_scores_backward(...) FASTNN_CALL(additive_scores_backward, __VA_ARGS__)
-#define fastnn_update(...) FASTNN_CALL(update, __VA_ARGS__)
-#define fastnn_rotary(...) FASTNN_CALL(rotary, __VA_ARGS__)
+/* For leaves.c: the functions that fill the table. */
+#ifdef FASTNN_FILL
+#include "activation.h"
+#include "additive.h"
+#include "attention.h"
+#include "attention_backward.h"
+#include "attention_few.h"
+#include "dropout.h"
+#include "elementwise.h"
+#include "embedding.h"
+#include "gemm.h"
+#include "gemv.h"
+#include "layernorm.h"
+#include "loss.h"
+#include "pack.h"
+#include "prelu.h"
+#include "reduce.h"
+#include "rotary.h"
+#include "softmax.h"
+#include "update.h"
+#endif
 
 #endif

@@ -94,7 +94,7 @@ INLINE void philox_words(const philox_key *key, uint64_t block, u32vec words[4])
 }
 
 /* n words, starting at `block`. */
-static void philox(int64_t n, uint64_t seed, uint64_t step, uint64_t block, uint32_t *out) {
+static void philox_run(int64_t n, uint64_t seed, uint64_t step, uint64_t block, uint32_t *out) {
     const philox_key key = philox_start(seed, step);
     /* Words before the first one requested. */
     int64_t skip = 4 * (int64_t)(block % (2 * PHILOX_BLOCKS));

@@ -7,7 +7,7 @@
 #include "vecmath.h"
 
 /* max |x_ij|; NaN if any element is NaN. */
-static real max_abs(int64_t m, int64_t n, const real *x, int64_t ld) {
+static real max_abs_block(int64_t m, int64_t n, const real *x, int64_t ld) {
     vec most = {0};
     for (int64_t i = 0; i < m; i++, x += ld)
         for (int64_t j = 0; j < n; j += LANES) {
@@ -40,8 +40,8 @@ INLINE void add_squares(const float *x, int count, dvec *sum) {
 
 /* hi = sum of x_ij^2 in double, where the square of a float is exact and neither overflows nor
  * underflows. lo and factor are for float64 only. */
-static void sum_squares(int64_t m, int64_t n, const real *x, int64_t ld, double factor, double *hi,
-                        double *lo) {
+static void sum_squares_block(int64_t m, int64_t n, const real *x, int64_t ld, double factor,
+                              double *hi, double *lo) {
     (void)factor;
     dvec sum[CHAINS] = {{0}};
     for (int64_t i = 0; i < m; i++, x += ld) {
@@ -122,8 +122,8 @@ static double start_above(double x) {
 /* hi + lo = sum of (factor x_ij)^2 with a relative error of at most 2^-57 for up to 16,384 elements
  * in 512 rows: 2^-83 M for each of the 64 sums. M is guessed from the first elements; if that was
  * too low, the sum is repeated with M from the largest. factor is a power of two. */
-static void sum_squares(int64_t m, int64_t n, const real *x, int64_t ld, double factor, double *hi,
-                        double *lo) {
+static void sum_squares_block(int64_t m, int64_t n, const real *x, int64_t ld, double factor,
+                              double *hi, double *lo) {
     const vec some = load_part(x, m == 0 ? 0 : n < LANES ? n : LANES, 0) * factor;
     double start = start_above(sum_lanes(some * some));
     if (factor == 1)
@@ -131,7 +131,7 @@ static void sum_squares(int64_t m, int64_t n, const real *x, int64_t ld, double 
     else
         sums_from(start, m, n, x, ld, factor, hi, lo);
     if (*hi <= start / 64) return;
-    const double most = factor * max_abs(m, n, x, ld);
+    const double most = factor * max_abs_block(m, n, x, ld);
     start = start_above(most * most);
     sums_from(start, m, n, x, ld, factor, hi, lo);
 }

@@ -144,8 +144,8 @@ INLINE void sweep(int rule, int64_t n, real *p, const real *g, real *m, real *v,
     }
 }
 
-static void update(int64_t n, real *p, const real *g, real *m, real *v, real *c,
-                   const struct fastnn_step *step) {
+static void update_run(int64_t n, real *p, const real *g, real *m, real *v, real *c,
+                       const struct fastnn_step *step) {
     const rates s = {
         splat((real)step->grad_scale), splat((real)step->l2),    splat((real)step->shrink),
         splat((real)step->lr),         splat((real)step->keep1), splat((real)step->take1),
