@@ -83,16 +83,9 @@ def from_torch_encoder(
     ModelFileError, OSError, ModuleNotFoundError
         The file cannot be read, as from `fastnn.load`.
     """
-    how: dict[str, Any] = {
-        "norm_first": norm_first,
-        "activation": activation,
-        "dropout": dropout,
-        "eps": eps,
-    }
-    stack: nn.TransformerEncoder = _torch_stack(
-        nn.TransformerEncoder, state, prefix, dtype, n_heads=n_heads, causal=causal, **how
-    )
-    return stack
+    how = {"norm_first": norm_first, "activation": activation, "dropout": dropout, "eps": eps}
+    stack = nn.TransformerEncoder
+    return _torch_stack(stack, state, prefix, dtype, n_heads=n_heads, causal=causal, **how)
 
 
 def from_torch_decoder(
@@ -111,16 +104,9 @@ def from_torch_decoder(
 
     Parameters and errors are those of `from_torch_encoder`.
     """
-    how: dict[str, Any] = {
-        "norm_first": norm_first,
-        "activation": activation,
-        "dropout": dropout,
-        "eps": eps,
-    }
-    stack: nn.TransformerDecoder = _torch_stack(
-        nn.TransformerDecoder, state, prefix, dtype, n_heads=n_heads, causal=causal, **how
-    )
-    return stack
+    how = {"norm_first": norm_first, "activation": activation, "dropout": dropout, "eps": eps}
+    stack = nn.TransformerDecoder
+    return _torch_stack(stack, state, prefix, dtype, n_heads=n_heads, causal=causal, **how)
 
 
 def from_torch_attention(

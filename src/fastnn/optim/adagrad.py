@@ -66,14 +66,5 @@ class Adagrad(Optimizer):
         )
 
     def _update(self, p: NDArray[Any], g: NDArray[Any], lr: float, grad_scale: float) -> None:
-        kernels.adagrad_update(
-            p,
-            g,
-            self.v,
-            step=self.steps + 1,
-            lr=lr,
-            lr_decay=self.lr_decay,
-            eps=self.eps,
-            weight_decay=self.weight_decay,
-            grad_scale=grad_scale,
-        )
+        rates = self._rates(lr, grad_scale)
+        kernels.adagrad_update(p, g, self.v, step=self.steps + 1, **rates)

@@ -67,18 +67,8 @@ class Adam(Optimizer):
         self.v = self._new_array()
 
     def _update(self, p: NDArray[Any], g: NDArray[Any], lr: float, grad_scale: float) -> None:
-        kernels.adam_update(p, g, self.m, self.v, **self._rates(lr, grad_scale))
-
-    def _rates(self, lr: float, grad_scale: float) -> dict[str, Any]:
-        return {
-            "step": self.steps + 1,
-            "lr": lr,
-            "beta1": self.beta1,
-            "beta2": self.beta2,
-            "eps": self.eps,
-            "weight_decay": self.weight_decay,
-            "grad_scale": grad_scale,
-        }
+        rates = self._rates(lr, grad_scale)
+        kernels.adam_update(p, g, self.m, self.v, step=self.steps + 1, **rates)
 
 
 class AdamW(Adam):
@@ -125,7 +115,8 @@ class AdamW(Adam):
 
     def _update(self, p: NDArray[Any], g: NDArray[Any], lr: float, grad_scale: float) -> None:
         rates = self._rates(lr, grad_scale)
-        kernels.adamw_update(p, g, self.m, self.v, decay_stops=self._decay_stops, **rates)
+        stops = self._decay_stops
+        kernels.adamw_update(p, g, self.m, self.v, step=self.steps + 1, decay_stops=stops, **rates)
 
 
 def _decay_stops(params: Parameters) -> NDArray[np.int64]:

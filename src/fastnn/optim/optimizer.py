@@ -57,6 +57,11 @@ class Optimizer(Stateful, ABC):
     def _update(self, p: NDArray[Any], g: NDArray[Any], lr: float, grad_scale: float) -> None:
         """Update p in place by one step; `steps` is the number of earlier steps."""
 
+    def _rates(self, lr: float, grad_scale: float) -> dict[str, Any]:
+        """Return the hyperparameters of a step, by the names of the kernels' arguments."""
+        numbers = {name: getattr(self, name) for name in self._numbers}
+        return {**numbers, "lr": lr, "grad_scale": grad_scale}
+
     def step(
         self,
         lr: float | None = None,

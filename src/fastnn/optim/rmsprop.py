@@ -70,16 +70,4 @@ class RMSprop(Optimizer):
         self._arrays = tuple(name for name in "vmc" if getattr(self, name) is not None)
 
     def _update(self, p: NDArray[Any], g: NDArray[Any], lr: float, grad_scale: float) -> None:
-        kernels.rmsprop_update(
-            p,
-            g,
-            self.v,
-            self.m,
-            self.c,
-            lr=lr,
-            alpha=self.alpha,
-            eps=self.eps,
-            momentum=self.momentum,
-            weight_decay=self.weight_decay,
-            grad_scale=grad_scale,
-        )
+        kernels.rmsprop_update(p, g, self.v, self.m, self.c, **self._rates(lr, grad_scale))

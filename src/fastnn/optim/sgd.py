@@ -64,13 +64,5 @@ class SGD(Optimizer):
         self._arrays = ("m",) if self.momentum else ()
 
     def _update(self, p: NDArray[Any], g: NDArray[Any], lr: float, grad_scale: float) -> None:
-        kernels.sgd_update(
-            p,
-            g,
-            self.m,
-            lr=lr,
-            momentum=self.momentum,
-            nesterov=self.nesterov,
-            weight_decay=self.weight_decay,
-            grad_scale=grad_scale,
-        )
+        rates = self._rates(lr, grad_scale)
+        kernels.sgd_update(p, g, self.m, nesterov=self.nesterov, **rates)

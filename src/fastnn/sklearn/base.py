@@ -71,6 +71,10 @@ class BaseMLP(Freezable, BaseEstimator, ABC):
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
     }
 
+    def _take(self, parameters: dict[str, Any]) -> None:
+        """Set the parameters of a constructor, given its `locals()`, as scikit-learn wants them."""
+        self.__dict__.update({name: value for name, value in parameters.items() if name != "self"})
+
     @abstractmethod
     def _check_targets(self, y: Any, dtype: Any, rule: Targets) -> NDArray[Any]:
         """Return targets for the loss: (n,) class indices, or (n, k) of `dtype`.

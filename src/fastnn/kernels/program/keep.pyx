@@ -10,7 +10,7 @@ from libc.stdint cimport int64_t
 import numpy as np
 
 from ..gemm.linear cimport linear_backward_real
-from ..ground.arrays cimport (NO_MEMORY, OK, WRONG_TYPE, check_status, is_plain, real_type,
+from ..ground.arrays cimport (NO_MEMORY, OK, call_typed, check_status, is_plain, real_type,
                               stride)
 from ..ground.dispatch cimport FASTNN_ACT_NONE, real
 from ..ground.memory cimport give, new_array, take
@@ -259,13 +259,7 @@ cdef class Program:
         if wants_dx:
             dx = self.output(f.rows, p.n_in)
             pdx = cnp.PyArray_DATA(dx)
-        cdef void *pdy = cnp.PyArray_DATA(d)
-        with nogil:
-            if p.bits == 32:
-                status = backward(p, &f, <float*>pdy, <float*>pdx)
-            elif p.bits == 64:
-                status = backward(p, &f, <double*>pdy, <double*>pdx)
-            else:
-                status = WRONG_TYPE
+        status = call_typed(self.recorder.typenum, True, backward[float], backward[double], p, &f,
+                            cnp.PyArray_DATA(d), pdx)
         check_status(status, "Program")
         return dx

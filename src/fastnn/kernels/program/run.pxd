@@ -4,10 +4,10 @@
 """
 from libc.stdint cimport int64_t, intptr_t
 
+from ..ground.dispatch cimport real
 from .ops cimport Frame, Record
 
-cdef int plan_run_f32(const void *plan, const float *x, float *y, int64_t rows) noexcept nogil
-cdef int plan_run_f64(const void *plan, const double *x, double *y, int64_t rows) noexcept nogil
+cdef int plan_run_real(const void *plan, const real *x, real *y, int64_t rows) noexcept nogil
 cdef int plan_info(const void *plan, int *bits, int64_t *n_in, int64_t *n_out) noexcept nogil
 cdef int plan_retain(const void *plan) noexcept nogil
 cdef int plan_release(const void *plan) noexcept nogil

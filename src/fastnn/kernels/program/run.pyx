@@ -173,28 +173,20 @@ cdef int run_rows(const Record *p, const char *x, char *y, int64_t rows) noexcep
     return status
 
 
-cdef int checked_run(const Record *p, const void *x, void *y, int64_t rows,
-                     int bits) noexcept nogil:
+# The functions of fastnn.h.
+
+cdef int plan_run_real(const void *plan, const real *x, real *y, int64_t rows) noexcept nogil:
+    cdef const Record *p = <const Record*>plan
     cdef uintptr_t a = <uintptr_t>x, b = <uintptr_t>y
     if p is NULL or rows < 0 or (rows > 0 and (x is NULL or y is NULL)):
         return BAD_ARGUMENT
-    if p.bits != bits or p.vocabulary > 0 or p.sequences:
+    if p.bits != 8 * sizeof(real) or p.vocabulary > 0 or p.sequences:
         return WRONG_TYPE
     if rows > (<int64_t>1 << 58) // max(p.n_in, p.n_out):
         return BAD_ARGUMENT
-    if a < b + rows * p.n_out * (bits // 8) and b < a + rows * p.n_in * (bits // 8):
+    if a < b + rows * p.n_out * sizeof(real) and b < a + rows * p.n_in * sizeof(real):
         return BAD_ARGUMENT     # they overlap
     return run_rows(p, <const char*>x, <char*>y, rows)
-
-
-# The functions of fastnn.h.
-
-cdef int plan_run_f32(const void *plan, const float *x, float *y, int64_t rows) noexcept nogil:
-    return checked_run(<const Record*>plan, x, y, rows, 32)
-
-
-cdef int plan_run_f64(const void *plan, const double *x, double *y, int64_t rows) noexcept nogil:
-    return checked_run(<const Record*>plan, x, y, rows, 64)
 
 
 cdef int plan_info(const void *plan, int *bits, int64_t *n_in, int64_t *n_out) noexcept nogil:
@@ -236,7 +228,9 @@ cdef int plan_release(const void *plan) noexcept nogil:
 cdef double plan_integrand(int n, double *x, void *plan) noexcept nogil:
     cdef const Record *p = <const Record*>plan
     cdef double y = NAN
-    if p is NULL or p.n_in != n or p.n_out != 1 or plan_run_f64(plan, x, &y, 1) != OK:
+    if p is NULL or p.n_in != n or p.n_out != 1:
+        return NAN
+    if plan_run_real(plan, <const double*>x, &y, 1) != OK:
         return NAN
     return y
 
@@ -245,4 +239,4 @@ cdef int plan_filter(double *window, intptr_t n, double *result, void *plan) noe
     cdef const Record *p = <const Record*>plan
     if p is NULL or p.n_in != n or p.n_out != 1:
         return False
-    return plan_run_f64(plan, window, result, 1) == OK
+    return plan_run_real(plan, <const double*>window, result, 1) == OK

@@ -5,16 +5,13 @@ thread at a time: where another one is using it, functions return BAD_ARGUMENT.
 """
 from libc.stdint cimport int64_t
 
+from ..ground.dispatch cimport real
 from .ops cimport Pass, Record, State
 
-cdef int plan_step_f32(const void *plan, void *state, const int64_t *ids, int64_t n,
-                       const int64_t *lengths, float *logits) noexcept nogil
-cdef int plan_step_f64(const void *plan, void *state, const int64_t *ids, int64_t n,
-                       const int64_t *lengths, double *logits) noexcept nogil
-cdef int plan_encode_f32(const void *plan, const float *x, int64_t batch, int64_t n,
-                         const int64_t *lengths, float *y) noexcept nogil
-cdef int plan_encode_f64(const void *plan, const double *x, int64_t batch, int64_t n,
-                         const int64_t *lengths, double *y) noexcept nogil
+cdef int plan_step_real(const void *plan, void *state, const int64_t *ids, int64_t n,
+                        const int64_t *taken, real *logits) noexcept nogil
+cdef int plan_encode_real(const void *plan, const real *x, int64_t batch, int64_t n,
+                          const int64_t *lengths, real *y) noexcept nogil
 cdef void *plan_new_state(const void *plan, int64_t batch, int64_t max_len) noexcept nogil
 cdef int state_release(void *state) noexcept nogil
 cdef int state_truncate(void *state, int64_t length) noexcept nogil

@@ -8,6 +8,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
 from ..ground.arrays cimport BAD_ARGUMENT, NO_MEMORY, OK, WRONG_TYPE
+from ..ground.dispatch cimport real
 from ..ground.memory cimport give, take
 from .attend cimport project_memory
 from .ops cimport ATTENTION, CROSS, INPUT, Frame, Kind, Op, Pass, Record, State
@@ -91,37 +92,6 @@ cdef int step_locked(const Record *p, State *s, const int64_t *ids, int64_t n,
     q.max_len, q.memory_positions = p.max_len, s.memory_positions
     q.memory_lengths = s.memory_lengths
     return run_chunks(p, s, &q, logits)
-
-
-cdef int checked_step(const Record *p, State *s, const int64_t *ids, int64_t n,
-                      const int64_t *taken, void *logits, int bits) noexcept nogil:
-    cdef int status
-    if p is NULL or s is NULL or ids is NULL or logits is NULL or n < 1:
-        return BAD_ARGUMENT
-    if p.tail == p.count or p.vocabulary == 0 or p.bits != bits:
-        return WRONG_TYPE
-    if s.plan != p or not lock_state(s):
-        return BAD_ARGUMENT
-    status = BAD_ARGUMENT if n > s.max_len else step_locked(p, s, ids, n, taken, logits)
-    unlock_state(s)
-    return status
-
-
-cdef int checked_encode(const Record *p, const void *x, int64_t batch, int64_t n,
-                        const int64_t *lengths, void *y, int bits) noexcept nogil:
-    cdef Pass q
-    cdef int64_t b
-    if p is NULL or batch < 0 or n < 0 or (batch * n > 0 and (x is NULL or y is NULL)):
-        return BAD_ARGUMENT
-    if not p.sequences or p.vocabulary > 0 or p.crosses > 0 or p.tail < p.count or p.bits != bits:
-        return WRONG_TYPE
-    if (n > 0 and batch > (<int64_t>1 << 40) // n) or n > p.max_len:
-        return BAD_ARGUMENT
-    for b in range(0 if lengths is NULL else batch):
-        if lengths[b] < 0 or lengths[b] > n:
-            return BAD_ARGUMENT
-    q.batch, q.n, q.ids, q.lengths = batch, n, NULL, lengths
-    return encode(p, &q, x, y)
 
 
 # States.
@@ -268,24 +238,38 @@ cdef void truncate(State *s, int64_t length) noexcept nogil:
 
 # The functions of fastnn.h.
 
-cdef int plan_step_f32(const void *plan, void *state, const int64_t *ids, int64_t n,
-                       const int64_t *lengths, float *logits) noexcept nogil:
-    return checked_step(<const Record*>plan, <State*>state, ids, n, lengths, logits, 32)
+cdef int plan_step_real(const void *plan, void *state, const int64_t *ids, int64_t n,
+                        const int64_t *taken, real *logits) noexcept nogil:
+    cdef const Record *p = <const Record*>plan
+    cdef State *s = <State*>state
+    cdef int status
+    if p is NULL or s is NULL or ids is NULL or logits is NULL or n < 1:
+        return BAD_ARGUMENT
+    if p.tail == p.count or p.vocabulary == 0 or p.bits != 8 * sizeof(real):
+        return WRONG_TYPE
+    if s.plan != p or not lock_state(s):
+        return BAD_ARGUMENT
+    status = BAD_ARGUMENT if n > s.max_len else step_locked(p, s, ids, n, taken, logits)
+    unlock_state(s)
+    return status
 
 
-cdef int plan_step_f64(const void *plan, void *state, const int64_t *ids, int64_t n,
-                       const int64_t *lengths, double *logits) noexcept nogil:
-    return checked_step(<const Record*>plan, <State*>state, ids, n, lengths, logits, 64)
-
-
-cdef int plan_encode_f32(const void *plan, const float *x, int64_t batch, int64_t n,
-                         const int64_t *lengths, float *y) noexcept nogil:
-    return checked_encode(<const Record*>plan, x, batch, n, lengths, y, 32)
-
-
-cdef int plan_encode_f64(const void *plan, const double *x, int64_t batch, int64_t n,
-                         const int64_t *lengths, double *y) noexcept nogil:
-    return checked_encode(<const Record*>plan, x, batch, n, lengths, y, 64)
+cdef int plan_encode_real(const void *plan, const real *x, int64_t batch, int64_t n,
+                          const int64_t *lengths, real *y) noexcept nogil:
+    cdef const Record *p = <const Record*>plan
+    cdef Pass q
+    cdef int64_t b
+    if p is NULL or batch < 0 or n < 0 or (batch * n > 0 and (x is NULL or y is NULL)):
+        return BAD_ARGUMENT
+    if not p.sequences or p.vocabulary > 0 or p.crosses > 0 or p.tail < p.count or p.bits != 8 * sizeof(real):
+        return WRONG_TYPE
+    if (n > 0 and batch > (<int64_t>1 << 40) // n) or n > p.max_len:
+        return BAD_ARGUMENT
+    for b in range(0 if lengths is NULL else batch):
+        if lengths[b] < 0 or lengths[b] > n:
+            return BAD_ARGUMENT
+    q.batch, q.n, q.ids, q.lengths = batch, n, NULL, lengths
+    return encode(p, &q, x, y)
 
 
 cdef void *plan_new_state(const void *plan, int64_t batch, int64_t max_len) noexcept nogil:

@@ -9,7 +9,7 @@ from ..ground.dispatch cimport fastnn_step
 from ..ground.scalars cimport (
     any_number, finite_number, flag, kept_part, nonnegative_number, probability, whole_number,
 )
-from .loops cimport scale_flat, update_flat
+from .loops cimport scale_real, update_flat
 from .rules cimport adagrad_step, adam_step, ema_step, rmsprop_step, sgd_step
 
 from ..ground.scalars import given
@@ -290,5 +290,5 @@ def scale(x, factor):
     cdef Flat f
     flat((x,), ("x",), "scale", &f)
     check_status(
-        call_typed(f.typenum, True, scale_flat[float], scale_flat[double], f.n, by, f.x[0]), "scale"
+        call_typed(f.typenum, True, scale_real[float], scale_real[double], f.n, by, f.x[0]), "scale"
     )

@@ -70,7 +70,7 @@ cdef void scale_part(int team, int thread, int64_t n, real factor, real *x) noex
     scale_run(last - i, factor, x + i)
 
 
-cdef int scale_flat(int64_t n, double factor, real *x) noexcept nogil:
+cdef int scale_real(int64_t n, double factor, real *x) noexcept nogil:
     if n < 0 or (n > 0 and x is NULL):
         return BAD_ARGUMENT
     run_team(threads_for(n, 2 * GRAIN), scale_part[real], n, <real>factor, x)

@@ -26,7 +26,6 @@ cdef int adagrad_real(
     double eps, double weight_decay, double grad_scale
 ) noexcept nogil
 cdef int ema_real(int64_t n, real *average, const real *p, double decay) noexcept nogil
-cdef int scale_real(int64_t n, double factor, real *x) noexcept nogil
 
 # The scalars of each rule, for arrays.pyx.
 cdef fastnn_step sgd_step(

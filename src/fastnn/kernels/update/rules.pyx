@@ -29,7 +29,7 @@ from ..ground.dispatch cimport (
     FASTNN_SGD, fastnn_step, real,
 )
 from ..ground.scalars cimport is_finite, is_kept_part, is_nonnegative, is_probability
-from .loops cimport scale_flat, update_flat
+from .loops cimport update_flat
 
 
 # The scalars of each rule.
@@ -140,7 +140,3 @@ cdef int ema_real(int64_t n, real *average, const real *p, double decay) noexcep
         return BAD_ARGUMENT
     cdef fastnn_step s = ema_step(decay)
     return update_flat(n, average, p, NULL, NULL, NULL, &s, 0, NULL)
-
-
-cdef int scale_real(int64_t n, double factor, real *x) noexcept nogil:
-    return scale_flat(n, factor, x)
