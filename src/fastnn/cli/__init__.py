@@ -6,11 +6,15 @@ Each command imports what it needs when it runs, so that the command line starts
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
+import io
+import json
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from .errors import UsageError
+from .errors import Failure, UsageError
 from .options import make_parser
 from .parser import parse
 from .streams import (
@@ -21,6 +25,7 @@ from .streams import (
     open_streams,
 )
 
+EXIT_FAILURE = 1
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
 EXIT_PIPE = 141  # 128 + SIGPIPE
@@ -44,8 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         The exit code: 0 for success; 2, after one line on stderr, for bad options or files,
-        missing extras, full or closed streams, and text that the output's encoding cannot
-        represent; 130 after Ctrl-C; 141 if the reader of a pipe has exited.
+        missing extras, closed streams, and text that the output's encoding cannot represent; 1,
+        after one line, for work that failed: no memory, a full disk, a training that diverged; 130
+        after Ctrl-C; 141 if the reader of a pipe has exited.
     """
     with open_streams() as closed:
         try:
@@ -54,7 +60,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                 given = sys.argv[1:] if argv is None else argv
                 args = parse(make_parser(with_bench="bench" in given[:1]), given)
                 args.result = {}
-                code = _run(args, closed)
+                with _silence(args):
+                    code = _run(args, closed)
+                if getattr(args, "json", False):
+                    print(json.dumps(args.result, indent=2, default=str))
             sys.stdout.flush()
             return code
         except BrokenPipeError:
@@ -63,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except TOLD as error:
             check_stdout()
             complain(f"fastnn: error: {_one_line(error)}")
-            return EXIT_ERROR
+            return EXIT_FAILURE if _is_failure(error) else EXIT_ERROR
         except KeyboardInterrupt:
             complain("fastnn: interrupted")
             return EXIT_INTERRUPTED
@@ -89,6 +98,12 @@ def _run(args: argparse.Namespace, closed: bool) -> int:
         from .bench import bench
 
         return bench(args)
+    _use(args)
+    return 0
+
+
+def _use(args: argparse.Namespace) -> None:
+    """Run a command that trains nothing."""
     if args.command == "predict":
         _predict(args)
     elif args.command == "generate":
@@ -99,11 +114,42 @@ def _run(args: argparse.Namespace, closed: bool) -> int:
         from .translate import translate
 
         translate(args)
+    elif args.command == "show":
+        from .show import show
+
+        show(args)
+    elif args.command == "evaluate":
+        from .evaluate import evaluate
+
+        evaluate(args)
+    elif args.command == "export":
+        from .export import export
+
+        export(args)
+    elif args.command == "completion":
+        from .completion import completion
+
+        completion(make_parser(with_bench=True), args.shell)
     else:
         from .info import info
 
-        info(as_json=args.json)
-    return 0
+        info(args)
+
+
+@contextlib.contextmanager
+def _silence(args: argparse.Namespace) -> Iterator[None]:
+    """Discard what is printed, with `--quiet` or `--json`."""
+    if not (getattr(args, "quiet", False) or getattr(args, "json", False)):
+        yield
+        return
+    with contextlib.redirect_stdout(io.StringIO()):
+        yield
+
+
+def _is_failure(error: BaseException) -> bool:
+    """True if the request was in order but the work failed."""
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+    return full or isinstance(error, (Failure, MemoryError))
 
 
 def _warn(message: Warning | str, *_: object, **__: object) -> None:
@@ -129,7 +175,7 @@ def _predict(args: argparse.Namespace) -> None:
     if args.digit is not None:
         from .predict import predict
 
-        predict(args.model, args.digit)
+        predict(args)
     else:
         from .predict_table import predict as predict_table
 

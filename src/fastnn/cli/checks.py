@@ -11,7 +11,7 @@ import numpy as np
 from .. import nn
 from ..data.text_file import STDIN
 from ..files.atomic import check_writable
-from .errors import UsageError
+from .errors import Failure, UsageError
 
 
 def check_outputs(args: argparse.Namespace) -> None:
@@ -26,13 +26,14 @@ def check_outputs(args: argparse.Namespace) -> None:
     if args.output == STDIN:
         raise UsageError("--output must be a file: models are not written to standard output")
     table = {"FILE": args.file} if args.task_name == "csv" else {}
-    check_apart({**table, "--output": args.output, "--plot": args.plot})
+    plots = {"--plot": args.plot, "--plot-loss": getattr(args, "plot_loss", None)}
+    check_apart({**table, "--output": args.output, **plots})
     check_writable(args.output)
-    if args.plot:
+    for path in filter(None, plots.values()):
         from ..plot import check_plot
 
         try:
-            check_plot(args.plot)
+            check_plot(path)
         except ValueError as error:
             raise UsageError(str(error)) from error
 
@@ -48,9 +49,9 @@ def check_apart(paths: Mapping[str, str | None]) -> None:
 
 
 def check_learnt(model: nn.Module, path: str) -> None:
-    """Raise UsageError if the model to be saved to `path` has NaN or infinite parameters."""
+    """Raise Failure if the model to be saved to `path` has NaN or infinite parameters."""
     if not np.isfinite(model.parameters().data).all():
-        raise UsageError(
+        raise Failure(
             f"the training ended with NaN or infinite weights, {path} is not written: "
             "a smaller --lr may help"
         )

@@ -69,6 +69,8 @@ def _train(args: argparse.Namespace) -> bool:
     n_right = round(accuracy * len(y_test))
     print(f"test accuracy {100 * accuracy:.1f} % ({n_right} of {len(y_test)})")
     save(model, args.output)
+    args.result |= {"model": args.output, "epochs": len(history.epoch), "seconds": seconds}
+    args.result |= {"test accuracy": accuracy, "history": history.history}
     print(f"model saved to {args.output}")
     if args.plot and history.epoch:
         from ..plot import loss_curve

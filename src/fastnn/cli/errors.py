@@ -1,5 +1,9 @@
-"""The error that the command line reports in one line, with exit code 2."""
+"""The errors that the command line reports in one line."""
 
 
 class UsageError(Exception):
-    """The request cannot be carried out; the message says why in one line."""
+    """The request cannot be carried out (exit code 2); the message says why in one line."""
+
+
+class Failure(UsageError):
+    """The request was in order, but the work failed (exit code 1)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import argparse
 import platform
 from typing import Any
 
@@ -23,12 +23,10 @@ def collect() -> dict[str, Any]:
     }
 
 
-def info(*, as_json: bool) -> None:
-    """Print the facts, one per line or as one JSON object."""
+def info(args: argparse.Namespace) -> None:
+    """Print the facts, one per line."""
     facts = collect()
-    if as_json:
-        print(json.dumps(facts, indent=2, default=str))
-        return
+    args.result |= facts
     threads = facts.pop("threads")
     rows = {name.replace("_", " "): value for name, value in facts.items()}
     rows |= {f"threads: {name.replace('_', ' ')}": value for name, value in threads.items()}

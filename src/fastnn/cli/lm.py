@@ -29,7 +29,7 @@ from .generate import spelled
 from .lm_options import RECIPE, settle
 from .lm_report import Progress
 from .ranks import is_first, shards_of
-from .report import counted, report, sample, shown
+from .report import counted, plot_loss, report, sample, shown
 from .runs import RunFile, asked_before, check_same
 from .vocabularies import VOCABULARY_KEY
 
@@ -210,6 +210,7 @@ def _train(
     save(model, args.output, metadata=metadata)
     print(f"model saved to {args.output}{run_file.clause()}", flush=True)
     _show(args, model, corpus)
+    plot_loss(args, history)
     return history.interrupted
 
 
@@ -231,6 +232,7 @@ def written(model: TransformerLM, corpus: Corpus, n_tokens: int, seed: int) -> s
 
 def _show(args: argparse.Namespace, model: TransformerLM, corpus: Corpus) -> None:
     loss = whole_loss(model, corpus.validation, args.block_size, args.batch_size)
+    args.result |= {"model": args.output, "validation loss": loss}
     print(f"validation loss {loss:.4f} over the whole validation text")
     text = sample(lambda: written(model, corpus, SAMPLE, args.seed))
     print(f"sample:\n\n{shown(text)}")

@@ -82,7 +82,14 @@ def add_train(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--resume", action="store_true", help="resume the run in FILE.run")
     command.add_argument(
-        "--plot", metavar="FILE.png", help="save attention maps of a validation text"
+        "--plot-attention",
+        "--plot",
+        dest="plot",
+        metavar="FILE.png",
+        help="save attention maps of a validation text",
+    )
+    command.add_argument(
+        "--plot-loss", metavar="FILE.png", help="plot the training and validation loss"
     )
 
 

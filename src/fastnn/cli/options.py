@@ -3,38 +3,84 @@
 from __future__ import annotations
 
 import argparse
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .._version import __version__
-from . import lm_options, table_options, translate_options
+from . import lm_options, model_options, table_options, translate_options
 from .arguments import count, rate, seed, units
+from .output_options import add_json, add_quiet
 from .parser import Extend, Parser
 from .ranks import add_launch
+
+# Group -> command -> what it does, as shown by `fastnn` alone.
+GROUPS: dict[str, dict[str, str]] = {
+    "Train": {
+        "train digits": "an MLP on handwritten digits, to see it work",
+        "train csv": "an MLP that predicts a column of your table",
+        "train lm": "a GPT-style language model on your text",
+        "train translate": "an encoder-decoder Transformer on sentences and translations",
+        "launch": "run a script or a training on several ranks",
+    },
+    "Use a model": {
+        "predict": "predict with a model on a table or a digit",
+        "generate": "generate text with a trained model",
+        "translate": "translate FILE (or standard input), line by line",
+        "evaluate": "score a model on data with known answers",
+        "show": "layers, parameters and columns of a model",
+        "export": "write a model for ONNX or PyTorch",
+    },
+    "This computer": {
+        "info": "version, compiler, instruction sets, threads",
+        "bench": "compare fastnn with other libraries, and write a report",
+        "completion": "print a completion script for your shell",
+    },
+}
+ABOUT = {name: about for group in GROUPS.values() for name, about in group.items()}
+
+EXAMPLES = """Examples:
+  fastnn train digits
+  fastnn predict digits.safetensors --digit 5
+  fastnn train csv churn.csv --target churn
+  fastnn predict model.safetensors new.csv --keep customer
+  fastnn train lm --text book.txt
+  fastnn COMMAND --help"""
+
+
+def overview() -> str:
+    """Return the groups of commands, for the help of `fastnn` alone."""
+    width = max(map(len, ABOUT))
+    lines = ["Train and run small neural networks on a CPU."]
+    for group, commands in GROUPS.items():
+        lines += ["", f"{group}:", *(f"  {n:{width}}  {about}" for n, about in commands.items())]
+    return "\n".join([*lines, "", EXAMPLES])
 
 
 def make_parser(with_bench: bool = False) -> Parser:
     """Return the parser of the whole command line; the options of `bench` are loaded if asked."""
-    about = "Train and run small neural networks on a CPU."
-    parser = Parser(prog="fastnn", description=about)
+    parser = Parser(
+        prog="fastnn",
+        description=overview(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--version", action="version", version=f"fastnn {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="command")
-    _add_train(commands.add_parser("train", help="train a model and save it"))
-    table_options.add_predict(
-        commands.add_parser("predict", help="predict with a model on a table or a digit")
-    )
-    lm_options.add_generate(
-        commands.add_parser("generate", help="generate text with a trained model")
-    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", help=argparse.SUPPRESS)
+
+    def add(name: str) -> Any:
+        return commands.add_parser(name, help=ABOUT[name], description=ABOUT[name])
+
+    about = "train a model and save it"
+    _add_train(commands.add_parser("train", help=about, description=about))
+    table_options.add_predict(add("predict"))
+    lm_options.add_generate(add("generate"))
     translate_options.add_translate(commands)
-    add_launch(commands.add_parser("launch", help="run a script or a training on several ranks"))
-    about = "compare fastnn with other libraries, and write a report"
-    bench = commands.add_parser("bench", help=about, description=about)
+    add_launch(add("launch"))
+    bench = add("bench")
     if with_bench:
         from ..bench.command import add_arguments
 
         add_arguments(bench)
-    command = commands.add_parser("info", help="version, compiler, instruction sets, threads")
-    command.add_argument("--json", action="store_true", help="print one JSON object")
+    model_options.add_all(add)
+    add_json(add("info"))
     return parser
 
 
@@ -50,6 +96,9 @@ def _add_train(command: argparse.ArgumentParser) -> None:
     about = "train a GPT-style language model on a text file"
     lm_options.add_train(tasks.add_parser("lm", help=about, description=about))
     translate_options.add_train(tasks)
+    for task in tasks.choices.values():
+        add_quiet(task)
+        add_json(task)
 
 
 class Defaults(NamedTuple):
@@ -110,4 +159,10 @@ def _add_training(command: argparse.ArgumentParser, defaults: Defaults) -> None:
         metavar="FILE",
         help="model file (default: %(default)s)",
     )
-    command.add_argument("--plot", metavar="FILE.png", help="plot loss and accuracy per epoch")
+    command.add_argument(
+        "--plot-loss",
+        "--plot",
+        dest="plot",
+        metavar="FILE.png",
+        help="plot loss and accuracy per epoch",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from typing import Any
 
@@ -12,7 +13,7 @@ from .. import kernels, nn
 from ..data import load_digits
 from ..data.digits import HELD_OUT_EVERY
 from ..files import ModelFileError, load
-from .errors import UsageError
+from .errors import Failure, UsageError
 
 # From paper to ink; the second entry is for terminals without block characters.
 SHADES = (" ░▒▓█", " .+*#")
@@ -20,8 +21,9 @@ BAR = ("█", "#")
 BAR_WIDTH = 40
 
 
-def predict(path: str, index: int) -> None:
-    """Print digit `index`, the model's probabilities for it, and the true label."""
+def predict(args: argparse.Namespace) -> None:
+    """Print digit number `--digit`, the model's probabilities for it, and the true label."""
+    path, index = args.model, args.digit
     x, y = load_digits(dtype=np.float64)
     if not 0 <= index < len(x):
         raise UsageError(f"argument --digit: must be 0 to {len(x) - 1}, got {index}")
@@ -38,6 +40,7 @@ def predict(path: str, index: int) -> None:
     for label, share in enumerate(p):
         length = round(BAR_WIDTH * float(share))
         print(f"{label:3d}  {100 * share:5.1f} %  {bar * length}".rstrip())
+    args.result |= {"digit": index, "prediction": best, "label": int(y[index]), "P": p.tolist()}
     verdict = "right" if best == y[index] else "wrong"
     print(f"\nprediction {best} ({100 * p[best]:.1f} %), label {y[index]}: {verdict}")
 
@@ -53,7 +56,7 @@ def _probabilities(model: nn.Module, path: str, pixels: NDArray[Any]) -> NDArray
         raise UsageError(f"{path} gives {logits.shape[-1]} outputs, but there are 10 digits")
     p: NDArray[Any] = kernels.softmax(logits)[0]
     if not np.isfinite(p).all():
-        raise UsageError(f"{path} gives NaN for this digit: its training went wrong")
+        raise Failure(f"{path} gives NaN for this digit: its training went wrong")
     return p
 
 

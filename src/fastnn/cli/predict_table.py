@@ -17,7 +17,7 @@ from ..data.text_file import STDIN
 from ..files import ModelFileError, load, load_metadata
 from ..files.atomic import check_writable, write_atomically
 from .checks import check_apart
-from .errors import UsageError
+from .errors import Failure, UsageError
 from .table import METADATA_KEY, outputs
 
 
@@ -45,7 +45,7 @@ def predict(args: argparse.Namespace) -> None:
     unclear = np.flatnonzero(~np.isfinite(found).all(axis=1))
     if len(unclear):
         line = table.lines[unclear[0]]
-        raise UsageError(f"{model_path} gives NaN for line {line}: its training went wrong")
+        raise Failure(f"{model_path} gives NaN for line {line}: its training went wrong")
     rows: list[list[str]] = []
     header = [
         f"predicted {schema.target.name}" if schema.target.name in kept else schema.target.name
@@ -63,6 +63,7 @@ def predict(args: argparse.Namespace) -> None:
                 row += [f"{share:.6g}" for share in shares]
     header = [*kept, *header]
     rows = [[*(cells[i] for cells in copied), *row] for i, row in enumerate(rows)]
+    args.result |= {"rows": [dict(zip(header, row, strict=True)) for row in rows]}
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([header, *rows])
     if output is None:

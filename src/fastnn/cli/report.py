@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -45,6 +46,15 @@ def shown(text: str) -> str:
     """Replace the characters that the output's encoding lacks by question marks."""
     encoding = sys.stdout.encoding or "utf-8"
     return text.encode(encoding, "replace").decode(encoding)
+
+
+def plot_loss(args: argparse.Namespace, history: Any) -> None:
+    """Plot the losses to the file of `--plot-loss`, if there is one and an epoch was finished."""
+    if args.plot_loss and history.epoch:
+        from ..plot import loss_curve
+
+        loss_curve(history, args.plot_loss)
+        print(f"curves written to {args.plot_loss}")
 
 
 def sample(text: Callable[[], str]) -> str:

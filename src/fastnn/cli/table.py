@@ -160,6 +160,8 @@ def _train(args: argparse.Namespace, examples: Examples, rng: np.random.Generato
         if not history.interrupted:
             result.warn(balanced=args.class_weight is not None)
     save(model, args.output, metadata={METADATA_KEY: schema.to_json()})
+    args.result |= {"model": args.output, "epochs": len(history.epoch), "seconds": seconds}
+    args.result |= {"target": schema.target.name, "history": history.history}
     print(f"model saved to {args.output}")
     _draw(args, history)
     return history.interrupted

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from .arguments import delimiter, encoding, share, text
+from .output_options import add_json
 from .parser import Extend
 
 
@@ -95,6 +96,7 @@ def add_predict(command: argparse.ArgumentParser) -> None:
         help="index of an image, 0 to 1796, for a model of `fastnn train digits`",
     )
     command.add_argument("--output", metavar="OUT.csv", help="default: standard output")
+    add_json(command)
     command.add_argument("--proba", action="store_true", help="add the probability of each class")
     command.add_argument(
         "--keep",

@@ -23,7 +23,7 @@ from .checks import check_apart, check_learnt, check_outputs
 from .corpus import Pairs, hold_out, read_pairs
 from .errors import UsageError
 from .ranks import is_first, shards_of
-from .report import counted, sample
+from .report import counted, plot_loss, sample
 from .runs import RunFile, asked_before, check_same
 from .train_translate_report import Averaging, Progress
 from .translate_options import TRAINING
@@ -182,6 +182,8 @@ def _train(args: argparse.Namespace, corpus: Corpus, run_file: RunFile) -> bool:
             except ValueError as error:  # finite weights, but NaN logits
                 raise UsageError(f"--plot: {error}") from error
             print(f"attention maps written to {args.plot}")
+        args.result |= {"model": args.output, "history": history.history}
+        plot_loss(args, history)
     return history.interrupted
 
 

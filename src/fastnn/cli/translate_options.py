@@ -53,7 +53,16 @@ def add_train(tasks: Any) -> None:
     command.add_argument(
         "--resume", action="store_true", help="resume the run in FILE.run with the same options"
     )
-    command.add_argument("--plot", metavar="FILE.png", help="save attention maps of a translation")
+    command.add_argument(
+        "--plot-attention",
+        "--plot",
+        dest="plot",
+        metavar="FILE.png",
+        help="save attention maps of a translation",
+    )
+    command.add_argument(
+        "--plot-loss", metavar="FILE.png", help="plot the training and validation loss"
+    )
 
 
 def add_translate(commands: Any) -> None:

@@ -87,7 +87,7 @@ def class_labels(table: Table, name: str) -> tuple[Classes, NDArray[np.int64]]:
         There are fewer than two classes, or more than MOST_CLASSES.
     """
     cells = table.column(name)
-    whole = [_whole(cell) for cell in cells]
+    whole = [whole_number(cell) for cell in cells]
     keys: list[Any] = cells if None in whole else whole
     values = sorted(set(keys))
     if not 2 <= len(values) <= MOST_CLASSES:
@@ -99,7 +99,7 @@ def class_labels(table: Table, name: str) -> tuple[Classes, NDArray[np.int64]]:
     return Classes(name, tuple(map(str, values))), np.array([places[key] for key in keys])
 
 
-def _whole(cell: str) -> int | None:
+def whole_number(cell: str) -> int | None:
     """Return the whole number in a cell written as by Python, with or without ".0"; else None."""
     value = number(cell)
     if value is None or not value.is_integer():
