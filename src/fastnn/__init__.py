@@ -139,7 +139,14 @@ __all__ += activation_arrays.__all__
 
 
 def get_include() -> str:
-    """Return the folder of fastnn.h and its includes; a Cython extension does not need it."""
+    """Return the folder of fastnn.h and its includes; a Cython extension does not need it.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> Path(fastnn.get_include(), "fastnn.h").exists()
+    True
+    """
     return str(Path(__file__).parent / "include")
 
 

@@ -32,6 +32,12 @@ class Function(NamedTuple):
         The comment above it in the header.
     prototype : str
         The declaration of ``fastnn_name`` in C.
+
+    Examples
+    --------
+    >>> function = fastnn.capi.functions()["squared_norm_f32"]
+    >>> function.prototype
+    'int fastnn_squared_norm_f32(int64_t n, const float *x, double *square);'
     """
 
     name: str

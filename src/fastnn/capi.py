@@ -77,7 +77,13 @@ _C_API = _capi.new_capsule(
 
 
 def functions() -> Mapping[str, Function]:
-    """Return every function of the table by name, in the order of the slots."""
+    """Return every function of the table by name, in the order of the slots.
+
+    Examples
+    --------
+    >>> len(fastnn.capi.functions()) > 60
+    True
+    """
     return MappingProxyType(_functions)
 
 
@@ -99,6 +105,11 @@ def address(name: str) -> int:
     ------
     ValueError
         There is no such function.
+
+    Examples
+    --------
+    >>> fastnn.capi.address("softmax_f32") > 0
+    True
     """
     _function(name)
     return int(_capi.address(_capsules[name]))
@@ -108,6 +119,11 @@ def capsule(name: str) -> Any:
     """Return the PyCapsule of a function, named by its signature, for `scipy.LowLevelCallable`.
 
     Raises ValueError as `address`.
+
+    Examples
+    --------
+    >>> "softmax_f32" in fastnn.capi.functions(), type(fastnn.capi.capsule("softmax_f32")).__name__
+    (True, 'PyCapsule')
     """
     _function(name)
     return _capsules[name]
@@ -135,6 +151,14 @@ def ctypes(name: str, *, void_pointers: bool = False) -> Any:
     ------
     ValueError
         There is no such function.
+
+    Examples
+    --------
+    >>> import ctypes
+    >>> squared_norm = fastnn.capi.ctypes("squared_norm_f32", void_pointers=True)
+    >>> x, result = np.float32([3, 4]), ctypes.c_double()
+    >>> squared_norm(2, x.ctypes, ctypes.byref(result)), result.value
+    (0, 25.0)
     """
     function = _function(name)
     kinds = [kind for kind, _ in function.arguments]
@@ -167,6 +191,13 @@ def low_level_callable(name: str, plan: kernels.Plan) -> Any:
         The name is unknown, or the plan has more than one output.
     TypeError
         `plan` is not a Plan, or its dtype is not float64.
+
+    Examples
+    --------
+    >>> from scipy.integrate import quad
+    >>> plan = nn.Linear(1, 1, init="constant", dtype=np.float64).freeze()
+    >>> quad(fastnn.capi.low_level_callable("plan_integrand", plan), 0, 1)[0]
+    0.0
     """
     from scipy import LowLevelCallable
 

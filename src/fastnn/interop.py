@@ -33,6 +33,11 @@ def asarray(x: Any) -> NDArray[Any]:
         NumPy does not have (bfloat16).
     BufferError, RuntimeError
         Its owner refuses to export it: detach a PyTorch tensor that requires a gradient first.
+
+    Examples
+    --------
+    >>> fastnn.asarray(memoryview(np.float32([1, 2])))
+    array([1., 2.], dtype=float32)
     """
     if isinstance(x, np.ndarray):
         return x

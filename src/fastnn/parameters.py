@@ -73,6 +73,12 @@ class Parameter:
     data, grad : ndarray
         Views of equal shape into the flat arrays. They stay views: `p.data = value` copies the
         value, and raises an error if its shape or dtype differs.
+
+    Examples
+    --------
+    >>> weight = nn.Parameter(np.ones((2, 3), np.float32))
+    >>> weight.data.shape, weight.grad.sum().item()
+    ((2, 3), 0.0)
     """
 
     __slots__ = ("_block", "_start", "data", "grad", "name")
@@ -162,6 +168,14 @@ class Parameters:
     -----
     Every parameter starts at a 64-byte boundary. The gaps hold zeros in both arrays and stay zero
     under every optimizer, so norms and updates over the flat arrays can ignore them.
+
+    Examples
+    --------
+    >>> params = nn.MLP((3, 4, 2), rng=0).parameters()
+    >>> params.data.shape  # one flat array; each parameter is a view of it
+    (64,)
+    >>> [name for name, _ in params.named()]
+    ['0.weight', '0.bias', '1.weight', '1.bias']
     """
 
     __slots__ = ("_block", "_named", "_start", "_stop")

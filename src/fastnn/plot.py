@@ -20,7 +20,13 @@ INCHES, SIDES = 0.13, (1.5, 6.0)
 
 
 class Curves(Protocol):
-    """The data of `loss_curve`, such as a `train.History`: named columns, one value per epoch."""
+    """The data of `loss_curve`, such as a `train.History`: named columns, one value per epoch.
+
+    Examples
+    --------
+    >>> history = fastnn.train.History(history={"loss": [2.0, 1.0]}, epoch=[0, 1])
+    >>> figure = fastnn.plot.loss_curve(history)
+    """
 
     @property
     def epoch(self) -> Sequence[int]:
@@ -55,7 +61,12 @@ def _format(path: PathLike) -> str:
 
 
 def check_plot(path: PathLike) -> None:
-    """Raise early the errors that `loss_curve` would raise for this path after a long run."""
+    """Raise early the errors that `loss_curve` would raise for this path after a long run.
+
+    Examples
+    --------
+    >>> fastnn.plot.check_plot("curve.png")
+    """
     _format(path)
     _new_figure()
     check_writable(path)
@@ -87,6 +98,14 @@ def loss_curve(
         matplotlib is not installed.
     OSError
         The file cannot be written.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> history = fastnn.train.History(history={"loss": [2.0, 1.0]}, epoch=[0, 1])
+    >>> figure = fastnn.plot.loss_curve(history, "curve.svg")
+    >>> Path("curve.svg").exists()
+    True
     """
     suffix = None if path is None else _format(path)
     if not history.epoch:
@@ -148,6 +167,12 @@ def attention_maps(
         matplotlib is not installed.
     OSError
         The file cannot be written.
+
+    Examples
+    --------
+    >>> model = fastnn.models.TransformerLM(10, d_model=16, n_heads=2, n_layers=1, max_len=8, rng=0)
+    >>> weights = [block[0] for block in model.attention_weights(np.array([[1, 2, 3, 4]]))]
+    >>> figure = fastnn.plot.attention_maps(weights, "maps.png", xlabels=list("abcd"))
     """
     suffix = None if path is None else _format(path)
     maps = [np.asarray(layer) for layer in weights]

@@ -18,7 +18,14 @@ Batch = tuple[NDArray[Any], ...]
 
 
 class Batches:
-    """Result of `batches`: each `iter()` is one epoch, `len()` is the number of batches."""
+    """Result of `batches`: each `iter()` is one epoch, `len()` is the number of batches.
+
+    Examples
+    --------
+    >>> batches = fastnn.data.batches(np.arange(5), batch_size=2)
+    >>> type(batches).__name__, len(batches)
+    ('Batches', 3)
+    """
 
     def __init__(
         self,
@@ -109,7 +116,7 @@ def batches(
     Examples
     --------
     >>> x, y = np.zeros((100, 3)), np.arange(100)
-    >>> [len(rows) for rows, targets in batches(x, y, batch_size=32, seed=0)]
+    >>> [len(rows) for rows, _ in fastnn.data.batches(x, y, batch_size=32, seed=0)]
     [32, 32, 32, 4]
     """
     return Batches(arrays, batch_size, shuffle, seed, drop_last, prefetch)

@@ -21,7 +21,18 @@ SEP = re.compile(r'sep=([^"\r\n])[\r\n]+', re.IGNORECASE)
 
 
 class TableError(ValueError):
-    """A table cannot be read or used; the message names the file and the line or column."""
+    """A table cannot be read or used; the message names the file and the line or column.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> size = Path("empty.csv").write_text("")
+    >>> try:
+    ...     fastnn.table.read_csv("empty.csv")
+    ... except fastnn.table.TableError as error:
+    ...     print(error)
+    empty.csv is empty
+    """
 
 
 @dataclass
@@ -36,6 +47,12 @@ class Table:
     rows : list of list of str
     lines : list of int
         The line of the file on which each row ends.
+
+    Examples
+    --------
+    >>> table = fastnn.table.as_table({"size": [1, 2], "color": ["red", "blue"]})
+    >>> table.columns, table.rows
+    (['size', 'color'], [['1', 'red'], ['2', 'blue']])
     """
 
     path: str
@@ -87,6 +104,14 @@ def read_csv(path: PathLike, delimiter: str | None = None, encoding: str | None 
         Not UTF-8 text, no header or a faulty one, no rows, or a row with another number of cells.
     OSError
         There is no such file, or it cannot be read.
+
+    Examples
+    --------
+    >>> with open("table.csv", "w") as file:
+    ...     print("size;color", file=file)
+    ...     print("2,5;red", file=file)
+    >>> fastnn.table.read_csv("table.csv").column("color")
+    ['red']
     """
     try:
         text = read_text(path, encoding or "auto")

@@ -49,6 +49,12 @@ def load_digits(
     ----------
     E. Alpaydin and C. Kaynak (1998). Optical Recognition of Handwritten Digits. UCI Machine
     Learning Repository, doi 10.24432/C50P49, CC BY 4.0.
+
+    Examples
+    --------
+    >>> x, y = fastnn.data.load_digits(split="train")
+    >>> x.shape, x.dtype, y[:5]
+    ((1437, 64), dtype('float32'), array([1, 2, 3, 4, 6]))
     """
     check_choice("split", split, (None, "train", "test"))
     dtype = check_dtype(dtype)

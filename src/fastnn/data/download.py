@@ -15,7 +15,13 @@ _CHUNK = 1 << 16
 
 
 class DownloadError(OSError):
-    """A file could not be downloaded or has a wrong checksum; the message has its URL."""
+    """A file could not be downloaded or has a wrong checksum; the message has its URL.
+
+    Examples
+    --------
+    >>> issubclass(fastnn.data.DownloadError, OSError)
+    True
+    """
 
 
 def download(url: str, path: Path, md5: str) -> None:

@@ -94,6 +94,14 @@ def load_fashion_mnist(
     ----------
     H. Xiao, K. Rasul and R. Vollgraf, "Fashion-MNIST: a novel image dataset for benchmarking
     machine learning algorithms", arXiv:1708.07747, 2017. MIT license.
+
+    Examples
+    --------
+    >>> try:
+    ...     fastnn.data.load_fashion_mnist("no-such-folder", download=False)
+    ... except FileNotFoundError:
+    ...     print("download it first")
+    download it first
     """
     check_choice("split", split, (None, "train", "test"))
     dtype = check_dtype(dtype)

@@ -27,7 +27,18 @@ _CHUNK = 1 << 20
 
 
 class IdxError(ValueError):
-    """A file is not an IDX file or is damaged; the message names the file and the reason."""
+    """A file is not an IDX file or is damaged; the message names the file and the reason.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> size = Path("images.idx").write_text("something else")
+    >>> try:
+    ...     fastnn.data.read_idx("images.idx")
+    ... except fastnn.data.IdxError as error:
+    ...     print(error)
+    images.idx: not an IDX file: it begins with b'some'
+    """
 
 
 def read_idx(path: PathLike) -> NDArray[Any]:
@@ -51,6 +62,14 @@ def read_idx(path: PathLike) -> NDArray[Any]:
         stream is damaged.
     OSError
         There is no such file, or it cannot be read.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> header = bytes([0, 0, 8, 1, 0, 0, 0, 3])  # bytes, 1 dimension, 3 elements
+    >>> size = Path("labels.idx").write_bytes(header + bytes([5, 0, 4]))
+    >>> fastnn.data.read_idx("labels.idx")
+    array([5, 0, 4], dtype=uint8)
     """
     name = os.fspath(path)
     with errors_named(path), open(path, "rb") as raw:

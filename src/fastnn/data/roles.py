@@ -36,6 +36,13 @@ class Seen(NamedTuple):
 
     `kind` is "number", "text", "date", "zip code", "id", "free text" or "empty"; `used` is the
     number of inputs made of it, "target", or why it is not used.
+
+    Examples
+    --------
+    >>> columns = {"size": [1.0, 3.0] * 20, "color": ["red", "red", "blue", "blue"] * 10}
+    >>> encoder = fastnn.table.TableEncoder().fit(columns)
+    >>> encoder.seen_[1].kind
+    'text'
     """
 
     name: str

@@ -17,6 +17,11 @@ def load_text() -> str:
     -------
     str
         ASCII; lines end in a line feed.
+
+    Examples
+    --------
+    >>> fastnn.data.load_text()[:8]
+    'SAMPSON:'
     """
     path = Path(__file__).with_name("romeo_and_juliet.txt.bz2")
     return bz2.decompress(path.read_bytes()).decode("ascii")

@@ -25,6 +25,13 @@ class TokenBatches:
     ----------
     padding : float
         Fraction of padding among all tokens of an epoch, sources and targets together.
+
+    Examples
+    --------
+    >>> pairs = [[7, 8], [9]], [[4], [5, 6]]
+    >>> batches = fastnn.data.token_batches(*pairs, max_tokens=8, bos_id=1, eos_id=2, pad_id=0)
+    >>> type(batches).__name__, len(batches)
+    ('TokenBatches', 1)
     """
 
     def __init__(
@@ -133,7 +140,8 @@ def token_batches(
 
     Examples
     --------
-    >>> found = token_batches([[5, 6], [7]], [[8], [9]], 8, bos_id=2, eos_id=3, pad_id=0, seed=0)
+    >>> ids = {"bos_id": 2, "eos_id": 3, "pad_id": 0}
+    >>> found = fastnn.data.token_batches([[5, 6], [7]], [[8], [9]], 8, **ids, seed=0)
     >>> (src, tgt_in, src_lengths), tgt_out = next(iter(found))
     >>> src.tolist(), tgt_in.tolist(), src_lengths.tolist(), tgt_out.tolist()
     ([[7, 3, 0], [5, 6, 3]], [[2, 9], [2, 8]], [2, 3], [[9, 3], [8, 3]])

@@ -17,7 +17,14 @@ Window = tuple[Ids, Ids]
 
 
 class Crops:
-    """Result of `crops`: each `iter()` gives the next `steps` batches."""
+    """Result of `crops`: each `iter()` gives the next `steps` batches.
+
+    Examples
+    --------
+    >>> crops = fastnn.data.crops(np.arange(1000), 4, 2, steps=3, seed=0)
+    >>> type(crops).__name__, len(crops)
+    ('Crops', 3)
+    """
 
     def __init__(
         self,
@@ -89,7 +96,7 @@ def crops(
 
     Examples
     --------
-    >>> x, y = next(iter(crops(np.arange(1000), 4, 2, seed=0)))
+    >>> x, y = next(iter(fastnn.data.crops(np.arange(1000), 4, 2, seed=0)))
     >>> (y - x).tolist()
     [[1, 1, 1, 1], [1, 1, 1, 1]]
     """
@@ -97,7 +104,14 @@ def crops(
 
 
 class Windows:
-    """Result of `windows`: each `iter()` goes through the text once."""
+    """Result of `windows`: each `iter()` goes through the text once.
+
+    Examples
+    --------
+    >>> windows = fastnn.data.windows(np.arange(9), 4, 1)
+    >>> [(x.tolist(), y.tolist()) for x, y in windows]
+    [([[0, 1, 2, 3]], [[1, 2, 3, 4]]), ([[4, 5, 6, 7]], [[5, 6, 7, 8]])]
+    """
 
     def __init__(self, ids: ArrayLike, length: int, batch_size: int) -> None:
         self.length = check_count("length", length, 1)
@@ -145,7 +159,7 @@ def windows(ids: ArrayLike, length: int, batch_size: int) -> Windows:
 
     Examples
     --------
-    >>> [(x.tolist(), y.tolist()) for x, y in windows(np.arange(6), 3, 1)]
+    >>> [(x.tolist(), y.tolist()) for x, y in fastnn.data.windows(np.arange(6), 3, 1)]
     [([[0, 1, 2]], [[1, 2, 3]]), ([[3, 4, 0]], [[4, 5, -100]])]
     """
     return Windows(ids, length, batch_size)

@@ -23,6 +23,14 @@ def sum_gradients(model: Module, comm: Communicator) -> None:
         With the gradient of this rank's rows.
     comm : communicator
         Such as `world()`.
+
+    Examples
+    --------
+    >>> model, comm = nn.Linear(2, 1), fastnn.distributed.world()
+    >>> model.weight.grad += 1
+    >>> fastnn.distributed.sum_gradients(model, comm)
+    >>> model.weight.grad.ravel()  # of one process: as they were
+    array([1., 1.], dtype=float32)
     """
     parameters = check_model(model)
     ShardedGradients(parameters, check_communicator(comm), comm.size).sum()
@@ -34,11 +42,13 @@ def each_shard(model: Module, comm: Communicator, n_rows: int) -> Iterator[slice
     Gradients and the steps of dropout are the same bits on any number of ranks. Rows that the
     slice leaves out are those of other shards; it may be empty.
 
-    >>> for rows in each_shard(model, comm, len(x)):
+    >>> x, labels = fastnn.data.load_digits(split="train")
+    >>> model, comm = nn.MLP((64, 10), rng=0), fastnn.distributed.world()
+    >>> for rows in fastnn.distributed.each_shard(model, comm, len(x)):
     ...     y, ctx = model.forward(x[rows])
     ...     loss, dy = nn.cross_entropy(y, labels[rows], reduction="sum")
-    ...     model.backward(dy, ctx, need_dx=False)
-    >>> optimizer.step(grad_scale=1 / len(x))
+    ...     dx = model.backward(dy, ctx, need_dx=False)
+    >>> optim.Adam(model.parameters()).step(grad_scale=1 / len(x))
 
     Parameters
     ----------

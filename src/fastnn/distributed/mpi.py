@@ -36,6 +36,12 @@ class MPI:
         Parts of a batch, at least one per rank.
     overlap : bool
         True to send gradients while backward still runs.
+
+    Examples
+    --------
+    >>> comm = fastnn.distributed.world()  # an MPI if started by mpiexec or `fastnn launch`
+    >>> isinstance(comm, fastnn.distributed.MPI)
+    False
     """
 
     def __init__(self, comm: Any, shards: int = 8, overlap: bool = True) -> None:

@@ -18,6 +18,12 @@ class OneProcess:
     ----------
     shards : int
         Parts of a batch.
+
+    Examples
+    --------
+    >>> comm = fastnn.distributed.OneProcess(shards=4)
+    >>> comm.gather("what this rank has")
+    ['what this rank has']
     """
 
     rank, size, overlap = 0, 1, False

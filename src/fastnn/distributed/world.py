@@ -36,7 +36,13 @@ def told_size() -> int:
 
 
 def is_launched() -> bool:
-    """True if this process was started by mpiexec, or `fastnn launch`."""
+    """True if this process was started by mpiexec, or `fastnn launch`.
+
+    Examples
+    --------
+    >>> fastnn.distributed.is_launched()
+    False
+    """
     return any(name in os.environ for name in _RANKS)
 
 
@@ -67,6 +73,12 @@ def world(shards: int | Literal["ranks"] | None = None, *, overlap: bool = True)
         The program was started by mpiexec, and mpi4py is not installed.
     RuntimeError
         mpiexec and mpi4py belong to different implementations of MPI.
+
+    Examples
+    --------
+    >>> x, y = fastnn.data.load_digits(split="train")
+    >>> comm = fastnn.distributed.world()
+    >>> history = fastnn.fit(nn.MLP((64, 10), rng=0), x, y, optimizer="adam", comm=comm, verbose=0)
     """
     if shards is None:
         found = os.environ.get(SHARDS_VARIABLE, "8")

@@ -51,6 +51,13 @@ def save(model: nn.Module, path: PathLike, *, metadata: Mapping[str, str] | None
         `model` is not an nn.Module, or a key or a value of the metadata is not a str.
     OSError
         The file cannot be written.
+
+    Examples
+    --------
+    >>> model, x = nn.MLP((3, 4, 2), rng=0), np.ones((5, 3), np.float32)
+    >>> fastnn.save(model, "model.safetensors")
+    >>> np.array_equal(fastnn.load("model.safetensors")(x), model(x))
+    True
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"save: model must be an nn.Module, got {given(model)}")
@@ -83,6 +90,12 @@ def load(path: PathLike) -> nn.Module:
         The file does not exist or cannot be read.
     ModuleNotFoundError
         safetensors is not installed.
+
+    Examples
+    --------
+    >>> fastnn.save(nn.MLP((3, 4, 2), rng=0), "model.safetensors")
+    >>> fastnn.load("model.safetensors").sizes
+    (3, 4, 2)
     """
     with open_tensors(path) as file:
         config, writer = _read_config(file.metadata() or {})
@@ -113,6 +126,13 @@ def plan_from_file(path: PathLike, batch_max: int = 1024) -> kernels.Plan:
         As in `load`.
     TypeError, ValueError
         As in `nn.freeze`.
+
+    Examples
+    --------
+    >>> fastnn.save(nn.MLP((3, 4, 2), rng=0), "model.safetensors")
+    >>> plan = fastnn.plan_from_file("model.safetensors", batch_max=64)
+    >>> plan(np.ones((5, 3), np.float32)).shape
+    (5, 2)
     """
     return load(path).freeze(batch_max)
 
@@ -126,6 +146,12 @@ def load_metadata(path: PathLike) -> dict[str, str]:
         The file is truncated, or in another format.
     OSError, ModuleNotFoundError
         As in `load`.
+
+    Examples
+    --------
+    >>> fastnn.save(nn.MLP((3, 2), rng=0), "model.safetensors", metadata={"classes": "cat,dog"})
+    >>> fastnn.files.load_metadata("model.safetensors")["classes"]
+    'cat,dog'
     """
     with open_tensors(path) as file:
         return dict(file.metadata() or {})

@@ -44,7 +44,18 @@ _HEADER_UNIT = 8  # alignment of the arrays in bytes
 
 
 class ModelFileError(ValueError):
-    """A file holds no model, or no run, that can be loaded; the message names it and says why."""
+    """A file holds no model, or no run, that can be loaded; the message names it and says why.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> size = Path("model.safetensors").write_text("something else")
+    >>> try:
+    ...     fastnn.load("model.safetensors")
+    ... except fastnn.files.ModelFileError as error:
+    ...     print(str(error)[:46])
+    model.safetensors is not a safetensors file, o
+    """
 
 
 def write_tensors(

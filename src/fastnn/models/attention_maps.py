@@ -23,6 +23,13 @@ class Seq2SeqWeights(NamedTuple):
     decoder : list of ndarray (B, H, T, T)
     cross : list of ndarray (B, H, T, S)
         From positions of the target to those of the source.
+
+    Examples
+    --------
+    >>> model = fastnn.models.Seq2SeqTransformer(50, d_model=16, n_layers=1, max_len=8, rng=0)
+    >>> weights = model.attention_weights(np.array([[4, 5, 6]]), np.array([[1, 7]]))
+    >>> weights.cross[0].shape  # of the only block: 4 heads, 2 queries, 3 keys
+    (1, 4, 2, 3)
     """
 
     encoder: list[Array]

@@ -27,6 +27,12 @@ class Hypothesis(NamedTuple):
         log P / L^alpha.
     log_prob : float
         log P of the tokens, natural logarithm.
+
+    Examples
+    --------
+    >>> best = fastnn.models.Hypothesis(np.array([4, 5]), score=-0.5, log_prob=-1.0)
+    >>> best.tokens, best.score
+    (array([4, 5]), -0.5)
     """
 
     tokens: NDArray[np.int64]
@@ -90,6 +96,14 @@ def beam_search(
     TypeError, ValueError
         An argument has the wrong type or is out of range, shapes differ, the cache has no room for
         max_len tokens, or the log-probabilities of a row are NaN.
+
+    Examples
+    --------
+    >>> model = fastnn.models.TransformerLM(10, d_model=16, n_heads=2, n_layers=1, max_len=8, rng=0)
+    >>> cache = model.new_cache(1)
+    >>> found = fastnn.models.beam_search(model, cache, bos=1, eos=None, max_len=4, beams=2)
+    >>> len(found[0][0].tokens)
+    4
     """
     beams, n_best = check_count("beams", beams), check_count("n_best", n_best)
     if n_best > beams:

@@ -82,6 +82,14 @@ def from_torch_encoder(
         A value is not an array.
     ModelFileError, OSError, ModuleNotFoundError
         The file cannot be read, as from `fastnn.load`.
+
+    Examples
+    --------
+    >>> encoder = nn.TransformerEncoder(1, 16, 2, 32, rng=0)
+    >>> same = fastnn.models.from_torch_encoder(fastnn.models.to_torch(encoder), n_heads=2)
+    >>> x = np.ones((1, 3, 16), np.float32)
+    >>> np.array_equal(same(x), encoder(x))
+    True
     """
     how = {"norm_first": norm_first, "activation": activation, "dropout": dropout, "eps": eps}
     stack = nn.TransformerEncoder
@@ -103,6 +111,14 @@ def from_torch_decoder(
     """Return a decoder with the weights of a ``torch.nn.TransformerDecoder``.
 
     Parameters and errors are those of `from_torch_encoder`.
+
+    Examples
+    --------
+    >>> decoder = nn.TransformerDecoder(1, 16, 2, 32, rng=0)
+    >>> same = fastnn.models.from_torch_decoder(fastnn.models.to_torch(decoder), n_heads=2)
+    >>> x, memory = np.ones((1, 3, 16), np.float32), np.ones((1, 5, 16), np.float32)
+    >>> np.array_equal(same(x, memory), decoder(x, memory))
+    True
     """
     how = {"norm_first": norm_first, "activation": activation, "dropout": dropout, "eps": eps}
     stack = nn.TransformerDecoder
@@ -132,6 +148,12 @@ def from_torch_attention(
     ------
     ValueError, TypeError, ModelFileError, OSError, ModuleNotFoundError
         As in `from_torch_encoder`.
+
+    Examples
+    --------
+    >>> layer = nn.MultiHeadAttention(16, 2, rng=0)
+    >>> fastnn.models.from_torch_attention(fastnn.models.to_torch(layer), n_heads=2).d_model
+    16
     """
     arrays = read(state, prefix)
     separate = "q_proj_weight" in arrays  # if kdim or vdim differs from embed_dim
@@ -182,6 +204,12 @@ def to_torch(module: nn.Module) -> dict[str, Array]:
     ValueError
         The module has a feature that PyTorch lacks: grouped heads, rotary positions, RMS norms, or
         a memory whose width differs from d_model, a scaled Embedding.
+
+    Examples
+    --------
+    >>> state = fastnn.models.to_torch(nn.Linear(3, 2, rng=0))
+    >>> {name: value.shape for name, value in state.items()}
+    {'weight': (2, 3), 'bias': (2,)}
     """
     layers = layers_to_torch(module, to_torch)
     if layers is not None:

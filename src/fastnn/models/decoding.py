@@ -106,6 +106,13 @@ def generate(
         for max_new_tokens, or the logits of a row are NaN.
     IndexError
         A token is not in the model's vocabulary.
+
+    Examples
+    --------
+    >>> model = fastnn.models.TransformerLM(10, d_model=16, n_heads=2, n_layers=1, max_len=8, rng=0)
+    >>> texts = fastnn.models.generate(model, [[1, 2], [3]], 4, temperature=0, seed=0)
+    >>> [len(text) for text in texts]
+    [4, 4]
     """
     check_model(model)
     sampler = Sampler(temperature, top_k, top_p)
@@ -149,6 +156,12 @@ def stream(
     ------
     int
         The next token; a stop token is the last.
+
+    Examples
+    --------
+    >>> model = fastnn.models.TransformerLM(10, d_model=16, n_heads=2, n_layers=1, max_len=8, rng=0)
+    >>> len(list(fastnn.models.stream(model, [1, 2], 4, seed=0)))
+    4
     """
     check_model(model)
     sampler = Sampler(temperature, top_k, top_p)

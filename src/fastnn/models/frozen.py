@@ -66,6 +66,13 @@ class FrozenSeq2Seq(Translator):
         From ids (B, S) to the memory (B, S, d_model).
     decoder : kernels.Plan
         Its states need a memory.
+
+    Examples
+    --------
+    >>> model = fastnn.models.Seq2SeqTransformer(50, d_model=16, n_layers=1, max_len=8, rng=0)
+    >>> frozen = model.freeze()
+    >>> frozen.encode(np.array([[4, 5, 6]])).shape
+    (1, 3, 16)
     """
 
     def __init__(self, encoder: kernels.Plan, decoder: kernels.Plan) -> None:

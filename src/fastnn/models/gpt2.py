@@ -90,6 +90,13 @@ def from_gpt2(
         A value is not an array.
     ModelFileError, OSError, ModuleNotFoundError
         The file cannot be read, as from `fastnn.load`.
+
+    Examples
+    --------
+    >>> lm = fastnn.models.TransformerLM(10, d_model=16, n_heads=2, n_layers=1, max_len=8, rng=0)
+    >>> model = fastnn.models.from_gpt2(fastnn.models.to_gpt2(lm), n_heads=2)
+    >>> model.vocab_size, model.max_len
+    (10, 8)
     """
     source, config = _with_config(source)
     n_heads = _heads(n_heads, config)
@@ -184,6 +191,12 @@ def to_gpt2(model: TransformerLM, *, layout: str = "published") -> dict[str, Arr
     ------
     TypeError, ValueError
         The model is not a TransformerLM or has features that GPT-2 lacks, or the layout is unknown.
+
+    Examples
+    --------
+    >>> lm = fastnn.models.TransformerLM(10, d_model=16, n_heads=2, n_layers=1, max_len=8, rng=0)
+    >>> fastnn.models.to_gpt2(lm)["h.0.mlp.c_fc.weight"].shape
+    (16, 64)
     """
     if not isinstance(model, TransformerLM):
         raise TypeError(f"to_gpt2 takes a TransformerLM, not {type(model).__name__}")

@@ -72,7 +72,7 @@ class TransformerLM(TokenModel):
 
     Examples
     --------
-    >>> model = TransformerLM(65, d_model=128, n_heads=4, n_layers=4, max_len=64, rng=0)
+    >>> model = fastnn.models.TransformerLM(65, d_model=128, n_heads=4, max_len=64, rng=0)
     >>> model(np.zeros((2, 10), int)).shape
     (2, 10, 65)
     """

@@ -73,6 +73,13 @@ class Seq2SeqTransformer(Translator, TokenModel):
     encoder : nn.TransformerEncoder
     decoder : nn.TransformerDecoder
     head : nn.Linear or None
+
+    Examples
+    --------
+    >>> model = fastnn.models.Seq2SeqTransformer(50, d_model=16, n_layers=1, max_len=8, rng=0)
+    >>> src, tgt = np.array([[4, 5, 6]]), np.array([[1, 7]])
+    >>> model(src, tgt).shape
+    (1, 2, 50)
     """
 
     fields: ClassVar = {

@@ -83,6 +83,12 @@ def from_torch(
         A layer has an option that fastnn lacks, or a state is not one of Linear layers alone.
     ModelFileError, OSError, ModuleNotFoundError
         The file cannot be read, as from `fastnn.load`.
+
+    Examples
+    --------
+    >>> weights = {"0.weight": np.ones((4, 3), np.float32), "0.bias": np.zeros(4, np.float32)}
+    >>> fastnn.models.from_torch(weights, activation="relu")
+    Sequential(Linear(in_features=3, out_features=4, bias=True, activation=None, dtype='float32'))
     """
     if _is_torch(source):
         arrays = read(source.state_dict())

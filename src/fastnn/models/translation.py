@@ -53,6 +53,13 @@ def translate(
         vocabulary has no special tokens.
     TypeError
         sentences is a single str, or the vocabulary or the model has the wrong type.
+
+    Examples
+    --------
+    >>> vocab = fastnn.text.WordVocab.from_sentences(["go away", "go home"])
+    >>> model = fastnn.models.Seq2SeqTransformer(len(vocab), d_model=16, n_layers=1, rng=0)
+    >>> len(fastnn.models.translate(model, vocab, ["go", "go home"], beams=2))  # not trained yet
+    2
     """
     if isinstance(sentences, str):
         raise TypeError("translate takes several sentences, got one str")

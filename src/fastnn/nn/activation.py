@@ -85,28 +85,52 @@ class _Function(Module):
 
 @register("ReLU")
 class ReLU(_Function):
-    """y = max(x, 0); the derivative at 0 is taken as 0."""
+    """y = max(x, 0); the derivative at 0 is taken as 0.
+
+    Examples
+    --------
+    >>> nn.ReLU()(np.float32([-1, 0, 2]))
+    array([0., 0., 2.], dtype=float32)
+    """
 
     name: Activation = "relu"
 
 
 @register("Tanh")
 class Tanh(_Function):
-    """y = tanh(x)."""
+    """y = tanh(x).
+
+    Examples
+    --------
+    >>> nn.Tanh()(np.float32([-1, 0, 1])).round(3)
+    array([-0.762,  0.   ,  0.762], dtype=float32)
+    """
 
     name: Activation = "tanh"
 
 
 @register("Sigmoid")
 class Sigmoid(_Function):
-    """y = 1 / (1 + exp(-x))."""
+    """y = 1 / (1 + exp(-x)).
+
+    Examples
+    --------
+    >>> nn.Sigmoid()(np.float32([-1, 0, 1])).round(3)
+    array([0.269, 0.5  , 0.731], dtype=float32)
+    """
 
     name: Activation = "sigmoid"
 
 
 @register("SiLU")
 class SiLU(_Function):
-    """y = x sigmoid(x), also called swish: Elfwing, Uchibe and Doya (2018)."""
+    """y = x sigmoid(x), also called swish: Elfwing, Uchibe and Doya (2018).
+
+    Examples
+    --------
+    >>> nn.SiLU()(np.float32([-1, 0, 1])).round(3)
+    array([-0.269,  0.   ,  0.731], dtype=float32)
+    """
 
     name: Activation = "silu"
 
@@ -126,6 +150,11 @@ class GELU(_Function):
     ------
     ValueError
         `approximate` is something else.
+
+    Examples
+    --------
+    >>> nn.GELU()(np.float32([-1, 0, 1])).round(3)
+    array([-0.159,  0.   ,  0.841], dtype=float32)
     """
 
     fields: ClassVar = {"approximate": (str | None, None)}
@@ -142,7 +171,13 @@ class GELU(_Function):
 
 @register("Softplus")
 class Softplus(_Function):
-    """y = log(1 + exp(x)), a smooth ReLU: Dugas, Bengio, Bélisle, Nadeau and Garcia (2000)."""
+    """y = log(1 + exp(x)), a smooth ReLU: Dugas, Bengio, Bélisle, Nadeau and Garcia (2000).
+
+    Examples
+    --------
+    >>> nn.Softplus()(np.float32([-1, 0, 1])).round(3)
+    array([0.313, 0.693, 1.313], dtype=float32)
+    """
 
     name: Activation = "softplus"
 
@@ -162,6 +197,11 @@ class LeakyReLU(_Function):
     ------
     TypeError, ValueError
         The slope is not a number, or not finite.
+
+    Examples
+    --------
+    >>> nn.LeakyReLU(0.5)(np.float32([-2, 0, 2]))
+    array([-1.,  0.,  2.], dtype=float32)
     """
 
     fields: ClassVar = {"slope": (float, 0.01)}
@@ -190,6 +230,11 @@ class Softmax(_Function):
 
     Its backward is dx_i = y_i (dy_i - sum_j dy_j y_j). Train a classifier without it:
     `nn.cross_entropy` takes logits, which is faster and does not overflow.
+
+    Examples
+    --------
+    >>> nn.Softmax()(np.float32([[0, 0, 0, 0]]))
+    array([[0.25, 0.25, 0.25, 0.25]], dtype=float32)
     """
 
     function = Function(kernels.softmax, kernels.softmax_backward, True)
@@ -206,6 +251,11 @@ class LogSoftmax(_Function):
 
     They are finite where the probabilities of `Softmax` underflow to 0. Its backward is
     dx_i = dy_i - exp(y_i) sum_j dy_j. Train a classifier without it, as without `Softmax`.
+
+    Examples
+    --------
+    >>> nn.LogSoftmax()(np.float32([[0, 0]])).round(3)
+    array([[-0.693, -0.693]], dtype=float32)
     """
 
     function = Function(kernels.log_softmax, kernels.log_softmax_backward, True)

@@ -54,6 +54,12 @@ class AddNorm(_Norm):
     bias : Parameter or None
     dropout : float
     stream : RandomStream
+
+    Examples
+    --------
+    >>> layer = nn.AddNorm(2)
+    >>> layer(np.float32([[1, 2]]), np.float32([[0, 3]])).round(3)
+    array([[-1.,  1.]], dtype=float32)
     """
 
     fields: ClassVar = {

@@ -70,6 +70,13 @@ class MultiHeadAttention(Module):
     ------
     TypeError, ValueError
         An argument has the wrong type or is out of range; the message names it.
+
+    Examples
+    --------
+    >>> layer = nn.MultiHeadAttention(16, 4, rng=0)
+    >>> x = np.ones((2, 5, 16), np.float32)
+    >>> layer(x, causal=True).shape  # self-attention
+    (2, 5, 16)
     """
 
     fields: ClassVar = {

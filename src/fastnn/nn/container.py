@@ -39,6 +39,12 @@ class Sequential(Module):
         Something is not a layer, or layers have different dtypes.
     ValueError
         There are no layers.
+
+    Examples
+    --------
+    >>> model = nn.Sequential(nn.Linear(4, 3, rng=0), nn.Tanh(), nn.Linear(3, 2, rng=1))
+    >>> model(np.ones((5, 4), np.float32)).shape
+    (5, 2)
     """
 
     fields: ClassVar = {"layers": list[Module]}
@@ -135,6 +141,12 @@ class Residual(Module):
     ------
     TypeError
         `layer` is not a layer.
+
+    Examples
+    --------
+    >>> layer = nn.Residual(nn.ReLU())
+    >>> layer(np.float32([[-1, 2]]))
+    array([[-1.,  4.]], dtype=float32)
     """
 
     fields: ClassVar = {"layer": Module}
@@ -211,7 +223,7 @@ class MLP(Sequential):
 
     Examples
     --------
-    >>> model = MLP((64, 128, 10), rng=0)
+    >>> model = nn.MLP((64, 128, 10), rng=0)
     >>> model(np.zeros((5, 64), np.float32)).shape
     (5, 10)
     """

@@ -46,6 +46,13 @@ class Dropout(Module):
     ------
     TypeError, ValueError
         p is not a number, or out of range.
+
+    Examples
+    --------
+    >>> layer, x = nn.Dropout(0.5, rng=0), np.ones((1, 1000), np.float32)
+    >>> y, ctx = layer.forward(x)  # training
+    >>> np.unique(y), np.unique(layer(x))  # layer(x) is inference: nothing is dropped
+    (array([0., 2.], dtype=float32), array([1.], dtype=float32))
     """
 
     fields: ClassVar = {"p": (float, 0.5)}

@@ -45,6 +45,12 @@ class Embedding(Module):
     ------
     TypeError, ValueError
         An argument has the wrong type or is out of range; the message names it.
+
+    Examples
+    --------
+    >>> layer = nn.Embedding(10, 4, rng=0)
+    >>> layer(np.array([[1, 2, 3]])).shape
+    (1, 3, 4)
     """
 
     fields: ClassVar = {
@@ -85,7 +91,7 @@ class Embedding(Module):
         super().__init__({"weight": self.weight})
 
     def forward(self, ids: NDArray[Any]) -> tuple[NDArray[Any], Any]:
-        """Return vectors (*ids.shape, dim) for integers of any shape; the context is ids.
+        """Return vectors (..., dim) for integers of any shape; the context is ids.
 
         Raises
         ------

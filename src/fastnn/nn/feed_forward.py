@@ -47,6 +47,12 @@ class FeedForward(Module):
     ----------
     up, down : Linear
     drop : Dropout
+
+    Examples
+    --------
+    >>> layer = nn.FeedForward(16, 64, "gelu", rng=0)
+    >>> layer(np.ones((2, 5, 16), np.float32)).shape
+    (2, 5, 16)
     """
 
     fields: ClassVar = {

@@ -39,6 +39,17 @@ class GradientError(AssertionError):
         The element with the largest relative error.
     found, expected : float
         The result of backward there, and the central difference.
+
+    Examples
+    --------
+    >>> class Wrong(nn.Tanh):
+    ...     def backward(self, dy, ctx, need_dx=True):
+    ...         return dy
+    >>> try:
+    ...     nn.gradcheck(Wrong(), np.ones((1, 1)))
+    ... except nn.GradientError as error:
+    ...     print(error.name, error.index)
+    x (0, 0)
     """
 
     def __init__(self, name: str, index: tuple[int, ...], found: float, expected: float) -> None:
@@ -57,6 +68,12 @@ class GradientReport:
     ----------
     errors : dict of str to float
         The largest relative error of every argument and parameter.
+
+    Examples
+    --------
+    >>> report = nn.gradcheck(nn.Linear(3, 2, dtype=np.float64, rng=0), np.ones((4, 3)))
+    >>> sorted(report.errors), report.worst < 1e-6
+    (['bias', 'weight', 'x'], True)
     """
 
     errors: dict[str, float]
@@ -130,8 +147,8 @@ def gradcheck(
 
     Examples
     --------
-    >>> layer = Linear(3, 2, activation="tanh", dtype=np.float64, rng=0)
-    >>> gradcheck(layer, np.random.default_rng(0).normal(size=(4, 3))).worst < 1e-6
+    >>> layer = nn.Linear(3, 2, activation="tanh", dtype=np.float64, rng=0)
+    >>> nn.gradcheck(layer, np.random.default_rng(0).normal(size=(4, 3))).worst < 1e-6
     True
     """
     eps = EPS if eps is None else check_number("eps", eps, above=0)

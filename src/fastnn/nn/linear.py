@@ -61,6 +61,15 @@ class Linear(Module):
         Shape (in_features, out_features).
     bias : Parameter or None
         Shape (out_features,).
+
+    Examples
+    --------
+    >>> layer = nn.Linear(3, 2, activation="relu", rng=0)
+    >>> x = np.ones((5, 3), np.float32)
+    >>> y, ctx = layer.forward(x)
+    >>> dx = layer.backward(np.ones_like(y), ctx)  # adds to layer.weight.grad and layer.bias.grad
+    >>> y.shape, dx.shape
+    ((5, 2), (5, 3))
     """
 
     fields: ClassVar = {
@@ -213,6 +222,14 @@ def collapse(first: Linear, second: Linear) -> Linear:
         An argument is not a Linear layer, or the dtypes differ.
     ValueError
         `first` has an activation, or the sizes do not fit.
+
+    Examples
+    --------
+    >>> first, second = nn.Linear(3, 4, rng=0), nn.Linear(4, 2, rng=1)
+    >>> x = np.ones((1, 3), np.float32)
+    >>> one = nn.collapse(first, second)
+    >>> np.allclose(one(x), second(first(x)), atol=1e-6)
+    True
     """
     for layer in (first, second):
         if not isinstance(layer, Linear):

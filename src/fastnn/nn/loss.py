@@ -67,6 +67,13 @@ def cross_entropy(
     References
     ----------
     Zhang et al., *Dive into Deep Learning*, 4.1, "Softmax Regression".
+
+    Examples
+    --------
+    >>> loss, dlogits = nn.cross_entropy(np.float32([[0, 0], [0, 0]]), np.array([0, 1]))
+    >>> print(round(float(loss), 3), dlogits)
+    0.693 [[-0.25  0.25]
+     [ 0.25 -0.25]]
     """
     are_arrays = isinstance(logits, np.ndarray) and isinstance(targets, np.ndarray)
     if not are_arrays or logits.ndim <= 2:
@@ -139,6 +146,12 @@ def bce_with_logits(
     ------
     ValueError, TypeError
         As in `mse_loss`.
+
+    Examples
+    --------
+    >>> loss, dlogits = nn.bce_with_logits(np.float32([0, 0]), np.float32([0, 1]))
+    >>> print(round(float(loss), 3), dlogits)
+    0.693 [ 0.25 -0.25]
     """
     return kernels.bce_with_logits(
         logits, targets, pos_weight=pos_weight, sample_weight=sample_weight, reduction=reduction
@@ -171,6 +184,12 @@ def mse_loss(
         The shapes differ, the mean is over nothing, or a weight is negative or not finite.
     TypeError
         A dtype is wrong, or the dtypes differ.
+
+    Examples
+    --------
+    >>> loss, dpred = nn.mse_loss(np.float32([0, 3]), np.float32([0, 1]))
+    >>> print(float(loss), dpred)
+    2.0 [0. 2.]
     """
     return kernels.mse(pred, target, sample_weight=sample_weight, reduction=reduction)
 
@@ -178,9 +197,15 @@ def mse_loss(
 def l1_loss(
     pred: Array, target: Array, *, sample_weight: Array | None = None, reduction: str = "mean"
 ) -> tuple[Any, Array]:
-    """Return the mean over all elements of |pred - target|, and its gradient (0 at equality).
+    """Return the mean over all elements of abs(pred - target), and its gradient (0 at equality).
 
     Parameters, results and errors are those of `mse_loss`; the loss is in units of target.
+
+    Examples
+    --------
+    >>> loss, dpred = nn.l1_loss(np.float32([0, 3]), np.float32([0.5, 0]))
+    >>> print(float(loss), dpred)
+    1.75 [-0.5  0.5]
     """
     return kernels.l1(pred, target, sample_weight=sample_weight, reduction=reduction)
 
@@ -195,8 +220,14 @@ def huber_loss(
 ) -> tuple[Any, Array]:
     """Return the mean over all elements of the Huber loss, and its gradient.
 
-    With d = pred - target it is d^2 / 2 if |d| <= delta, else delta (|d| - delta / 2). Parameters,
-    results and errors are those of `mse_loss`; delta is above 0, in units of target.
+    With d = pred - target it is d^2 / 2 if abs(d) <= delta, else delta (abs(d) - delta / 2).
+    Parameters, results and errors are those of `mse_loss`; delta is above 0, in units of target.
+
+    Examples
+    --------
+    >>> loss, dpred = nn.huber_loss(np.float32([0, 3]), np.float32([0.5, 0]))
+    >>> print(float(loss), dpred)
+    1.3125 [-0.25  0.5 ]
     """
     return kernels.huber(
         pred, target, delta=delta, sample_weight=sample_weight, reduction=reduction

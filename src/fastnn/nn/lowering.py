@@ -77,6 +77,14 @@ def freeze(model: Module, batch_max: int = 1024, *, max_len: int = 1024) -> kern
     ValueError
         Sizes of layers do not fit, no layer determines the number of input columns, or a number is
         below 1.
+
+    Examples
+    --------
+    >>> model = nn.MLP((3, 4, 2), rng=0)
+    >>> plan = nn.freeze(model)
+    >>> x = np.ones((5, 3), np.float32)
+    >>> np.array_equal(plan(x), model(x))
+    True
     """
     batch_max = check_count("batch_max", batch_max)
     builder = Builder(check_count("max_len", max_len))

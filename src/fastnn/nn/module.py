@@ -47,6 +47,16 @@ class Module(States, metaclass=watch.Watched):
     parts : mapping of str to Parameter or Module
         In the order of the flat arrays. The parameters of a module named "0" are named "0.weight"
         and so on.
+
+    Examples
+    --------
+    >>> class Double(nn.Module):
+    ...     def forward(self, x):
+    ...         return 2 * x, None
+    ...     def backward(self, dy, ctx, need_dx=True):
+    ...         return 2 * dy
+    >>> nn.Sequential(Double({}), nn.ReLU())(np.float32([[-1, 1]]))
+    array([[0., 2.]], dtype=float32)
     """
 
     # Config fields: name -> JSON type, or (type, default) if a file may omit it.

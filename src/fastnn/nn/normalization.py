@@ -84,6 +84,12 @@ class LayerNorm(_Norm):
     Attributes
     ----------
     weight, bias : Parameter or None
+
+    Examples
+    --------
+    >>> layer = nn.LayerNorm(3)
+    >>> layer(np.float32([[1, 2, 3]])).round(3)
+    array([[-1.225,  0.   ,  1.225]], dtype=float32)
     """
 
     fields: ClassVar = {
@@ -161,6 +167,11 @@ class RMSNorm(_Norm):
     Attributes
     ----------
     weight : Parameter or None
+
+    Examples
+    --------
+    >>> nn.RMSNorm(4)(np.float32([[3, 4, 0, 0]])).round(3)
+    array([[1.2, 1.6, 0. , 0. ]], dtype=float32)
     """
 
     fields: ClassVar = {

@@ -53,6 +53,13 @@ class PositionalEncoding(Module):
     ----------
     weight : Parameter or None
         Learned positions, of shape (max_len, d_model).
+
+    Examples
+    --------
+    >>> layer = nn.PositionalEncoding(4)
+    >>> layer(np.zeros((1, 2, 4), np.float32)).round(3)
+    array([[[0.   , 1.   , 0.   , 1.   ],
+            [0.841, 0.54 , 0.01 , 1.   ]]], dtype=float32)
     """
 
     fields: ClassVar = {

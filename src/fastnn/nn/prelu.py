@@ -39,6 +39,11 @@ class PReLU(Module):
     ------
     TypeError, ValueError
         An argument has the wrong type or is out of range; the message names it.
+
+    Examples
+    --------
+    >>> nn.PReLU(init=0.25)(np.float32([[-4, 4]]))
+    array([[-1.,  4.]], dtype=float32)
     """
 
     fields: ClassVar = {"num_parameters": (int, 1), "dtype": (str, "float32")}

@@ -48,6 +48,12 @@ class RandomStream:
     seed : int
     calls : int
         Number of passes that have drawn from the stream.
+
+    Examples
+    --------
+    >>> stream = nn.RandomStream(seed=3)
+    >>> stream.seed, stream.calls
+    (3, 0)
     """
 
     __slots__ = ("_lock", "calls", "seed")

@@ -121,6 +121,12 @@ def build(config: Mapping[str, Any]) -> Module:
     ValueError, TypeError
         The config names an unregistered type, has missing or unknown fields, or a value that no
         layer accepts.
+
+    Examples
+    --------
+    >>> model = nn.build(nn.MLP((3, 4, 2), rng=0).config())
+    >>> model.sizes
+    (3, 4, 2)
     """
     cls, fields = _checked(config)
     for name, value in fields.items():
@@ -139,6 +145,11 @@ def parameter_shapes(config: Mapping[str, Any]) -> Shapes:
     """Return name -> (shape, dtype) of every parameter that `build(config)` would create.
 
     Allocates nothing. Raises as `build` for a malformed config.
+
+    Examples
+    --------
+    >>> nn.parameter_shapes(nn.Linear(3, 2).config())
+    {'weight': ((3, 2), 'float32'), 'bias': ((2,), 'float32')}
     """
     cls, fields = _checked(config)
     return cls.shapes(fields)

@@ -148,7 +148,7 @@ class Stack(Module):
 
 @register("TransformerEncoder", rng=0)
 class TransformerEncoder(Stack):
-    """A stack of `EncoderBlock`s: *Dive into Deep Learning*, section 11.7.4.
+    """A stack of encoder blocks: *Dive into Deep Learning*, section 11.7.4.
 
     Parameters
     ----------
@@ -163,6 +163,12 @@ class TransformerEncoder(Stack):
     ----------
     blocks : list of EncoderBlock
     norm : AddNorm or None
+
+    Examples
+    --------
+    >>> encoder = nn.TransformerEncoder(2, 16, 4, 32, rng=0)
+    >>> encoder(np.ones((2, 5, 16), np.float32), lengths=np.array([5, 3])).shape
+    (2, 5, 16)
     """
 
     block = EncoderBlock
@@ -174,7 +180,7 @@ class TransformerEncoder(Stack):
 
 @register("TransformerDecoder", rng=0)
 class TransformerDecoder(Stack):
-    """A stack of `DecoderBlock`s: *Dive into Deep Learning*, section 11.7.5.
+    """A stack of decoder blocks: *Dive into Deep Learning*, section 11.7.5.
 
     The parameters are those of `TransformerEncoder`; each call takes the memory after x.
 
@@ -182,6 +188,13 @@ class TransformerDecoder(Stack):
     ----------
     blocks : list of DecoderBlock
     norm : AddNorm or None
+
+    Examples
+    --------
+    >>> decoder = nn.TransformerDecoder(2, 16, 4, 32, rng=0)
+    >>> x, memory = np.ones((2, 5, 16), np.float32), np.ones((2, 7, 16), np.float32)
+    >>> decoder(x, memory).shape
+    (2, 5, 16)
     """
 
     block = DecoderBlock

@@ -270,6 +270,12 @@ class EncoderBlock(Block):
     attention : MultiHeadAttention
     feed_forward : FeedForward
     norms : list of AddNorm
+
+    Examples
+    --------
+    >>> block = nn.EncoderBlock(16, 2, 32, rng=0)
+    >>> block(np.ones((2, 5, 16), np.float32), lengths=np.array([5, 3])).shape
+    (2, 5, 16)
     """
 
 
@@ -284,6 +290,13 @@ class DecoderBlock(Block):
     attention, cross_attention : MultiHeadAttention
     feed_forward : FeedForward
     norms : list of AddNorm
+
+    Examples
+    --------
+    >>> block = nn.DecoderBlock(16, 2, 32, rng=0)
+    >>> x, memory = np.ones((2, 5, 16), np.float32), np.ones((2, 7, 16), np.float32)
+    >>> block(x, memory).shape
+    (2, 5, 16)
     """
 
     has_memory = True

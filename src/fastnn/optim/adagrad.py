@@ -44,6 +44,15 @@ class Adagrad(Optimizer):
     ----------
     Duchi, Hazan and Singer, "Adaptive subgradient methods for online learning and stochastic
     optimization", JMLR 12, 2011.
+
+    Examples
+    --------
+    >>> model = nn.Linear(1, 1, init="constant")
+    >>> optimizer = optim.Adagrad(model.parameters(), lr=0.5)
+    >>> model.weight.grad += 2
+    >>> optimizer.step()
+    >>> model.weight.data.round(3)
+    array([[-0.5]], dtype=float32)
     """
 
     _numbers = ("lr", "lr_decay", "eps", "weight_decay")

@@ -43,6 +43,15 @@ class Adam(Optimizer):
     References
     ----------
     Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1.
+
+    Examples
+    --------
+    >>> model = nn.Linear(1, 1, init="constant")
+    >>> optimizer = optim.Adam(model.parameters(), lr=0.5)
+    >>> model.weight.grad += 2
+    >>> optimizer.step()
+    >>> model.weight.data.round(3)
+    array([[-0.5]], dtype=float32)
     """
 
     _numbers = ("lr", "beta1", "beta2", "eps", "weight_decay")
@@ -95,6 +104,13 @@ class AdamW(Adam):
     ----------
     Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019, algorithm 2. The
     choice of decaying arrays is nanoGPT's.
+
+    Examples
+    --------
+    >>> model = nn.MLP((3, 4, 2), rng=0)
+    >>> schedule = optim.schedules.warmup_cosine(1e-3, warmup=10, total=100)
+    >>> optimizer = optim.AdamW(model.parameters(), lr=schedule, weight_decay=0.1)
+    >>> optimizer.zero_grad()
     """
 
     _choices = ("decay_1d",)

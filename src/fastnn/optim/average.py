@@ -13,11 +13,11 @@ from .state import Stateful, checked
 class ExponentialMovingAverage(Stateful):
     """Exponential moving average of all parameters: average += (1 - decay) (p - average).
 
-    >>> average = ExponentialMovingAverage(model.parameters(), decay=0.999)
-    >>> optimizer.step()
-    >>> average.update()
+    >>> model, x = nn.Linear(2, 1, rng=0), np.ones((1, 2), np.float32)
+    >>> average = optim.ExponentialMovingAverage(model.parameters(), decay=0.999)
+    >>> average.update()  # after each step of the optimizer
     >>> with average.applied():
-    ...     evaluate(model, x, y)
+    ...     y = model(x)
 
     Parameters
     ----------

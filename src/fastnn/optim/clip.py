@@ -37,6 +37,15 @@ def clip_grad_norm(params: Parameters, max_norm: float) -> float:
     ----------
     Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks",
     ICML 2013, algorithm 1.
+
+    Examples
+    --------
+    >>> model = nn.Linear(2, 1, bias=False)
+    >>> model.weight.grad += [[3], [4]]
+    >>> optim.clip_grad_norm(model.parameters(), 1.0)  # the norm before
+    5.0
+    >>> model.weight.grad.ravel().round(3)
+    array([0.6, 0.8], dtype=float32)
     """
     max_norm = check_number("max_norm", max_norm, above=0)
     grad = check_params(params).grad

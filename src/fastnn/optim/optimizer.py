@@ -30,6 +30,11 @@ class Optimizer(Stateful, ABC):
         optimizer keeps its schedule when it loads a state, and continues it at the loaded `steps`.
     steps : int
         Number of steps taken so far.
+
+    Examples
+    --------
+    >>> issubclass(optim.AdamW, optim.Optimizer)
+    True
     """
 
     def __init__(self, params: Parameters, lr: float | Schedule, weight_decay: float) -> None:

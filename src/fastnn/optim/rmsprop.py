@@ -46,6 +46,15 @@ class RMSprop(Optimizer):
     ----------
     Tieleman and Hinton, lecture 6.5 of "Neural networks for machine learning", 2012; centered:
     Graves, "Generating sequences with recurrent neural networks", 2013.
+
+    Examples
+    --------
+    >>> model = nn.Linear(1, 1, init="constant")
+    >>> optimizer = optim.RMSprop(model.parameters(), lr=0.01)
+    >>> model.weight.grad += 2
+    >>> optimizer.step()
+    >>> model.weight.data.round(3)
+    array([[-0.1]], dtype=float32)
     """
 
     _numbers = ("lr", "alpha", "eps", "momentum", "weight_decay")

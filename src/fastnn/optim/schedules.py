@@ -88,7 +88,13 @@ def _decayed(lr: float, factor: float, times: int) -> float:
 
 @dataclass(frozen=True)
 class constant(_Schedule):
-    """A constant lr."""
+    """A constant lr.
+
+    Examples
+    --------
+    >>> optim.schedules.constant(0.1)(1000)
+    0.1
+    """
 
     lr: float
 
@@ -101,7 +107,14 @@ class constant(_Schedule):
 
 @dataclass(frozen=True)
 class linear(_Schedule):
-    """After the warm-up, decrease linearly from lr to min_lr at step `total`, then stay there."""
+    """After the warm-up, decrease linearly from lr to min_lr at step `total`, then stay there.
+
+    Examples
+    --------
+    >>> schedule = optim.schedules.linear(1.0, total=10)
+    >>> [round(schedule(step), 3) for step in (0, 5, 10, 20)]
+    [1.0, 0.5, 0.0, 0.0]
+    """
 
     lr: float
     total: int
@@ -123,7 +136,14 @@ class linear(_Schedule):
 
 @dataclass(frozen=True)
 class step_decay(_Schedule):
-    """lr * factor^k after k * every steps."""
+    """lr * factor^k after k * every steps.
+
+    Examples
+    --------
+    >>> schedule = optim.schedules.step_decay(1.0, every=10, factor=0.5)
+    >>> [schedule(step) for step in (0, 10, 25)]
+    [1.0, 0.5, 0.25]
+    """
 
     lr: float
     every: int
@@ -142,6 +162,12 @@ class multi_step(_Schedule):
     """lr * factor^k from the k-th of the ascending milestones on.
 
     *Dive into Deep Learning*, section 12.11.3.2.
+
+    Examples
+    --------
+    >>> schedule = optim.schedules.multi_step(1.0, milestones=[3, 6])
+    >>> [round(schedule(step), 3) for step in (0, 3, 6)]
+    [1.0, 0.1, 0.01]
     """
 
     lr: float
@@ -167,6 +193,12 @@ class warmup_cosine(_Schedule):
 
     Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017,
     equation 5, without restarts; nanoGPT's rule.
+
+    Examples
+    --------
+    >>> schedule = optim.schedules.warmup_cosine(1.0, warmup=4, total=104)
+    >>> [round(schedule(step), 3) for step in (0, 4, 54, 104)]
+    [0.2, 1.0, 0.5, 0.0]
     """
 
     lr: float
@@ -191,6 +223,12 @@ class inverse_sqrt(_Schedule):
     """After the warm-up, lr * sqrt((warmup + 1) / (step + 1)).
 
     Without warm-up this is lr / sqrt(step + 1) (*Dive into Deep Learning*, section 12.11.2).
+
+    Examples
+    --------
+    >>> schedule = optim.schedules.inverse_sqrt(1.0, warmup=3)
+    >>> [round(schedule(step), 3) for step in (0, 1, 3, 15)]
+    [0.25, 0.5, 1.0, 0.5]
     """
 
     lr: float
@@ -210,6 +248,12 @@ class noam(_Schedule):
     """factor * d_model^-0.5 * min(n^-0.5, n * warmup^-1.5), n = step + 1; maximal at n = warmup.
 
     Vaswani et al., "Attention is all you need", 2017, equation 3.
+
+    Examples
+    --------
+    >>> schedule = optim.schedules.noam(d_model=100, warmup=4)
+    >>> [round(schedule(step), 3) for step in (0, 3, 15)]
+    [0.013, 0.05, 0.025]
     """
 
     d_model: int
@@ -235,6 +279,12 @@ class one_cycle(_Schedule):
 
     Smith and Topin, "Super-convergence: very fast training of neural networks using large learning
     rates", 2017.
+
+    Examples
+    --------
+    >>> schedule = optim.schedules.one_cycle(1.0, total=100)
+    >>> [round(schedule(step), 3) for step in (0, 29, 99)]
+    [0.04, 1.0, 0.0]
     """
 
     max_lr: float

@@ -42,6 +42,15 @@ class SGD(Optimizer):
     ----------
     Sutskever, Martens, Dahl and Hinton, "On the importance of initialization and momentum in deep
     learning", ICML 2013.
+
+    Examples
+    --------
+    >>> model = nn.Linear(1, 1, init="constant")
+    >>> optimizer = optim.SGD(model.parameters(), lr=0.5)
+    >>> model.weight.grad += 1
+    >>> optimizer.step()
+    >>> model.weight.data
+    array([[-0.5]], dtype=float32)
     """
 
     _numbers = ("lr", "momentum", "weight_decay")

@@ -13,7 +13,14 @@ __all__ = ["BPE", "CharVocab", "Vocab", "WordVocab", "bleu", "d2l_bleu", "from_j
 
 
 def from_json(text: str) -> Vocab:
-    """Read a vocabulary of any kind from its `to_json`; ValueError for any other text."""
+    """Read a vocabulary of any kind from its `to_json`; ValueError for any other text.
+
+    Examples
+    --------
+    >>> vocab = fastnn.text.CharVocab.from_text("abc")
+    >>> fastnn.text.from_json(vocab.to_json()).encode("cab")
+    [2, 0, 1]
+    """
     one_text("from_json", text)
     try:
         kind = parse_json(text)["kind"]

@@ -30,6 +30,13 @@ class BPE(Vocab):
     ----------
     R. Sennrich, B. Haddow, A. Birch (2016). Neural Machine Translation of Rare Words with Subword
     Units. ACL 2016.
+
+    Examples
+    --------
+    >>> lines = ["low lower lowest"] * 3
+    >>> vocab = fastnn.text.BPE.train(lines, vocab_size=20)
+    >>> vocab.decode(vocab.encode("lowest lower"))
+    'lowest lower'
     """
 
     kind = "bpe"

@@ -19,7 +19,7 @@ class CharVocab(Vocab):
 
     Examples
     --------
-    >>> vocab = CharVocab.from_text("to be, or not to be")
+    >>> vocab = fastnn.text.CharVocab.from_text("to be, or not to be")
     >>> vocab.encode("not")
     [4, 5, 7]
     >>> vocab.decode([2, 3])

@@ -31,6 +31,12 @@ def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> float:
     ----------
     K. Papineni et al. (2002). BLEU: a Method for Automatic Evaluation of Machine Translation.
     M. Post (2018). A Call for Clarity in Reporting BLEU Scores.
+
+    Examples
+    --------
+    >>> hypotheses = references = ["the cat is on the mat today"]
+    >>> round(fastnn.text.bleu(hypotheses, references))
+    100
     """
     for name, sentences in (("hypotheses", hypotheses), ("references", references)):
         if isinstance(sentences, str) or not isinstance(sentences, Sequence):
@@ -69,6 +75,11 @@ def d2l_bleu(prediction: str, label: str, k: int) -> float:
     References
     ----------
     A. Zhang et al., Dive into Deep Learning, section 10.7 (Evaluation of Predicted Sequences).
+
+    Examples
+    --------
+    >>> fastnn.text.d2l_bleu("he is calm .", "he is calm .", k=2)
+    1.0
     """
     one_text("d2l_bleu, prediction:", prediction)
     one_text("d2l_bleu, label:", label)

@@ -29,6 +29,12 @@ class Vocab(ABC):
         The id of a token is its index.
     pad_id, unk_id, bos_id, eos_id : int or None
         Ids of the specials `<pad> <unk> <bos> <eos>`: 0 to 3, or None without specials.
+
+    Examples
+    --------
+    >>> vocab = fastnn.text.CharVocab.from_text("abc")
+    >>> isinstance(vocab, fastnn.text.Vocab), len(vocab)
+    (True, 3)
     """
 
     kind: ClassVar[str]  # its name in JSON

@@ -21,6 +21,12 @@ class WordVocab(Vocab):
     References
     ----------
     A. Zhang et al., Dive into Deep Learning, section 9.2 (Vocabulary).
+
+    Examples
+    --------
+    >>> vocab = fastnn.text.WordVocab.from_sentences(["go home", "go away"])
+    >>> vocab.encode("go away"), vocab.decode(vocab.encode("go there"))
+    ([4, 5], 'go <unk>')
     """
 
     kind = "words"

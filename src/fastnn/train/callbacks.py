@@ -58,6 +58,10 @@ class EarlyStopping:
     Attributes
     ----------
     best_epoch, stopped_epoch : int or None
+
+    Examples
+    --------
+    >>> stop = fastnn.train.EarlyStopping("val_accuracy", patience=3)  # fit(..., callbacks=stop)
     """
 
     def __init__(
@@ -135,7 +139,10 @@ class EarlyStopping:
 
 
 class TerminateOnNaN:
-    """Stop training after an epoch whose loss is NaN or infinite."""
+    """Stop training after an epoch whose loss is NaN or infinite.
+
+    >>> stop = fastnn.train.TerminateOnNaN()  # fit(..., callbacks=[stop])
+    """
 
     def on_train_begin(self, run: Run) -> None:
         """Keep the run."""
@@ -167,6 +174,12 @@ class ModelCheckpoint:
     save_freq : "epoch" or int
         Batches between two files, counted across epochs; with accumulated gradients it waits for
         the next step.
+
+    Examples
+    --------
+    >>> x, y = fastnn.data.load_digits(split="train")
+    >>> model, save = nn.Linear(64, 10, rng=0), fastnn.train.ModelCheckpoint("run.safetensors")
+    >>> history = fastnn.fit(model, x, y, optimizer="adam", callbacks=save, verbose=0)
     """
 
     saves_run = True
@@ -259,6 +272,8 @@ class ModelCheckpoint:
 class LRSchedule:
     """Set the optimizer's learning rate from a schedule.
 
+    >>> halve = fastnn.train.LRSchedule(optim.schedules.step_decay(1e-3, every=1, factor=0.5))
+
     An optimizer created with a schedule as its `lr` needs no callback. Use this one for rates per
     epoch, or to change the rate of an existing optimizer.
 
@@ -297,6 +312,8 @@ class LRSchedule:
 
 class CSVLogger:
     """Write the history to a CSV file: a header, and a row per finished epoch.
+
+    >>> logger = fastnn.train.CSVLogger("log.csv")  # fit(..., callbacks=logger)
 
     The file is replaced atomically after each epoch, so it is always complete. After resuming from
     a checkpoint it contains the earlier epochs too.

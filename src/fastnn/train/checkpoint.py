@@ -61,6 +61,13 @@ class Checkpoint:
     history : History
     extra : dict
         The `extra` of `save_checkpoint`.
+
+    Examples
+    --------
+    >>> model = nn.MLP((3, 2), rng=0)
+    >>> fastnn.train.save_checkpoint("run.safetensors", model, epoch=3)
+    >>> fastnn.train.load_checkpoint("run.safetensors", model).epoch
+    3
     """
 
     epoch: int = 0
@@ -109,6 +116,13 @@ def save_checkpoint(
         A value in `extra` has another type, or a key in it is not a str.
     OSError
         The file cannot be written.
+
+    Examples
+    --------
+    >>> model = nn.MLP((3, 2), rng=0)
+    >>> fastnn.train.save_checkpoint("run.safetensors", model, extra={"note": "before lunch"})
+    >>> fastnn.train.load_checkpoint("run.safetensors", model).extra
+    {'note': 'before lunch'}
     """
     check_path("path", path)
     check_model(model)
@@ -168,6 +182,15 @@ def load_checkpoint(
         The file does not exist or cannot be read.
     ModuleNotFoundError
         safetensors is not installed.
+
+    Examples
+    --------
+    >>> model = nn.MLP((3, 2), rng=0)
+    >>> optimizer = optim.Adam(model.parameters())
+    >>> fastnn.train.save_checkpoint("run.safetensors", model, optimizer, epoch=3, step=120)
+    >>> found = fastnn.train.load_checkpoint("run.safetensors", model, optimizer)
+    >>> found.epoch, found.step
+    (3, 120)
     """
     check_path("path", path)
     check_model(model)

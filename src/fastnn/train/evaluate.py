@@ -54,6 +54,13 @@ def evaluate(
     ------
     ValueError
         x and y differ in length or are empty.
+
+    Examples
+    --------
+    >>> x, y = fastnn.data.load_digits(split="test")
+    >>> loss, accuracy = fastnn.evaluate(nn.Linear(64, 10, init="constant"), x, y)
+    >>> round(loss, 3)  # log(10): all digits are equally likely
+    2.303
     """
     dtype = check_model(model).dtype
     objective = as_objective(loss, model)

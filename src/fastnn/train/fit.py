@@ -163,6 +163,14 @@ def fit(
     Arrays, validation data, labels and callbacks are checked before the first step, so an error
     leaves the weights unchanged. For these checks the model is called on one row and on one batch
     of the validation data.
+
+    Examples
+    --------
+    >>> x, y = fastnn.data.load_digits(split="train")
+    >>> model = nn.MLP((64, 32, 10), rng=0)
+    >>> history = fastnn.fit(model, x, y, optimizer="adam", epochs=10, seed=0, verbose=0)
+    >>> bool(history.history["accuracy"][-1] > 0.9)
+    True
     """
     parameters = check_model(model)
     dtype = parameters.dtype

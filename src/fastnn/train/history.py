@@ -26,6 +26,14 @@ class History:
         The finished epochs, counted from 0.
     interrupted : bool
         True if Ctrl-C ended the run early.
+
+    Examples
+    --------
+    >>> x, y = fastnn.data.load_digits(split="train")
+    >>> model = nn.MLP((64, 10), rng=0)
+    >>> history = fastnn.fit(model, x, y, optimizer="adam", epochs=2, verbose=0)
+    >>> history.epoch, sorted(history.history)
+    ([0, 1], ['accuracy', 'loss'])
     """
 
     history: dict[str, list[float]] = field(default_factory=dict)

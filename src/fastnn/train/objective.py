@@ -196,6 +196,13 @@ class TokenLoss:
         In training only, so that the validation loss is the logarithm of the perplexity.
     ignore_index : int
         Targets with this value do not count.
+
+    Examples
+    --------
+    >>> model = fastnn.models.TransformerLM(10, d_model=16, n_heads=2, n_layers=1, max_len=8, rng=0)
+    >>> batches = fastnn.data.windows(np.arange(100) % 10, 8, 4)
+    >>> loss = fastnn.train.TokenLoss(label_smoothing=0.1)
+    >>> history = fastnn.fit(model, batches, optimizer="adam", loss=loss, verbose=0)
     """
 
     def __init__(self, label_smoothing: float = 0.0, ignore_index: int = -100) -> None:

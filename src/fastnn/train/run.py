@@ -50,6 +50,17 @@ class Run:
         Batches in an epoch, if known.
     stop_training : bool
         Set it to stop the run after the current epoch.
+
+    Examples
+    --------
+    >>> class Report:
+    ...     def on_train_begin(self, run):
+    ...         print(type(run).__name__, run.epochs)
+    >>> x, y = fastnn.data.load_digits(split="train")
+    >>> history = fastnn.fit(
+    ...     nn.MLP((64, 10), rng=0), x, y, optimizer="adam", callbacks=Report(), verbose=0
+    ... )
+    Run 1
     """
 
     def __init__(

@@ -102,7 +102,7 @@ cdef int check_fit(cnp.ndarray q, cnp.ndarray k, cnp.ndarray w, str op) except -
 
 
 def additive_scores(q, k, w, *, out=None):
-    """Compute the score of every query with every key: ``w . tanh(q + k)``.
+    """Compute the score of every query with every key: ``w tanh(q + k)``.
 
     Parameters
     ----------
@@ -124,6 +124,12 @@ def additive_scores(q, k, w, *, out=None):
         If an argument is not an array of float32 or float64, or the types differ.
     ValueError
         If shapes do not fit, or out is not C-contiguous, is read-only or overlaps an operand.
+
+    Examples
+    --------
+    >>> q, k = np.zeros((1, 1, 2), np.float32), np.ones((1, 3, 2), np.float32)
+    >>> fastnn.kernels.additive_scores(q, k, np.float32([1, 1])).round(3)
+    array([[[1.523, 1.523, 1.523]]], dtype=float32)
     """
     cdef int typenum = real_type(q, "additive_scores", "q")
     cdef cnp.ndarray a = plain(q, typenum, "additive_scores", "q", 3, "(batch, n_queries, size)")
@@ -173,6 +179,14 @@ def additive_scores_backward(dscores, q, k, w):
     ------
     TypeError, ValueError
         As `additive_scores`.
+
+    Examples
+    --------
+    >>> q = k = np.zeros((1, 1, 2), np.float32)
+    >>> dscores, w = np.ones((1, 1, 1), np.float32), np.float32([1, 2])
+    >>> dq, dk, dw = fastnn.kernels.additive_scores_backward(dscores, q, k, w)
+    >>> dq, dw
+    (array([[[1., 2.]]], dtype=float32), array([0., 0.], dtype=float32))
     """
     cdef int typenum = real_type(q, "additive_scores_backward", "q")
     cdef cnp.ndarray a = plain(q, typenum, "additive_scores_backward", "q", 3,

@@ -153,19 +153,16 @@ def attention(q, k, v, *, causal=False, lengths=None, mask=None, scale=None, dro
         Any strides; read in place if the last axis is contiguous, as in views of a projection.
         ``heads`` is a multiple of ``kv_heads``: head h attends to ``h // (heads // kv_heads)``.
     causal : bool
-        A query attends to no key after its own position. The last query is at the last key, also
-        if ``n_keys != n_queries``, as with a KV cache.
+        A query attends to no key behind its own position; the last query is at the last key.
     lengths : integers of shape (batch,) or (batch, n_queries), optional
         Number of leading keys that a query may attend to. Keys and values beyond are not read.
     mask : ndarray, optional
-        Broadcasts to (batch, heads, n_queries, n_keys). A bool mask is True where a query may
-        attend. A mask of q's type is added to the scores; only -inf hides a key. Finite numbers
-        are clamped to 0.69 times the largest number of the type.
+        Broadcasts to the scores. Bool: True where a query may attend. Of q's type: added to the
+        scores, clamped to 0.69 times the largest number of the type; only -inf hides a key.
     scale : float, optional
         Factor of the scores; default ``1 / sqrt(d)``.
     dropout_p : float
-        Drop weights with this probability and divide the others by ``1 - dropout_p``. The choice
-        depends only on `seed`, `step` and the index in (batch, heads, n_queries, n_keys).
+        Drop weights by this probability, depending on `seed`, `step` and their index alone.
     seed, step : int
         As for `dropout`. A seed is required unless dropout_p is 0.
     need_weights : bool
@@ -173,17 +170,14 @@ def attention(q, k, v, *, causal=False, lengths=None, mask=None, scale=None, dro
     return_lse : bool
         Also return the log-sum-exp, from which `attention_backward` recomputes the weights.
     return_normalizer : bool
-        Also return the normalizer, which `attention_backward` takes in place of lse. It stays
-        accurate if all scores of a query share a large offset.
+        Also return it; it replaces lse in `attention_backward`, accurate at large offsets too.
     out : ndarray of shape (batch, heads, n_queries, dv), optional
-        Output array with any strides, such as a transposed view of (batch, n_queries, heads, dv).
-        It must not overlap the operands.
+        Any strides, such as a view of (batch, n_queries, heads, dv); overlaps no operand.
 
     Returns
     -------
     out : ndarray of shape (batch, heads, n_queries, dv)
     lse : ndarray of shape (batch, heads, n_queries), if return_lse
-        Logarithm of the sum of the exponentials of a query's scores.
     normalizer : ndarray of shape (2, batch, heads, n_queries), if return_normalizer
         A shift and a factor: a query's weights are ``factor * 2**(score / log(2) - shift)``.
     weights : ndarray of shape (batch, heads, n_queries, n_keys), if need_weights
@@ -193,12 +187,15 @@ def attention(q, k, v, *, causal=False, lengths=None, mask=None, scale=None, dro
 
     Raises
     ------
-    TypeError
-        If an argument is not an array of float32 or float64, the types differ, lengths are not
-        integers, or a number or flag is of another type.
-    ValueError
-        If shapes do not fit (they are named), a length or number is out of range, or out is
-        read-only or overlaps an operand.
+    TypeError, ValueError
+        If an argument is not an array of float32 or float64, types differ, shapes do not fit (they
+        are named), a number is out of range, or out is read-only or overlaps an operand.
+
+    Examples
+    --------
+    >>> q = k = v = np.eye(2, dtype=np.float32)[None, None]  # 1 batch, 1 head, 2 positions
+    >>> fastnn.attention(q, k, v, causal=True)[0, 0, 0]  # the first attends to itself alone
+    array([1., 0.], dtype=float32)
     """
     cdef Arguments args = read_arguments("attention", q, k, v, causal, lengths, mask, scale,
                                          dropout_p, seed, step)
@@ -278,12 +275,10 @@ def attention_backward(dout, q, k, v, out, lse, *, causal=False, lengths=None, m
     q, k, v, causal, lengths, mask, scale, dropout_p, seed, step
         As passed to `attention`.
     out, lse : ndarray
-        What `attention` returned with ``return_lse=True``; instead of lse also the normalizer of
-        ``return_normalizer=True``. An lse beyond 16 is too coarse for accurate weights; the
-        normalizer is then recomputed from the scores.
+        As `attention` returned them; instead of lse also the normalizer. An lse beyond 16 is too
+        coarse for accurate weights; the normalizer is then recomputed from the scores.
     dq, dk, dv : ndarray like q, k, v, optional
-        Output arrays with a contiguous last axis, such as views of the gradient of a fused
-        projection. They must not overlap anything else.
+        With a contiguous last axis, as views of a fused projection's gradient; without overlap.
 
     Returns
     -------
@@ -292,8 +287,13 @@ def attention_backward(dout, q, k, v, out, lse, *, causal=False, lengths=None, m
 
     Raises
     ------
-    TypeError, ValueError
-        As `attention`.
+    TypeError, ValueError, as `attention`.
+
+    Examples
+    --------
+    >>> q = k = v = np.ones((1, 1, 2, 2), np.float32)
+    >>> out, lse = fastnn.attention(q, k, v, return_lse=True)
+    >>> dq, dk, dv = fastnn.attention_backward(out, q, k, v, out, lse)
     """
     cdef Arguments args = read_arguments("attention_backward", q, k, v, causal, lengths, mask,
                                          scale, dropout_p, seed, step)

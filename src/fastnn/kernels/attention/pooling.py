@@ -88,7 +88,7 @@ def attention_pooling(
         Leading axes broadcast. To leave a training example out of its own average, give each query
         its own keys: shapes (n, 1, d), (n, m - 1, d), (n, m - 1, dv).
     kernel : str
-        With u = |q - k| / width: "gaussian" exp(-u^2 / 2), "boxcar" 1 for u < 1, "epanechnikov"
+        With u = abs(q - k) / width: "gaussian" exp(-u^2 / 2), "boxcar" 1 for u < 1, "epanechnikov"
         1 - u^2 for u < 1, "triangular" 1 - u for u < 1 (which the book's code calls Epanechnikov),
         "constant" 1 (average pooling).
     width : float
@@ -108,6 +108,12 @@ def attention_pooling(
         If an operand is not an array of float32 or float64, or the types differ.
     ValueError
         If shapes do not fit, the kernel is unknown, or width is not positive.
+
+    Examples
+    --------
+    >>> keys, values = np.float32([[0], [1], [2]]), np.float32([[0], [1], [4]])
+    >>> fastnn.kernels.attention_pooling(np.float32([[1]]), keys, values, width=0.5).round(3)
+    array([[1.213]], dtype=float32)
     """
     op = "attention_pooling"
     wants_weights = check_flag(op, "need_weights", need_weights)
@@ -146,6 +152,14 @@ def attention_pooling_backward(
     ------
     TypeError, ValueError
         As `attention_pooling`; also ValueError if dout does not fit or leading axes differ.
+
+    Examples
+    --------
+    >>> q, k, v = np.float32([[1]]), np.float32([[0], [2]]), np.float32([[0], [4]])
+    >>> dq, dk, dv, dwidth = fastnn.kernels.attention_pooling_backward(np.float32([[1]]), q, k, v)
+    >>> dv
+    array([[0.5],
+           [0.5]], dtype=float32)
     """
     op = "attention_pooling_backward"
     queries, keys, values = _checked(op, queries, keys, values, kernel, width)

@@ -204,6 +204,13 @@ def rotary(x, *, start=0, base=10000.0, inverse=False, out=None):
     -----
     Su et al., "RoFormer: Enhanced Transformer with Rotary Position Embedding", 2021; pairs as in
     GPT-NeoX and Llama. Tables of cosines and sines of up to 131,072 positions are cached.
+
+    Examples
+    --------
+    >>> x = np.tile(np.float32([1, 0]), (1, 1, 2, 1))  # 1 batch, 1 head, 2 positions of size 2
+    >>> fastnn.rotary(x)[0, 0].round(3)  # the first is rotated by 0, the second by 1
+    array([[1.   , 0.   ],
+           [0.54 , 0.841]], dtype=float32)
     """
     cdef int typenum = real_type(x, "rotary", "x"), i
     cdef bint turn_back = flag(inverse, "rotary", "inverse")

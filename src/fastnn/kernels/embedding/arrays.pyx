@@ -137,12 +137,12 @@ def embedding(ids, weight, *, scale=1.0, out=None):
     weight : ndarray of float32 or float64, shape (rows, d), any strides
     scale : float
         Factor of the result, such as sqrt(d) in *Dive into Deep Learning*, section 11.7.4.
-    out : ndarray, shape (*ids.shape, d), optional
+    out : ndarray, shape (..., d), optional
         Output array with the type of weight. It must not overlap weight.
 
     Returns
     -------
-    ndarray, shape (*ids.shape, d)
+    ndarray, shape (..., d)
         ``out`` if given.
 
     Raises
@@ -153,6 +153,14 @@ def embedding(ids, weight, *, scale=1.0, out=None):
         If shapes do not fit, or out is read-only or overlaps weight.
     IndexError
         If an id is out of range; the message says which. Nothing is written then.
+
+    Examples
+    --------
+    >>> weight = np.float32([[0, 0], [1, 2], [3, 4]])
+    >>> fastnn.embedding(np.array([2, 0, 2]), weight)
+    array([[3., 4.],
+           [0., 0.],
+           [3., 4.]], dtype=float32)
     """
     cdef int typenum = real_type(weight, "embedding", "weight"), i
     cdef cnp.npy_intp shape[MOST_AXES]
@@ -196,7 +204,7 @@ def embedding_backward(ids, dy, *, dweight, scale=1.0, padding_idx=None):
     Parameters
     ----------
     ids : ndarray of integers, any shape
-    dy : ndarray of float32 or float64, shape (*ids.shape, d), any strides
+    dy : ndarray of float32 or float64, shape (..., d), any strides
         Gradient of the output.
     dweight : ndarray, shape (rows, d)
         Added to; rows without an id are not touched. Each row is summed in the order of ids, in
@@ -214,6 +222,15 @@ def embedding_backward(ids, dy, *, dweight, scale=1.0, padding_idx=None):
         If shapes do not fit, dweight's rows are not contiguous, or it is read-only or overlaps dy.
     IndexError
         If an id is out of range; the message says which. Nothing is changed then.
+
+    Examples
+    --------
+    >>> dweight = np.zeros((3, 2), np.float32)
+    >>> fastnn.embedding_backward(np.array([2, 0, 2]), np.ones((3, 2), np.float32), dweight=dweight)
+    >>> dweight
+    array([[1., 1.],
+           [0., 0.],
+           [2., 2.]], dtype=float32)
     """
     cdef int typenum = real_type(dy, "embedding_backward", "dy")
     cdef str op = "embedding_backward"

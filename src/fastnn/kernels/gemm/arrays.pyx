@@ -125,6 +125,8 @@ cdef cnp.ndarray checked_preact(
 def matmul(a, b, *, bias=None, activation=None, out=None, preact=None):
     """Compute ``act(a @ b + bias)`` by NumPy's shape rules; bias and activation are optional.
 
+    *Dive into Deep Learning*, sections 2.3 (matrix multiplication) and 5.1 (H = relu(X W + b)).
+
     Parameters
     ----------
     a : ndarray of float32 or float64
@@ -137,11 +139,9 @@ def matmul(a, b, *, bias=None, activation=None, out=None, preact=None):
     activation : str or None
         A name of `kernels.ACTIVATIONS`, such as "relu" or "gelu". Applied last.
     out : ndarray, optional
-        Output array with the type and shape of the result and any strides. It must not overlap the
-        operands.
+        The type and shape of the result, any strides. It must not overlap the operands.
     preact : ndarray, optional
-        Receives ``a @ b + bias``, which the backward pass of some activations reads. It must have
-        the strides of the result.
+        Receives ``a @ b + bias``, which some activations' gradients read; strides as the result.
 
     Returns
     -------
@@ -150,15 +150,15 @@ def matmul(a, b, *, bias=None, activation=None, out=None, preact=None):
 
     Raises
     ------
-    TypeError
-        If an operand is not an array of float32 or float64, or the types differ.
-    ValueError
-        If shapes do not fit (both are named), or out or preact is read-only or overlaps another
-        argument.
+    TypeError, ValueError
+        If an operand is not an array of float32 or float64, types differ, shapes do not fit (both
+        are named), or out or preact is read-only or overlaps another argument.
 
-    Notes
-    -----
-    *Dive into Deep Learning*, sections 2.3 (matrix multiplication) and 5.1 (H = relu(X W + b)).
+    Examples
+    --------
+    >>> x, w, b = np.float32([[1, -2]]), np.eye(2, dtype=np.float32), np.float32([1, 1])
+    >>> fastnn.matmul(x, w, bias=b, activation="relu")
+    array([[2., 0.]], dtype=float32)
     """
     cdef int typenum = real_type(a, "matmul", "a")
     cdef cnp.ndarray x = <cnp.ndarray>a, y, c, row, z
@@ -287,21 +287,21 @@ def gemm(a, b, c=None, *, alpha=1.0, beta=0.0, trans_a=False, trans_b=False):
     c : ndarray of shape (m, n), optional
         Updated in place. beta = 0 overwrites it without reading it, so old NaN do not spread.
     alpha, beta : float
-    trans_a, trans_b : bool
-        True if op transposes.
+    trans_a, trans_b : bool, True if op transposes
 
     Returns
     -------
-    ndarray of shape (m, n)
-        ``c`` if given.
+    ndarray of shape (m, n), ``c`` if given
 
     Raises
     ------
-    TypeError
-        If an operand is not an array of float32 or float64, or the types differ.
-    ValueError
-        If a shape does not fit, beta is not 0 without a c, or c is read-only or overlaps an
-        operand.
+    TypeError, ValueError
+        As `matmul`, or if beta is not 0 without a c.
+
+    Examples
+    --------
+    >>> fastnn.gemm(np.float32([[1, 2]]), np.float32([[3], [4]]), alpha=2)
+    array([[22.]], dtype=float32)
     """
     cdef int typenum = real_type(a, "gemm", "a")
     cdef cnp.ndarray x = <cnp.ndarray>a, y = real_like(b, typenum, "gemm", "b", "a"), z

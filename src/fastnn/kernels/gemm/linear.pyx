@@ -213,6 +213,16 @@ def linear_backward(
     ValueError
         If shapes do not fit, y or preact is missing, or dw or db is read-only, not contiguous, or
         overlaps another argument. Nothing is changed then.
+
+    Examples
+    --------
+    >>> x, w, dy = np.float32([[1, 2]]), np.eye(2, dtype=np.float32), np.float32([[1, 3]])
+    >>> dw, db = np.zeros((2, 2), np.float32), np.zeros(2, np.float32)
+    >>> fastnn.linear_backward(dy, x, w, dw=dw, db=db)
+    array([[1., 3.]], dtype=float32)
+    >>> dw, db
+    (array([[1., 3.],
+           [2., 6.]], dtype=float32), array([1., 3.], dtype=float32))
     """
     cdef int typenum = real_type(dy, "linear_backward", "dy")
     cdef int act = activation_code(activation, "linear_backward")

@@ -23,6 +23,14 @@ cdef class PackedMatrix:
     nbytes : int
         Memory used. It is a little more than that of the matrix: columns are padded to whole
         vectors.
+
+    Examples
+    --------
+    >>> packed = fastnn.pack(np.eye(3, dtype=np.float32))
+    >>> packed.shape, packed.dtype
+    ((3, 3), dtype('float32'))
+    >>> fastnn.matmul(np.float32([[1, 2, 3]]), packed)
+    array([[1., 2., 3.]], dtype=float32)
     """
     def __dealloc__(self):
         give(self.data)
@@ -62,6 +70,12 @@ def pack(b):
         If b is not an array of float32 or float64.
     ValueError
         If b is not 2-D.
+
+    Examples
+    --------
+    >>> packed = fastnn.pack(np.float32([[1, 2], [3, 4]]))
+    >>> fastnn.matmul(np.float32([[1, 1]]), packed)
+    array([[4., 6.]], dtype=float32)
     """
     cdef int typenum = real_type(b, "pack", "b")
     cdef cnp.ndarray x = <cnp.ndarray>b

@@ -62,6 +62,11 @@ def build_info():
         ``openmp_version`` (the specification's date, or None), ``isa`` (selected), ``isa_found``
         (on this CPU), ``isa_compiled``, ``tile_f32`` and ``tile_f64`` (rows and columns of a GEMM
         tile), ``python`` and ``numpy`` (their versions).
+
+    Examples
+    --------
+    >>> fastnn.build_info()["version"] == fastnn.__version__
+    True
     """
     import numpy
     from ..._version import __version__

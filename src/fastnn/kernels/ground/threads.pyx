@@ -100,6 +100,14 @@ def set_num_threads(n):
     ------
     TypeError, ValueError
         If n is not an int, or is 0 or below -1.
+
+    Examples
+    --------
+    >>> before = fastnn.get_num_threads()
+    >>> fastnn.set_num_threads(1)
+    >>> fastnn.get_num_threads()
+    1
+    >>> fastnn.set_num_threads(before)
     """
     global _source
     set_limit_of_all(_checked(n, "set_num_threads"))
@@ -107,7 +115,14 @@ def set_num_threads(n):
 
 
 def get_num_threads():
-    """Return the number of threads that a large kernel called from this thread would use."""
+    """Return the number of threads that a large kernel called from this thread would use.
+
+    Examples
+    --------
+    >>> with fastnn.num_threads(1):
+    ...     print(fastnn.get_num_threads())
+    1
+    """
     return max_threads()
 
 
@@ -119,6 +134,12 @@ class num_threads:
     n : int
         As for `set_num_threads`. Blocks nest; other threads are not affected, and may use the
         same object.
+
+    Examples
+    --------
+    >>> with fastnn.num_threads(1):
+    ...     print(fastnn.get_num_threads())
+    1
     """
 
     def __init__(self, n):
@@ -150,6 +171,11 @@ def thread_info():
         variable, "cpus", "set_num_threads" or "num_threads"), ``forked``, ``omp_max_threads``,
         ``omp_thread_limit``, and the counts behind the default: ``affinity``, ``cgroup_quota``
         (CPUs, or None), ``physical_cores``.
+
+    Examples
+    --------
+    >>> sorted(fastnn.kernels.thread_info())[:3]
+    ['affinity', 'cgroup_quota', 'forked']
     """
     return {
         "num_threads": max_threads(),

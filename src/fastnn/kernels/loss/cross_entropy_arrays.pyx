@@ -170,6 +170,14 @@ def cross_entropy(logits, targets, *, ignore_index=NO_LABEL, weight=None, sample
         read-only or overlaps another argument.
     IndexError
         If a label is out of range; the message names its row. Then nothing has been written.
+
+    Examples
+    --------
+    >>> logits = np.float32([[2, 0, 0], [0, 2, 0]])
+    >>> loss, dlogits = fastnn.cross_entropy(logits, np.array([0, 2]))
+    >>> print(round(float(loss), 3), dlogits.round(3))
+    1.24 [[-0.107  0.053  0.053]
+     [ 0.053  0.393 -0.447]]
     """
     cdef int typenum = real_type(logits, "cross_entropy", "logits"), status
     cdef bint mean = is_mean(reduction, "cross_entropy")

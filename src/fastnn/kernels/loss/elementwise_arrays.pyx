@@ -176,16 +176,28 @@ def mse(pred, target, *, sample_weight=None, reduction="mean", dpred=None):
         If shapes do not fit, a weight is negative or not finite, the mean is over no elements or
         its total weight is too large or small to divide by, reduction is another value, or dpred is
         read-only or overlaps another argument.
+
+    Examples
+    --------
+    >>> loss, dpred = fastnn.kernels.mse(np.float32([0, 3]), np.float32([0, 1]))
+    >>> print(float(loss), dpred)
+    2.0 [0. 2.]
     """
     return on_arrays(FASTNN_LOSS_MSE, pred, target, None, 0.0, sample_weight, reduction, dpred,
                      "mse", "pred", "target")
 
 
 def l1(pred, target, *, sample_weight=None, reduction="mean", dpred=None):
-    """Compute the absolute error |pred - target|, and its gradient.
+    """Compute the absolute error abs(pred - target), and its gradient.
 
     The gradient is the sign of pred - target, 0 at 0. Parameters, results and errors are those of
     `mse`; the loss is in units of target.
+
+    Examples
+    --------
+    >>> loss, dpred = fastnn.kernels.l1(np.float32([0, 3]), np.float32([0.5, 0]))
+    >>> print(float(loss), dpred)
+    1.75 [-0.5  0.5]
     """
     return on_arrays(FASTNN_LOSS_L1, pred, target, None, 0.0, sample_weight, reduction, dpred,
                      "l1", "pred", "target")
@@ -194,11 +206,17 @@ def l1(pred, target, *, sample_weight=None, reduction="mean", dpred=None):
 def huber(pred, target, *, delta=1.0, sample_weight=None, reduction="mean", dpred=None):
     """Compute Huber's loss (1964), and its gradient.
 
-    The loss is d^2 / 2 for errors d up to delta, delta (|d| - delta / 2) beyond; the gradient is d
-    clamped to +-delta. Parameters, results and errors are those of `mse`, and
+    The loss is d^2 / 2 for errors d up to delta, delta (abs(d) - delta / 2) beyond; the gradient is
+    d clamped to +-delta. Parameters, results and errors are those of `mse`, and
 
     delta : float
         Finite and above 0, in the type of pred too; in units of target. ValueError otherwise.
+
+    Examples
+    --------
+    >>> loss, dpred = fastnn.kernels.huber(np.float32([0, 3]), np.float32([0.5, 0]))
+    >>> print(float(loss), dpred)
+    1.3125 [-0.25  0.5 ]
     """
     return on_arrays(
         FASTNN_LOSS_HUBER, pred, target, None, delta, sample_weight, reduction, dpred, "huber",
@@ -236,6 +254,12 @@ def bce_with_logits(
     ------
     TypeError, ValueError
         As `mse`.
+
+    Examples
+    --------
+    >>> loss, dlogits = fastnn.kernels.bce_with_logits(np.float32([0, 0]), np.float32([0, 1]))
+    >>> print(round(float(loss), 3), dlogits)
+    0.693 [ 0.25 -0.25]
     """
     return on_arrays(FASTNN_LOSS_BCE, logits, targets, pos_weight, 0.0, sample_weight, reduction,
                      dlogits, "bce_with_logits", "logits", "targets")

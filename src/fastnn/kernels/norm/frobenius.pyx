@@ -5,13 +5,11 @@ overflows or underflows. float64 is summed to about twice its precision (simd/re
 leaves the safe range, it is repeated over x / 2^e, e being the exponent of max |x_i|.
 
 An array of any strides is walked as planes of rows. A unit is a block of rows or a part of a row;
-consecutive units make a chunk, at most CHUNKS in all. Chunks are summed separately and combined in
-order. The layout alone fixes what a chunk contains, so the bits do not depend on the number of
-threads.
+consecutive units make a chunk, at most CHUNKS in all, summed separately and combined in order. The
+layout alone fixes what a chunk contains, so the bits do not depend on the number of threads.
 
-Accuracy: float32 within a relative 2^-41 at any size (a unit is at most 2,048 additions a lane, and
-half of that counts), so the result rounded to float32 is correctly rounded but for a few ties in a
-million; float64 within 1 ulp (the sum to 2^-57, then one Newton step).
+Accuracy: float32 within a relative 2^-41 at any size (a unit is at most 2,048 additions a lane);
+float64 within 1 ulp (the sum to 2^-57, then one Newton step).
 """
 cimport numpy as cnp
 from libc.math cimport fma, frexp, isfinite, isnan, ldexp, sqrt
@@ -316,20 +314,23 @@ def frobenius_norm(x):
     Parameters
     ----------
     x : ndarray of float32 or float64, any shape and strides, or a list or tuple of such
-        Several arrays, all of one type, give the norm of all their elements together, such as the
-        gradients of a model. Nothing is copied.
+        Several arrays of one type give the norm of all elements together; nothing is copied.
 
     Returns
     -------
     float
-        In double precision for both types, so it may exceed the range of float32. 0.0 without
-        elements; NaN if an element is NaN, else inf if one is infinite. No intermediate result
-        overflows or underflows. Within 1 ulp for float64, and a relative 2^-41 for float32.
+        A double, never overflowing on the way. 0.0 without elements; NaN if an element is NaN,
+        else inf if one is infinite. Within 1 ulp for float64, a relative 2^-41 for float32.
 
     Raises
     ------
     TypeError
         If x, or one of its items, is not an array of float32 or float64, or their types differ.
+
+    Examples
+    --------
+    >>> fastnn.frobenius_norm([np.float32([3]), np.float32([4])])
+    5.0
     """
     cdef Total total
     total_of_arrays(x, "frobenius_norm", &total)
@@ -337,10 +338,12 @@ def frobenius_norm(x):
 
 
 def squared_norm(x):
-    """Return the sum of the squares of all elements.
+    """Return the sum of the squares of all elements: `frobenius_norm` without the root.
 
-    It is inf or 0 only if the sum itself is outside double precision. Parameters and errors are
-    those of `frobenius_norm`, and so is the result except for the root.
+    Examples
+    --------
+    >>> fastnn.squared_norm(np.float32([3, 4]))
+    25.0
     """
     cdef Total total
     total_of_arrays(x, "squared_norm", &total)

@@ -24,7 +24,18 @@ _IN_PLACE = frozenset(("activation", "softmax", "log_softmax", "norm", "prelu", 
 
 
 class NotLowerable(TypeError):
-    """A layer does not say what operations it is made of: it has to run by itself."""
+    """A layer does not say what operations it is made of: it has to run by itself.
+
+    Examples
+    --------
+    >>> class Mine(nn.Module):
+    ...     forward = backward = None  # and no `lower`
+    >>> try:
+    ...     Mine({}).freeze()
+    ... except fastnn.kernels.NotLowerable:
+    ...     print("it runs by itself")
+    it runs by itself
+    """
 
 
 @dataclass(slots=True)
@@ -78,6 +89,13 @@ class Builder:
     max_len : int
     drops : bool
         True if some layer drops elements in training.
+
+    Examples
+    --------
+    >>> b = fastnn.kernels.Builder()
+    >>> nn.Linear(3, 2, activation="relu").lower(b)
+    >>> [operation.kind for operation in b.operations]
+    ['dense']
     """
 
     def __init__(self, max_len: int = 1024, *, by_rows: bool = False) -> None:

@@ -98,6 +98,13 @@ cdef class Program:
     ValueError
         If an array is not C-contiguous or read-only, an activation is unknown, an operation is not
         by rows, or too many values are needed at once.
+
+    Examples
+    --------
+    >>> model = nn.MLP((3, 4, 2), rng=0)
+    >>> y, ctx = model.forward(np.ones((5, 3), np.float32))  # a program, made on first use
+    >>> y.shape
+    (5, 2)
     """
     cdef Recorder recorder
     cdef readonly int count

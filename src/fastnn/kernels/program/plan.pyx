@@ -83,11 +83,15 @@ cdef class Plan:
 
     Raises
     ------
-    TypeError
-        If an array is not of float32 or float64, or the types differ.
-    ValueError
-        If no operation says how many columns come in, an activation is unknown, too many values are
-        needed at once, or batch_max is below 1.
+    TypeError, ValueError
+        If an array is not of float32 or float64, types differ, no operation says how many columns
+        come in, an activation is unknown, too many values are needed at once, or batch_max < 1.
+
+    Examples
+    --------
+    >>> plan = nn.Sequential(nn.Linear(3, 2, init="constant"), nn.Sigmoid()).freeze()
+    >>> plan(np.ones((1, 3), np.float32))
+    array([[0.5, 0.5]], dtype=float32)
     """
 
     def __cinit__(self, builder, batch_max=1024, source=None):

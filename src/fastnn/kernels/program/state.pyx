@@ -93,6 +93,14 @@ cdef class PlanState:
         Positions that there is room for.
     address : int
         For C, as `Plan.address`; the same as long as this object lives.
+
+    Examples
+    --------
+    >>> model = fastnn.models.TransformerLM(65, d_model=16, n_heads=2, n_layers=1, max_len=8, rng=0)
+    >>> plan = model.freeze()
+    >>> state = plan.new_state(1)
+    >>> plan.step(np.array([[4, 5, 7]]), state).shape
+    (1, 65)
     """
 
     def __cinit__(self, Plan plan not None, batch, max_len=None, memory=None,

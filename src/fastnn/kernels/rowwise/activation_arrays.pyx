@@ -58,6 +58,12 @@ _FORWARD = """Apply {name} to each element: {y}.
         If an argument is not an array of float32 or float64, or the types differ.
     ValueError
         If out has another shape, is read-only or overlaps x.
+
+    Examples
+    --------
+    >>> x = np.float32([0, 2])
+    >>> fastnn.{name}(x, out=x) is x
+    True
     """
 _BACKWARD = """Return the gradient of the input of {name}: {dx}.
 
@@ -79,6 +85,11 @@ _BACKWARD = """Return the gradient of the input of {name}: {dx}.
     ------
     TypeError, ValueError
         As `{name}`.
+
+    Examples
+    --------
+    >>> x = np.float32([0, 2])
+    >>> dx = fastnn.{name}_backward(np.ones_like(x), {argument})
     """
 
 
@@ -115,6 +126,7 @@ cdef tuple from_row(const fastnn_activation *row):
     cdef str name = row.name.decode(), back = name + "_backward"
     words = {"name": name, "y": row.y.decode(), "dx": row.dx.decode()}
     words["saved"], words["which"] = ("y", "output") if from_output else ("x", "input")
+    words["argument"] = f"fastnn.{name}(x)" if from_output else "x"
     make = _backward_from_output if from_output else _backward_from_input
     return (
         named(_forward(row.code, name), name, _FORWARD.format(**words)),
@@ -164,6 +176,11 @@ def gelu(x, *, approximate=None, out=None):
         If an argument is not an array of float32 or float64, or the types differ.
     ValueError
         If out has another shape, is read-only or overlaps x, or approximate is another value.
+
+    Examples
+    --------
+    >>> fastnn.gelu(np.float32([-1, 0, 1])).round(3)
+    array([-0.159,  0.   ,  0.841], dtype=float32)
     """
     return on_arrays(gelu_kind(approximate, "gelu"), x, out, "gelu")
 
@@ -193,6 +210,11 @@ def gelu_backward(dy, x, *, approximate=None, out=None):
     ------
     TypeError, ValueError
         As `gelu`.
+
+    Examples
+    --------
+    >>> fastnn.gelu_backward(np.float32([1, 1]), np.float32([0, 1])).round(3)
+    array([0.5  , 1.083], dtype=float32)
     """
     return backward_on_arrays(
         gelu_kind(approximate, "gelu_backward"), dy, x, out, "gelu_backward", "x"

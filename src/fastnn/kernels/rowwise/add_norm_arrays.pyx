@@ -36,6 +36,15 @@ def add_norm(
     ------
     TypeError, ValueError
         As `layer_norm` and `dropout`.
+
+    Examples
+    --------
+    >>> x, residual = np.float32([[1, 2]]), np.float32([[0, 3]])
+    >>> h = np.empty_like(x)
+    >>> fastnn.add_norm(x, residual, h=h).round(3)
+    array([[-1.,  1.]], dtype=float32)
+    >>> h
+    array([[1., 5.]], dtype=float32)
     """
     if residual is None:
         raise TypeError(
@@ -75,6 +84,15 @@ def add_norm_backward(
     ------
     TypeError, ValueError, MemoryError
         As `layer_norm_backward` and `dropout`.
+
+    Examples
+    --------
+    >>> x, residual = np.float32([[1, 2, 3]]), np.float32([[0, 3, 0]])
+    >>> h, stats = np.empty_like(x), np.empty((1, 3), np.float32)
+    >>> y = fastnn.add_norm(x, residual, h=h, stats=stats)
+    >>> dx, dresidual = fastnn.add_norm_backward(np.float32([[1, 0, 0]]), h, stats)
+    >>> dx.shape
+    (1, 3)
     """
     cdef str op = "add_norm_backward"
     return backward(is_rms(kind, op), dy, h, stats, weight, dh, probability(p, op, "p"),

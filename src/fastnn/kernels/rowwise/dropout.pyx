@@ -119,6 +119,12 @@ def dropout(x, p, *, seed, step, out=None):
         If an argument is of another type.
     ValueError
         If p, seed or step is out of range, or out has another shape, is read-only or overlaps x.
+
+    Examples
+    --------
+    >>> y = fastnn.dropout(np.ones(1000, np.float32), 0.5, seed=0, step=0)
+    >>> np.unique(y), bool(abs(y.mean() - 1) < 0.1)
+    (array([0., 2.], dtype=float32), True)
     """
     return apply(x, p, seed, step, out, "dropout", "x")
 
@@ -127,6 +133,13 @@ def dropout_backward(dy, p, *, seed, step, out=None):
     """Return the gradient of the input of `dropout`: dropout of dy by the same p, seed and step.
 
     Parameters, returns and errors are those of `dropout`.
+
+    Examples
+    --------
+    >>> y = fastnn.dropout(np.ones(8, np.float32), 0.5, seed=0, step=3)
+    >>> dx = fastnn.dropout_backward(np.ones(8, np.float32), 0.5, seed=0, step=3)
+    >>> bool((dx == y).all())  # the same elements, without a stored mask
+    True
     """
     return apply(dy, p, seed, step, out, "dropout_backward", "dy")
 
@@ -155,6 +168,11 @@ def philox(n, *, seed, step=0, block=0):
     ------
     TypeError, ValueError
         If an argument is not an int or is out of range.
+
+    Examples
+    --------
+    >>> fastnn.kernels.philox(3, seed=0)
+    array([1713891541, 3781805453, 3159862348], dtype=uint32)
     """
     cdef uint64_t key = word(seed, "philox", "seed"), number = word(step, "philox", "step")
     cdef uint64_t start = word(block, "philox", "block")

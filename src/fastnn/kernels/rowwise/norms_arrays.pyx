@@ -207,6 +207,12 @@ def layer_norm(x, weight=None, bias=None, *, eps=1e-5, stats=None, out=None):
     ValueError
         If shapes do not fit, eps is not above 0, or an output is read-only or overlaps another
         argument.
+
+    Examples
+    --------
+    >>> fastnn.layer_norm(np.float32([[1, 2, 3], [2, 4, 6]])).round(3)
+    array([[-1.225,  0.   ,  1.225],
+           [-1.225,  0.   ,  1.225]], dtype=float32)
     """
     cdef str op = "layer_norm"
     return forward(0, x, None, weight, bias, positive_number(eps, op, "eps"), 0, 0, 0, None, stats,
@@ -240,6 +246,13 @@ def layer_norm_backward(dy, x, stats, weight=None, *, dweight=None, dbias=None, 
         As `layer_norm`.
     MemoryError
         If there is no memory for the sums; then nothing has been changed.
+
+    Examples
+    --------
+    >>> x, stats = np.float32([[1, 2, 3]]), np.empty((1, 3), np.float32)
+    >>> y = fastnn.layer_norm(x, stats=stats)
+    >>> fastnn.layer_norm_backward(np.float32([[0, 0, 3]]), x, stats).round(2)
+    array([[ 0.61, -1.22,  0.61]], dtype=float32)
     """
     return backward(
         0, dy, x, stats, weight, None, 0, 0, 0, dweight, dbias, out, "layer_norm_backward", "x"
@@ -253,6 +266,11 @@ def rms_norm(x, weight=None, *, eps=1e-6, stats=None, out=None):
 
     Parameters, returns and errors are those of `layer_norm`, except that an infinity makes its own
     element NaN and the others of its row 0.
+
+    Examples
+    --------
+    >>> fastnn.rms_norm(np.float32([[3, 4, 0, 0]])).round(3)
+    array([[1.2, 1.6, 0. , 0. ]], dtype=float32)
     """
     cdef str op = "rms_norm"
     return forward(1, x, None, weight, None, positive_number(eps, op, "eps"), 0, 0, 0, None, stats,
@@ -263,6 +281,13 @@ def rms_norm_backward(dy, x, stats, weight=None, *, dweight=None, out=None):
     """Return the gradient of the input of `rms_norm`; see `layer_norm_backward`.
 
     The gradient of weight is added to dweight.
+
+    Examples
+    --------
+    >>> x, stats = np.float32([[1, 1]]), np.empty((1, 3), np.float32)
+    >>> y = fastnn.rms_norm(x, stats=stats)
+    >>> fastnn.rms_norm_backward(np.float32([[1, 0]]), x, stats).round(3)
+    array([[ 0.5, -0.5]], dtype=float32)
     """
     return backward(
         1, dy, x, stats, weight, None, 0, 0, 0, dweight, None, out, "rms_norm_backward", "x"

@@ -107,6 +107,11 @@ def leaky_relu(x, slope=0.01, *, out=None):
         If an argument is not an array of float32 or float64, or the types differ.
     ValueError
         If out has another shape, is read-only or overlaps x.
+
+    Examples
+    --------
+    >>> fastnn.leaky_relu(np.float32([-2, 0, 3]), 0.5)
+    array([-1.,  0.,  3.], dtype=float32)
     """
     cdef str op = "leaky_relu"
     cdef Slopes s
@@ -137,6 +142,12 @@ def leaky_relu_backward(dy, y, slope=0.01, *, out=None):
     ------
     TypeError, ValueError
         As `leaky_relu`.
+
+    Examples
+    --------
+    >>> y = fastnn.leaky_relu(np.float32([-2, 3]), 0.5)
+    >>> fastnn.leaky_relu_backward(np.float32([1, 1]), y, 0.5)
+    array([0.5, 1. ], dtype=float32)
     """
     cdef str op = "leaky_relu_backward"
     cdef Slopes s
@@ -166,6 +177,12 @@ def prelu(x, a, *, out=None):
         If an argument is not an array of float32 or float64, or the types differ.
     ValueError
         If a or out has another shape, or out is read-only or overlaps x or a.
+
+    Examples
+    --------
+    >>> fastnn.prelu(np.float32([[-2, 4], [1, -8]]), np.float32([0.5, 0.25]))
+    array([[-1.,  4.],
+           [ 1., -2.]], dtype=float32)
     """
     real_type(x, "prelu", "x")
     cdef cnp.ndarray s = slopes(a, <cnp.ndarray>x, "prelu", "x")
@@ -202,6 +219,14 @@ def prelu_backward(dy, x, a, *, da=None, out=None):
     ValueError
         If a shape does not fit, or da or out is read-only or overlaps another argument. Then
         nothing has been added.
+
+    Examples
+    --------
+    >>> x, a, da = np.float32([[-2, 4]]), np.float32([0.5, 0.25]), np.zeros(2, np.float32)
+    >>> fastnn.prelu_backward(np.float32([[1, 1]]), x, a, da=da)
+    array([[0.5, 1. ]], dtype=float32)
+    >>> da
+    array([-2.,  0.], dtype=float32)
     """
     cdef str op = "prelu_backward"
     real_type(dy, op, "dy")

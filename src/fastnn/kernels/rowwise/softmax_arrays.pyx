@@ -109,6 +109,12 @@ def softmax(x, *, lengths=None, out=None):
     ValueError
         If out has another shape, is read-only or overlaps x; if lengths has another shape, or a
         length is out of range.
+
+    Examples
+    --------
+    >>> fastnn.softmax(np.float32([[0, 0, 0], [0, 0, 0]]), lengths=np.array([3, 2])).round(3)
+    array([[0.333, 0.333, 0.333],
+           [0.5  , 0.5  , 0.   ]], dtype=float32)
     """
     return on_arrays(SOFTMAX, x, lengths, out, "softmax")
 
@@ -136,6 +142,12 @@ def softmax_backward(dy, y, *, lengths=None, out=None):
     ------
     TypeError, ValueError
         As `softmax`.
+
+    Examples
+    --------
+    >>> y = fastnn.softmax(np.float32([[0, 0]]))
+    >>> fastnn.softmax_backward(np.float32([[1, 0]]), y)
+    array([[ 0.25, -0.25]], dtype=float32)
     """
     return backward_on_arrays(SOFTMAX, dy, y, lengths, out, "softmax_backward")
 
@@ -159,6 +171,12 @@ def log_softmax(x, *, out=None):
     ------
     TypeError, ValueError
         As `softmax`.
+
+    Examples
+    --------
+    >>> fastnn.log_softmax(np.float32([[0, 0], [0, 2]])).round(3)
+    array([[-0.693, -0.693],
+           [-2.127, -0.127]], dtype=float32)
     """
     return on_arrays(LOG_SOFTMAX, x, None, out, "log_softmax")
 
@@ -184,5 +202,11 @@ def log_softmax_backward(dy, y, *, out=None):
     ------
     TypeError, ValueError
         As `softmax`.
+
+    Examples
+    --------
+    >>> y = fastnn.log_softmax(np.float32([[0, 0]]))
+    >>> fastnn.log_softmax_backward(np.float32([[1, 0]]), y)
+    array([[ 0.5, -0.5]], dtype=float32)
     """
     return backward_on_arrays(LOG_SOFTMAX, dy, y, None, out, "log_softmax_backward")

@@ -90,6 +90,13 @@ def sgd_update(p, g, m=None, *, lr, momentum=0.0, nesterov=False, weight_decay=0
     TypeError, ValueError
         If types or shapes differ, an output is read-only, arrays overlap, or m is missing. Then
         nothing has been changed.
+
+    Examples
+    --------
+    >>> p = np.float32([1, 2])
+    >>> fastnn.kernels.sgd_update(p, np.float32([1, -1]), lr=0.5)
+    >>> p
+    array([0.5, 2.5], dtype=float32)
     """
     cdef str op = "sgd_update"
     cdef double mu = finite_number(momentum, op, "momentum")
@@ -150,6 +157,13 @@ def adam_update(p, g, m, v, *, step, lr, beta1=0.9, beta2=0.999, eps=1e-8, weigh
     TypeError, ValueError
         If types or shapes differ, an output is read-only, arrays overlap, step < 1 or a beta is
         outside [0, 1). Then nothing has been changed.
+
+    Examples
+    --------
+    >>> p, m, v = np.float32([1]), np.float32([0]), np.float32([0])
+    >>> fastnn.kernels.adam_update(p, np.float32([2]), m, v, step=1, lr=0.5)
+    >>> p.round(3), m.round(3), v.round(3)
+    (array([0.5], dtype=float32), array([0.2], dtype=float32), array([0.004], dtype=float32))
     """
     any_adam(
         (p, g, m, v), step, lr, beta1, beta2, eps, weight_decay, False, grad_scale, "adam_update"
@@ -174,6 +188,13 @@ def adamw_update(p, g, m, v, *, step, lr, beta1=0.9, beta2=0.999, eps=1e-8, weig
     TypeError, ValueError
         As `adam_update`, or if decay_stops is of another type or does not ascend. Then nothing has
         been changed.
+
+    Examples
+    --------
+    >>> p, m, v = np.float32([1]), np.float32([0]), np.float32([0])
+    >>> fastnn.kernels.adamw_update(p, np.float32([2]), m, v, step=1, lr=0.5, weight_decay=0.1)
+    >>> p.round(3)
+    array([0.45], dtype=float32)
     """
     any_adam(
         (p, g, m, v), step, lr, beta1, beta2, eps, weight_decay, True, grad_scale, "adamw_update",
@@ -203,6 +224,13 @@ def rmsprop_update(p, g, v, m=None, c=None, *, lr, alpha=0.99, eps=1e-8, momentu
     TypeError, ValueError
         If types or shapes differ, an output is read-only, arrays overlap, m is missing or alpha is
         outside [0, 1). Then nothing has been changed.
+
+    Examples
+    --------
+    >>> p, v = np.float32([1]), np.float32([0])
+    >>> fastnn.kernels.rmsprop_update(p, np.float32([2]), v, lr=0.01)
+    >>> p.round(3), v.round(3)
+    (array([0.9], dtype=float32), array([0.04], dtype=float32))
     """
     cdef str op = "rmsprop_update"
     cdef double mu = finite_number(momentum, op, "momentum")
@@ -237,6 +265,13 @@ def adagrad_update(p, g, v, *, step, lr, lr_decay=0.0, eps=1e-10, weight_decay=0
     TypeError, ValueError
         If types or shapes differ, an output is read-only, arrays overlap or step < 1. Then nothing
         has been changed.
+
+    Examples
+    --------
+    >>> p, v = np.float32([1]), np.float32([0])
+    >>> fastnn.kernels.adagrad_update(p, np.float32([2]), v, step=1, lr=0.5)
+    >>> p, v
+    (array([0.5], dtype=float32), array([4.], dtype=float32))
     """
     cdef str op = "adagrad_update"
     cdef fastnn_step s = adagrad_step(step_number(step, op), finite_number(lr, op, "lr"),
@@ -266,6 +301,13 @@ def ema_update(average, p, decay):
     TypeError, ValueError
         If types or shapes differ, the average is read-only, the arrays overlap or decay is outside
         [0, 1]. Then nothing has been changed.
+
+    Examples
+    --------
+    >>> average = np.float32([0])
+    >>> fastnn.kernels.ema_update(average, np.float32([1]), 0.75)
+    >>> average
+    array([0.25], dtype=float32)
     """
     cdef fastnn_step s = ema_step(probability(decay, "ema_update", "decay"))
     cdef Flat f
@@ -285,6 +327,13 @@ def scale(x, factor):
     ------
     TypeError, ValueError
         If x is of another type, read-only or not contiguous.
+
+    Examples
+    --------
+    >>> x = np.float32([1, 2])
+    >>> fastnn.kernels.scale(x, 3)
+    >>> x
+    array([3., 6.], dtype=float32)
     """
     cdef double by = any_number(factor, "scale", "factor")
     cdef Flat f
