@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
-import io
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .files.atomic import PathLike, check_writable, write_atomically
+from .figures import (
+    confusion_matrix,
+    new_figure,
+    picture_format,
+    positions,
+    schedules,
+    show_heatmaps,
+    show_images,
+    write,
+)
+from .files.atomic import PathLike, check_writable
 
-FORMATS = ("png", "svg", "pdf")
+__all__ = [
+    "Curves",
+    "attention_maps",
+    "check_plot",
+    "confusion_matrix",
+    "loss_curve",
+    "positions",
+    "schedules",
+    "show_heatmaps",
+    "show_images",
+]
 
 # Inches of a heat map per token along a side, and the minimum and maximum of a side.
 INCHES, SIDES = 0.13, (1.5, 6.0)
@@ -37,29 +54,6 @@ class Curves(Protocol):
         """Columns such as "loss", "val_loss", "accuracy" and "val_accuracy"."""
 
 
-def _new_figure(size: tuple[float, float] = (9, 3.6)) -> Any:
-    """Return a new figure that needs no display and does not touch pyplot's global state."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "plots need matplotlib: pip install 'fastnn-cpu[plot]'", name="matplotlib"
-        ) from error
-    figure = Figure(figsize=size, dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _format(path: PathLike) -> str:
-    suffix = Path(os.fspath(path)).suffix[1:].lower()
-    if suffix not in FORMATS:
-        raise ValueError(
-            f"{os.fspath(path)}: the name of a picture must end in .{', .'.join(FORMATS)}"
-        )
-    return suffix
-
-
 def check_plot(path: PathLike) -> None:
     """Raise early the errors that `loss_curve` would raise for this path after a long run.
 
@@ -67,8 +61,8 @@ def check_plot(path: PathLike) -> None:
     --------
     >>> fastnn.plot.check_plot("curve.png")
     """
-    _format(path)
-    _new_figure()
+    picture_format(path)
+    new_figure()
     check_writable(path)
 
 
@@ -107,10 +101,10 @@ def loss_curve(
     >>> Path("curve.svg").exists()
     True
     """
-    suffix = None if path is None else _format(path)
+    suffix = None if path is None else picture_format(path)
     if not history.epoch:
         raise ValueError("there is no finished epoch to draw")
-    figure = _new_figure()
+    figure = new_figure()
     values = history.history
     panels = [name for name in ("loss", "accuracy") if name in values]
     epochs = [epoch + 1 for epoch in history.epoch]
@@ -127,7 +121,7 @@ def loss_curve(
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
-    _write(figure, path, suffix)
+    write(figure, path, suffix)
     return figure
 
 
@@ -174,7 +168,7 @@ def attention_maps(
     >>> weights = [block[0] for block in model.attention_weights(np.array([[1, 2, 3, 4]]))]
     >>> figure = fastnn.plot.attention_maps(weights, "maps.png", xlabels=list("abcd"))
     """
-    suffix = None if path is None else _format(path)
+    suffix = None if path is None else picture_format(path)
     maps = [np.asarray(layer) for layer in weights]
     shapes = {layer.shape for layer in maps}
     if len(shapes) != 1 or len(maps[0].shape) != 3 or 0 in maps[0].shape:
@@ -183,7 +177,7 @@ def attention_maps(
     for name, labels, n in (("ylabels", ylabels, sides[0]), ("xlabels", xlabels, sides[1])):
         if labels is not None and len(labels) != n:
             raise ValueError(f"{len(labels)} {name} do not fit {n} positions")
-    figure = _new_figure()
+    figure = new_figure()
     height, width = (min(max(INCHES * n, SIDES[0]), SIDES[1]) for n in sides)
     figure.set_size_inches(heads * width + 1.5, len(maps) * height + 1)
     grid = figure.subplots(len(maps), heads, squeeze=False, sharex=True, sharey=True)
@@ -203,12 +197,5 @@ def attention_maps(
     if ylabels is not None:
         axes.set_yticks(range(sides[0]), ylabels, parse_math=False)
     figure.colorbar(image, ax=grid, shrink=0.6, aspect=30).ax.tick_params(labelsize=6)
-    _write(figure, path, suffix)
+    write(figure, path, suffix)
     return figure
-
-
-def _write(figure: Any, path: PathLike | None, suffix: str | None) -> None:
-    if path is not None:
-        picture = io.BytesIO()
-        figure.savefig(picture, format=suffix)
-        write_atomically(path, picture.getvalue())
