@@ -261,7 +261,8 @@ cdef int plan_encode_real(const void *plan, const real *x, int64_t batch, int64_
     cdef int64_t b
     if p is NULL or batch < 0 or n < 0 or (batch * n > 0 and (x is NULL or y is NULL)):
         return BAD_ARGUMENT
-    if not p.sequences or p.vocabulary > 0 or p.crosses > 0 or p.tail < p.count or p.bits != 8 * sizeof(real):
+    if (not p.sequences or p.vocabulary > 0 or p.crosses > 0 or p.tail < p.count
+            or p.bits != 8 * sizeof(real)):
         return WRONG_TYPE
     if (n > 0 and batch > (<int64_t>1 << 40) // n) or n > p.max_len:
         return BAD_ARGUMENT
