@@ -68,7 +68,20 @@ def adagrad(
     return p
 
 
+def adadelta(p, gradients, *, lr=1.0, rho=0.9, eps=1e-6, weight_decay=0.0):
+    v = u = 0.0
+    for g in gradients:
+        g = g + weight_decay * p
+        v = rho * v + (1 - rho) * g * g
+        d = np.sqrt(u + eps) / np.sqrt(v + eps) * g
+        u = rho * u + (1 - rho) * d * d
+        p = p - lr * d
+    return p
+
+
 CASES = [
+    (optim.Adadelta, adadelta, {"lr": 1.0}),
+    (optim.Adadelta, adadelta, {"lr": 0.5, "rho": 0.7, "eps": 1e-3, "weight_decay": 0.1}),
     (optim.SGD, sgd, {"lr": 0.1}),
     (optim.SGD, sgd, {"lr": 0.1, "weight_decay": 0.2}),
     (optim.SGD, sgd, {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}),
@@ -86,6 +99,7 @@ CASES = [
     (optim.Adagrad, adagrad, {"lr": 0.1, "lr_decay": 0.1, "eps": 1e-3, "weight_decay": 0.1}),
     (optim.Adagrad, adagrad, {"lr": 0.1, "initial_accumulator_value": 0.3}),
 ]
+KINDS = list(dict.fromkeys(make for make, _, _ in CASES))
 NAMES = [f"{make.__name__}-{i}" for i, (make, _, _) in enumerate(CASES)]
 
 
@@ -226,6 +240,8 @@ def test_adamw_finds_what_decays_in_any_order():
         (lambda p: optim.RMSprop(p, eps=0), ValueError, "eps must be above 0"),
         (lambda p: optim.RMSprop(p, alpha=1), ValueError, "alpha .* below 1"),
         (lambda p: optim.RMSprop(p, momentum=1), ValueError, "momentum .* below 1"),
+        (lambda p: optim.Adadelta(p, rho=1), ValueError, "rho .* below 1"),
+        (lambda p: optim.Adadelta(p, eps=0), ValueError, "eps must be above 0"),
         (lambda p: optim.Adagrad(p, lr_decay=-1), ValueError, "lr_decay must be at least 0"),
         (lambda p: optim.Adagrad(p, initial_accumulator_value=-1), ValueError, "initial_acc"),
         (lambda p: optim.ExponentialMovingAverage(p, decay=1), ValueError, "decay .* below 1"),
@@ -326,7 +342,7 @@ def test_clipping_in_the_step(max_norm, grad_scale, real):
     )
 
 
-@pytest.mark.parametrize("kind", [optim.SGD, optim.Adam, optim.AdamW, optim.RMSprop, optim.Adagrad])
+@pytest.mark.parametrize("kind", KINDS)
 def test_arguments_of_every_optimizer_are_named(kind):
     layer = nn.Linear(2, 2, rng=0)
     layer.parameters().grad.fill(1)
@@ -357,3 +373,30 @@ def test_arguments_of_every_optimizer_are_named(kind):
             optimizer.load_state_dict(wrong)
     np.testing.assert_equal(optimizer.state_dict(), state)
     np.testing.assert_array_equal(layer.parameters().data, before)
+
+
+def test_adadelta_survives_gradients_whose_square_overflows():
+    layer = nn.Linear(3, 1, bias=False, rng=0)
+    optimizer = optim.Adadelta(layer.parameters())
+    layer.weight.grad[:, 0] = 1e30, np.inf, np.nan
+    before = layer.weight.data.copy()
+    optimizer.step()
+    after = layer.weight.data[:, 0]
+    assert np.isfinite(after[0]) and np.isfinite(optimizer.v[0])
+    assert not np.isfinite(after[1:]).any()
+    layer.weight.grad.fill(1)
+    for _ in range(2000):
+        optimizer.step()
+    assert layer.weight.data[0, 0] < before[0, 0]
+    assert optimizer.v[0] == pytest.approx(1)
+
+
+def test_adadelta_updates_more_parameters_than_fit_one_block():
+    layer, small = nn.Linear(300, 100, bias=False, rng=0), nn.Linear(1, 100, bias=False, rng=0)
+    small.weight.data[0] = layer.weight.data[-1]
+    for one in (layer, small):
+        optimizer = optim.Adadelta(one.parameters(), weight_decay=0.1)
+        for step in range(3):
+            one.weight.grad[:] = np.linspace(-1, 1, 100) * (step + 1)
+            optimizer.step()
+    np.testing.assert_array_equal(layer.weight.data[-1], small.weight.data[0])

@@ -17,6 +17,7 @@ MAKERS = {
     "AdamW scheduled": lambda p: optim.AdamW(p, lr=SCHEDULE),
     "RMSprop": lambda p: optim.RMSprop(p, lr=0.02),
     "RMSprop all": lambda p: optim.RMSprop(p, lr=0.02, momentum=0.5, centered=True),
+    "Adadelta": lambda p: optim.Adadelta(p, rho=0.8),
     "Adagrad": lambda p: optim.Adagrad(p, lr=0.02, lr_decay=0.1, initial_accumulator_value=0.1),
 }
 

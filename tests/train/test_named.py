@@ -41,7 +41,14 @@ FUNCTIONS = {
     "TokenLoss": (TokenLoss, {}),
     **{
         kind.__name__: (kind, OVER | ({"lr": 0.1} if kind is optim.SGD else {}))
-        for kind in (optim.SGD, optim.Adam, optim.AdamW, optim.RMSprop, optim.Adagrad)
+        for kind in (
+            optim.SGD,
+            optim.Adam,
+            optim.AdamW,
+            optim.RMSprop,
+            optim.Adagrad,
+            optim.Adadelta,
+        )
     },
     "ExponentialMovingAverage": (optim.ExponentialMovingAverage, OVER),
     "clip_grad_norm": (optim.clip_grad_norm, {**OVER, "max_norm": 1.0}),

@@ -17,6 +17,7 @@ losses that are sums, a step along the mean over all rows does not depend on the
 """
 
 from . import schedules
+from .adadelta import Adadelta
 from .adagrad import Adagrad
 from .adam import Adam, AdamW
 from .average import ExponentialMovingAverage
@@ -28,6 +29,7 @@ from .sgd import SGD
 
 __all__ = [
     "SGD",
+    "Adadelta",
     "Adagrad",
     "Adam",
     "AdamW",

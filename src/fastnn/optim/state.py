@@ -21,6 +21,7 @@ _LIMITS: dict[str, dict[str, Any]] = {
     "beta1": {"below": 1.0},
     "beta2": {"below": 1.0},
     "alpha": {"below": 1.0},
+    "rho": {"below": 1.0},
     "decay": {"below": 1.0},
     # with 0, a parameter that never had a gradient would become 0 / 0
     "eps": {"above": 0},

@@ -14,7 +14,7 @@ from .. import nn, optim
 from ..checks import check_choice, check_number
 from ..parameters import Parameters
 
-OptimizerName = Literal["sgd", "adam", "adamw", "rmsprop", "adagrad"]
+OptimizerName = Literal["sgd", "adam", "adamw", "rmsprop", "adagrad", "adadelta"]
 
 OPTIMIZERS: dict[str, Callable[[Parameters], optim.Optimizer]] = {
     "sgd": partial(optim.SGD, lr=1e-2),
@@ -22,6 +22,7 @@ OPTIMIZERS: dict[str, Callable[[Parameters], optim.Optimizer]] = {
     "adamw": optim.AdamW,
     "rmsprop": optim.RMSprop,
     "adagrad": optim.Adagrad,
+    "adadelta": optim.Adadelta,
 }
 
 

@@ -75,7 +75,7 @@ def fit(
         and lists are accepted; real numbers in a list become the dtype of the model.
     y : ndarray (N,) of integers, or (N, ...)
         Classes, also as a column (N, 1) or bool, or other targets of the loss.
-    optimizer : Optimizer, or {"sgd", "adam", "adamw", "rmsprop", "adagrad"}
+    optimizer : Optimizer, or {"sgd", "adam", "adamw", "rmsprop", "adagrad", "adadelta"}
         Over `model.parameters()`, or over those of a part of the model to train only that part.
         A name stands for that optimizer with its defaults; "sgd" has lr = 0.01.
     loss : callable, or {"cross_entropy", "bce_with_logits", "mse", "l1", "huber"}
