@@ -233,7 +233,7 @@ def positions(
     curves.set(xlabel="position", ylabel="value")
     curves.grid(alpha=0.3)
     curves.legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1))
-    image = heat.imshow(values, cmap="RdGy", aspect="auto")
+    image = heat.imshow(values, cmap="Greys", aspect="auto")
     heat.set(xlabel="column", ylabel="position")
     figure.colorbar(image, ax=heat, label="value")
     write(figure, path, suffix)
@@ -276,7 +276,7 @@ def schedules(
         axes.plot(rates, style, label=label, marker=marker, markevery=max(1, steps // 10))
     axes.set(xlabel="step", ylabel="learning rate")
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     write(figure, path, suffix)
     return figure
 

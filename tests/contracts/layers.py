@@ -255,6 +255,46 @@ def attention(d):
     return case(d, given(d, layer), make, inputs, before=before, **how)
 
 
+def lookup(d, size, d_key):
+    """Queries, keys, values and perhaps the number of keys that count."""
+    queries, m = vectors(d, size), d.one((1, 3, 17))
+    batch, n = queries.shape[:2]
+    others = [d.array(batch, m, width, like="plain") for width in (d_key, d.one((1, 4, 9)))]
+    lengths = None
+    if d.chance(0.5):
+        lengths = d.rng.integers(0, m + 1, (batch,) if d.chance(0.5) else (batch, n))
+    return [queries, *others], lengths
+
+
+@row("DotProductAttention")
+def dot_product_attention(d):
+    size = d.one((1, 2, 8, 17))
+    inputs, lengths = lookup(d, size, size)
+    p, seed, kept = d.one((0.0, 0.0, 0.5)), d.seed(), None
+    layer = nn.DotProductAttention(p)
+    if p:
+        shape = (len(inputs[0]), 1, inputs[0].shape[1], inputs[1].shape[1])
+        kept = elementwise.kept(shape, p, seed, 2) / (1 - p)
+    before = partial(layer.stream.set, seed, 2) if p else None
+
+    def make(parameters):
+        return oracle.dot_product_attention(lengths, kept)
+
+    return case(d, layer, make, inputs, before=before, lengths=lengths)
+
+
+@row("AdditiveAttention")
+def additive_attention(d):
+    size, d_key = d.one((1, 4, 9)), d.one((1, 5, 8))
+    inputs, lengths = lookup(d, size, d_key)
+    layer = nn.AdditiveAttention(size, d_key, d.one((1, 6, 33)), dtype=d.real)
+
+    def make(parameters):
+        return oracle.additive_attention(parameters, lengths)
+
+    return case(d, given(d, layer), make, inputs, lengths=lengths)
+
+
 @row("FeedForward")
 def feed_forward(d):
     size, hidden, act = d.one((1, 4, 17, 64)), d.one((1, 5, 33)), act_of(d)

@@ -27,6 +27,10 @@ def two(make):
     return lambda: (make(), (rows(), rows(1)))
 
 
+def three(make):
+    return lambda: (make(), (rows(), rows(1), rows(2)))
+
+
 # name -> function that makes (layer, inputs of forward)
 LAYERS = {
     "Linear": one(lambda: nn.Linear(D, 3, activation="tanh", rng=0, **F64)),
@@ -50,6 +54,8 @@ LAYERS = {
         lambda: nn.PositionalEncoding(D, 8, kind="learned", dropout=0.5, rng=0, **F64)
     ),
     "MultiHeadAttention": one(lambda: nn.MultiHeadAttention(D, dropout=0.5, **HEADS)),
+    "DotProductAttention": three(lambda: nn.DotProductAttention(0.5, rng=0)),
+    "AdditiveAttention": three(lambda: nn.AdditiveAttention(D, D, 5, 0.5, rng=0, **F64)),
     "FeedForward": one(lambda: nn.FeedForward(D, 6, dropout=0.5, rng=0, **F64)),
     "EncoderBlock": one(lambda: nn.EncoderBlock(D, d_ff=6, **BLOCK)),
     "DecoderBlock": two(lambda: nn.DecoderBlock(D, d_ff=6, **BLOCK)),

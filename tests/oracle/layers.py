@@ -238,6 +238,38 @@ def attention(p, n_heads, n_kv_heads, rotary=False, **how):
     return forward
 
 
+def dot_product_attention(lengths=None, kept=None):
+    """Attention of one head, without projections."""
+    how = {"lengths": lengths, "kept": kept}
+
+    def forward(*qkv):
+        qkv = [x[:, None] for x in qkv]
+        y = heads.forward(*qkv, **how)[0][:, 0]
+        return y, lambda dy: tuple(x[:, 0] for x in heads.backward(dy[:, None], *qkv, **how))
+
+    return forward
+
+
+def additive_attention(p, lengths=None):
+    """Projections, w . tanh(q + k), softmax over the first keys, and the mean of the values."""
+
+    def forward(queries, keys, values):
+        q, back_q = linear(p.child("q"))(queries)
+        k, back_k = linear(p.child("k"))(keys)
+        weights = rows.softmax(heads.additive_scores(q, k, p["w"]), lengths)
+        y = weights @ values
+
+        def backward(dy):
+            dscores = rows.softmax_backward(dy @ values.T, weights, lengths)
+            dq, dk, dw = heads.additive_scores_backward(dscores, q, k, p["w"])
+            p.add("w", dw)
+            return back_q(dq), back_k(dk), weights.T @ dy
+
+        return y, backward
+
+    return forward
+
+
 def feed_forward(p, act):
     return chain(linear(p.child("up"), act), linear(p.child("down")))
 

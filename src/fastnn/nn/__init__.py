@@ -15,6 +15,7 @@ from .loss import bce_with_logits, cross_entropy, huber_loss, l1_loss, mse_loss
 from .lowering import freeze
 from .module import Module
 from .normalization import LayerNorm, RMSNorm
+from .pooling import AdditiveAttention, DotProductAttention
 from .positional import PositionalEncoding
 from .prelu import PReLU
 from .randomness import RandomStream
@@ -25,7 +26,9 @@ from .transformer_block import DecoderBlock, EncoderBlock
 __all__ = [
     "MLP",
     "AddNorm",
+    "AdditiveAttention",
     "DecoderBlock",
+    "DotProductAttention",
     "Dropout",
     "Embedding",
     "EncoderBlock",
