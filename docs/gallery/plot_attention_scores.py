@@ -2,46 +2,55 @@
 Additive and dot-product attention
 ==================================
 
-*Dive into Deep Learning*, section 11.3. Both scores are high for a query and a key that belong
-together. The scaled dot product multiplies them; the additive score adds them and sends them
-through a tanh and a weight vector: more work, but queries and keys may have different sizes.
+*Dive into Deep Learning*, section 11.3. Both score how well a key answers a query. The scaled dot
+product needs no parameters; the additive score sends query and key through a tanh and a weight
+vector that are learned, so queries and keys may have different sizes.
 """
 
 import matplotlib.pyplot as plt
 import numpy as np
 
-import fastnn
-from fastnn import kernels, plot
+from fastnn import nn, optim, plot
 
 rng = np.random.default_rng(0)
-d, lengths = 16, np.array([10, 6])
-keys = rng.normal(size=(2, 10, d)).astype(np.float32)
-values = rng.normal(size=(2, 10, 4)).astype(np.float32)
-queries = keys[:, [1, 3, 5]] + 0.5 * rng.normal(size=(2, 3, d)).astype(np.float32)
+n_keys, d = 8, 8
+names = rng.normal(size=(n_keys, d)).astype(np.float32)
+lengths = np.array([8, 5])
+
+
+def task(batch):
+    """Keys and values in random order; each query is a noisy key, its answer that key's value."""
+    order = rng.permuted(np.tile(np.arange(n_keys), (batch, 1)), axis=1)
+    wanted = rng.integers(0, 5, (batch, 3))
+    keys, values = names[order], np.eye(n_keys, dtype=np.float32)[order]
+    rows = np.arange(batch)[:, None]
+    noise = 0.1 * rng.normal(size=(batch, 3, d)).astype(np.float32)
+    return keys[rows, wanted] + noise, keys, values, values[rows, wanted], wanted
+
 
 # %%
-# Dot-product attention in one call; arrays are (batch, heads, length, d).
-pooled, weights = fastnn.attention(
-    queries[:, None], keys[:, None], values[:, None], lengths=lengths, need_weights=True
-)
-print(pooled.shape, weights.shape)
+# Dot-product attention works at once, as similar vectors have a large product; additive attention
+# learns it.
+dot = nn.DotProductAttention()
+additive = nn.AdditiveAttention(d, d, 64, rng=0)
+optimizer = optim.Adam(additive.parameters(), lr=5e-3)
+for _ in range(1000):
+    queries, keys, values, answers, _ = task(32)
+    y, ctx = additive.forward(queries, keys, values)
+    _, gradient = nn.mse_loss(y, answers)
+    optimizer.zero_grad()
+    additive.backward(gradient, ctx, need_dx=False)
+    optimizer.step()
 
 # %%
-# Additive attention: the scores, a masked softmax, and a product with the values. Hidden units
-# saturate where query and key add up.
-projected = rng.normal(size=(d, 128)).astype(np.float32) / 2
-hidden = 128**-0.5 * np.ones(128, np.float32)
-scores = kernels.additive_scores(queries @ projected, -(keys @ projected), hidden)
-additive = fastnn.softmax(-abs(scores), lengths=lengths)
-print(fastnn.matmul(additive, values).shape)
-
-figure = plt.figure(figsize=(8, 3.6), layout="constrained")
-plot.show_heatmaps(
-    [weights[:, 0], additive],
-    xlabel="key",
-    ylabel="query",
-    titles=["10 keys", "6 keys count"],
-    cmap="Greys",
-    figure=figure,
-)
+# `lengths` masks the last keys of the second example. A dot marks the key each query asks for.
+queries, keys, values, _, wanted = task(2)
+figure = plt.figure(figsize=(9, 5), layout="constrained")
+for layer, part in zip((dot, additive), figure.subfigures(2, 1), strict=True):
+    _, weights = layer(queries, keys, values, lengths=lengths, need_weights=True)
+    titles = ["all 8 keys", "the first 5 keys"]
+    plot.show_heatmaps(weights, "key", "query", titles, cmap="Greys", figure=part)
+    for axes, places in zip(part.axes[:2], wanted, strict=True):
+        axes.plot(places, range(3), "o", color="white", mec="black", ms=5)
+    part.suptitle(type(layer).__name__)
 plt.show()

@@ -19,7 +19,13 @@ rows = {"input": x, "layer norm": fastnn.layer_norm(x), "RMS norm": fastnn.rms_n
 
 figure, panels = plt.subplots(1, 3, figsize=(9, 3.2), sharey=True, layout="constrained")
 for (name, values), axes in zip(rows.items(), panels, strict=True):
-    axes.boxplot(list(values), orientation="horizontal", medianprops={"color": "k", "lw": 2})
+    axes.boxplot(
+        list(values),
+        orientation="horizontal",
+        manage_ticks=False,
+        medianprops={"color": "k", "lw": 2},
+    )
+    axes.set_yticks(range(1, 5))
     axes.axvline(0, color="k", lw=0.6, ls=":")
     axes.set(title=name, xlabel="value")
 panels[0].set_ylabel("row")

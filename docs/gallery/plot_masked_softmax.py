@@ -21,12 +21,12 @@ per_sentence = fastnn.softmax(scores, lengths=np.array([8, 5, 2]))
 per_row = fastnn.softmax(scores, lengths=np.tile(np.arange(1, 7), (3, 1)))
 print(per_sentence[2, 0])
 
-figure = plt.figure(figsize=(8, 4.6), layout="constrained")
+figure = plt.figure(figsize=(10, 2.8), layout="constrained")
 plot.show_heatmaps(
-    [per_sentence, per_row],
+    [*per_sentence, per_row[0]],
     xlabel="key",
     ylabel="query",
-    titles=["lengths 8 and 1-6", "lengths 5 and 1-6", "lengths 2 and 1-6"],
+    titles=["8 keys", "5 keys", "2 keys", "causal"],
     cmap="Greys",
     figure=figure,
 )

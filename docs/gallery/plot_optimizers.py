@@ -33,9 +33,9 @@ paths = {
     "SGD": path(lambda p: optim.SGD(p, lr=0.4)),
     "momentum": path(lambda p: optim.SGD(p, lr=0.2, momentum=0.6)),
     "Adagrad": path(lambda p: optim.Adagrad(p, lr=1.5)),
+    "Adadelta": path(lambda p: optim.Adadelta(p, lr=2, rho=0.9, eps=0.01)),
     "RMSprop": path(lambda p: optim.RMSprop(p, lr=0.3, alpha=0.9)),
     "Adam": path(lambda p: optim.Adam(p, lr=0.5)),
-    "AdamW": path(lambda p: optim.AdamW(p, lr=0.5, weight_decay=0.1)),
 }
 
 # %%

@@ -12,7 +12,7 @@ import numpy as np
 import fastnn
 
 rng = np.random.default_rng(3)
-x_train, x_test = np.sort(rng.uniform(-1, 1, 24)), np.linspace(-1, 1, 200)
+x_train, x_test = np.linspace(-1, 1, 24), np.linspace(-1, 1, 200)
 
 
 def function(x):
@@ -29,7 +29,7 @@ def features(x, degree):
 
 # %%
 # A prediction is a product of features and weights; least squares finds the weights.
-degrees, errors, curves = range(1, 18), [], {}
+degrees, errors, curves = range(1, 20), [], {}
 for degree in degrees:
     weights, *_ = np.linalg.lstsq(features(x_train, degree), y_train, rcond=None)
     fit = fastnn.matmul(features(x_train, degree), weights)
@@ -39,9 +39,10 @@ for degree in degrees:
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
 left.plot(x_train, y_train, "o", color="grey", label="training data")
-for degree, style in ((1, ":"), (5, "-"), (17, "--")):
+for degree, style in ((1, ":"), (5, "-"), (19, "--")):
     left.plot(x_test, curves[degree], style, label=f"degree {degree}")
 left.set(xlabel="x", ylabel="y", ylim=(-2, 2))
+left.set_xticks([-1, -0.5, 0, 0.5, 1])
 left.legend(frameon=False, fontsize=8)
 right.semilogy(degrees, [e for e, _ in errors], "o-", label="training")
 right.semilogy(degrees, [e for _, e in errors], "s--", label="test")

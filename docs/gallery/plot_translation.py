@@ -48,7 +48,8 @@ right = sum(hypothesis == target for hypothesis, (_, target) in zip(found, test,
 print(f"{right} of {len(test)} new sentences are translated without an error")
 
 # %%
-# Attention weights of the last block, mean over its heads. Rows are queries.
+# Attention weights of the last block, mean over its heads. Rows are
+# queries; those of the cross-attention are labeled by the word that is written next.
 source, target = test[0][0], found[0]
 src = np.array([[*vocab.encode(source), vocab.eos_id]])
 tgt = np.array([[vocab.bos_id, *vocab.encode(target)]])
@@ -59,7 +60,7 @@ figure = plt.figure(figsize=(11, 3.8), layout="constrained")
 parts = [
     ("encoder", weights.encoder, words_in, words_in),
     ("decoder", weights.decoder, words_out, words_out),
-    ("cross-attention, by the word written", weights.cross, words_in, written),
+    ("cross-attention", weights.cross, words_in, written),
 ]
 for part, (title, layers, keys, queries) in zip(figure.subfigures(1, 3), parts, strict=True):
     mean = layers[-1][0].mean(0)

@@ -43,6 +43,7 @@ for (name, make), style in zip(kinds.items(), ("s:", "^-.", "o-", "D--"), strict
         gradient = layer.backward(gradient, ctx)
         norms.append(np.linalg.norm(gradient) / np.linalg.norm(dy))
     axes.semilogy(range(1, depth + 1), norms[::-1], style, markevery=2, label=name)
+axes.set_xticks(range(0, depth + 1, 5))
 axes.set(xlabel="layer", ylabel="gradient at its input, relative to the output")
 axes.grid(alpha=0.3)
 axes.legend(frameon=False)

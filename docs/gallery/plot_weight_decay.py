@@ -38,7 +38,7 @@ names = [f"{decay:g}" for decay in decays]
 left.semilogy(names, [loss for loss, _ in losses], "o-", label="training")
 left.semilogy(names, [loss for _, loss in losses], "s--", label="test")
 left.set(xlabel="weight decay", ylabel="loss")
-left.legend(frameon=False)
+left.legend(frameon=False, loc="center right")
 right.semilogy(names, norms, "o-")
 right.set(xlabel="weight decay", ylabel="norm of the weights")
 for axes in (left, right):
