@@ -15,6 +15,7 @@ from fastnn import nn, optim, plot
 rng = np.random.default_rng(0)
 n_keys, d = 8, 8
 names = rng.normal(size=(n_keys, d)).astype(np.float32)
+names *= 3.5 / np.linalg.norm(names, axis=1, keepdims=True)
 lengths = np.array([8, 5])
 
 
@@ -29,8 +30,7 @@ def task(batch):
 
 
 # %%
-# Dot-product attention works at once, as similar vectors have a large product; additive attention
-# learns it.
+# Dot-product attention finds similar vectors at once, if vaguely; additive attention learns to.
 dot = nn.DotProductAttention()
 additive = nn.AdditiveAttention(d, d, 64, rng=0)
 optimizer = optim.Adam(additive.parameters(), lr=5e-3)

@@ -3,8 +3,8 @@ Dropout against overfitting
 ===========================
 
 *Dive into Deep Learning*, section 5.6. A third of the training labels is wrong. A wide network
-learns even those by heart, and its test loss rises; with half of the hidden units dropped at random
-in each step it cannot rely on any of them, and learns what the images have in common.
+learns even those by heart, and its test accuracy falls; with half of the hidden units dropped at
+random in each step it cannot rely on any of them, and learns what the images have in common.
 """
 
 import matplotlib.pyplot as plt

@@ -23,7 +23,7 @@ for width in (2, 4, 8, 16, 32, 64):
     first = model[0]
     first.weight.data[:] = 4 * np.where(np.arange(width) % 2, 1, -1)
     first.bias.data[:] = -first.weight.data[0] * np.linspace(-1, 1, width)
-    schedule = optim.schedules.warmup_cosine(0.02, 50, steps)
+    schedule = optim.schedules.warmup_cosine(0.05 / np.sqrt(width), 50, steps)
     optimizer = optim.Adam(model.parameters(), lr=schedule)
     for _ in range(steps):
         prediction, ctx = model.forward(x)
