@@ -4,7 +4,7 @@ The encoder has scikit-learn's methods and needs neither scikit-learn nor pandas
 
 >>> from fastnn.table import TableEncoder
 >>> rows = {"age": [30, 41, None], "city": ["Rome", "Oslo", "Rome"]}
->>> encoder = TableEncoder().fit(rows)
+>>> encoder = fastnn.table.TableEncoder().fit(rows)
 >>> encoder.get_feature_names_out().tolist()
 ['age', 'city=Oslo', 'city=Rome']
 >>> encoder.transform(rows)[:, 1:]
@@ -50,7 +50,7 @@ def as_table(rows: Any) -> Table:
 
     Examples
     --------
-    >>> as_table({"age": [30, None]}).rows
+    >>> fastnn.table.as_table({"age": [30, None]}).rows
     [['30'], ['']]
     """
     if isinstance(rows, Table):
@@ -113,7 +113,7 @@ class TableEncoder:
 
     Examples
     --------
-    >>> encoder = TableEncoder(drop=["y"])
+    >>> encoder = fastnn.table.TableEncoder(drop=["y"])
     >>> x = encoder.fit_transform({"day": ["2024-02-01", "2024-02-08"], "y": [1, 0]})
     >>> x.shape, encoder.seen_[0].kind
     ((2, 5), 'date')
