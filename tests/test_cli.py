@@ -12,7 +12,7 @@ import pytest
 
 import fastnn
 from fastnn import nn
-from fastnn.cli import digits, main, report
+from fastnn.cli import main, report, training
 from fastnn.data import load_digits
 from fastnn.files import load, save
 
@@ -208,13 +208,13 @@ def test_bad_options(directory, capsys, argv, message):
     ],
 )
 def test_outputs_are_checked_before_the_training(directory, capsys, argv, message, monkeypatch):
-    monkeypatch.setattr(digits, "fit", None)
+    monkeypatch.setattr(training, "fit", None)
     assert_refused(capsys, ["train", "digits", *argv], message)
     assert list(directory.iterdir()) == []
 
 
 def test_missing_extras_say_what_to_install(directory, capsys, monkeypatch):
-    monkeypatch.setattr(digits, "fit", None)
+    monkeypatch.setattr(training, "fit", None)
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "safetensors", None)
         assert_refused(capsys, ["train", "digits"], "safetensors: pip install safetensors")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fastnn import nn
-from fastnn.cli import main, report, scores, table
+from fastnn.cli import main, report, scores, training
 from fastnn.cli.table import METADATA_KEY
 from fastnn.data import load_digits
 from fastnn.files import load, load_metadata, save
@@ -236,7 +236,7 @@ def test_ctrl_c_still_tests_and_saves(directory, capsys, monkeypatch):
     ],
 )
 def test_bad_tables(directory, capsys, monkeypatch, content, argv, message):
-    monkeypatch.setattr(table, "fit", None)  # all errors are reported before the training
+    monkeypatch.setattr(training, "fit", None)  # all errors are reported before the training
     (directory / "f.csv").write_text(content)
     argv = argv if "--target" in argv else ["--target", "kind", *argv]
     assert_refused(capsys, ["train", "csv", "f.csv", *argv], message)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..checks import check_count, check_number, check_seed
@@ -39,6 +39,32 @@ rate = _reader(float, check_number, above=0)
 not_negative = _reader(float, check_number, least=0)
 share = _reader(float, check_number, least=0, below=1)
 penalty = _reader(float, check_number, least=0, most=MOST_PENALTY)
+
+THREADS = ("threads", count, None, "default: see `fastnn info`")
+
+
+def add_numbers(
+    command: argparse.ArgumentParser,
+    options: Iterable[tuple[str, Any, Any, str]],
+    aliases: Mapping[str, str] | None = None,
+) -> None:
+    """Add options of one number: (name, type, default, help), whose help ends with the default.
+
+    A name with underscores, as in nanoGPT, may be written with dashes too.
+    """
+    for name, kind, default, about in options:
+        names = [f"--{name}", f"--{name.replace('_', '-')}", (aliases or {}).get(name)]
+        metavar = "N" if kind in (count, count_or_0, units, seed) else "F"
+        if default is not None and "default:" not in about:
+            about = f"{about} (default: %(default)s)"
+        command.add_argument(
+            *dict.fromkeys(filter(None, names)),
+            dest=name.replace("-", "_"),
+            type=kind,
+            default=default,
+            metavar=metavar,
+            help=about,
+        )
 
 
 def text(text: str) -> str:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import time
 
 import numpy as np
 
-from .. import nn, optim
+from .. import nn
 from ..data import load_digits
 from ..files import save
-from ..kernels.ground.threads import get_num_threads, num_threads
-from ..train import evaluate, fit
+from ..kernels.ground.threads import num_threads
+from ..train import evaluate
 from .checks import check_learnt, check_outputs
 from .ranks import is_first
-from .report import counted, report
+from .training import draw, trained
 
 N_PIXELS, N_CLASSES = 64, 10
 
@@ -35,32 +34,11 @@ def _train(args: argparse.Namespace) -> bool:
     x_test, y_test = load_digits(split="test")
     rng = np.random.default_rng(args.seed)
     model = nn.MLP((N_PIXELS, *args.hidden, N_CLASSES), rng=rng)
-    shown = report(args.epochs, n_batches=-(-len(x) // args.batch_size))
-    sizes = "-".join(map(str, model.sizes))
-    print(
-        f"MLP {sizes}, {model.parameters().size:,} parameters, "
-        f"{counted(get_num_threads(), 'thread')}\n"
-        f"{len(x):,} training images, {len(x_test)} test images"
+    examples = f"{len(x):,} training images, {len(x_test)} test images"
+    validation = (x_test, y_test)
+    history, seconds = trained(
+        args, model, model.sizes, examples, x, y, validation_data=validation, seed=rng
     )
-    start = time.perf_counter()
-    with shown:
-        # Evaluated after each epoch for the report alone: training does not depend on them.
-        history = fit(
-            model,
-            x,
-            y,
-            optimizer=optim.AdamW(model.parameters(), lr=args.lr),
-            epochs=args.epochs,
-            batch_size=args.batch_size,
-            validation_data=(x_test, y_test),
-            seed=rng,
-            callbacks=[shown],
-            comm=args.comm,
-            verbose=0,
-        )
-    seconds = time.perf_counter() - start
-    ended = "interrupted after" if history.interrupted else "trained for"
-    print(f"{ended} {len(history.epoch)} of {args.epochs} epochs in {seconds:.2f} s")
     if not is_first(args):
         return history.interrupted
     check_learnt(model, args.output)
@@ -72,9 +50,5 @@ def _train(args: argparse.Namespace) -> bool:
     args.result |= {"model": args.output, "epochs": len(history.epoch), "seconds": seconds}
     args.result |= {"test accuracy": accuracy, "history": history.history}
     print(f"model saved to {args.output}")
-    if args.plot and history.epoch:
-        from ..plot import loss_curve
-
-        loss_curve(history, args.plot, validation_label="test")
-        print(f"curves written to {args.plot}")
+    draw(args, history)
     return history.interrupted

@@ -6,7 +6,18 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from .arguments import count, count_or_0, not_negative, rate, seed, share, text, units
+from .arguments import (
+    THREADS,
+    add_numbers,
+    count,
+    count_or_0,
+    not_negative,
+    rate,
+    seed,
+    share,
+    text,
+    units,
+)
 
 # (name, type, default, help). The defaults are nanoGPT's recipe for a CPU.
 RECIPE: tuple[tuple[str, Any, Any, str], ...] = (
@@ -34,6 +45,16 @@ RECIPE: tuple[tuple[str, Any, Any, str], ...] = (
     ("eval_iters", count, 20, "validation batches per evaluation"),
 )
 
+SAMPLING: tuple[tuple[str, Any, Any, str], ...] = (
+    ("max_new_tokens", count, 500, "tokens per sample"),
+    ("temperature", not_negative, 0.8, "below 1 favors likely tokens, 0 takes the likeliest"),
+    ("top_k", count, None, "sample from the N likeliest tokens"),
+    ("top_p", rate, None, "sample from the likeliest tokens whose total probability is F"),
+    ("seed", seed, None, "random seed"),
+    ("num_samples", count, 1, "number of samples"),
+    THREADS,
+)
+
 # Default warm-up: 100 iterations, or 1/20 of the decay if that is less.
 WARMUP, WARMUP_SHARE = 100, 20
 
@@ -51,28 +72,15 @@ def add_train(command: argparse.ArgumentParser) -> None:
         default="chars",
         help="tokens: characters (the default) or byte-pair encoding",
     )
-    _add(
-        command,
-        "vocab_size",
-        type=count,
-        metavar="N",
-        help="vocabulary size for bpe (default: 1024)",
-    )
-    for name, kind, default, about in RECIPE:
-        metavar = "N" if kind in (count, count_or_0, units) else "F"
-        about = f"{about} (default: %(default)s)" if default is not None else about
-        more = ("--lr",) if name == "learning_rate" else ()
-        _add(command, name, *more, type=kind, default=default, metavar=metavar, help=about)
+    vocab_size = ("vocab_size", count, None, "vocabulary size for bpe (default: 1024)")
+    add_numbers(command, (vocab_size, *RECIPE), {"learning_rate": "--lr"})
     command.add_argument(
         "--bias",
         action=argparse.BooleanOptionalAction,
         default=False,
         help="use biases in linear layers and norms; off by default",
     )
-    command.add_argument(
-        "--seed", type=seed, default=1337, metavar="N", help="random seed (default: %(default)s)"
-    )
-    command.add_argument("--threads", type=count, metavar="N", help="default: see `fastnn info`")
+    add_numbers(command, [("seed", seed, 1337, "random seed"), THREADS])
     command.add_argument(
         "--output",
         "--out",
@@ -117,43 +125,4 @@ def add_generate(command: argparse.ArgumentParser) -> None:
         metavar="TEXT",
         help="text to continue (default: an empty line, if the model knows it)",
     )
-    _add(
-        command,
-        "max_new_tokens",
-        type=count,
-        default=500,
-        metavar="N",
-        help="tokens per sample (default: %(default)s)",
-    )
-    command.add_argument(
-        "--temperature",
-        type=not_negative,
-        default=0.8,
-        metavar="F",
-        help="below 1 favors likely tokens, 0 takes the likeliest (default: %(default)s)",
-    )
-    _add(command, "top_k", type=count, metavar="N", help="sample from the N likeliest tokens")
-    _add(
-        command,
-        "top_p",
-        type=rate,
-        metavar="F",
-        help="sample from the likeliest tokens whose total probability is F",
-    )
-    command.add_argument("--seed", type=seed, metavar="N", help="random seed")
-    _add(
-        command,
-        "num_samples",
-        type=count,
-        default=1,
-        metavar="N",
-        help="number of samples (default: 1)",
-    )
-    command.add_argument("--threads", type=count, metavar="N", help="default: see `fastnn info`")
-
-
-def _add(command: argparse.ArgumentParser, name: str, *more: str, **options: Any) -> None:
-    """Add an option that may be written with underscores, as in nanoGPT, or with dashes."""
-    dashed = f"--{name.replace('_', '-')}"
-    names = dict.fromkeys([f"--{name}", dashed, *more])
-    command.add_argument(*names, dest=name, **options)
+    add_numbers(command, SAMPLING)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from .._version import __version__
 from . import lm_options, model_options, table_options, translate_options
-from .arguments import count, rate, seed, units
+from .arguments import THREADS, add_numbers, count, rate, seed, units
 from .output_options import add_json, add_quiet
 from .parser import Extend, Parser
 from .ranks import add_launch
@@ -119,23 +119,12 @@ TABLE = Defaults(30, 32, 1e-3, (64, 64), "model.safetensors")
 
 
 def _add_training(command: argparse.ArgumentParser, defaults: Defaults) -> None:
-    command.add_argument(
-        "--epochs", type=count, default=defaults.epochs, metavar="N", help="default: %(default)s"
+    numbers = (
+        ("epochs", count, defaults.epochs, "default: %(default)s"),
+        ("batch-size", count, defaults.batch_size, "examples per step"),
+        ("lr", rate, defaults.lr, "learning rate of AdamW"),
     )
-    command.add_argument(
-        "--batch-size",
-        type=count,
-        default=defaults.batch_size,
-        metavar="N",
-        help="examples per step (default: %(default)s)",
-    )
-    command.add_argument(
-        "--lr",
-        type=rate,
-        default=defaults.lr,
-        metavar="F",
-        help="learning rate of AdamW (default: %(default)s)",
-    )
+    add_numbers(command, numbers)
     command.add_argument(
         "--hidden",
         type=units,
@@ -145,14 +134,7 @@ def _add_training(command: argparse.ArgumentParser, defaults: Defaults) -> None:
         metavar="N",
         help=f"units of each hidden layer (default: {' '.join(map(str, defaults.hidden))})",
     )
-    command.add_argument(
-        "--seed",
-        type=seed,
-        default=0,
-        metavar="N",
-        help="random seed (default: %(default)s)",
-    )
-    command.add_argument("--threads", type=count, metavar="N", help="default: see `fastnn info`")
+    add_numbers(command, [("seed", seed, 0, "random seed"), THREADS])
     command.add_argument(
         "--output",
         default=defaults.output,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import math
-import time
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -13,20 +12,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import nn, optim
+from .. import nn
 from ..data.cells import Decimal, decimal_of, is_missing
 from ..data.csv_file import Table, TableError, read_csv
 from ..data.schema import Schema, learn_columns
 from ..data.target import Quantity, Target, class_labels, held_out, quantities, task_of
 from ..files import save
-from ..kernels.ground.threads import get_num_threads, num_threads
-from ..train import History, fit
+from ..kernels.ground.threads import num_threads
 from .checks import check_learnt, check_outputs
 from .columns import describe
 from .errors import UsageError
 from .ranks import is_first
-from .report import counted, report
 from .table_scores import baseline, scored
+from .training import draw, trained
 
 # Metadata key of the description of a model's table.
 METADATA_KEY = "fastnn.table"
@@ -121,34 +119,19 @@ def network(args: argparse.Namespace, schema: Schema, rng: np.random.Generator) 
 def _train(args: argparse.Namespace, examples: Examples, rng: np.random.Generator) -> bool:
     schema, x, y, values, train, test = examples
     model = network(args, schema, rng)
-    sizes = "-".join(map(str, (schema.width, *args.hidden, schema.target.width)))
-    print(
-        f"MLP {sizes}, {model.parameters().size:,} parameters, "
-        f"{counted(get_num_threads(), 'thread')}\n"
-        f"{len(train):,} training rows, {len(test):,} test rows"
+    history, seconds = trained(
+        args,
+        model,
+        (schema.width, *args.hidden, schema.target.width),
+        f"{len(train):,} training rows, {len(test):,} test rows",
+        x[train],
+        y[train],
+        every=math.ceil(args.epochs / MOST_LINES),
+        loss=nn.mse_loss if isinstance(schema.target, Quantity) else nn.cross_entropy,
+        class_weight=args.class_weight,
+        validation_data=(x[test], y[test]) if len(test) else None,
+        seed=rng,
     )
-    n_batches = -(-len(train) // args.batch_size)
-    start = time.perf_counter()
-    with report(args.epochs, n_batches, every=math.ceil(args.epochs / MOST_LINES)) as shown:
-        # Evaluated after each epoch for the report alone: training does not depend on them.
-        history = fit(
-            model,
-            x[train],
-            y[train],
-            loss=nn.mse_loss if isinstance(schema.target, Quantity) else nn.cross_entropy,
-            optimizer=optim.AdamW(model.parameters(), lr=args.lr),
-            epochs=args.epochs,
-            batch_size=args.batch_size,
-            class_weight=args.class_weight,
-            validation_data=(x[test], y[test]) if len(test) else None,
-            seed=rng,
-            callbacks=[shown],
-            comm=args.comm,
-            verbose=0,
-        )
-    seconds = time.perf_counter() - start
-    ended = "interrupted after" if history.interrupted else "trained for"
-    print(f"{ended} {len(history.epoch)} of {args.epochs} epochs in {seconds:.2f} s")
     if not is_first(args):
         return history.interrupted
     check_learnt(model, args.output)
@@ -163,18 +146,10 @@ def _train(args: argparse.Namespace, examples: Examples, rng: np.random.Generato
     args.result |= {"model": args.output, "epochs": len(history.epoch), "seconds": seconds}
     args.result |= {"target": schema.target.name, "history": history.history}
     print(f"model saved to {args.output}")
-    _draw(args, history)
+    draw(args, history)
     return history.interrupted
 
 
 def outputs(model: nn.Module, x: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the outputs (rows, outputs), computed block by block."""
     return np.concatenate([model(x[i : i + BLOCK]) for i in range(0, len(x), BLOCK)])
-
-
-def _draw(args: argparse.Namespace, history: History) -> None:
-    if args.plot and history.epoch:
-        from ..plot import loss_curve
-
-        loss_curve(history, args.plot, validation_label="test")
-        print(f"curves written to {args.plot}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .arguments import delimiter, encoding, share, text
+from .arguments import add_numbers, delimiter, encoding, share, text
 from .output_options import add_json
 from .parser import Extend
 
@@ -28,51 +28,27 @@ def add_train(command: argparse.ArgumentParser) -> None:
         choices=["balanced"],
         help="give each class the same total weight, so that rare ones are found",
     )
-    command.add_argument(
-        "--test-size",
-        type=share,
-        default=0.2,
-        metavar="F",
-        help="fraction of the rows held out for the test (default: %(default)s)",
-    )
-    command.add_argument(
-        "--dropout",
-        type=share,
-        default=0.0,
-        metavar="F",
-        help="fraction of the hidden units dropped in each step (default: none)",
-    )
+    about = "fraction of the hidden units dropped in each step (default: none)"
+    test_size = ("test-size", share, 0.2, "fraction of the rows held out for the test")
+    add_numbers(command, (test_size, ("dropout", share, 0.0, about)))
     add_reading(command)
 
 
 def _add_columns(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--drop",
-        type=text,
-        nargs="+",
-        action=Extend,
-        default=[],
-        metavar="COLUMN",
-        help="columns to ignore",
-    )
-    command.add_argument(
-        "--use",
-        type=text,
-        nargs="+",
-        action=Extend,
-        default=[],
-        metavar="COLUMN",
-        help="columns to use even if they look like ids or free text",
-    )
-    command.add_argument(
-        "--na-values",
-        type=text,
-        nargs="+",
-        action=Extend,
-        default=[],
-        metavar="TEXT",
-        help="more cells that stand for a missing value, such as -999",
-    )
+    for name, metavar, about in (
+        ("drop", "COLUMN", "columns to ignore"),
+        ("use", "COLUMN", "columns to use even if they look like ids or free text"),
+        ("na-values", "TEXT", "more cells that stand for a missing value, such as -999"),
+    ):
+        command.add_argument(
+            f"--{name}",
+            type=text,
+            nargs="+",
+            action=Extend,
+            default=[],
+            metavar=metavar,
+            help=about,
+        )
     command.add_argument(
         "--decimal",
         choices=["auto", "point", "comma", ".", ","],

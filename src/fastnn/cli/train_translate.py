@@ -171,7 +171,7 @@ def _train(args: argparse.Namespace, corpus: Corpus, run_file: RunFile) -> bool:
     with average.applied() if average is not None else contextlib.nullcontext():
         check_learnt(model, args.output)
         options = {
-            name.replace("-", "_"): getattr(args, name.replace("-", "_")) for name in TRAINING
+            name.replace("-", "_"): getattr(args, name.replace("-", "_")) for name, *_ in TRAINING
         }
         metadata = {VOCABULARY_KEY: vocab.to_json(), OPTIONS_KEY: json.dumps(options)}
         save(model, args.output, metadata=metadata)
@@ -189,7 +189,7 @@ def _train(args: argparse.Namespace, corpus: Corpus, run_file: RunFile) -> bool:
 
 def _asked(args: argparse.Namespace, corpus: Corpus) -> dict[str, Any]:
     """Return what must not change when a run is resumed."""
-    names = [name for name in TRAINING if name not in FREE]
+    names = [name for name, *_ in TRAINING if name not in FREE]
     pieces = hashlib.sha256(corpus.vocab.to_json().encode()).hexdigest()
     tokens = int(corpus.train.n_src.sum()), int(corpus.train.n_tgt.sum())
     asked = {f"--{name}": getattr(args, name.replace("-", "_")) for name in names}

@@ -5,27 +5,27 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from .arguments import count, penalty, rate, seed, share, units
+from .arguments import THREADS, add_numbers, count, penalty, rate, seed, share, units
 
-# name: (type, default, help). The defaults are Transformer-Tiny's for Multi30k (Wu et al., "Good
+# (name, type, default, help). The defaults are Transformer-Tiny's for Multi30k (Wu et al., "Good
 # for misconceived reasons", ACL 2021), as bench/tasks/multi30k.py trains it on 29,000 pairs.
-TRAINING: dict[str, tuple[Any, Any, str]] = {
-    "vocab-size": (count, 10_000, "maximum vocabulary size, shared by both languages"),
-    "d-model": (units, 128, "width of the model"),
-    "n-heads": (count, 4, "attention heads"),
-    "n-layers": (count, 4, "encoder blocks, and decoder blocks"),
-    "d-ff": (units, 256, "hidden units of the feed-forward networks"),
-    "max-len": (count, 256, "maximum tokens per sentence; longer pairs are left out"),
-    "dropout": (share, 0.3, "fraction of the units dropped in each step"),
-    "label-smoothing": (share, 0.1, "target probability spread over all tokens"),
-    "updates": (count, 8000, "training steps, rounded up to whole epochs"),
-    "max-tokens": (count, 4096, "tokens per batch on either side, padding included"),
-    "lr": (rate, 0.005, "peak learning rate of Adam"),
-    "warmup": (count, 2000, "warm-up steps, before the rate falls as 1 / sqrt(step)"),
-    "ema": (share, 0.999, "decay of the weight average that is saved; 0: off"),
-    "valid-share": (share, 0.05, "fraction of the pairs held out without --valid-src"),
-    "seed": (seed, 0, "random seed"),
-}
+TRAINING: tuple[tuple[str, Any, Any, str], ...] = (
+    ("vocab-size", count, 10_000, "maximum vocabulary size, shared by both languages"),
+    ("d-model", units, 128, "width of the model"),
+    ("n-heads", count, 4, "attention heads"),
+    ("n-layers", count, 4, "encoder blocks, and decoder blocks"),
+    ("d-ff", units, 256, "hidden units of the feed-forward networks"),
+    ("max-len", count, 256, "maximum tokens per sentence; longer pairs are left out"),
+    ("dropout", share, 0.3, "fraction of the units dropped in each step"),
+    ("label-smoothing", share, 0.1, "target probability spread over all tokens"),
+    ("updates", count, 8000, "training steps, rounded up to whole epochs"),
+    ("max-tokens", count, 4096, "tokens per batch on either side, padding included"),
+    ("lr", rate, 0.005, "peak learning rate of Adam"),
+    ("warmup", count, 2000, "warm-up steps, before the rate falls as 1 / sqrt(step)"),
+    ("ema", share, 0.999, "decay of the weight average that is saved; 0: off"),
+    ("valid-share", share, 0.05, "fraction of the pairs held out without --valid-src"),
+    ("seed", seed, 0, "random seed"),
+)
 
 
 def add_train(tasks: Any) -> None:
@@ -39,11 +39,7 @@ def add_train(tasks: Any) -> None:
     )
     command.add_argument("--valid-src", metavar="FILE", help="validation sentences")
     command.add_argument("--valid-tgt", metavar="FILE", help="their translation, line by line")
-    for name, (kind, default, about) in TRAINING.items():
-        metavar = "F" if kind in (share, rate) else "N"
-        about = f"{about} (default: %(default)s)"
-        command.add_argument(f"--{name}", type=kind, default=default, metavar=metavar, help=about)
-    _add_threads(command)
+    add_numbers(command, (*TRAINING, THREADS))
     command.add_argument(
         "--output",
         default="translate.safetensors",
@@ -80,23 +76,10 @@ def add_translate(commands: Any) -> None:
         metavar="FILE",
         help="UTF-8, one sentence per line; default: standard input",
     )
-    command.add_argument(
-        "--beams",
-        type=count,
-        default=5,
-        metavar="N",
-        help="beam width; 1 is fastest (default: %(default)s)",
+    numbers = (
+        ("beams", count, 5, "beam width; 1 is fastest"),
+        ("length-penalty", penalty, 1.0, "rank translations by log P / length^F"),
+        THREADS,
     )
-    command.add_argument(
-        "--length-penalty",
-        type=penalty,
-        default=1.0,
-        metavar="F",
-        help="rank translations by log P / length^F (default: %(default)s)",
-    )
-    _add_threads(command)
+    add_numbers(command, numbers)
     command.add_argument("--output", metavar="OUT", help="default: standard output")
-
-
-def _add_threads(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--threads", type=count, metavar="N", help="default: see `fastnn info`")

@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .convert import convert
 from .frozen import Freezable
 from .lbfgs import fit_lbfgs
-from .losses import LINKS, Loss
+from .losses import Loss
 from .network import ACTIVATIONS, Network, first_weights, raw_outputs
 from .rows import Examples
 from .sharing import learning, quiet_blas, threads
@@ -294,10 +294,6 @@ class BaseMLP(Freezable, BaseEstimator, ABC):
             X = validate_data(self, X, accept_sparse="csr", dtype=REALS, reset=False)
         with threads(self.n_threads):
             return raw_outputs(X, self.coefs_, self.intercepts_, self.activation)
-
-    def _predictions(self, X: Any, check_input: bool = True) -> NDArray[Any]:
-        z = self._raw_outputs(X, check_input)
-        return LINKS[self.out_activation_](z)
 
     @classmethod
     def from_sklearn(cls, estimator: Any) -> Any:

@@ -174,7 +174,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return out_activation, self.n_outputs_, loss
 
     def _score(self, X: Any, y: NDArray[Any], weight: NDArray[Any] | None) -> float:
-        pred = self._predictions(X, check_input=False)
+        pred = LINKS[self.out_activation_](self._raw_outputs(X, check_input=False))
         if not np.isfinite(pred).all():
             return np.nan
         return float(r2_score(y, pred, sample_weight=weight))
