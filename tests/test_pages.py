@@ -3,7 +3,7 @@
 A ``python`` block shares its names with the blocks before it. A ``console`` block has commands
 behind ``$ `` and their output, where ``...`` stands for anything; a ``text`` block after a
 ``python`` one is what that prints. ``<!-- not run: REASON -->`` before a block leaves it out, and
-a page with ``<!-- slow -->`` is run where FASTNN_DOCS is set, as in CI's step for the site.
+a page with ``<!-- slow -->`` is run where FASTNN_DOCS is set.
 """
 
 import contextlib
