@@ -16,7 +16,7 @@ points = np.stack([np.cos(angle), np.sin(angle)], axis=1)
 l2 = np.array([fastnn.frobenius_norm(point) for point in points])
 norms = {"L1": abs(points).sum(axis=1), "L2": l2, "max": abs(points).max(axis=1)}
 
-figure, axes = plt.subplots(figsize=(4, 4))
+figure, axes = plt.subplots(figsize=(4, 4), layout="constrained")
 for (name, norm), style in zip(norms.items(), ["-", "--", ":"], strict=True):
     axes.plot(*(points / norm[:, None]).T, style, label=name)
 axes.set_aspect("equal")
