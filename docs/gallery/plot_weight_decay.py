@@ -35,12 +35,14 @@ for decay in decays:
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(8.5, 3.6), layout="constrained")
 names = [f"{decay:g}" for decay in decays]
-left.semilogy(names, [loss for loss, _ in losses], "o-", label="training")
-left.semilogy(names, [loss for _, loss in losses], "s--", label="test")
+places = range(len(decays))
+left.semilogy(places, [loss for loss, _ in losses], "o-", label="training")
+left.semilogy(places, [loss for _, loss in losses], "s--", label="test")
 left.set(xlabel="weight decay", ylabel="loss")
 left.legend(frameon=False, loc="center right")
-right.semilogy(names, norms, "o-")
+right.semilogy(places, norms, "o-")
 right.set(xlabel="weight decay", ylabel="norm of the weights")
 for axes in (left, right):
+    axes.set_xticks(places, names)
     axes.grid(alpha=0.3)
 plt.show()
