@@ -26,6 +26,7 @@ FLOORS = {
     "hooks": 1,
     "interop": 1,
     "json_text": 1,
+    "names": 2,
     "parameters": 1,
     "watch": 1,
     "kernels": 2,

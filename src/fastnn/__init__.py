@@ -155,7 +155,9 @@ def _loaded(name: str) -> Any:
         return importlib.import_module(f"{__name__}.{name}")
     if name in _FUNCTIONS:
         return getattr(importlib.import_module(f"{__name__}.{_FUNCTIONS[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .names import unknown
+
+    unknown(__name__, __all__)(name)
 
 
 if not TYPE_CHECKING:  # a checker would take any name for an attribute

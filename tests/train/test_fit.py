@@ -263,7 +263,7 @@ def test_bad_examples_are_named():
         (x, y[:5], ValueError, r"x has 6 rows \(6, 2\), y has 5 \(5,\)"),
         (x[:0], y[:0], ValueError, "x has no rows"),
         ("x", y, TypeError, "x must be an array of numbers, got str"),
-        (x.astype(float), y, TypeError, "float64"),
+        (x.astype(complex), y, TypeError, "complex128"),
         (x, y + 3, IndexError, "row"),
     ]:
         with pytest.raises(error, match=message):

@@ -56,7 +56,7 @@ FUNCTIONS = {
 }
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore:.* was converted to float32")
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_every_argument(tmp_path, monkeypatch, function):
     monkeypatch.chdir(tmp_path)

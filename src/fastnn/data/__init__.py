@@ -1,5 +1,8 @@
 """Data sets, and batches of any data."""
 
+from typing import TYPE_CHECKING
+
+from ..names import unknown
 from .batches import Batches, batches
 from .digits import load_digits
 from .download import DownloadError
@@ -26,3 +29,6 @@ __all__ = [
     "token_batches",
     "windows",
 ]
+
+if not TYPE_CHECKING:  # a checker would take any name for an attribute
+    __getattr__ = unknown(__name__, __all__)

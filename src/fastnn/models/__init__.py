@@ -1,5 +1,8 @@
 """Complete token models: a language model and an encoder-decoder, with training and decoding."""
 
+from typing import TYPE_CHECKING
+
+from ..names import unknown
 from .attention_maps import Seq2SeqWeights
 from .beam import Hypothesis, beam_search
 from .convert import from_torch_attention, from_torch_decoder, from_torch_encoder, to_torch
@@ -31,3 +34,6 @@ __all__ = [
     "to_torch",
     "translate",
 ]
+
+if not TYPE_CHECKING:  # a checker would take any name for an attribute
+    __getattr__ = unknown(__name__, __all__)

@@ -23,6 +23,7 @@ def translate(
     vocab: Vocab,
     sentences: Sequence[str],
     *,
+    tgt_vocab: Vocab | None = None,
     beams: int = 5,
     length_penalty: float = 1.0,
     rows: int = 100,
@@ -34,8 +35,10 @@ def translate(
     model : Seq2SeqTransformer
         Trained on batches of `data.token_batches`: sources end with <eos>.
     vocab : text.Vocab
-        Vocabulary of both sides, with the special tokens.
+        Vocabulary of the sources, with the special tokens; of both sides by default.
     sentences : sequence of str
+    tgt_vocab : text.Vocab, optional
+        Vocabulary of the translations, for a model with two.
     beams, length_penalty
         As in `models.beam_search`.
     rows : int
@@ -66,10 +69,13 @@ def translate(
     rows = check_count("rows", rows)
     if not hasattr(model, "new_cache"):
         raise TypeError(f"model must be a Seq2SeqTransformer, got {given(model)}")
-    if not hasattr(vocab, "encode_batch"):
-        raise TypeError(f"vocab must be a text.Vocab, got {given(vocab)}")
-    if vocab.bos_id is None or vocab.eos_id is None or vocab.pad_id is None:
-        raise ValueError(f"translate needs a vocabulary with <bos>, <eos> and <pad>, got {vocab!r}")
+    _check_vocab("vocab", vocab, model.embedding.num)
+    if tgt_vocab is None and model.tgt_embedding is not model.embedding:
+        raise ValueError("the model has two vocabularies: give tgt_vocab, that of the translations")
+    tgt_vocab = vocab if tgt_vocab is None else tgt_vocab
+    _check_vocab("tgt_vocab", tgt_vocab, model.tgt_embedding.num)
+    bos, eos = tgt_vocab.bos_id, tgt_vocab.eos_id
+    assert bos is not None and eos is not None and vocab.eos_id is not None
     sources = [np.append(ids, vocab.eos_id) for ids in vocab.encode_batch(sentences)]
     for i, source in enumerate(sources):
         if len(source) > model.max_len:
@@ -89,12 +95,22 @@ def translate(
         best = beam_search(
             model,
             model.new_cache(src, lengths, max_len=longest),
-            bos=vocab.bos_id,
-            eos=vocab.eos_id,
+            bos=bos,
+            eos=eos,
             max_len=longest,
             beams=beams,
             length_penalty=length_penalty,
         )
         for i, hypotheses in zip(some, best, strict=True):
-            found[i] = vocab.decode(hypotheses[0].tokens)
+            found[i] = tgt_vocab.decode(hypotheses[0].tokens)
     return found
+
+
+def _check_vocab(name: str, vocab: Vocab, size: int) -> None:
+    """Raise TypeError or ValueError unless it is a vocabulary of a side of the model."""
+    if not hasattr(vocab, "encode_batch"):
+        raise TypeError(f"{name} must be a text.Vocab, got {given(vocab)}")
+    if vocab.bos_id is None or vocab.eos_id is None or vocab.pad_id is None:
+        raise ValueError(f"translate needs a vocabulary with <bos>, <eos> and <pad>, got {vocab!r}")
+    if len(vocab) > size:
+        raise ValueError(f"{name} has {len(vocab)} tokens, this side of the model {size}")

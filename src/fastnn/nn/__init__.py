@@ -1,5 +1,8 @@
 """Layers and losses, each with its hand-written backward pass."""
 
+from typing import TYPE_CHECKING
+
+from ..names import unknown
 from ..parameters import Parameter, Parameters
 from . import activation, init
 from .activation import *  # noqa: F403
@@ -63,3 +66,6 @@ __all__ = [
     "register",
 ]
 __all__ += activation.__all__
+
+if not TYPE_CHECKING:  # a checker would take any name for an attribute
+    __getattr__ = unknown(__name__, __all__)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import hooks, kernels, watch
+from ..checks import did_you_mean
 from ..kernels import NotLowerable
 from ..parameters import Parameter, Parameters
 from .hints import ELSEWHERE, kind_of
@@ -287,12 +288,18 @@ class Module(States, metaclass=watch.Watched):
             hint = ELSEWHERE.get(name, "")
             if name in ("_modules", "_named", "_parameters"):
                 hint = "__init__ must end with super().__init__({name: part, ...})"
+            near = "" if hint or name.startswith("_") else did_you_mean(name, dir(self))
             raise AttributeError(
                 f"{type(self).__name__!r} object has no attribute {name!r}"
-                + f": {hint}" * bool(hint),
+                + (f": {hint}" if hint else near),
                 name=name,
                 obj=self,
             )
+
+    def _repr_html_(self) -> str:
+        from .display import html
+
+        return html(self)
 
     def __repr__(self) -> str:
         config = self.config()

@@ -16,6 +16,9 @@ losses that are sums, a step along the mean over all rows does not depend on the
 >>> optimizer.step(grad_scale=1 / len(y))
 """
 
+from typing import TYPE_CHECKING
+
+from ..names import unknown
 from . import schedules
 from .adadelta import Adadelta
 from .adagrad import Adagrad
@@ -40,3 +43,6 @@ __all__ = [
     "clip_grad_norm",
     "schedules",
 ]
+
+if not TYPE_CHECKING:  # a checker would take any name for an attribute
+    __getattr__ = unknown(__name__, __all__)

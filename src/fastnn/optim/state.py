@@ -55,6 +55,12 @@ class Stateful:
     def __init__(self, params: Parameters) -> None:
         self.params = check_params(params)
 
+    def __repr__(self) -> str:
+        """Return the class with its numbers, such as "Adam(lr=0.001, ..., 1,210 parameters)"."""
+        names = dict.fromkeys((*self._numbers, *self._choices))
+        shown = [f"{name}={getattr(self, name)!r:.80}" for name in names if hasattr(self, name)]
+        return f"{type(self).__name__}({', '.join(shown)}, {self.params.size:,} parameters)"
+
     def _new_array(self, value: float = 0.0) -> NDArray[Any]:
         """Return a flat array with the layout of the parameters, aligned to a cache line."""
         array = memory.empty(self.params.data.size, self.params.dtype)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..json_text import parse_json
+from ..names import unknown
 from .bpe import BPE
 from .chars import CharVocab
 from .scores import bleu, d2l_bleu
@@ -32,3 +35,7 @@ def from_json(text: str) -> Vocab:
         if cls.kind == kind:
             return cls.from_json(text)
     raise ValueError(f"the kind of a vocabulary must be chars, words or bpe, not {kind!r:.80}")
+
+
+if not TYPE_CHECKING:  # a checker would take any name for an attribute
+    __getattr__ = unknown(__name__, __all__)

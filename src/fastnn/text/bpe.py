@@ -111,15 +111,17 @@ class BPE(Vocab):
         ]
         return cls(sorted(model["vocab"], key=model["vocab"].get), merges)
 
-    def encode(self, text: str) -> Ids:
+    def encode(self, text: str, *, bos: bool = False, eos: bool = False) -> Ids:
         """Return the ids of a text."""
-        return self.encode_batch([one_text("encode", text)])[0]
+        return self.encode_batch([one_text("encode", text)], bos=bos, eos=eos)[0]
 
-    def encode_batch(self, texts: Iterable[str]) -> list[Ids]:
+    def encode_batch(
+        self, texts: Iterable[str], *, bos: bool = False, eos: bool = False
+    ) -> list[Ids]:
         """Return the ids of each text; the library distributes the texts over threads."""
         spaced = [" " + text if text else text for text in several_texts("encode_batch", texts)]
         found = self._tokenizer.encode_batch_fast(spaced, add_special_tokens=False)
-        return [encoding.ids for encoding in found]
+        return [self._framed(encoding.ids, bos, eos) for encoding in found]
 
     def decode(self, ids: ArrayLike) -> str:
         """Return the text of ids, without `<pad>`, `<bos>`, `<eos>`; IndexError for unknown ids."""

@@ -42,7 +42,7 @@ class CharVocab(Vocab):
         """Collect the characters of a text; ValueError if it is empty."""
         return cls(sorted(set(one_text("from_text", text))))
 
-    def encode(self, text: str) -> Ids:
+    def encode(self, text: str, *, bos: bool = False, eos: bool = False) -> Ids:
         """Return the ids of a text; ValueError for an unknown character."""
         codes = _codes(one_text("encode", text))
         ids = np.searchsorted(self._codes[:-1], codes)
@@ -52,8 +52,7 @@ class CharVocab(Vocab):
                 f"the character {character!r} (U+{ord(character):04X}) at {wrong[0]} is not in "
                 f"this vocabulary of {len(self)} characters"
             )
-        found: Ids = ids.tolist()
-        return found
+        return self._framed(ids.tolist(), bos, eos)
 
     def decode(self, ids: ArrayLike) -> str:
         """Return the text of ids; IndexError for an unknown id."""

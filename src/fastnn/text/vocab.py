@@ -11,7 +11,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import given
+from ..checks import check_flag, given
 from ..json_text import parse_json
 
 Ids = list[int]
@@ -61,12 +61,37 @@ class Vocab(ABC):
         return f"<{type(self).__name__} of {len(self)} tokens>"
 
     @abstractmethod
-    def encode(self, text: str) -> Ids:
-        """Return the ids of a text as a list, so that ``encode(text) + [eos_id]`` works."""
+    def encode(self, text: str, *, bos: bool = False, eos: bool = False) -> Ids:
+        """Return the ids of a text as a list, after <bos> and before <eos> if asked.
 
-    def encode_batch(self, texts: Iterable[str]) -> list[Ids]:
-        """Return the ids of each text."""
-        return [self.encode(text) for text in several_texts("encode_batch", texts)]
+        Raises
+        ------
+        ValueError
+            The vocabulary has no specials, or does not know a part of the text.
+
+        Examples
+        --------
+        >>> from fastnn.text import WordVocab
+        >>> WordVocab.from_sentences(["a cat"]).encode("a cat", eos=True)
+        [4, 5, 3]
+        """
+
+    def encode_batch(
+        self, texts: Iterable[str], *, bos: bool = False, eos: bool = False
+    ) -> list[Ids]:
+        """Return the ids of each text, as `encode` does."""
+        several = several_texts("encode_batch", texts)
+        return [self._framed(self.encode(text), bos, eos) for text in several]
+
+    def _framed(self, ids: Ids, bos: bool, eos: bool) -> Ids:
+        """Return the ids after <bos> and before <eos>; ValueError without these specials."""
+        for name, asked in (("bos", bos), ("eos", eos)):
+            if check_flag(name, asked) and self.eos_id is None:
+                raise ValueError(f"encode: {self!r} has no <{name}>; WordVocab and BPE have it")
+        if not (bos or eos):
+            return ids
+        first, last = [self.bos_id] * bool(bos), [self.eos_id] * bool(eos)
+        return [*first, *ids, *last]  # type: ignore[list-item]
 
     @abstractmethod
     def decode(self, ids: ArrayLike) -> str:

@@ -69,11 +69,11 @@ class WordVocab(Vocab):
         words.sort(key=lambda word: (-counts[word], word))
         return cls([*SPECIALS, *words][:max_size])
 
-    def encode(self, text: str) -> Ids:
+    def encode(self, text: str, *, bos: bool = False, eos: bool = False) -> Ids:
         """Return the ids of a text's words."""
-        return [
-            self._ids.get(word, SPECIALS.index(UNK)) for word in one_text("encode", text).split()
-        ]
+        words = one_text("encode", text).split()
+        ids = [self._ids.get(word, SPECIALS.index(UNK)) for word in words]
+        return self._framed(ids, bos, eos)
 
     def decode(self, ids: ArrayLike) -> str:
         """Return the words of ids, without `<pad> <bos> <eos>`; IndexError for unknown ids."""

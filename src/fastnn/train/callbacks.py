@@ -31,13 +31,13 @@ from ..files.model import save
 from ..optim.state import checked
 from .arguments import check_path, check_signature
 from .history import Logs
-from .hooks import Monitor
+from .hooks import Monitor, Shown
 
 if TYPE_CHECKING:
     from .run import Run
 
 
-class EarlyStopping:
+class EarlyStopping(Shown):
     """Stop training once a metric has not improved for `patience` epochs.
 
     Parameters
@@ -58,6 +58,7 @@ class EarlyStopping:
     Attributes
     ----------
     best_epoch, stopped_epoch : int or None
+        Counted from 0. `History.stopped` says why training was stopped.
 
     Examples
     --------
@@ -107,6 +108,11 @@ class EarlyStopping:
         if self._is_over():
             self.stopped_epoch = epoch
             self.run.stop_training = True
+            since = "of any epoch" if self.best_epoch is None else f"of epoch {self.best_epoch + 1}"
+            self.run.history.stopped = (
+                f"{self.best.monitor} has not improved on {self.best.value:.6g} {since} "
+                f"for {self.wait} epoch{'s' * (self.wait != 1)}"
+            )
 
     def _measured_weights(self) -> NDArray[Any]:
         data = self.run.model.parameters().data
@@ -138,7 +144,7 @@ class EarlyStopping:
         self.best_epoch, self.weights = state["best_epoch"], state.get("weights")
 
 
-class TerminateOnNaN:
+class TerminateOnNaN(Shown):
     """Stop training after an epoch whose loss is NaN or infinite.
 
     >>> stop = fastnn.train.TerminateOnNaN()  # fit(..., callbacks=[stop])
@@ -152,9 +158,10 @@ class TerminateOnNaN:
         """Check the loss."""
         if not math.isfinite(logs["loss"]):
             self.run.stop_training = True
+            self.run.history.stopped = f"the loss of epoch {epoch + 1} is {logs['loss']}"
 
 
-class ModelCheckpoint:
+class ModelCheckpoint(Shown):
     """Save the model, or the whole run, after every epoch or every `save_freq` batches.
 
     A new file replaces the old one atomically, so a kill at any time leaves one or the other.
@@ -199,6 +206,7 @@ class ModelCheckpoint:
         self.save_best_only = check_flag("save_best_only", save_best_only)
         self.save_weights_only = check_flag("save_weights_only", save_weights_only)
         is_epoch = isinstance(save_freq, str) and save_freq == "epoch"
+        self.mode = mode
         self.save_freq = None if is_epoch else check_count("save_freq", save_freq)
         if save_best_only and self.save_freq:
             raise ValueError("save_best_only compares epochs: it needs save_freq='epoch'")
@@ -269,7 +277,7 @@ class ModelCheckpoint:
         self.best.value, self.batches = float(state["best"]), int(state["batches"])
 
 
-class LRSchedule:
+class LRSchedule(Shown):
     """Set the optimizer's learning rate from a schedule.
 
     >>> halve = fastnn.train.LRSchedule(optim.schedules.step_decay(1e-3, every=1, factor=0.5))
@@ -310,7 +318,7 @@ class LRSchedule:
             self.optimizer.lr = checked("lr", self.schedule(self.optimizer.steps))
 
 
-class CSVLogger:
+class CSVLogger(Shown):
     """Write the history to a CSV file: a header, and a row per finished epoch.
 
     >>> logger = fastnn.train.CSVLogger("log.csv")  # fit(..., callbacks=logger)

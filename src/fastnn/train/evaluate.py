@@ -11,7 +11,7 @@ from .. import nn
 from ..checks import check_count
 from .arguments import check_model
 from .batches import as_rows, in_order
-from .examples import Batch
+from .examples import Batch, as_numbers
 from .history import Logs
 from .metrics import Means
 from .objective import Loss, LossName, Objective, as_objective
@@ -65,7 +65,7 @@ def evaluate(
     dtype = check_model(model).dtype
     objective = as_objective(loss, model)
     of_numbers = getattr(objective, "of_numbers", False)
-    rows = as_rows("", x, y, sample_weight, dtype, of_numbers)
+    rows = as_rows("", as_numbers(x, model, dtype), y, sample_weight, dtype, of_numbers)
     batches = in_order(*rows, check_count("batch_size", batch_size))
     logs = means_over(model, batches, objective)
     return logs["loss"], logs.get("accuracy")

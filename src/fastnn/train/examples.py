@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import nn
 from ..interop import asarray
 
 LAST_LABEL = np.iinfo(np.int64).max
@@ -40,13 +42,13 @@ def as_array(
 ) -> NDArray[Any]:
     """Return `value` as an array of numbers with at least one axis; raise a named TypeError if not.
 
-    Arrays of other libraries keep their dtype. Real numbers in a list become `dtype`, and with
-    `take_integers` integers too.
+    Real numbers become `dtype`, with a note unless they are in a list; with `take_integers`
+    integers in a list too.
     """
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array, and its mask would be ignored: give x.filled()")
     if isinstance(value, np.ndarray) and value.ndim > 0 and value.dtype.kind in "biufc":
-        return value
+        return _as_dtype(name, value, dtype)
     if isinstance(value, list) or hasattr(value, "__array__"):
         try:
             array = np.asarray(value)
@@ -69,7 +71,34 @@ def as_array(
         )
     if isinstance(value, list) and array.dtype.kind in ("fiu" if take_integers else "f"):
         return array.astype(dtype)
-    return array
+    return _as_dtype(name, array, dtype)
+
+
+def _as_dtype(name: str, array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return real numbers in the dtype of the model, converted once with a note."""
+    if array.dtype.kind != "f" or array.dtype == dtype or isinstance(array, np.memmap):
+        return array  # a memory map is read batch by batch, and never as a whole
+    warnings.warn(
+        f"{name} is {array.dtype} and was converted to {dtype}, the dtype of the model; "
+        f"{name.split()[-1]}.astype(np.{dtype}) does it once for all calls",
+        UserWarning,
+        stacklevel=5,
+    )
+    return array.astype(dtype)
+
+
+def as_numbers(x: Any, model: nn.Module, dtype: np.dtype[Any]) -> Any:
+    """Return whole numbers, such as pixels from 0 to 255, in the dtype of a model of numbers.
+
+    Models with an embedding, and layers that are not fastnn's own, may want integers.
+    """
+    kind = getattr(getattr(x, "dtype", None), "kind", "")
+    if kind not in ("i", "u", "b") or isinstance(x, np.memmap):
+        return x
+    for _, layer in model.modules():
+        if isinstance(layer, nn.Embedding) or not type(layer).__module__.startswith("fastnn.nn."):
+            return x
+    return np.asarray(x).astype(dtype)
 
 
 def check_examples(x_name: str, x: NDArray[Any], y_name: str, y: NDArray[Any]) -> None:

@@ -24,9 +24,10 @@ from .arguments import (
     check_path,
 )
 from .batches import ArraySource, StreamSource, split_rows, validation_batches
-from .examples import weights_of_classes
+from .examples import as_numbers, weights_of_classes
 from .history import History
-from .objective import Loss, LossName, Objective, as_objective
+from .metrics import as_metrics
+from .objective import Loss, LossName, Objective, RowLoss, as_objective
 from .progress import display
 from .run import Run
 from .team import Team
@@ -51,6 +52,7 @@ def fit(
     validation_split: float = 0.0,
     shuffle: bool = True,
     callbacks: Any = (),
+    metrics: Any = None,
     class_weight: Mapping[int, float] | str | None = None,
     sample_weight: NDArray[Any] | None = None,
     initial_epoch: int = 0,
@@ -69,7 +71,8 @@ def fit(
     ----------
     model : nn.Module
     x : ndarray (N, ...), or iterable of batches
-        One example per row, in the dtype of the model. `np.memmap` is read batch by batch. An
+        One example per row. Numbers of another dtype than the model's are converted once, with a
+        note; `np.memmap` is read batch by batch and must have that dtype. An
         iterable yields (x, y) or (x, y, weight); y, batch_size and shuffle are then not used, and
         each epoch starts a new pass. Arrays of other libraries (a DataFrame, a tensor on the CPU)
         and lists are accepted; real numbers in a list become the dtype of the model.
@@ -96,6 +99,10 @@ def fit(
         Each is a callable `(epoch, logs)` called after every epoch, or an object with some of the
         methods of `train.callbacks`. Epochs and batches count from 0. logs are the values of
         `History.history`; for a batch they are means since the start of the epoch.
+    metrics : function, name, sequence or dict of them, optional
+        Measured in training and on validation data, and in the history: functions (output, targets)
+        -> number, a mean over the rows of a batch, under their `__name__` or the key of the dict;
+        or "mae" and "mse". The accuracy of classes is measured anyway. Not with `comm`.
     class_weight : dict of int to float, or "balanced", optional
         Weight of the rows of each class, by default 1; "balanced" is n / (classes * count).
         Multiplies the sample weights.
@@ -175,6 +182,10 @@ def fit(
     parameters = check_model(model)
     dtype = parameters.dtype
     objective = as_objective(loss, model)
+    if named := as_metrics(metrics):
+        if not isinstance(objective, RowLoss) or comm is not None:
+            raise ValueError("metrics need a loss of rows, and no comm")
+        objective.metrics = named
     run = Run(model, as_optimizer(optimizer, parameters), objective, check_count("epochs", epochs))
     check_average(ema, parameters)
     run.ema = ema
@@ -186,6 +197,10 @@ def fit(
     shuffle = check_flag("shuffle", shuffle)
     steps = None if steps_per_epoch is None else check_count("steps_per_epoch", steps_per_epoch)
     of_numbers = getattr(objective, "of_numbers", False)
+    if y is not None:
+        x = as_numbers(x, model, dtype)
+    if isinstance(validation_data, tuple) and validation_data:
+        validation_data = (as_numbers(validation_data[0], model, dtype), *validation_data[1:])
     rows, validation_data = split_rows(
         x, y, sample_weight, validation_data, validation_split, dtype, of_numbers
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -43,6 +44,18 @@ def collect_hooks(callbacks: Iterable[Any]) -> dict[str, list[Callable[..., obje
     return hooks
 
 
+class Shown:
+    """A callback whose repr is the call that makes it, without arguments at their defaults."""
+
+    def __repr__(self) -> str:
+        parts = []
+        for name, parameter in inspect.signature(type(self)).parameters.items():
+            value = getattr(self, name, getattr(getattr(self, "best", None), name, None))
+            if name == "monitor" or (value is not None and value != parameter.default):
+                parts.append(f"{name}={value!r:.80}")
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+
 class Monitor:
     """The best value of a monitored metric so far."""
 
@@ -51,6 +64,7 @@ class Monitor:
             raise TypeError(f"monitor must be a name such as 'val_loss', got {given(monitor)}")
         check_choice("mode", mode, ("auto", "min", "max"))
         self.monitor, self.min_delta = monitor, check_number("min_delta", min_delta, least=0)
+        self.mode = mode
         is_max = mode == "max" or (mode == "auto" and monitor.endswith(("accuracy", "auc", "f1")))
         self.sign = -1.0 if is_max else 1.0
         self.value = math.nan

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -14,7 +15,7 @@ from .. import kernels, nn
 from ..checks import check_choice
 from .arguments import check_signature
 from .examples import Batch
-from .metrics import Means
+from .metrics import Means, Metric
 
 Loss = Callable[..., tuple[float, NDArray[Any]]]
 LossName = Literal["cross_entropy", "bce_with_logits", "mse", "l1", "huber"]
@@ -70,6 +71,8 @@ class RowLoss:
     inside `functools.partial`, it is known what the mean is over; any other is assumed to be a mean
     over rows without classes below 0.
     """
+
+    metrics: Mapping[str, Metric] = MappingProxyType({})
 
     def __init__(self, loss: Loss) -> None:
         if isinstance(loss, type) or not callable(loss):
@@ -148,6 +151,8 @@ class RowLoss:
     ) -> tuple[float, float]:
         """Add the batch to the means; return the weight of its rows and the elements per row."""
         y, weights = batch.y, batch.weight
+        for name, metric in self.metrics.items():
+            means.add_metric(name, metric(output, y), len(y))
         counted = self._counted(output, y)
         elements = 1.0
         if counted is None:

@@ -70,8 +70,8 @@ class Lines:
     """One line per epoch."""
 
     def on_train_begin(self, run: Run) -> None:
-        """Keep the number of epochs."""
-        self.epochs = run.epochs
+        """Keep the number of epochs, and the history."""
+        self.epochs, self.history = run.epochs, run.history
 
     def on_epoch_begin(self, epoch: int) -> None:
         """Start the timer."""
@@ -83,6 +83,11 @@ class Lines:
             f"epoch {epoch + 1:{len(str(self.epochs))}d}/{self.epochs}  {described(logs)}"
             f"  {time.perf_counter() - self.start:.2f} s"
         )
+
+    def on_train_end(self) -> None:
+        """Write why a callback stopped the run."""
+        if self.history.stopped:
+            self.write(f"stopped: {self.history.stopped}")
 
     def write(self, line: str) -> None:
         """Write a line to stderr."""
