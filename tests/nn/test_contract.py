@@ -208,7 +208,7 @@ def test_what_may_be_assigned():
         ("eval", "inference"),
         ("state_dict", r"model.state\(\)"),
         ("load_state_dict", r"model.load_state"),
-        ("forwrad", "no attribute 'forwrad'$"),
+        ("forwrad", "no attribute 'forwrad'; did you mean 'forward'"),
     ],
 )
 def test_names_of_other_libraries_are_answered_with_ours(name, hint):
