@@ -154,7 +154,10 @@ def new_optimizer(args: argparse.Namespace, model: TransformerLM) -> AdamW:
             f"--warmup_iters {args.warmup_iters} must be below --lr_decay_iters "
             f"{args.lr_decay_iters} (by default --max_iters)"
         )
-    lr = warmup_cosine(args.learning_rate, args.warmup_iters, args.lr_decay_iters, args.min_lr)
+    try:
+        lr = warmup_cosine(args.learning_rate, args.warmup_iters, args.lr_decay_iters, args.min_lr)
+    except ValueError as error:  # a number of iterations above 2^63
+        raise UsageError(f"learning rate: {error}") from error
     betas = (args.beta1, args.beta2)
     return AdamW(model.parameters(), lr, betas, weight_decay=args.weight_decay)
 

@@ -45,8 +45,8 @@ def show(args: argparse.Namespace) -> None:
     rows = [("layer", "kind", "parameters", "shapes"), *_layers(model)]
     print(_shortened(rows, right=(2,)))
     if METADATA_KEY in metadata:
-        args.result["table"] = json.loads(metadata[METADATA_KEY])
         _show_schema(args.model, metadata[METADATA_KEY])
+        args.result["table"] = json.loads(metadata[METADATA_KEY])
     if VOCABULARY_KEY in metadata:
         args.result["vocabulary"] = _show_vocabulary(args.model, metadata[VOCABULARY_KEY])
 

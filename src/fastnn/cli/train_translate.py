@@ -141,7 +141,10 @@ def _train(args: argparse.Namespace, corpus: Corpus, run_file: RunFile) -> bool:
         f"{counted(epochs, 'epoch')} of {counted(len(batches), 'batch', 'es')}",
         flush=True,
     )
-    schedule = optim.schedules.inverse_sqrt(args.lr, args.warmup)
+    try:
+        schedule = optim.schedules.inverse_sqrt(args.lr, args.warmup)
+    except ValueError as error:  # a number of steps above 2^63
+        raise UsageError(f"--warmup: {error}") from error
     optimizer = optim.Adam(model.parameters(), lr=schedule, betas=BETAS)
     average = optim.ExponentialMovingAverage(model.parameters(), args.ema) if args.ema else None
     start = time.perf_counter()
