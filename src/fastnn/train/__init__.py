@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ..names import unknown
-from .callbacks import CSVLogger, EarlyStopping, LRSchedule, ModelCheckpoint, TerminateOnNaN
+from .callbacks import CSVLogger, EarlyStopping, LRSchedule, ModelCheckpoint
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .evaluate import evaluate
 from .fit import fit
@@ -11,6 +11,7 @@ from .history import History
 from .objective import TokenLoss
 from .plateau import ReduceLROnPlateau
 from .run import Run
+from .terminate import TerminateOnNaN
 
 __all__ = [
     "CSVLogger",

@@ -144,23 +144,6 @@ class EarlyStopping(Shown):
         self.best_epoch, self.weights = state["best_epoch"], state.get("weights")
 
 
-class TerminateOnNaN(Shown):
-    """Stop training after an epoch whose loss is NaN or infinite.
-
-    >>> stop = fastnn.train.TerminateOnNaN()  # fit(..., callbacks=[stop])
-    """
-
-    def on_train_begin(self, run: Run) -> None:
-        """Keep the run."""
-        self.run = run
-
-    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
-        """Check the loss."""
-        if not math.isfinite(logs["loss"]):
-            self.run.stop_training = True
-            self.run.history.stopped = f"the loss of epoch {epoch + 1} is {logs['loss']}"
-
-
 class ModelCheckpoint(Shown):
     """Save the model, or the whole run, after every epoch or every `save_freq` batches.
 
