@@ -14,6 +14,7 @@ from .. import hooks, kernels, watch
 from ..checks import did_you_mean
 from ..kernels import NotLowerable
 from ..parameters import Parameter, Parameters
+from .display import html
 from .hints import ELSEWHERE, kind_of
 from .randomness import inference
 from .states import States
@@ -288,18 +289,15 @@ class Module(States, metaclass=watch.Watched):
             hint = ELSEWHERE.get(name, "")
             if name in ("_modules", "_named", "_parameters"):
                 hint = "__init__ must end with super().__init__({name: part, ...})"
-            near = "" if hint or name.startswith("_") else did_you_mean(name, dir(self))
+            near = "" if name.startswith("_") else did_you_mean(name, dir(self))
+            message = f"{type(self).__name__!r} object has no attribute {name!r}"
             raise AttributeError(
-                f"{type(self).__name__!r} object has no attribute {name!r}"
-                + (f": {hint}" if hint else near),
+                f"{message}: {hint}" if hint else message + near,
                 name=name,
                 obj=self,
             )
 
-    def _repr_html_(self) -> str:
-        from .display import html
-
-        return html(self)
+    _repr_html_ = html
 
     def __repr__(self) -> str:
         config = self.config()
