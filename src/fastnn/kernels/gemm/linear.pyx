@@ -242,9 +242,7 @@ def linear_backward(
     cdef cnp.ndarray a = <cnp.ndarray>dy, xs = real_like(x, typenum, "linear_backward", "x", "dy")
     cdef cnp.ndarray ws = real_like(w, typenum, "linear_backward", "w", "dy")
     cdef cnp.ndarray gw = accumulator(dw, typenum, "dw"), saved, gb, dx = None
-    cdef void *pb = NULL
-    cdef void *psaved = NULL
-    cdef void *pdx = NULL
+    cdef void *pb = NULL, *psaved = NULL, *pdx = NULL
     cdef cnp.npy_intp shape[2]
     check_shapes(a, xs, ws, gw)
     shape[0], shape[1] = cnp.PyArray_DIM(xs, 0), cnp.PyArray_DIM(xs, 1)
