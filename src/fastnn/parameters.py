@@ -21,9 +21,10 @@ from .watch import changed
 
 # Alignment of every parameter in bytes: a cache line, also the widest vector register (AVX-512).
 ALIGNMENT = 64
-# Bytes of a gradient from which on zero_grad() leaves it to the first backward pass to overwrite
-# it (docs/tuning.md).
+# Bytes from which on zero_grad() leaves a gradient to backward to overwrite (docs/tuning.md).
 OVERWRITTEN_FROM = 1 << 16
+# What `getrefcount` returns of an attribute that nobody else holds: its owner, and the argument.
+_REFERENCES = 2
 
 
 def _aligned_zeros(size: int, dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -144,10 +145,7 @@ class Parameter:
         return self._grad.nbytes >= OVERWRITTEN_FROM
 
     def to_store(self) -> tuple[NDArray[Any], bool]:
-        """Return the gradient, and whether a backward pass stores it now instead of adding to it.
-
-        It then holds old values, and stays zero for everybody else until `stored` is called.
-        """
+        """Return the gradient, and whether backward must store it, then call `stored`."""
         return self._grad, self._start in self._block.cleared
 
     def stored(self) -> None:
@@ -306,17 +304,14 @@ class Parameters:
         Large ones that nobody else holds are not written, since backward overwrites them.
         """
         block, at = self._current_block(), self._start
-        if block.grad.nbytes >= OVERWRITTEN_FROM and self._is_alone():
+        alone = len(self._named) + _REFERENCES  # if only these parameters have views
+        if block.grad.nbytes >= OVERWRITTEN_FROM and getrefcount(block.grad.base) <= alone:
             for parameter in self._named.values():
                 if parameter.is_large and getrefcount(parameter._grad) <= _REFERENCES:
                     block.grad[at : parameter._start].fill(0)
                     at = parameter._start + parameter._grad.size
                     block.cleared[parameter._start] = at
         block.grad[at : self._stop].fill(0)
-
-    def _is_alone(self) -> bool:
-        """True if no array but the gradients of these parameters is a view of the flat one."""
-        return getrefcount(self._block.grad.base) <= len(self._named) + _REFERENCES
 
     def named(self) -> Iterator[tuple[str, Parameter]]:
         """Iterate over pairs (name, parameter), in order."""
@@ -330,10 +325,6 @@ class Parameters:
 
     def __repr__(self) -> str:
         return f"Parameters({len(self)} arrays, {self.size:,} numbers, dtype={self.dtype})"
-
-
-# What `getrefcount` returns of an attribute that nobody else holds: its owner, and the argument.
-_REFERENCES = 2
 
 
 def _unique(named: Mapping[str, Parameter]) -> dict[str, Parameter]:
