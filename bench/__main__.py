@@ -5,6 +5,7 @@ python -m bench keep [results.json]    keep results as bench/results/<machine>.j
 python -m bench figures                draw the figures of README and docs from kept results
 python -m bench accuracy               worst errors in ulp over all float32 inputs
 python -m bench tuning                 both sides of each threshold of docs/tuning.md
+python -m bench steps                  where each microsecond of a training step goes
 python -m bench embedding              the cost of calls from C
 """
 
@@ -18,6 +19,7 @@ COMMANDS = {
     "figures": "figures",
     "accuracy": "accuracy",
     "tuning": "tuning",
+    "steps": "steps",
     "embedding": "embedding",
 }
 

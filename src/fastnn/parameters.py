@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,10 @@ from .watch import changed
 
 # Alignment of every parameter in bytes: a cache line, also the widest vector register (AVX-512).
 ALIGNMENT = 64
+# Bytes from which on zero_grad() leaves a gradient to backward to overwrite (docs/tuning.md).
+OVERWRITTEN_FROM = 1 << 16
+# What `getrefcount` returns of an attribute that nobody else holds: its owner, and the argument.
+_REFERENCES = 2
 
 
 def _aligned_zeros(size: int, dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -37,16 +42,33 @@ def _padded(size: int, dtype: np.dtype[Any]) -> int:
 
 
 class _Block:
-    """The two flat arrays of a model; `moved` is True once a parameter was moved elsewhere."""
+    """The two flat arrays of a model; `moved` is True once a parameter was moved elsewhere.
 
-    __slots__ = ("data", "grad", "moved")
+    `cleared` has the ranges of `grad`, start -> stop, that are zero but still hold old values:
+    whoever reads one fills it first, and a backward pass that is the first to write it stores.
+    """
+
+    __slots__ = ("cleared", "data", "grad", "moved")
 
     def __init__(self, size: int, dtype: np.dtype[Any]) -> None:
         self.data = _aligned_zeros(size, dtype)
         self.grad = _aligned_zeros(size, dtype)
+        self.cleared: dict[int, int] = {}
         self.moved = False
 
+    def fill(self, start: int) -> None:
+        """Write the zeros of a cleared range."""
+        if start in self.cleared:
+            self.grad[start : self.cleared[start]].fill(0)
+            self.cleared.pop(start, None)
+
+    def fill_all(self) -> None:
+        """Write the zeros of all cleared ranges."""
+        for start in list(self.cleared):
+            self.fill(start)
+
     def __reduce__(self) -> tuple[Any, ...]:
+        self.fill_all()
         return _restore_block, (self.data, self.grad, self.moved)
 
 
@@ -81,10 +103,10 @@ class Parameter:
     ((2, 3), 0.0)
     """
 
-    __slots__ = ("_block", "_start", "data", "grad", "name")
+    __slots__ = ("_block", "_grad", "_start", "data", "name")
 
     data: NDArray[Any]
-    grad: NDArray[Any]
+    _grad: NDArray[Any]
 
     def __init__(self, value: NDArray[Any]) -> None:
         value = np.asarray(value)
@@ -97,14 +119,43 @@ class Parameter:
         """Make data and grad views into `block`, without changing its values."""
         stop = start + int(np.prod(shape, dtype=np.int64))
         object.__setattr__(self, "data", block.data[start:stop].reshape(shape))
-        object.__setattr__(self, "grad", block.grad[start:stop].reshape(shape))
+        self._grad = block.grad[start:stop].reshape(shape)
         self._block, self._start = block, start
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name not in ("data", "grad"):
+        if name != "data":
             object.__setattr__(self, name, value)
-        elif value is not (own := getattr(self, name)):  # equal after `p.data -= ...`
-            own[...] = self._fitting(name, value)
+        elif value is not self.data:  # equal after `p.data -= ...`
+            self.data[...] = self._fitting(name, value)
+
+    @property
+    def grad(self) -> NDArray[Any]:
+        if self._block.cleared:
+            self._block.fill(self._start)
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        if value is not self.grad:
+            self._grad[...] = self._fitting("grad", value)
+
+    @property
+    def is_large(self) -> bool:
+        """True if `zero_grad` may leave the gradient to backward to overwrite."""
+        return self._grad.nbytes >= OVERWRITTEN_FROM
+
+    def to_store(self) -> tuple[NDArray[Any], bool]:
+        """Return the gradient, and whether backward must store it, then call `stored`."""
+        return self._grad, self._start in self._block.cleared
+
+    def stored(self) -> None:
+        """Note that a gradient was stored."""
+        self._block.cleared.pop(self._start, None)
+
+    @property
+    def memory(self) -> object:
+        """What keeps the memory of `data` and `grad` alive."""
+        return self._block
 
     def _fitting(self, name: str, value: Any) -> NDArray[Any]:
         """Return `value` as an array of the parameter's shape and dtype; errors have its name."""
@@ -232,7 +283,10 @@ class Parameters:
     @property
     def grad(self) -> NDArray[Any]:
         """All gradients, with the layout of `data`. RuntimeError if they were moved."""
-        return self._current_block().grad[self._start : self._stop]
+        block = self._current_block()
+        if block.cleared:
+            block.fill_all()
+        return block.grad[self._start : self._stop]
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -245,8 +299,19 @@ class Parameters:
         return sum(parameter.data.size for parameter in self)
 
     def zero_grad(self) -> None:
-        """Set every gradient to zero."""
-        self.grad.fill(0)
+        """Set every gradient to zero.
+
+        Large ones that nobody else holds are not written, since backward overwrites them.
+        """
+        block, at = self._current_block(), self._start
+        alone = len(self._named) + _REFERENCES  # if only these parameters have views
+        if block.grad.nbytes >= OVERWRITTEN_FROM and getrefcount(block.grad.base) <= alone:
+            for parameter in self._named.values():
+                if parameter.is_large and getrefcount(parameter._grad) <= _REFERENCES:
+                    block.grad[at : parameter._start].fill(0)
+                    at = parameter._start + parameter._grad.size
+                    block.cleared[parameter._start] = at
+        block.grad[at : self._stop].fill(0)
 
     def named(self) -> Iterator[tuple[str, Parameter]]:
         """Iterate over pairs (name, parameter), in order."""

@@ -56,6 +56,7 @@ def token_loss_and_grad(
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
     scale: float = 1.0,
+    store_dw: bool = False,
 ) -> tuple[float, int, Array]:
     """Return the mean loss of logits h W, how many targets count, and the gradient of h.
 
@@ -65,7 +66,7 @@ def token_loss_and_grad(
     w : ndarray (d_model, vocab_size), any strides
     targets : integers with the shape of h without its last axis
     dw : ndarray like w, any strides
-        The gradient of w is added to it.
+        The gradient of w is added to it, or stored if `store_dw` and a target counts.
     ignore_index : int
         Targets with this value do not count.
     label_smoothing : float
@@ -94,16 +95,22 @@ def token_loss_and_grad(
         loss, dlogits = kernels.cross_entropy(logits, labels[some], dlogits=logits, **how)
         total += float(loss)
         kernels.matmul(dlogits, packed_t, out=dh[some])
-        add_product(rows[some], dlogits, dw, scale / n)
+        store = store_dw and some.start == 0
+        add_product(rows[some], dlogits, dw, scale / n, store=store)
     np.multiply(dh, dh.dtype.type(scale / n), out=dh)
     return total / n, n, dh.reshape(h.shape)
 
 
-def add_product(h: Array, dlogits: Array, dw: Array, scale: float = 1.0) -> None:
-    """Add dw += scale * h^T dlogits, for dw (d_model, vocab_size) in row- or column-major order."""
+def add_product(
+    h: Array, dlogits: Array, dw: Array, scale: float = 1.0, *, store: bool = False
+) -> None:
+    """Add dw += scale * h^T dlogits, for dw (d_model, vocab_size) in row- or column-major order.
+
+    With `store`, dw is not read.
+    """
     if dw.strides[0] < dw.strides[1]:  # a view of a tied embedding (vocab_size, d_model)
         h, dlogits, dw = dlogits, h, dw.T
-    kernels.gemm(h, dlogits, dw, alpha=scale, beta=1.0, trans_a=True)
+    kernels.gemm(h, dlogits, dw, alpha=scale, beta=0.0 if store else 1.0, trans_a=True)
 
 
 def check_targets(h: Array, targets: Any) -> tuple[Array, NDArray[np.integer[Any]]]:

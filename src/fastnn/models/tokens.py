@@ -14,6 +14,7 @@ from ..checks import check_count, value_of
 from ..nn import Embedding, Linear, Module
 from ..nn.lowering import Builder, LoweredModel
 from ..nn.module import check_gradient
+from ..parameters import Parameter
 from .token_loss import add_product, token_loss, token_loss_and_grad
 
 if TYPE_CHECKING:
@@ -109,7 +110,9 @@ class TokenModel(Module):
         check_gradient(type(self).__name__, dy, (*h.shape[:-1], self._head().shape[1]), h.dtype)
         rows, dy = h.reshape(-1, h.shape[-1]), dy.reshape(-1, dy.shape[-1])
         dh = kernels.matmul(dy, self._head().T)
-        add_product(rows, dy, self._head_grad())
+        dw, stores = self._head_grad()
+        add_product(rows, dy, dw, store=stores)
+        self._head_parameter().stored()
         self._hidden_backward(dh.reshape(h.shape), ctx)
 
     def loss_and_grad(
@@ -138,15 +141,19 @@ class TokenModel(Module):
             Factor of the gradients.
         """
         h, ctx = self._hidden(x)
+        dw, stores = self._head_grad()
         loss, n, dh = token_loss_and_grad(
             h,
             self._head(),
             targets,
-            self._head_grad(),
+            dw,
+            store_dw=stores,
             ignore_index=ignore_index,
             label_smoothing=label_smoothing,
             scale=scale,
         )
+        if n:
+            self._head_parameter().stored()
         self._hidden_backward(dh, ctx, release=True)
         return loss, n
 
@@ -187,11 +194,17 @@ class TokenModel(Module):
         """Return zero ids, for a summary."""
         return (np.zeros(input_shape, np.int64 if dtype is None else dtype),)
 
-    def _head(self) -> Array:
-        return self._tied().weight.data.T if self.head is None else self.head.weight.data
+    def _head_parameter(self) -> Parameter:
+        return self._tied().weight if self.head is None else self.head.weight
 
-    def _head_grad(self) -> Array:
-        return self._tied().weight.grad.T if self.head is None else self.head.weight.grad
+    def _head(self) -> Array:
+        weight = self._head_parameter().data
+        return weight.T if self.head is None else weight
+
+    def _head_grad(self) -> tuple[Array, bool]:
+        """Return the gradient of the output matrix, and whether it is stored: `to_store`."""
+        dw, stores = self._head_parameter().to_store()
+        return dw.T if self.head is None else dw, stores
 
     def _room(self, max_len: int | None) -> int:
         """Return the positions of a cache or plan: max_len, by default all of the model's."""

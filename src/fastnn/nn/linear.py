@@ -155,17 +155,21 @@ class Linear(Module):
         check_gradient("Linear", dy, (*shape[:-1], self.out_features))
         if callable(rows):
             rows = rows().reshape(-1, self.in_features)
+        dw, stores = self.weight.to_store()
         dx = kernels.linear_backward(
             dy.reshape(-1, self.out_features),
             rows,
             self.weight.data,
-            dw=self.weight.grad,
+            dw=dw,
+            store_dw=stores,
             db=None if self.bias is None else self.bias.grad,
             activation=self.activation,
             need_dx=need_dx,
             overwrite_dy=overwrite_dy,
             **saved,
         )
+        if stores:
+            self.weight.stored()
         return None if dx is None else dx.reshape(shape)
 
     def flops(self, input_shape: tuple[int, ...], *others: tuple[int, ...]) -> int:

@@ -221,6 +221,18 @@ def _fma_rate(loops: ctypes.CDLL, name: str, real: Any, n_threads: int, seconds:
     return _best_rate(run, flops() * FMA_PASSES * n_threads, n_threads, seconds) / 1e9
 
 
+def fma_peak(n_threads: int, isa: str) -> float:
+    """Return GFLOP/s of float32 multiply-add chains in one of ``ISAS``.
+
+    Raises
+    ------
+    MachineError
+        As `measure`.
+    """
+    loops = compile_loops()
+    return _fma_rate(loops, f"{_choose_isa(loops, isa)}_f32", ctypes.c_float, n_threads, SECONDS)
+
+
 def _aligned_block(n_bytes: int) -> np.ndarray:
     """Allocate ``n_bytes`` at a page boundary and touch each page once."""
     page = 4096

@@ -13,3 +13,10 @@ cdef int linear_backward_real(
     const real *w, int64_t rsw, int64_t csw, const real *saved, int activation, real *dw, real *db,
     real *dx
 ) noexcept nogil
+
+# The same; the gradient of w is stored in dw if store_dw, else added.
+cdef int linear_backward_store(
+    int64_t n, int64_t n_in, int64_t n_out, const real *dy, const real *x, int64_t rsx, int64_t csx,
+    const real *w, int64_t rsw, int64_t csw, const real *saved, int activation, real *dw, real *db,
+    real *dx, bint store_dw
+) noexcept nogil

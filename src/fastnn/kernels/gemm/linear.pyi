@@ -14,4 +14,5 @@ def linear_backward(
     activation: Activation = None,
     need_dx: bool = True,
     overwrite_dy: bool = False,
+    store_dw: bool = False,
 ) -> NDArray[Real] | None: ...

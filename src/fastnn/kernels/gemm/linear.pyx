@@ -82,7 +82,7 @@ cdef inline int product(int64_t m, int64_t n, int64_t k, const real *a, int64_t 
 cdef int run(
     int64_t n, int64_t n_in, int64_t n_out, const real *dy, const real *x, int64_t rsx, int64_t csx,
     const real *w, int64_t rsw, int64_t csw, const real *saved, int activation, real *dw, real *db,
-    real *dx, real *over
+    real *dx, real *over, bint store_dw
 ) noexcept nogil:
     """Check the arguments and compute the gradients. over is dy if dz may overwrite it, or NULL."""
     cdef int64_t blocks = (n + ROWS - 1) // ROWS
@@ -120,7 +120,7 @@ cdef int run(
     if dx is not NULL:
         status = product(n, n_in, n_out, dz, n_out, 1, w, csw, rsw, 0, dx)
     if status == OK:
-        status = product(n_in, n_out, n, x, csx, rsx, dz, n_out, 1, 1, dw)
+        status = product(n_in, n_out, n, x, csx, rsx, dz, n_out, 1, 0 if store_dw else 1, dw)
     if status == OK and db is not NULL:     # last: a failure above has added nothing
         add_rows(blocks, n_out, sums, n_out, db)
     give(scratch)
@@ -132,7 +132,17 @@ cdef int linear_backward_real(
     const real *w, int64_t rsw, int64_t csw, const real *saved, int activation, real *dw, real *db,
     real *dx
 ) noexcept nogil:
-    return run(n, n_in, n_out, dy, x, rsx, csx, w, rsw, csw, saved, activation, dw, db, dx, NULL)
+    return run(n, n_in, n_out, dy, x, rsx, csx, w, rsw, csw, saved, activation, dw, db, dx, NULL,
+               False)
+
+
+cdef int linear_backward_store(
+    int64_t n, int64_t n_in, int64_t n_out, const real *dy, const real *x, int64_t rsx, int64_t csx,
+    const real *w, int64_t rsw, int64_t csw, const real *saved, int activation, real *dw, real *db,
+    real *dx, bint store_dw
+) noexcept nogil:
+    return run(n, n_in, n_out, dy, x, rsx, csx, w, rsw, csw, saved, activation, dw, db, dx, NULL,
+               store_dw)
 
 
 cdef cnp.ndarray accumulator(object g, int typenum, str name):
@@ -174,7 +184,8 @@ cdef int check_apart(list outputs, list operands) except -1:
 
 
 def linear_backward(
-    dy, x, w, *, dw, db=None, y=None, preact=None, activation=None, need_dx=True, overwrite_dy=False
+    dy, x, w, *, dw, db=None, y=None, preact=None, activation=None, need_dx=True,
+    overwrite_dy=False, store_dw=False
 ):
     """Add to the gradients of w and b in ``y = act(x @ w + b)``, and return that of x.
 
@@ -200,6 +211,8 @@ def linear_backward(
     overwrite_dy : bool
         Allow dz to overwrite dy, which saves an array of that size. dy must then not overlap
         another argument.
+    store_dw : bool
+        Store the gradient of w in dw, which is not read, instead of adding it.
 
     Returns
     -------
@@ -229,9 +242,7 @@ def linear_backward(
     cdef cnp.ndarray a = <cnp.ndarray>dy, xs = real_like(x, typenum, "linear_backward", "x", "dy")
     cdef cnp.ndarray ws = real_like(w, typenum, "linear_backward", "w", "dy")
     cdef cnp.ndarray gw = accumulator(dw, typenum, "dw"), saved, gb, dx = None
-    cdef void *pb = NULL
-    cdef void *psaved = NULL
-    cdef void *pdx = NULL
+    cdef void *pb = NULL, *psaved = NULL, *pdx = NULL
     cdef cnp.npy_intp shape[2]
     check_shapes(a, xs, ws, gw)
     shape[0], shape[1] = cnp.PyArray_DIM(xs, 0), cnp.PyArray_DIM(xs, 1)
@@ -252,6 +263,7 @@ def linear_backward(
     check_apart(gradients, operands)
     cdef bint over_dy = flag(overwrite_dy, "linear_backward", "overwrite_dy")
     cdef bint wants_dx = flag(need_dx, "linear_backward", "need_dx")
+    cdef bint stores = flag(store_dw, "linear_backward", "store_dw")
     if over_dy:
         check_apart([("dy", a)], operands[1:])
     if act != FASTNN_ACT_NONE:
@@ -269,7 +281,7 @@ def linear_backward(
         call_typed(
             typenum, True, run[float], run[double], shape[0], shape[1], n_out, pdy,
             cnp.PyArray_DATA(xs), rsx, csx, cnp.PyArray_DATA(ws), rsw, csw, psaved, act,
-            cnp.PyArray_DATA(gw), pb, pdx, over
+            cnp.PyArray_DATA(gw), pb, pdx, over, stores
         ), "linear_backward"
     )
     return dx

@@ -9,7 +9,7 @@ from libc.stdint cimport int64_t
 
 import numpy as np
 
-from ..gemm.linear cimport linear_backward_real
+from ..gemm.linear cimport linear_backward_store
 from ..ground.arrays cimport (NO_MEMORY, OK, call_typed, check_status, is_plain, real_type,
                               stride)
 from ..ground.dispatch cimport FASTNN_ACT_NONE, real
@@ -26,15 +26,15 @@ cnp.import_array()
 
 
 cdef int op_backward(const Op *op, const Frame *f, const real *dy, const real *saved,
-                     real *dx) noexcept nogil:
+                     real *dx, bint store_dw) noexcept nogil:
     cdef int64_t n = f.rows * op.n_out
     cdef int64_t rsx = f.rsx if op.x == INPUT else op.n_in, csx = f.csx if op.x == INPUT else 1
     if op.kind == ACTIVATION:
         return activation_backward_real(op.activation, 1, n, dy, n, saved, n, dx, n)
-    return linear_backward_real(f.rows, op.n_in, op.n_out, dy,
+    return linear_backward_store(f.rows, op.n_in, op.n_out, dy,
                                 <const real*>f.at[op.x], rsx, csx,
                                 <const real*>op.weight, op.rsw, op.csw, saved, op.activation,
-                                <real*>op.dweight, <real*>op.dbias, dx)
+                                <real*>op.dweight, <real*>op.dbias, dx, store_dw)
 
 
 cdef bint keeps_preact(const Op *op) noexcept nogil:
@@ -43,7 +43,8 @@ cdef bint keeps_preact(const Op *op) noexcept nogil:
             and not saves_output(op.activation))
 
 
-cdef int backward(const Record *p, const Frame *f, const real *dy, real *dx) noexcept nogil:
+cdef int backward(const Record *p, const Frame *f, const real *dy, real *dx,
+                  const bint *store_dw) noexcept nogil:
     """The operations from last to first; gradients in between alternate between two blocks."""
     cdef int64_t size = 0
     cdef const Op *op
@@ -65,7 +66,7 @@ cdef int backward(const Record *p, const Frame *f, const real *dy, real *dx) noe
         else:
             saved = <const real*>f.at[op.y]
         target = scratch + (i % 2) * size if i > 0 else dx
-        status = op_backward(op, f, dy, saved, target)
+        status = op_backward(op, f, dy, saved, target, store_dw[i])
         if status != OK:
             break
         dy = target
@@ -233,6 +234,20 @@ cdef class Program:
                                  "output alone")
         return 0
 
+    cdef list choose_stores(self, bint *stores):
+        """Choose the operations whose gradient of the weight is stored, the first of each."""
+        cdef int i
+        cdef list found = []
+        for i in range(self.recorder.record.count - 1, -1, -1):
+            weight = self.recorder.parameters[i]
+            stores[i] = False
+            if weight is None or any([weight is other for other in found]):
+                continue
+            stores[i] = weight.to_store()[1]
+            if stores[i]:
+                found.append(weight)
+        return found
+
     def backward(self, dy, ctx, need_dx=True):
         """Add to the gradients of all layers; the gradient of x, or None unless need_dx.
 
@@ -250,6 +265,7 @@ cdef class Program:
         cdef const Record *p = self.recorder.record
         cdef cnp.ndarray d, dx = None
         cdef void *pdx = NULL
+        cdef bint stores[MOST_KEPT]
         cdef int status
         cdef bint wants_dx = flag(need_dx, "Program", "need_dx")
         if not isinstance(ctx, tuple):
@@ -266,7 +282,10 @@ cdef class Program:
         if wants_dx:
             dx = self.output(f.rows, p.n_in)
             pdx = cnp.PyArray_DATA(dx)
+        cdef list stored = self.choose_stores(stores)
         status = call_typed(self.recorder.typenum, True, backward[float], backward[double], p, &f,
-                            cnp.PyArray_DATA(d), pdx)
+                            cnp.PyArray_DATA(d), pdx, stores)
         check_status(status, "Program")
+        for weight in stored:
+            weight.stored()
         return dx

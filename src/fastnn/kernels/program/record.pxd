@@ -7,12 +7,14 @@ cdef class Recorder:
     cdef readonly bint live, keeps
     cdef readonly dict made         # what is copied already
     cdef readonly list kept         # arrays that pointers point into
+    cdef readonly list parameters   # of each operation: the weight if it is large, or None
     cdef void *own(self, object bytes) except NULL
     cdef const void *matrix(self, Op *o, object array) except NULL
     cdef void *stored(self, object array, Format format) except NULL
     cdef void *kept_at(self, object array, str name) except? NULL
     cdef void *copied(self, object array, str name) except? NULL
     cdef void *in_place(self, object array, str name) except? NULL
+    cdef void *gradient(self, object weight, str name) except? NULL
     cdef void *rotary_table(self, size) except NULL
     cdef int fill(self, int i, object op, dict buffers) except -1
     cdef int fill_attention(self, int i, object op) except -1

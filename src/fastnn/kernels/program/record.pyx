@@ -48,6 +48,8 @@ cdef class Recorder:
         first = next((w for w in weights if not isinstance(w, float)), None)
         self.typenum = cnp.NPY_FLOAT if first is None else real_type(first, "program", "weight")
         self.live, self.keeps, self.made, self.kept = live, keeps, {}, []
+        self.parameters = [op.weight if getattr(op.weight, "is_large", False) else None
+                           for op in operations]
         self.record = p = <Record*>calloc(1, sizeof(Record))
         if p is not NULL:
             p.holders, p.bits = 1, {cnp.NPY_FLOAT: 32, cnp.NPY_DOUBLE: 64}[self.typenum]
@@ -110,8 +112,8 @@ cdef class Recorder:
             o.weight = self.kept_at(weight, "weight")
         o.bias = self.kept_at(bias, "bias")
         if self.keeps and o.kind == DENSE:
-            o.dweight = self.in_place(getattr(op.weight, "grad", None), "weight.grad")
-            o.dbias = self.in_place(getattr(op.bias, "grad", None), "bias.grad")
+            o.dweight = self.gradient(op.weight, "weight.grad")
+            o.dbias = self.gradient(op.bias, "bias.grad")
         p.sequences = p.sequences or o.kind > COPY
         if o.kind == EMBED:
             p.vocabulary, p.n_in = len(weight), op.n_out
@@ -202,6 +204,13 @@ cdef class Recorder:
             raise ValueError(f"program: {name} must be C-contiguous and writable")
         self.kept.append(x)
         return cnp.PyArray_DATA(x)
+
+    cdef void *gradient(self, object weight, str name) except? NULL:
+        """The gradient of a parameter, which is not held: held ones are cleared at once."""
+        cdef void *at = self.in_place(getattr(weight, "grad", None), name)
+        if at is not NULL and hasattr(weight, "memory"):
+            self.kept[-1] = weight.memory
+        return at
 
     cdef void *rotary_table(self, size) except NULL:
         cdef Record *p = self.record
