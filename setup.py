@@ -87,6 +87,7 @@ FACES = {
     "gemm.packed",
     "gemm.stack",
     "ground.dispatch",
+    "ground.machine",
     "ground.memory",
     "ground.scalars",
     "loss.cross_entropy",

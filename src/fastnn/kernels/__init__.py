@@ -8,7 +8,7 @@ from .embedding.arrays import embedding, embedding_backward
 from .gemm.arrays import gemm, matmul
 from .gemm.linear import linear_backward
 from .gemm.packed import PackedMatrix, pack
-from .ground.dispatch import build_info
+from .ground.machine import build_info
 from .ground.threads import get_num_threads, num_threads, set_num_threads, thread_info
 from .loss.cross_entropy_arrays import cross_entropy
 from .loss.elementwise_arrays import bce_with_logits, huber, l1, mse
