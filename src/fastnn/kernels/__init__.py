@@ -1,5 +1,8 @@
 """The core: functions on arrays. Other extensions cimport the pointer API from ``api.pxd``."""
 
+from .ground import waiting  # noqa: F401  # first, since it loads OpenMP
+
+# isort: split
 from .attention.additive import additive_scores, additive_scores_backward
 from .attention.arrays import attention, attention_backward
 from .attention.pooling import attention_pooling, attention_pooling_backward
