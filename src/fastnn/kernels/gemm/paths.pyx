@@ -53,7 +53,8 @@ cdef Path choose_path(const Product *g, const real *t) noexcept nogil:
         return ROW
     if g.n == 1 and (g.rsa == 1 or g.csa == 1):
         return COLUMN
-    if g.m <= few_rows(t) and g.rsb == 1 and g.csb != 1:
+    if (g.m <= few_rows(t) or (g.m <= 2 * few_rows(t) and g.n <= lanes)) and (
+            g.rsb == 1 and g.csb != 1):
         return ROW
     if g.n <= few_rows(t) and 2 * g.n <= lanes and g.csa == 1 and g.rsa != 1:
         return COLUMN

@@ -15,6 +15,7 @@ from ..ground.threads cimport run_team, share
 
 cdef enum:
     LINE = 16                   # columns of a cache line: no two threads write to the same line
+    FEW_STRIP = 128             # bytes of the sums of a strip of columns contiguous along k
     SMALL = 4096                # bytes of scratch that a call takes from the stack
 
 
@@ -54,7 +55,10 @@ cdef void row_share(int team, int thread, const Product *g, const real *x, real 
     cdef int64_t ldx = g.rsa if g.csa == 1 else g.k, kc = block_k(g.k)
     cdef int64_t strip = machine.strip_of_row // <int64_t>sizeof(real) // LINE * LINE
     cdef int64_t i, j, width, p, kb, first, last
+    cdef bint by_rows = g.csb == 1 and g.m == 1
     cdef bint ahead = <double>g.n * g.k * sizeof(real) > machine.fetched_from
+    if not by_rows and g.k > kc:    # all blocks of a column in turn: memory is read in order
+        strip = FEW_STRIP // <int64_t>sizeof(real)
     share(ceil_div(g.n, LINE), team, thread, &first, &last)
     j = first * LINE
     last = min(g.n, last * LINE)
@@ -63,7 +67,7 @@ cdef void row_share(int team, int thread, const Product *g, const real *x, real 
         p = 0
         while p < g.k:
             kb = min(kc, g.k - p)
-            if g.csb == 1 and g.m == 1:
+            if by_rows:
                 gemv_rows(kb, width, x + p, b + p * g.rsb + j, g.rsb, y + j)
             else:
                 gemv_few(g.m, width, kb, x + p, ldx, b + j * g.csb + p, g.csb, ahead, y + j, g.n)

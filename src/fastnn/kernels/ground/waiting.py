@@ -2,9 +2,9 @@
 
 GNU OpenMP spins for about 10 ms by default. Beside other programs that keep the cores busy, most of
 a core then goes to threads that wait for one which is not running: a step of a small network took
-ten times as long. Spinning for about as long as it takes to wake a thread loses at most half of the
-time in any case, and nothing in a program that calls kernels one after the other. The variables are
-read once, when the library is loaded; a user's own setting is kept.
+ten times as long. About 10 us bridge what lies between two kernels called one after the other; a
+thread that spins for longer also loses its claim to be run soon. The variables are read once, when
+the library is loaded; a user's own setting is kept.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import os
 import platform
 from pathlib import Path
 
-# Iterations of about 50 us, in each of which an x86 CPU pauses; elsewhere it does nothing.
-PAUSES_INTEL = 1_000  # 140 cycles each, from Skylake-SP on
-PAUSES_X86 = 4_000  # about 40 cycles
-LOOPS = 50_000
+# Iterations of about 10 us, in each of which an x86 CPU pauses; elsewhere it does nothing.
+PAUSES_INTEL = 200  # 140 cycles each, from Skylake-SP on
+PAUSES_X86 = 800  # about 40 cycles
+LOOPS = 10_000
 VARIABLES = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 MAPS = Path("/proc/self/maps")
 CPUINFO = Path("/proc/cpuinfo")
 
 
 def bounded_spin() -> int:
-    """Return the iterations of libgomp's waiting loop that take about 50 us on this CPU."""
+    """Return the iterations of libgomp's waiting loop that take about 10 us on this CPU."""
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return LOOPS
     try:
