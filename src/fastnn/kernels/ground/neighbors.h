@@ -12,9 +12,9 @@
 #include <time.h>
 
 enum {
-    LOOK_EVERY = 20,     /* ms between two looks at the counts */
-    CROWDED_FOR = 200,   /* ms to the next look if the cores are busy */
-    FEWEST_SWITCHES = 3, /* a quiet machine has one in a while */
+    LOOK_EVERY = 20,      /* ms between two looks at the counts */
+    CROWDED_FOR = 200,    /* ms to the next look if the cores are busy */
+    FEWEST_SWITCHES = 3,  /* a quiet machine has one in a while */
     BETWEEN_SWITCHES = 20 /* ms of CPU time; on a busy core it is a scheduler's slice of about 3 */
 };
 
