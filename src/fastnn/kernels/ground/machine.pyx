@@ -111,6 +111,11 @@ def build_info():
         this process may use, bytes of ``l1``, ``l2`` and ``l3`` (the last level) for a core, and
         their ``caches_source``; ``vector_bytes``; ``fma_per_cycle`` (float32 multiply-adds) and its
         ``fma_source``; and ``choices``, the thresholds that follow (docs/tuning.md).
+
+    Examples
+    --------
+    >>> fastnn.build_info()["version"] == fastnn.__version__
+    True
     """
     facts = dict(machine)
     names = ("cores", "l1", "l2", "l3", "fma_per_cycle")
