@@ -37,7 +37,7 @@ HEADERS = sorted(map(str, [*Path(KERNELS).rglob("*.h"), *Path("src/fastnn/includ
 INCLUDE = sorted({str(Path(header).parent) for header in HEADERS})
 # Headers that Cython files include; all others are compiled into the leaves alone.
 INCLUDED = ("leaves.h", "fastnn_activations.h", "activation_table.h", "dispatch.h", "team.h")
-INCLUDED += ("pool.h", "atomic.h", "typed.h")
+INCLUDED += ("pool.h", "atomic.h", "typed.h", "neighbors.h")
 
 DEBUG = os.environ.get("FASTNN_DEBUG") == "1"
 # Nothing of fast-math: linking with it flushes subnormals in the whole process. Contraction to FMA
@@ -87,6 +87,7 @@ FACES = {
     "gemm.packed",
     "gemm.stack",
     "ground.dispatch",
+    "ground.machine",
     "ground.memory",
     "ground.scalars",
     "loss.cross_entropy",

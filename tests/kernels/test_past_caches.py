@@ -8,10 +8,15 @@ import pytest
 import fastnn
 from fastnn import kernels
 
-LARGE = 8 << 20  # bytes, as in dispatch.pxd
-LARGE_ROWS = 32 << 20  # as in softmax.pyx and cross_entropy.pyx
+CHOICES = fastnn.build_info()["machine"]["choices"]
+LARGE = CHOICES["streamed"]  # bytes
+LARGE_ROWS = CHOICES["streamed_rows"]
 COLUMNS = 1001
 PART = 64  # rows: far below LARGE
+
+pytestmark = pytest.mark.skipif(
+    LARGE_ROWS > 128 << 20, reason="needs gigabytes; set FASTNN_CACHE_SIZES=48K,1M,32M"
+)
 
 FORWARD = {
     "relu": kernels.relu,

@@ -39,7 +39,10 @@ PROGRAM = """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-@pytest.mark.parametrize("name", ["FASTNN_NUM_THREADS", "FASTNN_ISA"])
+@pytest.mark.parametrize(
+    "name",
+    ["FASTNN_NUM_THREADS", "FASTNN_ISA", "FASTNN_CACHE_SIZES", "FASTNN_FMA_PER_CYCLE"],
+)
 def test_variables_read_by_fastnn(name):
     assert common.passes(PROGRAM, name, json.dumps(NONSENSE), timeout=120) == "ok"
 

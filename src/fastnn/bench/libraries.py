@@ -95,7 +95,7 @@ def _our_threads(n: int) -> AbstractContextManager[Any]:
 
 
 def _our_isa() -> str:
-    from fastnn.kernels.ground.dispatch import build_info
+    from fastnn.kernels.ground.machine import build_info
 
     return str(build_info()["isa"])
 

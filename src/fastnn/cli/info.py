@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import platform
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from ..kernels.ground.dispatch import build_info
+from ..kernels.ground.machine import build_info
 from ..kernels.ground.threads import thread_info
 
 
@@ -27,12 +28,20 @@ def info(args: argparse.Namespace) -> None:
     """Print the facts, one per line."""
     facts = collect()
     args.result |= facts
-    threads = facts.pop("threads")
-    rows = {name.replace("_", " "): value for name, value in facts.items()}
-    rows |= {f"threads: {name.replace('_', ' ')}": value for name, value in threads.items()}
+    rows = dict(_rows("", facts))
     width = max(map(len, rows))
     for name, value in rows.items():
         print(f"{name:{width}}  {_text(value)}")
+
+
+def _rows(prefix: str, facts: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield names and values; those of a dict inside have its name in front."""
+    for name, value in facts.items():
+        words = prefix + name.replace("_", " ")
+        if isinstance(value, dict):
+            yield from _rows(f"{words}: ", value)
+        else:
+            yield words, value
 
 
 def _text(value: object) -> str:

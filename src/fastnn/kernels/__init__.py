@@ -1,5 +1,8 @@
 """The core: functions on arrays. Other extensions cimport the pointer API from ``api.pxd``."""
 
+from .ground import waiting  # noqa: F401  # first, since it loads OpenMP
+
+# isort: split
 from .attention.additive import additive_scores, additive_scores_backward
 from .attention.arrays import attention, attention_backward
 from .attention.pooling import attention_pooling, attention_pooling_backward
@@ -8,7 +11,7 @@ from .embedding.arrays import embedding, embedding_backward
 from .gemm.arrays import gemm, matmul
 from .gemm.linear import linear_backward
 from .gemm.packed import PackedMatrix, pack
-from .ground.dispatch import build_info
+from .ground.machine import build_info
 from .ground.threads import get_num_threads, num_threads, set_num_threads, thread_info
 from .loss.cross_entropy_arrays import cross_entropy
 from .loss.elementwise_arrays import bce_with_logits, huber, l1, mse

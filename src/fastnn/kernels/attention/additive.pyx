@@ -18,13 +18,13 @@ from ..ground.arrays cimport (OK, call_typed, check_overlap, check_status, is_ou
 from ..ground.dispatch cimport additive_scores as score_row
 from ..ground.dispatch cimport additive_scores_backward as score_row_backward
 from ..ground.dispatch cimport real
+from ..ground.machine cimport machine
 from ..ground.memory cimport new_array
 from ..ground.threads cimport run_team, share, threads_for
 
 cnp.import_array()
 
 cdef enum:
-    GRAIN = 4096        # minimum number of tanh per thread (docs/tuning.md)
     BLOCK = 16          # columns of a block: a cache line and an AVX-512 vector of float32
 
 
@@ -58,7 +58,7 @@ cdef void backward_share(
 cdef int team_for(
     int64_t batch, int64_t n_queries, int64_t n_keys, int64_t n
 ) noexcept nogil:
-    return threads_for(<double>batch * n_queries * n_keys * n, GRAIN)
+    return threads_for(<double>batch * n_queries * n_keys * n, machine.math_grain / 2)
 
 
 # The pointer API.

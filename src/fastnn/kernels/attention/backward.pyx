@@ -24,13 +24,13 @@ from .parts cimport (MOST_ROWS, Attention, Blocks, all_see, choose_blocks, drop,
 from ..ground.dispatch cimport (all_finite, attention_delta, attention_dscores,
                                 attention_probabilities, attention_scores, attention_transposed,
                                 attention_values, pack_panels, real)
+from ..ground.machine cimport machine
 from ..ground.memory cimport give, take
 from ..ground.threads cimport barrier, run_team, share, threads_for
 
 cdef enum:
     ROWS = 64               # queries of a tile
     KEYS_BYTES = 768        # most bytes of a row of scores
-    GRAIN = 500_000         # minimum flops per thread (docs/tuning.md)
 
 cdef struct Part:
     # A part of the work: query tiles tile0..tile1-1 of heads g0..g1-1 in the group of key/value
@@ -289,7 +289,7 @@ cdef int gradients_of(const Attention *a, const Gradients *g, const real *t) noe
                       <real*>head_of(g.dv, g.dvs, row // a.kv_heads, row % a.kv_heads, t), g.dvs[2])
         return OK
     choose_blocks(a, ROWS, KEYS_BYTES // <int64_t>sizeof(real), &s, t)
-    team = threads_for(5 * pairs(a) * (a.d + a.dv), GRAIN)
+    team = threads_for(5 * pairs(a) * (a.d + a.dv), 2 * machine.flops_grain / 3)
     size = lay_out(a, &s, &x, <real*>NULL)
     delta = <real*>take((whole_vectors(rows, t) + team * size) * <int64_t>sizeof(real))
     if delta is NULL:

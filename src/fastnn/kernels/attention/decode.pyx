@@ -19,13 +19,12 @@ from .parts cimport (Attention, Blocks, drop, fill_limits, head_of, mask_at, nor
 from ..ground.dispatch cimport (FASTNN_MASK_NONE, attention_few_scores, attention_few_values,
                                 attention_finish, attention_join, attention_mask,
                                 attention_softmax, real)
-from ..gemm.row cimport AHEAD_FROM
+from ..ground.machine cimport machine
 from ..ground.memory cimport give, take
 from ..ground.threads cimport run_team, share, threads_for
 
 cdef enum:
     FEW_ROWS = 4        # up to this many queries of a key/value head, packing K and V does not pay
-    GRAIN = 32_000      # minimum multiply-adds per thread (docs/tuning.md)
 
 
 cdef bint is_few(const Attention *a) noexcept nogil:
@@ -44,7 +43,8 @@ cdef void few_part(
     cdef int64_t[FEW_ROWS] limit
     cdef int64_t group = a.heads // a.kv_heads, rows = group * a.n_queries
     cdef int64_t g, h, i, c, r = 0, most = 0
-    cdef bint ahead = (<double>a.batch * a.kv_heads * a.n_keys * a.d * sizeof(real)) > AHEAD_FROM
+    cdef double bytes_k = <double>a.batch * a.kv_heads * a.n_keys * a.d * sizeof(real)
+    cdef bint ahead = bytes_k > machine.fetched_from
     cdef const real *q
     cdef const real *v = head_of(a.v, a.vs, b, h_kv, m) + k0 * a.vs[2]
     cdef real *queries = scratch
@@ -121,7 +121,7 @@ cdef int attention_few(const Attention *a, const Blocks *s, real *out, const int
                        real *normalizer) noexcept nogil:
     cdef int64_t parts = max(<int64_t>1, s.key_blocks), rows = a.heads // a.kv_heads * a.n_queries
     cdef int64_t of_head = parts * rows * (2 + a.dv), size = a.batch * a.kv_heads * of_head, head
-    cdef int team = threads_for(pairs(a) * (a.d + a.dv), GRAIN)
+    cdef int team = threads_for(pairs(a) * (a.d + a.dv), machine.read_grain / 3)
     cdef real *sums = <real*>take((size + team * rows * (a.d + s.lds)) * <int64_t>sizeof(real))
     if sums is NULL:
         return NO_MEMORY

@@ -20,6 +20,7 @@ from .parts cimport (MOST_ROWS, Attention, Blocks, all_see, choose_blocks, drop,
 from ..ground.dispatch cimport (FASTNN_MASK_NONE, all_finite, attention_finish, attention_join,
                                 attention_mask, attention_probabilities, attention_scores,
                                 attention_softmax, attention_values, pack_panels, real)
+from ..ground.machine cimport machine
 from ..ground.memory cimport give, take
 from ..ground.threads cimport run_team, threads_for
 
@@ -27,9 +28,8 @@ cdef enum:
     # Thresholds are measured in docs/tuning.md.
     ROWS = 32               # queries of a tile
     KEYS_BYTES = 2048       # most bytes of a row of scores: 512 keys in float32
-    BLOCK_BYTES = 256 << 10 # most bytes of a block of K and V: a quarter of the L2 cache
+    BLOCK_BYTES = 256 << 10 # most bytes of a block of K and V; fixed, since it decides bits
     CHUNK = 1024            # most queries that a packed block of keys is used for
-    GRAIN = 500_000         # minimum flops per thread
 
 
 cdef void score_tile(
@@ -149,7 +149,7 @@ cdef int attention_forward(const Attention *a, real *out, const int64_t *os, rea
     choose_blocks(a, ROWS, block_keys(a, out), &s, out)
     if is_few(a):
         return attention_few(a, &s, out, os, lse, normalizer)
-    team = threads_for(2 * pairs(a) * (a.d + a.dv), GRAIN)
+    team = threads_for(2 * pairs(a) * (a.d + a.dv), 2 * machine.flops_grain / 3)
     size = s.keys_panels + s.values_panels + s.rows * (s.lds + a.dv)
     size = whole_vectors(size + 3 * min(s.row_tiles * s.rows, CHUNK + s.rows), out)     # m, l, lse
     scratch = <real*>take(team * size * <int64_t>sizeof(real))
@@ -200,7 +200,7 @@ cdef int attention_weights(const Attention *a, const real *normalizer,
     if a.batch * a.heads * a.n_queries * a.n_keys == 0:
         return OK
     choose_blocks(a, MOST_ROWS, KEYS_BYTES // <int64_t>sizeof(real), &s, weights)
-    team = threads_for(2 * pairs(a) * a.d, GRAIN)
+    team = threads_for(2 * pairs(a) * a.d, 2 * machine.flops_grain / 3)
     scratch = <real*>take(team * (s.keys_panels + s.rows * s.lds) * <int64_t>sizeof(real))
     if scratch is NULL:
         return NO_MEMORY

@@ -19,6 +19,7 @@ import numpy as np
 from ..ground.arrays cimport (BAD_ARGUMENT, OK, call_typed, check_in_place, check_status,
                               int64_array, output_like, real_type, stride)
 from ..ground.dispatch cimport real, rotary_rows
+from ..ground.machine cimport machine
 from ..ground.memory cimport new_array
 from ..ground.scalars cimport flag, is_positive, positive_number, refuse_value, whole_number
 from ..ground.threads cimport run_team, share, threads_for
@@ -27,7 +28,6 @@ cnp.import_array()
 
 cdef enum:
     BLOCK = 64              # positions of a head that a thread takes at a time
-    GRAIN = 16384           # minimum elements per thread (docs/tuning.md)
     KEEP_GIL = 8192         # keep the GIL below this many elements (docs/tuning.md)
     KEPT = 1 << 17          # most positions of a cached table; beyond, each call computes its own
     FIRST_TABLE = 256       # fewest positions of a cached table
@@ -89,8 +89,8 @@ cdef int rotary_real(
         if start < 0 or start > positions - sizes[2]:
             return BAD_ARGUMENT
     run_team(
-        threads_for(<double>sizes[0] * sizes[1] * sizes[2] * sizes[3], GRAIN), rotary_share[real],
-        sizes, x, xs, table, starts, starts_stride, inverse, y, ys
+        threads_for(<double>sizes[0] * sizes[1] * sizes[2] * sizes[3], machine.pass_grain / 2),
+        rotary_share[real], sizes, x, xs, table, starts, starts_stride, inverse, y, ys
     )
     return OK
 

@@ -19,6 +19,7 @@ from ..ground.arrays cimport (
     finish_output, int64_array, is_output, real_like, real_type, refuse_output, with_rows,
 )
 from ..ground.dispatch cimport first_outside, gather_rows, real, scatter_add_rows
+from ..ground.machine cimport machine
 from ..ground.memory cimport give, new_array, take
 from ..ground.scalars cimport finite_as, is_finite, whole_number
 from ..ground.threads cimport run_team, share, share_blocks, threads_for
@@ -28,9 +29,7 @@ cnp.import_array()
 
 cdef enum:
     MOST_AXES = 32
-    GRAIN = 32768           # minimum elements per thread (docs/tuning.md)
     COLUMNS = 64            # bytes: threads divide columns by cache lines, to avoid false sharing
-    LARGE = 4 << 20         # bytes of output from which non-temporal stores are used
     KEEP_GIL = 4096         # keep the GIL below this many elements (docs/tuning.md)
 
 
@@ -41,7 +40,7 @@ cdef void lookup_part(
     cdef int64_t first, last
     share(count, team, thread, &first, &last)
     gather_rows(last - first, cols, ids + first, table, ldtable, scale, y + first * ldy, ldy,
-                count * cols * <int64_t>sizeof(real) >= LARGE)
+                count * cols * <int64_t>sizeof(real) >= machine.streamed_norms)
 
 
 cdef int embedding_real(
@@ -55,8 +54,8 @@ cdef int embedding_real(
     if ids is NULL or table is NULL or y is NULL or first_outside(count, ids, rows) < count:
         return BAD_ARGUMENT
     run_team(
-        threads_for(<double>count * cols, GRAIN), lookup_part[real], count, cols, ids, table,
-        ldtable, <real>scale, y, ldy
+        threads_for(<double>count * cols, machine.pass_grain), lookup_part[real], count, cols, ids,
+        table, ldtable, <real>scale, y, ldy
     )
     return OK
 
@@ -89,7 +88,7 @@ cdef int embedding_backward_real(
         return OK
     if ids is NULL or dy is NULL or dtable is NULL or first_outside(count, ids, rows) < count:
         return BAD_ARGUMENT
-    team = threads_for(<double>count * cols, GRAIN)
+    team = threads_for(<double>count * cols, machine.pass_grain)
     if not open_repeats(count, rows, ids, skipped, team, &repeats):
         return NO_MEMORY
     if repeats.size > 0:

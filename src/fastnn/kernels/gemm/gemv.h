@@ -188,13 +188,14 @@ INLINE const real *opaque(const real *p) {
     return p;
 }
 
-/* y_ij = sum_p x_ip b_pj for `groups` times SIDE columns of b. A group reads whole cache lines of
- * its columns, so that columns a multiple of a page apart do not evict each other. `ahead` is
- * the distance to the block that is prefetched meanwhile, column after column, or 0. */
+/* y_ij = sum_p x_ip b_pj for `groups` times SIDE columns of b, of which only `columns` are stored.
+ * A group reads whole cache lines of its columns, so that columns a multiple of a page apart do not
+ * evict each other. `ahead` is the distance to the block that is prefetched meanwhile, column after
+ * column, or 0. */
 INLINE void few_block(const int rows, const int groups, int64_t k, const real *x, int64_t ldx,
                       const real *b, int64_t csb, const int64_t *from, int64_t ahead, real *y,
                       int64_t ldy, int64_t columns) {
-    sidevec acc[4][FEW];
+    sidevec acc[4][2 * FEW];
     const real *next = b + ahead;
     int64_t p = 0, at = 0;
     UNROLL for (int g = 0; g < groups; g++) {
@@ -211,7 +212,8 @@ INLINE void few_block(const int rows, const int groups, int64_t k, const real *x
                 __builtin_prefetch(next + at, 0, 2);
             }
             UNROLL for (int q = 0; q < CACHE_LINE; q += PIECE)
-                few_step(rows, x + p + q, ldx, low + q, high + q, csb, from, acc[g]);
+                few_step(rows, x + p + q, ldx, from ? b + q : low + q, high + q, csb,
+                         from ? from + g * SIDE : NULL, acc[g]);
             low = high + (SIDE - PIECE) * csb;
         }
     }
@@ -219,14 +221,18 @@ INLINE void few_block(const int rows, const int groups, int64_t k, const real *x
         const real *low = b;
         UNROLL for (int g = 0; g < groups; g++, low += SIDE * csb) {
             low = opaque(low);
-            few_step(rows, x + p, ldx, low, low + PIECE * csb, csb, from, acc[g]);
+            few_step(rows, x + p, ldx, from ? b : low, low + PIECE * csb, csb,
+                     from ? from + g * SIDE : NULL, acc[g]);
         }
     }
     for (; p < k; p++, b++) {
         UNROLL for (int g = 0; g < groups; g++) {
             real lanes[SIDE];
             sidevec v;
-            for (int c = 0; c < SIDE; c++) lanes[c] = b[from ? from[c] : (g * SIDE + c) * csb];
+            for (int c = 0; c < SIDE; c++) {
+                const int column = g * SIDE + c;
+                lanes[c] = b[from ? from[column] : column * csb];
+            }
             memcpy(&v, lanes, sizeof v);
             UNROLL for (int i = 0; i < rows; i++)
                 acc[g][i] += x[i * ldx + p] * v;
@@ -234,37 +240,56 @@ INLINE void few_block(const int rows, const int groups, int64_t k, const real *x
     }
     UNROLL for (int g = 0; g < groups; g++) {
         UNROLL for (int i = 0; i < rows; i++) {
-            if (groups > 1 || columns == SIDE)
+            if (columns >= (g + 1) * SIDE)
                 memcpy(y + i * ldy + g * SIDE, &acc[g][i], sizeof acc[g][i]);
             else
-                for (int64_t c = 0; c < columns; c++) y[i * ldy + c] = acc[g][i][c];
+                for (int64_t c = g * SIDE; c < columns; c++)
+                    y[i * ldy + c] = acc[g][i][c - g * SIDE];
         }
     }
+}
+
+/* A last block of up to 2 SIDE columns, by the offsets of the columns: beyond the last, its own. */
+INLINE void few_tail(const int rows, int64_t n, int64_t k, const real *x, int64_t ldx,
+                     const real *b, int64_t csb, real *y, int64_t ldy) {
+    int64_t from[2 * SIDE];
+    for (int c = 0; c < 2 * SIDE; c++) from[c] = smaller(c, n - 1) * csb;
+    if (n > SIDE && rows <= FEW)
+        few_block(rows, 2, k, x, ldx, b, csb, from, 0, y, ldy, n);
+    else if (n > 0)
+        few_block(rows, 1, k, x, ldx, b, csb, from, 0, y, ldy, n);
 }
 
 INLINE void few_rows(const int rows, int64_t n, int64_t k, const real *x, int64_t ldx,
                      const real *b, int64_t csb, int64_t ahead, real *y, int64_t ldy) {
     enum { GROUPS = 4 };
-    const int groups = rows == 1 ? GROUPS : GROUPS / 2;
-    int64_t j = 0, from[SIDE];
-    for (; j + groups * SIDE <= n; j += groups * SIDE)
-        few_block(rows, groups, k, x, ldx, b + j * csb, csb, NULL, ahead ? groups * SIDE * csb : 0,
-                  y + j, ldy, SIDE);
-    for (; j < n; j += SIDE) {
-        for (int c = 0; c < SIDE; c++) from[c] = smaller(c, n - j - 1) * csb;
-        few_block(rows, 1, k, x, ldx, b + j * csb, csb, from, 0, y + j, ldy, smaller(SIDE, n - j));
-    }
+    const int groups = rows == 1 ? GROUPS : GROUPS / 2, width = groups * SIDE;
+    int64_t j = 0;
+    for (; j + width <= n; j += width)
+        few_block(rows, groups, k, x, ldx, b + j * csb, csb, NULL, ahead ? width * csb : 0, y + j,
+                  ldy, width);
+    for (; j < n; j += 2 * SIDE)
+        few_tail(rows, smaller(2 * SIDE, n - j), k, x, ldx, b + j * csb, csb, y + j, ldy);
 }
 
-/* Y = X B for m <= FEW rows of X and columns of B that are contiguous along k, prefetched if
- * `ahead`. */
+/* Y = X B for m <= 2 FEW rows of X and columns of B that are contiguous along k, prefetched if
+ * `ahead`. More than FEW rows hide the latency of FMA with one group of columns. */
 static void gemv_few(int64_t m, int64_t n, int64_t k, const real *x, int64_t ldx, const real *b,
                      int64_t csb, int ahead, real *y, int64_t ldy) {
+    if (m > FEW && n > SIDE) {
+        gemv_few(FEW, n, k, x, ldx, b, csb, ahead, y, ldy);
+        gemv_few(m - FEW, n, k, x + FEW * ldx, ldx, b, csb, ahead, y + FEW * ldy, ldy);
+        return;
+    }
     switch (m) {
     case 1: few_rows(1, n, k, x, ldx, b, csb, ahead, y, ldy); break;
     case 2: few_rows(2, n, k, x, ldx, b, csb, ahead, y, ldy); break;
     case 3: few_rows(3, n, k, x, ldx, b, csb, ahead, y, ldy); break;
     case 4: few_rows(4, n, k, x, ldx, b, csb, ahead, y, ldy); break;
+    case 5: few_tail(5, n, k, x, ldx, b, csb, y, ldy); break;
+    case 6: few_tail(6, n, k, x, ldx, b, csb, y, ldy); break;
+    case 7: few_tail(7, n, k, x, ldx, b, csb, y, ldy); break;
+    case 8: few_tail(8, n, k, x, ldx, b, csb, y, ldy); break;
     }
 }
 

@@ -16,13 +16,11 @@ from libc.stdint cimport int64_t
 from ..ground.arrays cimport OK
 from ..ground.dispatch cimport (FASTNN_ACT_NONE, gemm_tile, pack_a, pack_b, real, tall_rows,
                                 tile_columns, tile_rows, vector_lanes)
+from ..ground.machine cimport machine
 from ..ground.threads cimport barrier, share
-
-from ..ground.caches import data_caches
 
 cdef enum:
     # Thresholds are measured in docs/tuning.md.
-    NC_BYTES = 16384    # most bytes of a row of a block of B
     PAGE = 4096         # bytes; see strided
     L2_WAYS = 16        # associativity of the L2 cache; if it is 8, blocks of A get too small
     FEW_TILES = 3       # read B in place up to this many row tiles of C, whatever its stride
@@ -30,13 +28,10 @@ cdef enum:
     FEW_PANELS = 2      # read a transposed A in place up to this many panels of C
     MANY_PANELS = 16    # from this many panels of C on, pack rows of A that share cache sets
 
-# A block of A takes at most half of the L2 cache (docs/tuning.md). This changes no bit.
-cdef int64_t _l2 = data_caches()[1]
-
 
 cdef int64_t block_n(int64_t n, const real *t) noexcept nogil:
     """Return NC."""
-    return balanced(n, NC_BYTES // <int64_t>sizeof(real), tile_columns(t))
+    return balanced(n, machine.row_of_b // <int64_t>sizeof(real), tile_columns(t))
 
 
 cdef int64_t panel_start(int64_t panel, int64_t n, const real *t) noexcept nogil:
@@ -69,7 +64,7 @@ cdef int64_t footprint(int64_t stride) noexcept nogil:
     It is the greatest common divisor of the stride and the size of a way: rows a large power of
     two apart share few sets.
     """
-    cdef int64_t way = _l2 // L2_WAYS, rest
+    cdef int64_t way = machine.l2 // L2_WAYS, rest
     stride = -stride if stride < 0 else stride
     while stride > 0:
         rest = way % stride
@@ -95,7 +90,7 @@ cdef void choose_blocks(const Product *g, Blocks *s, const real *t) noexcept nog
     s.mr = mr = tall_rows(t) if g.n <= lanes and not s.pack_a else tile_rows(t)
     s.mc = balanced(
         g.m,
-        max(mr, _l2 // 2 // (row_in_place if g.csa == 1 and not s.pack_a else row)),
+        max(mr, machine.block_a // (row_in_place if g.csa == 1 and not s.pack_a else row)),
         mr
     )
     s.size_a = s.mc * s.kc if s.pack_a else 0

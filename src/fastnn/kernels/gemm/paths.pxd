@@ -17,9 +17,6 @@ cdef int gemm_real(
     const real *bias, int activation, real *preact
 ) noexcept nogil
 
-cdef enum:
-    GRAIN = 750_000             # minimum flops per thread (docs/tuning.md)
-
 # A product as a record. The last argument carries the real type and is not read.
 cdef int multiply(const Product *g, const real *t) noexcept nogil
 # The number of threads for `rows` rows times packed weights of `elements` elements in all.

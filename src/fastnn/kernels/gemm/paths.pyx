@@ -18,9 +18,10 @@ from libc.stdint cimport int64_t
 from ..ground.arrays cimport BAD_ARGUMENT, NO_MEMORY, OK
 from ..ground.dispatch cimport (FASTNN_ACT_NONE, FASTNN_ACT_LAST, add_run, few_rows, gemv_finish,
                                 real, tile_columns, tile_rows, vector_lanes)
-from .row cimport GEMV_GRAIN, contiguous_rows, row_scratch, row_share, run_row
+from .row cimport contiguous_rows, row_scratch, row_share, run_row
 from .loops cimport (CHAIN, Blocks, Product, balanced, block_k, ceil_div, choose_blocks,
                      panel_count, worker)
+from ..ground.machine cimport machine
 from ..ground.memory cimport give, take
 from ..ground.overlap cimport elements_collide, overlap
 from ..ground.sums cimport FOLD
@@ -28,9 +29,7 @@ from ..ground.threads cimport run_team, share, threads_for
 
 cdef enum:
     # Thresholds are measured in docs/tuning.md.
-    SPLIT_TILES = 8             # with fewer tiles of C than this, a long k is divided
     LONGEST = FOLD * CHAIN      # longest k of one product: FOLD sums of CHAIN terms
-    PACKED_GRAIN = 100_000      # minimum elements of a packed B per thread if A has few rows
     SPLIT_TERMS = 2048          # from this k on
     SPLIT_ROUND = 64            # chains whose sums are held at a time
     TAIL_COLUMNS = 128          # up to this many columns, a narrow last vector is cut off
@@ -54,11 +53,12 @@ cdef Path choose_path(const Product *g, const real *t) noexcept nogil:
         return ROW
     if g.n == 1 and (g.rsa == 1 or g.csa == 1):
         return COLUMN
-    if g.m <= few_rows(t) and g.rsb == 1 and g.csb != 1:
+    if (g.m <= few_rows(t) or (g.m <= 2 * few_rows(t) and g.n <= lanes)) and (
+            g.rsb == 1 and g.csb != 1):
         return ROW
     if g.n <= few_rows(t) and 2 * g.n <= lanes and g.csa == 1 and g.rsa != 1:
         return COLUMN
-    if g.k >= SPLIT_TERMS and tiles < SPLIT_TILES:
+    if g.k >= SPLIT_TERMS and tiles < machine.split_tiles:
         return OVER_K
     if g.csc != 1 and g.rsc == 1 and g.bias is NULL:        # column-major C
         return LOOPS_TRANSPOSED
@@ -121,7 +121,7 @@ cdef int run_with_tail(const Product *head, const Product *tail, const real *t) 
     cdef Blocks s, s_tail
     cdef Product other = transposed(tail)
     cdef bint by_rows = tail.csa == 1
-    cdef int team = threads_for(2.0 * head.m * head.n * head.k, GRAIN)
+    cdef int team = threads_for(2.0 * head.m * head.n * head.k, machine.flops_grain)
     cdef int64_t size, size_tail
     cdef real *scratch
     cdef const real *x = NULL
@@ -147,7 +147,7 @@ cdef int run_loops(const Product *g, const real *t) noexcept nogil:
     cdef Product head, tail
     cdef int team = (
         threads_for_packed(g.m, <double>g.k * g.n) if g.b_is_packed
-        else threads_for(2.0 * g.m * g.n * g.k, GRAIN)
+        else threads_for(2.0 * g.m * g.n * g.k, machine.flops_grain)
     )
     cdef real *scratch = NULL
     if g.b_is_packed and g.m == 1 and g.k > 0:
@@ -200,7 +200,7 @@ cdef void finish_rows(const Product *g, bint first, bint last, real *sums) noexc
 cdef int run_over_k(const Product *g, const real *t) noexcept nogil:
     cdef Blocks s
     cdef Product first = g[0]
-    cdef int team = threads_for(2.0 * g.m * g.n * g.k, GRAIN)
+    cdef int team = threads_for(2.0 * g.m * g.n * g.k, machine.flops_grain)
     cdef int64_t i, kc = block_k(g.k), blocks = ceil_div(g.k, kc), block = 0, count, size
     cdef real *sums
     size = g.m * g.n
@@ -269,14 +269,14 @@ cdef int multiply(const Product *g, const real *t) noexcept nogil:
         return run_long(g, t)
     path = choose_path(g, t)
     if path == ROW:
-        return run_row(g, threads_for(<double>g.n * g.k, GEMV_GRAIN), t)
+        return run_row(g, threads_for(<double>g.n * g.k, machine.read_grain), t)
     if path == OVER_K:
         return run_over_k(g, t)
     if path == LOOPS:
         return run_loops(g, t)
     other = transposed(g)
     if path == COLUMN:
-        return run_row(&other, threads_for(<double>other.n * other.k, GEMV_GRAIN), t)
+        return run_row(&other, threads_for(<double>other.n * other.k, machine.read_grain), t)
     return run_loops(&other, t)
 
 
@@ -315,4 +315,4 @@ cdef int gemm_real(
 
 
 cdef int threads_for_packed(int64_t rows, double elements) noexcept nogil:
-    return threads_for(elements * (1 + rows // 4), PACKED_GRAIN)
+    return threads_for(elements * (1 + rows // 4), machine.read_grain)

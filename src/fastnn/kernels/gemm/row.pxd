@@ -3,10 +3,6 @@ from libc.stdint cimport int64_t
 from ..ground.dispatch cimport real
 from .loops cimport Product
 
-cdef enum:
-    GEMV_GRAIN = 100_000        # minimum elements of B per thread (docs/tuning.md)
-    AHEAD_FROM = 32 << 20       # bytes of a matrix from which gemv_few prefetches (docs/tuning.md)
-
 # C := act(alpha A B + beta C + bias) for one row of A, or a few rows and contiguous columns of B.
 cdef int run_row(const Product *g, int team, const real *t) noexcept nogil
 # What a team needs for run_row: the rows of A, copied unless contiguous, then sums.

@@ -9,12 +9,13 @@ from ..ground.arrays cimport NO_MEMORY, OK
 from ..ground.dispatch cimport (FASTNN_ACT_NONE, gemv_few, gemv_finish, gemv_panels, gemv_rows,
                                 real, vector_lanes)
 from .loops cimport Product, block_k, block_n, ceil_div, panel_count, panel_start
+from ..ground.machine cimport machine
 from ..ground.memory cimport give, take
 from ..ground.threads cimport run_team, share
 
 cdef enum:
-    GEMV_STRIP = 4096           # columns of a strip; their sums stay in the L1 cache
     LINE = 16                   # columns of a cache line: no two threads write to the same line
+    FEW_STRIP = 128             # bytes of the sums of a strip of columns contiguous along k
     SMALL = 4096                # bytes of scratch that a call takes from the stack
 
 
@@ -52,17 +53,21 @@ cdef void row_share(int team, int thread, const Product *g, const real *x, real 
     """Compute this thread's columns of C = X B, a strip at a time; y has room for m x n sums."""
     cdef const real *b = <const real*>g.b
     cdef int64_t ldx = g.rsa if g.csa == 1 else g.k, kc = block_k(g.k)
+    cdef int64_t strip = machine.strip_of_row // <int64_t>sizeof(real) // LINE * LINE
     cdef int64_t i, j, width, p, kb, first, last
-    cdef bint ahead = <double>g.n * g.k * sizeof(real) > AHEAD_FROM
+    cdef bint by_rows = g.csb == 1 and g.m == 1
+    cdef bint ahead = <double>g.n * g.k * sizeof(real) > machine.fetched_from
+    if not by_rows and g.k > kc:    # all blocks of a column in turn: memory is read in order
+        strip = FEW_STRIP // <int64_t>sizeof(real)
     share(ceil_div(g.n, LINE), team, thread, &first, &last)
     j = first * LINE
     last = min(g.n, last * LINE)
     while j < last:
-        width = min(<int64_t>GEMV_STRIP, last - j)
+        width = min(strip, last - j)
         p = 0
         while p < g.k:
             kb = min(kc, g.k - p)
-            if g.csb == 1 and g.m == 1:
+            if by_rows:
                 gemv_rows(kb, width, x + p, b + p * g.rsb + j, g.rsb, y + j)
             else:
                 gemv_few(g.m, width, kb, x + p, ldx, b + j * g.csb + p, g.csb, ahead, y + j, g.n)

@@ -8,7 +8,8 @@ from libc.stdint cimport int64_t
 from ..ground.arrays cimport NO_MEMORY, OK
 from ..ground.dispatch cimport real
 from .loops cimport Blocks, Product, choose_blocks, worker
-from .paths cimport GRAIN, multiply
+from .paths cimport multiply
+from ..ground.machine cimport machine
 from ..ground.memory cimport give, take
 from ..ground.threads cimport run_team, share, threads_for
 
@@ -61,14 +62,14 @@ cdef int multiply_stack(const Product *g, const Stack *stack, const real *t) noe
     cdef real *scratch
     if stack.count == 0 or g.m == 0 or g.n == 0:
         return OK
-    if work >= 2 * GRAIN:       # each product is enough work for a team
+    if work >= 2 * machine.flops_grain:       # each product is enough work for a team
         for i in range(stack.count):
             g_i = product_of_stack(g, stack, i, t)
             if multiply(&g_i, t) != OK:
                 return NO_MEMORY
         return OK
     choose_blocks(g, &s, t)
-    team = threads_for(work * stack.count, GRAIN)
+    team = threads_for(work * stack.count, machine.flops_grain)
     scratch = <real*>take(team * (s.size_a + s.size_b) * <int64_t>sizeof(real))
     if scratch is NULL:
         return NO_MEMORY

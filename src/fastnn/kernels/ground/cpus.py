@@ -102,18 +102,19 @@ def _from_environment(name: str) -> int | None:
     return int(digits) if len(digits) <= MOST_DIGITS else 10**MOST_DIGITS
 
 
-def default_threads(omp_max_threads: int) -> dict[str, object]:
+def default_threads(omp_max_threads: int, *, environment: bool = True) -> dict[str, object]:
     """Return the default number of threads, its source, and the counts behind it.
 
     FASTNN_NUM_THREADS, else OMP_NUM_THREADS (both may exceed the cores), else the smallest of the
     physical cores among the CPUs of the process's affinity mask, the cgroup quota rounded up, and
-    the OpenMP maximum (1 in a build without OpenMP).
+    the OpenMP maximum (1 in a build without OpenMP). Without `environment` the variables do not
+    count.
     """
     cpus = affinity()
     quota = cgroup_quota()
     cores = physical_cores(cpus)
     counts = {"affinity": len(cpus), "cgroup_quota": quota, "physical_cores": cores}
-    for name in ("FASTNN_NUM_THREADS", "OMP_NUM_THREADS"):
+    for name in ("FASTNN_NUM_THREADS", "OMP_NUM_THREADS") if environment else ():
         asked = _from_environment(name)
         if asked is not None:
             return {"num_threads": asked, "source": name, **counts}

@@ -21,16 +21,3 @@ cdef inline const real *shifted(const real *p, int64_t n) noexcept nogil:
     if p is NULL:
         return p
     return p + n
-
-
-cdef enum:
-    LARGE = 8 << 20     # bytes of output from which stores are non-temporal (docs/tuning.md)
-
-cdef inline bint past_caches(
-    int64_t n, const real *out, const real *x, const real *other
-) noexcept nogil:
-    """True if n reals of output should use non-temporal stores.
-
-    Never in place: those lines are in cache already.
-    """
-    return n * <int64_t>sizeof(real) >= LARGE and out is not x and out is not other

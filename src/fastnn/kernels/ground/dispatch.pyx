@@ -53,21 +53,7 @@ isa = isa_compiled[_chosen]
 
 
 def build_info():
-    """Describe this build of fastnn and the instruction set it chose.
-
-    Returns
-    -------
-    dict
-        ``version``, ``compiler``, ``cflags``, ``openmp`` (False if built without it),
-        ``openmp_version`` (the specification's date, or None), ``isa`` (selected), ``isa_found``
-        (on this CPU), ``isa_compiled``, ``tile_f32`` and ``tile_f64`` (rows and columns of a GEMM
-        tile), ``python`` and ``numpy`` (their versions).
-
-    Examples
-    --------
-    >>> fastnn.build_info()["version"] == fastnn.__version__
-    True
-    """
+    """Return what `machine.build_info` reports of the build."""
     import numpy
     from ..._version import __version__
     return {

@@ -20,12 +20,12 @@ cdef int max_threads() noexcept nogil
 # nothing.
 cdef int set_thread_limit(int n) noexcept nogil
 
-cdef inline int threads_for(double work, double grain) noexcept nogil:
-    """Return the team size: full if two threads have at least `grain` work each, else 1.
+# The team for work of so many grains, at least two; see threads.pyx.
+cdef int team_for(double grains) noexcept nogil
 
-    No size between: libgomp rebuilds its pool when the size changes.
-    """
-    return 1 if work < 2 * grain else max_threads()
+cdef inline int threads_for(double work, double grain) noexcept nogil:
+    """Return the team size: as many threads as have at least `grain` work each."""
+    return 1 if work < 2 * grain else team_for(work / grain)
 
 cdef inline void share(
     int64_t total, int team, int thread, int64_t *start, int64_t *stop

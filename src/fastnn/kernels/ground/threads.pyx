@@ -42,6 +42,12 @@ cdef extern from * nogil:
 
 cdef enum:
     MOST_THREADS = 1024  # larger requests are clamped
+    PATIENCE = 64        # calls; ending and starting a thread costs about as much as one team
+
+# True if the runtime's threads spin for long and the user asked neither for that nor for a number
+# of threads: beside busy neighbors one thread is then best (waiting.py).
+cdef bint _spins_on = False
+_spin = (None, "openmp")
 
 cdef int _omp_max_at_import = omp_max_threads()
 _default = default_threads(_omp_max_at_import)
@@ -59,6 +65,45 @@ cdef int max_threads() noexcept nogil:
     if omp_max < _omp_max_at_import and omp_max < n:
         n = omp_max
     return min(n, omp_thread_limit())
+
+
+# The size of the calling thread's team, and how many calls in a row paid for half of it at most.
+cdef extern from "neighbors.h" nogil:
+    bint crowded "fastnn_crowded"() noexcept
+
+cdef extern from * nogil:
+    """
+    static __thread int fastnn_pool = 0, fastnn_patience = 0;
+    """
+    int _pool "fastnn_pool"
+    int _patience "fastnn_patience"
+
+
+cdef int team_for(double grains) noexcept nogil:
+    """Return a team whose threads have about a grain of work each, but seldom another than before.
+
+    libgomp ends threads that a smaller team leaves out, and starts others for the next larger one.
+    So a team shrinks only after PATIENCE calls that want half of it or less; until then such a call
+    takes all of the threads, or one if they do not pay. In grains, the work is w, the time of T
+    threads w / T + 1 + (T - 2) / 16: what starting them costs grows with their number
+    (docs/tuning.md).
+    """
+    global _pool, _patience
+    cdef int most = max_threads(), wanted
+    if _spins_on and most > 1 and crowded():
+        return 1
+    if most <= 2:
+        return most
+    wanted = <int>min(<double>most, grains)
+    _pool = min(_pool, most)
+    if 2 * wanted > _pool:
+        _pool, _patience = max(_pool, wanted), 0
+        return _pool
+    _patience += 1
+    if _patience > PATIENCE:
+        _pool, _patience = wanted, 0
+        return wanted
+    return _pool if grains * (1 - 1.0 / _pool) > 1 + (_pool - 2) / 16.0 else 1
 
 
 cdef int set_thread_limit(int n) noexcept nogil:
@@ -161,6 +206,18 @@ class num_threads:
             del self._outer[get_ident()]
 
 
+def note_spin(count, source):
+    """Take note of how long the threads spin: `waiting.load_openmp` calls it."""
+    global _spin, _spins_on
+    _spin = (count, source)
+    _spins_on = count is None and source == "openmp" and _default["source"] == "cpus"
+
+
+def _team_for(double grains):
+    """Return the team that the next kernel of so many grains of work would get, for tests."""
+    return 1 if grains < 2 else team_for(grains)
+
+
 def thread_info():
     """Report how many threads run here and why.
 
@@ -169,8 +226,10 @@ def thread_info():
     dict
         ``num_threads`` (as `get_num_threads`), ``limit``, ``source`` of the limit (an environment
         variable, "cpus", "set_num_threads" or "num_threads"), ``forked``, ``omp_max_threads``,
-        ``omp_thread_limit``, and the counts behind the default: ``affinity``, ``cgroup_quota``
-        (CPUs, or None), ``physical_cores``.
+        ``omp_thread_limit``, ``spin_count`` (iterations for which a waiting thread of libgomp spins
+        before it sleeps, None if fastnn did not set it), ``spin_source`` ("fastnn", an environment
+        variable, or "openmp" if the library was loaded before fastnn), and the counts behind the
+        default: ``affinity``, ``cgroup_quota`` (CPUs, or None), ``physical_cores``.
 
     Examples
     --------
@@ -184,5 +243,7 @@ def thread_info():
         "forked": bool(_forked),
         "omp_max_threads": omp_max_threads(),
         "omp_thread_limit": omp_thread_limit(),
+        "spin_count": _spin[0],
+        "spin_source": _spin[1],
         **{key: _default[key] for key in ("affinity", "cgroup_quota", "physical_cores")},
     }

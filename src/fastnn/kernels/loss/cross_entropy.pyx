@@ -17,16 +17,12 @@ from libc.stdint cimport INT64_MIN, int64_t
 from libc.string cimport memset
 
 from ..ground.arrays cimport BAD_ARGUMENT, NO_MEMORY, OK
-from ..ground.dispatch cimport cross_entropy_block, cross_entropy_soft_row, past_caches, real
+from ..ground.dispatch cimport cross_entropy_block, cross_entropy_soft_row, real
+from ..ground.machine cimport machine, past_caches
 from ..ground.memory cimport give, take
 from ..ground.scalars cimport is_probability
 from ..ground.threads cimport run_team, share, threads_for
 from .elementwise cimport any_outside, can_divide, sum_in_order, wrong_weight
-
-cdef enum:
-    GRAIN = 8192            # minimum elements per thread (docs/tuning.md)
-    LARGE_ROWS = 32 << 20   # bytes of gradient from which stores are non-temporal (docs/tuning.md)
-
 
 cdef int64_t wrong_label(
     int64_t rows, int64_t cols, const int64_t *labels, int64_t ignore, bint *ignores
@@ -104,7 +100,7 @@ cdef void rows_part(
     cdef int64_t i, first, last, stop
     cdef const double *w = NULL
     cdef bint large = (
-        rows * cols * <int64_t>sizeof(real) >= LARGE_ROWS
+        rows * cols * <int64_t>sizeof(real) >= machine.streamed_rows
         and past_caches(rows * cols, dlogits, logits, probs)
     )
     share(rows, team, thread, &first, &last)
@@ -196,7 +192,7 @@ cdef int weighted_cross_entropy_real(
             give(losses)
             return BAD_ARGUMENT
         scale = 1 / total if total > 0 else 0
-    team = threads_for(<double>rows * cols, GRAIN)
+    team = threads_for(<double>rows * cols, machine.math_grain)
     if probs is not NULL and wrong_row(team, rows, cols, probs, ldprobs, weights, losses) >= 0:
         give(losses)
         return BAD_ARGUMENT

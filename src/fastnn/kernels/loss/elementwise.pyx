@@ -19,17 +19,15 @@ from libc.string cimport memcpy
 
 from ..ground.arrays cimport BAD_ARGUMENT, NO_MEMORY, OK
 from ..ground.dispatch cimport (
-    FASTNN_LOSS_BCE, FASTNN_LOSS_HUBER, FASTNN_LOSS_MSE, loss_run, past_caches, real,
+    FASTNN_LOSS_BCE, FASTNN_LOSS_HUBER, FASTNN_LOSS_MSE, loss_run, real,
 )
+from ..ground.machine cimport machine, past_caches
 from ..ground.memory cimport give, take
 from ..ground.scalars cimport is_nonnegative, is_positive
 from ..ground.threads cimport run_team, share, threads_for
 
 cdef enum:
     BLOCK = 2048        # elements summed separately; their weights are laid out on the stack
-    # Minimum elements per thread (docs/tuning.md), without and with an exp and a log to compute.
-    GRAIN = 32768
-    BCE_GRAIN = 8192
 
 
 cdef double sum_in_order(int64_t n, const double *x) noexcept nogil:
@@ -232,7 +230,7 @@ cdef int loss_real(
     if sums is NULL:
         return NO_MEMORY
     cdef real factor = <real>(1 / total) if total > 0 else 0
-    team = threads_for(n, BCE_GRAIN if kind == FASTNN_LOSS_BCE else GRAIN)
+    team = threads_for(n, machine.math_grain if kind == FASTNN_LOSS_BCE else machine.pass_grain)
     if kind == FASTNN_LOSS_BCE and not targets_fit(team, n, target, weight, per_weight, sums):
         give(sums)
         return BAD_ARGUMENT

@@ -17,6 +17,7 @@ from libc.stdint cimport int64_t
 
 from ..ground.arrays cimport BAD_ARGUMENT, OK, call_typed, check_status, real_like, real_type
 from ..ground.dispatch cimport max_abs_block, real, sum_squares_block
+from ..ground.machine cimport machine
 from ..ground.threads cimport run_team, share, threads_for
 
 cnp.import_array()
@@ -26,7 +27,6 @@ cdef enum:
     GATHERED = 2048     # the same if they are not contiguous and are gathered first
     SHORT_ROW = 32      # elements that take as long as the end of a row
     CHUNKS = 256        # maximum number of sums that are combined at the end
-    GRAIN = 65536       # minimum elements per thread (docs/tuning.md)
     KEEP_GIL = 8192     # elements below which a call keeps the GIL (docs/tuning.md)
     MOST_AXES = 64      # maximum axes of an ndarray
 
@@ -164,8 +164,8 @@ cdef void add_squares(const real *x, const Planes *v, double factor, Total *tota
     cdef Total sums[CHUNKS]
     cdef int64_t i, chunks = min(v.units, <int64_t>CHUNKS)
     run_team(
-        threads_for(<double>v.planes * v.rows * v.cols, GRAIN), sum_chunks[real], x, v, factor,
-        chunks, sums
+        threads_for(<double>v.planes * v.rows * v.cols, 2 * machine.pass_grain), sum_chunks[real],
+        x, v, factor, chunks, sums
     )
     for i in range(chunks):
         add(total, sums[i].hi, sums[i].lo)

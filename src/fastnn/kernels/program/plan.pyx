@@ -7,11 +7,12 @@ import numpy as np
 
 from ..ground.arrays cimport (check_overlap, check_status, int64_array, is_output, real_like,
                               refuse_output)
+from ..ground.machine cimport machine
 from ..ground.memory cimport new_array
 from ..ground.scalars cimport whole_number
 from ..ground.scalars import given
 from .ops cimport Pass, Record, State
-from .run cimport FEW_ROWS, STRIP, STRIP_BYTES, plan_release, plan_retain, run_rows
+from .run cimport FEW_ROWS, STRIP, plan_release, plan_retain, run_rows
 from .record cimport Recorder
 from .state cimport PlanState, check_lengths, integers, memory_of, refuse_id, refuse_step
 from .step cimport encode, step_locked, unlock_state
@@ -103,7 +104,7 @@ cdef class Plan:
         p = self.recorder.record
         p.strip = min(<int64_t>self.batch_max, <int64_t>STRIP)
         width = p.starts[p.buffers]
-        fit = STRIP_BYTES // (width * (p.bits // 8)) if width > 0 else p.strip
+        fit = machine.plan_strip // (width * (p.bits // 8)) if width > 0 else p.strip
         if fit >= min(p.strip, <int64_t>FEW_ROWS):
             p.strip = min(p.strip, fit)
 

@@ -19,7 +19,6 @@ cdef int plan_filter(double *window, intptr_t n, double *result, void *plan) noe
 cdef enum:
     STRIP = 128             # rows of a strip at most
     FEW_ROWS = 16           # rows that are not worth cutting into strips, whatever their work
-    STRIP_BYTES = 65_536    # of scratch that a strip should fit, to stay in the cache
 
 # Every buffer but the input and the output into one block of scratch with room for `rows` rows.
 cdef void place(const Record *p, Frame *f, int64_t rows, void *scratch) noexcept nogil

@@ -2,8 +2,8 @@
 
 Many rows go through all operations in strips that stay in the cache, so what is between the layers
 never reaches memory; threads share the strips. Few rows go through layer by layer, and threads
-share the work of each layer. Strips are cut by the shape alone, and an operation gives a row the
-same bits whatever rows it comes with: the bits depend neither on the threads nor on the schedule.
+share the work of each layer. An operation gives a row the same bits whatever rows it comes with:
+the bits depend neither on the threads nor on the schedule, nor on where strips are cut.
 Accuracy: that of the layers' kernels.
 """
 from libc.math cimport NAN
@@ -15,6 +15,7 @@ from ..gemm.loops cimport Product, ceil_div
 from ..gemm.paths cimport multiply
 from ..ground.arrays cimport BAD_ARGUMENT, NO_MEMORY, OK, WRONG_TYPE
 from ..ground.dispatch cimport real
+from ..ground.machine cimport machine
 from ..ground.memory cimport give, take
 from ..ground.threads cimport run_team, share, threads_for
 from ..rowwise.activation cimport activation_real
@@ -29,8 +30,6 @@ cdef extern from "atomic.h" nogil:
     int64_t count_holders "fastnn_count"(int64_t *count, int64_t change) noexcept
 
 cdef enum:
-    SHARES = 8              # strips to cut large work into at least, for as many threads
-    GRAIN = 750_000         # flops a thread should have, as in paths.pyx
     SMALL = 8192            # bytes of scratch that a call takes from the stack
 
 
@@ -123,8 +122,8 @@ cdef int64_t strip_rows(const Record *p, int64_t rows) noexcept nogil:
     cdef int64_t strips = ceil_div(rows, p.strip)
     if rows <= min(<int64_t>FEW_ROWS, p.strip):
         return rows
-    if rows * p.work >= 2 * GRAIN:
-        strips = max(strips, min(<int64_t>SHARES, rows // FEW_ROWS))
+    if rows * p.work >= 2 * machine.flops_grain:
+        strips = max(strips, min(machine.plan_shares, rows // FEW_ROWS))
     return ceil_div(rows, max(<int64_t>1, strips))
 
 
@@ -158,7 +157,8 @@ cdef int run_small(const Record *p, const char *x, char *y, int64_t rows,
 
 cdef int run_rows(const Record *p, const char *x, char *y, int64_t rows) noexcept nogil:
     cdef int64_t strip = strip_rows(p, rows), bytes
-    cdef int team = 1 if strip == rows else threads_for(rows * p.work, GRAIN), status = OK
+    cdef int team = 1 if strip == rows else threads_for(rows * p.work, machine.flops_grain)
+    cdef int status = OK
     cdef char *scratch
     if rows == 0:
         return OK

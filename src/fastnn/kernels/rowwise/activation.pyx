@@ -18,18 +18,15 @@ from ..ground.dispatch cimport (
     FASTNN_ACT_NONE,
     activation_backward_block,
     activation_block,
-    past_caches,
     real,
 )
+from ..ground.machine cimport machine, past_caches
 from ..ground.scalars cimport choice
 from .activation_table cimport fastnn_activation_table, is_light
 from ..ground.threads cimport Block, block_of, run_team, threads_for
 
 cdef enum:
     BLOCK = 4096        # elements: a long row is split between threads in blocks of this size
-    # Minimum elements per thread (docs/tuning.md), without and with an exponential to compute.
-    GRAIN = 32768
-    EXP_GRAIN = 8192
 
 _CODES = {None: FASTNN_ACT_NONE}
 for _row in range(FASTNN_ACT_LAST):
@@ -44,7 +41,8 @@ cdef int activation_code(object activation, str op) except -1:
 
 
 cdef int team_for(int kind, bint backward, int64_t rows, int64_t cols) noexcept nogil:
-    return threads_for(<double>rows * cols, GRAIN if is_light(kind, backward) else EXP_GRAIN)
+    cdef double grain = machine.pass_grain if is_light(kind, backward) else machine.math_grain
+    return threads_for(<double>rows * cols, grain)
 
 
 cdef void forward_part(

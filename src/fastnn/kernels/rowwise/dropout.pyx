@@ -18,6 +18,7 @@ import numpy as np
 
 from ..ground.arrays cimport BAD_ARGUMENT, OK, bad_rows
 from ..ground.dispatch cimport dropout_run, philox_run, real, shifted
+from ..ground.machine cimport machine
 from ..ground.rows cimport RowCall, RowKernel, over_rows
 from ..ground.scalars cimport is_probability, probability, whole_number, word
 from ..ground.threads cimport Block, block_of, run_team, threads_for
@@ -26,7 +27,6 @@ cnp.import_array()
 
 cdef enum:
     BLOCK = 4096        # elements: a long row is split between threads in blocks of this size
-    GRAIN = 8192        # minimum elements per thread (docs/tuning.md)
     KEEP_GIL = 4096     # elements below which a call keeps the GIL (docs/tuning.md)
 
 
@@ -67,8 +67,8 @@ cdef int dropout_real(
     if bad_rows(rows, cols, x, y) or not is_probability(p):
         return BAD_ARGUMENT
     run_team(
-        threads_for(<double>rows * cols, GRAIN), dropout_part[real], rows, cols, x, ldx, residual,
-        ldresidual, p, seed, step, y, ldy
+        threads_for(<double>rows * cols, machine.math_grain), dropout_part[real], rows, cols, x,
+        ldx, residual, ldresidual, p, seed, step, y, ldy
     )
     return OK
 

@@ -16,18 +16,17 @@ from libc.string cimport memset
 
 from ..ground.arrays cimport BAD_ARGUMENT, NO_MEMORY, OK, bad_rows
 from ..ground.dispatch cimport add_run, dropout_run, norm_backward_block, norm_block, real, shifted
+from ..ground.machine cimport machine
 from ..ground.memory cimport give, take
 from ..ground.sums cimport FOLD, add_rows
 from ..ground.scalars cimport is_positive, is_probability
 from ..ground.threads cimport barrier, run_team, share, share_blocks, threads_for
 
 cdef enum:
-    GRAIN = 8192            # minimum elements per thread (docs/tuning.md)
     PART = 16384            # elements of a part, so that small shapes have work for several threads
     PART_ROWS = 32          # minimum rows of a part: its two sums are then 1/16 of what it reads
     MOST_PARTS = 64         # exceeded only to keep the sum of a part at FOLD terms or fewer
     BLOCK_ROWS = 4          # NORM_ROWS of layernorm.h
-    LARGE = 4 << 20         # bytes of output from which stores are non-temporal (docs/tuning.md)
     COLUMNS = 256           # columns of weight and bias that a thread sums over the parts at a time
 
 
@@ -36,7 +35,7 @@ cdef bint is_large(
 ) noexcept nogil:
     """True if n reals of output should use non-temporal stores. Never in place."""
     return (
-        n * <int64_t>sizeof(real) >= LARGE and out is not x and out is not other
+        n * <int64_t>sizeof(real) >= machine.streamed_norms and out is not x and out is not other
         and out is not third
     )
 
@@ -83,8 +82,8 @@ cdef int layer_norm_real(
     if h is NULL:       # y holds the sum of a row until it is normalized
         h, ldh = y, ldy
     run_team(
-        threads_for(<double>rows * cols, GRAIN), forward_part[real], rms, rows, cols, x, ldx,
-        residual, ldresidual, p, seed, step, weight, bias, eps, h, ldh, y, ldy, stats
+        threads_for(<double>rows * cols, machine.math_grain), forward_part[real], rms, rows, cols,
+        x, ldx, residual, ldresidual, p, seed, step, weight, bias, eps, h, ldh, y, ldy, stats
     )
     return OK
 
@@ -168,8 +167,9 @@ cdef int layer_norm_backward_real(
         if sums is NULL:
             return NO_MEMORY
     run_team(
-        threads_for(<double>rows * cols, GRAIN), backward_part[real], rms, rows, cols, dy, lddy, h,
-        ldh, stats, weight, dh_in, lddh_in, p, seed, step, dh, lddh, dx, lddx, dweight, dbias, sums
+        threads_for(<double>rows * cols, machine.math_grain), backward_part[real], rms, rows, cols,
+        dy, lddy, h, ldh, stats, weight, dh_in, lddh_in, p, seed, step, dh, lddh, dx, lddx, dweight,
+        dbias, sums
     )
     give(sums)
     return OK

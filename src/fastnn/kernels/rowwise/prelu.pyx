@@ -12,7 +12,8 @@ derivative at 0 and at NaN is the slope, as in PyTorch.
 from libc.stdint cimport int64_t
 
 from ..ground.arrays cimport BAD_ARGUMENT, NO_MEMORY, OK, bad_rows
-from ..ground.dispatch cimport past_caches, prelu_backward_block, prelu_block, real
+from ..ground.dispatch cimport prelu_backward_block, prelu_block, real
+from ..ground.machine cimport machine, past_caches
 from ..ground.memory cimport give, take
 from ..ground.sums cimport add_rows
 from ..ground.threads cimport Block, block_of, run_team, share, threads_for
@@ -20,7 +21,6 @@ from ..ground.threads cimport Block, block_of, run_team, share, threads_for
 cdef enum:
     ROWS = 64           # rows summed separately for the gradient of a
     UNIT = 8192         # the same in elements for one slope, and the block in which a row is split
-    GRAIN = 32768       # minimum elements per thread (docs/tuning.md)
 
 
 cdef inline int64_t unit_rows(bint shared, int64_t cols) noexcept nogil:
@@ -84,8 +84,8 @@ cdef int prelu_real(
     if bad_rows(rows, cols, x, y) or bad_rows(rows, cols, a, a):
         return BAD_ARGUMENT
     run_team(
-        threads_for(<double>rows * cols, GRAIN), forward_part[real], shared, rows, cols, x, ldx, a,
-        y, ldy
+        threads_for(<double>rows * cols, machine.pass_grain), forward_part[real], shared, rows,
+        cols, x, ldx, a, y, ldy
     )
     return OK
 
@@ -107,8 +107,8 @@ cdef int prelu_backward_real(
         if sums is NULL:
             return NO_MEMORY
     run_team(
-        threads_for(<double>rows * cols, GRAIN), backward_part[real], shared, rows, cols, dy, lddy,
-        x, ldx, a, dx, lddx, sums
+        threads_for(<double>rows * cols, machine.pass_grain), backward_part[real], shared, rows,
+        cols, dy, lddy, x, ldx, a, dx, lddx, sums
     )
     if da is not NULL and shared:
         for i in range(count):

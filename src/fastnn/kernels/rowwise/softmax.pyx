@@ -16,17 +16,11 @@ from libc.string cimport memset
 
 from ..ground.arrays cimport BAD_ARGUMENT, OK, bad_rows
 from ..ground.dispatch cimport (
-    log_softmax_backward_block, log_softmax_block, past_caches, real, softmax_backward_block,
+    log_softmax_backward_block, log_softmax_block, real, softmax_backward_block,
     softmax_block,
 )
+from ..ground.machine cimport machine, past_caches
 from ..ground.threads cimport run_team, share, threads_for
-
-cdef enum:
-    GRAIN = 8192        # minimum elements per thread (docs/tuning.md)
-    # Bytes of output from which forward uses non-temporal stores (docs/tuning.md). They cost it a
-    # copy of each row; backward needs none and asks past_caches.
-    LARGE_ROWS = 32 << 20
-
 
 cdef int64_t equal_rows(
     Lengths lengths, int64_t i, int64_t last, int64_t cols, int64_t *n
@@ -56,7 +50,8 @@ cdef void forward_part(
 ) noexcept nogil:
     cdef int64_t i, first, last, stop, n
     cdef bint large = (
-        rows * cols * <int64_t>sizeof(real) >= LARGE_ROWS and past_caches(rows * cols, y, x, x)
+        rows * cols * <int64_t>sizeof(real) >= machine.streamed_rows
+        and past_caches(rows * cols, y, x, x)
     )
     share(rows, team, thread, &first, &last)
     i = first
@@ -115,8 +110,8 @@ cdef int forward(
     if bad_rows(rows, cols, x, y) or bad_lengths(lengths, rows, cols):
         return BAD_ARGUMENT
     run_team(
-        threads_for(<double>rows * cols, GRAIN), forward_part[real], kind, rows, cols, x, ldx,
-        lengths, y, ldy
+        threads_for(<double>rows * cols, machine.math_grain), forward_part[real], kind, rows, cols,
+        x, ldx, lengths, y, ldy
     )
     return OK
 
@@ -132,8 +127,8 @@ cdef int backward(
     ):
         return BAD_ARGUMENT
     run_team(
-        threads_for(<double>rows * cols, GRAIN), backward_part[real], kind, rows, cols, dy, lddy,
-        y, ldy, lengths, dx, lddx
+        threads_for(<double>rows * cols, machine.math_grain), backward_part[real], kind, rows, cols,
+        dy, lddy, y, ldy, lengths, dx, lddx
     )
     return OK
 

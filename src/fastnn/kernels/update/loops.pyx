@@ -10,11 +10,11 @@ from ..ground.dispatch cimport (
     FASTNN_ADAGRAD, FASTNN_ADAM, FASTNN_MOMENTUM, FASTNN_NESTEROV, FASTNN_RMSPROP, fastnn_step,
     real, scale_run, update_run,
 )
+from ..ground.machine cimport machine
 from ..ground.threads cimport run_team, share_blocks, threads_for
 
 cdef enum:
     BLOCK = 4096        # elements: an array is split between threads in blocks of this size
-    GRAIN = 16384       # minimum elements per thread (docs/tuning.md)
 
 
 cdef void update_part(
@@ -60,7 +60,8 @@ cdef int update_flat(
 ) noexcept nogil:
     if n < 0 or (n > 0 and not complete(step, p, g, m, v)):
         return BAD_ARGUMENT
-    run_team(threads_for(n, GRAIN), update_part[real], n, p, g, m, v, c, step, n_stops, stops)
+    run_team(threads_for(n, machine.pass_grain / 2), update_part[real], n, p, g, m, v, c, step,
+             n_stops, stops)
     return OK
 
 
@@ -73,5 +74,5 @@ cdef void scale_part(int team, int thread, int64_t n, real factor, real *x) noex
 cdef int scale_real(int64_t n, double factor, real *x) noexcept nogil:
     if n < 0 or (n > 0 and x is NULL):
         return BAD_ARGUMENT
-    run_team(threads_for(n, 2 * GRAIN), scale_part[real], n, <real>factor, x)
+    run_team(threads_for(n, machine.pass_grain), scale_part[real], n, <real>factor, x)
     return OK
