@@ -1,5 +1,6 @@
 """All readers of files, on mutated files; ``python -c`` of common.batch runs `mutated`."""
 
+import argparse
 import functools
 import io
 import os
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fastnn.cli.errors import UsageError
+from fastnn.cli.errors import Failure, UsageError
 from fastnn.cli.predict_table import predict
 from fastnn.cli.vocabularies import load_with_vocabulary
 from fastnn.data.idx import IdxError, read_idx
@@ -107,8 +108,15 @@ def read_run(path, source):
 def read_table(path):
     """`fastnn predict MODEL rows.csv`."""
     with redirect_stdout(io.StringIO()):
-        rows = os.fspath(here() / "rows.csv")
-        attempt(predict, os.fspath(path), rows, None, False, None, allowed=(UsageError, OSError))
+        options = {"output": None, "proba": False, "delimiter": None, "encoding": None}
+        args = argparse.Namespace(
+            model=os.fspath(path),
+            file=os.fspath(here() / "rows.csv"),
+            keep=None,
+            result={},
+            **options,
+        )
+        attempt(predict, args, allowed=(Failure, UsageError, OSError))
 
 
 def read_texts(path, kind, task):
