@@ -20,9 +20,8 @@ import pytest
 
 from . import common, writes
 
-ALONE = {"FASTNN_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1"}
 QUIET = {"PYTHONWARNINGS": "ignore", "FASTNN_NUM_THREADS": "2"}
-CALM = {**QUIET, **ALONE}
+CALM = {**QUIET, **common.ALONE}
 
 # kind -> driver -> (seeds of a full run, environment)
 KINDS = {
@@ -32,9 +31,9 @@ KINDS = {
     "data": {"sources.of_data": (15_000, CALM), "sources.of_text": (10_000, CALM)},
     "cli": {"command_lines.run": (10_000, CALM)},
     "files": {
-        "readers.mutated": (70_000, ALONE),
-        "readers.vocabulary": (20_000, ALONE),
-        "readers.idx": (10_000, ALONE),
+        "readers.mutated": (70_000, common.ALONE),
+        "readers.vocabulary": (20_000, common.ALONE),
+        "readers.idx": (10_000, common.ALONE),
     },
     "kills": {
         "kills.of_fit": (250, CALM),

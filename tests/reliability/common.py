@@ -15,6 +15,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FACTOR = float(os.environ.get("FASTNN_RELIABILITY", "1"))
 SEED = int(os.environ.get("FASTNN_RELIABILITY_SEED", "0"))
+# No threads of others, which may start in memory that is limited by then.
+ALONE = {"FASTNN_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1"}
 TIME_LIMIT = 60 if FACTOR <= 1 else 3600
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and limits are those of POSIX")

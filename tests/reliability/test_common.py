@@ -14,7 +14,7 @@ def test_faults_of_children(fault, words, tmp_path):
         pytest.importorskip("safetensors")
         pytest.importorskip("tokenizers")
     with pytest.raises(pytest.fail.Exception, match=rf"(?s)faults\.{fault}\(3\) ended .*{words}"):
-        common.batch("faults", fault, range(1, 9), tmp_path / "seed", seconds=0.5)
+        common.batch("faults", fault, range(1, 9), tmp_path / "seed", 0.5, **common.ALONE)
 
 
 def test_a_child_that_ends_early(tmp_path):

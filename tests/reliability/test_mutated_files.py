@@ -5,7 +5,6 @@ import pytest
 from . import common
 
 # One thread, since each thread of a pool would reserve a stack and an arena beyond the limit.
-ALONE = {"FASTNN_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1"}
 
 
 @pytest.mark.parametrize(
@@ -18,6 +17,6 @@ def test_mutated_files(function, default, tmp_path):
         pytest.importorskip("tokenizers")
     first = common.SEED * 10**9
     seeds = range(first, first + common.count(default))
-    total = common.batches("readers", function, seeds, tmp_path / "seed", **ALONE)
+    total = common.batches("readers", function, seeds, tmp_path / "seed", **common.ALONE)
     print(function, total)
     assert total["read"] and len(total) > 1  # damage that does no harm, and damage that is found
