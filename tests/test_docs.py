@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import fastnn
+from fastnn.nn import registry
 
 DOCS = Path(__file__).parent.parent / "docs"
 if not (DOCS / "public.py").exists():
@@ -41,6 +42,8 @@ def test_example(name, tmp_path, monkeypatch):
     if name in NEEDS:
         pytest.importorskip(NEEDS[name])
     monkeypatch.chdir(tmp_path)
+    # Layers that an example registers are known in it alone.
+    monkeypatch.setattr(registry, "_REGISTERED", dict(registry._REGISTERED))
     thing = CALLABLES[name]
     names = {"np": np, "fastnn": fastnn, "nn": fastnn.nn, "optim": fastnn.optim}
     text = inspect.cleandoc(thing.__doc__ or "")

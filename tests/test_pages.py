@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 import fastnn
+from fastnn.nn import registry
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -71,6 +72,8 @@ def test_page(page, tmp_path, monkeypatch):
     for needed in ("matplotlib", "rich", "sklearn", "tokenizers"):
         pytest.importorskip(needed)
     monkeypatch.chdir(tmp_path)
+    # Layers that an example registers are known in it alone.
+    monkeypatch.setattr(registry, "_REGISTERED", dict(registry._REGISTERED))
     names, printed = {"__name__": "__main__"}, ""
     for block in found:
         line = page.read_text(encoding="utf-8").count("\n", 0, block.start("text")) + 1

@@ -38,8 +38,7 @@ cdef cnp.ndarray output(object out, str op, int typenum, tuple shape):
         return new_array(len(shape), sizes, typenum)
     y = real_like(out, typenum, op, "out", "the weights")
     if np.shape(y) != shape:
-        raise ValueError(f"{op}: out must be {shape} for this x or state, "
-                         f"got {np.shape(y)}")
+        raise ValueError(f"{op}: out must be {shape} for this x or state, got {np.shape(y)}")
     if not is_output(y):
         refuse_output(y, op, "out")
     if not cnp.PyArray_IS_C_CONTIGUOUS(y):

@@ -21,7 +21,6 @@
 #define REAL_EPSILON __DBL_EPSILON__
 #define ROOT_OF_MAX 1.3e154
 #endif
-#define EVERYWHERE (splat(0) == splat(0))
 
 /* struct fastnn_step as vectors of the real type. */
 typedef struct {
@@ -38,11 +37,9 @@ INLINE void put(real *x, int64_t part, vec v) {
         store(x, v);
 }
 
-/* Update the running mean x = keep x + take d in memory, and return it. A subnormal mean becomes 0
- * where `fades`: it would stay subnormal for good, and x86 takes 150 cycles for such a product. */
-INLINE vec run_mean(real *x, int64_t part, vec keep, vec take, vec d, ivec fades) {
-    vec mean = keep * get(x, part) + take * d;
-    mean = choose((abs_vec(mean) < SMALLEST_NORMAL) & fades, splat(0), mean);
+/* Update the running mean x = keep x + take d in memory, and return it. */
+INLINE vec run_mean(real *x, int64_t part, vec keep, vec take, vec d) {
+    const vec mean = keep * get(x, part) + take * d;
     put(x, part, mean);
     return mean;
 }
@@ -50,7 +47,7 @@ INLINE vec run_mean(real *x, int64_t part, vec keep, vec take, vec d, ivec fades
 /* The change of p in units of lr, for SGD with or without momentum. */
 INLINE vec sgd_change(int rule, int64_t part, real *m, vec d, const rates *s) {
     if (rule == FASTNN_SGD) return d;
-    const vec mean = run_mean(m, part, s->keep1, s->take1, d, EVERYWHERE);
+    const vec mean = run_mean(m, part, s->keep1, s->take1, d);
     return rule == FASTNN_NESTEROV ? d + s->keep1 * mean : mean;
 }
 
@@ -84,11 +81,10 @@ INLINE vec with_finite_square(vec d, real most) {
     return choose((size > most) & (size <= REAL_MAX), copy_sign(splat(most), d), d);
 }
 
-/* The mean of squares may fade where it divides 0; elsewhere the step would become larger. */
 INLINE vec adam_change(int64_t part, real *m, real *v, vec d, const rates *s) {
     d = with_finite_square(d, ROOT_OF_MAX);
-    const vec mean = run_mean(m, part, s->keep1, s->take1, d, EVERYWHERE);
-    const vec square = run_mean(v, part, s->keep2, s->take2, d * d, mean == 0);
+    const vec mean = run_mean(m, part, s->keep1, s->take1, d);
+    const vec square = run_mean(v, part, s->keep2, s->take2, d * d);
     return mean / (sqrt_vec(square) * s->unbias2 + s->eps);
 }
 
@@ -96,14 +92,14 @@ INLINE vec adam_change(int64_t part, real *m, real *v, vec d, const rates *s) {
  * difference is rounding error. NaN propagates. With momentum if m is given. */
 INLINE vec rmsprop_change(int64_t part, real *m, real *v, real *c, vec d, const rates *s) {
     d = with_finite_square(d, ROOT_OF_MAX);
-    vec square = run_mean(v, part, s->keep2, s->take2, d * d, d == 0);
+    vec square = run_mean(v, part, s->keep2, s->take2, d * d);
     if (c) {
-        const vec mean = run_mean(c, part, s->keep2, s->take2, d, EVERYWHERE);
+        const vec mean = run_mean(c, part, s->keep2, s->take2, d);
         const vec variance = square - mean * mean, least = 4 * REAL_EPSILON * square;
         square = choose(variance < least, least, variance);
     }
     d /= sqrt_vec(square) + s->eps;
-    return m ? run_mean(m, part, s->keep1, s->take1, d, EVERYWHERE) : d;
+    return m ? run_mean(m, part, s->keep1, s->take1, d) : d;
 }
 
 /* The sum never shrinks. It has room for 4,096 of the largest squares and then saturates. */
