@@ -174,8 +174,9 @@ class Parameter:
         """Move values and gradient to `start` of `block`."""
         data, grad, old = self.data, self.grad, self._block
         self._settle(block, start, data.shape)
-        self.data[...] = data
-        self.grad[...] = grad
+        for new, values in ((self.data, data), (self.grad, grad)):
+            if values.reshape(-1).view(np.uint8).any():  # zeros take no memory until written
+                new[...] = values
         old.moved = True
         changed()
 

@@ -22,23 +22,33 @@ from numpy.typing import DTypeLike
 
 from ...checks import did_you_mean, value_of
 from ...nn import Module
+from . import bert, distilbert, roberta
 from .checkpoint import Config, Names
 
 
 class Family(Protocol):
     """What a module of this package has."""
 
-    SWITCHES: Mapping[str, tuple[Any, ...]]
-    PREFIXES: tuple[str, ...]
-    UNUSED: tuple[str, ...]
+    @property
+    def SWITCHES(self) -> Mapping[str, tuple[Any, ...]]: ...
 
-    @staticmethod
-    def build(config: Config) -> tuple[Module, Names]:
+    @property
+    def PREFIXES(self) -> tuple[str, ...]: ...
+
+    @property
+    def UNUSED(self) -> tuple[str, ...]: ...
+
+    def build(self, config: Config) -> tuple[Module, Names]:
         """Return a new model, and where each array of a checkpoint goes."""
 
 
 # model_type of a config -> its family.
-FAMILIES: dict[str, Family] = {}
+FAMILIES: dict[str, Family] = {
+    "bert": bert,
+    "distilbert": distilbert,
+    "roberta": roberta,
+    "xlm-roberta": roberta,
+}
 
 # What no family computes.
 _ALWAYS: dict[str, tuple[Any, ...]] = {
