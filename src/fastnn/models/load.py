@@ -21,7 +21,7 @@ from ..files.atomic import PathLike, write_atomically
 from ..files.tensors import ModelFileError, Stored, mapped, open_tensors, write_tensors
 from ..json_text import compose_json
 from ..nn import Module
-from ..nn.init import undrawn
+from ..nn.blank import join, undrawn
 from . import families, gguf
 from .families.checkpoint import Names, Part
 from .folders import CONFIG, WEIGHTS, config_beside, weight_files
@@ -93,6 +93,7 @@ def _model(where: Path, values: Any, arrays: Arrays, path: Path, dtype: np.dtype
     with errors_of(where), undrawn(sum(math.prod(x.shape) for x in arrays.values())):
         model, names, family = families.build(values, dtype)
     with errors_of(path):
+        join(model)
         fill(model, names, _fitting(arrays, names, family))
     vars(model)["checkpoint"] = values, names
     return model

@@ -9,15 +9,13 @@ its float64 twin start from the same weights.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..checks import GENERATOR, check_choice
+from ..checks import check_choice
+from .blank import Blank
 
 Shape = tuple[int, ...]
 Initializer = Callable[..., NDArray[np.floating]]
@@ -248,6 +246,8 @@ def initial(
     >>> nn.init.initial("constant", (1, 2), np.random.default_rng(0), np.float32)
     array([[0., 0.]], dtype=float32)
     """
+    if isinstance(rng, Blank):
+        return rng.zeros(shape, dtype)
     if isinstance(init, str):
         init = INITIALIZERS[check_choice("init", init, INITIALIZERS)]
     if not callable(init):
@@ -258,47 +258,3 @@ def initial(
     if values.dtype != dtype:
         raise TypeError(f"init gave {values.dtype}, but the weights are {np.dtype(dtype)}")
     return values
-
-
-class _Zeros(np.random.Generator):
-    """Returns zeros without memory for initial weights, and refuses more than `most` of them."""
-
-    def __init__(self, most: int) -> None:
-        super().__init__(np.random.PCG64(0))
-        self._left = most
-
-    def _zeros(self, size: Any) -> Any:
-        shape = size if isinstance(size, tuple) else (size,)
-        self._left -= math.prod(shape)
-        if self._left < 0:
-            raise ValueError("the config describes more weights than the files hold")
-        return np.broadcast_to(np.float64(0), shape)
-
-    def normal(self, loc: Any = 0.0, scale: Any = 1.0, size: Any = None) -> Any:
-        return self._zeros(size)
-
-    def uniform(self, low: Any = 0.0, high: Any = 1.0, size: Any = None) -> Any:
-        return self._zeros(size)
-
-    def standard_normal(self, size: Any = None, dtype: Any = None, out: Any = None) -> Any:
-        return self._zeros(size)
-
-
-@contextmanager
-def undrawn(most: int) -> Iterator[None]:
-    """Let layers that are created in the block have zeros for weights, which are loaded then.
-
-    `most` limits their number: a larger model raises ValueError before its memory is taken.
-
-    Examples
-    --------
-    >>> with nn.init.undrawn(most=6):
-    ...     layer = nn.Linear(3, 2)
-    >>> layer.weight.data.any().item()
-    False
-    """
-    token = GENERATOR.set(_Zeros(most))
-    try:
-        yield
-    finally:
-        GENERATOR.reset(token)
