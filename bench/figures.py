@@ -10,18 +10,20 @@ replaced and names the machine. ``figures`` draws those that the kept results ha
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
+import textwrap
 from pathlib import Path
 
 from fastnn.bench import environment, report
 from fastnn.bench.libraries import LIBRARIES, OURS
 from fastnn.bench.results import Results, dump, read, write
-from fastnn.bench.svg import Chart
+from fastnn.bench.svg import Chart, css
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "bench" / "results"
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "bench" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"(<!-- bench: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -41,7 +43,8 @@ def where(results: Results) -> str:
         f"{LIBRARIES[name].title} {results.libraries[name].get('version', '')}"
         for name in results.names
     )
-    return f"Measured on {known['processor']} ({known['CPUs']} CPUs), {known['date']}: {versions}."
+    text = f"Measured on {known['processor']} ({known['CPUs']} CPUs), {known['date']}: {versions}."
+    return textwrap.fill(f"{text} {report.noise_text(results)}", 100)
 
 
 def verdict(results: Results) -> str:
@@ -57,7 +60,8 @@ def squares(results: Results, page: Path) -> str:
     """Draw square float32 products over their size, a file for each number of threads."""
     lines = []
     for threads in results.threads:
-        chart = Chart(f"Products (n, n) times (n, n), {threads} threads", "n", "GFLOP/s")
+        counted = "1 thread" if threads == 1 else f"{threads} threads"
+        chart = Chart(f"Products (n, n) times (n, n), {counted}", "n", "GFLOP/s")
         curves: dict[str, list[tuple[float, float]]] = {}
         for row in results.measured:
             case = row.case
@@ -80,8 +84,53 @@ def squares(results: Results, page: Path) -> str:
             chart.limits.append((f"FMA peak {peak:.0f}", [(sizes[0], peak), (sizes[-1], peak)]))
         path = page.parent / f"gemm-{threads}.svg"
         write(path, chart.draw(standalone=True) + "\n")
-        lines.append(f"![GFLOP/s of square products, {threads} threads]({path.name})")
+        lines.append(f"![GFLOP/s of square products, {counted}]({path.name})")
     return "\n".join(lines)
+
+
+def _bars(head: str, bars: list[tuple[str, float, str, bool]], top: int) -> list[str]:
+    """Draw bars below a heading: label, length from 0 to 1, value, and whether it is ours."""
+    parts = [f'<text x="128" y="{top + 14}" class="soft">{head}</text>']
+    for i, (label, length, value, ours) in enumerate(bars, 1):
+        y, width = top + 22 * i, max(2.0, 400 * length)
+        parts += [
+            f'<text x="120" y="{y + 14}" text-anchor="end">{label}</text>',
+            f'<rect x="128" y="{y + 2}" width="{width:.1f}" height="15" class="f{1 - ours}"/>',
+            f'<text x="{134 + width:.1f}" y="{y + 14}">{value}</text>',
+        ]
+    return parts
+
+
+def speed(results: Results, page: Path) -> str:
+    """Draw how much faster fastnn is in each family, and the installed size of each library."""
+    families = results.families()
+    sizes: dict[str, float] = {}
+    for name, facts in results.libraries.items():  # one bar for all ways to run a library
+        packages = {LIBRARIES[other].packages for other in sizes}
+        if facts.get("installed") and LIBRARIES[name].packages not in packages:
+            sizes[name] = facts["installed"] / 1e6
+    if not families or not sizes:
+        return ""
+    fastest, largest = max(f.ratio for f in families), max(sizes.values())
+    rates = [(f.name, f.ratio / fastest, f"{f.ratio:.2f}x", f.ratio >= 1) for f in families]
+    installed = [
+        (LIBRARIES[name].title, size / largest, f"{size:.0f} MB", name == OURS)
+        for name, size in sorted(sizes.items(), key=lambda pair: pair[1])
+    ]
+    below = 22 * len(rates) + 40
+    parts = _bars("time of the fastest of all peers, over fastnn's", rates, 0)
+    parts += _bars("installed, with all that it needs", installed, below)
+    even = 128 + 400 / fastest
+    parts.append(f'<path class="limit" d="M{even:.1f} 20V{below - 18}"/>')
+    height = below + 22 * len(installed) + 26
+    path = ROOT / "docs" / "speed.svg"
+    write(
+        path,
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 600 {height}" role="img">'
+        f"<title>Speed and installed size beside peers</title><style>{css()}</style>"
+        f"{''.join(parts)}</svg>\n",
+    )
+    return f"![Speed and installed size beside peers]({os.path.relpath(path, page.parent)})"
 
 
 def roofline(results: Results, page: Path) -> str:
@@ -97,9 +146,10 @@ def draw(results: Results, name: str, page: Path) -> str:
     """Return the figure of that name as Markdown, "" if the results do not have it."""
     if name == "verdict":
         return verdict(results) if results.families() else ""
-    if name not in ("squares", "roofline"):
+    figures = {"speed": speed, "squares": squares, "roofline": roofline}
+    if name not in figures:
         raise SystemExit(f"{page}: there is no figure {name!r}")
-    return (squares if name == "squares" else roofline)(results, page)
+    return figures[name](results, page)
 
 
 def fill(page: Path, results: Results) -> list[str]:

@@ -109,6 +109,26 @@ def command_line() -> str:
     return text
 
 
+def families() -> str:
+    """Return the page of pretrained families, from the modules that read them."""
+    from fastnn.models.families import FAMILIES
+
+    text = title("Families of pretrained models")
+    text += "What ``fastnn.models.load`` reads, by the ``model_type`` of a folder's config.json.\n"
+    text += "A switch that is listed must have one of its values, the first if it is missing;\n"
+    text += "any other is an error that names it.\n\n"
+    text += ".. list-table::\n   :header-rows: 1\n\n   * - model_type\n     - what it is\n"
+    text += "     - switches\n"
+    for kind, family in sorted(FAMILIES.items()):
+        about = (inspect.getdoc(family) or "").split("\n\n")[0].replace("\n", " ")
+        switches = (
+            f"``{key}``: {', '.join(f'``{value!r}``' for value in values)}"
+            for key, values in family.SWITCHES.items()
+        )
+        text += f"   * - ``{kind}``\n     - {about}\n     - {'; '.join(switches) or 'none'}\n"
+    return text
+
+
 def parsers(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
     """Return a parser and those of its commands, each once."""
     found = [parser]
@@ -124,6 +144,7 @@ def write(folder: Path) -> None:
     made = {f"{name}.md": copied(ROOT / path) for name, path in COPIED.items()}
     made |= {f"{name}.rst": text for name, text in reference().items()}
     made["command-line.rst"] = command_line()
+    made["families.rst"] = families()
     folder.mkdir(exist_ok=True)
     for name, text in made.items():
         path = folder / name

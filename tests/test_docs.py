@@ -25,6 +25,8 @@ spec.loader.exec_module(public)
 CALLABLES = public.callables()
 NEEDS = {  # what an example imports, if its function is of use without it
     "fastnn.capi.low_level_callable": "scipy",
+    "fastnn.models.SentenceEncoder": "tokenizers",
+    "fastnn.sklearn.SentenceEncoder": "tokenizers",
     "fastnn.text.BPE": "tokenizers",
     "fastnn.text.bleu": "sacrebleu",
 }

@@ -1,6 +1,6 @@
 """Fit a model of a step to runs of `bench.distributed.step`, and predict more ranks.
 
-    python -m bench.distributed.scaling measure scaling.jsonl     # 1-8 ranks, a few minutes
+    python -m bench.distributed.scaling measure scaling.jsonl     # 1-8 ranks, three minutes
     python -m bench.distributed.scaling fit scaling.jsonl         # constants, and their errors
     python -m bench.distributed.scaling predict                   # the table of docs/distributed.md
 
@@ -18,9 +18,10 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import subprocess
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -66,37 +67,66 @@ class Step(NamedTuple):
 
 
 def measure(path: Path, sizes: list[str]) -> None:
-    """Append one line per run to a file."""
+    """Append one line per run to a file: ranks of one thread, every run three times, in turns."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    cases = [(*run, shards) for run in RUNS for shards in ((8,) if run[1] else (8, 16))]
     with open(path, "a", encoding="utf-8") as file:
-        for ranks, latency, gbit in RUNS:
-            for shards in (8, 16) if not latency else (8,):
-                words = ["-m", "bench.distributed.step", "--sizes", *sizes, "--shards", str(shards)]
-                words += ["--latency", str(latency), "--gbit", str(gbit)]
-                command = command_of(find_mpi(), ranks, None, words)
-                done = subprocess.run(command, capture_output=True, text=True, timeout=600)
-                print(done.stdout or done.stderr, end="", flush=True)
-                file.writelines(line + "\n" for line in done.stdout.splitlines() if line[:1] == "{")
+        for ranks, latency, gbit, shards in 3 * cases:
+            words = ["-m", "bench.distributed.step", "--sizes", *sizes, "--shards", str(shards)]
+            words += ["--latency", str(latency), "--gbit", str(gbit)]
+            done = subprocess.run(
+                command_of(find_mpi(), ranks, None, words),
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=600,
+            )
+            print(done.stdout or done.stderr, end="", flush=True)
+            file.writelines(line + "\n" for line in done.stdout.splitlines() if line[:1] == "{")
+
+
+def medians(path: Path) -> list[dict[str, Any]]:
+    """Return the runs of a file, with the median of the seconds of equal runs."""
+    runs: dict[tuple[object, ...], list[dict[str, Any]]] = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        run = json.loads(line)
+        key = run["ranks"], run["shards"], run["latency"], run["gbit"]
+        runs.setdefault(key, []).append(run)
+    return [
+        same[0] | {"seconds": float(np.median([run["seconds"] for run in same]))}
+        for same in runs.values()
+    ]
 
 
 def fit(path: Path, cores: int) -> None:
     """Print constants that fit the runs best, and the errors of the model."""
-    runs = [json.loads(line) for line in path.read_text().splitlines()]
+    runs = medians(path)
     rows, n_bytes = runs[0]["sizes"][4], 4.0 * runs[0]["parameters"]
     free = [run for run in runs if not run["latency"] and not run["gbit"]]
-    table, seconds = [], []
-    for run in free:
-        shards, crowd = int(run["shards"]), max(1.0, run["ranks"] / cores)
-        own = math.ceil(shards / run["ranks"])
-        table.append([own * rows / shards * crowd, own * crowd, crowd])
-        seconds.append(run["seconds"])
-    weights = 1 / np.array(seconds)  # relative errors
-    found = np.linalg.lstsq(np.array(table) * weights[:, None], np.ones(len(free)), rcond=None)[0]
-    step = Step(*np.maximum(found, 0).tolist(), n_bytes)
-    print(step)
+    seconds = np.array([run["seconds"] for run in free])
+
+    def columns(capacity: float) -> np.ndarray:
+        """Return what a row, a shard and an update count in each run, over its seconds."""
+        table = []
+        for run in free:
+            own = math.ceil(int(run["shards"]) / run["ranks"])
+            crowd = max(1.0, run["ranks"] / capacity)
+            table.append([own * rows / int(run["shards"]) * crowd, own * crowd, crowd])
+        return np.array(table) / seconds[:, None]  # relative errors
+
+    # cores share caches, memory and perhaps execution units: two are less than twice one
+    solved = []
+    for capacity in np.arange(1, cores + 0.05, 0.1).tolist():
+        table = columns(capacity)
+        found = np.maximum(np.linalg.lstsq(table, np.ones(len(free)), rcond=None)[0], 0)
+        solved.append((float(np.abs(table @ found - 1).max()), capacity, found.tolist()))
+    _, capacity, found = min(solved)
+    step = Step(*found, n_bytes)
+    print(step, f"{cores} cores do the work of {capacity:.1f}")
     print("ranks shards latency/ms Gbit/s  measured/ms  model/ms")
     for run in runs:
         network = run["latency"], run["gbit"]
-        model = step.seconds(run["ranks"], int(run["shards"]), rows, *network, cores)
+        model = step.seconds(run["ranks"], int(run["shards"]), rows, *network, capacity)
         print(
             f"{run['ranks']:5} {run['shards']:>6} {1e3 * run['latency']:10.1f} {run['gbit']:6.1f}"
             f"  {1e3 * run['seconds']:11.1f} {1e3 * model:9.1f}"

@@ -10,6 +10,7 @@ import contextlib
 import math
 import operator
 from collections.abc import Iterable
+from contextvars import ContextVar
 from numbers import Number, Real
 from typing import Any, TypeVar
 
@@ -21,7 +22,11 @@ from .kernels.ground.scalars import given as given
 from .kernels.ground.scalars import value_of as value_of
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 SEEDS = 2**64  # exclusive upper bound of seeds
+
+# A generator that takes the place of every other one in this context: see `nn.init.undrawn`.
+GENERATOR: ContextVar[np.random.Generator | None] = ContextVar("fastnn_generator", default=None)
 
 Choice = TypeVar("Choice")
 
@@ -43,6 +48,19 @@ def check_count(name: str, value: Any, low: int = 1, high: int | None = None) ->
     if found.bit_length() > 512:  # messages with it would have thousands of digits
         raise ValueError(f"{name} must be below 2**512, got {value_of(found)}")
     return found
+
+
+def check_bytes(name: str, value: Any) -> int:
+    """Return a number of bytes, which may be a text with a unit."""
+    if not isinstance(value, str):
+        return check_count(name, value)
+    number = value.rstrip("BGKMik ")
+    scale = BYTES.get(value[len(number) :].strip())
+    if scale is None or not number.replace(".", "", 1).isdecimal():
+        raise ValueError(
+            f"{name} must be bytes, or a text such as '256MB' or '1GiB', got {value_of(value)}"
+        )
+    return check_count(name, int(float(number) * scale))
 
 
 def check_number(
@@ -108,6 +126,8 @@ def check_seed(name: str, value: Any) -> int:
 
 def check_generator(name: str, value: Any) -> np.random.Generator:
     """Return the random generator of a seed, or `value` itself if it is a generator."""
+    if (instead := GENERATOR.get()) is not None:
+        return instead
     try:
         return np.random.default_rng(value)
     except (TypeError, ValueError) as error:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .checks import DTYPES, check_dtype
+from .checks import DTYPES, GENERATOR, check_dtype
 from .watch import changed
 
 # Alignment of every parameter in bytes: a cache line, also the widest vector register (AVX-512).
@@ -29,16 +29,13 @@ _REFERENCES = 2
 
 def _aligned_zeros(size: int, dtype: np.dtype[Any]) -> NDArray[Any]:
     """Return zeros (size,) aligned to ALIGNMENT."""
-    n_bytes = size * dtype.itemsize
-    raw = np.zeros(n_bytes + ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % ALIGNMENT
-    return raw[start : start + n_bytes].view(dtype)
+    raw = np.zeros((n_bytes := size * dtype.itemsize) + ALIGNMENT, np.uint8)
+    return raw[(start := -raw.ctypes.data % ALIGNMENT) : start + n_bytes].view(dtype)
 
 
 def _padded(size: int, dtype: np.dtype[Any]) -> int:
     """Return `size` rounded up, so that the next parameter is aligned."""
-    unit = ALIGNMENT // dtype.itemsize
-    return -(-size // unit) * unit
+    return -(-size // (unit := ALIGNMENT // dtype.itemsize)) * unit
 
 
 class _Block:
@@ -48,11 +45,12 @@ class _Block:
     whoever reads one fills it first, and a backward pass that is the first to write it stores.
     """
 
-    __slots__ = ("cleared", "data", "grad", "moved")
+    __slots__ = ("blank", "cleared", "data", "grad", "moved")
 
-    def __init__(self, size: int, dtype: np.dtype[Any]) -> None:
-        self.data = _aligned_zeros(size, dtype)
-        self.grad = _aligned_zeros(size, dtype)
+    def __init__(self, size: int, dtype: np.dtype[Any], blank: bool = False) -> None:
+        self.blank = blank  # one zero, repeated, until a model is complete: see nn/blank.py
+        self.data = np.broadcast_to(dtype.type(0), size) if blank else _aligned_zeros(size, dtype)
+        self.grad = self.data if blank else _aligned_zeros(size, dtype)
         self.cleared: dict[int, int] = {}
         self.moved = False
 
@@ -74,9 +72,7 @@ class _Block:
 
 def _restore_block(data: NDArray[Any], grad: NDArray[Any], moved: bool) -> _Block:
     block = _Block(data.size, data.dtype)
-    block.data[:] = data
-    block.grad[:] = grad
-    block.moved = moved
+    block.data[:], block.grad[:], block.moved = data, grad, moved
     return block
 
 
@@ -112,8 +108,10 @@ class Parameter:
         value = np.asarray(value)
         dtype = check_dtype(value.dtype)
         self.name = ""
-        self._settle(_Block(_padded(value.size, dtype), dtype), 0, value.shape)
-        self.data[...] = value
+        blank = GENERATOR.get() is not None and value.size > 1 and not any(value.strides)
+        self._settle(_Block(_padded(value.size, dtype), dtype, blank), 0, value.shape)
+        if not blank:
+            self.data[...] = value
 
     def _settle(self, block: _Block, start: int, shape: tuple[int, ...]) -> None:
         """Make data and grad views into `block`, without changing its values."""
@@ -174,8 +172,10 @@ class Parameter:
         """Move values and gradient to `start` of `block`."""
         data, grad, old = self.data, self.grad, self._block
         self._settle(block, start, data.shape)
-        self.data[...] = data
-        self.grad[...] = grad
+        if not old.blank:
+            self.data[...] = data
+            if grad.reshape(-1).view(np.uint8).any():  # zeros take no memory until written
+                self.grad[...] = grad
         old.moved = True
         changed()
 

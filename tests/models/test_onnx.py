@@ -116,3 +116,12 @@ def test_the_file_and_its_errors(tmp_path):
         models.to_onnx(3)
     with pytest.raises(OSError):
         models.to_onnx(model, tmp_path / "no" / "m.onnx")
+
+
+def test_encoder_model():
+    model = models.TransformerEncoderModel(11, 8, 2, 2, 12, 9, first_position=2, rng=0)
+    ids, lengths = np.array([[1, 2, 3, 4], [5, 6, 0, 0]]), np.array([4, 2])
+    found = outputs(models.to_onnx(model), x=ids, lengths=lengths)
+    hidden = model(ids, lengths=lengths)
+    for i, n in enumerate(lengths):
+        np.testing.assert_allclose(found[i, :n], hidden[i, :n], rtol=2e-5, atol=2e-5)

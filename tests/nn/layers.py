@@ -79,6 +79,16 @@ LAYERS = {
         models.TransformerLM(6, D, n_layers=1, max_len=4, dropout=0.5, **HEADS),
         (ids(),),
     ),
+    "TransformerEncoderModel": lambda: (
+        models.TransformerEncoderModel(6, D, 2, 1, 6, 4, dropout=0.5, rng=0, **F64),
+        (ids(),),
+    ),
+    "PooledEncoder": lambda: (
+        models.PooledEncoder(
+            models.TransformerEncoderModel(6, D, 2, 1, 6, 4, dropout=0.5, rng=0, **F64)
+        ),
+        (np.array([[1, 0, 2], [3, 1, -1]]),),
+    ),
     "Seq2SeqTransformer": lambda: (
         models.Seq2SeqTransformer(6, None, D, n_layers=1, dropout=0.5, **HEADS),
         (ids(), ids()),

@@ -114,6 +114,14 @@ def _use(args: argparse.Namespace) -> None:
         from .translate import translate
 
         translate(args)
+    elif args.command == "embed":
+        from .embed import embed
+
+        embed(args)
+    elif args.command == "search":
+        from .embed import search
+
+        search(args)
     elif args.command == "show":
         from .show import show
 

@@ -6,7 +6,7 @@ import argparse
 from typing import Any, NamedTuple
 
 from .._version import __version__
-from . import lm_options, model_options, table_options, translate_options
+from . import embed_options, lm_options, model_options, table_options, translate_options
 from .arguments import THREADS, add_numbers, count, rate, seed, units
 from .output_options import add_json, add_quiet
 from .parser import Extend, Parser
@@ -25,6 +25,8 @@ GROUPS: dict[str, dict[str, str]] = {
         "predict": "predict with a model on a table or a digit",
         "generate": "generate text with a trained model",
         "translate": "translate FILE (or standard input), line by line",
+        "embed": "vectors of the lines of a text, by a sentence encoder",
+        "search": "the lines of a text that are most similar to a query",
         "evaluate": "score a model on data with known answers",
         "show": "layers, parameters and columns of a model",
         "export": "write a model for ONNX or PyTorch",
@@ -73,6 +75,7 @@ def make_parser(with_bench: bool = False) -> Parser:
     table_options.add_predict(add("predict"))
     lm_options.add_generate(add("generate"))
     translate_options.add_translate(commands)
+    embed_options.add_all(add)
     add_launch(add("launch"))
     bench = add("bench")
     if with_bench:

@@ -1,6 +1,16 @@
 """Files of arrays and models, written atomically."""
 
+from .gguf import Gguf, Quantized, read_gguf
 from .model import load, load_metadata, plan_from_file, save
 from .tensors import ModelFileError
 
-__all__ = ["ModelFileError", "load", "load_metadata", "plan_from_file", "save"]
+__all__ = [
+    "Gguf",
+    "ModelFileError",
+    "Quantized",
+    "load",
+    "load_metadata",
+    "plan_from_file",
+    "read_gguf",
+    "save",
+]

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import errno
 import json
+import math
+import mmap
 import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,7 +116,7 @@ def open_tensors(path: PathLike) -> Iterator[Any]:
     """
     safetensors = _safetensors()
     name = os.fspath(path)
-    _check_readable(path)
+    check_readable(path)
     try:
         with safetensors.safe_open(name, framework="numpy") as file:
             yield file
@@ -136,7 +138,7 @@ def _shortened(error: Exception) -> str:
     return text if len(text) <= MESSAGE else f"{text[: MESSAGE // 2]} ... {text[-MESSAGE // 2 :]}"
 
 
-def _check_readable(path: PathLike) -> None:
+def check_readable(path: PathLike) -> None:
     """Raise the system's error for a missing or unreadable file, and an OSError for a pipe."""
     mode = os.stat(path).st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
@@ -174,20 +176,48 @@ def read_tensor(file: Any, name: str) -> NDArray[Any]:
 def read_widened(file: Any, path: PathLike, name: str) -> NDArray[Any]:
     """Return `read_tensor`, but float16 and bfloat16 as float32, which is exact."""
     if file.get_slice(name).get_dtype() == "BF16":
-        return _read_bfloat16(path, name)
+        return mapped(path)[name].read()
     array = read_tensor(file, name)
     return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
-def _read_bfloat16(path: PathLike, name: str) -> NDArray[np.float32]:
-    """Return a bfloat16 array of a checked file: its numbers are the upper halves of float32."""
+class Stored(NamedTuple):
+    """An array on the disk, mapped into memory; bfloat16 has no type in NumPy and is uint16."""
+
+    array: NDArray[Any]
+    dtype: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.array.shape
+
+    def read(self) -> NDArray[Any]:
+        """Return the array in a type to compute with: bfloat16 as float32, others as they are."""
+        if self.dtype != BFLOAT16:
+            return self.array
+        return (self.array.astype(np.uint32) << 16).view(np.float32)  # it is the upper half
+
+
+def mapped(path: PathLike) -> dict[str, Stored]:
+    """Return the arrays of a file that `open_tensors` has open, without reading any.
+
+    They are read-only. float8 and other types that are not known come as uint8.
+    """
     with errors_named(path), open(path, "rb") as raw:
-        size = int.from_bytes(raw.read(8), "little")
-        header = json.loads(raw.read(size))[name]
-        start, stop = header["data_offsets"]
-        raw.seek(8 + size + start)
-        halves = np.frombuffer(raw.read(stop - start), "<u2").astype(np.uint32)
-    return (halves << 16).view(np.float32).reshape(header["shape"])
+        content = mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ)
+    start = 8 + int.from_bytes(content[:8], "little")
+    found = {}
+    for name, header in json.loads(content[8:start]).items():
+        if name != "__metadata__":
+            dtype = _NAMES.get(header["dtype"], header["dtype"])
+            first, stop = header["data_offsets"]
+            stored = {BFLOAT16: "<u2"}.get(dtype, dtype if header["dtype"] in DTYPES else "u1")
+            size = np.dtype(stored).itemsize
+            array = np.frombuffer(content, stored, (stop - first) // size, start + first)
+            if array.size == math.prod(header["shape"]):
+                array = array.reshape(header["shape"])
+            found[name] = Stored(array, dtype)
+    return found
 
 
 def check_headers(

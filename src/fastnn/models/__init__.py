@@ -7,19 +7,28 @@ from .attention_maps import Seq2SeqWeights
 from .beam import Hypothesis, beam_search
 from .convert import from_torch_attention, from_torch_decoder, from_torch_encoder, to_torch
 from .decoding import generate, stream
+from .encoder import TransformerEncoderModel
 from .frozen import FrozenSeq2Seq
 from .gpt2 import from_gpt2, to_gpt2
 from .language_model import TransformerLM
+from .load import load, save
 from .onnx_export import to_onnx
+from .pooled import PooledEncoder
+from .sentences import SentenceEncoder
 from .seq2seq import Seq2SeqTransformer
+from .similar import Found, search
 from .torch_layers import from_torch
 from .translation import translate
 
 __all__ = [
+    "Found",
     "FrozenSeq2Seq",
     "Hypothesis",
+    "PooledEncoder",
+    "SentenceEncoder",
     "Seq2SeqTransformer",
     "Seq2SeqWeights",
+    "TransformerEncoderModel",
     "TransformerLM",
     "beam_search",
     "from_gpt2",
@@ -28,6 +37,9 @@ __all__ = [
     "from_torch_decoder",
     "from_torch_encoder",
     "generate",
+    "load",
+    "save",
+    "search",
     "stream",
     "to_gpt2",
     "to_onnx",

@@ -31,7 +31,7 @@ def weight_files(source: str | os.PathLike[str]) -> list[Path]:
             f"{path} has neither {WEIGHTS} nor {INDEX}: save the weights as safetensors first "
             "(pickles such as pytorch_model.bin are not opened)"
         )
-    index = _read(path / INDEX)
+    index = read_json(path / INDEX)
     parts = index.get("weight_map") if isinstance(index, dict) else None
     names = set(parts.values()) if isinstance(parts, dict) and parts else {""}
     if not all(isinstance(name, str) and name and Path(name).name == name for name in names):
@@ -49,10 +49,11 @@ def config_beside(source: str | os.PathLike[str]) -> tuple[Path | None, Any]:
     """
     path = Path(source)
     config = (path if path.is_dir() else path.parent) / CONFIG
-    return (config, _read(config)) if config.is_file() else (None, {})
+    return (config, read_json(config)) if config.is_file() else (None, {})
 
 
-def _read(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """Return the values of a JSON file; raise ModelFileError if it is damaged."""
     try:
         with errors_named(path):
             return parse_json(path.read_text("utf-8"))

@@ -27,8 +27,8 @@ def to_onnx(model: nn.Module, path: PathLike | None = None, *, max_len: int | No
 
     Axes of the batch and of sequences have any length. The input "x" is (batch, columns), (batch,
     length, columns) or, for a model with an embedding, ids (batch, length); the output is "y". A
-    Seq2SeqTransformer has the inputs "src", "tgt" and "src_lengths". A TransformerLM gives the
-    logits of every position.
+    Seq2SeqTransformer has the inputs "src", "tgt" and "src_lengths", a TransformerEncoderModel "x"
+    and "lengths". A TransformerLM gives the logits of every position.
 
     Parameters
     ----------
@@ -66,6 +66,8 @@ def to_onnx(model: nn.Module, path: PathLike | None = None, *, max_len: int | No
     room = own if max_len is None else min(own, check_count("max_len", max_len))
     if hasattr(model, "_lower_encoder"):
         _add_both_sides(graph, model, room)
+    elif hasattr(model, "_lower_ids"):
+        _add_encoder(graph, model, room)
     else:
         _add_one_side(graph, model, room)
     made = graph.finish(type(model).__name__)
@@ -109,12 +111,21 @@ def _add_both_sides(graph: Graph, model: Any, room: int) -> None:
     model._lower_encoder(encoder)
     model._lower_hidden(decoder)
     decoder.dense(model._head())
-    kept = graph.node("Less", graph.range(src), graph.node("Unsqueeze", lengths, graph.ints(1)))
-    graph.mask = graph.node("Unsqueeze", kept, graph.ints(1, 2, 3))
+    graph.hide(src, lengths)
     memory = graph.run(encoder.build(fuse=False)[0], src, encoder.value)
     graph.memory = memory
     y = graph.run(decoder.build(fuse=False)[0], tgt, decoder.value)
     graph.output(y, ["batch", "tgt_length", decoder.width()])
+
+
+def _add_encoder(graph: Graph, model: Any, room: int) -> None:
+    whole = np.dtype(np.int64)
+    x = graph.input("x", ["batch", "length"], whole)
+    graph.hide(x, graph.input("lengths", ["batch"], whole))
+    builder = Builder(room)
+    model._lower_ids(builder)
+    y = graph.run(builder.build(fuse=False)[0], x, builder.value)
+    graph.output(y, ["batch", "length", builder.width()])
 
 
 class Graph:
@@ -136,6 +147,11 @@ class Graph:
         self.initializers: list[Any] = []
         self.mask: str | None = None
         self.memory: str | None = None
+
+    def hide(self, ids: str, lengths: str) -> None:
+        """Let attention see so many keys of each row of ids, from the first."""
+        kept = self.node("Less", self.range(ids), self.node("Unsqueeze", lengths, self.ints(1)))
+        self.mask = self.node("Unsqueeze", kept, self.ints(1, 2, 3))
 
     def input(self, name: str, axes: list[Any], dtype: np.dtype[Any]) -> str:
         """Add an input and return its name."""

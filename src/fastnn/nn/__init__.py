@@ -14,7 +14,14 @@ from .embedding import Embedding
 from .feed_forward import FeedForward
 from .gradcheck import GradientError, GradientReport, gradcheck
 from .linear import Linear, collapse
-from .loss import bce_with_logits, cross_entropy, huber_loss, l1_loss, mse_loss
+from .loss import (
+    bce_with_logits,
+    contrastive_loss,
+    cross_entropy,
+    huber_loss,
+    l1_loss,
+    mse_loss,
+)
 from .lowering import freeze
 from .module import Module
 from .normalization import LayerNorm, RMSNorm
@@ -55,6 +62,7 @@ __all__ = [
     "bce_with_logits",
     "build",
     "collapse",
+    "contrastive_loss",
     "cross_entropy",
     "freeze",
     "gradcheck",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 from .. import kernels
 from ..checks import check_count, check_dtype, check_generator, check_number
 from ..parameters import Parameter
+from .init import initial, normal
 from .linear import Seed
 from .lowering import Builder
 from .module import Module, Shapes, check_gradient
@@ -83,11 +85,11 @@ class Embedding(Module):
             None if padding_idx is None else check_count("padding_idx", padding_idx, 0, num - 1)
         )
         std = check_number("std", std, least=0)
-        # Drawn in float64 for every dtype, as the weights of Linear.
-        weight = check_generator("rng", rng).normal(0.0, std, (num, dim)).astype(check_dtype(dtype))
+        draw = partial(normal, std=std)
+        rng, dtype = check_generator("rng", rng), check_dtype(dtype)
+        self.weight = Parameter(initial(draw, (num, dim), rng, dtype))
         if self.padding_idx is not None:
-            weight[self.padding_idx] = 0
-        self.weight = Parameter(weight)
+            self.weight.data[self.padding_idx] = 0
         super().__init__({"weight": self.weight})
 
     def forward(self, ids: NDArray[Any]) -> tuple[NDArray[Any], Any]:

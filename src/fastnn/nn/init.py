@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..checks import check_choice
+from .blank import Blank
 
 Shape = tuple[int, ...]
 Initializer = Callable[..., NDArray[np.floating]]
@@ -245,6 +246,8 @@ def initial(
     >>> nn.init.initial("constant", (1, 2), np.random.default_rng(0), np.float32)
     array([[0., 0.]], dtype=float32)
     """
+    if isinstance(rng, Blank):
+        return rng.zeros(shape, dtype)
     if isinstance(init, str):
         init = INITIALIZERS[check_choice("init", init, INITIALIZERS)]
     if not callable(init):

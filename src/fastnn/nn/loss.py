@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import kernels
+from ..checks import check_number, given
 
 Array = NDArray[Any]
 
@@ -232,3 +233,49 @@ def huber_loss(
     return kernels.huber(
         pred, target, delta=delta, sample_weight=sample_weight, reduction=reduction
     )
+
+
+def contrastive_loss(a: Array, b: Array, *, scale: float = 20.0) -> tuple[float, Any]:
+    """Return the mean of -log softmax(scale a b^T)[i, i], and the gradients of a and b.
+
+    Row i of b belongs to row i of a; the other rows of the batch are negatives. Henderson et al.,
+    "Efficient natural language response suggestion", 2017; van den Oord et al., 2018 (InfoNCE).
+
+    Parameters
+    ----------
+    a, b : ndarray (N, d) of one dtype, float32 or float64
+        Vectors, of norm 1 as a rule.
+    scale : float
+        1 / temperature, above 0.
+
+    Returns
+    -------
+    loss : float
+        In nats.
+    gradients : (ndarray, ndarray)
+        Of the shape of a and b.
+
+    Raises
+    ------
+    ValueError, TypeError
+        a and b are not arrays (N, d) of one shape and dtype, or scale is out of range.
+
+    Examples
+    --------
+    >>> loss, (da, db) = nn.contrastive_loss(np.eye(2), np.eye(2), scale=1)
+    >>> print(round(loss, 3), da[0].round(3))
+    0.313 [-0.134  0.134]
+    """
+    scale = check_number("scale", scale, above=0)
+    for name, x in (("a", a), ("b", b)):
+        if not isinstance(x, np.ndarray) or x.ndim != 2:
+            raise TypeError(f"contrastive_loss: {name} must be an array (N, d), got {given(x)}")
+    if a.shape != b.shape or a.dtype != b.dtype:
+        raise ValueError(
+            f"contrastive_loss: a {a.shape} {a.dtype} and b {b.shape} {b.dtype} must be alike"
+        )
+    scores = kernels.matmul(a, b.T)
+    scores *= scores.dtype.type(scale)
+    loss, dscores = kernels.cross_entropy(scores, np.arange(len(a)))
+    dscores *= dscores.dtype.type(scale)
+    return float(loss), (kernels.matmul(dscores, b), kernels.matmul(dscores.T, a))

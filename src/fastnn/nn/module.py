@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import hooks, kernels, watch
-from ..checks import did_you_mean
+from ..checks import GENERATOR, did_you_mean
 from ..kernels import NotLowerable
 from ..parameters import Parameter, Parameters
+from .blank import join
 from .display import html
 from .hints import ELSEWHERE, kind_of
 from .randomness import inference
@@ -82,11 +83,9 @@ class Module(States, metaclass=watch.Watched):
                 self._named[name] = part
             else:
                 self._named.update({f"{name}.{inner}": p for inner, p in part._named.items()})
-        self._parameters: Parameters | None = Parameters(self._named)
-        self._named = dict(self._parameters.named())
-        for part in self._modules.values():
-            if part._named:
-                part._parameters = None  # its flat view refers to the old buffer
+        self._parameters: Parameters | None = None
+        if GENERATOR.get() is None:
+            join(self)
 
     @abstractmethod
     def forward(self, x: NDArray[Any]) -> tuple[NDArray[Any], Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from ..parameters import Parameter
 from .dropout import new_stream
 from .heads import check_vectors
 from .hints import cast
+from .init import initial, normal
 from .linear import Seed
 from .lowering import Builder
 from .module import Module, Shapes, check_gradient
@@ -97,8 +99,8 @@ class PositionalEncoding(Module):
         self.stream = new_stream(rng)
         self.weight = None
         if kind == "learned":
-            table = rng.normal(0.0, std, (max_len, d_model)).astype(self.dtype)
-            self.weight = Parameter(table)
+            draw = partial(normal, std=std)
+            self.weight = Parameter(initial(draw, (max_len, d_model), rng, self.dtype))
         else:
             self._table = np.empty((0, self.d_model), self.dtype)
         super().__init__({} if self.weight is None else {"weight": self.weight})

@@ -5,6 +5,8 @@ of the same names in `sklearn.neural_network`, so a program changes one import. 
 `random_state` gives the same first weights and order of rows. New are dropout, the solver "adamw",
 the activations "gelu" and "silu", class weights, a separate validation set, further losses and the
 number of threads.
+
+`SentenceEncoder` turns texts into vectors with a pretrained model.
 """
 
 try:
@@ -17,5 +19,6 @@ except ImportError as error:  # `validate_data` is new in 1.6
 
 from .classifier import MLPClassifier
 from .regressor import MLPRegressor
+from .sentences import SentenceEncoder
 
-__all__ = ["MLPClassifier", "MLPRegressor"]
+__all__ = ["MLPClassifier", "MLPRegressor", "SentenceEncoder"]

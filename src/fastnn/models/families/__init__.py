@@ -22,7 +22,18 @@ from numpy.typing import DTypeLike
 
 from ...checks import did_you_mean, value_of
 from ...nn import Module
-from . import gpt2, gpt_neox, llama, mistral, qwen2, qwen3, smollm3
+from . import (
+    bert,
+    distilbert,
+    gpt2,
+    gpt_neox,
+    llama,
+    mistral,
+    qwen2,
+    qwen3,
+    roberta,
+    smollm3,
+)
 from .checkpoint import Config, Names
 
 
@@ -51,6 +62,10 @@ FAMILIES: dict[str, Family] = {
     "qwen2": qwen2,
     "qwen3": qwen3,
     "smollm3": smollm3,
+    "bert": bert,
+    "distilbert": distilbert,
+    "roberta": roberta,
+    "xlm-roberta": roberta,
 }
 
 # What no family computes.

@@ -1,0 +1,344 @@
+"""An encoder in the manner of BERT: from token ids to a vector for each token."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from .. import kernels, nn
+from ..checks import check_count, check_dtype, check_generator, given
+from ..kernels.ground.memory import empty
+from ..nn.heads import split_heads
+from ..nn.linear import Seed
+from ..nn.lowering import Builder
+from ..nn.module import Shapes
+from ..nn.positional import check_max_len
+from ..nn.registry import prefixed
+from ..nn.walk import Walk
+
+Array = NDArray[Any]
+Ids = NDArray[np.integer[Any]]
+
+STD = 0.02  # of initial weights, as in BERT
+
+# Fields that are those of its blocks.
+_OF_BLOCKS = tuple(
+    "d_model n_heads n_layers d_ff activation dropout attention_dropout eps dtype".split()
+)
+
+
+@nn.register("TransformerEncoderModel", rng=0)
+class TransformerEncoderModel(nn.Module):
+    """Token, position and type embeddings, their layer norm, and post-norm blocks: BERT.
+
+    Devlin et al., "BERT: pre-training of deep bidirectional Transformers", NAACL 2019. A sequence
+    has the same bits alone, in a batch with padding, and packed.
+
+    Parameters
+    ----------
+    vocab_size : int
+    d_model, n_heads, n_layers : int
+    d_ff : int
+        Hidden units of the feed-forward networks.
+    max_len : int
+        Longest sequence.
+    n_types : int
+        Rows of the table of token types; 0 for none (DistilBERT).
+    first_position : int
+        Row of the table of positions that the first token has: 2 in RoBERTa.
+    activation : str
+        As in `nn.Linear`.
+    dropout, attention_dropout : float
+        As in `nn.EncoderBlock`; `dropout` also of the embedding.
+    eps : float
+        Epsilon of the norms.
+    dtype : float32 or float64
+    rng : None, int or numpy.random.Generator
+
+    Attributes
+    ----------
+    embedding, positions : nn.Embedding
+    types : nn.Embedding or None
+    norm : nn.LayerNorm
+    drop : nn.Dropout
+    blocks : nn.TransformerEncoder
+
+    Examples
+    --------
+    >>> model = fastnn.models.TransformerEncoderModel(50, 16, 2, 1, 32, 8, rng=0)
+    >>> model(np.array([[4, 5, 6], [7, 8, 0]]), lengths=[3, 2]).shape
+    (2, 3, 16)
+    """
+
+    fields: ClassVar = {
+        "vocab_size": int,
+        "d_model": int,
+        "n_heads": int,
+        "n_layers": int,
+        "d_ff": int,
+        "max_len": int,
+        "n_types": (int, 2),
+        "first_position": (int, 0),
+        "activation": (str | None, "gelu"),
+        "dropout": (float, 0.0),
+        "attention_dropout": (float, 0.0),
+        "eps": (float, 1e-12),
+        "dtype": (str, "float32"),
+    }
+
+    @classmethod
+    def shapes(cls, fields: dict[str, Any]) -> Shapes:
+        """Return the shapes of its parts, in order."""
+        d, dtype = fields["d_model"], fields["dtype"]
+        rows = fields["first_position"] + check_max_len(fields["max_len"])
+        counts = {"embedding": fields["vocab_size"], "positions": rows, "types": fields["n_types"]}
+        parts: dict[str, Shapes] = {
+            name: {"weight": ((n, d), dtype)} for name, n in counts.items() if n
+        }
+        parts["norm"] = {"weight": ((d,), dtype), "bias": ((d,), dtype)}
+        blocks = {"type": "TransformerEncoder", "causal": False, "final_norm": False}
+        blocks |= {key: fields[key] for key in _OF_BLOCKS} | {"n_kv_heads": fields["n_heads"]}
+        parts["blocks"] = nn.parameter_shapes(blocks)
+        return prefixed(parts)
+
+    def __init__(
+        self,
+        vocab_size: int,
+        d_model: int,
+        n_heads: int,
+        n_layers: int,
+        d_ff: int,
+        max_len: int,
+        *,
+        n_types: int = 2,
+        first_position: int = 0,
+        activation: str = "gelu",
+        dropout: float = 0.0,
+        attention_dropout: float = 0.0,
+        eps: float = 1e-12,
+        dtype: DTypeLike = np.float32,
+        rng: Seed = None,
+    ) -> None:
+        self.vocab_size = check_count("vocab_size", vocab_size)
+        self.max_len = check_max_len(max_len)
+        self.n_types = check_count("n_types", n_types, low=0)
+        self.first_position = check_count("first_position", first_position, low=0)
+        dtype, rng = check_dtype(dtype), check_generator("rng", rng)
+        how: dict[str, Any] = {"std": STD, "dtype": dtype, "rng": rng}
+        self.embedding = nn.Embedding(vocab_size, d_model, **how)
+        self.positions = nn.Embedding(first_position + max_len, d_model, **how)
+        self.types = nn.Embedding(n_types, d_model, **how) if n_types else None
+        self.norm = nn.LayerNorm(d_model, eps, dtype=dtype)
+        self.drop = nn.Dropout(dropout, rng=rng)
+        self.blocks = nn.TransformerEncoder(
+            n_layers,
+            d_model,
+            n_heads,
+            d_ff,
+            activation=activation,
+            dropout=dropout,
+            attention_dropout=attention_dropout,
+            eps=eps,
+            dtype=dtype,
+            rng=rng,
+            init=_initial,
+        )
+        parts: dict[str, Any] = {"embedding": self.embedding, "positions": self.positions}
+        parts["types"] = self.types
+        parts |= {"norm": self.norm, "drop": self.drop, "blocks": self.blocks}
+        super().__init__({name: part for name, part in parts.items() if part is not None})
+
+    def forward(
+        self, x: Ids, *, lengths: Any = None, types: Ids | None = None
+    ) -> tuple[Array, Any]:
+        """Return hidden vectors (B, T, d_model) for ids (B, T), and the context.
+
+        Parameters
+        ----------
+        x : integers (B, T)
+        lengths : integers (B,), optional
+            How many tokens of each row count, from the first; the vectors of others mean nothing.
+        types : integers (B, T), optional
+            Types of the tokens; 0 by default.
+
+        Raises
+        ------
+        TypeError, ValueError, IndexError
+            An argument has the wrong type or shape, x is longer than max_len, or an id is out of
+            range.
+        """
+        self._check_ids(x, types)
+        tables = self._tables(x, np.broadcast_to(np.arange(x.shape[1]), x.shape), types)
+        e, ctx_n = self.norm.forward(self._sum(tables))
+        e, ctx_d = self.drop.forward(e)
+        h, ctx_b = self.blocks.forward(e, lengths=None if lengths is None else np.asarray(lengths))
+        return h, (tables, ctx_n, ctx_d, ctx_b)
+
+    def backward(self, dy: Array, ctx: Any, need_dx: bool = True) -> None:
+        """Add the gradients of the parameters; ids have none."""
+        tables, ctx_n, ctx_d, ctx_b = ctx
+        de = self.drop.backward(self.blocks.backward(dy, ctx_b), ctx_d)
+        assert de is not None
+        de = self.norm.backward(de, ctx_n)
+        for table, ids in tables:
+            table.backward(de, ids)
+
+    def __call__(self, x: Ids, *, lengths: Any = None, types: Ids | None = None) -> Array:
+        """Return the hidden vectors; keep nothing for backward."""
+        self._check_ids(x, types)
+        tables = self._tables(x, np.broadcast_to(np.arange(x.shape[1]), x.shape), types)
+        how = {} if lengths is None else {"lengths": np.asarray(lengths)}
+        return self.blocks(self.norm(self._sum(tables)), **how)
+
+    def packed(self, ids: Ids, lengths: Any) -> Array:
+        """Return hidden vectors (R, d_model) for sequences one after the other, without padding.
+
+        Every layer runs over all rows at once, and attention over sequences of equal length that
+        stand side by side.
+
+        Parameters
+        ----------
+        ids : integers (R,)
+        lengths : integers (n,)
+            Of the sequences; their sum is R.
+
+        Raises
+        ------
+        TypeError, ValueError, IndexError
+            As `forward`.
+        """
+        lengths = np.asarray(lengths)
+        if lengths.ndim != 1 or lengths.dtype.kind not in "iu":
+            raise TypeError(f"packed: lengths must be integers (n,), got {given(lengths)}")
+        if getattr(ids, "shape", None) != (lengths.sum(),) or (lengths < 1).any():
+            raise ValueError(
+                f"packed: lengths must be at least 1 and add up to the ids, {np.shape(ids)}"
+            )
+        self._check_tokens(ids, int(lengths.max(initial=0)))
+        within = np.arange(len(ids)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        e = self.norm(self._sum(self._tables(ids, within, None)))
+        h: Array = self.blocks.walk(_Packed(lengths), e, (), {})
+        return h
+
+    def row_bytes(self) -> int:
+        """Return the memory that a row of `packed` takes while it runs, at most."""
+        first = self.blocks.blocks[0]
+        d, wide = self.embedding.dim, first.feed_forward.up.out_features
+        return (3 * d + max(wide, first.attention.qkv.out_features + d)) * self.norm.dtype.itemsize
+
+    def _tables(self, ids: Ids, positions: Ids, types: Ids | None) -> list[tuple[Any, Ids]]:
+        """Return the tables and the row of each for every token."""
+        tables: list[tuple[Any, Ids]] = [(self.positions, positions + self.first_position)]
+        if self.types is not None:
+            tables.append((self.types, np.zeros(ids.shape, np.int64) if types is None else types))
+        return [*tables, (self.embedding, ids)]
+
+    def _sum(self, tables: list[tuple[Any, Ids]]) -> Array:
+        total: Array
+        total, *others = (table(ids) for table, ids in tables)
+        for vectors in others:
+            np.add(total, vectors, out=total)
+        return total
+
+    def freeze(  # type: ignore[override]
+        self, max_len: int | None = None, batch_max: int = 1024
+    ) -> kernels.Plan:
+        """Return a copy for inference only, ``plan(ids, lengths=...)``, for tokens of type 0.
+
+        C code runs it by its address, without the GIL (docs/embedding.md). It has the bits of the
+        model.
+
+        Parameters
+        ----------
+        max_len : int, optional
+            Longest sequence; by default, and at most, that of the model.
+        batch_max : int
+            Expected number of tokens in a call; more are processed in parts.
+        """
+        most = self.max_len if max_len is None else check_count("max_len", max_len, 1, self.max_len)
+        builder = Builder(most)
+        self._lower_ids(builder)
+        return kernels.Plan(builder, check_count("batch_max", batch_max))
+
+    def _lower_ids(self, b: Builder) -> None:
+        """Add all operations; the table of positions and type 0 is a copy."""
+        table = self.positions.weight.data[self.first_position :][: b.max_len]
+        if self.types is not None:
+            table = table + self.types.weight.data[0]
+        b.lower(self.embedding)
+        b.positions(table)
+        b.lower(self.norm)
+        b.lower(self.blocks)
+
+    def _check_ids(self, ids: Any, types: Any) -> None:
+        shape = getattr(ids, "shape", None)
+        if shape is None or len(shape) != 2:
+            raise ValueError(
+                f"TransformerEncoderModel: x must be an array (batch, tokens), got {given(ids)}"
+            )
+        self._check_tokens(ids, shape[1])
+        if types is not None and (self.types is None or np.shape(types) != shape):
+            has = "has no types" if self.types is None else f"needs types of the shape {shape}"
+            raise ValueError(f"TransformerEncoderModel: this model {has}")
+
+    def _check_tokens(self, ids: Array, longest: int) -> None:
+        if ids.dtype.kind not in "iu":
+            raise TypeError(f"TransformerEncoderModel: x must be integers, got {ids.dtype}")
+        if longest > self.max_len:
+            raise ValueError(
+                f"TransformerEncoderModel: {longest} tokens are more than max_len {self.max_len}"
+            )
+
+    def example(self, input_shape: tuple[int, ...], dtype: Any = None) -> tuple[Array, ...]:
+        """Return zero ids, for a summary."""
+        return (np.zeros(input_shape, np.int64 if dtype is None else dtype),)
+
+    def flops(self, input_shape: tuple[int, ...], *others: tuple[int, ...]) -> int:
+        """Count the sums of the embeddings."""
+        return math.prod(input_shape) * self.embedding.dim * (1 + (self.types is not None))
+
+    def field_values(self) -> dict[str, Any]:
+        """Return the fields of the config."""
+        block = self.blocks.field_values()
+        return {
+            "vocab_size": self.vocab_size,
+            "max_len": self.max_len,
+            "n_types": self.n_types,
+            "first_position": self.first_position,
+            **{key: block[key] for key in _OF_BLOCKS},
+        }
+
+
+class _Packed(Walk):
+    """Inference over the rows of sequences of these lengths: only attention sees sequences."""
+
+    def __init__(self, lengths: NDArray[np.integer[Any]]) -> None:
+        self._runs = [(int(n), len(list(run))) for n, run in groupby(lengths)]
+
+    def run(self, part: Any, y: Any, options: dict[str, Any]) -> Any:
+        """Return the output of the feed-forward network or of attention for rows y."""
+        return self._attend(part, y) if isinstance(part, nn.MultiHeadAttention) else part(y)
+
+    def _attend(self, part: nn.MultiHeadAttention, y: Array) -> Array:
+        qkv, heads = part.qkv(y), empty((len(y), part.d_model), y.dtype)
+        for rows, T in self._rows():
+            q, k, v = np.split(qkv[rows].reshape(-1, T, qkv.shape[1]), 3, axis=2)
+            out = split_heads(heads[rows].reshape(-1, T, part.d_model), part.n_heads)
+            kernels.attention(*(split_heads(x, part.n_heads) for x in (q, k, v)), out=out)
+        return part.out(heads)
+
+    def _rows(self) -> Iterator[tuple[slice, int]]:
+        """Yield the rows of sequences of equal length, and that length."""
+        start = 0
+        for T, n in self._runs:
+            yield slice(start, start + n * T), T
+            start += n * T
+
+
+def _initial(shape: tuple[int, ...], rng: np.random.Generator, dtype: DTypeLike) -> Array:
+    return nn.init.truncated_normal(shape, rng, dtype, std=STD)

@@ -1,0 +1,121 @@
+"""Encoders: what transformers computes, the same bits in any company, and their gradients."""
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import models, nn
+
+from .pretrained_models import folders
+
+FOLDERS = folders(encoders=True)
+LENGTHS = [20, 13, 5]
+
+
+def by_name(folder):
+    return folder.name
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=by_name)
+def test_hidden_vectors_are_those_of_transformers(folder):
+    expected = np.load(folder / "expected.npz")
+    single, double = models.load(folder), models.load(folder, dtype="float64")
+    lengths = expected["lengths"]
+    largest = np.abs(expected["hidden"]).max()
+    for model in (single, double):
+        found = model(expected["ids"], lengths=lengths)
+        for i, n in enumerate(lengths):
+            error = np.abs(found[i, :n] - expected["hidden"][i, :n]).max()
+            assert error <= 2e-6 * largest
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=by_name)
+def test_alone_batched_and_packed_have_the_same_bits(folder, n_threads):
+    model = models.load(folder)
+    ids = np.load(folder / "expected.npz")["ids"]
+    batch = model(ids, lengths=LENGTHS)
+    packed = model.packed(np.concatenate([ids[i, :n] for i, n in enumerate(LENGTHS)]), LENGTHS)
+    again = model.packed(np.concatenate([ids[1, :13]] * 3 + [ids[2, :5]]), [13, 13, 13, 5])
+    for i, n in enumerate(LENGTHS):
+        alone = model(ids[i : i + 1, :n])[0]
+        np.testing.assert_array_equal(batch[i, :n], alone)
+        np.testing.assert_array_equal(packed[sum(LENGTHS[:i]) :][:n], alone)
+    for i in range(3):
+        np.testing.assert_array_equal(again[13 * i : 13 * (i + 1)], packed[20:33])
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=by_name)
+def test_a_frozen_encoder_has_the_same_bits(folder):
+    model = models.load(folder)
+    ids = np.load(folder / "expected.npz")["ids"]
+    plan, hidden = model.freeze(), model(ids, lengths=LENGTHS)
+    found = plan(ids, lengths=np.array(LENGTHS))
+    for i, n in enumerate(LENGTHS):
+        np.testing.assert_array_equal(found[i, :n], hidden[i, :n])
+    assert model.freeze(max_len=7).max_len == 7
+    with pytest.raises(ValueError, match="max_len must be from 1 to"):
+        model.freeze(max_len=model.max_len + 1)
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=by_name)
+def test_gradients(folder):
+    model = models.load(folder, dtype="float64")
+    ids = np.load(folder / "expected.npz")["ids"][:2, :6]
+    assert nn.gradcheck(model, ids, samples=10).worst < 1e-5
+
+
+def test_gradients_with_types_and_lengths():
+    model = models.TransformerEncoderModel(7, 8, 2, 2, 12, 5, dtype=np.float64, rng=0)
+    ids, types = np.array([[1, 2, 3], [4, 6, 0]]), np.array([[0, 1, 1], [1, 0, 0]])
+
+    class Typed(nn.Module):
+        def forward(self, x):
+            y, ctx = model.forward(x, lengths=[3, 2], types=types)
+            y[1, 2] = 0
+            return y, ctx
+
+        def backward(self, dy, ctx, need_dx=True):
+            dy = dy.copy()
+            dy[1, 2] = 0
+            return model.backward(dy, ctx)
+
+    assert fastnn.gradcheck(Typed({"model": model}), ids, samples=40).worst < 1e-6
+
+
+def test_types_change_the_result_and_zero_is_the_default():
+    model = models.TransformerEncoderModel(7, 8, 2, 1, 12, 5, rng=0)
+    ids = np.array([[1, 2, 3]])
+    np.testing.assert_array_equal(model(ids), model(ids, types=np.zeros((1, 3), int)))
+    assert np.abs(model(ids) - model(ids, types=np.ones((1, 3), int))).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda m: m([[1]]), ValueError, "x must be an array"),
+        (lambda m: m(np.array([1])), ValueError, "x must be an array"),
+        (lambda m: m(np.array([[0.5]])), TypeError, "x must be integers, got float64"),
+        (lambda m: m(np.zeros((1, 6), int)), ValueError, "6 tokens are more than max_len 5"),
+        (lambda m: m(np.array([[7]])), IndexError, "7"),
+        (lambda m: m(np.array([[1]]), types=np.zeros((1, 2), int)), ValueError, "types of the"),
+        (lambda m: m.packed(np.array([1, 2]), [1]), ValueError, "add up to the ids"),
+        (lambda m: m.packed(np.array([1, 2]), [2, 0]), ValueError, "at least 1"),
+        (lambda m: m.packed(np.array([1, 2]), [1.0, 1.0]), TypeError, "must be integers"),
+        (lambda m: m.packed(np.zeros(6, int), [6]), ValueError, "more than max_len 5"),
+    ],
+)
+def test_wrong_arguments(call, error, message):
+    model = models.TransformerEncoderModel(7, 8, 2, 1, 12, 5, rng=0)
+    with pytest.raises(error, match=message):
+        call(model)
+
+
+def test_a_model_without_types_refuses_them():
+    model = models.TransformerEncoderModel(7, 8, 2, 1, 12, 5, n_types=0, rng=0)
+    with pytest.raises(ValueError, match="this model has no types"):
+        model(np.array([[1]]), types=np.array([[0]]))
+
+
+def test_nothing_packed_is_nothing():
+    model = models.TransformerEncoderModel(7, 8, 2, 1, 12, 5, rng=0)
+    assert model.packed(np.zeros(0, int), np.zeros(0, int)).shape == (0, 8)

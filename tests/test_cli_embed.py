@@ -1,0 +1,98 @@
+"""`fastnn embed` and `fastnn search`."""
+
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+
+from fastnn.cli import main
+from fastnn.models import SentenceEncoder
+
+pytest.importorskip("tokenizers")
+
+from .models.sentence_models import make, texts
+
+LINES = texts(20)
+
+
+@pytest.fixture
+def directory(tmp_path, monkeypatch):
+    """Where model/ and texts.txt are."""
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path / "model")
+    (tmp_path / "texts.txt").write_text("".join(f"{line}\n" for line in LINES), "utf-8")
+    return tmp_path
+
+
+def run(capsys, *arguments):
+    code = main(list(arguments))
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def refused(capsys, message, *arguments):
+    """One line on stderr that matches, exit code 2."""
+    code, _, err = run(capsys, *arguments)
+    assert code == 2
+    assert re.fullmatch(r"fastnn: error: [^\n]+\n", err), err
+    assert re.search(message, err), err
+
+
+def test_embed(directory, capsys):
+    code, out, _ = run(capsys, "embed", "model", "texts.txt", "-o", "v.npy", "--threads", "1")
+    assert (code, out) == (0, "20 vectors of 32 numbers written to v.npy\n")
+    expected = SentenceEncoder.load("model").encode(LINES)
+    np.testing.assert_array_equal(np.load("v.npy"), expected)
+
+
+def test_embed_standard_input_with_a_prompt(directory, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"the cat\na dog")))
+    code, out, _ = run(
+        capsys, "embed", "model", "-", "-o", "v.npy", "--prompt-name", "query", "--json"
+    )
+    assert code == 0
+    assert json.loads(out) == {"texts": 2, "dim": 32, "output": "v.npy"}
+    expected = SentenceEncoder.load("model").encode(["red: the cat", "red: a dog"])
+    np.testing.assert_array_equal(np.load("v.npy"), expected)
+
+
+def test_embed_of_an_empty_file(directory, capsys):
+    (directory / "texts.txt").write_text("")
+    assert run(capsys, "embed", "model", "texts.txt", "-o", "v.npy")[0] == 0
+    assert np.load("v.npy").shape == (0, 32)
+
+
+def test_search(directory, capsys):
+    code, out, _ = run(capsys, "search", "model", "texts.txt", LINES[4], "--top-k", "3")
+    assert code == 0
+    first, *others = out.splitlines()
+    assert first == f"1.0000\t5\t{LINES[4]}"
+    assert len(others) == 2
+    run(capsys, "embed", "model", "texts.txt", "-o", "v.npy")
+    again = run(capsys, "search", "model", "texts.txt", LINES[4], "--top-k=3", "--vectors=v.npy")
+    assert again == (0, out, "")
+    code, out, _ = run(capsys, "search", "model", "texts.txt", LINES[4], "--top-k=1", "--json")
+    found = json.loads(out)
+    assert found == [{"score": pytest.approx(1, abs=1e-6), "line": 5, "text": LINES[4]}]
+
+
+def test_errors(directory, capsys):
+    embed = ("embed", "model", "texts.txt", "-o", "v.npy")
+    refused(capsys, "none: No such folder", "embed", "none", *embed[2:])
+    refused(capsys, "none: No such file", "embed", "model", "none", "-o", "v.npy")
+    refused(capsys, "same file", "embed", "model", "texts.txt", "-o", "texts.txt")
+    refused(capsys, "--output must be a file", "embed", "model", "texts.txt", "-o", "-")
+    refused(capsys, "memory is '1kB', but a text of 24 tokens", *embed, "--memory", "1kB")
+    refused(capsys, "prompt_name is 'q'; this encoder has", *embed, "--prompt-name", "q")
+    refused(capsys, "required: -o", "embed", "model", "texts.txt")
+    (directory / "latin.txt").write_bytes(b"\xe9")
+    refused(capsys, "latin.txt.*not UTF-8", "search", "model", "latin.txt", "a")
+    np.save("v.npy", np.zeros((3, 32), np.float32))
+    search = ("search", "model", "texts.txt", "a")
+    refused(capsys, r"v.npy has the shape \(3, 32\), but there", *search, "--vectors", "v.npy")
+    refused(capsys, "is not a .npy file", *search, "--vectors", "texts.txt")
+    (directory / "model" / "tokenizer.json").unlink()
+    refused(capsys, "has no tokenizer.json", *embed)
+    assert not list(directory.glob("*.part"))
