@@ -25,11 +25,13 @@ from ..nn.blank import join, undrawn
 from . import families, gguf
 from .families.checkpoint import Names, Part
 from .folders import CONFIG, WEIGHTS, config_beside, weight_files
+from .language_model import TransformerLM
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Any]  # name -> array on the disk, which has shape, dtype and read()
 
 GGUF = ".gguf"
+HEADS = ("lm_head.", "embed_out.")
 FLOATS = ("float32", "float16", "bfloat16", "float64")
 # Ends of names in the oldest files.
 _OLD_ENDS = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
@@ -137,10 +139,20 @@ def save(model: Module, folder: PathLike, *, config: Mapping[str, Any] | None = 
     dtype = model.parameters().dtype.name
     values = {**values, "dtype": dtype, "torch_dtype": dtype}
     own = dict(model.parameters().named())
-    arrays = {name: _taken(own[part.ours].data, part) for name, part in names.items()}
+    prefix = _prefix(model, values)
+    arrays = {
+        name if name.startswith(HEADS) else prefix + name: _taken(own[part.ours].data, part)
+        for name, part in names.items()
+    }
     Path(folder).mkdir(exist_ok=True)
     write_tensors(Path(folder) / WEIGHTS, arrays, {"format": "pt"})
     write_atomically(Path(folder) / CONFIG, compose_json(values).encode())
+
+
+def _prefix(model: Module, values: Mapping[str, Any]) -> str:
+    """Return what transformers puts before the names of a language model, but for its head."""
+    is_decoder = isinstance(model, TransformerLM)
+    return families.FAMILIES[values["model_type"]].PREFIXES[0] if is_decoder else ""
 
 
 def _names_for(model: Module, config: Mapping[str, Any]) -> Names:
