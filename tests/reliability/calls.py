@@ -6,7 +6,7 @@ import numpy as np
 
 import fastnn
 from tests.kernels.argument_cases import CASES, reals
-from tests.kernels.test_arguments import check_call, replacements
+from tests.kernels.test_arguments import check_call, replacement, replacements
 
 NAMES = list(CASES)
 
@@ -39,8 +39,9 @@ def wrong(seed):
     replaced = draw.sample(others, draw.randint(1, min(3, len(others))))
     kinds = {}
     for argument in replaced:
-        options = list(replacements(arguments[argument]))
-        kinds[argument], arguments[argument], _ = draw.choice(options)
+        value = arguments[argument]
+        number = draw.choice(replacements(value))
+        kinds[argument], arguments[argument], _ = replacement(value, number)
     try:
         error = check_call(name, arguments, suspects(valid, arguments, replaced))
     except Exception as e:

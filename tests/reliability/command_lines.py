@@ -1,6 +1,7 @@
 """Random command lines over hostile files; tests/test_cli_fuzz.py draws them.
 
-`run` calls the command's function, many times in a process; `started` starts a process for each.
+`run` calls the command's function, many times in a process and with one parser, which takes most
+of the time of a refused call; `started` starts a process for each.
 """
 
 import contextlib
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 
-from fastnn.cli import main
+from fastnn import cli
 from tests.test_cli_fuzz import command_line, make_files
 
 from . import common
@@ -27,6 +28,7 @@ INPUTS = [b"", b"x,y\n1,2\n", b"a b\n", b"\xff", b"\x1f\x8b\0"]
 @functools.cache
 def files():
     """Work in a new folder that has the files; return their names."""
+    cli.make_parser = functools.cache(cli.make_parser)
     os.chdir(TEMPORARY.name)
     with contextlib.redirect_stdout(io.StringIO()):
         made = make_files()
@@ -43,7 +45,7 @@ def run(seed):
     out, err = io.StringIO(), io.StringIO()
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            code = main(argv)
+            code = cli.main(argv)
     except SystemExit as left:  # --help, --version
         code = left.code
     except BaseException as error:
