@@ -55,6 +55,7 @@ def adamw(a):
 def attention(a):
     q, k, v = a(2, 4, 3, 6), a(2, 2, 5, 6), a(2, 2, 5, 4)
     options = {"lengths": np.array([5, 4]), "mask": a(3, 5), "scale": 0.5, "dropout_p": 0.1}
+    options["window"] = 3
     return {"q": q, "k": k, "v": v, **options, "causal": False, "seed": 1, "step": 0}
 
 
@@ -155,6 +156,10 @@ CASES = {
     "prelu": lambda a: {**elementwise(a), "a": a(3)},
     "prelu of one slope": lambda a: {**elementwise(a), "a": a(1)},
     "prelu_backward": lambda a: {**elementwise_backward("x")(a), "a": a(3), "da": a(3)},
+    "gate": lambda a: {"x": a(4, 6), "activation": "silu", "out": a(4, 3)},
+    "gate_backward": lambda a: {
+        **{"dy": a(4, 3), "x": a(4, 6), "activation": "silu", "out": a(4, 6)}
+    },
     "layer_norm": lambda a: norm(a, eps=0.1),
     "rms_norm": lambda a: norm(a, "bias", eps=0.1),
     "add_norm": lambda a: norm(a, residual=a(4, 3), kind="rms", eps=0.1, h=a(4, 3), **DROPOUT),
@@ -252,7 +257,7 @@ CASES = {
     "attention_backward": attention_backward,
     "rotary": lambda a: {
         **{"x": a(2, 3, 5, 4), "start": np.array([3, 9]), "base": 100.0, "inverse": False},
-        "out": a(2, 3, 5, 4),
+        **{"out": a(2, 3, 5, 4), "rates": np.ones(2), "factor": 1.0},
     },
     "rotary of one start": lambda a: {"x": a(2, 3, 5, 4), "start": 7},
     "additive_scores": lambda a: {"q": a(2, 3, 4), "k": a(2, 5, 4), "w": a(4), "out": a(2, 3, 5)},

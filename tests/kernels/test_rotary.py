@@ -178,3 +178,29 @@ def test_refusals():
     x.flags.writeable = False
     with pytest.raises(ValueError, match="read-only"):
         rotary(x, out=x)
+
+
+@pytest.mark.parametrize("real", REALS)
+def test_rates_of_ones_own(real):
+    """Powers of the base give the same bits; fewer rates turn the first columns alone."""
+    x = normal((2, 3, 5, 8), real)
+    rates = np.array([500.0 ** (-2 * i / 8) for i in range(4)])
+    want = rotary(x, start=7, base=500.0)
+    np.testing.assert_array_equal(rotary(x, start=7, rates=rates), want)
+    part = rotary(x, rates=rates[:2], factor=1.5)
+    np.testing.assert_array_equal(part[..., 4:], x[..., 4:])
+    turned = rotary(np.ascontiguousarray(x[..., :4]), rates=rates[:2])
+    eps = np.finfo(real).eps
+    np.testing.assert_allclose(part[..., :4], 1.5 * turned, rtol=0, atol=20 * eps)
+    again = x.copy()
+    np.testing.assert_array_equal(rotary(again, rates=rates[:2], factor=1.5, out=again), part)
+    spread = spaced(x)
+    np.testing.assert_array_equal(rotary(spread, rates=rates[:2], factor=1.5), part)
+
+
+@pytest.mark.parametrize("rates", [np.ones(5), np.ones(0), np.ones((2, 2))])
+def test_rates_that_do_not_fit(rates):
+    with pytest.raises(ValueError, match=r"rates must have the shape \(n,\) with n from 1 to 4"):
+        rotary(np.ones((1, 1, 2, 8)), rates=rates)
+    with pytest.raises(TypeError, match="rates"):
+        rotary(np.ones((1, 1, 2, 8)), rates=[1.0])

@@ -57,11 +57,19 @@ LAYERS = {
     "DotProductAttention": three(lambda: nn.DotProductAttention(0.5, rng=0)),
     "AdditiveAttention": three(lambda: nn.AdditiveAttention(D, D, 5, 0.5, rng=0, **F64)),
     "FeedForward": one(lambda: nn.FeedForward(D, 6, dropout=0.5, rng=0, **F64)),
+    "FeedForward, gated": one(
+        lambda: nn.FeedForward(D, 6, "silu", gated=True, dropout=0.5, rng=0, **F64)
+    ),
     "EncoderBlock": one(lambda: nn.EncoderBlock(D, d_ff=6, **BLOCK)),
     "DecoderBlock": two(lambda: nn.DecoderBlock(D, d_ff=6, **BLOCK)),
     "TransformerEncoder": one(lambda: nn.TransformerEncoder(2, D, d_ff=6, **BLOCK)),
     "TransformerEncoder, norm first": one(
         lambda: nn.TransformerEncoder(2, D, d_ff=6, norm_first=True, **BLOCK)
+    ),
+    "TransformerEncoder, norms of branches": one(
+        lambda: nn.TransformerEncoder(
+            2, D, d_ff=6, placement="sandwich", gated=True, qk_norm="head", window=2, **BLOCK
+        )
     ),
     "TransformerDecoder": two(lambda: nn.TransformerDecoder(2, D, d_ff=6, **BLOCK)),
     "Residual": one(lambda: nn.Residual(nn.Dropout(0.5, rng=0))),

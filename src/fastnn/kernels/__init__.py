@@ -25,6 +25,7 @@ from .rowwise.activation_arrays import *  # noqa: F403
 from .rowwise.activation_arrays import ACTIVATIONS
 from .rowwise.add_norm_arrays import add_norm, add_norm_backward
 from .rowwise.dropout import dropout, dropout_backward, philox
+from .rowwise.gate import gate, gate_backward
 from .rowwise.norms_arrays import layer_norm, layer_norm_backward, rms_norm, rms_norm_backward
 from .rowwise.prelu_arrays import leaky_relu, leaky_relu_backward, prelu, prelu_backward
 from .rowwise.softmax_arrays import log_softmax, log_softmax_backward, softmax, softmax_backward
@@ -66,6 +67,8 @@ __all__ = [
     "embedding",
     "embedding_backward",
     "frobenius_norm",
+    "gate",
+    "gate_backward",
     "gemm",
     "get_num_threads",
     "huber",

@@ -24,6 +24,7 @@ from .foreign import (
     fill,
     matrix,
     read,
+    switches,
     taken,
 )
 from .torch_layers import layers_to_torch
@@ -225,7 +226,8 @@ def to_torch(module: nn.Module) -> dict[str, Array]:
     else:
         raise TypeError(f"to_torch: PyTorch has no counterpart of {type(module).__name__}")
     other = attention.d_memory not in (None, attention.d_model)
-    if attention.n_kv_heads != attention.n_heads or attention.rotary or kind != "layer" or other:
+    other = other or attention.n_kv_heads != attention.n_heads or bool(switches(module))
+    if other or kind != "layer":
         raise ValueError(f"PyTorch has no counterpart of this {type(module).__name__}: {module!r}")
     return taken(module, names, turned=True)
 

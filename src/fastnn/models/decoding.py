@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import check_count, check_integer, check_seed, given
-from .sampling import Draw, Sampler
+from ..checks import check_count, check_integer, check_number, check_seed, given
+from .sampling import Draw, Sampler, penalized
 
 
 class Cache(Protocol):
@@ -61,6 +61,7 @@ def generate(
     stop: int | Iterable[int] = (),
     seed: int | None = None,
     cache: Any = None,
+    repetition_penalty: float = 1.0,
 ) -> list[NDArray[np.int64]]:
     """Generate a continuation of each prompt.
 
@@ -93,6 +94,8 @@ def generate(
     cache : optional
         Start from this cache of B rows instead of an empty one, such as one that holds a sentence
         to translate. It is modified and cannot be reused, and its window does not slide.
+    repetition_penalty : float
+        Above 0; above 1, tokens that occur in the row's prompt or continuation are less likely.
 
     Returns
     -------
@@ -118,11 +121,13 @@ def generate(
     sampler = Sampler(temperature, top_k, top_p)
     max_new_tokens = check_count("max_new_tokens", max_new_tokens)
     texts = as_prompts(prompts)
-    ends, draws = _stops(stop), _draws(seed, len(texts))
+    ends, draws = stops(stop), draws_of(seed, len(texts))
     if cache is not None:
         check_room(cache, texts, max_new_tokens)
     new: list[list[int]] = [[] for _ in texts]
-    for rows, tokens in _decode(model, cache, texts, max_new_tokens, sampler, ends, draws):
+    penalty = check_number("repetition_penalty", repetition_penalty, above=0)
+    steps = _decode(model, cache, texts, max_new_tokens, sampler, ends, draws, penalty)
+    for rows, tokens in steps:
         for row, token in zip(rows, tokens, strict=True):
             new[row].append(token)
     return [np.array(row, np.int64) for row in new]
@@ -138,6 +143,7 @@ def stream(
     top_p: float | None = None,
     stop: int | Iterable[int] = (),
     seed: int | None = None,
+    repetition_penalty: float = 1.0,
 ) -> Iterator[int]:
     """Generate a continuation of one prompt, yielding each token as soon as it is drawn.
 
@@ -149,7 +155,7 @@ def stream(
     ----------
     prompt : integers of shape (T,)
     max_new_tokens : int, optional
-    temperature, top_k, top_p, stop, seed
+    temperature, top_k, top_p, stop, seed, repetition_penalty
         As in `generate`, with the same errors.
 
     Yields
@@ -168,7 +174,9 @@ def stream(
     if max_new_tokens is not None:
         max_new_tokens = check_count("max_new_tokens", max_new_tokens)
     texts = as_prompts([prompt])
-    steps = _decode(model, None, texts, max_new_tokens, sampler, _stops(stop), _draws(seed, 1))
+    ends, draws = stops(stop), draws_of(seed, 1)
+    penalty = check_number("repetition_penalty", repetition_penalty, above=0)
+    steps = _decode(model, None, texts, max_new_tokens, sampler, ends, draws, penalty)
     return (tokens[0] for _, tokens in steps)
 
 
@@ -180,6 +188,7 @@ def _decode(
     sampler: Sampler,
     ends: frozenset[int],
     draws: list[Draw],
+    penalty: float,
 ) -> Iterator[tuple[list[int], list[int]]]:
     """Yield active rows and their next tokens, until all have ended or have `limit` tokens."""
     if not texts:
@@ -192,7 +201,7 @@ def _decode(
     logits = model.step(*padded(texts, cache))
     count = 0
     while True:
-        tokens = sampler(logits, draws, rows)
+        tokens = sampler(penalized(logits, texts, penalty), draws, rows)
         listed: list[int] = tokens.tolist()
         yield rows, listed
         count += 1
@@ -279,12 +288,12 @@ def check_room(cache: Any, texts: list[list[int]], new: int) -> None:
             )
 
 
-def _stops(stop: int | Iterable[int]) -> frozenset[int]:
+def stops(stop: int | Iterable[int]) -> frozenset[int]:
     stops = tuple(stop) if isinstance(stop, Iterable) else (stop,)
     return frozenset(check_integer("stop", token) for token in stops)
 
 
-def _draws(seed: int | None, rows: int) -> list[Draw]:
+def draws_of(seed: int | None, rows: int) -> list[Draw]:
     """Return a stream of random numbers for each row."""
     entropy = None if seed is None else check_seed("seed", seed)
     streams = np.random.SeedSequence(entropy).spawn(rows)

@@ -23,6 +23,10 @@ Array = NDArray[Any]
 Source = Mapping[str, Any] | str | os.PathLike[str]
 Names = list[tuple[str, str]]  # (theirs, ours)
 
+# Switches of attention and blocks that GPT-2 and torch.nn lack, and what they have instead.
+_SWITCHES = {"gated": False, "qk_norm": None, "window": None, "placement": None, "rotary": False}
+_SWITCHES |= {"attention_norm": True, "embedding_scale": None}
+
 # Parameters that are never transposed.
 TABLES = ("embedding.weight", "positions.weight")
 
@@ -121,6 +125,17 @@ def fill(model: nn.Module, arrays: Mapping[str, Array], names: Names, turned: bo
         for view in own:
             view[...] = arrays[name][start : start + len(view)]
             start += len(view)
+
+
+def switches(module: nn.Module) -> list[str]:
+    """Return the switches that are on in an attention layer, a stack or a language model."""
+    values = module.field_values()
+    found = [name for name, off in _SWITCHES.items() if values.get(name, off) not in (off, None)]
+    if values["n_heads"] * values["head_dim"] != values["d_model"]:
+        found.append("head_dim")
+    if values["qkv_bias"] not in (None, values["bias"]):
+        found.append("qkv_bias")
+    return found
 
 
 def taken(model: nn.Module, names: Names, turned: bool = True) -> dict[str, Array]:

@@ -25,6 +25,7 @@ from .foreign import (
     fill,
     matrix,
     read,
+    switches,
     taken,
 )
 from .language_model import TransformerLM
@@ -203,7 +204,8 @@ def to_gpt2(model: TransformerLM, *, layout: str = "published") -> dict[str, Arr
     check_choice("layout", layout, ("published", "nanogpt"))
     block = model.blocks.blocks[0]
     grouped = block.attention.n_kv_heads != block.attention.n_heads
-    if model.position != "learned" or block.norms[0].kind != "layer" or grouped:
+    other = block.norms[0].kind != "layer" or grouped or switches(model)
+    if model.position != "learned" or other:
         raise ValueError(f"GPT-2 has no counterpart of this TransformerLM: {model!r}")
     turned = layout == "nanogpt"
     state = taken(model, _names(model), turned)

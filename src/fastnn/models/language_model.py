@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -62,6 +63,13 @@ class TransformerLM(TokenModel):
         True if the embedding is also the output matrix (Press and Wolf, 2017).
     dtype : float32 or float64
     rng : None, int or numpy.random.Generator
+    rotary : mapping or list, optional
+        Settings of rotary positions, as in `nn.MultiHeadAttention`; a list has those of each block,
+        False for a block without positions.
+    embedding_scale : float, optional
+        Factor of the embedding (Gemma).
+    placement, gated, head_dim, qkv_bias, qk_norm, window
+        As in `nn.EncoderBlock`; window may be a list with an element for each block.
 
     Attributes
     ----------
@@ -93,6 +101,14 @@ class TransformerLM(TokenModel):
         "norm": (str, "layer"),
         "eps": (float, 1e-5),
         "tie_weights": (bool, True),
+        "rotary": (dict | list | None, None),
+        "placement": (str | None, None),
+        "gated": (bool, False),
+        "head_dim": (int | None, None),
+        "qkv_bias": (bool | None, None),
+        "qk_norm": (str | None, None),
+        "window": (int | list | None, None),
+        "embedding_scale": (float | None, None),
         "dtype": (str, "float32"),
     }
 
@@ -132,21 +148,25 @@ class TransformerLM(TokenModel):
         tie_weights: bool = True,
         dtype: DTypeLike = np.float32,
         rng: Seed = None,
+        rotary: Mapping[str, Any] | Sequence[bool | Mapping[str, Any]] | None = None,
+        embedding_scale: float | None = None,
+        **options: Any,
     ) -> None:
+        if rotary is not None and position != "rotary":
+            raise ValueError(f"rotary settings need the position 'rotary', not {position!r:.80}")
         position = check_choice("position", position, ("learned", "sinusoidal", "rotary"))
-        self.vocab_size, self.max_len = (
-            check_count("vocab_size", vocab_size),
-            check_max_len(max_len),
-        )
+        self.vocab_size = check_count("vocab_size", vocab_size)
+        self.max_len = check_max_len(max_len)
         self.position, self.dropout = position, dropout
         dtype, rng = check_dtype(dtype), check_generator("rng", rng)
-        self.embedding = nn.Embedding(vocab_size, d_model, std=STD, dtype=dtype, rng=rng)
+        how: dict[str, Any] = {"std": STD, "dtype": dtype, "rng": rng}
+        self.embedding = nn.Embedding(vocab_size, d_model, scale=embedding_scale, **how)
         self.positions: nn.PositionalEncoding | None = None
         self.drop = nn.Dropout(dropout, rng=rng)
         if position != "rotary":
-            self.positions = nn.PositionalEncoding(
-                d_model, max_len, kind=position, dropout=dropout, std=STD, dtype=dtype, rng=rng
-            )
+            how |= {"kind": position, "dropout": dropout}
+            self.positions = nn.PositionalEncoding(d_model, max_len, **how)
+        options |= {"norm": norm, "eps": eps, "bias": bias, "dtype": dtype, "rng": rng}
         self.blocks = _new_blocks(
             n_layers,
             d_model,
@@ -156,12 +176,8 @@ class TransformerLM(TokenModel):
             activation=activation,
             dropout=dropout,
             attention_dropout=dropout if attention_dropout is None else attention_dropout,
-            norm=norm,
-            eps=eps,
-            bias=bias,
-            rotary=position == "rotary",
-            dtype=dtype,
-            rng=rng,
+            rotary=position == "rotary" if rotary is None else rotary,
+            **options,
         )
         parts: dict[str, Any] = {"embedding": self.embedding}
         parts["positions" if self.positions else "drop"] = self.positions or self.drop
@@ -263,11 +279,13 @@ class TransformerLM(TokenModel):
     def field_values(self) -> dict[str, Any]:
         """Return the fields of the config."""
         block = self.blocks.field_values()
-        same = ("d_model", "n_heads", "n_layers", "d_ff", "n_kv_heads", "attention_dropout")
+        same = [key for key in block if key in self.fields and key != "rotary"]
         return {
             "vocab_size": self.vocab_size,
             "max_len": self.max_len,
-            **{key: block[key] for key in (*same, "bias", "activation", "norm", "eps", "dtype")},
+            **{key: block[key] for key in same},
+            "rotary": None if isinstance(block["rotary"], bool) else block["rotary"],
+            "embedding_scale": self.embedding.scale,
             "dropout": float(self.dropout),
             "position": self.position,
             "tie_weights": self.head is None,

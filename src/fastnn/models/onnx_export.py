@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from .. import nn
 from ..checks import check_choice, check_count, given
 from ..files.atomic import PathLike, write_atomically
-from ..kernels.program.builder import Operation, array_of
+from ..kernels.program.builder import array_of
+from ..kernels.program.operations import Operation
 from ..nn.lowering import Builder
 
 OPSET = 17  # the first with LayerNormalization
@@ -295,6 +296,8 @@ class Graph:
         return cast(str, self.node("Slice", table, self.ints(0), length, self.ints(0)))
 
     def _attention(self, op: Operation, x: str) -> str:
+        if op.window or op.rates is not None:
+            raise TypeError("to_onnx: windows and rotary settings of attention have no ONNX form")
         size = cast(int, op.n_out) // op.heads
         widths = self.ints(size * op.heads, size * op.kv_heads, size * op.kv_heads)
         q, k, v = self.node("Split", x, widths, outputs=3, axis=-1)

@@ -88,6 +88,20 @@ class Sampler:
         return drawn if columns is None else columns[np.arange(len(drawn)), drawn]
 
 
+def penalized(logits: NDArray[Any], texts: Sequence[Sequence[int]], penalty: float) -> NDArray[Any]:
+    """Return logits (B, V) in which the tokens that a row has read are less likely.
+
+    Positive logits are divided by `penalty`, others multiplied (Keskar et al., CTRL, 2019).
+    """
+    if penalty == 1:
+        return logits
+    logits = logits.copy()
+    for row, text in zip(logits, texts, strict=True):
+        seen = np.unique(np.asarray(text))
+        row[seen] = np.where(row[seen] > 0, row[seen] / penalty, row[seen] * penalty)
+    return logits
+
+
 def _nucleus(
     weights: NDArray[np.float64], columns: NDArray[np.int64] | None, p: float
 ) -> tuple[NDArray[np.float64], NDArray[np.int64] | None]:

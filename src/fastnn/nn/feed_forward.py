@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
-from ..checks import check_count, check_generator
+from ..checks import check_count, check_flag, check_generator
 from .activation import FUNCTIONS
 from .dropout import Dropout
 from .heads import linear_shapes
 from .init import Initializer
-from .linear import Linear, Seed
+from .linear import Linear, Seed, check_activation
 from .lowering import Builder
 from .module import Module, Shapes
 from .registry import register
@@ -22,9 +22,10 @@ from .registry import register
 
 @register("FeedForward", rng=0)
 class FeedForward(Module):
-    """y = act(x W1 + b1) W2 + b2 for each position separately.
+    """y = act(x W1 + b1) W2 + b2 for each position separately, or with a gate.
 
-    *Dive into Deep Learning*, section 11.7.2.
+    *Dive into Deep Learning*, section 11.7.2. With `gated`, (act(x Wg + bg) * (x Wu + bu)) W2 + b2,
+    whose Wg | Wu is one matrix: SwiGLU with "silu", GeGLU with "gelu" (Shazeer, 2020).
 
     Parameters
     ----------
@@ -42,6 +43,8 @@ class FeedForward(Module):
     rng : None, int or numpy.random.Generator
     init, out_init : str or callable
         How initial weights are drawn, as in `Linear`; those of `down` by out_init if it is given.
+    gated : bool
+        True for a gated unit: `up` then has 2 d_ff columns, first those of the gate.
 
     Attributes
     ----------
@@ -61,6 +64,7 @@ class FeedForward(Module):
         "activation": (str | None, "relu"),
         "dropout": (float, 0.0),
         "bias": (bool, True),
+        "gated": (bool, False),
         "dtype": (str, "float32"),
     }
 
@@ -68,7 +72,8 @@ class FeedForward(Module):
     def shapes(cls, fields: dict[str, Any]) -> Shapes:
         """Return the shapes of its `Linear` layers."""
         d, d_ff = (check_count(name, fields[name]) for name in ("d_model", "d_ff"))
-        return linear_shapes({"up": (d, d_ff), "down": (d_ff, d)}, fields["bias"], fields["dtype"])
+        sizes = {"up": (d, d_ff * (1 + fields.get("gated", False))), "down": (d_ff, d)}
+        return linear_shapes(sizes, fields["bias"], fields["dtype"])
 
     def __init__(
         self,
@@ -82,17 +87,21 @@ class FeedForward(Module):
         rng: Seed = None,
         init: str | Initializer = "xavier_uniform",
         out_init: str | Initializer | None = None,
+        gated: bool = False,
     ) -> None:
-        d_model, d_ff = check_count("d_model", d_model), check_count("d_ff", d_ff)
-        rng = check_generator("rng", rng)
-        self.up = Linear(d_model, d_ff, bias, activation, dtype=dtype, rng=rng, init=init)
+        d_model, self.d_ff = check_count("d_model", d_model), check_count("d_ff", d_ff)
+        rng, self.gated = check_generator("rng", rng), check_flag("gated", gated)
+        self.gate = check_activation(activation) if gated else None
+        columns, own = (2 * d_ff, None) if gated else (d_ff, activation)
+        self.up = Linear(d_model, columns, bias, own, dtype=dtype, rng=rng, init=init)
         self.drop = Dropout(dropout, rng=rng)
         self.down = Linear(d_ff, d_model, bias, dtype=dtype, rng=rng, init=out_init or init)
         super().__init__({"up": self.up, "drop": self.drop, "down": self.down})
 
     def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
         """Return the output for x; keep nothing for backward."""
-        return self.down(self.up(x))
+        h = self.up(x)
+        return self.down(kernels.gate(h, self.gate) if self.gated else h)
 
     def forward(
         self, x: NDArray[Any], *, recompute: Callable[[], NDArray[Any]] | None = None
@@ -100,11 +109,13 @@ class FeedForward(Module):
         """Return the output (..., d_model) for x (..., d_model), and the context.
 
         Arguments and errors are those of `Linear.forward`. The context has what the activation's
-        backward reads. `backward` recomputes hidden units
-        that differ from it (GELU's, or those after dropout), which saves memory.
+        backward reads. `backward` recomputes hidden units that differ from it (GELU's, gated ones,
+        or those after dropout), which saves memory.
         """
         h, ctx_up = self.up.forward(x, recompute=recompute)
         kept = h if self.up.activation is None else None
+        if self.gated:
+            h = kernels.gate(h, self.gate)
         ctx_drop = None
         if self.drop.p:
             h, ctx_drop = self.drop.forward(h)
@@ -113,19 +124,24 @@ class FeedForward(Module):
 
     def backward(self, dy: NDArray[Any], ctx: Any, need_dx: bool = True) -> NDArray[Any] | None:
         """Run the layers' backward passes in reverse order."""
-        ctx_up, _, ctx_drop = ctx
-        shape = (*ctx_up[0][:-1], self.up.out_features)
+        ctx_up, kept, ctx_drop = ctx
+        shape = (*ctx_up[0][:-1], self.d_ff)
         dh = self.down.backward(dy, (shape, self._units(*ctx), {}))
         assert dh is not None
         if ctx_drop is not None:
             dh = self.drop.backward(dh, ctx_drop)
             assert dh is not None
+        if self.gated:
+            dh = kernels.gate_backward(dh, kept, self.gate)
         return self.up.backward(dh, ctx_up, need_dx, overwrite_dy=True)
 
     def _units(self, ctx_up: Any, kept: NDArray[Any] | None, ctx_drop: Any) -> NDArray[Any]:
         """Return the rows that were the input of `down` in the forward pass of this context."""
         saved = ctx_up[2]
-        if self.up.activation is None:
+        if self.gated:
+            assert kept is not None
+            h = kernels.gate(kept.reshape(-1, self.up.out_features), self.gate)
+        elif self.up.activation is None:
             assert kept is not None
             h = kept.reshape(-1, self.up.out_features)
         elif "y" in saved:
@@ -139,16 +155,25 @@ class FeedForward(Module):
 
     def lower(self, b: Builder) -> None:
         """Add the operations of the layers in order."""
-        for layer in (self.up, self.drop, self.down):
-            b.lower(layer)
+        b.lower(self.up)
+        if self.gated:
+            b.gate(self.gate)
+        b.lower(self.drop)
+        b.lower(self.down)
+
+    @property
+    def activation(self) -> str | None:
+        """Name of the activation: of `up`, or of the gate."""
+        return self.gate if self.gated else self.up.activation
 
     def field_values(self) -> dict[str, Any]:
         """Return the fields of the config."""
         return {
             "d_model": self.up.in_features,
-            "d_ff": self.up.out_features,
-            "activation": self.up.activation,
+            "d_ff": self.d_ff,
+            "activation": self.activation,
             "dropout": self.drop.p,
             "bias": self.up.bias is not None,
+            "gated": self.gated,
             "dtype": self.up.weight.data.dtype.name,
         }

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import check_flag
+from ..checks import check_count
 from .module import Shapes
+from .normalization import RMSNorm
+from .registry import prefixed
 
 Array = NDArray[Any]
 
@@ -19,6 +21,19 @@ def split_heads(x: Array, n_heads: int) -> Array:
     return x.reshape(B, T, n_heads, d // n_heads).transpose(0, 2, 1, 3)
 
 
+def norm_heads(norm: RMSNorm, x: Array) -> tuple[Array, Any]:
+    """Return the norms of heads of x (B, T, columns), each of norm.dim columns, and the context."""
+    y, ctx = norm.forward(x.reshape(*x.shape[:2], -1, norm.dim))
+    return y.reshape(x.shape), ctx
+
+
+def norm_heads_backward(norm: RMSNorm, dy: Array, ctx: Any) -> Array:
+    """Return the gradient of x (B, T, columns) of `norm_heads`."""
+    dx = norm.backward(dy.reshape(ctx[0].shape), ctx)
+    assert dx is not None
+    return dx.reshape(dy.shape)
+
+
 def check_vectors(name: str, x: Array, d: int | None) -> None:
     """Raise TypeError or ValueError unless x is an array (B, T, d)."""
     if not isinstance(x, np.ndarray):
@@ -27,20 +42,18 @@ def check_vectors(name: str, x: Array, d: int | None) -> None:
         raise ValueError(f"{name} must be (batch, positions, {d}), got {x.shape}")
 
 
-def check_heads(d_model: int, n_heads: int, n_kv_heads: int) -> None:
-    """Raise ValueError unless n_heads divides d_model and n_kv_heads divides n_heads."""
-    if d_model % n_heads:
-        raise ValueError(f"d_model {d_model} must be a multiple of n_heads {n_heads}")
+def check_heads(d_model: int, n_heads: int, n_kv_heads: int, head_dim: int | None = None) -> int:
+    """Return the size of a head, by default d_model / n_heads.
+
+    Raises ValueError unless n_kv_heads divides n_heads and, without head_dim, n_heads d_model.
+    """
+    if head_dim is None and d_model % n_heads:
+        raise ValueError(
+            f"d_model {d_model} must be a multiple of n_heads {n_heads}, or head_dim be given"
+        )
     if n_heads % n_kv_heads:
         raise ValueError(f"n_heads {n_heads} must be a multiple of n_kv_heads {n_kv_heads}")
-
-
-def check_rotary(rotary: bool, head_dim: int, d_memory: int | None) -> bool:
-    """Return `rotary`; raise ValueError if positions cannot be rotated."""
-    if check_flag("rotary", rotary) and (head_dim % 2 or d_memory is not None):
-        why = f"an even head_dim, not {head_dim}" if head_dim % 2 else "self-attention"
-        raise ValueError(f"rotary positions need {why}")
-    return rotary
+    return d_model // n_heads if head_dim is None else check_count("head_dim", head_dim)
 
 
 def linear_shapes(sizes: dict[str, tuple[int, int]], bias: bool, dtype: str) -> Shapes:
@@ -51,3 +64,23 @@ def linear_shapes(sizes: dict[str, tuple[int, int]], bias: bool, dtype: str) -> 
         if bias:
             shapes[f"{name}.bias"] = ((m,), dtype)
     return shapes
+
+
+def attention_shapes(fields: dict[str, Any]) -> Shapes:
+    """Return the shapes of the parameters of `MultiHeadAttention`."""
+    d, n_heads, n_kv_heads = (
+        check_count(name, fields[name]) for name in ("d_model", "n_heads", "n_kv_heads")
+    )
+    size = check_heads(d, n_heads, n_kv_heads, fields.get("head_dim"))
+    d_q, d_kv, d_memory = n_heads * size, 2 * n_kv_heads * size, fields["d_memory"]
+    bias, dtype, how = fields["bias"], fields["dtype"], fields.get("qk_norm")
+    qkv_bias = bias if fields.get("qkv_bias") is None else fields["qkv_bias"]
+    inner = (
+        {"qkv": (d, d_q + d_kv)} if d_memory is None else {"q": (d, d_q), "kv": (d_memory, d_kv)}
+    )
+    shapes = linear_shapes(inner, qkv_bias, dtype)
+    if how is not None:
+        sizes = (size, size) if how == "head" else (d_q, d_kv // 2)
+        names = zip(("q_norm", "k_norm"), sizes, strict=True)
+        shapes |= prefixed({name: {"weight": ((n,), dtype)} for name, n in names})
+    return shapes | linear_shapes({"out": (d_q, d)}, bias, dtype)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,17 +12,21 @@ from .. import kernels
 from ..checks import check_count, check_generator
 from .add_norm import AddNorm
 from .backward_progress import current_listener
+from .block import Block
 from .linear import Seed
 from .lowering import Builder
 from .module import Module, Shapes
 from .registry import prefixed, register
-from .transformer_block import Block, DecoderBlock, EncoderBlock
+from .transformer_block import DecoderBlock, EncoderBlock
 from .walk import Lowering, Training, Walk, blocks_of
 
 Array = NDArray[Any]
 
 # Sanity limit, against typing errors and hostile files.
 MOST_BLOCKS = 1024
+
+# Options of blocks that a list may give for each block.
+PER_BLOCK = ("rotary", "window", "attention_norm")
 
 
 class Stack(Module):
@@ -35,7 +39,8 @@ class Stack(Module):
     def shapes(cls, fields: dict[str, Any]) -> Shapes:
         """Return the shapes of the blocks and of the final norm."""
         n_layers = check_layers("n_layers", fields["n_layers"])
-        parts = dict.fromkeys(map(str, range(n_layers)), cls.block.shapes(fields))
+        own = options_of_blocks(n_layers, fields)
+        parts = {str(i): cls.block.shapes({**fields, **own[i]}) for i in range(n_layers)}
         if fields["final_norm"]:
             kind = {"dim": fields["d_model"], "kind": fields["norm"]}
             parts["norm"] = AddNorm.shapes({**fields, **kind})
@@ -57,7 +62,8 @@ class Stack(Module):
         n_layers = check_layers("n_layers", n_layers)
         rng = check_generator("rng", rng)
         options |= {"dropout": dropout, "dtype": dtype, "rng": rng}
-        self.blocks = [self.block(d_model, n_heads, d_ff, **options) for _ in range(n_layers)]
+        own = options_of_blocks(n_layers, options)
+        self.blocks = [self.block(d_model, n_heads, d_ff, **{**options, **how}) for how in own]
         self.norm = None
         if self.blocks[0].norm_first if final_norm is None else final_norm:
             like = self.blocks[0].norms[0]
@@ -85,9 +91,8 @@ class Stack(Module):
         """
         walk = Training()
         y = self.walk(walk, x, memory, how)
-        *norms, last = walk.norms
-        pairs = list(zip(walk.parts, norms, strict=True))
-        return y, (blocks_of(pairs, len(self.blocks)), last)
+        *kept, last = walk.kept
+        return y, (blocks_of(kept, len(self.blocks)), last)
 
     def backward(self, dy: Array, ctx: Any, need_dx: bool = True, *, release: bool = False) -> Any:
         """Add the parameters' gradients; return dx, or (dx, dmemory) in a decoder.
@@ -133,9 +138,12 @@ class Stack(Module):
 
     def field_values(self) -> dict[str, Any]:
         """Return the fields of the blocks, their number, and whether there is a final norm."""
+        values = [block.field_values() for block in self.blocks]
+        n, per_block = len(values), {name: [of[name] for of in values] for name in PER_BLOCK}
         return {
-            **self.blocks[0].field_values(),
-            "n_layers": len(self.blocks),
+            **values[0],
+            **{name: found for name, found in per_block.items() if found != found[:1] * n},
+            "n_layers": n,
             "final_norm": self.norm is not None,
         }
 
@@ -156,6 +164,7 @@ class TransformerEncoder(Stack):
         Number of blocks.
     d_model, n_heads, d_ff, ...
         As in `EncoderBlock`; with ``causal=True`` it is the body of a decoder-only language model.
+        rotary, window and attention_norm may be lists, with an element for each block.
     final_norm : bool, optional
         True if a norm follows the last block; by default only if norm_first.
 
@@ -203,3 +212,16 @@ class TransformerDecoder(Stack):
 def check_layers(name: str, value: int) -> int:
     """Return `value` as an int from 1 to MOST_BLOCKS; raise TypeError or ValueError if not."""
     return check_count(name, value, high=MOST_BLOCKS)
+
+
+def options_of_blocks(n_layers: int, options: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return for each block what lists in `options` give it; ValueError for other lengths."""
+    found: list[dict[str, Any]] = [{} for _ in range(n_layers)]
+    for name in PER_BLOCK:
+        values = options.get(name)
+        if isinstance(values, (list, tuple)):
+            if len(values) != n_layers:
+                raise ValueError(f"{name} has {len(values)} values for {n_layers} blocks")
+            for own, value in zip(found, values, strict=True):
+                own[name] = value
+    return found

@@ -34,32 +34,39 @@ class Walk:
         """Return branch + x, if no norm follows."""
         return sum_of(branch, x)
 
+    def join(self, a: Any, b: Any) -> Any:
+        """Return a + b, the outputs of parallel parts."""
+        return sum_of(a, b)
+
 
 class Training(Walk):
-    """A training pass: keeps the contexts of the parts and of the norms, in order."""
+    """A training pass: keeps the contexts of parts, norms and sums, in order.
+
+    Backward takes them from the end.
+    """
 
     def __init__(self) -> None:
-        self.parts: list[Any] = []
-        self.norms: list[Any] = []
+        self.kept: list[Any] = []
         self._again: Any = None
 
     def add(self, norm: Any, branch: Any, x: Any) -> Any:
         """Return norm(dropout(branch) + x) as in inference; keep the context."""
         y, ctx = norm.forward(branch, x)
-        self.norms.append(ctx)
+        self.kept.append(ctx)
         self._again = partial(norm.recompute, ctx) if norm.with_sum else None
         return y
 
     def run(self, part: Any, y: Any, options: dict[str, Any]) -> Any:
         """Return the output for y; backward recomputes y after a norm, to save memory."""
         y, ctx = part.forward(y, recompute=self._again, **options)
-        self.parts.append(ctx)
+        self.kept.append(ctx)
         return y
 
     def sum(self, block: Any, branch: Any, x: Any) -> Any:
         """Return dropout(branch) + x; keep the context."""
         y, ctx = block.forward_sum(branch, x)
-        self.norms.append(ctx)
+        self.kept.append(ctx)
+        self._again = None
         return y
 
 
@@ -90,6 +97,12 @@ class Lowering(Walk):
             b.value = branch
             b.add(x)
         return b.value
+
+    def join(self, a: Any, b: Any) -> Any:
+        """Add a + b."""
+        self._builder.value = a
+        self._builder.add(b)
+        return self._builder.value
 
 
 def sum_of(branch: Array | None, x: Array) -> Array:

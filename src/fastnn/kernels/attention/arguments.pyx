@@ -1,13 +1,13 @@
 """Check the array arguments of attention and fill in the record of parts.pxd."""
 cimport numpy as cnp
 from libc.math cimport sqrt
-from libc.stdint cimport int64_t
+from libc.stdint cimport INT64_MAX, int64_t
 
 import numpy as np
 
 from ..ground.arrays cimport real_like, real_type, refuse_masked, stride
 from ..ground.dispatch cimport FASTNN_MASK_ADDITIVE, FASTNN_MASK_BOOLEAN, FASTNN_MASK_NONE
-from ..ground.scalars cimport finite_number, flag, probability, word
+from ..ground.scalars cimport finite_number, flag, probability, whole_number, word
 from .parts cimport bad_length
 
 cnp.import_array()
@@ -138,7 +138,7 @@ cdef int set_dropout(Attention *a, object dropout_p, object seed, object step, s
 
 cdef Arguments read_arguments(str op, object q, object k, object v, object causal, object lengths,
                               object mask, object scale, object dropout_p, object seed,
-                              object step):
+                              object step, object window):
     """Check all arguments and fill in the record."""
     cdef Arguments args = Arguments.__new__(Arguments)
     cdef Attention *a = &args.a
@@ -157,6 +157,8 @@ cdef Arguments read_arguments(str op, object q, object k, object v, object causa
             or a.kv_heads == 0 or a.heads % a.kv_heads):
         check_shapes(a, args, op)
     a.causal = flag(causal, op, "causal")
+    a.window = 0 if window is None else whole_number(window, 1, INT64_MAX // 2, op, "window")
+    a.starts = NULL
     if scale is None:
         a.scale = 1 / sqrt(<double>max(<int64_t>1, a.d))
     else:

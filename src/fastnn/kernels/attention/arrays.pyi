@@ -22,6 +22,7 @@ def attention(
     return_lse: Literal[False] = False,
     return_normalizer: Literal[False] = False,
     out: NDArray[Real] | None = None,
+    window: int | None = None,
 ) -> NDArray[Real]: ...
 @overload
 def attention(
@@ -40,6 +41,7 @@ def attention(
     return_lse: bool = False,
     return_normalizer: bool = False,
     out: NDArray[Real] | None = None,
+    window: int | None = None,
 ) -> Any: ...
 def attention_backward(
     dout: NDArray[Real],
@@ -59,4 +61,5 @@ def attention_backward(
     dq: NDArray[Real] | None = None,
     dk: NDArray[Real] | None = None,
     dv: NDArray[Real] | None = None,
+    window: int | None = None,
 ) -> tuple[NDArray[Real], NDArray[Real], NDArray[Real]]: ...

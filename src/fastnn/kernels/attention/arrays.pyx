@@ -56,7 +56,7 @@ cdef int describe(
         return BAD_ARGUMENT
     a.q, a.k, a.v, a.scale, a.causal, a.lengths, a.mask_kind, a.mask = (
         q, k, v, scale, causal, lengths, mask_kind, mask)
-    a.dropout_p, a.seed, a.step = dropout_p, seed, step
+    a.dropout_p, a.seed, a.step, a.window, a.starts = dropout_p, seed, step, 0, NULL
     for i in range(3):
         a.qs[i], a.ks[i], a.vs[i] = q_strides[i], k_strides[i], v_strides[i]
     for i in range(2):
@@ -142,7 +142,7 @@ cdef int run_forward(const Attention *a, real *out, const int64_t *os, real *lse
 
 def attention(q, k, v, *, causal=False, lengths=None, mask=None, scale=None, dropout_p=0.0,
               seed=None, step=0, need_weights=False, return_lse=False, return_normalizer=False,
-              out=None):
+              out=None, window=None):
     """Compute softmax attention: average the values, weighted by the softmax of a query's scores.
 
     Parameters
@@ -158,7 +158,9 @@ def attention(q, k, v, *, causal=False, lengths=None, mask=None, scale=None, dro
         Number of leading keys that a query may attend to. Keys and values beyond are not read.
     mask : ndarray, optional
         Broadcasts to the scores. Bool: True where a query may attend. Of q's type: added to the
-        scores, clamped to 0.69 times the largest number of the type; only -inf hides a key.
+        scores, clamped to 0.69 times the largest number of the type; only -inf hides a key. It is
+        read in place: a bias of the distance is a view of (heads, 2 n_keys - 1) with a stride of -1
+        along the queries.
     scale : float, optional
         Factor of the scores; default ``1 / sqrt(d)``.
     dropout_p : float
@@ -173,6 +175,10 @@ def attention(q, k, v, *, causal=False, lengths=None, mask=None, scale=None, dro
         Also return it; it replaces lse in `attention_backward`, accurate at large offsets too.
     out : ndarray of shape (batch, heads, n_queries, dv), optional
         Any strides, such as a view of (batch, n_queries, heads, dv); overlaps no operand.
+    window : int, optional
+        A query attends only to keys less than this many positions from its own: with `causal` the
+        last `window` keys (Beltagy et al., 2020). Blocks of other keys are neither read nor
+        computed.
 
     Returns
     -------
@@ -198,7 +204,7 @@ def attention(q, k, v, *, causal=False, lengths=None, mask=None, scale=None, dro
     array([1., 0.], dtype=float32)
     """
     cdef Arguments args = read_arguments("attention", q, k, v, causal, lengths, mask, scale,
-                                         dropout_p, seed, step)
+                                         dropout_p, seed, step, window)
     cdef cnp.npy_intp[5] shape = [2, args.a.batch, args.a.heads, args.a.n_queries, args.a.n_keys]
     cdef cnp.ndarray given = checked_output(args, out), o = given
     cdef cnp.ndarray lse = None, normalizer = None, weights = None
@@ -265,14 +271,15 @@ cdef cnp.ndarray gradient_like(
 
 
 def attention_backward(dout, q, k, v, out, lse, *, causal=False, lengths=None, mask=None,
-                       scale=None, dropout_p=0.0, seed=None, step=0, dq=None, dk=None, dv=None):
+                       scale=None, dropout_p=0.0, seed=None, step=0, dq=None, dk=None, dv=None,
+                       window=None):
     """Compute the gradients of the operands of `attention`.
 
     Parameters
     ----------
     dout : ndarray like out
         Gradient of the output.
-    q, k, v, causal, lengths, mask, scale, dropout_p, seed, step
+    q, k, v, causal, lengths, mask, scale, dropout_p, seed, step, window
         As passed to `attention`.
     out, lse : ndarray
         As `attention` returned them; instead of lse also the normalizer. An lse beyond 16 is too
@@ -296,7 +303,7 @@ def attention_backward(dout, q, k, v, out, lse, *, causal=False, lengths=None, m
     >>> dq, dk, dv = fastnn.attention_backward(out, q, k, v, out, lse)
     """
     cdef Arguments args = read_arguments("attention_backward", q, k, v, causal, lengths, mask,
-                                         scale, dropout_p, seed, step)
+                                         scale, dropout_p, seed, step, window)
     cdef Gradients g
     cdef cnp.ndarray d_out = like_output(args, dout, "dout"), o = like_output(args, out, "out")
     cdef cnp.ndarray sums = real_like(lse, args.typenum, "attention_backward", "lse", "q")

@@ -19,7 +19,7 @@ from libc.string cimport memset
 from ..ground.arrays cimport NO_MEMORY, OK
 from .forward cimport attention_forward, score_tile
 from .parts cimport (MOST_ROWS, Attention, Blocks, all_see, choose_blocks, drop, fill_limits,
-                    head_of, lse_suffices, normalize_by_lse, pairs, share_tiles, visible,
+                    head_of, hidden, lse_suffices, normalize_by_lse, pairs, share_tiles, visible,
                     whole_vectors)
 from ..ground.dispatch cimport (all_finite, attention_delta, attention_dscores,
                                 attention_probabilities, attention_scores, attention_transposed,
@@ -147,7 +147,7 @@ cdef void backward_part(
             zero_rows(keys, a.dv, <real*>head_of(g.dv, g.dvs, w.b, w.h_kv, delta) + k0 * g.dvs[2],
                       g.dvs[2])
         keys = min(keys, most_visible(a, s, w) - k0)
-        if keys <= 0:
+        if keys <= 0 or hidden(a, w.b, i0) >= k0 + keys:
             continue
         pack_panels(keys, a.d, k + k0 * a.ks[2], 1, a.ks[2], <real*>x.keys_t)
         pack_panels(keys, a.dv, v + k0 * a.vs[2], 1, a.vs[2], <real*>x.values_t)

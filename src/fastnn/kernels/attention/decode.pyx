@@ -14,8 +14,8 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
 from ..ground.arrays cimport NO_MEMORY, OK
-from .parts cimport (Attention, Blocks, drop, fill_limits, head_of, mask_at, normalize, pairs,
-                    whole_vectors)
+from .parts cimport (Attention, Blocks, drop, fill_limits, head_of, hide, mask_at, normalize,
+                    pairs, whole_vectors)
 from ..ground.dispatch cimport (FASTNN_MASK_NONE, attention_few_scores, attention_few_values,
                                 attention_finish, attention_join, attention_mask,
                                 attention_softmax, real)
@@ -42,7 +42,7 @@ cdef void few_part(
     """
     cdef int64_t[FEW_ROWS] limit
     cdef int64_t group = a.heads // a.kv_heads, rows = group * a.n_queries
-    cdef int64_t g, h, i, c, r = 0, most = 0
+    cdef int64_t g, h, i, c, r = 0, most = 0, skip
     cdef double bytes_k = <double>a.batch * a.kv_heads * a.n_keys * a.d * sizeof(real)
     cdef bint ahead = bytes_k > machine.fetched_from
     cdef const real *q
@@ -67,13 +67,16 @@ cdef void few_part(
                            scores + g * a.n_queries * lds, lds,
                            mask_at(a, b, h_kv * group + g, 0, k0, m), a.mask_strides[2],
                            a.mask_strides[3])
+        if a.window > 0:
+            hide(a, b, 0, a.n_queries, k0, limit + g * a.n_queries,
+                 scores + g * a.n_queries * lds, lds)
     attention_softmax(rows, limit, scores, lds, m, l)
     for g in range(group):
         if a.dropout_p > 0:
             drop(a, b, h_kv * group + g, 0, a.n_queries, k0, most, scores + g * a.n_queries * lds,
                  scores + g * a.n_queries * lds, lds)
-    attention_few_values(rows, most, a.dv, scores, lds, limit, a.mask_kind != FASTNN_MASK_NONE, v,
-                         a.vs[2], o, a.dv)
+    skip = a.mask_kind != FASTNN_MASK_NONE or a.window > 0
+    attention_few_values(rows, most, a.dv, scores, lds, limit, skip, v, a.vs[2], o, a.dv)
 
 
 cdef void few_share(

@@ -5,18 +5,19 @@
             for each tile of queries                   S, its softmax so far, O += P V: attention.h
 
 A block has its own largest score, sum and O, which join those of the blocks before it. Blocks begin
-at multiples of a size that depends on d alone, so a query has the same bits whatever queries come
-with it, however many keys it does not attend to, and whatever the threads; decode.pyx computes the
-same blocks.
+at multiples of a size that depends on d and the window alone, and those that a window does not
+reach change nothing. So a query has the same bits whatever queries come with it, however many keys
+it does not attend to, and whatever the threads; decode.pyx computes the same blocks.
 """
-from libc.math cimport M_LOG2E
+from libc.math cimport INFINITY, M_LOG2E
 from libc.stdint cimport int64_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from ..ground.arrays cimport NO_MEMORY, OK
 from .decode cimport attention_few, is_few
 from .parts cimport (MOST_ROWS, Attention, Blocks, all_see, choose_blocks, drop, fill_limits,
-                    head_of, mask_at, normalize, pairs, share_tiles, visible, whole_vectors)
+                    head_of, hidden, hide, mask_at, normalize, pairs, share_tiles, visible,
+                    whole_vectors)
 from ..ground.dispatch cimport (FASTNN_MASK_NONE, all_finite, attention_finish, attention_join,
                                 attention_mask, attention_probabilities, attention_scores,
                                 attention_softmax, attention_values, pack_panels, real)
@@ -42,6 +43,8 @@ cdef void score_tile(
     if a.mask_kind != FASTNN_MASK_NONE:
         attention_mask(a.mask_kind, rows, limit, scores, s.lds, mask_at(a, b, h, i0, k0, k),
                        a.mask_strides[2], a.mask_strides[3])
+    if a.window > 0:
+        hide(a, b, i0, rows, k0, limit, scores, s.lds)
 
 
 cdef int64_t block_keys(const Attention *a, const real *t) noexcept nogil:
@@ -50,11 +53,20 @@ cdef int64_t block_keys(const Attention *a, const real *t) noexcept nogil:
             // <int64_t>sizeof(real))
 
 
+cdef void no_keys(int64_t rows, int64_t dv, real *m, real *l, real *o, int64_t ldo) noexcept nogil:
+    """Set O, m and l to what queries without a key have."""
+    cdef int64_t i
+    for i in range(rows):
+        m[i], l[i] = -<real>INFINITY, 0
+        memset(o + i * ldo, 0, dv * sizeof(real))
+
+
 cdef void forward_tile(
     const Attention *a, const Blocks *s, int64_t b, int64_t h, int64_t i0, int64_t k0, int64_t keys,
-    const real *k, const real *v, int *finite, real *scores, real *m, real *l, real *o, int64_t ldo
+    bint first, const real *k, const real *v, int *finite, real *scores, real *m, real *l, real *o,
+    int64_t ldo
 ) noexcept nogil:
-    """Compute O, m and l of one tile of queries and one block of keys, or add them if k0 > 0.
+    """Compute O, m and l of one tile of queries and one block of keys; add them if not `first`.
 
     *finite is 1 if the block of V is finite, 0 if not, and -1 before it has been checked.
     """
@@ -67,10 +79,12 @@ cdef void forward_tile(
     cdef int64_t ldnew = ldo
     cdef int64_t rows = min(s.rows, a.n_queries - i0)
     cdef int64_t most = fill_limits(a, b, i0, rows, k0, keys, limit)
-    if most == 0 and k0 > 0:
+    if most == 0:
+        if first:
+            no_keys(rows, a.dv, m, l, o, ldo)
         return
     score_tile(a, s, b, h, i0, rows, k0, keys, k, limit, scores)
-    if k0 > 0:
+    if not first:
         m_new, l_new, o_new, ldnew = m_block, l_block, scores + s.rows * s.lds, a.dv
     attention_softmax(rows, limit, scores, s.lds, m_new, l_new)
     if a.dropout_p > 0:
@@ -79,7 +93,7 @@ cdef void forward_tile(
         finite[0] = all_finite(whole_vectors(a.dv, k) * keys, v)
     attention_values(rows, keys, a.dv, scores, s.lds, limit, v, finite[0] != 0, <real>0, o_new,
                      ldnew)
-    if k0 > 0:
+    if not first:
         attention_join(rows, a.dv, m_new, l_new, o_new, ldnew, m, l, o, ldo)
 
 
@@ -88,7 +102,7 @@ cdef void forward_chunk(const Attention *a, const Blocks *s, int64_t head, int64
                         real *scratch) noexcept nogil:
     """Compute O, lse and the normalizer for query tiles tile0..tile1-1 of one head."""
     cdef int64_t b = head // a.heads, h = head % a.heads, h_kv = h // (a.heads // a.kv_heads)
-    cdef int64_t i, i0 = tile0 * s.rows, k0, keys, tile, most = 0
+    cdef int64_t i, i0 = tile0 * s.rows, k0, start, keys, tile, most = 0
     cdef int64_t i1 = min(a.n_queries, tile1 * s.rows)
     cdef const real *k = head_of(a.k, a.ks, b, h_kv, scratch)
     cdef const real *v = head_of(a.v, a.vs, b, h_kv, scratch)
@@ -104,16 +118,17 @@ cdef void forward_chunk(const Attention *a, const Blocks *s, int64_t head, int64
     out += b * os[0] + h * os[1]
     for i in range(i0, i1):
         most = max(most, visible(a, b, i))
-    k0 = 0
-    while k0 == 0 or k0 < most:
+    start = min(most, hidden(a, b, i0)) // s.keys * s.keys
+    k0 = start
+    while k0 == start or k0 < most:
         keys = min(s.keys, most - k0)
         finite = -1
         pack_panels(keys, a.d, k + k0 * a.ks[2], 1, a.ks[2], packed_k)
         pack_panels(a.dv, keys, v + k0 * a.vs[2], a.vs[2], 1, packed_v)
         for tile in range(tile0, tile1):
             i = tile * s.rows
-            forward_tile(a, s, b, h, i, k0, keys, packed_k, packed_v, &finite, scores, m + i - i0,
-                         l + i - i0, out + i * os[2], os[2])
+            forward_tile(a, s, b, h, i, k0, keys, k0 == start, packed_k, packed_v, &finite, scores,
+                         m + i - i0, l + i - i0, out + i * os[2], os[2])
         k0 += s.keys
     attention_finish(i1 - i0, a.dv, m, l, out + i0 * os[2], os[2], sums if saved else NULL)
     if lse is not NULL:

@@ -27,6 +27,8 @@ cdef struct Attention:
     bint causal
     const int64_t *lengths      # number of keys that a query may attend to, or NULL
     int64_t lengths_strides[2]  # along batch and query
+    int64_t window              # a query attends to keys nearer than this; 0: to any
+    const int64_t *starts       # position of the first query of each example, or NULL
     int mask_kind               # boolean: a byte for each score; additive: a real
     const void *mask
     int64_t mask_strides[4]
@@ -42,17 +44,26 @@ cdef struct Blocks:
 cdef inline int64_t whole_vectors(int64_t n, const real *t) noexcept nogil:
     return ceil_div(n, vector_lanes(t)) * vector_lanes(t)
 
-cdef inline int64_t visible(const Attention *a, int64_t b, int64_t i) noexcept nogil:
-    """Return how many leading keys query i of example b attends to.
+cdef inline int64_t position(const Attention *a, int64_t b, int64_t i) noexcept nogil:
+    """Return the key at the position of query i of example b; the last query is at the last key."""
+    return i + (a.n_keys - a.n_queries if a.starts is NULL else a.starts[b])
 
-    Causal attention is aligned at the end: the last query attends to all keys.
-    """
+cdef inline int64_t visible(const Attention *a, int64_t b, int64_t i) noexcept nogil:
+    """Return how many leading keys query i of example b attends to, but for those `hidden`."""
     cdef int64_t n = a.n_keys
     if a.causal:
-        n = max(<int64_t>0, min(n, i + 1 + n - a.n_queries))
+        n = max(<int64_t>0, min(n, position(a, b, i) + 1))
+    elif a.window > 0:
+        n = max(<int64_t>0, min(n, position(a, b, i) + a.window))
     if a.lengths is not NULL:
         n = min(n, a.lengths[b * a.lengths_strides[0] + i * a.lengths_strides[1]])
     return n
+
+cdef inline int64_t hidden(const Attention *a, int64_t b, int64_t i) noexcept nogil:
+    """Return how many leading keys lie before the window of query i of example b."""
+    if a.window == 0:
+        return 0
+    return max(<int64_t>0, position(a, b, i) - a.window + 1)
 
 cdef inline const real *head_of(
     const void *x, const int64_t *strides, int64_t b, int64_t h, const real *_
@@ -63,12 +74,13 @@ cdef inline int64_t fill_limits(
     const Attention *a, int64_t b, int64_t i0, int64_t rows, int64_t k0, int64_t keys,
     int64_t *limit
 ) noexcept nogil:
-    """Set limit[r] to the number of keys from k0..k0+keys-1 that query i0 + r attends to.
+    """Set limit[r] so that query i0 + r attends to none of k0+limit[r]..k0+keys-1.
 
-    Returns the largest.
+    Returns the largest, or 0 if every query attends to none of the block.
     """
     cdef int64_t r, n, most = 0
-    if not a.causal and (a.lengths is NULL or a.lengths_strides[1] == 0):
+    if (not a.causal and a.window == 0
+            and (a.lengths is NULL or a.lengths_strides[1] == 0)):
         most = max(<int64_t>0, min(keys, visible(a, b, i0) - k0))
         for r in range(rows):
             limit[r] = most
@@ -76,7 +88,19 @@ cdef inline int64_t fill_limits(
     for r in range(rows):
         limit[r] = max(<int64_t>0, min(keys, visible(a, b, i0 + r) - k0))
         most = max(most, limit[r])
-    return most
+    return most if hidden(a, b, i0) < k0 + most else 0
+
+cdef inline void hide(
+    const Attention *a, int64_t b, int64_t i0, int64_t rows, int64_t k0, const int64_t *limit,
+    real *scores, int64_t lds
+) noexcept nogil:
+    """Set the scores of keys before the window to -inf."""
+    cdef int64_t r, j
+    if hidden(a, b, i0 + rows - 1) <= k0:
+        return
+    for r in range(rows):
+        for j in range(min(limit[r], hidden(a, b, i0 + r) - k0)):
+            scores[r * lds + j] = -<real>INFINITY
 
 cdef inline bint lse_suffices(real lse) noexcept nogil:
     """True if P = exp(score - lse) is accurate; in a large lse, rounding loses digits of log(l)."""
@@ -121,7 +145,7 @@ cdef inline bint all_see(const Attention *a, int64_t rows, const int64_t *limit)
     Then no weight is 0 because its key is hidden.
     """
     cdef int64_t r
-    if a.mask_kind != FASTNN_MASK_NONE:
+    if a.mask_kind != FASTNN_MASK_NONE or a.window > 0:
         return False
     for r in range(1, rows):
         if limit[r] != limit[0]:

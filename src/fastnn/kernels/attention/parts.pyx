@@ -6,6 +6,7 @@ from ..ground.threads cimport share
 
 cdef enum:
     TILE_COST = 16      # fixed cost of a tile of queries, in keys
+    WINDOW_KEYS = 64    # fewest keys of a block under a window, so that few are hidden in it
 
 
 cdef bint bad_length(const Attention *a, int64_t *b, int64_t *i) noexcept nogil:
@@ -28,9 +29,11 @@ cdef void choose_blocks(
 
     Tiles have at most most_rows queries, in whole GEMM tiles. All blocks but the last have about
     most_keys keys, in whole panels, however many keys there are: a query then has the same bits
-    whether its keys come at once or in parts.
+    whether its keys come at once or in parts. Under a window blocks are no larger than it.
     """
     cdef int64_t mr = tile_rows(t)
+    if a.window > 0:
+        most_keys = min(most_keys, max(<int64_t>WINDOW_KEYS, a.window))
     s.rows = min(max(mr, most_rows // mr * mr), FASTNN_ATTENTION_TILES * mr)
     s.rows = balanced(a.n_queries, s.rows, mr)
     s.row_tiles = ceil_div(a.n_queries, s.rows)
@@ -45,7 +48,8 @@ cdef void choose_blocks(
 cdef int64_t tile_cost(const Attention *a, const Blocks *s, int64_t b, int64_t tile) noexcept nogil:
     """Estimate the cost of a tile: the average number of visible keys plus the fixed cost."""
     cdef int64_t i = tile * s.rows, last = min(a.n_queries, i + s.rows) - 1
-    return (visible(a, b, i) + visible(a, b, last)) // 2 + TILE_COST
+    return max(<int64_t>0, (visible(a, b, i) + visible(a, b, last)) // 2 - hidden(a, b, i)) + (
+        TILE_COST)
 
 
 cdef void share_tiles(
@@ -56,7 +60,7 @@ cdef void share_tiles(
     The shares are consecutive and nearly equal in cost.
     """
     cdef int64_t tiles = a.heads * s.row_tiles, b, t, total = 0, done = 0, cost, start, stop
-    if team == 1 or (not a.causal and a.lengths is NULL):
+    if team == 1 or (not a.causal and a.lengths is NULL and a.window == 0):
         share(a.batch * tiles, team, thread, first, last)
         return
     for b in range(a.batch):
@@ -79,5 +83,8 @@ cdef void share_tiles(
 
 cdef double pairs(const Attention *a) noexcept nogil:
     """Estimate the number of pairs of a query and a key that it attends to."""
-    cdef double n = <double>a.batch * a.heads * a.n_queries * a.n_keys
-    return n / 2 if a.causal else n
+    cdef double queries = <double>a.batch * a.heads * a.n_queries
+    cdef double keys = a.n_keys / 2.0 if a.causal else a.n_keys
+    if a.window > 0:
+        keys = min(keys, <double>(a.window if a.causal else 2 * a.window))
+    return queries * keys

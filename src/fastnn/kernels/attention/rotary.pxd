@@ -12,6 +12,12 @@ from libc.stdint cimport int64_t
 
 from ..ground.dispatch cimport real
 
+# Cosines and sines of the positions first..first+n-1 times factor, in rows of 2 half; rates are the
+# angles from one position to the next, or NULL for powers of base.
+cdef int fill_table(
+    int64_t first, int64_t n, int64_t half, double base, const double *rates, double factor,
+    real *table
+) noexcept nogil
 cdef int rotary_table_real(int64_t positions, int64_t d, double base, real *table) noexcept nogil
 cdef int rotary_real(
     const int64_t *sizes, const real *x, const int64_t *x_strides, const real *table,

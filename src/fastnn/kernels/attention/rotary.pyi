@@ -12,4 +12,6 @@ def rotary(
     base: SupportsFloat = 10000.0,
     inverse: bool = False,
     out: NDArray[Real] | None = None,
+    rates: NDArray[np.float64] | None = None,
+    factor: SupportsFloat = 1.0,
 ) -> NDArray[Real]: ...

@@ -16,12 +16,13 @@ from libc.stdint cimport int64_t
 
 import numpy as np
 
-from ..ground.arrays cimport (BAD_ARGUMENT, OK, call_typed, check_in_place, check_status,
-                              int64_array, output_like, real_type, stride)
+from ..ground.arrays cimport (BAD_ARGUMENT, OK, call_typed, check_in_place, check_status, data_of,
+                              int64_array, output_like, real_like, real_type, stride)
 from ..ground.dispatch cimport real, rotary_rows
 from ..ground.machine cimport machine
 from ..ground.memory cimport new_array
-from ..ground.scalars cimport flag, is_positive, positive_number, refuse_value, whole_number
+from ..ground.scalars cimport (finite_number, flag, is_positive, positive_number, refuse_value,
+                               whole_number)
 from ..ground.threads cimport run_team, share, threads_for
 
 cnp.import_array()
@@ -36,17 +37,21 @@ cdef int64_t FURTHEST = 1 << 53     # positions from here on are not exact in do
 
 
 cdef int fill_table(
-    int64_t first, int64_t n, int64_t half, double base, real *table
+    int64_t first, int64_t n, int64_t half, double base, const double *rates, double factor,
+    real *table
 ) noexcept nogil:
-    """Write cosines and sines for positions first..first+n-1 to table (n, 2 half)."""
+    """Write cosines and sines for positions first..first+n-1, times factor, to table (n, 2 half).
+
+    rates are the angles from one position to the next; NULL: powers of base.
+    """
     cdef int64_t p, i
     cdef double angle, rate
     for i in range(half):
-        rate = pow(base, -<double>i / half)
+        rate = pow(base, -<double>i / half) if rates is NULL else rates[i]
         for p in range(n):
             angle = (first + p) * rate
-            table[2 * half * p + i] = <real>cos(angle)
-            table[2 * half * p + half + i] = <real>sin(angle)
+            table[2 * half * p + i] = <real>(factor * cos(angle))
+            table[2 * half * p + half + i] = <real>(factor * sin(angle))
     return OK
 
 
@@ -105,35 +110,38 @@ cdef bint bad_table(int64_t positions, int64_t d, double base, const void *table
 cdef int rotary_table_real(int64_t positions, int64_t d, double base, real *table) noexcept nogil:
     if bad_table(positions, d, base, table):
         return BAD_ARGUMENT
-    return fill_table(0, positions, d // 2, base, table)
+    return fill_table(0, positions, d // 2, base, NULL, 1, table)
 
 
-_tables = {}        # (type number, head size, base) -> the longest table so far
+_tables = {}        # (type number, size, base, rates, factor) -> the longest table so far
 
 
-cdef cnp.ndarray new_table(int typenum, int64_t first, int64_t n, int64_t d, double base):
+cdef cnp.ndarray new_table(
+    int typenum, int64_t first, int64_t n, int64_t d, double base, cnp.ndarray rates, double factor
+):
     """Return a new table (n, d) for the positions from `first` on."""
     cdef cnp.npy_intp[2] shape = [n, d]
     cdef cnp.ndarray table = new_array(2, shape, typenum)
     call_typed(typenum, True, fill_table[float], fill_table[double], first, n, d // 2, base,
-               cnp.PyArray_DATA(table))
+               data_of(rates), factor, cnp.PyArray_DATA(table))
     return table
 
 
 cdef cnp.ndarray table_for(
-    int typenum, int64_t first, int64_t end, int64_t d, double base, int64_t *begins
+    int typenum, int64_t first, int64_t end, int64_t d, double base, cnp.ndarray rates,
+    double factor, int64_t *begins
 ):
     """Return a table that holds the positions first..end-1; it begins with position begins[0]."""
     cdef cnp.ndarray table
     begins[0] = 0
     if end > KEPT:
         begins[0] = first
-        return new_table(typenum, first, end - first, d, base)
-    key = (typenum, d, base)
+        return new_table(typenum, first, end - first, d, base, rates, factor)
+    key = (typenum, d, base, None if rates is None else rates.tobytes(), factor)
     table = _tables.get(key)
     if table is None or cnp.PyArray_DIM(table, 0) < end:
         table = new_table(typenum, 0, max(<int64_t>FIRST_TABLE, 1 << (end - 1).bit_length()), d,
-                          base)
+                          base, rates, factor)
         _tables[key] = table
     return table
 
@@ -168,7 +176,19 @@ cdef bint made_of_rows(cnp.ndarray x) noexcept:
     return cnp.PyArray_DIM(x, 3) <= 1 or stride(x, 3) == 1
 
 
-def rotary(x, *, start=0, base=10000.0, inverse=False, out=None):
+cdef cnp.ndarray checked_rates(object rates, int64_t d):
+    """Return rates as contiguous float64, or None; raise an error if they do not fit D = d."""
+    cdef cnp.ndarray found
+    if rates is None:
+        return None
+    found = real_like(rates, cnp.NPY_DOUBLE, "rotary", "rates", "angles, which are float64")
+    if cnp.PyArray_NDIM(found) != 1 or not 0 < 2 * cnp.PyArray_DIM(found, 0) <= d:
+        raise ValueError(f"rotary: rates must have the shape (n,) with n from 1 to {d // 2}, half "
+                         f"the size of x, got {np.shape(found)}")
+    return cnp.PyArray_GETCONTIGUOUS(found)
+
+
+def rotary(x, *, start=0, base=10000.0, inverse=False, out=None, rates=None, factor=1.0):
     """Rotate vectors by their positions: rotary position embedding.
 
     Parameters
@@ -185,6 +205,11 @@ def rotary(x, *, start=0, base=10000.0, inverse=False, out=None):
     out : ndarray, optional
         Output array with the type and shape of x. It may be x itself, but must not overlap x
         otherwise.
+    rates : ndarray of float64 (n,), optional
+        Angle by which each pair rotates from one position to the next, instead of that of `base`.
+        With n < D/2 only the first 2n elements of a vector rotate, in pairs i and i + n.
+    factor : float
+        Multiplies what rotates (the attention factor of YaRN).
 
     Returns
     -------
@@ -219,6 +244,8 @@ def rotary(x, *, start=0, base=10000.0, inverse=False, out=None):
     cdef int64_t[3] xs
     cdef int64_t[3] ys
     cdef int64_t begins = 0, low, high, step
+    cdef double times = finite_number(factor, "rotary", "factor")
+    cdef cnp.ndarray angles
     if cnp.PyArray_NDIM(a) != 4 or cnp.PyArray_DIM(a, 3) % 2:
         raise ValueError("rotary: x must be (batch, heads, positions, size) with an even size, "
                          f"got {np.shape(a)}")
@@ -231,12 +258,18 @@ def rotary(x, *, start=0, base=10000.0, inverse=False, out=None):
     else:
         y = output_like(out, a, "rotary", "out", "x")
         check_in_place(y, a, "rotary", "out", "x")
+    angles = checked_rates(rates, sizes[3])
     if cnp.PyArray_SIZE(a) == 0:
         return y
     if not made_of_rows(a) or not made_of_rows(y):
-        y[...] = rotary(np.ascontiguousarray(a), start=start, base=base, inverse=inverse)
+        y[...] = rotary(np.ascontiguousarray(a), start=start, base=base, inverse=inverse,
+                        rates=rates, factor=factor)
         return y
-    table = table_for(typenum, low, high + sizes[2], sizes[3], base, &begins)
+    if angles is not None and 2 * cnp.PyArray_DIM(angles, 0) < sizes[3]:
+        sizes[3] = 2 * cnp.PyArray_DIM(angles, 0)
+        if y is not a:
+            y[..., sizes[3]:] = a[..., sizes[3]:]
+    table = table_for(typenum, low, high + sizes[2], sizes[3], base, angles, times, &begins)
     low -= begins
     if begins and starts is not None:
         starts = starts - begins

@@ -70,7 +70,7 @@ cdef int64_t table_rows(const Record *p) noexcept nogil:
 
 cdef int rotate(const Op *op, const Pass *p, int64_t heads, real *x,
                 const int64_t *strides) noexcept nogil:
-    cdef int64_t[4] sizes = [p.batch, heads, p.n, op.size]
+    cdef int64_t[4] sizes = [p.batch, heads, p.n, op.turned]
     cdef const int64_t *starts = NULL if p.state is NULL else p.state.starts
     cdef int64_t positions = table_rows(p.plan)
     return rotary_real(sizes, x, strides, <const real*>op.table, positions, starts, 1, False,
@@ -128,7 +128,8 @@ cdef int self_attention(const Op *op, const Pass *p, real *qkv, real *heads) noe
         a.ks[0] = a.vs[0] = op.kv_heads * a.ks[1]
         a.ks[2] = a.vs[2] = op.size
     a.q, a.k, a.v, a.n_keys = qkv, k, v, p.keys
-    a.causal = op.flag and p.state is NULL
+    a.causal, a.window = op.flag and p.state is NULL, op.window
+    a.starts = NULL if p.state is NULL else p.state.starts
     a.lengths = p.lengths
     a.lengths_strides[0], a.lengths_strides[1] = p.lengths_strides[0], p.lengths_strides[1]
     return attend(op, p, &a, heads)
@@ -167,6 +168,7 @@ cdef int cross_attention(const Op *op, const Pass *p, const real *q, real *heads
         a.ks[2] = a.vs[2] = wide
         a.q, a.k, a.v, a.n_keys, a.causal = q, kv, kv + wide // 2, positions, False
         a.lengths, a.lengths_strides[0], a.lengths_strides[1] = p.memory_lengths, 1, 0
+        a.window, a.starts = 0, NULL
         status = attend(op, p, &a, heads)
     if p.state is NULL:
         give(kv)

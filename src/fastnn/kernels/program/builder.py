@@ -6,21 +6,14 @@ makes of it. A value is a number and is made once; `build` says which of them sh
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-# Numbers of the first buffers; see ops.pxd.
-INPUT, OUTPUT = 0, 1
+from .operations import INPUT, Operation, fused, placed
 
 # Operations that know of other rows than their own.
 _SEQUENCES = frozenset(("embed", "positions", "attention", "cross", "last"))
-
-# Operations that may write where they read.
-_IN_PLACE = frozenset(("activation", "softmax", "log_softmax", "norm", "prelu", "add", "positions"))
 
 
 class NotLowerable(TypeError):
@@ -36,37 +29,6 @@ class NotLowerable(TypeError):
     ...     print("it runs by itself")
     it runs by itself
     """
-
-
-@dataclass(slots=True)
-class Operation:
-    """One operation; the fields are those of ops.pxd. x, y, residual and h are values."""
-
-    kind: str
-    x: int
-    y: int
-    n_in: int | None = None
-    n_out: int | None = None
-    residual: int | None = None
-    h: int | None = None
-    weight: Any = None
-    bias: Any = None
-    activation: str | None = None
-    flag: bool = False
-    factor: float = 1.0
-    heads: int = 0
-    kv_heads: int = 0
-    rotary: bool = False
-
-    @property
-    def reads(self) -> list[int]:
-        """The values that go in."""
-        return [self.x] if self.residual is None else [self.x, self.residual]
-
-    @property
-    def writes(self) -> list[int]:
-        """The values that come out."""
-        return [self.y] if self.h is None else [self.y, self.h]
 
 
 class Builder:
@@ -190,16 +152,45 @@ class Builder:
         self.max_len = min(self.max_len, rows)
         self._add("positions", weight=table)
 
-    def attention(
-        self, heads: int, kv_heads: int, *, causal: bool = False, rotary: bool = False
-    ) -> None:
-        """The results of all heads from the columns q | k | v of each position."""
-        how = {"heads": heads, "kv_heads": kv_heads, "flag": causal, "rotary": rotary}
+    def gate(self, activation: str | None) -> None:
+        """act(a) b of rows a | b."""
         width = self.width()
-        _check_heads("attention", heads, kv_heads)
-        if width is None or width % (heads + 2 * kv_heads):
-            raise ValueError(f"attention: {heads} and twice {kv_heads} heads of {width} columns")
-        self._add("attention", width // (heads + 2 * kv_heads) * heads, **how)
+        if width is None or width % 2:
+            raise ValueError(f"gate: {width} columns are not two halves")
+        self._add("gate", width // 2, activation=activation)
+
+    def norm_heads(
+        self, heads: int, kv_heads: int, q_weight: Any, k_weight: Any, eps: float
+    ) -> None:
+        """q | k | v with the RMS norms of q and k: of each head, or of all heads together.
+
+        The weights have the columns of a head, or of all heads.
+        """
+        size, one = self._head_size("norm_heads", heads, kv_heads), np.size(array_of(q_weight))
+        whole = one != size
+        self._check(q_weight, (heads * size if whole else size,), "norm_heads: q_weight")
+        self._check(k_weight, (kv_heads * size if whole else size,), "norm_heads: k_weight")
+        how = {"weight": q_weight, "bias": k_weight, "factor": eps, "flag": whole, "size": size}
+        self._add("norm_heads", heads=heads, kv_heads=kv_heads, **how)
+
+    def attention(
+        self,
+        heads: int,
+        kv_heads: int,
+        *,
+        causal: bool = False,
+        rotary: bool = False,
+        rates: Any = None,
+        factor: float = 1.0,
+        window: int | None = None,
+    ) -> None:
+        """The results of all heads from the columns q | k | v of each position.
+
+        With `rotary` q and k are rotated, as by `kernels.rotary` with these rates and this factor.
+        """
+        how: dict[str, Any] = {"heads": heads, "kv_heads": kv_heads, "flag": causal}
+        how |= {"rotary": rotary, "rates": rates, "factor": factor, "window": window or 0}
+        self._add("attention", self._head_size("attention", heads, kv_heads) * heads, **how)
 
     def cross_attention(self, weight: Any, bias: Any, heads: int, kv_heads: int) -> None:
         """The results of all heads for the queries x: memory weight + bias are keys and values."""
@@ -230,13 +221,21 @@ class Builder:
             final = self.value
         if self._n_in is None:
             raise ValueError("no layer says how many columns come in")
-        operations = list(_fused(self.operations, final) if fuse else self.operations)
+        operations = list(fused(self.operations, final) if fuse else self.operations)
         read = {value for op in operations for value in op.reads}
         for op in operations:
             op.n_in, op.n_out = self.width(op.x), self.width(op.y)
             op.h = op.h if op.h in read or op.h == final else None
         widths = [self._n_in if width is None else width for width in self._widths]
-        return operations, *_placed(operations, widths, final)
+        return operations, *placed(operations, widths, final)
+
+    def _head_size(self, name: str, heads: int, kv_heads: int) -> int:
+        """Columns of a head of the current value, q | k | v."""
+        width = self.width()
+        _check_heads(name, heads, kv_heads)
+        if width is None or width % (heads + 2 * kv_heads):
+            raise ValueError(f"{name}: {heads} and twice {kv_heads} heads of {width} columns")
+        return width // (heads + 2 * kv_heads)
 
     def _new(self, width: int | None) -> int:
         self._widths.append(width)
@@ -290,56 +289,3 @@ def _check_heads(name: str, heads: int, kv_heads: int) -> None:
 def array_of(weight: Any) -> Any:
     """The array of a weight, which may be a parameter."""
     return weight if isinstance(weight, np.ndarray) else getattr(weight, "data", weight)
-
-
-def _fused(operations: list[Operation], final: int) -> Iterator[Operation]:
-    uses = Counter(value for op in operations for value in op.reads)
-    before: Operation | None = None
-    for op in operations:
-        bare = before is not None and before.kind == "dense" and before.activation is None
-        alone = before is not None and before.y == op.x != final and uses[op.x] == 1
-        if before is not None and bare and alone and op.kind == "activation":
-            before.activation, before.y = op.activation, op.y
-            continue
-        yield op
-        before = op
-
-
-def _placed(
-    operations: list[Operation], widths: list[int], final: int
-) -> tuple[dict[int, int], list[int]]:
-    """A buffer for every value, such that none is written while it is still read."""
-    until = {value: i for i, op in enumerate(operations) for value in op.reads}
-    buffers, sizes = {INPUT: INPUT}, [0, 0]
-    free: list[int] = []
-
-    def take(value: int) -> None:
-        fitting = [b for b in free if sizes[b] >= widths[value]]
-        if free:
-            buffer = (
-                min(fitting, key=sizes.__getitem__) if fitting else max(free, key=sizes.__getitem__)
-            )
-            free.remove(buffer)
-        else:
-            buffer = len(sizes)
-            sizes.append(0)
-        sizes[buffer] = max(sizes[buffer], widths[value])
-        buffers[value] = buffer
-
-    for op in operations:
-        if op.kind == "last" and op.y != final:
-            take(op.y)  # it is filled over several passes: never shared with what is before
-    for i, op in enumerate(operations):
-        dying = [v for v in dict.fromkeys(op.reads) if until[v] == i and buffers[v] > OUTPUT]
-        for value in op.writes:
-            if value == final:
-                buffers[value] = OUTPUT
-            elif value in buffers:
-                continue
-            elif dying and op.kind in _IN_PLACE:
-                buffers[value] = buffers[dying.pop(0)]
-            else:
-                take(value)
-        unused = [v for v in op.writes if v not in until and v != final]
-        free += [buffers[v] for v in dying + unused]
-    return buffers, sizes

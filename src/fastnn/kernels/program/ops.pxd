@@ -12,11 +12,14 @@ cdef enum Kind:
     LOG_SOFTMAX
     NORM            # h = x + residual, y = norm(h) weight + bias; flag: RMS norm; factor: eps
     PRELU           # weight: the slopes; flag: one for all columns
+    GATE            # y = act(first half of x) second half
+    NORM_HEADS      # y = x = q | k | v with q and k RMS-normalized; weight: of q, bias: of k's;
+                    # flag: over all heads together, else each head by itself
     ADD             # y = x + residual
     COPY            # y = x
     EMBED           # y = factor weight[ids]
     POSITIONS       # y = x + weight[position]
-    ATTENTION       # y = attention within x = q | k | v; flag: causal
+    ATTENTION       # y = attention within x = q | k | v; flag: causal; window: 0 or reach
     CROSS           # y = attention of the queries x to the memory weight + bias = k | v
     LAST            # y = each sequence's last row of x
 
@@ -47,6 +50,8 @@ cdef struct Op:
     int64_t n_memory        # columns of the memory of CROSS
     int64_t cache           # columns that the attentions, or crosses, before this one keep
     const void *table       # of rotary positions, or NULL
+    int64_t turned          # columns of a head that rotate
+    int64_t window
 
 cdef struct Record:
     int64_t holders

@@ -1,4 +1,6 @@
 """From a builder to a record."""
+from libc.stdint cimport int64_t
+
 from .ops cimport Format, Op, Record
 
 cdef class Recorder:
@@ -15,7 +17,7 @@ cdef class Recorder:
     cdef void *copied(self, object array, str name) except? NULL
     cdef void *in_place(self, object array, str name) except? NULL
     cdef void *gradient(self, object weight, str name) except? NULL
-    cdef void *rotary_table(self, size) except NULL
+    cdef void *rotary_table(self, int64_t size, object rates, double factor) except NULL
     cdef int fill(self, int i, object op, dict buffers) except -1
     cdef int fill_attention(self, int i, object op) except -1
     cdef int lay_out(self, list sizes, dict buffers, int values) except -1

@@ -5,7 +5,7 @@ from libc.stdlib cimport calloc
 
 import numpy as np
 
-from ..attention.rotary cimport rotary_table_real
+from ..attention.rotary cimport fill_table
 from ..gemm.loops cimport pack_whole, packed_size
 from ..ground.arrays cimport call_typed, real_like, real_type, stride
 from ..ground.memory cimport take
@@ -13,15 +13,17 @@ from ..ground.scalars import given
 from ..rowwise.activation cimport activation_code
 from .attend cimport table_rows
 from .builder import Builder, array_of
-from .ops cimport (ACTIVATION, ADD, ATTENTION, COPY, CROSS, DENSE, EMBED, LAST, LOG_SOFTMAX,
-                   MOST_BUFFERS, NORM, PACKED, PLAIN, POSITIONS, PRELU, SOFTMAX, Op, Record)
+from .ops cimport (ACTIVATION, ADD, ATTENTION, COPY, CROSS, DENSE, EMBED, GATE, LAST, LOG_SOFTMAX,
+                   MOST_BUFFERS, NORM, NORM_HEADS, PACKED, PLAIN, POSITIONS, PRELU, SOFTMAX, Op,
+                   Record)
 from .run cimport plan_release
 from .step cimport MOST_ROWS, MOST_ROWS_LIVE
 
 cnp.import_array()
 
 _KINDS = {"dense": DENSE, "activation": ACTIVATION, "softmax": SOFTMAX, "log_softmax": LOG_SOFTMAX,
-          "norm": NORM, "prelu": PRELU, "add": ADD, "copy": COPY, "embed": EMBED,
+          "norm": NORM, "prelu": PRELU, "gate": GATE, "norm_heads": NORM_HEADS,
+          "add": ADD, "copy": COPY, "embed": EMBED,
           "positions": POSITIONS, "attention": ATTENTION, "cross": CROSS, "last": LAST}
 
 
@@ -119,6 +121,8 @@ cdef class Recorder:
             p.vocabulary, p.n_in = len(weight), op.n_out
         elif o.kind == LAST:
             p.tail = i
+        elif o.kind == NORM_HEADS:
+            o.heads, o.kv_heads, o.size = op.heads, op.kv_heads, op.size
         elif o.kind == ATTENTION or o.kind == CROSS:
             self.fill_attention(i, op)
         return 0
@@ -126,7 +130,7 @@ cdef class Recorder:
     cdef int fill_attention(self, int i, object op) except -1:
         cdef Record *p = self.record
         cdef Op *o = &p.ops[i]
-        o.heads, o.kv_heads = op.heads, op.kv_heads
+        o.heads, o.kv_heads, o.window = op.heads, op.kv_heads, op.window
         o.size = o.n_out // o.heads
         if o.kind == CROSS:
             o.n_memory, o.cache = np.shape(array_of(op.weight))[0], p.memory
@@ -137,7 +141,8 @@ cdef class Recorder:
             p.keys += o.kv_heads * o.size
             p.attentions += 1
         if op.rotary:
-            o.table = self.rotary_table(o.size)
+            o.turned = o.size if op.rates is None else 2 * len(op.rates)
+            o.table = self.rotary_table(o.turned, op.rates, op.factor)
         return 0
 
     cdef void *own(self, object bytes) except NULL:
@@ -212,14 +217,17 @@ cdef class Recorder:
             self.kept[-1] = weight.memory
         return at
 
-    cdef void *rotary_table(self, size) except NULL:
+    cdef void *rotary_table(self, int64_t size, object rates, double factor) except NULL:
         cdef Record *p = self.record
         cdef int64_t positions = table_rows(p)
         cdef void *to
-        key = "rotary", size
+        cdef void *given = NULL
+        key = "rotary", size, None if rates is None else rates.tobytes(), factor
+        if rates is not None:
+            given = cnp.PyArray_DATA(<cnp.ndarray>rates)
         if key not in self.made:
             to = self.own(positions * size * (p.bits // 8))
-            call_typed(self.typenum, False, rotary_table_real[float], rotary_table_real[double],
-                       positions, <int64_t>size, 10000.0, to)
+            call_typed(self.typenum, False, fill_table[float], fill_table[double], 0, positions,
+                       size // 2, 10000.0, given, factor, to)
             self.made[key] = <size_t>to
         return <void*><size_t>self.made[key]

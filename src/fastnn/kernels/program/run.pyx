@@ -19,12 +19,13 @@ from ..ground.machine cimport machine
 from ..ground.memory cimport give, take
 from ..ground.threads cimport run_team, share, threads_for
 from ..rowwise.activation cimport activation_real
+from ..rowwise.gate cimport gate_real
 from ..rowwise.norms cimport layer_norm_real
 from ..rowwise.prelu cimport prelu_real
 from ..rowwise.softmax cimport log_softmax_real, softmax_real
 from .attend cimport run_sequence_op
-from .ops cimport (ACTIVATION, ADD, COPY, DENSE, INPUT, LOG_SOFTMAX, NORM, PACKED, PRELU, SOFTMAX,
-                   Frame, Op, Record)
+from .ops cimport (ACTIVATION, ADD, COPY, DENSE, GATE, INPUT, LOG_SOFTMAX, NORM, NORM_HEADS, PACKED,
+                   PRELU, SOFTMAX, Frame, Op, Record)
 
 cdef extern from "atomic.h" nogil:
     int64_t count_holders "fastnn_count"(int64_t *count, int64_t change) noexcept
@@ -39,6 +40,27 @@ cdef int dense(const Op *op, const Frame *f, const real *x, real *y, real *preac
                              f.csx if strided else 1, op.weight, op.rsw, op.csw, y, op.n_out, 1, 1,
                              0, op.bias, 1, op.activation, preact, op.format == PACKED)
     return multiply(&g, x)
+
+
+cdef int norm_heads(const Op *op, int64_t rows, const real *x, real *y) noexcept nogil:
+    """Normalize q and k of rows q | k | v; y may be x."""
+    cdef int64_t[2] heads = [op.heads, op.kv_heads]
+    cdef const real *weight
+    cdef int64_t part, h, i, at = 0, n, groups
+    cdef int status = OK
+    for part in range(2):
+        groups = 1 if op.flag else heads[part]
+        n = heads[part] * op.size // groups
+        weight = <const real*>(op.weight if part == 0 else op.bias)
+        for h in range(groups):
+            if status == OK:
+                status = layer_norm_real(True, rows, n, x + at, op.n_out, <real*>NULL, 0, 0, 0, 0,
+                                         weight, <real*>NULL, op.factor, <real*>NULL, 0, y + at,
+                                         op.n_out, <real*>NULL)
+            at += n
+    for i in range(0 if y == x else rows):
+        memcpy(y + i * op.n_out + at, x + i * op.n_out + at, (op.n_out - at) * sizeof(real))
+    return status
 
 
 cdef int rowwise(const Op *op, int64_t rows, const real *x, const real *residual, real *h,
@@ -59,6 +81,10 @@ cdef int rowwise(const Op *op, int64_t rows, const real *x, const real *residual
         return log_softmax_real(rows, n, x, n, y, n)
     elif op.kind == PRELU:
         return prelu_real(op.flag, rows, n, x, n, <const real*>op.weight, y, n)
+    elif op.kind == GATE:
+        return gate_real(op.activation, rows, n, x, 2 * n, y, n)
+    elif op.kind == NORM_HEADS:
+        return norm_heads(op, rows, x, y)
     else:
         return layer_norm_real(op.flag, rows, n, x, n, residual, n, 0, 0, 0,
                                <const real*>op.weight, <const real*>op.bias, op.factor,

@@ -22,7 +22,18 @@ from numpy.typing import DTypeLike
 
 from ...checks import did_you_mean, value_of
 from ...nn import Module
-from . import bert, distilbert, roberta
+from . import (
+    bert,
+    distilbert,
+    gpt2,
+    gpt_neox,
+    llama,
+    mistral,
+    qwen2,
+    qwen3,
+    roberta,
+    smollm3,
+)
 from .checkpoint import Config, Names
 
 
@@ -44,6 +55,13 @@ class Family(Protocol):
 
 # model_type of a config -> its family.
 FAMILIES: dict[str, Family] = {
+    "gpt2": gpt2,
+    "gpt_neox": gpt_neox,
+    "llama": llama,
+    "mistral": mistral,
+    "qwen2": qwen2,
+    "qwen3": qwen3,
+    "smollm3": smollm3,
     "bert": bert,
     "distilbert": distilbert,
     "roberta": roberta,
