@@ -11,7 +11,6 @@ FASTNN_DEBUG=1       keep debug symbols
 
 import importlib.util
 import os
-import platform
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -40,28 +39,28 @@ INCLUDED = ("leaves.h", "fastnn_activations.h", "activation_table.h", "dispatch.
 INCLUDED += ("pool.h", "atomic.h", "typed.h", "neighbors.h")
 
 DEBUG = os.environ.get("FASTNN_DEBUG") == "1"
-# Nothing of fast-math: linking with it flushes subnormals in the whole process. Contraction to FMA
-# is wanted, and is what the error bounds assume.
+# Nothing of fast-math: linking with it flushes subnormals in the whole process.
 FLAGS = [
     "-std=gnu11",
     "-O3",
     "-fno-math-errno",
     "-fno-trapping-math",
-    "-ffp-contract=fast",
     "-fvisibility=hidden",
     "-fno-asynchronous-unwind-tables",  # a tenth of the size; nothing unwinds through C
 ]
 if sys.platform == "linux":
     FLAGS += ["-fno-plt"]
 FLAGS += ["-g"] if DEBUG else ["-g0"]
-X86 = platform.machine().lower() in ("x86_64", "amd64")
-# What the compiler is told for each instruction set, from the narrowest to the widest: each has all
-# that those before it have.
+# Python links libm, but a module should name what it needs: auditwheel reads the versions there.
+LIBRARIES = ["-Wl,--push-state,--as-needed", "-lm", "-Wl,--pop-state"]
+# Where Homebrew puts LLVM's OpenMP, on Apple silicon and on Intel.
+BREWED = ("/opt/homebrew/opt/libomp", "/usr/local/opt/libomp")
+# What the compiler is told for each instruction set of x86-64, from the narrowest to the widest:
+# each has all that those before it have. Elsewhere there is the baseline alone.
 ISA_FLAGS = {"baseline": ""}
-if X86:
-    ISA_FLAGS["avx2"] = "-mavx2 -mfma"
-    ISA_FLAGS["avx512"] = f"{ISA_FLAGS['avx2']} -mavx512f -mavx512vl -mavx512bw -mavx512dq"
-    ISA_FLAGS["avx512"] += " -mprefer-vector-width=512"
+ISA_FLAGS["avx2"] = "-mavx2 -mfma"
+ISA_FLAGS["avx512"] = f"{ISA_FLAGS['avx2']} -mavx512f -mavx512vl -mavx512bw -mavx512dq"
+ISA_FLAGS["avx512"] += " -mprefer-vector-width=512"
 
 
 def jobs():
@@ -123,27 +122,34 @@ class BuildExt(build_ext):
         self.force = self.force or DEBUG or os.environ.get("FASTNN_NO_OPENMP") == "1"
 
     def build_extensions(self):
-        openmp = self.openmp_flags()
-        flags = {isa: given.split() for isa, given in ISA_FLAGS.items()}
-        isas = {isa: given for isa, given in flags.items() if self.compiles("int x;", given)}
-        if missing := set(ISA_FLAGS) - set(isas):
+        if not self.target("sizeof(void *) == 8") and self.target("1"):
+            raise SystemExit("fastnn needs a compiler for 64 bits: it counts elements in int64_t")
+        flags = [*FLAGS, self.contraction()]
+        openmp, openmp_libraries = self.openmp_flags()
+        isas = {isa: given.split() for isa, given in ISA_FLAGS.items()}
+        if not self.defines("__x86_64__"):
+            isas = {"baseline": []}
+        wanted = set(isas)
+        isas = {isa: given for isa, given in isas.items() if self.compiles("int x;", given)}
+        if missing := wanted - set(isas):
             print(
                 f"warning: this compiler lacks {', '.join(sorted(missing))}; fastnn will too",
                 file=sys.stderr,
             )
         for ext in self.extensions:
-            ext.extra_compile_args = [*FLAGS, *openmp, FACE_SIZE if is_face(ext) else BODY_SIZE]
+            ext.extra_compile_args = [*flags, *openmp, FACE_SIZE if is_face(ext) else BODY_SIZE]
             ext.extra_link_args = [
-                *openmp,
+                *openmp_libraries,
+                *(LIBRARIES if sys.platform == "linux" else []),
                 *([] if DEBUG or sys.platform == "darwin" else ["-Wl,-s"]),
             ]
             if ext.name.endswith(".dispatch"):
                 ext.define_macros.append(("FASTNN_SETS", " ".join(f"SET({isa})" for isa in isas)))
                 ext.define_macros.append(("FASTNN_CFLAGS", f'"{" ".join(ext.extra_compile_args)}"'))
-                ext.extra_objects = self.compile_leaves(isas)
+                ext.extra_objects = self.compile_leaves(isas, flags)
         super().build_extensions()
 
-    def compile_leaves(self, isas):
+    def compile_leaves(self, isas, flags):
         """One object for each instruction set and real type."""
 
         def compile_one(isa, bits):
@@ -153,40 +159,53 @@ class BuildExt(build_ext):
             if Path(built).exists() and not self.force and not newer_group(sources, built):
                 return [built]
             macros = [("FASTNN_ISA", isa), ("FASTNN_REAL", str(bits))]
-            flags = [
-                *FLAGS,
-                "-fPIC",
-                "-Wall",
-                "-Wextra",
-                "-Wdouble-promotion",
-                "-Wno-psabi",
-                *isas[isa],
-            ]
+            warnings = ["-Wall", "-Wextra", "-Wdouble-promotion", "-Wno-psabi"]
             return self.compiler.compile(
                 [LEAVES],
                 output_dir=str(folder),
                 macros=macros,
                 include_dirs=INCLUDE,
-                extra_postargs=flags,
+                extra_postargs=[*flags, "-fPIC", *warnings, *isas[isa]],
             )
 
         with ThreadPoolExecutor(jobs()) as pool:
             pending = [pool.submit(compile_one, isa, bits) for isa in isas for bits in (32, 64)]
             return [obj for job in pending for obj in job.result()]
 
+    def contraction(self):
+        """Return the flag that lets multiply-adds be fused, which the error bounds assume.
+
+        clang's `fast` fuses after inlining, in one copy of a loop and not in another; its `on`
+        fuses each expression as it is written, the same in all copies. gcc before 14 has no `on`.
+        """
+        return "-ffp-contract=on" if self.defines("__clang__") else "-ffp-contract=fast"
+
     def openmp_flags(self):
+        """Return the flags of OpenMP for the compiler, and those for the linker."""
         if os.environ.get("FASTNN_NO_OPENMP") == "1":
-            return []
+            return [], []
         program = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }"
-        if self.compiles(program, ["-fopenmp"], link=True):
-            return ["-fopenmp"]
+        candidates = [(["-fopenmp"], ["-fopenmp"])]
+        for folder in BREWED if sys.platform == "darwin" else ():  # Apple's clang has no runtime
+            compiling = ["-Xpreprocessor", "-fopenmp", f"-I{folder}/include"]
+            candidates.append((compiling, [f"-L{folder}/lib", "-lomp"]))
+        for compiling, linking in candidates:
+            if self.compiles(program, compiling, linking):
+                return compiling, linking
         print(
             "warning: this compiler has no OpenMP; fastnn will run on one thread", file=sys.stderr
         )
-        return []
+        return [], []
 
-    def compiles(self, program, flags, link=False):
-        """Whether the compiler accepts the flags."""
+    def defines(self, macro):
+        return self.compiles(f"#ifndef {macro}\n#error\n#endif\nint x;", [])
+
+    def target(self, condition):
+        """True if a condition on the target machine holds."""
+        return self.compiles(f"typedef char holds[{condition} ? 1 : -1];", [])
+
+    def compiles(self, program, flags, linked=None):
+        """True if the compiler accepts the flags, and the linker `linked` unless it is None."""
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder) / "probe.c"
             source.write_text(program)
@@ -194,9 +213,9 @@ class BuildExt(build_ext):
                 objects = self.compiler.compile(
                     [str(source)], output_dir=folder, extra_postargs=flags
                 )
-                if link:
+                if linked is not None:
                     self.compiler.link_executable(
-                        objects, str(Path(folder) / "probe"), extra_postargs=flags
+                        objects, str(Path(folder) / "probe"), extra_postargs=linked
                     )
             except Exception:  # each compiler class raises its own; any failure means no
                 return False

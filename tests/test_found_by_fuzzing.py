@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import models, nn, text
+from fastnn import models, nn, optim, text, train
 from fastnn.data.csv_file import TableError, read_csv
 from fastnn.files.tensors import MESSAGE, write_tensors
 
@@ -55,6 +55,29 @@ def test_what_is_no_model(model, tmp_path):
 def test_what_is_no_cache(cache):
     with pytest.raises(TypeError, match="step: state must be one that new_cache or new_state"):
         language_model().step(IDS, cache)
+
+
+@pytest.mark.parametrize("cache", [None, 3, IDS, "cache", nn.MLP])
+def test_what_is_no_cache_for_beams(cache):
+    with pytest.raises(TypeError, match="cache must be one that new_cache returned, got"):
+        models.beam_search(language_model(), cache, bos=1, eos=2, max_len=3)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda wrong: optim.Adam(nn.MLP((2, 2), rng=0).parameters(), betas=wrong),
+        lambda wrong: nn.Linear(2, 2, init=wrong),
+        lambda wrong: text.BPE(["a"], merges=[wrong]),
+        lambda wrong: train.fit(nn.MLP((2, 2)), IDS, IDS[0], optimizer="sgd", class_weight=wrong),
+    ],
+)
+@pytest.mark.parametrize("wrong", [np.ones((5, 2), object), "x" * 5000, b"x" * 5000])
+def test_messages_do_not_quote_what_was_given_at_length(call, wrong):
+    """One line, and no data."""
+    with pytest.raises((TypeError, ValueError)) as caught:
+        call(wrong)
+    assert len(str(caught.value)) < 300 and "\n" not in str(caught.value)
 
 
 def test_a_token_above_int64():

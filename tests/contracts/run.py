@@ -9,7 +9,8 @@ from .case import Different, check
 from .draw import Draw
 from .table import ROWS
 
-for _room in ("elementwise", "norms", "products", "attention", "losses", "updates", "layers"):
+_OF_KERNELS = ("elementwise", "norms", "products", "attention", "losses", "updates")
+for _room in (*_OF_KERNELS, "layers", "blocks"):
     importlib.import_module(f"{__package__}.{_room}")
 
 NAMES = sorted(ROWS)

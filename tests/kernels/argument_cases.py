@@ -1,5 +1,6 @@
 """A valid call of every kernel with all its options, and which arrays it writes."""
 
+from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,10 +15,12 @@ IN_PYTHON = {"Builder", "NotLowerable", "PlanState"}  # PlanState is made by new
 def reals(real):
     """A function that makes arrays of numbers between 0.1 and 0.9, and the labels 0, 1 and 2."""
 
-    def array(*shape):
-        return (0.1 + np.arange(np.prod(shape)) * 7 % 9 / 10).reshape(shape).astype(real)
+    return lambda *shape: numbers(shape, real).copy()
 
-    return array
+
+@cache
+def numbers(shape, real):
+    return (0.1 + np.arange(np.prod(shape)) * 7 % 9 / 10).reshape(shape).astype(real)
 
 
 LABELS = [0, 2, 1, 2]

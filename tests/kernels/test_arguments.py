@@ -31,12 +31,17 @@ def written(case, arguments):
 
 
 def replacements(value):
-    """Yield (name, wrong value, True if it must be refused) for an argument with this value."""
-    for kind, wrong, never in SCALARS:  # arrays among them are new and do not overlap
-        yield kind, np.array(wrong) if type(wrong) is np.ndarray else wrong, never
-    if isinstance(value, np.ndarray):
-        for kind, of, never in ARRAYS:
-            yield kind, of(value), never
+    """Return the numbers of the wrong values for an argument with this value."""
+    return range(len(SCALARS) + isinstance(value, np.ndarray) * len(ARRAYS))
+
+
+def replacement(value, number):
+    """Return (name, wrong value, True if it must be refused)."""
+    if number >= len(SCALARS):
+        kind, of, never = ARRAYS[number - len(SCALARS)]
+        return kind, of(value), never
+    kind, wrong, never = SCALARS[number]  # arrays among them are new and do not overlap
+    return kind, np.array(wrong) if type(wrong) is np.ndarray else wrong, never
 
 
 def must_refuse(name, argument, value, kind, wrong):
@@ -108,7 +113,8 @@ def test_one_wrong_argument(name, real):
     for argument, value in make(reals(real)).items():
         if argument == "self":
             continue
-        for kind, wrong, never in replacements(value):
+        for number in replacements(value):
+            kind, wrong, never = replacement(value, number)
             arguments = {**make(reals(real)), argument: wrong}
             try:
                 error = check_call(name, arguments, [argument])

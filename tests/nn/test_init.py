@@ -72,7 +72,7 @@ def test_linear_takes_a_name_or_a_function(real):
     ("given", "error", "message"),
     [
         ("glorot", ValueError, "'constant', .* or 'orthogonal', got 'glorot'"),
-        (3, TypeError, "got 3"),
+        (3, TypeError, "got int 3"),
         (lambda shape, rng, dtype: np.zeros(shape[0], dtype), ValueError, r"\(4,\).*\(4, 3\)"),
         (lambda shape, rng, dtype: np.zeros(shape), TypeError, "float64.*float32"),
     ],

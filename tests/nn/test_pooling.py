@@ -103,3 +103,11 @@ def test_errors_name_the_layer_and_what_was_given(make, rng):
             layer(q[..., :4], k, v)
     with pytest.raises(ValueError, match="dropout must be from 0 to 1"):
         make(2)
+
+
+def test_operations_of_scores_and_sums():
+    """2 x 3 x 7 scores of sizes 5 or 6 hidden units, and as many multiply-adds of 4 columns."""
+    shapes = (2, 3, 5), (2, 7, 5), (2, 7, 4)
+    assert MAKERS["dot"]().flops(*shapes) == 2 * 3 * 7 * (2 * 5 + 2 * 4)
+    assert MAKERS["additive"]().flops(*shapes) == 2 * 3 * 7 * (4 * 6 + 2 * 4)
+    assert MAKERS["dot"]().flops((2, 3, 5)) == 2 * 3 * 3 * (2 * 5 + 2 * 5)

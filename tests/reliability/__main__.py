@@ -29,7 +29,7 @@ KINDS = {
     "layers": {"layers.right": (20_000, QUIET), "layers.wrong": (30_000, QUIET)},
     "models": {"methods.wrong": (15_000, QUIET), "methods.built": (10_000, QUIET)},
     "data": {"sources.of_data": (15_000, CALM), "sources.of_text": (10_000, CALM)},
-    "cli": {"command_lines.run": (10_000, CALM)},
+    "cli": {"command_lines.run": (10_000, CALM), "command_lines.started": (300, CALM)},
     "files": {
         "readers.mutated": (70_000, common.ALONE),
         "readers.vocabulary": (20_000, common.ALONE),
@@ -59,6 +59,7 @@ def run(driver, stop, env, seed):
             range(first, first + stop),
             Path(folder) / "seed",
             seconds=SECONDS.get(module, 5),
+            size=20_000,  # a child takes seconds to start, and ends at its first failure
             timeout=3600,
             **env,
         )

@@ -95,6 +95,7 @@ def batch(module, function, seeds, log, seconds=5, timeout=None, **env):
             program,
             *(module, function, seeds.start, seeds.stop, log, seconds),
             timeout=timeout,
+            PYTHONFAULTHANDLER="1",  # a crash shows where it was
             **env,
         )
     except subprocess.TimeoutExpired:

@@ -1,6 +1,7 @@
 """SIGKILL at a random moment of a run, which then resumes and must end with the same bits."""
 
 import functools
+import importlib
 import os
 import random
 import shutil
@@ -55,6 +56,12 @@ def translate(resume):
 def csv(resume):
     command(CSV)  # which has no run to resume: the same command again
 
+
+# Loaded here, once: a child that loads them would often be killed before its work begins.
+for _name in ("cli.lm", "cli.table", "cli.train_translate"):
+    importlib.import_module(f"fastnn.{_name}")
+for _name in ("rich.progress", "safetensors", "tokenizers"):
+    importlib.import_module(_name)
 
 CHECKPOINTS = {fit: "run.safetensors", lm: "model.run", translate: "model.run", csv: None}
 
@@ -115,6 +122,7 @@ def killed(run, folder, seconds, rng):
         while not (parts(folder) and time.monotonic() > end):
             if os.waitpid(pid, os.WNOHANG)[0]:
                 return False
+            time.sleep(5e-5)  # the child may need this core
     os.kill(pid, signal.SIGKILL)
     return os.WIFSIGNALED(os.waitpid(pid, 0)[1])
 

@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import itertools
 import random
 
 import numpy as np
@@ -32,6 +33,11 @@ def made():
     return lm, seq, lm.freeze(), seq.freeze(), nn.MLP((8, 6, 3), rng=0)
 
 
+def streamed(**arguments):
+    """The first two tokens."""
+    return list(itertools.islice(models.stream(**arguments), 2))
+
+
 def calls():
     """Name -> (function, right arguments by name); caches and states are new ones."""
     lm, seq, plan, frozen, mlp = made()
@@ -47,10 +53,14 @@ def calls():
     learn = functools.partial(fastnn.fit, epochs=1, verbose=0)
     fit = {"batch_size": 2, "shuffle": True, "clip_norm": 1.0, "seed": 0}
     trained = nn.MLP((8, 6, 3), rng=0)
-    average = optim.ExponentialMovingAverage(trained.parameters(), 0.9)
+    learned = {"params": trained.parameters()}
+    average = optim.ExponentialMovingAverage(**learned, decay=0.9)
+    beam = functools.partial(models.beam_search, seq, max_len=3)
     return {
         "generate": (generate, {"prompts": IDS, **sampling}),
         "models.generate": (write, {"model": plan, "prompts": IDS}),
+        "stream": (streamed, {"model": plan, "prompt": IDS[0], **sampling}),
+        "beam_search": (beam, {"cache": seq.new_cache(**source), "bos": 1, "eos": 2, "beams": 2}),
         "step": (lm.step, {"ids": IDS, "cache": lm.new_cache(2), "lengths": LENGTHS}),
         "new_cache": (lm.new_cache, {"batch": 2, "max_len": 4}),
         "freeze": (lm.freeze, {"max_len": 4}),
@@ -70,9 +80,13 @@ def calls():
         "encoder": (encoder, {"x": X, "lengths": LENGTHS}),
         "fit": (learn, {"model": trained, "x": x, "y": y, "optimizer": "adam", **fit}),
         "evaluate": (fastnn.evaluate, {"model": mlp, "x": x, "y": y, "batch_size": 2}),
-        "Adam": (optim.Adam, {"parameters": trained.parameters(), "lr": 0.1, "eps": 1e-8}),
-        "SGD": (optim.SGD, {"parameters": trained.parameters(), "lr": 0.1, "momentum": 0.5}),
-        "average": (optim.ExponentialMovingAverage, {"parameters": trained.parameters()}),
+        "Adam": (optim.Adam, {**learned, "lr": 0.1, "betas": (0.9, 0.99), "eps": 1e-8}),
+        "SGD": (optim.SGD, {**learned, "lr": 0.1, "momentum": 0.5, "nesterov": True}),
+        "RMSprop": (optim.RMSprop, {**learned, "lr": 0.1, "alpha": 0.9, "centered": True}),
+        "Adagrad": (optim.Adagrad, {**learned, "lr": 0.1, "lr_decay": 0.1}),
+        "Adadelta": (optim.Adadelta, {**learned, "lr": 0.1, "rho": 0.9}),
+        "average": (optim.ExponentialMovingAverage, {**learned, "decay": 0.9}),
+        "clip_grad_norm": (optim.clip_grad_norm, {**learned, "max_norm": 1.0}),
         "load_state_dict": (average.load_state_dict, {"state": average.state_dict()}),
         "cross_entropy": (nn.cross_entropy, {"logits": x, "targets": y, "label_smoothing": 0.1}),
         "save": (functools.partial(fastnn.save, path="/no/where"), {"model": mlp}),

@@ -6,12 +6,13 @@ import math
 import numpy as np
 import pytest
 
-from fastnn import nn, optim
+from fastnn import nn, optim, train
 from fastnn.train import (
     CSVLogger,
     EarlyStopping,
     LRSchedule,
     ModelCheckpoint,
+    ReduceLROnPlateau,
     TokenLoss,
     evaluate,
     fit,
@@ -38,6 +39,7 @@ FUNCTIONS = {
     "ModelCheckpoint": (ModelCheckpoint, {"path": "file"}),
     "LRSchedule": (LRSchedule, {"schedule": lambda step: 0.1}),
     "CSVLogger": (CSVLogger, {"path": "file"}),
+    "ReduceLROnPlateau": (ReduceLROnPlateau, {}),
     "TokenLoss": (TokenLoss, {}),
     **{
         kind.__name__: (kind, OVER | ({"lr": 0.1} if kind is optim.SGD else {}))
@@ -54,6 +56,11 @@ FUNCTIONS = {
     "clip_grad_norm": (optim.clip_grad_norm, {**OVER, "max_norm": 1.0}),
     "step": (optim.SGD(MODEL.parameters(), lr=0.0).step, {}),
 }
+
+
+def test_every_function_of_train_is_here():
+    """What a run makes, and what takes no arguments, is left out."""
+    assert set(train.__all__) - set(FUNCTIONS) == {"Checkpoint", "History", "Run", "TerminateOnNaN"}
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore:.* was converted to float32")
@@ -85,3 +92,17 @@ def _names(name, wrong, error):
     return (
         name in text or also.get(name, name) in text or (isinstance(wrong, str) and wrong in text)
     )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ({"label_smoothing": "0.1"}, TypeError),
+        ({"label_smoothing": 2}, ValueError),
+        ({"ignore_index": 1.5}, TypeError),
+        ({"ignore_index": "pad"}, TypeError),
+    ],
+)
+def test_a_token_loss_refuses_before_the_run(wrong, error):
+    with pytest.raises(error, match=f"{next(iter(wrong))} must be"):
+        TokenLoss(**wrong)

@@ -8,11 +8,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
+import importlib
 import io
 import json
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from .errors import Failure, UsageError
 from .options import make_parser
@@ -32,6 +33,9 @@ EXIT_PIPE = 141  # 128 + SIGPIPE
 
 # Longest error message, in characters: arguments and names of columns may be of any length.
 LONGEST = 1000
+
+# Task of `train` -> module that trains it.
+TRAINERS = {"digits": "digits", "csv": "table", "lm": "lm", "translate": "train_translate"}
 
 # Errors that are not bugs in fastnn: reported in one line, without a traceback.
 TOLD = (UsageError, OSError, ModuleNotFoundError, MemoryError, UnicodeEncodeError)
@@ -87,61 +91,24 @@ def _run(args: argparse.Namespace, closed: bool) -> int:
         from .ranks import joined
 
         with joined(args):
-            return EXIT_INTERRUPTED if _train(args) else 0
+            return EXIT_INTERRUPTED if _function(TRAINERS[args.task_name], "train")(args) else 0
     if args.command == "launch":
-        from .ranks import launch
-
-        return launch(args)
+        return _function("ranks", "launch")(args) or 0
     if closed and getattr(args, "output", None) is None:
         raise UsageError("the standard output is closed: there is nowhere to write to")
-    if args.command == "bench":
-        from .bench import bench
+    module = args.command
+    if module == "predict":
+        if (args.file is None) == (args.digit is None):
+            raise UsageError("predict needs either FILE.csv or --digit I")
+        module = "predict" if args.file is None else "predict_table"
+    return _function(module, args.command)(args) or 0
 
-        return bench(args)
-    _use(args)
-    return 0
 
-
-def _use(args: argparse.Namespace) -> None:
-    """Run a command that trains nothing."""
-    if args.command == "predict":
-        _predict(args)
-    elif args.command == "generate":
-        from .generate import generate
-
-        generate(args)
-    elif args.command == "translate":
-        from .translate import translate
-
-        translate(args)
-    elif args.command == "embed":
-        from .embed import embed
-
-        embed(args)
-    elif args.command == "search":
-        from .embed import search
-
-        search(args)
-    elif args.command == "show":
-        from .show import show
-
-        show(args)
-    elif args.command == "evaluate":
-        from .evaluate import evaluate
-
-        evaluate(args)
-    elif args.command == "export":
-        from .export import export
-
-        export(args)
-    elif args.command == "completion":
-        from .completion import completion
-
-        completion(make_parser(with_bench=True), args.shell)
-    else:
-        from .info import info
-
-        info(args)
+def _function(module: str, name: str) -> Callable[[argparse.Namespace], int | None]:
+    """Import a module of this package and return the function that runs a command."""
+    found = importlib.import_module(f"{__package__}.{module}")
+    function: Callable[[argparse.Namespace], int | None] = getattr(found, name)
+    return function
 
 
 @contextlib.contextmanager
@@ -163,31 +130,6 @@ def _is_failure(error: BaseException) -> bool:
 def _warn(message: Warning | str, *_: object, **__: object) -> None:
     """Print a warning in one line, without its location in the code."""
     complain(f"fastnn: warning: {message}")
-
-
-def _train(args: argparse.Namespace) -> bool:
-    if args.task_name == "digits":
-        from .digits import train
-    elif args.task_name == "lm":
-        from .lm import train
-    elif args.task_name == "translate":
-        from .train_translate import train
-    else:
-        from .table import train
-    return train(args)
-
-
-def _predict(args: argparse.Namespace) -> None:
-    if (args.file is None) == (args.digit is None):
-        raise UsageError("predict needs either FILE.csv or --digit I")
-    if args.digit is not None:
-        from .predict import predict
-
-        predict(args)
-    else:
-        from .predict_table import predict as predict_table
-
-        predict_table(args)
 
 
 def _one_line(error: BaseException) -> str:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import kernels
 from ..checks import check_count, check_flag, check_integer, check_number, given, value_of
-from .decoding import Prompts, as_prompts, check_model, check_room, padded
+from .decoding import Prompts, as_prompts, check_cache, check_model, check_room, padded
 from .sampling import largest
 
 # Limit of |alpha|: L^alpha is then finite for all L below 2^31.
@@ -113,6 +113,7 @@ def beam_search(
     limit = MOST_PENALTY
     alpha = check_number("length_penalty", length_penalty, least=-limit, most=limit)
     check_model(model)
+    check_cache(cache)
     sentences = len(cache.lengths)
     eos = None if eos is None else check_integer("eos", eos)
     early_stopping = check_flag("early_stopping", early_stopping)

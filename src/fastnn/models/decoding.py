@@ -232,6 +232,12 @@ def check_model(model: Any) -> None:
         raise TypeError(f"model must have `step`, such as models.TransformerLM, got {given(model)}")
 
 
+def check_cache(cache: Any) -> None:
+    """TypeError unless it can be what `new_cache` returned."""
+    if not all(hasattr(cache, name) for name in ("lengths", "max_len", "select")):
+        raise TypeError(f"cache must be one that new_cache returned, got {given(cache)}")
+
+
 def as_prompts(prompts: Prompts) -> list[list[int]]:
     """Return the tokens of each prompt; raise TypeError or ValueError if they are not integers."""
     if isinstance(prompts, np.ndarray) and prompts.ndim != 2:

@@ -100,7 +100,9 @@ class FrozenSeq2Seq(Translator):
         return self.decoder, max_len
 
     def __reduce__(self) -> tuple[Any, ...]:
-        raise TypeError("a FrozenSeq2Seq cannot be pickled: pickle the model and freeze it again")
+        raise TypeError(
+            "a FrozenSeq2Seq cannot be pickled or copied: pickle the model and freeze it again"
+        )
 
     def __repr__(self) -> str:
         return f"FrozenSeq2Seq({self.encoder!r}, {self.decoder!r})"

@@ -54,9 +54,12 @@ class GradientError(AssertionError):
 
     def __init__(self, name: str, index: tuple[int, ...], found: float, expected: float) -> None:
         self.name, self.index, self.found, self.expected = name, index, found, expected
-        super().__init__(
-            f"gradient of {name} at {list(index)}: backward gives {found:.12g}, "
-            f"central differences {expected:.12g}"
+        super().__init__(name, index, found, expected)  # the arguments, so that it can be pickled
+
+    def __str__(self) -> str:
+        return (
+            f"gradient of {self.name} at {list(self.index)}: backward gives {self.found:.12g}, "
+            f"central differences {self.expected:.12g}"
         )
 
 

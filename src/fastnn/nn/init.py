@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..checks import check_choice
+from ..checks import check_choice, given
 from .blank import Blank
 
 Shape = tuple[int, ...]
@@ -251,7 +251,7 @@ def initial(
     if isinstance(init, str):
         init = INITIALIZERS[check_choice("init", init, INITIALIZERS)]
     if not callable(init):
-        raise TypeError(f"init must be a name or a function (shape, rng, dtype), got {init!r}")
+        raise TypeError(f"init must be a name or a function (shape, rng, dtype), got {given(init)}")
     values = np.asarray(init(shape, rng, dtype))
     if values.shape != shape:
         raise ValueError(f"init gave the shape {values.shape}, but the weights are {shape}")

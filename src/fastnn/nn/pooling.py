@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
@@ -46,11 +47,11 @@ class _Pooling(Module):
     stream: RandomStream
     dropout: float
 
+    @abstractmethod
     def forward(  # type: ignore[override]
         self, queries: Array, keys: Array, values: Array, *, lengths: Any = None
     ) -> tuple[Array, Any]:
         """Return the output (B, n, dv), and the context."""
-        raise NotImplementedError
 
     def __call__(  # type: ignore[override]
         self,
@@ -66,9 +67,19 @@ class _Pooling(Module):
             y, ctx = self.forward(queries, keys, values, lengths=lengths)
         return (y, self._weights(ctx)) if need_weights else y
 
+    @abstractmethod
     def _weights(self, ctx: Any) -> Array:
         """Return the weights of a forward pass without dropout."""
-        raise NotImplementedError
+
+    @abstractmethod
+    def _score_flops(self, d: int) -> int:
+        """Count the operations of one score for queries of size d."""
+
+    def flops(self, input_shape: tuple[int, ...], *others: tuple[int, ...]) -> int:
+        """Count the scores, and a multiply-add per score and column of the values."""
+        B, n, d = input_shape
+        m, dv = (others[0][1], others[1][2]) if len(others) > 1 else (n, d)
+        return B * n * m * (self._score_flops(d) + 2 * dv)
 
     def example(
         self, input_shape: tuple[int, ...], dtype: DTypeLike | None = None
@@ -143,11 +154,8 @@ class DotProductAttention(_Pooling):
         weights: Array = kernels.attention(q, k, v, need_weights=True, lengths=how["lengths"])[1]
         return weights[:, 0]
 
-    def flops(self, input_shape: tuple[int, ...], *others: tuple[int, ...]) -> int:
-        """Count the two products."""
-        B, n, d = input_shape
-        m, dv = (others[0][1], others[1][2]) if len(others) > 1 else (n, d)
-        return 2 * B * n * m * (d + dv)
+    def _score_flops(self, d: int) -> int:
+        return 2 * d
 
 
 @register("AdditiveAttention", rng=0)
@@ -273,11 +281,8 @@ class AdditiveAttention(_Pooling):
         weights: Array = ctx[2]
         return weights
 
-    def flops(self, input_shape: tuple[int, ...], *others: tuple[int, ...]) -> int:
-        """Count an addition, a tanh and a multiply-add per hidden unit, and the sum of values."""
-        B, n, d = input_shape
-        m, dv = (others[0][1], others[1][2]) if len(others) > 1 else (n, d)
-        return B * n * m * (4 * self.num_hiddens + 2 * dv)
+    def _score_flops(self, d: int) -> int:
+        return 4 * self.num_hiddens  # an addition, a tanh and a multiply-add each
 
 
 def _as_lengths(lengths: Any) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import kernels
-from ..checks import check_flag
+from ..checks import check_flag, given
 from ..parameters import Parameters
 from .optimizer import Optimizer
 from .schedules import Schedule
@@ -67,7 +67,7 @@ class Adam(Optimizer):
     ) -> None:
         super().__init__(params, lr, weight_decay)
         if not isinstance(betas, (tuple, list)) or len(betas) != 2:
-            raise TypeError(f"betas must be two numbers (beta1, beta2), got {betas!r:.80}")
+            raise TypeError(f"betas must be two numbers (beta1, beta2), got {given(betas)}")
         beta1, beta2 = betas
         self.beta1 = checked("beta1", beta1)
         self.beta2 = checked("beta2", beta2)

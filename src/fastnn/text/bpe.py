@@ -145,7 +145,7 @@ def _pairs(merges: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     pairs = [tuple(pair) if isinstance(pair, (list, tuple)) else () for pair in merges]
     for pair, merge in zip(pairs, merges, strict=True):
         if len(pair) != 2 or not all(isinstance(piece, str) for piece in pair):
-            raise TypeError(f"merges must be pairs of str, got {merge!r:.80}")
+            raise TypeError(f"merges must be pairs of str, got {given(merge)}")
     return pairs
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import nn
+from ..checks import value_of
 from ..interop import asarray
 
 LAST_LABEL = np.iinfo(np.int64).max
@@ -184,7 +185,9 @@ def weights_of_classes(
         return None
     if isinstance(weights, str):
         if weights != "balanced" or y is None:
-            raise ValueError(f"class_weight must be a dict, or 'balanced' with y, got {weights!r}")
+            raise ValueError(
+                f"class_weight must be a dict, or 'balanced' with y, got {value_of(weights)}"
+            )
         labels = one_label_per_row(y)
         weights = balanced(labels[(labels >= 0) & (labels != ignore_index)])
     return ClassWeights(weights, dtype)

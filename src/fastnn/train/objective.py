@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import kernels, nn
-from ..checks import check_choice
+from ..checks import check_choice, check_integer, check_probability
 from .arguments import check_signature
 from .examples import Batch
 from .metrics import Means, Metric
@@ -202,6 +202,11 @@ class TokenLoss:
     ignore_index : int
         Targets with this value do not count.
 
+    Raises
+    ------
+    TypeError, ValueError
+        An argument has the wrong type or is out of range; the message names it.
+
     Examples
     --------
     >>> model = fastnn.models.TransformerLM(10, d_model=16, n_heads=2, n_layers=1, max_len=8, rng=0)
@@ -211,7 +216,8 @@ class TokenLoss:
     """
 
     def __init__(self, label_smoothing: float = 0.0, ignore_index: int = -100) -> None:
-        self.label_smoothing, self.ignore_index = label_smoothing, ignore_index
+        self.label_smoothing = check_probability("label_smoothing", label_smoothing)
+        self.ignore_index = check_integer("ignore_index", ignore_index)
 
     def learn(self, model: Any, batch: Batch, means: Means, weigh: Weigh) -> None:
         value, n = model.loss_and_grad(

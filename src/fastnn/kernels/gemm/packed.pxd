@@ -7,3 +7,4 @@ cdef class PackedMatrix:
     cdef int typenum
     cdef int64_t k, n
     cdef readonly int64_t nbytes
+    cdef object __weakref__

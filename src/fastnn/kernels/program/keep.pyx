@@ -110,6 +110,7 @@ cdef class Program:
     cdef Recorder recorder
     cdef readonly int count
     cdef readonly bint trains
+    cdef object __weakref__
     cdef bint strided               # the input is read by a product alone, which takes any strides
 
     def __cinit__(self, builder):
@@ -130,6 +131,10 @@ cdef class Program:
             if i > 0 and (op.x == INPUT or op.residual == INPUT):
                 self.strided = False
             before = op.y
+
+    def __reduce__(self):
+        raise TypeError("a Program cannot be pickled or copied: it runs on the arrays of its "
+                        "layers; pickle the model, which makes its program again")
 
     cdef bint takes(self, object x) noexcept:
         """True if x is (rows, n_in) of the type of the weights."""

@@ -170,7 +170,8 @@ cdef class PlanState:
         return self.record.batch
 
     def __reduce__(self):
-        raise TypeError("a PlanState cannot be pickled or copied")
+        raise TypeError("a PlanState cannot be pickled or copied: keep the tokens, and step a new "
+                        "state with them again")
 
     def truncate(self, length=0):
         """Forget all but the first `length` positions of every row."""

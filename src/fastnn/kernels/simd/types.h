@@ -40,7 +40,12 @@ typedef uint64_t u64vec __attribute__((vector_size(VBYTES)));
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
 #define INLINE static inline __attribute__((always_inline))
+/* clang before 19 honors GCC's pragma only after it has left arrays of accumulators in memory. */
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
 #define UNROLL _Pragma("GCC unroll 32")
+#endif
 
 INLINE vec load(const real *p) {
     vec v;
