@@ -83,7 +83,7 @@ def test_logits(tmp_path):
         ({"llama.expert_count": (4, struct.pack("<I", 8))}, "expert_count is 8, which is not"),
         ({"llama.block_count": (4, struct.pack("<I", 1))}, "weights have 'model.layers.1"),
         ({"llama.block_count": (4, struct.pack("<I", 3))}, "more weights than|arrays are missing"),
-        ({"llama.embedding_length": (8, text("a"))}, "hidden_size must be an integer, got 'a'"),
+        ({"llama.embedding_length": (8, text("a"))}, "hidden_size must be an integer, got str 'a'"),
     ],
 )
 def test_what_is_not_supported(tmp_path, changes, message):

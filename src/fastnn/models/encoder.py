@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from itertools import groupby
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,14 +10,12 @@ from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels, nn
 from ..checks import check_count, check_dtype, check_generator, given
-from ..kernels.ground.memory import empty
-from ..nn.heads import split_heads
 from ..nn.linear import Seed
 from ..nn.lowering import Builder
 from ..nn.module import Shapes
+from ..nn.packed import Packed
 from ..nn.positional import check_max_len
 from ..nn.registry import prefixed
-from ..nn.walk import Walk
 
 Array = NDArray[Any]
 Ids = NDArray[np.integer[Any]]
@@ -222,7 +218,7 @@ class TransformerEncoderModel(nn.Module):
         self._check_tokens(ids, int(lengths.max(initial=0)))
         within = np.arange(len(ids)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         e = self.norm(self._sum(self._tables(ids, within, None)))
-        h: Array = self.blocks.walk(_Packed(lengths), e, (), {})
+        h: Array = self.blocks.walk(Packed(lengths), e, (), {})
         return h
 
     def row_bytes(self) -> int:
@@ -312,32 +308,6 @@ class TransformerEncoderModel(nn.Module):
             "first_position": self.first_position,
             **{key: block[key] for key in _OF_BLOCKS},
         }
-
-
-class _Packed(Walk):
-    """Inference over the rows of sequences of these lengths: only attention sees sequences."""
-
-    def __init__(self, lengths: NDArray[np.integer[Any]]) -> None:
-        self._runs = [(int(n), len(list(run))) for n, run in groupby(lengths)]
-
-    def run(self, part: Any, y: Any, options: dict[str, Any]) -> Any:
-        """Return the output of the feed-forward network or of attention for rows y."""
-        return self._attend(part, y) if isinstance(part, nn.MultiHeadAttention) else part(y)
-
-    def _attend(self, part: nn.MultiHeadAttention, y: Array) -> Array:
-        qkv, heads = part.qkv(y), empty((len(y), part.d_model), y.dtype)
-        for rows, T in self._rows():
-            q, k, v = np.split(qkv[rows].reshape(-1, T, qkv.shape[1]), 3, axis=2)
-            out = split_heads(heads[rows].reshape(-1, T, part.d_model), part.n_heads)
-            kernels.attention(*(split_heads(x, part.n_heads) for x in (q, k, v)), out=out)
-        return part.out(heads)
-
-    def _rows(self) -> Iterator[tuple[slice, int]]:
-        """Yield the rows of sequences of equal length, and that length."""
-        start = 0
-        for T, n in self._runs:
-            yield slice(start, start + n * T), T
-            start += n * T
 
 
 def _initial(shape: tuple[int, ...], rng: np.random.Generator, dtype: DTypeLike) -> Array:

@@ -25,11 +25,13 @@ from ..nn.blank import join, undrawn
 from . import families, gguf
 from .families.checkpoint import Names, Part
 from .folders import CONFIG, WEIGHTS, config_beside, weight_files
+from .tokens import TokenModel
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Any]  # name -> array on the disk, which has shape, dtype and read()
 
 GGUF = ".gguf"
+HEAD = "head.weight"  # of a language model
 FLOATS = ("float32", "float16", "bfloat16", "float64")
 # Ends of names in the oldest files.
 _OLD_ENDS = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
@@ -94,8 +96,9 @@ def _model(where: Path, values: Any, arrays: Arrays, path: Path, dtype: np.dtype
         model, names, family = families.build(values, dtype)
     with errors_of(path):
         join(model)
-        fill(model, names, _fitting(arrays, names, family))
-    vars(model)["checkpoint"] = values, names
+        found, prefix = _fitting(arrays, names, family)
+        fill(model, names, found)
+    vars(model)["checkpoint"] = values, _prefixed(names, prefix)
     return model
 
 
@@ -146,10 +149,15 @@ def save(model: Module, folder: PathLike, *, config: Mapping[str, Any] | None = 
 def _names_for(model: Module, config: Mapping[str, Any]) -> Names:
     """Return the names for a new model; raise ValueError if its config describes another one."""
     with undrawn(model.parameters().size):
-        described, names, _ = families.build(config, model.parameters().dtype)
+        described, names, family = families.build(config, model.parameters().dtype)
     if _computed(described) != _computed(model):
         raise ValueError(f"save: config describes {described!r}, not {model!r}")
-    return names
+    return _prefixed(names, family.PREFIXES[0] if isinstance(model, TokenModel) else "")
+
+
+def _prefixed(names: Names, prefix: str) -> Names:
+    """Return the names as transformers writes them: all but the head stand below a prefix."""
+    return {prefix * (part.ours != HEAD) + name: part for name, part in names.items()}
 
 
 def _computed(model: Module) -> dict[str, Any]:
@@ -188,8 +196,11 @@ def _stored(folder: Path) -> Iterator[Arrays]:
         yield found
 
 
-def _fitting(arrays: Arrays, names: Names, family: families.Family) -> Arrays:
-    """Return the arrays under the names of the family; raise ValueError unless all are there."""
+def _fitting(arrays: Arrays, names: Names, family: families.Family) -> tuple[Arrays, str]:
+    """Return the arrays under the names of the family, and the family's prefix if they have it.
+
+    Raises ValueError unless all are there.
+    """
     found = {}
     for name, stored in arrays.items():
         short = next((name[len(p) :] for p in family.PREFIXES if name.startswith(p)), name)
@@ -203,7 +214,7 @@ def _fitting(arrays: Arrays, names: Names, family: families.Family) -> Arrays:
         raise ValueError(
             f"{len(missing)} of {len(names)} arrays are missing, such as {missing[0]!r:.200}"
         )
-    return found
+    return found, family.PREFIXES[0] * any(name.startswith(family.PREFIXES[0]) for name in arrays)
 
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ...checks import check_count, check_number, value_of
+from ...nn import parameter_shapes
 from ..language_model import TransformerLM
 from .checkpoint import Config, Names, Part, both, unsupported
 
@@ -104,7 +105,7 @@ def names_of(
     for theirs, ours in whole.items():
         is_table = ours in ("embedding.", "positions.")
         names |= both(theirs, ours, transpose=not is_table)
-    own = dict(model.parameters().named())
+    own = parameter_shapes(model.config())
     for theirs, part in parts:
         how = {key: value for key, value in part._asdict().items() if key != "ours"}
         for i in range(len(model.blocks)):
