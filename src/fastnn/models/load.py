@@ -32,6 +32,7 @@ Arrays = Mapping[str, Any]  # name -> array on the disk, which has shape, dtype 
 
 GGUF = ".gguf"
 HEAD = "head.weight"  # of a language model
+KEPT = ("pooler.dense.*", "*.pooler.dense.*")  # not read, but written back
 FLOATS = ("float32", "float16", "bfloat16", "float64")
 # Ends of names in the oldest files.
 _OLD_ENDS = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
@@ -98,7 +99,8 @@ def _model(where: Path, values: Any, arrays: Arrays, path: Path, dtype: np.dtype
         join(model)
         found, prefix = _fitting(arrays, names, family)
         fill(model, names, found)
-    vars(model)["checkpoint"] = values, _prefixed(names, prefix)
+    kept = {name: x.read().copy() for name, x in arrays.items() if _matches(name, KEPT)}
+    vars(model)["checkpoint"] = values, _prefixed(names, prefix), kept
     return model
 
 
@@ -136,13 +138,13 @@ def save(model: Module, folder: PathLike, *, config: Mapping[str, Any] | None = 
         raise ValueError(
             f"save: this {type(model).__name__} was not loaded from a folder: give its config"
         )
-    values, names = (dict(config), _names_for(model, config)) if config is not None else known
+    values, names, kept = known if config is None else (config, _names_for(model, config), {})
     dtype = model.parameters().dtype.name
     values = {**values, "dtype": dtype, "torch_dtype": dtype}
     own = dict(model.parameters().named())
     arrays = {name: _taken(own[part.ours].data, part) for name, part in names.items()}
     Path(folder).mkdir(exist_ok=True)
-    write_tensors(Path(folder) / WEIGHTS, arrays, {"format": "pt"})
+    write_tensors(Path(folder) / WEIGHTS, arrays | kept, {"format": "pt"})
     write_atomically(Path(folder) / CONFIG, compose_json(values).encode())
 
 
