@@ -91,6 +91,7 @@ PAIRS |= {
 }
 PAIRS |= {"--resume": None, "--threads": COUNT}
 GENERATE = {"--prompt": ["ab", "\n", "z", ""], "--max_new_tokens": COUNT, "--temperature": RATE}
+GENERATE |= {"--chat": None, "--stop": ["a", ""], "--repetition_penalty": RATE}
 GENERATE |= {"--top_k": [*COUNT, *HUGE], "--top_p": SHARE, "--seed": HUGE, "--num_samples": COUNT}
 TRANSLATE = {"--beams": [*COUNT, "100"], "--length-penalty": [*RATE, "1e300"], "--output": PATHS}
 PREDICT = {

@@ -26,6 +26,7 @@ CALLABLES = public.callables()
 NEEDS = {  # what an example imports, if its function is of use without it
     "fastnn.capi.low_level_callable": "scipy",
     "fastnn.models.SentenceEncoder": "tokenizers",
+    "fastnn.models.TextModel": "tokenizers",
     "fastnn.sklearn.SentenceEncoder": "tokenizers",
     "fastnn.text.BPE": "tokenizers",
     "fastnn.text.bleu": "sacrebleu",

@@ -5,12 +5,14 @@ import pytest
 
 from fastnn import models, nn
 from fastnn.models import families
+from fastnn.models.foreign import read
 from fastnn.nn import attention
 from fastnn.nn.rotary import Turn, turn_of
 
-from .decoders import FOLDER, config_of, filled, folders
+from .decoders import config_of, filled
+from .pretrained_models import FOLDER, folders
 
-every = pytest.mark.parametrize("folder", folders(), ids=lambda folder: folder.name)
+every = pytest.mark.parametrize("folder", folders(encoders=False), ids=lambda folder: folder.name)
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +43,18 @@ def test_logits(folder):
     still = filled(folder, resid_pdrop=0, attn_pdrop=0)
     close(still.forward(expected["ids"])[0], expected["logits"])
     close(filled(folder, np.float64)(expected["ids"]), expected["logits"])
+
+
+@every
+def test_load_and_save(folder, tmp_path):
+    ids = np.load(folder / "expected.npz")["ids"]
+    model = models.load(folder)
+    np.testing.assert_array_equal(model(ids), filled(folder)(ids))
+    models.save(model, tmp_path / "new")
+    np.testing.assert_array_equal(models.load(tmp_path / "new")(ids), model(ids))
+    before, after = read(folder), read(tmp_path / "new")
+    assert after.keys() == before.keys()
+    assert all((after[name] == before[name]).all() for name in before)
 
 
 @every

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 from ..kernels.ground.threads import num_threads
 from ..models import TransformerLM, stream
@@ -20,11 +21,19 @@ SEPARATOR = "---------------"
 
 def generate(args: argparse.Namespace) -> None:
     """Print the prompt and its continuation, token by token."""
+    if Path(args.model).is_dir():
+        from .complete import complete
+
+        return complete(args)
+    if args.chat or args.stop:
+        option = "--chat" if args.chat else "--stop"
+        raise UsageError(f"{option} is for a folder with a pretrained model, not {args.model}")
     model, vocab = load_with_vocabulary(args.model, TransformerLM, "lm")
     ids = opening(vocab) if args.prompt is None else encoded(vocab, args.prompt)
     prompt = vocab.decode(ids) if args.prompt is None else args.prompt
     plan = model.freeze()
-    options = {name: getattr(args, name) for name in ("temperature", "top_k", "top_p")}
+    names = "temperature", "top_k", "top_p", "repetition_penalty"
+    options = {name: getattr(args, name) for name in names}
     with num_threads(args.threads) if args.threads else contextlib.nullcontext():
         for i in range(args.num_samples):
             if i:

@@ -50,6 +50,7 @@ SAMPLING: tuple[tuple[str, Any, Any, str], ...] = (
     ("temperature", not_negative, 0.8, "below 1 favors likely tokens, 0 takes the likeliest"),
     ("top_k", count, None, "sample from the N likeliest tokens"),
     ("top_p", rate, None, "sample from the likeliest tokens whose total probability is F"),
+    ("repetition_penalty", rate, 1.0, "above 1, tokens that occurred are less likely"),
     ("seed", seed, None, "random seed"),
     ("num_samples", count, 1, "number of samples"),
     THREADS,
@@ -118,11 +119,28 @@ def settle(args: argparse.Namespace, before: Mapping[str, Any]) -> None:
 
 def add_generate(command: argparse.ArgumentParser) -> None:
     """Add the options of `fastnn generate`."""
-    command.add_argument("model", metavar="MODEL", help="a file written by `fastnn train lm`")
+    command.add_argument(
+        "model",
+        metavar="MODEL",
+        help="a file written by `fastnn train lm`, or a folder with a pretrained model",
+    )
     command.add_argument(
         "--prompt",
         type=text,
         metavar="TEXT",
         help="text to continue (default: an empty line, if the model knows it)",
+    )
+    command.add_argument(
+        "--chat",
+        action="store_true",
+        help="answer the prompt, or each line of the standard input (pretrained models)",
+    )
+    command.add_argument(
+        "--stop",
+        type=text,
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="end before this text; may be repeated (pretrained models)",
     )
     add_numbers(command, SAMPLING)

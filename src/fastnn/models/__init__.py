@@ -17,6 +17,7 @@ from .pooled import PooledEncoder
 from .sentences import SentenceEncoder
 from .seq2seq import Seq2SeqTransformer
 from .similar import Found, search
+from .text_model import TextModel
 from .torch_layers import from_torch
 from .translation import translate
 
@@ -28,6 +29,7 @@ __all__ = [
     "SentenceEncoder",
     "Seq2SeqTransformer",
     "Seq2SeqWeights",
+    "TextModel",
     "TransformerEncoderModel",
     "TransformerLM",
     "beam_search",

@@ -13,6 +13,7 @@ from ..files.tensors import MESSAGE, ModelFileError
 from ..json_text import compose_json
 from .encoder import TransformerEncoderModel
 from .folders import read_json
+from .language_model import TransformerLM
 from .load import errors_of, load, save
 
 TOKENIZER, MODULES, POOLING = "tokenizer.json", "modules.json", "1_Pooling"
@@ -37,7 +38,7 @@ def read(folder: PathLike, dtype: DTypeLike) -> tuple[Any, Any, dict[str, Any], 
     model = load(inner, dtype=dtype)
     if not isinstance(model, TransformerEncoderModel):
         raise ModelFileError(f"{inner} holds a {type(model).__name__}, which is not an encoder")
-    tokenizer = _tokenizer(inner / TOKENIZER, model)
+    tokenizer = read_tokenizer(inner / TOKENIZER, model)
     beside = {name: read_json(inner / name) for name in BESIDE if (inner / name).is_file()}
     options: dict[str, Any] = {"normalize": "Normalize" in modules}
     options |= _sizes(inner, beside.get(BESIDE[0], {})) | _prompts(path / PROMPTS)
@@ -149,13 +150,14 @@ def _prompts(where: Path) -> dict[str, Any]:
     return {"prompts": prompts, "default_prompt": default}
 
 
-def _tokenizer(where: Path, model: TransformerEncoderModel) -> Any:
+def read_tokenizer(where: Path, model: TransformerEncoderModel | TransformerLM) -> Any:
     """Return the tokenizer of a folder; its ids must have a place in the model."""
     try:
         import tokenizers
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "sentence encoders need tokenizers: pip install 'fastnn-cpu[text]'", name="tokenizers"
+            "texts of pretrained models need tokenizers: pip install 'fastnn-cpu[text]'",
+            name="tokenizers",
         ) from error
     if not where.is_file():
         raise ModelFileError(f"{where.parent} has no {TOKENIZER}")
