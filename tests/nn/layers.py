@@ -83,6 +83,27 @@ LAYERS = {
         models.TransformerEncoderModel(6, D, 2, 1, 6, 4, dropout=0.5, rng=0, **F64),
         (ids(),),
     ),
+    "TransformerEncoderModel, as ModernBERT": lambda: (
+        models.TransformerEncoderModel(
+            6,
+            D,
+            2,
+            2,
+            6,
+            4,
+            n_types=0,
+            placement="pre",
+            gated=True,
+            bias=False,
+            rotary=True,
+            window=[None, 2],
+            attention_norm=[False, True],
+            dropout=0.5,
+            rng=0,
+            **F64,
+        ),
+        (ids(),),
+    ),
     "PooledEncoder": lambda: (
         models.PooledEncoder(
             models.TransformerEncoderModel(6, D, 2, 1, 6, 4, dropout=0.5, rng=0, **F64)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from itertools import groupby
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,14 +10,13 @@ from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels, nn
 from ..checks import check_count, check_dtype, check_generator, given
-from ..kernels.ground.memory import empty
-from ..nn.heads import split_heads
+from ..kernels import NotLowerable
 from ..nn.linear import Seed
 from ..nn.lowering import Builder
 from ..nn.module import Shapes
+from ..nn.packed import Packed
 from ..nn.positional import check_max_len
 from ..nn.registry import prefixed
-from ..nn.walk import Walk
 
 Array = NDArray[Any]
 Ids = NDArray[np.integer[Any]]
@@ -27,17 +24,19 @@ Ids = NDArray[np.integer[Any]]
 STD = 0.02  # of initial weights, as in BERT
 
 # Fields that are those of its blocks.
-_OF_BLOCKS = tuple(
-    "d_model n_heads n_layers d_ff activation dropout attention_dropout eps dtype".split()
+_OF_BLOCKS = (
+    *"d_model n_heads n_layers d_ff activation dropout attention_dropout eps dtype".split(),
+    *"bias placement gated rotary window attention_norm".split(),
 )
 
 
 @nn.register("TransformerEncoderModel", rng=0)
 class TransformerEncoderModel(nn.Module):
-    """Token, position and type embeddings, their layer norm, and post-norm blocks: BERT.
+    """Token, position and type embeddings, their layer norm, and blocks: BERT and ModernBERT.
 
-    Devlin et al., "BERT: pre-training of deep bidirectional Transformers", NAACL 2019. A sequence
-    has the same bits alone, in a batch with padding, and packed.
+    Devlin et al., "BERT: pre-training of deep bidirectional Transformers", NAACL 2019; Warner et
+    al., "Smarter, better, faster, longer", 2024. A sequence has the same bits alone, in a batch
+    with padding, and packed.
 
     Parameters
     ----------
@@ -57,13 +56,16 @@ class TransformerEncoderModel(nn.Module):
         As in `nn.EncoderBlock`; `dropout` also of the embedding.
     eps : float
         Epsilon of the norms.
+    bias, placement, gated, rotary, window, attention_norm
+        As in `nn.TransformerEncoder`; with `rotary` there is no table of positions, and with the
+        placement "pre" a norm follows the last block.
     dtype : float32 or float64
     rng : None, int or numpy.random.Generator
 
     Attributes
     ----------
-    embedding, positions : nn.Embedding
-    types : nn.Embedding or None
+    embedding : nn.Embedding
+    positions, types : nn.Embedding or None
     norm : nn.LayerNorm
     drop : nn.Dropout
     blocks : nn.TransformerEncoder
@@ -88,6 +90,12 @@ class TransformerEncoderModel(nn.Module):
         "dropout": (float, 0.0),
         "attention_dropout": (float, 0.0),
         "eps": (float, 1e-12),
+        "bias": (bool, True),
+        "placement": (str, "post"),
+        "gated": (bool, False),
+        "rotary": (bool | dict | list, False),
+        "window": (int | list | None, None),
+        "attention_norm": (bool | list, True),
         "dtype": (str, "float32"),
     }
 
@@ -96,12 +104,14 @@ class TransformerEncoderModel(nn.Module):
         """Return the shapes of its parts, in order."""
         d, dtype = fields["d_model"], fields["dtype"]
         rows = fields["first_position"] + check_max_len(fields["max_len"])
+        rows *= not fields["rotary"]
         counts = {"embedding": fields["vocab_size"], "positions": rows, "types": fields["n_types"]}
         parts: dict[str, Shapes] = {
             name: {"weight": ((n, d), dtype)} for name, n in counts.items() if n
         }
-        parts["norm"] = {"weight": ((d,), dtype), "bias": ((d,), dtype)}
-        blocks = {"type": "TransformerEncoder", "causal": False, "final_norm": False}
+        parts["norm"] = nn.LayerNorm.shapes({**fields, "dim": d})
+        blocks = {"type": "TransformerEncoder", "causal": False}
+        blocks["final_norm"] = fields["placement"] != "post"
         blocks |= {key: fields[key] for key in _OF_BLOCKS} | {"n_kv_heads": fields["n_heads"]}
         parts["blocks"] = nn.parameter_shapes(blocks)
         return prefixed(parts)
@@ -123,6 +133,7 @@ class TransformerEncoderModel(nn.Module):
         eps: float = 1e-12,
         dtype: DTypeLike = np.float32,
         rng: Seed = None,
+        **of_blocks: Any,
     ) -> None:
         self.vocab_size = check_count("vocab_size", vocab_size)
         self.max_len = check_max_len(max_len)
@@ -131,9 +142,11 @@ class TransformerEncoderModel(nn.Module):
         dtype, rng = check_dtype(dtype), check_generator("rng", rng)
         how: dict[str, Any] = {"std": STD, "dtype": dtype, "rng": rng}
         self.embedding = nn.Embedding(vocab_size, d_model, **how)
-        self.positions = nn.Embedding(first_position + max_len, d_model, **how)
+        has_table = not of_blocks.get("rotary")
+        rows = first_position + max_len
+        self.positions = nn.Embedding(rows, d_model, **how) if has_table else None
         self.types = nn.Embedding(n_types, d_model, **how) if n_types else None
-        self.norm = nn.LayerNorm(d_model, eps, dtype=dtype)
+        self.norm = nn.LayerNorm(d_model, eps, bias=of_blocks.get("bias", True), dtype=dtype)
         self.drop = nn.Dropout(dropout, rng=rng)
         self.blocks = nn.TransformerEncoder(
             n_layers,
@@ -147,6 +160,7 @@ class TransformerEncoderModel(nn.Module):
             dtype=dtype,
             rng=rng,
             init=_initial,
+            **of_blocks,
         )
         parts: dict[str, Any] = {"embedding": self.embedding, "positions": self.positions}
         parts["types"] = self.types
@@ -222,7 +236,7 @@ class TransformerEncoderModel(nn.Module):
         self._check_tokens(ids, int(lengths.max(initial=0)))
         within = np.arange(len(ids)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         e = self.norm(self._sum(self._tables(ids, within, None)))
-        h: Array = self.blocks.walk(_Packed(lengths), e, (), {})
+        h: Array = self.blocks.walk(Packed(lengths), e, (), {})
         return h
 
     def row_bytes(self) -> int:
@@ -233,7 +247,9 @@ class TransformerEncoderModel(nn.Module):
 
     def _tables(self, ids: Ids, positions: Ids, types: Ids | None) -> list[tuple[Any, Ids]]:
         """Return the tables and the row of each for every token."""
-        tables: list[tuple[Any, Ids]] = [(self.positions, positions + self.first_position)]
+        tables: list[tuple[Any, Ids]] = []
+        if self.positions is not None:
+            tables.append((self.positions, positions + self.first_position))
         if self.types is not None:
             tables.append((self.types, np.zeros(ids.shape, np.int64) if types is None else types))
         return [*tables, (self.embedding, ids)]
@@ -267,11 +283,12 @@ class TransformerEncoderModel(nn.Module):
 
     def _lower_ids(self, b: Builder) -> None:
         """Add all operations; the table of positions and type 0 is a copy."""
-        table = self.positions.weight.data[self.first_position :][: b.max_len]
-        if self.types is not None:
-            table = table + self.types.weight.data[0]
         b.lower(self.embedding)
-        b.positions(table)
+        if self.positions is not None:
+            table = self.positions.weight.data[self.first_position :][: b.max_len]
+            b.positions(table if self.types is None else table + self.types.weight.data[0])
+        elif self.types is not None:
+            raise NotLowerable("types without a table of positions cannot be part of a plan")
         b.lower(self.norm)
         b.lower(self.blocks)
 
@@ -312,32 +329,6 @@ class TransformerEncoderModel(nn.Module):
             "first_position": self.first_position,
             **{key: block[key] for key in _OF_BLOCKS},
         }
-
-
-class _Packed(Walk):
-    """Inference over the rows of sequences of these lengths: only attention sees sequences."""
-
-    def __init__(self, lengths: NDArray[np.integer[Any]]) -> None:
-        self._runs = [(int(n), len(list(run))) for n, run in groupby(lengths)]
-
-    def run(self, part: Any, y: Any, options: dict[str, Any]) -> Any:
-        """Return the output of the feed-forward network or of attention for rows y."""
-        return self._attend(part, y) if isinstance(part, nn.MultiHeadAttention) else part(y)
-
-    def _attend(self, part: nn.MultiHeadAttention, y: Array) -> Array:
-        qkv, heads = part.qkv(y), empty((len(y), part.d_model), y.dtype)
-        for rows, T in self._rows():
-            q, k, v = np.split(qkv[rows].reshape(-1, T, qkv.shape[1]), 3, axis=2)
-            out = split_heads(heads[rows].reshape(-1, T, part.d_model), part.n_heads)
-            kernels.attention(*(split_heads(x, part.n_heads) for x in (q, k, v)), out=out)
-        return part.out(heads)
-
-    def _rows(self) -> Iterator[tuple[slice, int]]:
-        """Yield the rows of sequences of equal length, and that length."""
-        start = 0
-        for T, n in self._runs:
-            yield slice(start, start + n * T), T
-            start += n * T
 
 
 def _initial(shape: tuple[int, ...], rng: np.random.Generator, dtype: DTypeLike) -> Array:

@@ -25,13 +25,14 @@ from ..nn.blank import join, undrawn
 from . import families, gguf
 from .families.checkpoint import Names, Part
 from .folders import CONFIG, WEIGHTS, config_beside, weight_files
-from .language_model import TransformerLM
+from .tokens import TokenModel
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Any]  # name -> array on the disk, which has shape, dtype and read()
 
 GGUF = ".gguf"
-HEADS = ("lm_head.", "embed_out.")
+HEAD = "head.weight"  # of a language model
+KEPT = ("pooler.dense.*", "*.pooler.dense.*")  # not read, but written back
 FLOATS = ("float32", "float16", "bfloat16", "float64")
 # Ends of names in the oldest files.
 _OLD_ENDS = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
@@ -96,8 +97,10 @@ def _model(where: Path, values: Any, arrays: Arrays, path: Path, dtype: np.dtype
         model, names, family = families.build(values, dtype)
     with errors_of(path):
         join(model)
-        fill(model, names, _fitting(arrays, names, family))
-    vars(model)["checkpoint"] = values, names
+        found, prefix = _fitting(arrays, names, family)
+        fill(model, names, found)
+    kept = {name: x.read().copy() for name, x in arrays.items() if _matches(name, KEPT)}
+    vars(model)["checkpoint"] = values, _prefixed(names, prefix), kept
     return model
 
 
@@ -135,33 +138,28 @@ def save(model: Module, folder: PathLike, *, config: Mapping[str, Any] | None = 
         raise ValueError(
             f"save: this {type(model).__name__} was not loaded from a folder: give its config"
         )
-    values, names = (dict(config), _names_for(model, config)) if config is not None else known
+    values, names, kept = known if config is None else (config, _names_for(model, config), {})
     dtype = model.parameters().dtype.name
     values = {**values, "dtype": dtype, "torch_dtype": dtype}
     own = dict(model.parameters().named())
-    prefix = _prefix(model, values)
-    arrays = {
-        name if name.startswith(HEADS) else prefix + name: _taken(own[part.ours].data, part)
-        for name, part in names.items()
-    }
+    arrays = {name: _taken(own[part.ours].data, part) for name, part in names.items()}
     Path(folder).mkdir(exist_ok=True)
-    write_tensors(Path(folder) / WEIGHTS, arrays, {"format": "pt"})
+    write_tensors(Path(folder) / WEIGHTS, arrays | kept, {"format": "pt"})
     write_atomically(Path(folder) / CONFIG, compose_json(values).encode())
-
-
-def _prefix(model: Module, values: Mapping[str, Any]) -> str:
-    """Return what transformers puts before the names of a language model, but for its head."""
-    is_decoder = isinstance(model, TransformerLM)
-    return families.FAMILIES[values["model_type"]].PREFIXES[0] if is_decoder else ""
 
 
 def _names_for(model: Module, config: Mapping[str, Any]) -> Names:
     """Return the names for a new model; raise ValueError if its config describes another one."""
     with undrawn(model.parameters().size):
-        described, names, _ = families.build(config, model.parameters().dtype)
+        described, names, family = families.build(config, model.parameters().dtype)
     if _computed(described) != _computed(model):
         raise ValueError(f"save: config describes {described!r}, not {model!r}")
-    return names
+    return _prefixed(names, family.PREFIXES[0] if isinstance(model, TokenModel) else "")
+
+
+def _prefixed(names: Names, prefix: str) -> Names:
+    """Return the names as transformers writes them: all but the head stand below a prefix."""
+    return {prefix * (part.ours != HEAD) + name: part for name, part in names.items()}
 
 
 def _computed(model: Module) -> dict[str, Any]:
@@ -200,8 +198,11 @@ def _stored(folder: Path) -> Iterator[Arrays]:
         yield found
 
 
-def _fitting(arrays: Arrays, names: Names, family: families.Family) -> Arrays:
-    """Return the arrays under the names of the family; raise ValueError unless all are there."""
+def _fitting(arrays: Arrays, names: Names, family: families.Family) -> tuple[Arrays, str]:
+    """Return the arrays under the names of the family, and the family's prefix if they have it.
+
+    Raises ValueError unless all are there.
+    """
     found = {}
     for name, stored in arrays.items():
         short = next((name[len(p) :] for p in family.PREFIXES if name.startswith(p)), name)
@@ -215,7 +216,7 @@ def _fitting(arrays: Arrays, names: Names, family: families.Family) -> Arrays:
         raise ValueError(
             f"{len(missing)} of {len(names)} arrays are missing, such as {missing[0]!r:.200}"
         )
-    return found
+    return found, family.PREFIXES[0] * any(name.startswith(family.PREFIXES[0]) for name in arrays)
 
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:

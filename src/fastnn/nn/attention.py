@@ -23,9 +23,9 @@ from ..parameters import Parameter
 from .dropout import new_stream
 from .heads import (
     attention_shapes,
+    by_head,
     check_heads,
     check_vectors,
-    norm_heads,
     norm_heads_backward,
     split_heads,
 )
@@ -219,7 +219,7 @@ class MultiHeadAttention(Module):
         """
         q, k, v, saved = self._project(x, memory, recompute)
         if self.rotary:
-            self._turn(q, k)
+            self.turn(q, k)
         p, seed, step = self.stream.drop(self.dropout)
         how = {"causal": causal, "lengths": lengths, "mask": mask}
         how |= {"dropout_p": p, "seed": seed, "step": step, "window": self.window}
@@ -276,7 +276,7 @@ class MultiHeadAttention(Module):
             **how,
         )
         if self.rotary:
-            self._turn(gradients[0], gradients[1], inverse=True)
+            self.turn(gradients[0], gradients[1], inverse=True)
         for norm, dy, ctx_norm, into in zip(self.norms, to, saved[-1], (dq, dk), strict=False):
             into[...] = norm_heads_backward(norm, dy, ctx_norm)
         if self.d_memory is None:
@@ -322,7 +322,7 @@ class MultiHeadAttention(Module):
             has = "needs a memory" if memory is None else "is self-attention and takes no memory"
             raise ValueError(f"MultiHeadAttention: this layer {has}")
         check_vectors("x", x, self.d_model)
-        d, d_kv = self.n_heads * self.head_dim, self.n_kv_heads * self.head_dim
+        d = self.n_heads * self.head_dim
         if memory is None:
             qkv, ctx = self.qkv.forward(x, recompute=recompute)
             q, kv, saved = qkv[..., :d], qkv[..., d:], [ctx]
@@ -335,15 +335,10 @@ class MultiHeadAttention(Module):
             q, ctx = self.q.forward(x, recompute=recompute)
             kv, ctx_kv = self.kv.forward(memory)
             saved = [ctx, ctx_kv]
-        k, v = kv[..., :d_kv], kv[..., d_kv:]
-        if self.norms:
-            (q, ctx_q), (k, ctx_k) = map(norm_heads, self.norms, (q, k))
-            saved.append((ctx_q, ctx_k))
-        heads = (self.n_heads, self.n_kv_heads, self.n_kv_heads)
-        q, k, v = (split_heads(x, n) for x, n in zip((q, k, v), heads, strict=True))
-        return q, k, v, saved
+        q, k, v, contexts = by_head(q, kv, self.n_heads, self.n_kv_heads, self.norms)
+        return q, k, v, saved + contexts
 
-    def _turn(self, q: Array, k: Array, inverse: bool = False) -> None:
+    def turn(self, q: Array, k: Array, inverse: bool = False) -> None:
         """Rotate q and k in place, by their positions."""
         for x in (q, k):
             turn = turn_of(self.rotary, self.head_dim)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,18 @@ def norm_heads(norm: RMSNorm, x: Array) -> tuple[Array, Any]:
     """Return the norms of heads of x (B, T, columns), each of norm.dim columns, and the context."""
     y, ctx = norm.forward(x.reshape(*x.shape[:2], -1, norm.dim))
     return y.reshape(x.shape), ctx
+
+
+def by_head(
+    q: Array, kv: Array, n_heads: int, n_kv_heads: int, norms: Sequence[RMSNorm]
+) -> tuple[Array, Array, Array, list[Any]]:
+    """Return q, k and v by head, q and k normalized, and a list of what backward needs if any."""
+    k, v = np.split(kv, 2, axis=-1)
+    contexts = []
+    if norms:
+        (q, ctx_q), (k, ctx_k) = map(norm_heads, norms, (q, k))
+        contexts.append((ctx_q, ctx_k))
+    return split_heads(q, n_heads), split_heads(k, n_kv_heads), split_heads(v, n_kv_heads), contexts
 
 
 def norm_heads_backward(norm: RMSNorm, dy: Array, ctx: Any) -> Array:

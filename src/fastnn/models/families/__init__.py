@@ -29,6 +29,7 @@ from . import (
     gpt_neox,
     llama,
     mistral,
+    modernbert,
     qwen2,
     qwen3,
     roberta,
@@ -64,6 +65,7 @@ FAMILIES: dict[str, Family] = {
     "smollm3": smollm3,
     "bert": bert,
     "distilbert": distilbert,
+    "modernbert": modernbert,
     "roberta": roberta,
     "xlm-roberta": roberta,
 }
