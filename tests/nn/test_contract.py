@@ -265,3 +265,24 @@ def test_images_for_a_dense_layer_are_answered_with_reshape():
     ):
         with pytest.raises(TypeError, match=f"Sequential: layer 0 .*{message}"):
             nn.Sequential(wrong)
+
+
+@walk
+def test_empty_batches_and_sequences(name):
+    """No rows, and rows without positions: empty results, and gradients of zero."""
+    layer, inputs = LAYERS[name]()
+    cuts = [np.s_[:0]]
+    # Vectors of one axis have no positions; a pooled vector is a mean over them.
+    if inputs[0].ndim == 2 + (inputs[0].dtype.kind == "f") and not name.startswith("PooledEncoder"):
+        cuts.append(np.s_[:, :0])
+    for cut in cuts:
+        empty = [x[cut] for x in inputs]
+        y, ctx = layer.forward(*empty)
+        several = isinstance(y, tuple)
+        dys = tuple(np.zeros_like(part) for part in (y if several else (y,)))
+        layer.parameters().zero_grad()
+        layer.backward(dys if several else dys[0], ctx)
+        again = layer(*empty)
+        for part, same in zip(*((z if several else (z,)) for z in (y, again)), strict=True):
+            assert part.size == same.size == 0 and part.shape == same.shape
+        assert not layer.parameters().grad.any()

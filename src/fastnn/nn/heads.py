@@ -24,7 +24,8 @@ def split_heads(x: Array, n_heads: int) -> Array:
 
 def norm_heads(norm: RMSNorm, x: Array) -> tuple[Array, Any]:
     """Return the norms of heads of x (B, T, columns), each of norm.dim columns, and the context."""
-    y, ctx = norm.forward(x.reshape(*x.shape[:2], -1, norm.dim))
+    heads = x.shape[2] // norm.dim  # not -1, which is ambiguous in an empty batch
+    y, ctx = norm.forward(x.reshape(*x.shape[:2], heads, norm.dim))
     return y.reshape(x.shape), ctx
 
 
