@@ -1,5 +1,7 @@
 """Wrong calls that ended in Python's own words, or in too many, until tests/reliability."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -96,6 +98,19 @@ def test_shapes_of_a_summary(shape):
 def test_a_list_for_a_residual_block():
     with pytest.raises(TypeError, match="Residual: x must be an array, got list"):
         nn.Residual(nn.Dropout(0.5))([[1.0]])
+
+
+def test_an_index_whose_files_are_no_texts(tmp_path):
+    for names in ({"a": [1]}, {"a": {}}, {"a": None}, {"a": 3}, {"a": ""}, [], 3):
+        (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
+        with pytest.raises(ValueError, match="weight_map does not name files of the folder"):
+            models.folders.weight_files(tmp_path)
+
+
+def test_rotations_of_heads_that_no_memory_holds():
+    """Refused before a table of their rates is made."""
+    with pytest.raises(ValueError, match="rotary dims must be from 2 to 65536"):
+        nn.rotary.turn_of({"base": 1e4}, 2**40)
 
 
 def test_messages_about_files_are_short(tmp_path):

@@ -34,6 +34,7 @@ KINDS = {
         "readers.mutated": (70_000, common.ALONE),
         "readers.vocabulary": (20_000, common.ALONE),
         "readers.idx": (10_000, common.ALONE),
+        "readers.folder": (20_000, common.ALONE),
     },
     "kills": {
         "kills.of_fit": (250, CALM),

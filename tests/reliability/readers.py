@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fastnn import models
 from fastnn.cli.errors import Failure, UsageError
 from fastnn.cli.predict_table import predict
 from fastnn.cli.vocabularies import load_with_vocabulary
@@ -24,6 +25,7 @@ from tests.golden import cases
 from . import common, mutate
 
 FOLDER = Path(__file__).parents[1] / "golden" / "0.1.0"
+PRETRAINED = Path(__file__).parents[1] / "models" / "pretrained"
 TEMPORARY = tempfile.TemporaryDirectory(prefix="fastnn-")  # goes with the process
 FILES = [path for path in sorted(FOLDER.iterdir()) if path.suffix != ".npz"]
 ONE_LINE = 1000  # characters of a message
@@ -129,6 +131,38 @@ def read_texts(path, kind, task):
     ids = words(vocab)
     if kind is TransformerLM and ids:
         attempt(model.generate, [ids[: model.max_len]], 2, allowed=(ValueError,))
+
+
+@functools.cache
+def pretrained():
+    """Return the files of every folder of a pretrained model: [{name: content}]."""
+    folders = sorted(path for path in PRETRAINED.iterdir() if path.is_dir())
+    return [
+        {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.suffix != ".npz"}
+        for folder in folders
+    ]
+
+
+def folder(seed):
+    """`models.load` of a folder, one file of which is damaged, most often the config."""
+    limit_memory()
+    rng = random.Random(seed)
+    files = dict(pretrained()[seed % len(pretrained())])
+    name = rng.choice([*files, "config.json"])
+    if name.endswith(".json") and rng.random() < 0.8:
+        files[name] = mutate.rewritten(files[name].decode(), rng).encode()
+    elif name.endswith(".json"):
+        files[name] = mutate.flipped(files[name], rng)
+    else:
+        files[name] = mutate.mutated(files[name], rng)
+    with tempfile.TemporaryDirectory(dir=here()) as made:
+        for each, content in files.items():
+            (Path(made) / each).write_bytes(content)
+        model, how = attempt(models.load, made, allowed=(ModelFileError, OSError))
+        if model is not None:
+            with np.errstate(all="ignore"):
+                attempt(model, np.array([[1, 2]]), allowed=(ValueError, IndexError))
+    return how
 
 
 def words(vocab):

@@ -33,10 +33,10 @@ def weight_files(source: str | os.PathLike[str]) -> list[Path]:
         )
     index = read_json(path / INDEX)
     parts = index.get("weight_map") if isinstance(index, dict) else None
-    names = set(parts.values()) if isinstance(parts, dict) and parts else {""}
+    names = list(parts.values()) if isinstance(parts, dict) and parts else [""]
     if not all(isinstance(name, str) and name and Path(name).name == name for name in names):
         raise ModelFileError(f"{path / INDEX}: its weight_map does not name files of the folder")
-    return [path / name for name in sorted(names)]
+    return [path / name for name in sorted(set(names))]
 
 
 def config_beside(source: str | os.PathLike[str]) -> tuple[Path | None, Any]:

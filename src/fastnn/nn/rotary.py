@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 from ..checks import check_choice, check_count, check_flag, check_number
 
+# Columns that can be rotated: a file may ask for any number of them, before weights are read.
+MOST_DIMS = 65_536
+
 # Settings of all scalings, then those of each, with defaults; None: needed.
 COMMON: dict[str, Any] = {"base": 10000.0, "dims": None, "scaling": "default"}
 SCALINGS: dict[str, dict[str, Any]] = {
@@ -91,7 +94,7 @@ def _turn(settings: tuple[tuple[str, Setting], ...], head_dim: int) -> Turn:
             values[name] = check_number(f"rotary {name}", values[name], **least)
     base = check_number("rotary base", values["base"], above=0)
     dims = head_dim if values["dims"] is None else values["dims"]
-    dims = check_count("rotary dims", dims, 2, head_dim)
+    dims = check_count("rotary dims", dims, 2, min(head_dim, MOST_DIMS))
     if dims % 2:
         raise ValueError(f"rotary dims must be even, got {dims}")
     rates = [base ** (-2 * i / dims) for i in range(dims // 2)]
