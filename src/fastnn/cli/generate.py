@@ -21,7 +21,7 @@ SEPARATOR = "---------------"
 
 def generate(args: argparse.Namespace) -> None:
     """Print the prompt and its continuation, token by token."""
-    if Path(args.model).is_dir():
+    if Path(args.model).is_dir() or args.model.endswith(".gguf"):
         from .complete import complete
 
         return complete(args)

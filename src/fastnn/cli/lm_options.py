@@ -122,7 +122,7 @@ def add_generate(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "model",
         metavar="MODEL",
-        help="a file written by `fastnn train lm`, or a folder with a pretrained model",
+        help="a file written by `fastnn train lm`, or a pretrained model: a folder or a .gguf file",
     )
     command.add_argument(
         "--prompt",

@@ -150,8 +150,8 @@ def _prompts(where: Path) -> dict[str, Any]:
     return {"prompts": prompts, "default_prompt": default}
 
 
-def read_tokenizer(where: Path, model: TransformerEncoderModel | TransformerLM) -> Any:
-    """Return the tokenizer of a folder; its ids must have a place in the model."""
+def import_tokenizers() -> Any:
+    """Return the module `tokenizers`."""
     try:
         import tokenizers
     except ModuleNotFoundError as error:
@@ -159,6 +159,12 @@ def read_tokenizer(where: Path, model: TransformerEncoderModel | TransformerLM) 
             "texts of pretrained models need tokenizers: pip install 'fastnn-cpu[text]'",
             name="tokenizers",
         ) from error
+    return tokenizers
+
+
+def read_tokenizer(where: Path, model: TransformerEncoderModel | TransformerLM) -> Any:
+    """Return the tokenizer of a folder; its ids must have a place in the model."""
+    tokenizers = import_tokenizers()
     if not where.is_file():
         raise ModelFileError(f"{where.parent} has no {TOKENIZER}")
     with errors_named(where):

@@ -10,10 +10,12 @@ from numpy.typing import DTypeLike
 
 from ..checks import check_count, value_of
 from ..files.atomic import PathLike, errors_named
+from ..files.gguf import read_gguf
 from ..files.tensors import ModelFileError
 from .folders import CONFIG, read_json
+from .gguf_tokenizer import tokenizer_of
 from .language_model import TransformerLM
-from .load import errors_of, load
+from .load import GGUF, errors_of, load
 from .sentence_files import TOKENIZER, read_tokenizer
 
 SETTINGS, GENERATION, TEMPLATE = (
@@ -33,11 +35,11 @@ def read(folder: PathLike, dtype: DTypeLike) -> tuple[TransformerLM, Any, dict[s
         As `load`; or a file beside the weights is damaged, or the tokenizer is missing.
     """
     path = Path(folder)
+    if path.suffix == GGUF and path.is_file():
+        return _read_gguf(path, dtype)
     model = load(path, dtype=dtype)
     if not isinstance(model, TransformerLM):
         raise ModelFileError(f"{path} holds a {type(model).__name__}, which generates no text")
-    if not path.is_dir():
-        raise ModelFileError(f"{path}: texts need a folder with {TOKENIZER}")
     tokenizer = read_tokenizer(path / TOKENIZER, model)
     settings = _object(path / SETTINGS)
     with errors_of(path / SETTINGS):
@@ -50,6 +52,24 @@ def read(folder: PathLike, dtype: DTypeLike) -> tuple[TransformerLM, Any, dict[s
     if (eos := tokenizer.token_to_id(special.get("eos_token", ""))) is not None:
         stop.add(eos)
     return model, tokenizer, {"template": template, "special": special, "stop": stop}
+
+
+def _read_gguf(path: Path, dtype: DTypeLike) -> tuple[TransformerLM, Any, dict[str, Any]]:
+    model = load(path, dtype=dtype)
+    assert isinstance(model, TransformerLM)  # the architectures of `gguf` are decoders
+    with errors_of(path):
+        try:
+            tokenizer, options = tokenizer_of(read_gguf(path).metadata)
+        except (ModuleNotFoundError, MemoryError, ValueError):
+            raise
+        except Exception as error:  # the library raises Exception itself
+            raise ValueError(f"its tokenizer is damaged: {error}") from error
+        if tokenizer.get_vocab_size() > model.vocab_size:
+            raise ValueError(
+                f"its tokenizer has {tokenizer.get_vocab_size()} tokens, but the model has "
+                f"vectors for {model.vocab_size}"
+            )
+    return model, tokenizer, options
 
 
 def _object(path: Path) -> Mapping[str, Any]:

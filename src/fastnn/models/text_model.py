@@ -96,10 +96,10 @@ class TextModel:
 
     @classmethod
     def load(cls, folder: PathLike, *, dtype: DTypeLike = "float32") -> TextModel:
-        """Read a folder as transformers saves it: a language model with tokenizer.json.
+        """Read a folder as transformers saves it, a language model with tokenizer.json, or a GGUF.
 
-        Its chat template and special tokens come from tokenizer_config.json, chat_template.jinja
-        and generation_config.json.
+        The chat template and special tokens of a folder come from tokenizer_config.json,
+        chat_template.jinja and generation_config.json; a GGUF file has its own.
 
         Raises
         ------
