@@ -319,3 +319,22 @@ def test_data_frames():
     assert [each.kind for each in encoder.seen_] == ["date", "text", "number"]
     assert [each.missing for each in encoder.seen_] == [1, 0, 1]
     assert encoder.transform(frame).shape == (3, 8)
+
+
+def test_patience_stops_and_keeps_the_best_weights(folder, directory, capsys):
+    argv = [folder / "churn.csv", "--target", "churn", "--epochs", 60, "--lr", 0.003]
+    code, out, err = run(capsys, "train", "csv", *argv, "--patience", 3, "--json")
+    result = json.loads("\n".join(out))
+    assert code == 0 and 4 <= result["epochs"] < 60
+    losses = result["history"]["val_loss"]
+    assert min(losses) == losses[-4], "three epochs after the best it stops"
+    code, lines, err = run(capsys, "train", "csv", *argv, "--patience", 3)
+    out = "\n".join(lines)
+    assert code == 0 and "2,880 training rows, 320 validation rows, 800 test rows" in out
+    assert "stopped: val_loss has not improved on" in out and "  test loss" not in out
+    assert result["epochs"] < 6 or "  validation loss" in out
+    rows = "".join(f"{i}.5,{i}.25\n" for i in range(12))
+    Path("few.csv").write_text("x,y\n" + rows)
+    few = ["few.csv", "--target", "y", "--test-size", 0.7, "--patience", 2, "--task", "regression"]
+    code, out, err = run(capsys, "train", "csv", *few)
+    assert code == 2 and "--patience needs more rows: a tenth of 4 is none" in err

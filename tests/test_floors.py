@@ -26,6 +26,7 @@ FLOORS = {
     "hooks": 1,
     "interop": 1,
     "json_text": 1,
+    "keywords": 2,
     "names": 2,
     "parameters": 1,
     "watch": 1,

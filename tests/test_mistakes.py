@@ -123,7 +123,42 @@ MISTAKES = {
         TypeError,
         ["a must", "int64"],
     ),
-    "matmul of lists": (lambda: fastnn.matmul([[1.0]], [[1.0]]), TypeError, ["a must", "list"]),
+    "matmul of lists": (
+        lambda: fastnn.matmul([[1.0]], [[1.0]]),
+        TypeError,
+        ["a must", "list", "np.asarray(a, np.float32)"],
+    ),
+    "a layer called with a list": (
+        lambda: nn.Linear(1, 1, rng=0)([[1.0]]),
+        TypeError,
+        ["x must", "list", "np.asarray(x, np.float32)"],
+    ),
+    "labels in a list": (
+        lambda: nn.cross_entropy(X[:2], [0, 1]),
+        TypeError,
+        ["targets must", "list", "np.asarray(targets, np.int64)"],
+    ),
+    "learning_rate": (
+        lambda: optim.Adam(new().parameters(), learning_rate=1e-3),
+        TypeError,
+        ["Adam()", "'learning_rate'", "mean 'lr'"],
+    ),
+    "activtion": (
+        lambda: nn.Linear(3, 2, activtion="relu"),
+        TypeError,
+        ["Linear()", "'activtion'", "mean 'activation'"],
+    ),
+    "epoch": (lambda: fit(epoch=3), TypeError, ["fit()", "'epoch'", "mean 'epochs'"]),
+    "freezing of pooling": (
+        lambda: nn.DotProductAttention().freeze(),
+        TypeError,
+        ["DotProductAttention", "frozen", "Call the layer", "nn.MultiHeadAttention"],
+    ),
+    "freezing of additive attention": (
+        lambda: nn.Sequential(nn.AdditiveAttention(3, 3, 2, rng=0)).freeze(),
+        TypeError,
+        ["AdditiveAttention", "frozen", "nn.MultiHeadAttention"],
+    ),
     "attention in 3-D": (lambda: fastnn.attention(A[0], A[0], A[0]), ValueError, ["q must", "(2,"]),
     "attention's sizes": (
         lambda: fastnn.attention(A, A[..., :2], A),

@@ -121,8 +121,10 @@ def addmm(c, a, b, beta=1, alpha=1):
 def norm(x, ord=None, dim=None, keepdim=False, dtype=None):
     axes = range(x.ndim) if dim is None else sorted(np.atleast_1d(dim) % max(1, x.ndim))
     whole = not keepdim and list(axes) == list(range(x.ndim))
-    need(dtype is None and whole and ord in (None, "fro", 2), "axis or order")
-    need(ord != 2 or x.ndim == 1, "the spectral norm")
+    need(dtype is None and whole and ord in (None, "fro", 1, 2), "axis or order")
+    need(ord not in (1, 2) or x.ndim == 1, "the norm of an operator")
+    if ord == 1:
+        return np.asarray(fastnn.l1_norm(x), x.dtype), lambda dy: dy * np.sign(x)
     y = fastnn.frobenius_norm(x)
     return np.asarray(y, x.dtype), lambda dy: dy * x / (y or 1)
 

@@ -27,7 +27,7 @@ def mypy_errors(program, folder):
     # mypy finds an installed fastnn by itself, and refuses its folder as a path
     is_installed = PACKAGES.name in ("site-packages", "dist-packages")
     (folder / "mypy.ini").write_text(
-        "[mypy]\nfollow_imports = silent\nignore_missing_imports = True\n"
+        "[mypy]\nstrict = True\nfollow_imports = silent\nignore_missing_imports = True\n"
         + ("" if is_installed else f"mypy_path = {PACKAGES}\n")
     )
     done = run("mypy", "--no-error-summary", str(program), folder=folder)
@@ -37,8 +37,10 @@ def mypy_errors(program, folder):
 
 def pyright_errors(program, folder):
     """Numbers of the lines of the program with an error."""
-    shutil.copy(program, folder)
+    if program.parent != folder:
+        shutil.copy(program, folder)
     settings = {"include": [program.name], "extraPaths": [str(PACKAGES)]}
+    settings["reportMissingImports"] = False  # as mypy.ini above
     (folder / "pyrightconfig.json").write_text(json.dumps(settings))
     done = run("pyright", "--outputjson", "-p", str(folder), folder=folder)
     found = json.loads(done.stdout)
@@ -60,8 +62,20 @@ def errors(request):
     return CHECKERS[request.param]
 
 
-def test_a_right_program(errors, tmp_path):
-    assert errors(PROGRAMS / "right.py", tmp_path) == set()
+@pytest.mark.parametrize("name", ["right.py", "right_own.py"])
+def test_a_right_program(errors, name, tmp_path):
+    assert errors(PROGRAMS / name, tmp_path) == set()
+
+
+def test_the_program_of_the_readme(errors, tmp_path):
+    path = PROGRAMS.parent.parent / "README.md"
+    if not path.exists():
+        pytest.skip("needs the sources")
+    found = re.findall(r"^```python\n(.*?)^```", path.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    program = tmp_path / "page.py"
+    program.write_text("\n".join(found))
+    lines = program.read_text().splitlines()
+    assert not [lines[n - 1] for n in errors(program, tmp_path)]
 
 
 def test_a_wrong_program(errors, tmp_path):

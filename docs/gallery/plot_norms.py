@@ -13,8 +13,9 @@ import fastnn
 
 angle = np.linspace(0, 2 * np.pi, 200)
 points = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+l1 = np.array([fastnn.l1_norm(point) for point in points])
 l2 = np.array([fastnn.frobenius_norm(point) for point in points])
-norms = {"L1": abs(points).sum(axis=1), "L2": l2, "max": abs(points).max(axis=1)}
+norms = {"L1": l1, "L2": l2, "max": abs(points).max(axis=1)}
 
 figure, axes = plt.subplots(figsize=(4, 4), layout="constrained")
 for (name, norm), style in zip(norms.items(), ["-", "--", ":"], strict=True):

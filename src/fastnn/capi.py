@@ -17,6 +17,7 @@ from . import kernels
 from ._version import __version__
 from .c_header import HEADER, Function, number, parse
 from .kernels import _capi, api
+from .keywords import explained
 
 __all__ = [
     "ABI_VERSION",
@@ -93,6 +94,7 @@ def _function(name: str) -> Function:
     return _functions[name]
 
 
+@explained
 def address(name: str) -> int:
     """Return the address of a function.
 
@@ -115,6 +117,7 @@ def address(name: str) -> int:
     return int(_capi.address(_capsules[name]))
 
 
+@explained
 def capsule(name: str) -> Any:
     """Return the PyCapsule of a function, named by its signature, for `scipy.LowLevelCallable`.
 
@@ -129,6 +132,7 @@ def capsule(name: str) -> Any:
     return _capsules[name]
 
 
+@explained
 def ctypes(name: str, *, void_pointers: bool = False) -> Any:
     """Return a ctypes function with argument types that releases the GIL.
 
@@ -169,6 +173,7 @@ def ctypes(name: str, *, void_pointers: bool = False) -> Any:
     return made
 
 
+@explained
 def low_level_callable(name: str, plan: kernels.Plan) -> Any:
     """Return a float64 plan as a function that SciPy calls without Python.
 

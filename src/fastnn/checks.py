@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import math
 import operator
+import os
+import sys
 from collections.abc import Iterable
 from contextvars import ContextVar
 from numbers import Number, Real
@@ -19,16 +21,26 @@ from numpy.typing import DTypeLike
 
 from .kernels.ground.scalars import did_you_mean as did_you_mean
 from .kernels.ground.scalars import given as given
+from .kernels.ground.scalars import to_array as to_array
 from .kernels.ground.scalars import value_of as value_of
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+PACKAGE = os.path.dirname(__file__) + os.sep
 SEEDS = 2**64  # exclusive upper bound of seeds
 
 # A generator that takes the place of every other one in this context: see `nn.init.undrawn`.
 GENERATOR: ContextVar[np.random.Generator | None] = ContextVar("fastnn_generator", default=None)
 
 Choice = TypeVar("Choice")
+
+
+def users_level() -> int:
+    """Return the `stacklevel` of a warning that names the line of the user that called fastnn."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_code.co_filename.startswith(PACKAGE) and frame.f_back is not None:
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def check_integer(name: str, value: Any) -> int:

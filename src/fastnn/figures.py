@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .files.atomic import PathLike, write_atomically
+from .keywords import explained
 
 FORMATS = ("png", "svg", "pdf")
 
@@ -73,6 +74,7 @@ def _started(figure: Any, path: PathLike | None, size: tuple[float, float]) -> t
     return (new_figure(size) if figure is None else figure), suffix
 
 
+@explained
 def show_heatmaps(
     matrices: ArrayLike,
     xlabel: str,
@@ -149,6 +151,7 @@ def show_heatmaps(
     return figure
 
 
+@explained
 def confusion_matrix(
     counts: ArrayLike,
     labels: Sequence[str] | None = None,
@@ -200,6 +203,7 @@ def confusion_matrix(
     return figure
 
 
+@explained
 def positions(
     table: ArrayLike,
     columns: Sequence[int] = (6, 7, 8, 9),
@@ -240,6 +244,7 @@ def positions(
     return figure
 
 
+@explained
 def schedules(
     named: Mapping[str, Callable[[int], float]],
     steps: int,
@@ -281,6 +286,7 @@ def schedules(
     return figure
 
 
+@explained
 def show_images(
     images: ArrayLike,
     num_rows: int,

@@ -19,6 +19,7 @@ from .figures import (
     write,
 )
 from .files.atomic import PathLike, check_writable
+from .keywords import explained
 
 __all__ = [
     "Curves",
@@ -36,6 +37,7 @@ __all__ = [
 INCHES, SIDES = 0.13, (1.5, 6.0)
 
 
+@explained
 class Curves(Protocol):
     """The data of `loss_curve`, such as a `train.History`: named columns, one value per epoch.
 
@@ -54,6 +56,7 @@ class Curves(Protocol):
         """Columns such as "loss", "val_loss", "accuracy" and "val_accuracy"."""
 
 
+@explained
 def check_plot(path: PathLike) -> None:
     """Raise early the errors that `loss_curve` would raise for this path after a long run.
 
@@ -66,6 +69,7 @@ def check_plot(path: PathLike) -> None:
     check_writable(path)
 
 
+@explained
 def loss_curve(
     history: Curves, path: PathLike | None = None, *, validation_label: str = "validation"
 ) -> Any:
@@ -125,6 +129,7 @@ def loss_curve(
     return figure
 
 
+@explained
 def attention_maps(
     weights: Sequence[ArrayLike],
     path: PathLike | None = None,

@@ -28,10 +28,12 @@ from .data.cells import Decimal
 from .data.columns import Column, encode
 from .data.csv_file import Table, TableError, read_csv
 from .data.roles import Seen, learn_all
+from .keywords import explained
 
 __all__ = ["Seen", "Table", "TableEncoder", "TableError", "as_table", "read_csv"]
 
 
+@explained
 def as_table(rows: Any) -> Table:
     """Return a table of cells.
 
@@ -85,6 +87,7 @@ def _cell(value: Any) -> str:
     return str(value).strip()
 
 
+@explained
 class TableEncoder:
     """Encode the columns of a table as float32 inputs of a network.
 

@@ -29,6 +29,7 @@ def mlp(options):
     )
     average = optim.ExponentialMovingAverage(model.parameters(), 0.9)
     options |= {"class_weight": "balanced", "clip_norm": 1.0, "validation_split": 0.2}
+    options["metrics"] = {"wrong": lambda output, y: np.mean(output.argmax(axis=1) != y)}
     options |= {"sample_weight": rng.uniform(0.5, 2, size=203), "ema": average}
     history = fastnn.fit(model, x, y, optimizer="adamw", batch_size=30, seed=0, **options)
     return model, history, md5(average.average)

@@ -30,6 +30,7 @@ OPTIONS = [
     {"accumulate": 3},
     {"clip_norm": 0.1},
     {"sample_weight": RNG.uniform(0.1, 3, size=50), "validation_split": 0.3},
+    {"metrics": {"wrong": lambda output, y: np.mean(output.argmax(axis=1) != y)}},
     {"loss": partial(nn.cross_entropy, reduction="sum"), "clip_norm": 1.0},
 ]
 

@@ -226,6 +226,8 @@ CASES = {
     "frobenius_norm": lambda a: {"x": a(4, 3)},
     "frobenius_norm of several": lambda a: {"x": [a(4, 3), a(5)]},
     "squared_norm": lambda a: {"x": a(4, 3)},
+    "l1_norm": lambda a: {"x": a(4, 3)},
+    "l1_norm of several": lambda a: {"x": [a(4, 3), a(5)]},
     "matmul": lambda a: {
         **{"a": a(4, 5), "b": a(5, 3), "bias": a(3), "activation": "gelu"},
         **{"out": a(4, 3), "preact": a(4, 3)},

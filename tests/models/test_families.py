@@ -1,9 +1,15 @@
 """Families of decoders against what transformers computes, and configs that are refused."""
 
+import contextlib
+import json
+import shutil
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from fastnn import models, nn
+from fastnn.files import ModelFileError
 from fastnn.models import families
 from fastnn.models.foreign import read
 from fastnn.nn import attention
@@ -169,3 +175,32 @@ def test_configs_that_are_refused(name, changes, message):
 def test_neox_without_parallel_parts():
     model = built(NEOX, use_parallel_residual=False)
     assert {block.placement for block in model.blocks} == {"pre"}
+
+
+NASTY = [2**31 - 4, -1, 1.5, "x", [1] * 3, {"factor": 1}]
+
+
+@pytest.mark.parametrize("name", ["mistral", "smollm3", "gpt2", "gpt_neox"])
+def test_any_value_in_a_config_is_read_or_refused(name, tmp_path):
+    """No other error than ModelFileError, and no memory that a config merely claims."""
+    folder = tmp_path / "m"
+    shutil.copytree(FOLDER / name, folder)
+    given = config_of(folder)
+    rope = given.get("rope_parameters", {})
+    keys = [key for key, value in given.items() if type(value) in (int, float, list, dict)]
+    keys += ["sliding_window", "rope_scaling", "rope_theta", "head_dim", "layer_types"]
+    changed = [{**given, key: value} for key in dict.fromkeys(keys) for value in NASTY]
+    for key in (*rope, "factor", "attention_factor", "partial_rotary_factor", "rope_type"):
+        values = [*NASTY, "yarn", "llama3"]
+        changed += [{**given, "rope_parameters": {**rope, key: value}} for value in values]
+    extra = {"use_sliding_window": True, "layer_types": None}
+    changed += [{**given, **extra, "num_hidden_layers": 2**31 - 4, "no_rope_layers": None}]
+    tracemalloc.start()
+    try:
+        for config in changed:
+            (folder / "config.json").write_text(json.dumps(config))
+            with contextlib.suppress(ModelFileError):
+                models.load(folder)
+            assert tracemalloc.get_traced_memory()[1] < 30e6, config
+    finally:
+        tracemalloc.stop()

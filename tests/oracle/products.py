@@ -57,6 +57,15 @@ def frobenius_norm(x):
     return Real(square.kind, value, size * relative + square.kind.tiny)
 
 
+def l1_norm(x):
+    """The sum of magnitudes in double: relative 2^-41, 1 ulp for float64."""
+    kind = KINDS[np.dtype(np.float64)]
+    value = np.abs(x.value).sum()
+    relative = 2.0**-41 if x.kind.real == np.float32 else 2.0**-52
+    size = np.abs(np.float64(value)) if np.isfinite(value) else 0.0
+    return Real(kind, value, size * relative + kind.tiny)
+
+
 def embedding(ids, table, scale):
     return table[ids] * scale if scale != 1 else table[ids]
 

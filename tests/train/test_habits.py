@@ -1,6 +1,7 @@
 """Habits of other libraries' users: metrics, plateaus, reasons, frames, reprs, conversions."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -68,6 +69,37 @@ def test_own_metrics_are_in_the_history():
     assert list(history) == ["loss", "mae", "mse"]
     assert all(math.isfinite(value) for value in history["mae"])
     assert set(run(metrics=["accuracy"]).history) == {"loss", "accuracy"}
+
+
+def test_evaluate_with_metrics_returns_a_dict():
+    model = new()
+    loss, accuracy = evaluate(model, X, Y)
+    scores = evaluate(model, X, Y, metrics={"right": right, "rows": lambda output, y: len(y)})
+    assert list(scores) == ["loss", "accuracy", "right", "rows"]
+    assert scores["loss"] == loss and scores["rows"] == 200
+    assert scores["accuracy"] == scores["right"] == accuracy
+    assert evaluate(model, X, Y, metrics=["accuracy"]) == {"loss": loss, "accuracy": accuracy}
+    assert set(evaluate(model, X, X[:, :10], loss="mse", metrics="mae")) == {"loss", "mae"}
+    with pytest.raises(ValueError, match="did you mean 'mae'"):
+        evaluate(model, X, Y, metrics=["maee"])
+    lm = models.TransformerLM(9, 8, 2, 1, 8, rng=0)
+    ids = np.zeros((2, 4), int)
+    with pytest.raises(ValueError, match="computed by TokenLoss, without outputs"):
+        evaluate(lm, ids, ids, loss=train.TokenLoss(), metrics=right)
+
+
+def test_warnings_name_the_call_of_the_user():
+    x = X.copy()
+    x[0, 0] = np.nan
+    for call in (lambda: run(x=x), lambda: run(x=X.astype(float))):
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            call()
+        assert {w.filename for w in found} <= {__file__}
+    assert found
+    with pytest.warns(UserWarning) as found:
+        evaluate(new(), X.astype(float), Y)
+    assert found[0].filename == __file__
 
 
 def test_metrics_do_not_change_the_training():

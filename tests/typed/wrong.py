@@ -22,3 +22,12 @@ fastnn.fit(model, x, x, optimizer=3)  # wrong
 fastnn.fit(model, x, x, optimizer=optim.Adam(model.parameters()), epochs="3")  # wrong
 fastnn.save(x, "model.safetensors")  # wrong
 model.forwrd(x)  # wrong
+fastnn.fit("not a model", 3, 4, optimiser="adam", epoch=2)  # wrong
+fastnn.save(1, 2, 3)  # wrong
+nn.Linear(3, 2, activtion="relu")  # wrong
+nn.Linear(3, 2).forwrad(1)  # wrong
+nn.MLP((3, 2), activation="rleu")  # wrong
+fastnn.fit(model, x, x, optimizer="adm")  # wrong
+fastnn.fit(model, x, x, optimizer="adam", loss="msee")  # wrong
+fastnn.l1_norm("x")  # wrong
+fastnn.evaluate(model, x, x, metric="mae")  # wrong

@@ -22,7 +22,9 @@ def check_outputs(args: argparse.Namespace) -> None:
     try:
         import safetensors  # noqa: F401 (loading the model will need it)
     except ModuleNotFoundError as error:
-        raise UsageError("using models needs safetensors: pip install safetensors") from error
+        raise UsageError(
+            "fastnn-cpu depends on safetensors, which is missing: pip install safetensors"
+        ) from error
     if args.output == STDIN:
         raise UsageError("--output must be a file: models are not written to standard output")
     table = {"FILE": args.file} if args.task_name == "csv" else {}

@@ -62,7 +62,7 @@ def torch_state(model: nn.Module) -> dict[str, NDArray[Any]]:
     """Return a state under PyTorch's names; TypeError or ValueError if there is none.
 
     A TransformerLM gets the names of GPT-2 in transformers, a Seq2SeqTransformer those of
-    ``torch.nn.Transformer`` with its embeddings.
+    ``torch.nn.Transformer`` with its embeddings, and its positions if they are learned.
     """
     if isinstance(model, models.TransformerLM):
         return dict(models.to_gpt2(model))
@@ -70,6 +70,8 @@ def torch_state(model: nn.Module) -> dict[str, NDArray[Any]]:
         return models.to_torch(model)
     state = {"src_embedding.weight": model.embedding.weight.data}
     state["tgt_embedding.weight"] = model.tgt_embedding.weight.data.copy()
+    if model.positions.weight is not None:
+        state["positions.weight"] = model.positions.weight.data
     for side, stack in (("encoder", model.encoder), ("decoder", model.decoder)):
         state |= {f"{side}.{name}": array for name, array in models.to_torch(stack).items()}
     if model.head is not None:

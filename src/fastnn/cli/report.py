@@ -19,10 +19,10 @@ def report(n_epochs: int, n_batches: int, every: int = 1) -> Lines:
     return Bar(n_epochs, n_batches, every) if sys.stdout.isatty() else Lines(n_epochs, every)
 
 
-def line(epoch: int, n_epochs: int, logs: dict[str, float]) -> str:
-    """Return the line of an epoch: training and test loss and accuracy, as far as known."""
+def line(epoch: int, n_epochs: int, logs: dict[str, float], held: str = "test") -> str:
+    """Return the line of an epoch: loss and accuracy of training and held-out rows, if known."""
     parts = [f"epoch {epoch + 1:{len(str(n_epochs))}d}/{n_epochs}"]
-    for prefix, label in (("", ""), ("val_", "test ")):
+    for prefix, label in (("", ""), ("val_", f"{held} ")):
         if f"{prefix}loss" in logs:
             parts.append(f"{label}loss {logs[f'{prefix}loss']:.4f}")
         if f"{prefix}accuracy" in logs:
@@ -66,7 +66,9 @@ def sample(text: Callable[[], str]) -> str:
 
 
 class Lines:
-    """One plain line per reported epoch."""
+    """One plain line per reported epoch; `held` says what the rows held out are for."""
+
+    held = "test"
 
     def __init__(self, n_epochs: int, every: int = 1) -> None:
         self.n_epochs, self.every = n_epochs, every
@@ -80,7 +82,7 @@ class Lines:
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         """Print the line of every `every`-th epoch and the last."""
         if (epoch + 1) % self.every == 0 or epoch + 1 == self.n_epochs:
-            self.write(line(epoch, self.n_epochs, logs))
+            self.write(line(epoch, self.n_epochs, logs, self.held))
 
     def move(self, n_batches: int, loss: float, note: str) -> None:
         """Do nothing: plain lines show no batches."""

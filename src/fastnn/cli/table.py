@@ -19,6 +19,7 @@ from ..data.schema import Schema, learn_columns
 from ..data.target import Quantity, Target, class_labels, held_out, quantities, task_of
 from ..files import save
 from ..kernels.ground.threads import num_threads
+from ..train import EarlyStopping
 from .checks import check_learnt, check_outputs
 from .columns import describe
 from .errors import UsageError
@@ -36,6 +37,9 @@ DECIMALS |= {".": ".", ",": ","}
 
 # Maximum number of epoch lines that a run prints.
 MOST_LINES = 10
+
+# Fraction of the training rows that --patience holds out.
+VALIDATION = 0.1
 
 # Rows per forward pass when predicting; bounds the memory.
 BLOCK = 4096
@@ -119,17 +123,29 @@ def network(args: argparse.Namespace, schema: Schema, rng: np.random.Generator) 
 def _train(args: argparse.Namespace, examples: Examples, rng: np.random.Generator) -> bool:
     schema, x, y, values, train, test = examples
     model = network(args, schema, rng)
+    learnt, held, watched, callbacks = train, "test", test, []
+    if args.patience:
+        labels = None if isinstance(schema.target, Quantity) else y[train]
+        kept, others = held_out(len(train), VALIDATION, rng, labels)
+        if not len(others):
+            raise UsageError(f"--patience needs more rows: a tenth of {len(train)} is none")
+        learnt, held, watched = train[kept], "validation", train[others]
+        callbacks = [EarlyStopping(patience=args.patience, restore_best_weights=True)]
+    counts = f"{len(learnt):,} training rows, "
+    counts += f"{len(watched):,} validation rows, " * bool(args.patience)
     history, seconds = trained(
         args,
         model,
         (schema.width, *args.hidden, schema.target.width),
-        f"{len(train):,} training rows, {len(test):,} test rows",
-        x[train],
-        y[train],
+        f"{counts}{len(test):,} test rows",
+        x[learnt],
+        y[learnt],
         every=math.ceil(args.epochs / MOST_LINES),
         loss=nn.mse_loss if isinstance(schema.target, Quantity) else nn.cross_entropy,
         class_weight=args.class_weight,
-        validation_data=(x[test], y[test]) if len(test) else None,
+        held=held,
+        callbacks=callbacks,
+        validation_data=(x[watched], y[watched]) if len(watched) else None,
         seed=rng,
     )
     if not is_first(args):
@@ -146,7 +162,7 @@ def _train(args: argparse.Namespace, examples: Examples, rng: np.random.Generato
     args.result |= {"model": args.output, "epochs": len(history.epoch), "seconds": seconds}
     args.result |= {"target": schema.target.name, "history": history.history}
     print(f"model saved to {args.output}")
-    draw(args, history)
+    draw(args, history, held)
     return history.interrupted
 
 

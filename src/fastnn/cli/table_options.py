@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .arguments import add_numbers, delimiter, encoding, share, text
+from .arguments import add_numbers, count, delimiter, encoding, share, text
 from .output_options import add_json
 from .parser import Extend
 
@@ -29,6 +29,9 @@ def add_train(command: argparse.ArgumentParser) -> None:
         help="give each class the same total weight, so that rare ones are found",
     )
     about = "fraction of the hidden units dropped in each step (default: none)"
+    patience = "stop when a tenth of the training rows, held out for this, has not got better for "
+    patience += "N epochs, and keep the best weights (default: train all --epochs)"
+    add_numbers(command, [("patience", count, None, patience)])
     test_size = ("test-size", share, 0.2, "fraction of the rows held out for the test")
     add_numbers(command, (test_size, ("dropout", share, 0.0, about)))
     add_reading(command)

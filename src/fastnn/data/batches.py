@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import check_count, check_flag, check_generator, given
+from ..keywords import explained
 from .generators import generator_state, load_generator
 
 Batch = tuple[NDArray[Any], ...]
 
 
+@explained
 class Batches:
     """Result of `batches`: each `iter()` is one epoch, `len()` is the number of batches.
 
@@ -73,6 +75,7 @@ class Batches:
         return tuple(np.asarray(array[rows]) for array in self.arrays)
 
 
+@explained
 def batches(
     *arrays: NDArray[Any],
     batch_size: int,

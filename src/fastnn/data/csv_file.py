@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..checks import did_you_mean
+from ..keywords import explained
 from .text_file import PathLike, TextFileError, read_text, shown_name
 
 # Candidates if no delimiter is given, and the number of rows they are tried on.
@@ -80,6 +81,7 @@ class Table:
         return Table(self.path, self.columns, rows, self.lines)
 
 
+@explained
 def read_csv(path: PathLike, delimiter: str | None = None, encoding: str | None = None) -> Table:
     """Read a CSV file (RFC 4180) whose first line names the columns.
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..checks import check_choice, check_dtype
+from ..keywords import explained
 
 # Every fifth image is held out, beginning with the first.
 HELD_OUT_EVERY = 5
@@ -17,6 +18,7 @@ HELD_OUT_EVERY = 5
 FULL_INK = 16
 
 
+@explained
 def load_digits(
     *, split: Literal["train", "test"] | None = None, dtype: DTypeLike = np.float32
 ) -> tuple[NDArray[Any], NDArray[np.int64]]:

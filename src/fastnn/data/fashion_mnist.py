@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ..checks import check_choice, check_dtype
 from ..files.atomic import PathLike
+from ..keywords import explained
 from .download import download as fetch
 from .idx import IdxError, read_idx
 
@@ -43,6 +44,7 @@ _SIDE = 28
 _WHITE = 255
 
 
+@explained
 def load_fashion_mnist(
     root: PathLike | None = None,
     *,

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..files.atomic import PathLike, errors_named
+from ..keywords import explained
 
 # third byte of the file -> type of an element
 _TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
@@ -41,6 +42,7 @@ class IdxError(ValueError):
     """
 
 
+@explained
 def read_idx(path: PathLike) -> NDArray[Any]:
     """Read the array in an IDX file, compressed by gzip or not.
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..checks import check_count, check_flag, check_generator, given
+from ..keywords import explained
 from .generators import generator_state, load_generator
 
 MOST = 2**63 - 1  # ids are int64
@@ -18,6 +19,7 @@ Ids = NDArray[np.int64]
 PairBatch = tuple[tuple[Ids, Ids, Ids], Ids]
 
 
+@explained
 class TokenBatches:
     """Result of `token_batches`: each `iter()` is one epoch, `len()` is the number of batches.
 
@@ -91,6 +93,7 @@ class TokenBatches:
         return (src, tgt_in, self.n_src[rows]), tgt_out
 
 
+@explained
 def token_batches(
     src: Sequence[ArrayLike],
     tgt: Sequence[ArrayLike],

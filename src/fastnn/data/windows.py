@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..checks import check_count, check_generator, given
+from ..keywords import explained
 from .generators import generator_state, load_generator
 from .token_batches import IGNORED
 
@@ -16,6 +17,7 @@ Ids = NDArray[np.int64]
 Window = tuple[Ids, Ids]
 
 
+@explained
 class Crops:
     """Result of `crops`: each `iter()` gives the next `steps` batches.
 
@@ -58,6 +60,7 @@ class Crops:
         load_generator(self.rng, state)
 
 
+@explained
 def crops(
     ids: ArrayLike,
     length: int,
@@ -103,6 +106,7 @@ def crops(
     return Crops(ids, length, batch_size, steps, seed)
 
 
+@explained
 class Windows:
     """Result of `windows`: each `iter()` goes through the text once.
 
@@ -132,6 +136,7 @@ class Windows:
             yield x.reshape(rows, self.length), y.reshape(rows, self.length)
 
 
+@explained
 def windows(ids: ArrayLike, length: int, batch_size: int) -> Windows:
     """Cut a text into consecutive windows: each token but the first is a target once.
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..checks import check_count
+from ..keywords import explained
 from ..nn import Module
 from ..train.arguments import check_model
 from ..train.communicator import Communicator, check_communicator, rows_of
 from ..train.shards import ShardedGradients, Streams
 
 
+@explained
 def sum_gradients(model: Module, comm: Communicator) -> None:
     """Set the gradients of a model to their sums over all ranks, the same bits on every rank.
 
@@ -36,6 +38,7 @@ def sum_gradients(model: Module, comm: Communicator) -> None:
     ShardedGradients(parameters, check_communicator(comm), comm.size).sum()
 
 
+@explained
 def each_shard(model: Module, comm: Communicator, n_rows: int) -> Iterator[slice]:
     """Iterate over this rank's shards of a batch; afterwards sum the gradients of all shards.
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..checks import check_count
 from ..kernels.ground.memory import empty
+from ..keywords import explained
 from ..train.communicator import Span, add_up, own_shards, subtrees
 
 Array = NDArray[Any]
@@ -25,6 +26,7 @@ DIRECT_BYTES = 1 << 16
 POLL_SHARE = 1 / 8
 
 
+@explained
 class MPI:
     """A communicator over the ranks of an MPI communicator.
 

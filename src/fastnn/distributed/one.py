@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import check_count
+from ..keywords import explained
 
 
+@explained
 class OneProcess:
     """A communicator of this process alone: the same shards and bits as with several ranks.
 

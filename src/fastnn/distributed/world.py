@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 from ..checks import check_count
+from ..keywords import explained
 from ..train.communicator import Communicator
 from .mpi import MPI
 from .one import OneProcess
@@ -46,6 +47,7 @@ def is_launched() -> bool:
     return any(name in os.environ for name in _RANKS)
 
 
+@explained
 def world(shards: int | Literal["ranks"] | None = None, *, overlap: bool = True) -> Communicator:
     """Return the communicator of all ranks that this program was started with.
 

@@ -13,6 +13,7 @@ from .. import kernels, nn
 from .._version import __version__
 from ..checks import given
 from ..json_text import compose_json, parse_json
+from ..keywords import explained
 from ..nn.registry import current, described
 from .atomic import PathLike
 from .tensors import ModelFileError as ModelFileError
@@ -27,6 +28,7 @@ RUN_KEY = "fastnn.run"
 RUN_PREFIX = "run/"
 
 
+@explained
 def save(model: nn.Module, path: PathLike, *, metadata: Mapping[str, str] | None = None) -> None:
     """Write a model to a file that `load` reads.
 
@@ -70,6 +72,7 @@ def save(model: nn.Module, path: PathLike, *, metadata: Mapping[str, str] | None
     write_tensors(path, parameter_arrays(model), {METADATA_KEY: describe(model), **extra})
 
 
+@explained
 def load(path: PathLike) -> nn.Module:
     """Read a model that `save` or `ModelCheckpoint` wrote.
 
@@ -111,6 +114,7 @@ def load(path: PathLike) -> nn.Module:
         return model
 
 
+@explained
 def plan_from_file(path: PathLike, batch_max: int = 1024) -> kernels.Plan:
     """Load a model and freeze it for inference: ``load(path).freeze(batch_max)``.
 
@@ -137,6 +141,7 @@ def plan_from_file(path: PathLike, batch_max: int = 1024) -> kernels.Plan:
     return load(path).freeze(batch_max)
 
 
+@explained
 def load_metadata(path: PathLike) -> dict[str, str]:
     """Return all metadata of a file: those passed to `save`, and the architecture.
 

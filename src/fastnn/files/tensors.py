@@ -102,7 +102,8 @@ def _safetensors() -> Any:
         import safetensors
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "reading models needs safetensors: pip install safetensors", name="safetensors"
+            "fastnn-cpu depends on safetensors, which is missing: pip install safetensors",
+            name="safetensors",
         ) from error
     return safetensors
 

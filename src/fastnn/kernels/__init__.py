@@ -16,6 +16,7 @@ from .ground.threads import get_num_threads, num_threads, set_num_threads, threa
 from .loss.cross_entropy_arrays import cross_entropy
 from .loss.elementwise_arrays import bce_with_logits, huber, l1, mse
 from .norm.frobenius import frobenius_norm, squared_norm
+from .norm.l1 import l1_norm
 from .program.builder import Builder, NotLowerable
 from .program.keep import Program
 from .program.plan import Plan
@@ -73,6 +74,7 @@ __all__ = [
     "get_num_threads",
     "huber",
     "l1",
+    "l1_norm",
     "layer_norm",
     "layer_norm_backward",
     "leaky_relu",

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import kernels
 from ..checks import check_count, check_flag, check_integer, check_number, given, value_of
+from ..keywords import explained
 from .decoding import Prompts, as_prompts, check_cache, check_model, check_room, padded
 from .sampling import largest
 
@@ -40,6 +41,7 @@ class Hypothesis(NamedTuple):
     log_prob: float
 
 
+@explained
 def beam_search(
     model: Any,
     cache: Any,

@@ -29,6 +29,9 @@ class ChatTemplate:
         self.source, self._special = source, dict(special)
         self._compiled: Any = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.source, self._special)
+
     def render(self, messages: Sequence[Mapping[str, Any]]) -> str:
         """Return the text of messages, up to where the answer begins.
 

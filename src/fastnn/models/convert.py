@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .. import nn
+from ..keywords import explained
 from .foreign import (
     Array,
     Names,
@@ -47,6 +48,7 @@ _CROSS = (
 )
 
 
+@explained
 def from_torch_encoder(
     state: Source,
     n_heads: int,
@@ -97,6 +99,7 @@ def from_torch_encoder(
     return _torch_stack(stack, state, prefix, dtype, n_heads=n_heads, causal=causal, **how)
 
 
+@explained
 def from_torch_decoder(
     state: Source,
     n_heads: int,
@@ -126,6 +129,7 @@ def from_torch_decoder(
     return _torch_stack(stack, state, prefix, dtype, n_heads=n_heads, causal=causal, **how)
 
 
+@explained
 def from_torch_attention(
     state: Source,
     n_heads: int,
@@ -185,6 +189,7 @@ def from_torch_attention(
     return model
 
 
+@explained
 def to_torch(module: nn.Module) -> dict[str, Array]:
     """Return the weights under PyTorch's names, for ``load_state_dict``.
 

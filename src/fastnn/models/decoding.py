@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..checks import check_count, check_integer, check_number, check_seed, given
+from ..keywords import explained
 from .sampling import Draw, Sampler, penalized
 
 
@@ -50,6 +51,7 @@ class LanguageModel(Stepper, Protocol):
 Prompts = NDArray[Any] | Iterable[ArrayLike]
 
 
+@explained
 def generate(
     model: Any,
     prompts: Prompts,
@@ -133,6 +135,7 @@ def generate(
     return [np.array(row, np.int64) for row in new]
 
 
+@explained
 def stream(
     model: Any,
     prompt: ArrayLike,

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..checks import check_choice
+from ..keywords import explained
 from .folders import config_beside
 from .foreign import (
     Array,
@@ -48,6 +49,7 @@ _COMPUTED = {
 _MASKS = (".attn.bias", ".attn.masked_bias")
 
 
+@explained
 def from_gpt2(
     source: Source,
     n_heads: int | None = None,
@@ -176,6 +178,7 @@ def _activation(config: Mapping[str, Any]) -> str | None:
     return None if name is None else known.get(name, name)
 
 
+@explained
 def to_gpt2(model: TransformerLM, *, layout: str = "published") -> dict[str, Array]:
     """Return the weights of a language model under GPT-2's names.
 

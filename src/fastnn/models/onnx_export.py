@@ -13,6 +13,7 @@ from ..checks import check_choice, check_count, given
 from ..files.atomic import PathLike, write_atomically
 from ..kernels.program.builder import array_of
 from ..kernels.program.operations import Operation
+from ..keywords import explained
 from ..nn.lowering import Builder
 
 OPSET = 17  # the first with LayerNormalization
@@ -22,6 +23,7 @@ IR_VERSION = 8  # of onnx 1.12, the first with that opset
 BASE = 10000.0
 
 
+@explained
 def to_onnx(model: nn.Module, path: PathLike | None = None, *, max_len: int | None = None) -> Any:
     """Return a model as an ONNX graph, and write it to a file.
 

@@ -91,6 +91,9 @@ class TextModel:
         self._read: list[int] = []  # the tokens in the cache
         self.new_tokens = 0
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_cache": None, "_read": []}  # a copy reads its texts itself
+
     @classmethod
     def load(cls, folder: PathLike, *, dtype: DTypeLike = "float32") -> TextModel:
         """Read a folder as transformers saves it: a language model with tokenizer.json.

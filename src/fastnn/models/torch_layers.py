@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike
 
 from .. import nn
 from ..checks import given
+from ..keywords import explained
 from .foreign import Array, Source, dtype_of, fill, matrix, read, taken
 
 Made = Callable[[Any, Any], nn.Module]
@@ -56,6 +57,7 @@ SAME: dict[str, tuple[str, Callable[[Any], bool]]] = {
 }
 
 
+@explained
 def from_torch(
     source: Any, *, activation: Any = UNSAID, prefix: str = "", dtype: DTypeLike | None = None
 ) -> nn.Module:

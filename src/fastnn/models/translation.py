@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..checks import check_count, given
+from ..keywords import explained
 from .beam import beam_search
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 LONGER = 30
 
 
+@explained
 def translate(
     model: Seq2SeqTransformer,
     vocab: Vocab,

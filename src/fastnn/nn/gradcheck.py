@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import check_generator, check_number
+from ..keywords import explained
 from .module import Module
 
 Array = NDArray[Any]
@@ -91,6 +92,7 @@ class GradientReport:
         return "\n".join(f"{name:{width}}  {error:.1e}" for name, error in self.errors.items())
 
 
+@explained
 def gradcheck(
     layer_or_loss: Module | Loss,
     *inputs: Array,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import check_count
+from ..checks import check_count, to_array
 from .module import Shapes
 from .normalization import RMSNorm
 from .registry import prefixed
@@ -50,7 +50,8 @@ def norm_heads_backward(norm: RMSNorm, dy: Array, ctx: Any) -> Array:
 def check_vectors(name: str, x: Array, d: int | None) -> None:
     """Raise TypeError or ValueError unless x is an array (B, T, d)."""
     if not isinstance(x, np.ndarray):
-        raise TypeError(f"{name} must be a NumPy array, got {type(x).__name__}")
+        hint = to_array(x, name.split()[-1])
+        raise TypeError(f"{name} must be a NumPy array, got {type(x).__name__}{hint}")
     if x.ndim != 3 or x.shape[-1] != d:
         raise ValueError(f"{name} must be (batch, positions, {d}), got {x.shape}")
 

@@ -6,8 +6,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from ..checks import users_level
 
 # Names from other libraries, and the equivalent in fastnn.
 ELSEWHERE = {
@@ -51,11 +50,6 @@ def kind_of(value: Any) -> str:
     return "None" if value is None else type(value).__name__
 
 
-def cast(name: str, x: NDArray[Any], dtype: np.dtype[Any]) -> str:
-    """Return the end of an error about an array with the wrong real dtype."""
-    return f"; give {name}.astype(np.{dtype})" if x.dtype.kind in "fiub" else ""
-
-
 def not_a_layer(value: Any) -> str:
     """Return the end of an error about a value that should be a layer."""
     if isinstance(value, type):
@@ -75,5 +69,5 @@ def doubt_orientation(shapes: Mapping[str, tuple[int, ...]], state: Mapping[str,
             "it is (in, out); a weight of PyTorch's Linear is (out, in): "
             "convert with fastnn.models.from_torch, or give its transpose",
             RuntimeWarning,
-            stacklevel=3,
+            stacklevel=users_level(),
         )

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..checks import check_choice, given
+from ..keywords import explained
 from .blank import Blank
 
 Shape = tuple[int, ...]
@@ -28,6 +29,7 @@ def _fans(shape: Shape) -> tuple[int, int]:
     return shape
 
 
+@explained
 def constant(
     shape: Shape, rng: np.random.Generator, dtype: DTypeLike, *, value: float = 0.0
 ) -> NDArray[np.floating]:
@@ -42,6 +44,7 @@ def constant(
     return np.full(shape, value, dtype)
 
 
+@explained
 def normal(
     shape: Shape,
     rng: np.random.Generator,
@@ -61,6 +64,7 @@ def normal(
     return rng.normal(mean, std, shape).astype(dtype)
 
 
+@explained
 def uniform(
     shape: Shape,
     rng: np.random.Generator,
@@ -80,6 +84,7 @@ def uniform(
     return rng.uniform(low, high, shape).astype(dtype)
 
 
+@explained
 def truncated_normal(
     shape: Shape,
     rng: np.random.Generator,
@@ -104,6 +109,7 @@ def truncated_normal(
     return (mean + std * x).astype(dtype)
 
 
+@explained
 def xavier_uniform(
     shape: Shape, rng: np.random.Generator, dtype: DTypeLike
 ) -> NDArray[np.floating]:
@@ -123,6 +129,7 @@ def xavier_uniform(
     return uniform(shape, rng, dtype, low=-limit, high=limit)
 
 
+@explained
 def xavier_normal(shape: Shape, rng: np.random.Generator, dtype: DTypeLike) -> NDArray[np.floating]:
     """Draw normal weights of variance 2 / (fan_in + fan_out): Glorot and Bengio (2010), eq. 12.
 
@@ -135,6 +142,7 @@ def xavier_normal(shape: Shape, rng: np.random.Generator, dtype: DTypeLike) -> N
     return normal(shape, rng, dtype, std=float(np.sqrt(2.0 / sum(_fans(shape)))))
 
 
+@explained
 def he_uniform(shape: Shape, rng: np.random.Generator, dtype: DTypeLike) -> NDArray[np.floating]:
     """Draw weights uniformly from +-sqrt(6 / fan_in), with the variance of `he_normal`.
 
@@ -148,6 +156,7 @@ def he_uniform(shape: Shape, rng: np.random.Generator, dtype: DTypeLike) -> NDAr
     return uniform(shape, rng, dtype, low=-limit, high=limit)
 
 
+@explained
 def he_normal(shape: Shape, rng: np.random.Generator, dtype: DTypeLike) -> NDArray[np.floating]:
     """Draw normal weights of variance 2 / fan_in, for layers with ReLU.
 
@@ -163,6 +172,7 @@ def he_normal(shape: Shape, rng: np.random.Generator, dtype: DTypeLike) -> NDArr
     return normal(shape, rng, dtype, std=float(np.sqrt(2.0 / _fans(shape)[0])))
 
 
+@explained
 def lecun_uniform(shape: Shape, rng: np.random.Generator, dtype: DTypeLike) -> NDArray[np.floating]:
     """Draw weights uniformly from +-sqrt(3 / fan_in), with the variance of `lecun_normal`.
 
@@ -176,6 +186,7 @@ def lecun_uniform(shape: Shape, rng: np.random.Generator, dtype: DTypeLike) -> N
     return uniform(shape, rng, dtype, low=-limit, high=limit)
 
 
+@explained
 def lecun_normal(shape: Shape, rng: np.random.Generator, dtype: DTypeLike) -> NDArray[np.floating]:
     """Draw normal weights of variance 1 / fan_in.
 
@@ -190,6 +201,7 @@ def lecun_normal(shape: Shape, rng: np.random.Generator, dtype: DTypeLike) -> ND
     return normal(shape, rng, dtype, std=float(np.sqrt(1.0 / _fans(shape)[0])))
 
 
+@explained
 def orthogonal(
     shape: Shape, rng: np.random.Generator, dtype: DTypeLike, *, gain: float = 1.0
 ) -> NDArray[np.floating]:
@@ -229,6 +241,7 @@ INITIALIZERS: dict[str, Initializer] = {
 }
 
 
+@explained
 def initial(
     init: str | Initializer, shape: Shape, rng: np.random.Generator, dtype: DTypeLike
 ) -> NDArray[np.floating]:

@@ -10,11 +10,18 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
-from ..checks import check_choice, check_count, check_dtype, check_flag, check_generator
+from ..checks import (
+    check_choice,
+    check_count,
+    check_dtype,
+    check_flag,
+    check_generator,
+    to_array,
+)
 from ..kernels.ground.memory import empty
+from ..keywords import explained
 from ..parameters import Parameter
 from .activation import FUNCTIONS, Activation
-from .hints import cast
 from .init import Initializer, initial
 from .lowering import Builder
 from .module import Module, Shapes, check_gradient
@@ -183,11 +190,12 @@ class Linear(Module):
 
     def _check_input(self, x: NDArray[Any]) -> None:
         if not isinstance(x, np.ndarray):
-            raise TypeError(f"Linear: x must be a NumPy array, got {type(x).__name__}")
+            hint = to_array(x, "x", self.weight.data.dtype)
+            raise TypeError(f"Linear: x must be a NumPy array, got {type(x).__name__}{hint}")
         if x.dtype != self.weight.data.dtype:
             dtype = self.weight.data.dtype
             raise TypeError(
-                f"Linear: x is {x.dtype}, but the weights are {dtype}{cast('x', x, dtype)}"
+                f"Linear: x is {x.dtype}, but the weights are {dtype}{to_array(x, 'x', dtype)}"
             )
         if x.ndim == 0 or x.shape[-1] != self.in_features:
             is_flat = x.ndim > 2 and math.prod(x.shape[1:]) == self.in_features
@@ -204,6 +212,7 @@ def check_activation(activation: str | None) -> Activation | None:
     return check_choice("activation", activation, ACTIVATIONS)
 
 
+@explained
 def collapse(first: Linear, second: Linear) -> Linear:
     """Merge two consecutive layers into one: W = W1 W2, b = b1 W2 + b2.
 

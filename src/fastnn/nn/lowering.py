@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 from .. import kernels, watch
 from ..checks import check_count
 from ..kernels import NotLowerable
+from ..keywords import explained
 from .module import Module
 from .randomness import inference
 
@@ -49,6 +50,7 @@ class Builder(kernels.Builder):
             )
 
 
+@explained
 def freeze(model: Module, batch_max: int = 1024, *, max_len: int = 1024) -> kernels.Plan:
     """Return a plan that computes what the model computes now.
 

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import hooks, kernels, watch
-from ..checks import GENERATOR, did_you_mean
+from ..checks import GENERATOR, did_you_mean, to_array
 from ..kernels import NotLowerable
+from ..keywords import explained
 from ..parameters import Parameter, Parameters
 from .blank import join
 from .display import html
@@ -23,7 +24,6 @@ from .states import States
 if TYPE_CHECKING:
     from .lowering import Builder
     from .summary import Summary
-
 
 Shapes = dict[str, tuple[tuple[int, ...], str]]  # name -> (shape, dtype) of parameters
 
@@ -38,9 +38,8 @@ class Module(States, metaclass=watch.Watched):
         dx = layer.backward(dy, ctx)     # adds to each parameter's grad, returns the gradient of x
         y = layer(x)                     # inference: nothing is kept
 
-    The layer itself keeps nothing, so it may occur twice in a model, be called re-entrantly and be
-    called from several threads. Concurrent backward passes add to the same gradients and need a
-    lock.
+    The layer itself keeps nothing, so it may occur twice in a model, and be called re-entrantly and
+    by several threads. Concurrent backward passes add to the same gradients and need a lock.
 
     A layer that draws random numbers in training has a `RandomStream` as its attribute `stream`;
     its ctx holds the probability, seed and step that `stream.drop(p)` returned.
@@ -48,8 +47,7 @@ class Module(States, metaclass=watch.Watched):
     Parameters
     ----------
     parts : mapping of str to Parameter or Module
-        In the order of the flat arrays. The parameters of a module named "0" are named "0.weight"
-        and so on.
+        In the order of the flat arrays. A module named "0" has parameters named "0.weight", ...
 
     Examples
     --------
@@ -72,6 +70,8 @@ class Module(States, metaclass=watch.Watched):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            explained(cls)
         if "lower" in vars(cls):
             cls._lowered_as = cls.forward, cls.__call__
 
@@ -339,7 +339,8 @@ def check_gradient(
     `dtype` is for layers whose kernels accept other dtypes too.
     """
     if not isinstance(dy, np.ndarray):
-        raise TypeError(f"{layer}: dy must be a NumPy array of shape {shape}, got {kind_of(dy)}")
+        got = kind_of(dy) + to_array(dy, "dy", dtype or "float32")
+        raise TypeError(f"{layer}: dy must be a NumPy array of shape {shape}, got {got}")
     if dy.shape != shape:
         raise ValueError(
             f"{layer}: dy has shape {dy.shape}, but the output of this forward pass had {shape}"

@@ -8,15 +8,9 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
-from ..checks import (
-    check_count,
-    check_dtype,
-    check_flag,
-    check_number,
-)
+from ..checks import check_count, check_dtype, check_flag, check_number, to_array
 from ..kernels.ground.memory import empty
 from ..parameters import Parameter
-from .hints import cast
 from .lowering import Builder
 from .module import Module, Shapes, check_gradient
 from .registry import register
@@ -52,9 +46,10 @@ class _Norm(Module):
     def _check_input(self, name: str, x: NDArray[Any]) -> None:
         layer = type(self).__name__
         if not isinstance(x, np.ndarray):
-            raise TypeError(f"{layer}: {name} must be a NumPy array, got {type(x).__name__}")
+            hint = to_array(x, name, self.dtype)
+            raise TypeError(f"{layer}: {name} must be a NumPy array, got {type(x).__name__}{hint}")
         if x.dtype != self.dtype:
-            hint = cast(name, x, self.dtype)
+            hint = to_array(x, name, self.dtype)
             raise TypeError(f"{layer}: {name} is {x.dtype}, but the layer is {self.dtype}{hint}")
         if x.ndim == 0 or x.shape[-1] != self.dim:
             raise ValueError(f"{layer}: {name} must be (..., {self.dim}), got {x.shape}")

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
-from ..checks import check_count, check_dtype, check_generator, check_probability
+from ..checks import check_count, check_dtype, check_generator, check_probability, to_array
+from ..kernels import NotLowerable
 from ..parameters import Parameter
 from .dropout import new_stream
 from .heads import linear_shapes
-from .hints import cast
 from .linear import Linear, Seed
+from .lowering import Builder
 from .module import Module, Shapes, check_gradient
 from .randomness import RandomStream, inference
 from .registry import register
@@ -26,10 +27,11 @@ def _check(layer: str, dtype: Any, **arrays: Array) -> None:
     """Raise TypeError or ValueError unless q, k and v have three axes and fit each other."""
     for name, x in arrays.items():
         if not isinstance(x, np.ndarray):
-            raise TypeError(f"{layer}: {name} must be a NumPy array, got {type(x).__name__}")
+            hint = to_array(x, name, dtype or "float32")
+            raise TypeError(f"{layer}: {name} must be a NumPy array, got {type(x).__name__}{hint}")
         if dtype is not None and x.dtype != dtype:
             raise TypeError(
-                f"{layer}: {name} is {x.dtype}, but the layer is {dtype}{cast(name, x, dtype)}"
+                f"{layer}: {name} is {x.dtype}, but the layer is {dtype}{to_array(x, name, dtype)}"
             )
         if x.ndim != 3:
             raise ValueError(f"{layer}: {name} must be (batch, length, size), got {x.shape}")
@@ -46,6 +48,23 @@ class _Pooling(Module):
 
     stream: RandomStream
     dropout: float
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls._lowered_as = cls.forward, cls.__call__
+
+    def lower(self, b: Builder) -> None:
+        """Raise NotLowerable: a program has one input, this layer three.
+
+        Raises
+        ------
+        NotLowerable
+            Always; the message says what to do.
+        """
+        raise NotLowerable(
+            f"{type(self).__name__} cannot be frozen: a plan has one input, and this layer takes "
+            "queries, keys and values. Call the layer itself, or freeze nn.MultiHeadAttention"
+        )
 
     @abstractmethod
     def forward(  # type: ignore[override]

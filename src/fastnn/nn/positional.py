@@ -10,12 +10,18 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import kernels
-from ..checks import check_choice, check_count, check_dtype, check_generator, check_probability
+from ..checks import (
+    check_choice,
+    check_count,
+    check_dtype,
+    check_generator,
+    check_probability,
+    to_array,
+)
 from ..kernels.ground.memory import empty
 from ..parameters import Parameter
 from .dropout import new_stream
 from .heads import check_vectors
-from .hints import cast
 from .init import initial, normal
 from .linear import Seed
 from .lowering import Builder
@@ -142,7 +148,7 @@ class PositionalEncoding(Module):
         """Return the output for x; keep nothing for backward."""
         check_vectors("PositionalEncoding: x", x, self.d_model)
         if x.dtype != self.dtype:
-            hint = cast("x", x, self.dtype)
+            hint = to_array(x, "x", self.dtype)
             raise TypeError(
                 f"PositionalEncoding: x is {x.dtype}, but the layer is {self.dtype}{hint}"
             )

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, get_args
 
 from .. import hooks
 from ..checks import check_count, check_name, given
+from ..keywords import explained
 from .module import Module, Shapes
 
 Layer = TypeVar("Layer", bound=type[Module])
@@ -23,6 +24,7 @@ _NESTED: dict[Any, type] = {Module: Mapping, list[Module]: list}
 _REGISTERED: dict[str, tuple[type[Module], dict[str, Any]]] = {}
 
 
+@explained
 def register(name: str, *, version: int = 1, **constants: Any) -> Callable[[Layer], Layer]:
     """Register a `Module` class so that models that contain it can be saved and loaded.
 
@@ -108,6 +110,7 @@ def registered(name: Any) -> type[Module]:
     return _REGISTERED[name][0]
 
 
+@explained
 def build(config: Mapping[str, Any]) -> Module:
     """Build a new model of the architecture in `config`, with fixed initial weights.
 
@@ -141,6 +144,7 @@ def build(config: Mapping[str, Any]) -> Module:
     return cls.from_fields(fields | _REGISTERED[config["type"]][1])
 
 
+@explained
 def parameter_shapes(config: Mapping[str, Any]) -> Shapes:
     """Return name -> (shape, dtype) of every parameter that `build(config)` would create.
 

@@ -6,6 +6,7 @@ import math
 
 from .. import kernels
 from ..checks import check_number
+from ..keywords import explained
 from ..parameters import Parameters
 from .state import check_params
 
@@ -15,6 +16,7 @@ def clip_factor(norm: float, max_norm: float) -> float:
     return max_norm / norm if max_norm < norm < math.inf else 1.0
 
 
+@explained
 def clip_grad_norm(params: Parameters, max_norm: float) -> float:
     """Scale all gradients so that their global norm is at most `max_norm`.
 

@@ -18,6 +18,7 @@ from itertools import pairwise
 from typing import Any
 
 from ..checks import check_count, check_number, given
+from ..keywords import explained
 
 Schedule = Callable[[int], float]
 
@@ -86,6 +87,7 @@ def _decayed(lr: float, factor: float, times: int) -> float:
         return math.inf
 
 
+@explained
 @dataclass(frozen=True)
 class constant(_Schedule):
     """A constant lr.
@@ -105,6 +107,7 @@ class constant(_Schedule):
         return self.lr
 
 
+@explained
 @dataclass(frozen=True)
 class linear(_Schedule):
     """After the warm-up, decrease linearly from lr to min_lr at step `total`, then stay there.
@@ -134,6 +137,7 @@ class linear(_Schedule):
         return (1 - t) * self.lr + t * self.min_lr
 
 
+@explained
 @dataclass(frozen=True)
 class step_decay(_Schedule):
     """lr * factor^k after k * every steps.
@@ -157,6 +161,7 @@ class step_decay(_Schedule):
         return _decayed(self.lr, self.factor, step // self.every)
 
 
+@explained
 @dataclass(frozen=True)
 class multi_step(_Schedule):
     """lr * factor^k from the k-th of the ascending milestones on.
@@ -187,6 +192,7 @@ class multi_step(_Schedule):
         return _decayed(self.lr, self.factor, bisect_right(self.milestones, step))
 
 
+@explained
 @dataclass(frozen=True)
 class warmup_cosine(_Schedule):
     """After the warm-up, follow half a cosine from lr to min_lr at step `total`, then stay there.
@@ -218,6 +224,7 @@ class warmup_cosine(_Schedule):
         return _between(self.lr, self.min_lr, (step - self.warmup) / (self.total - self.warmup))
 
 
+@explained
 @dataclass(frozen=True)
 class inverse_sqrt(_Schedule):
     """After the warm-up, lr * sqrt((warmup + 1) / (step + 1)).
@@ -243,6 +250,7 @@ class inverse_sqrt(_Schedule):
         return self.lr * (part if step < self.warmup else 1 / math.sqrt(part))
 
 
+@explained
 @dataclass(frozen=True)
 class noam(_Schedule):
     """factor * d_model^-0.5 * min(n^-0.5, n * warmup^-1.5), n = step + 1; maximal at n = warmup.
@@ -270,6 +278,7 @@ class noam(_Schedule):
         return lr
 
 
+@explained
 @dataclass(frozen=True)
 class one_cycle(_Schedule):
     """Rise along half a cosine from max_lr / div_factor to max_lr, then fall along another.

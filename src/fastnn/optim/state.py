@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..checks import check_number
 from ..kernels.ground import memory
+from ..keywords import explained
 from ..parameters import Parameters
 
 # Limits of the numbers in a state, in addition to "finite and at least 0".
@@ -51,6 +52,11 @@ class Stateful:
     _numbers: tuple[str, ...] = ()
     _arrays: tuple[str, ...] = ()
     _choices: tuple[str, ...] = ()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            explained(cls)
 
     def __init__(self, params: Parameters) -> None:
         self.params = check_params(params)

@@ -20,12 +20,14 @@ from sklearn.utils.multiclass import (
 )
 from sklearn.utils.validation import column_or_1d
 
+from ..keywords import explained
 from .base import BaseMLP, Targets
 from .labels import balanced, check_labels, label_binarizer
 from .losses import LINKS, LOSSES, Loss
 from .restore import restored_on_error
 
 
+@explained
 class MLPClassifier(ClassifierMixin, BaseMLP):
     """Multilayer perceptron for classification, like `sklearn.neural_network.MLPClassifier`.
 

@@ -14,11 +14,13 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d
 
+from ..keywords import explained
 from .base import BaseMLP, Targets
 from .losses import LINKS, LOSSES, Loss, user_loss
 from .restore import restored_on_error
 
 
+@explained
 class MLPRegressor(RegressorMixin, BaseMLP):
     """Multilayer perceptron for regression, like `sklearn.neural_network.MLPRegressor`.
 

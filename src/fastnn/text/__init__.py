@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..json_text import parse_json
+from ..keywords import explained
 from ..names import unknown
 from .bpe import BPE
 from .chars import CharVocab
@@ -15,6 +16,7 @@ from .words import WordVocab
 __all__ = ["BPE", "CharVocab", "Vocab", "WordVocab", "bleu", "d2l_bleu", "from_json"]
 
 
+@explained
 def from_json(text: str) -> Vocab:
     """Read a vocabulary of any kind from its `to_json`; ValueError for any other text.
 

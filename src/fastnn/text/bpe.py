@@ -9,6 +9,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from ..checks import check_count, given
+from ..keywords import explained
 from .vocab import SPECIALS, UNK, Ids, Vocab, one_text, several_texts
 
 # Above this vocab_size the pieces in the texts are bounded first, by `most_pieces`: the library
@@ -19,6 +20,7 @@ RESERVED = 1 << 16
 MOST_FREQUENT = 1 << 62
 
 
+@explained
 class BPE(Vocab):
     """A vocabulary of words and pieces of words; rare words consist of several pieces.
 

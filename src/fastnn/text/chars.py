@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..keywords import explained
 from .vocab import Ids, Vocab, one_text
 
 # Code points as integers, surrogates included.
 UTF32 = ("utf-32-le", "surrogatepass")
 
 
+@explained
 class CharVocab(Vocab):
     """One id per character, in the order of their code points, without specials.
 

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..checks import check_integer, given
+from ..keywords import explained
 from .vocab import one_text
 
 
+@explained
 def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> float:
     """Compute the BLEU of a corpus, 0 to 100, with sacrebleu (`pip install 'fastnn-cpu[text]'`).
 
@@ -54,6 +56,7 @@ def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> float:
     return float(metric.corpus_score(list(hypotheses), [list(references)]).score)
 
 
+@explained
 def d2l_bleu(prediction: str, label: str, k: int) -> float:
     """Compute the BLEU of one sentence, 0 to 1, as in *Dive into Deep Learning*.
 

@@ -9,9 +9,11 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from ..checks import check_count
+from ..keywords import explained
 from .vocab import SPECIALS, UNK, Ids, Vocab, one_text, several_texts
 
 
+@explained
 class WordVocab(Vocab):
     """One id per word, after the four specials; unknown words are `<unk>`.
 

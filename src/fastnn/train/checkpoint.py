@@ -31,6 +31,7 @@ from ..files.model import (
 )
 from ..files.tensors import check_headers, open_tensors, read_tensor, write_tensors
 from ..json_text import compose_json, parse_json
+from ..keywords import explained
 from ..optim import ExponentialMovingAverage, Optimizer
 from .arguments import check_model, check_path, check_signature
 from .history import History
@@ -76,6 +77,7 @@ class Checkpoint:
     extra: dict[str, Any] = field(default_factory=dict)
 
 
+@explained
 def save_checkpoint(
     path: PathLike,
     model: nn.Module,
@@ -146,6 +148,7 @@ def save_checkpoint(
     write_tensors(path, parameter_arrays(model) | arrays, metadata)
 
 
+@explained
 def load_checkpoint(
     path: PathLike,
     model: nn.Module,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import nn
-from ..checks import value_of
+from ..checks import users_level, value_of
 from ..interop import asarray
 
 LAST_LABEL = np.iinfo(np.int64).max
@@ -83,7 +83,7 @@ def _as_dtype(name: str, array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[A
         f"{name} is {array.dtype} and was converted to {dtype}, the dtype of the model; "
         f"{name.split()[-1]}.astype(np.{dtype}) does it once for all calls",
         UserWarning,
-        stacklevel=5,
+        stacklevel=users_level(),
     )
     return array.astype(dtype)
 

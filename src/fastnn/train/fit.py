@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import nn
-from ..checks import check_count, check_flag, check_generator
+from ..checks import check_count, check_flag, check_generator, users_level
 from ..files.atomic import PathLike
+from ..keywords import explained
 from ..optim import Optimizer
 from .arguments import (
     OptimizerName,
@@ -26,8 +27,7 @@ from .arguments import (
 from .batches import ArraySource, StreamSource, split_rows, validation_batches
 from .examples import as_numbers, weights_of_classes
 from .history import History
-from .metrics import as_metrics
-from .objective import Loss, LossName, Objective, RowLoss, as_objective
+from .objective import Loss, LossName, Objective, as_objective, measuring
 from .progress import display
 from .run import Run
 from .team import Team
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 Examples = tuple[NDArray[Any], ...] | Iterable[Any]
 
 
+@explained
 def fit(
     model: nn.Module,
     x: NDArray[Any] | Iterable[Any],
@@ -102,7 +103,8 @@ def fit(
     metrics : function, name, sequence or dict of them, optional
         Measured in training and on validation data, and in the history: functions (output, targets)
         -> number, a mean over the rows of a batch, under their `__name__` or the key of the dict;
-        or "mae" and "mse". The accuracy of classes is measured anyway. Not with `comm`.
+        or "mae" and "mse". The accuracy of classes is measured anyway. With `comm`, a mean over the
+        shards of a batch.
     class_weight : dict of int to float, or "balanced", optional
         Weight of the rows of each class, by default 1; "balanced" is n / (classes * count).
         Multiplies the sample weights.
@@ -181,11 +183,7 @@ def fit(
     """
     parameters = check_model(model)
     dtype = parameters.dtype
-    objective = as_objective(loss, model)
-    if named := as_metrics(metrics):
-        if not isinstance(objective, RowLoss) or comm is not None:
-            raise ValueError("metrics need a loss of rows, and no comm")
-        objective.metrics = named
+    objective = measuring(metrics, as_objective(loss, model))
     run = Run(model, as_optimizer(optimizer, parameters), objective, check_count("epochs", epochs))
     check_average(ema, parameters)
     run.ema = ema
@@ -227,5 +225,5 @@ def fit(
         with nullcontext() if run.team is None else run.team.joined():
             run.train()
     if verbose and run.is_first and begun == (run.epoch, run.step) and (why := run.why_over()):
-        warnings.warn(why, RuntimeWarning, stacklevel=2)
+        warnings.warn(why, RuntimeWarning, stacklevel=users_level())
     return run.history

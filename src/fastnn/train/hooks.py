@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..checks import check_choice, check_number, did_you_mean, given
+from ..keywords import explained
 from .arguments import check_signature
 from .history import History, Logs
 
@@ -46,6 +47,11 @@ def collect_hooks(callbacks: Iterable[Any]) -> dict[str, list[Callable[..., obje
 
 class Shown:
     """A callback whose repr is the call that makes it, without arguments at their defaults."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            explained(cls)
 
     def __repr__(self) -> str:
         parts = []

@@ -65,13 +65,22 @@ class Means:
         self.n_right += int(np.count_nonzero((output.argmax(axis=-1) == y) & counted))
         self.n_classified += int(np.count_nonzero(counted))
 
-    def numbers(self) -> list[float]:
-        """Return everything as numbers, for `merge`."""
-        return [float(getattr(self, name)) for name in self.NUMBERS]
+    def numbers(self, metrics: Iterable[str] = ()) -> list[float]:
+        """Return everything as numbers, for `merge`: those of `NUMBERS`, and two for a metric."""
+        found = [float(getattr(self, name)) for name in self.NUMBERS]
+        for name in metrics:
+            found += map(float, self.metrics.get(name, (0.0, 0)))
+        return found
 
-    def merge(self, numbers: Iterable[float]) -> None:
+    def merge(self, numbers: Iterable[float], metrics: Iterable[str] = ()) -> None:
         """Add the `numbers` of other means, as if their rows came after those so far."""
-        loss, weight, n_right, n_classified, elements, classifies = map(float, numbers)
+        found = [*map(float, numbers)]
+        loss, weight, n_right, n_classified, elements, classifies = found[: len(self.NUMBERS)]
+        for i, name in enumerate(metrics):
+            total, n = found[len(self.NUMBERS) + 2 * i :][:2]
+            before, rows = self.metrics.get(name, (0.0, 0))
+            if n or rows:
+                self.metrics[name] = before + total, rows + int(n)
         self.elements = self.elements or elements
         scale = elements / self.elements if elements else 1.0
         self.loss += loss * scale

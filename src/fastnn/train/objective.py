@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from .. import kernels, nn
 from ..checks import check_choice, check_integer, check_probability
+from ..keywords import explained
 from .arguments import check_signature
 from .examples import Batch
-from .metrics import Means, Metric
+from .metrics import Means, Metric, as_metrics
 
 Loss = Callable[..., tuple[float, NDArray[Any]]]
 LossName = Literal["cross_entropy", "bce_with_logits", "mse", "l1", "huber"]
@@ -190,6 +191,7 @@ class RowLoss:
         return float(found.sum(dtype=np.float64))
 
 
+@explained
 class TokenLoss:
     """Cross entropy of a token model (`fastnn.models`), computed by the model.
 
@@ -260,3 +262,15 @@ def as_objective(loss: Any, model: nn.Module) -> Objective:
             f"{type(model).__name__}"
         )
     return loss
+
+
+def measuring(metrics: Any, objective: Objective) -> Objective:
+    """Return the objective, which measures these metrics too; see `fit`."""
+    if named := as_metrics(metrics):
+        if not isinstance(objective, RowLoss):
+            raise ValueError(
+                "metrics are functions of the outputs of rows, but the loss is computed by "
+                f"{type(objective).__name__}, without outputs"
+            )
+        objective.metrics = named
+    return objective

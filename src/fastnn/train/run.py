@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import nn
+from ..checks import users_level
 from ..files.atomic import PathLike
 from ..files.tensors import ModelFileError
 from ..optim import Optimizer
@@ -190,7 +191,7 @@ class Run:
                 f"the loss of epoch {self.epoch + 1} is {loss}: a smaller learning rate or "
                 "clip_norm may help, or an example is not finite",
                 RuntimeWarning,
-                stacklevel=4,  # the call of fit
+                stacklevel=users_level(),
             )
 
     def _validate(self) -> Logs:

@@ -30,7 +30,7 @@ from .shards import ShardedGradients, Streams
 if TYPE_CHECKING:
     from .run import Run
 
-# Columns of what a rank tells the others about each of its shards, after `Means.numbers`.
+# Columns of what a rank tells the others about each of its shards, after `Means.numbers()`.
 WEIGHT, PASSES, CHECKSUM, STOPS = range(-4, 0)
 
 # Bytes of an array whose checksum is compared between ranks, evenly spaced over the array.
@@ -46,6 +46,7 @@ class Team:
         self.gradients = ShardedGradients(
             run.optimizer.params, self.comm, self.comm.shards, run.accumulate > 1
         )
+        self.metrics = tuple(getattr(run.objective, "metrics", ()))
         self.overlap: Overlap | None = None
         if self.comm.overlap and run.accumulate == 1:
             self.overlap = Overlap(run.optimizer.params, self.gradients)
@@ -71,7 +72,7 @@ class Team:
         own, n_rows, n_targets = self._own_part(batch)
         reference = max(n_targets, 1) / self.comm.shards
         run.first_weight = run.first_weight or reference
-        told = np.zeros((self.comm.shards, len(Means.NUMBERS) + 4))
+        told = np.zeros((self.comm.shards, len(Means().numbers(self.metrics)) + 4))
         streams.begin()
         begin = self._own_rows(n_rows).start
         for shard in gradients.own:
@@ -83,7 +84,8 @@ class Team:
                 with self._sending(shard):
                     run.objective.learn(run.model, part, means, weights)
             gradients.add(shard)
-            told[shard] = [*means.numbers(), weights.total, streams.leave(), 0, self.stops]
+            numbers = means.numbers(self.metrics)
+            told[shard] = [*numbers, weights.total, streams.leave(), 0, self.stops]
         if not isinstance(run.source, ArraySource):
             told[:, CHECKSUM] = _checksum(batch.y)
         if self.overlap is not None:  # what is told travels at the same time
@@ -107,7 +109,7 @@ class Team:
                 )
         total = np.sum(found, axis=0)  # each row has numbers of one rank, and zeros of the others
         for numbers in total:
-            run.means.merge(numbers[:-4])
+            run.means.merge(numbers[:-4], self.metrics)
         for weight in total[:, WEIGHT]:
             run.weight += float(weight)
         self.streams.end(int(np.max(found, axis=0)[:, PASSES].max()))
@@ -124,9 +126,9 @@ class Team:
             part = Means()
             if i % self.comm.size == self.comm.rank:
                 self.run.objective.measure(self.run.model, batch, part)
-            found.append(part.numbers())
+            found.append(part.numbers(self.metrics))
         for numbers in np.sum(self.comm.gather(np.array(found)), axis=0):
-            means.merge(numbers)
+            means.merge(numbers, self.metrics)
         return means.logs()
 
     def any(self, flag: bool) -> bool:
@@ -225,8 +227,9 @@ def _described(run: Run) -> dict[str, Any]:
     optimizer = [type(run.optimizer).__name__]
     for name, value in states.items():
         optimizer.append(f"{name} {_checksum(value) if isinstance(value, np.ndarray) else value}")
-    options = [run.epochs, run.epoch, run.step, run.clip_norm, run.accumulate]
+    options: list[Any] = [run.epochs, run.epoch, run.step, run.clip_norm, run.accumulate]
     options += [*source.cut().values(), run.validation is not None]
+    options.append(tuple(getattr(run.objective, "metrics", ())))
     options.append(None if run.ema is None else _checksum(run.ema.average))
     found = (
         f"{__version__}, {np.__version__}",

@@ -8,7 +8,7 @@ from libc.stdint cimport int64_t
 
 from .memory cimport new_array
 from .overlap cimport elements_collide
-from .scalars import given
+from .scalars import given, to_array
 
 cnp.import_array()
 
@@ -32,9 +32,9 @@ cdef int refuse(object x, str op, str name) except -1:
     """Raise an error that says why x is not a usable real array."""
     refuse_masked(x, op, name)
     if not cnp.PyArray_Check(x):
-        raise TypeError(f"{op}: {name} must be {WANTED}, got {given(x)}")
+        raise TypeError(f"{op}: {name} must be {WANTED}, got {given(x)}{to_array(x, name)}")
     if x.dtype.type not in (np.float32, np.float64):
-        raise TypeError(f"{op}: {name} must be {WANTED}, not of {x.dtype}")
+        raise TypeError(f"{op}: {name} must be {WANTED}, not of {x.dtype}{to_array(x, name)}")
     if not x.dtype.isnative:
         raise TypeError(f"{op}: {name} must be {WANTED} in native byte order, got {x.dtype.str}")
     raise ValueError(f"{op}: {name} is not aligned to its elements "
@@ -113,7 +113,8 @@ cdef cnp.ndarray int64_array(object x, str op, str name):
     if not is_plain(x) or not cnp.PyArray_ISINTEGER(<cnp.ndarray>x):
         refuse_masked(x, op, name)
         kind = f"an array of {x.dtype}" if cnp.PyArray_Check(x) else given(x)
-        raise TypeError(f"{op}: {name} must be a NumPy array of integers, got {kind}")
+        hint = to_array(x, name, "int64")
+        raise TypeError(f"{op}: {name} must be a NumPy array of integers, got {kind}{hint}")
     if cnp.PyArray_ISUNSIGNED(<cnp.ndarray>x) and cnp.PyArray_ITEMSIZE(<cnp.ndarray>x) == 8:
         x = np.minimum(x, np.uint64(2**63 - 1))
     return cnp.PyArray_FROM_OTF(x, cnp.NPY_INT64,

@@ -124,6 +124,17 @@ def did_you_mean(word, known, quoted=True):
     return ""
 
 
+def to_array(x, name, dtype="float32"):
+    """Return a clause with the code that makes an array of x, or an empty string."""
+    if isinstance(x, np.ndarray):
+        return f"; give {name}.astype(np.{dtype})" if x.dtype.kind in "biuf" else ""
+    if hasattr(x, "__dlpack__"):
+        return f"; give fastnn.asarray({name})"
+    if isinstance(x, (list, tuple)) or hasattr(x, "__array__"):
+        return f"; give np.asarray({name}, np.{dtype})"
+    return ""
+
+
 # For Python modules.
 
 def check_positive(str op, str name, x):

@@ -93,6 +93,8 @@ struct fastnn_step {
     /* reduce.h */                                                                                 \
     LEAF(void, sum_squares_block, int64_t m, int64_t n, const R *x, int64_t ld, double scale,      \
          double *hi, double *lo)                                                                   \
+    LEAF(void, sum_abs_block, int64_t m, int64_t n, const R *x, int64_t ld, double *hi,            \
+         double *lo)                                                                               \
     LEAF(R, max_abs_block, int64_t m, int64_t n, const R *x, int64_t ld)                           \
     /* embedding.h */                                                                              \
     LEAF(void, gather_rows, int64_t m, int64_t n, const int64_t *ids, const R *table,              \

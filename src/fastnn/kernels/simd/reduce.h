@@ -1,5 +1,5 @@
-/* reduce.h: sums of squares and maxima over m rows of n. The shape alone fixes the order of every
- * sum. */
+/* reduce.h: sums of squares and of magnitudes, and maxima, over m rows of n. The shape alone fixes
+ * the order of every sum. */
 #ifndef FASTNN_REDUCE_H
 #define FASTNN_REDUCE_H
 
@@ -20,6 +20,8 @@ static real max_abs_block(int64_t m, int64_t n, const real *x, int64_t ld) {
     return all;
 }
 
+INLINE dvec magnitude(dvec v) { return (dvec)((u64vec)v & ~((uint64_t)1 << 63)); }
+
 #if FASTNN_REAL == 32
 enum { DLANES = VBYTES / 8, CHAINS = 8 };
 
@@ -31,26 +33,25 @@ INLINE dvec load_double(const float *x) {
 }
 #endif
 
-INLINE void add_squares(const float *x, int count, dvec *sum) {
+INLINE void add_terms(const float *x, int count, int squared, dvec *sum) {
     UNROLL for (int c = 0; c < count; c++) {
         const dvec v = load_double(x + c * DLANES);
-        sum[c] += v * v;
+        sum[c] += squared ? v * v : magnitude(v);
     }
 }
 
-/* hi = sum of x_ij^2 in double, where the square of a float is exact and neither overflows nor
- * underflows. lo and factor are for float64 only. */
-static void sum_squares_block(int64_t m, int64_t n, const real *x, int64_t ld, double factor,
-                              double *hi, double *lo) {
-    (void)factor;
+/* The sum of x_ij^2 or |x_ij| in double, where neither overflows nor underflows, and the square of
+ * a float is exact. */
+INLINE double sum_terms(int64_t m, int64_t n, const real *x, int64_t ld, const int squared) {
     dvec sum[CHAINS] = {{0}};
     for (int64_t i = 0; i < m; i++, x += ld) {
         int64_t j = 0;
-        for (; j + CHAINS * DLANES <= n; j += CHAINS * DLANES) add_squares(x + j, CHAINS, sum);
-        for (; j + LANES <= n; j += LANES) add_squares(x + j, 2, sum);
+        for (; j + CHAINS * DLANES <= n; j += CHAINS * DLANES)
+            add_terms(x + j, CHAINS, squared, sum);
+        for (; j + LANES <= n; j += LANES) add_terms(x + j, 2, squared, sum);
         if (j < n) {
             const vec last = load_part(x + j, n - j, 0);
-            add_squares((const float *)&last, 2, sum);
+            add_terms((const float *)&last, 2, squared, sum);
         }
     }
     double total = 0;
@@ -59,7 +60,20 @@ static void sum_squares_block(int64_t m, int64_t n, const real *x, int64_t ld, d
             sum[c] += sum[c + half];
     }
     for (int l = 0; l < DLANES; l++) total += sum[0][l];
-    *hi = total;
+    return total;
+}
+
+/* hi = sum of x_ij^2. lo and factor are for float64 only. */
+static void sum_squares_block(int64_t m, int64_t n, const real *x, int64_t ld, double factor,
+                              double *hi, double *lo) {
+    (void)factor;
+    *hi = sum_terms(m, n, x, ld, 1);
+    *lo = 0;
+}
+
+/* hi = sum of |x_ij|; lo is for float64 only. */
+static void sum_abs_block(int64_t m, int64_t n, const real *x, int64_t ld, double *hi, double *lo) {
+    *hi = sum_terms(m, n, x, ld, 0);
     *lo = 0;
 }
 #else
@@ -134,6 +148,41 @@ static void sum_squares_block(int64_t m, int64_t n, const real *x, int64_t ld, d
     const double most = factor * max_abs_block(m, n, x, ld);
     start = start_above(most * most);
     sums_from(start, m, n, x, ld, factor, hi, lo);
+}
+
+/* Add v, at least 0, to a sum with its rounding error: Knuth's TwoSum. */
+INLINE void add_exactly(vec v, vec *sum, vec *rest) {
+    const vec before = *sum;
+    *sum = before + v;
+    const vec part = *sum - before;
+    *rest += (before - (*sum - part)) + (v - part);
+}
+
+/* hi + lo = sum of |x_ij|, to nearly twice the precision; lo is NaN if hi is not finite. */
+static void sum_abs_block(int64_t m, int64_t n, const real *x, int64_t ld, double *hi, double *lo) {
+    vec sum[CHAINS] = {{0}}, rest[CHAINS] = {{0}};
+    for (int64_t i = 0; i < m; i++, x += ld) {
+        int64_t j = 0;
+        for (; j + CHAINS * LANES <= n; j += CHAINS * LANES) {
+            UNROLL for (int c = 0; c < CHAINS; c++)
+                add_exactly(magnitude(load(x + j + c * LANES)), &sum[c], &rest[c]);
+        }
+        for (; j + LANES <= n; j += LANES) add_exactly(magnitude(load(x + j)), &sum[0], &rest[0]);
+        if (j < n) add_exactly(magnitude(load_part(x + j, n - j, 0)), &sum[1], &rest[1]);
+    }
+    UNROLL for (int half = CHAINS / 2; half > 0; half /= 2) {
+        UNROLL for (int c = 0; c < half; c++) {
+            add_exactly(sum[c + half], &sum[c], &rest[c]);
+            rest[c] += rest[c + half];
+        }
+    }
+    UNROLL for (int i = FIRST_XOR; i < 4; i++) {
+        const vec other = exchange(rest[0], i);
+        add_exactly(exchange(sum[0], i), &sum[0], &rest[0]);
+        rest[0] += other;
+    }
+    *hi = sum[0][0];
+    *lo = rest[0][0];
 }
 #endif
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from ...checks import check_count, check_number, value_of
 from ...nn import parameter_shapes
+from ...nn.transformer import MOST_BLOCKS
 from ..language_model import TransformerLM
 from .checkpoint import Config, Names, Part, both, unsupported
 
@@ -34,6 +35,11 @@ _SCALINGS: dict[str, dict[str, str]] = {
 _KNOWN = {"rope_type", "type", "rope_theta", "partial_rotary_factor"}
 
 FULL, SLIDING = "full_attention", "sliding_attention"
+
+
+def layers_of(config: Config) -> int:
+    """Return the number of layers, of which lists of settings are made."""
+    return config.count("num_hidden_layers", high=MOST_BLOCKS)
 
 
 def rotary(config: Config, head_dim: int, base: float = 10000.0, part: float = 1.0) -> Any:

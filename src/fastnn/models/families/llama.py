@@ -16,6 +16,8 @@ SWITCHES: dict[str, tuple[Any, ...]] = {
     "mlp_bias": (False, None),
 }
 PREFIXES = ("model.",)
+# Sanity limit of head_dim: the angles of so many columns are computed before the weights are read.
+MOST_COLUMNS = 1 << 14
 # The head of a model whose embedding is its head, and tables that old versions stored.
 UNUSED = ("lm_head.weight", "*rotary_emb.inv_freq")
 
@@ -58,7 +60,7 @@ def head_size(config: Config) -> int:
     width, heads = config.count("hidden_size"), config.count("num_attention_heads")
     if config.get("head_dim") is None and width % heads:
         raise ValueError(f"hidden_size {width} is not a multiple of num_attention_heads {heads}")
-    return config.count("head_dim", width // heads)
+    return config.count("head_dim", width // heads, high=MOST_COLUMNS)
 
 
 def names(model: TransformerLM) -> Names:

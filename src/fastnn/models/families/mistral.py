@@ -7,7 +7,7 @@ from typing import Any
 from ..language_model import TransformerLM
 from . import llama
 from .checkpoint import Config, Names
-from .decoder import windows
+from .decoder import layers_of, windows
 
 SWITCHES: dict[str, tuple[Any, ...]] = {}
 PREFIXES = llama.PREFIXES
@@ -16,5 +16,5 @@ UNUSED = llama.UNUSED
 
 def build(config: Config) -> tuple[TransformerLM, Names]:
     """Return the model of a config, and the names of its weights."""
-    layers = config.count("num_hidden_layers")
+    layers = layers_of(config)
     return llama.build(config, window=windows(config, layers, [True] * layers, default=4096))

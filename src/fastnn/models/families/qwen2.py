@@ -7,7 +7,7 @@ from typing import Any
 from ..language_model import TransformerLM
 from . import llama
 from .checkpoint import Config, Names
-from .decoder import windows
+from .decoder import layers_of, windows
 
 SWITCHES: dict[str, tuple[Any, ...]] = {}
 PREFIXES = llama.PREFIXES
@@ -23,6 +23,6 @@ def upper_windows(config: Config) -> Any:
     """Return the windows of the layers from max_window_layers on, if use_sliding_window."""
     if not config.flag("use_sliding_window", False):
         return None
-    layers = config.count("num_hidden_layers")
+    layers = layers_of(config)
     first = config.count("max_window_layers", 28, low=0)
     return windows(config, layers, (i >= first for i in range(layers)), default=4096)

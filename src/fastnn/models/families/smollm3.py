@@ -8,7 +8,7 @@ from ...checks import value_of
 from ..language_model import TransformerLM
 from . import llama
 from .checkpoint import Config, Names
-from .decoder import rotary, windows
+from .decoder import layers_of, rotary, windows
 
 SWITCHES = llama.SWITCHES
 PREFIXES = llama.PREFIXES
@@ -17,7 +17,7 @@ UNUSED = llama.UNUSED
 
 def build(config: Config) -> tuple[TransformerLM, Names]:
     """Return the model of a config, and the names of its weights."""
-    layers = config.count("num_hidden_layers")
+    layers = layers_of(config)
     every = config.count("no_rope_layer_interval", 4)
     rotates = config.get("no_rope_layers")  # 1: the layer has positions
     if rotates is None:

@@ -1,0 +1,5 @@
+from collections.abc import Sequence
+
+from .._types import AnyArray
+
+def l1_norm(x: AnyArray | Sequence[AnyArray]) -> float: ...
