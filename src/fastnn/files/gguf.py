@@ -83,11 +83,14 @@ class Quantized(NamedTuple):
         scale = x["scale"].astype(np.float32)[:, None]
         if self.format == "Q8_0":
             return (x["q"] * scale).reshape(self.shape)
-        numbers = np.concatenate([x["q"] & 15, x["q"] >> 4], axis=1)  # 0 to 15, then 16 to 31
+        numbers = np.empty((len(x), 32), np.float32)
+        numbers[:, :16], numbers[:, 16:] = x["q"] & 15, x["q"] >> 4  # 0 to 15, then 16 to 31
         if self.format == "Q4_0":
-            return ((numbers.astype(np.float32) - 8) * scale).reshape(self.shape)
-        least = x["least"].astype(np.float32)[:, None]
-        return (numbers * scale + least).reshape(self.shape)
+            numbers -= 8
+        numbers *= scale
+        if self.format == "Q4_1":
+            numbers += x["least"].astype(np.float32)[:, None]
+        return numbers.reshape(self.shape)
 
 
 class Gguf(NamedTuple):

@@ -119,9 +119,8 @@ def _add_both_sides(graph: Graph, model: Any, room: int) -> None:
 
 
 def _add_encoder(graph: Graph, model: Any, room: int) -> None:
-    whole = np.dtype(np.int64)
-    x = graph.input("x", ["batch", "length"], whole)
-    graph.hide(x, graph.input("lengths", ["batch"], whole))
+    x = graph.input("x", ["batch", "length"], np.dtype(np.int64))
+    graph.hide(x, graph.input("lengths", ["batch"], np.dtype(np.int64)))
     builder = Builder(room)
     model._lower_ids(builder)
     y = graph.run(builder.build(fuse=False)[0], x, builder.value)
