@@ -18,9 +18,7 @@ from ..nn.lowering import Builder
 
 OPSET = 17  # the first with LayerNormalization
 IR_VERSION = 8  # of onnx 1.12, the first with that opset
-
-# Base of rotary positions, as in `kernels.rotary`.
-BASE = 10000.0
+BASE = 10000.0  # of rotary positions, as in `kernels.rotary`
 
 
 @explained
