@@ -23,11 +23,19 @@ public = sys.modules["public_keywords"] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(public)
 
 # Called in every step of a loop of one's own: they have no wrapper that would cost time.
-IN_LOOPS = {"bce_with_logits", "cross_entropy", "huber_loss", "l1_loss", "mse_loss"}
-IN_LOOPS |= {"asarray", "attention_pooling", "attention_pooling_backward"}
+IN_LOOPS = {
+    "bce_with_logits",
+    "contrastive_loss",
+    "cross_entropy",
+    "huber_loss",
+    "l1_loss",
+    "mse_loss",
+}
+IN_LOOPS |= {"contrastive_loss", "asarray", "attention_pooling", "attention_pooling_backward"}
 # What fastnn makes for its users, who do not call it.
 RESULTS = {"Checkpoint", "FrozenSeq2Seq", "Function", "GradientReport", "History", "Hypothesis"}
 RESULTS |= {"Parameter", "Parameters", "RandomStream", "Run", "Seen", "Seq2SeqWeights", "Table"}
+RESULTS |= {"Found", "Gguf", "Quantized"}
 RESULTS |= {"Builder", "Module", "Optimizer", "Vocab"}  # or only its subclasses
 
 

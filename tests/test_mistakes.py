@@ -128,6 +128,11 @@ MISTAKES = {
         TypeError,
         ["a must", "list", "np.asarray(a, np.float32)"],
     ),
+    "a layer called with float64": (
+        lambda: new()(X.astype(float)),
+        TypeError,
+        ["x is float64", "float32", "x.astype(np.float32)"],
+    ),
     "a layer called with a list": (
         lambda: nn.Linear(1, 1, rng=0)([[1.0]]),
         TypeError,

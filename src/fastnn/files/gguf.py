@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..keywords import explained
 from .atomic import PathLike, errors_named
 from .tensors import ModelFileError, check_readable
 
@@ -111,6 +112,7 @@ class Gguf(NamedTuple):
     arrays: dict[str, Quantized]
 
 
+@explained
 def read_gguf(path: PathLike) -> Gguf:
     """Return the metadata and the arrays of a GGUF file; the arrays stay on the disk.
 

@@ -20,6 +20,7 @@ from ..checks import check_dtype
 from ..files.atomic import PathLike, write_atomically
 from ..files.tensors import ModelFileError, Stored, mapped, open_tensors, write_tensors
 from ..json_text import compose_json
+from ..keywords import explained
 from ..nn import Module
 from ..nn.blank import join, undrawn
 from . import families, gguf
@@ -38,6 +39,7 @@ FLOATS = ("float32", "float16", "bfloat16", "float64")
 _OLD_ENDS = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
 
 
+@explained
 def load(folder: PathLike, *, dtype: DTypeLike = "float32") -> Module:
     """Read a pretrained model: a folder with config.json and safetensors files.
 
@@ -104,6 +106,7 @@ def _model(where: Path, values: Any, arrays: Arrays, path: Path, dtype: np.dtype
     return model
 
 
+@explained
 def save(model: Module, folder: PathLike, *, config: Mapping[str, Any] | None = None) -> None:
     """Write a model into a folder that `load` and transformers read.
 

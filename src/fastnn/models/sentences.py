@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ..checks import check_bytes, check_choice, check_count, check_flag, given, value_of
 from ..files.atomic import PathLike
+from ..keywords import explained
 from .encoder import TransformerEncoderModel
 from .pooled import POOLINGS, PooledEncoder, pool
 from .similar import Found, cosines, search, unit
@@ -25,6 +26,7 @@ WINDOW, WINDOW_CHARACTERS = 4096, 1 << 18
 CHARACTERS, MARGIN = 32, 16
 
 
+@explained
 class SentenceEncoder:
     """A text encoder, its tokenizer, and how the vectors of tokens become one of the text.
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .. import kernels
 from ..checks import check_count, given
+from ..keywords import explained
 
 Array = NDArray[Any]
 
@@ -34,6 +35,7 @@ class Found(NamedTuple):
     scores: Array
 
 
+@explained
 def search(queries: Array, vectors: Array, top_k: int = 10, *, block: int = BLOCK) -> Found:
     """Return the top_k vectors with the largest dot product with each query.
 

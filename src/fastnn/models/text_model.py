@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike
 
 from ..checks import check_count, check_number, given
 from ..files.atomic import PathLike
+from ..keywords import explained
 from .chat_template import ChatTemplate
 from .decoding import check_model, draws_of
 from .sampling import Sampler, penalized
@@ -32,6 +33,7 @@ class Tokenizer(Protocol):
         """Return the text of tokens, without special ones."""
 
 
+@explained
 class TextModel:
     """A language model with its tokenizer: texts go in and come out.
 

@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from ..keywords import explained
 from ..models import SentenceEncoder as Encoder
 
 
+@explained
 class SentenceEncoder(TransformerMixin, BaseEstimator):
     """Turn texts into vectors, in front of a classifier, a clustering or a search.
 
