@@ -27,6 +27,11 @@ cdef struct Machine:
 
 cdef Machine machine
 
+# Fill the model of the machine; also called by programs without Python.
+cdef void assume(
+    int64_t l1, int64_t l2, int64_t l3, int64_t cores, double fma_per_cycle
+) noexcept nogil
+
 
 cdef inline bint past_caches(
     int64_t n, const real *out, const real *x, const real *other

@@ -71,7 +71,7 @@ def _forced_fma():
     return rate
 
 
-cdef void choose(Machine *m) noexcept:
+cdef void choose(Machine *m) noexcept nogil:
     """Derive the choices; docs/tuning.md has the measurements behind the factors."""
     m.flops_grain = 2 * m.fma_per_cycle * CYCLES
     m.math_grain = 256 * m.fma_per_cycle
@@ -90,12 +90,21 @@ cdef void choose(Machine *m) noexcept:
     m.streamed_rows = m.l3
 
 
+cdef void assume(
+    int64_t l1, int64_t l2, int64_t l3, int64_t cores, double fma_per_cycle
+) noexcept nogil:
+    machine.l1, machine.l2, machine.l3 = l1, l2, l3
+    machine.cores, machine.fma_per_cycle = cores, fma_per_cycle
+    choose(&machine)
+
+
 _caches = forced_caches() or data_caches()
 _rate = _forced_fma()
-machine.l1, machine.l2, machine.l3 = _caches.l1, _caches.l2, _caches.l3
-machine.cores = default_threads(1 << 20, environment=False)["num_threads"]
-machine.fma_per_cycle = measure_fma() if _rate is None else _rate
-choose(&machine)
+assume(
+    _caches.l1, _caches.l2, _caches.l3,
+    default_threads(1 << 20, environment=False)["num_threads"],
+    measure_fma() if _rate is None else _rate,
+)
 
 
 def build_info():

@@ -15,6 +15,10 @@ cdef extern from "team.h" nogil:
     # run_team(size, part, arguments of part after team and thread); part may be part[real].
     void run_team "fastnn_run_team"(int size, ...) noexcept
 
+# Set the limit of the process and watch forks, once; not 0 if that fails. Also called by programs
+# without Python.
+cdef int begin(int limit) noexcept nogil
+
 cdef int max_threads() noexcept nogil
 # Set the calling thread's limit and return the previous one; 0 means no limit, n < 0 changes
 # nothing.

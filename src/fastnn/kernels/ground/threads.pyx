@@ -49,11 +49,19 @@ cdef enum:
 cdef bint _spins_on = False
 _spin = (None, "openmp")
 
-cdef int _omp_max_at_import = omp_max_threads()
-_default = default_threads(_omp_max_at_import)
-set_limit_of_all(min(_default["num_threads"], MOST_THREADS))
+cdef int _omp_max_at_import
+
+
+cdef int begin(int limit) noexcept nogil:
+    global _omp_max_at_import
+    _omp_max_at_import = omp_max_threads()
+    set_limit_of_all(limit)
+    return watch_forks()
+
+
+_default = default_threads(omp_max_threads())
 _source = _default["source"]
-if watch_forks() != 0:
+if begin(min(_default["num_threads"], MOST_THREADS)) != 0:
     raise ImportError("fastnn: pthread_atfork failed, so a forked child could hang")
 
 

@@ -1,5 +1,6 @@
 /* dispatch.h: the tables of primitives that were built, which of them this CPU can run, and
- * inheritance between them. Included by dispatch.pyx alone, compiled for the baseline. */
+ * inheritance between them. Included by dispatch.pyx and, for programs without Python, program.c;
+ * compiled for the baseline. */
 #ifndef FASTNN_DISPATCH_H
 #define FASTNN_DISPATCH_H
 
