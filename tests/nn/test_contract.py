@@ -286,3 +286,13 @@ def test_empty_batches_and_sequences(name):
         for part, same in zip(*((z if several else (z,)) for z in (y, again)), strict=True):
             assert part.size == same.size == 0 and part.shape == same.shape
         assert not layer.parameters().grad.any()
+
+
+@walk
+def test_a_config_builds_the_layer_again(name):
+    layer, _ = LAYERS[name]()
+    config = layer.config()
+    again = nn.build(config)
+    assert again.config() == config
+    for values in ({k: v.data.shape for k, v in m.parameters().named()} for m in (layer, again)):
+        assert values == {k: s for k, (s, _) in nn.parameter_shapes(config).items()}

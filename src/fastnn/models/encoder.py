@@ -328,6 +328,7 @@ class TransformerEncoderModel(nn.Module):
             "n_types": self.n_types,
             "first_position": self.first_position,
             **{key: block[key] for key in _OF_BLOCKS},
+            "placement": self.blocks.blocks[0].placement,  # in a block None, beside norm_first
         }
 
 
