@@ -7,10 +7,12 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import fastnn
+from fastnn.nn.activation import ActivationName
 
 PROGRAMS = Path(__file__).parent / "typed"
 PACKAGES = Path(fastnn.__file__).parent.parent
@@ -50,6 +52,10 @@ def pyright_errors(program, folder):
         for d in found["generalDiagnostics"]
         if d["severity"] == "error"
     }
+
+
+def test_the_names_of_activations_are_those_of_the_kernels():
+    assert get_args(ActivationName) == tuple(fastnn.kernels.ACTIVATIONS)
 
 
 CHECKERS = {"mypy": mypy_errors, "pyright": pyright_errors}

@@ -28,6 +28,8 @@ __all__ = [
 ]
 
 Activation = str  # a name of FUNCTIONS
+# The same for type checkers of programs that write the name out.
+ActivationName = Literal["relu", "gelu", "gelu_tanh", "tanh", "sigmoid", "silu", "softplus"]
 
 
 class Function(NamedTuple):

@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ..checks import check_count, check_dtype, check_generator, given
 from ..kernels.ground.memory import empty
+from .activation import ActivationName
 from .backward_progress import current_listener
 from .hints import not_a_layer
 from .init import Initializer
@@ -270,7 +271,7 @@ class MLP(Sequential):
     def __init__(
         self,
         sizes: Sequence[int],
-        activation: str | None = "relu",
+        activation: ActivationName | None = "relu",
         *,
         dtype: DTypeLike = np.float32,
         rng: Seed = None,
