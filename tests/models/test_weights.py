@@ -70,3 +70,29 @@ def test_refusals():
         nn.MLP((3, 2), rng=0, dtype=np.float64).freeze(weights="bf16")
     with pytest.raises(ValueError, match="weights must be"):
         nn.MLP((3, 2), rng=0).freeze(weights="int4")
+
+
+def test_files_and_command_line(tmp_path, capsys):
+    from fastnn.cli import main
+
+    model = nn.MLP((40, 130, 30), rng=0)
+    fastnn.save(model, tmp_path / "a.safetensors")
+    plan = fastnn.plan_from_file(tmp_path / "a.safetensors", weights="int8")
+    x = np.ones((3, 40), np.float32)
+    np.testing.assert_array_equal(plan(x), model.freeze(weights="int8")(x))
+    assert main(["generate", "lm.safetensors", "--weights", "int4"]) == 2
+    assert "--weights" in capsys.readouterr().err
+
+
+def test_files_of_bfloat16(tmp_path):
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    from fastnn.files.tensors import open_tensors, read_widened, write_tensors
+
+    x = np.arange(6).reshape(2, 3).astype(ml_dtypes.bfloat16)
+    path = tmp_path / "x.safetensors"
+    write_tensors(path, {"x": x, "y": np.float16([1, 2])}, {})
+    with open_tensors(path) as file:
+        for name, expected in (("x", x.astype(np.float32)), ("y", np.float32([1, 2]))):
+            found = read_widened(file, path, name)
+            np.testing.assert_array_equal(found, expected)
+            assert found.dtype == np.float32

@@ -14,9 +14,9 @@
 #if FASTNN_REAL == 32
 
 enum {
-    WIDE = FASTNN_STRIP / LANES,   /* vectors of a strip */
-    ROOM = LANES == 16 ? 16 : 8,   /* accumulators of a few rows */
-    FETCHED = 1024                 /* prefetch distance in bytes */
+    WIDE = FASTNN_STRIP / LANES, /* vectors of a strip */
+    ROOM = LANES == 16 ? 16 : 8, /* accumulators of a few rows */
+    FETCHED = 1024               /* prefetch distance in bytes */
 };
 
 INLINE i32vec words(const char *p) {
@@ -36,9 +36,9 @@ INLINE vec widened(const int format, i32vec w, const int r) {
 
 /* acc += x w for a unit, of which `left` rows count, of `side` strips, `next` bytes apart. scales
  * are those of int8_g32, `ahead` apart. */
-INLINE void unit_rows(const int format, const int rows, const int side, int64_t left,
-                      const real *x, int64_t ldx, const char *b, int64_t next,
-                      const real *scales, int64_t ahead, vec acc[][4 * WIDE]) {
+INLINE void unit_rows(const int format, const int rows, const int side, int64_t left, const real *x,
+                      int64_t ldx, const char *b, int64_t next, const real *scales, int64_t ahead,
+                      vec acc[][4 * WIDE]) {
     const int height = 4 / row_bytes(format);
     UNROLL for (int s = 0; s < side; s++) {
         UNROLL for (int v = 0; v < WIDE; v++) {
@@ -59,9 +59,9 @@ INLINE void unit_rows(const int format, const int rows, const int side, int64_t 
 }
 
 /* One block of kb rows of k, for `rows` rows of x and `side` strips. */
-INLINE void block_rows(const int format, const int rows, const int side, int64_t kb,
-                       const real *x, int64_t ldx, const char *b, int64_t next,
-                       const real *scales, int64_t ahead, vec acc[][4 * WIDE]) {
+INLINE void block_rows(const int format, const int rows, const int side, int64_t kb, const real *x,
+                       int64_t ldx, const char *b, int64_t next, const real *scales, int64_t ahead,
+                       vec acc[][4 * WIDE]) {
     const int height = 4 / row_bytes(format);
     UNROLL for (int i = 0; i < rows; i++) {
         UNROLL for (int j = 0; j < side * WIDE; j++)
@@ -81,8 +81,8 @@ INLINE void block_rows(const int format, const int rows, const int side, int64_t
 
 /* y = x B for `side` strips: the blocks of k are added one after the other, then scaled. */
 INLINE void side_rows(const int format, const int rows, const int side, int64_t k, int64_t kc,
-                      const real *x, int64_t ldx, const char *b, int64_t next,
-                      const real *scales, int64_t ahead, real *y, int64_t ldy) {
+                      const real *x, int64_t ldx, const char *b, int64_t next, const real *scales,
+                      int64_t ahead, real *y, int64_t ldy) {
     vec acc[4][4 * WIDE];
     for (int64_t p = 0; p == 0 || p < k; p += kc) {
         const int64_t kb = smaller(kc, k - p);
@@ -103,20 +103,20 @@ INLINE void side_rows(const int format, const int rows, const int side, int64_t 
 }
 
 #define SIDE_OF(rows) (ROOM / ((rows) * WIDE) > 4 ? 4 : ROOM / ((rows) * WIDE) > 1 ? 2 : 1)
-#define LOW_ROWS(name, format, rows)                                                             \
-    static __attribute__((noinline)) void name##_##rows(                                         \
-        int64_t strips, int64_t k, int64_t kc, const real *x, int64_t ldx, const char *b,        \
-        int64_t next, const real *scales, int64_t ahead, real *y, int64_t ldy) {                 \
-        int64_t s = 0;                                                                           \
-        for (; s + SIDE_OF(rows) <= strips; s += SIDE_OF(rows))                                  \
-            side_rows(format, rows, SIDE_OF(rows), k, kc, x, ldx, b + s * next, next,            \
-                      scales + s * ahead, ahead, y + s * FASTNN_STRIP, ldy);                     \
-        for (; s < strips && SIDE_OF(rows) > 1; s++)                                             \
-            side_rows(format, rows, 1, k, kc, x, ldx, b + s * next, next, scales + s * ahead,    \
-                      ahead, y + s * FASTNN_STRIP, ldy);                                         \
+#define LOW_ROWS(name, format, rows)                                                          \
+    static __attribute__((noinline)) void name##_##rows(                                      \
+        int64_t strips, int64_t k, int64_t kc, const real *x, int64_t ldx, const char *b,     \
+        int64_t next, const real *scales, int64_t ahead, real *y, int64_t ldy) {              \
+        int64_t s = 0;                                                                        \
+        for (; s + SIDE_OF(rows) <= strips; s += SIDE_OF(rows))                               \
+            side_rows(format, rows, SIDE_OF(rows), k, kc, x, ldx, b + s * next, next,         \
+                      scales + s * ahead, ahead, y + s * FASTNN_STRIP, ldy);                  \
+        for (; s < strips && SIDE_OF(rows) > 1; s++)                                          \
+            side_rows(format, rows, 1, k, kc, x, ldx, b + s * next, next, scales + s * ahead, \
+                      ahead, y + s * FASTNN_STRIP, ldy);                                      \
     }
-#define LOW_FEW(name, format)                                                               \
-    LOW_ROWS(name, format, 1)                                                               \
+#define LOW_FEW(name, format) \
+    LOW_ROWS(name, format, 1) \
     LOW_ROWS(name, format, 2) LOW_ROWS(name, format, 3) LOW_ROWS(name, format, 4)
 LOW_FEW(bf16, FASTNN_BF16)
 LOW_FEW(int8, FASTNN_INT8)
@@ -127,9 +127,9 @@ LOW_FEW(g32, FASTNN_INT8_G32)
 static void low_rows(int format, int64_t m, int64_t strips, int64_t k, int64_t kc, const real *x,
                      int64_t ldx, const void *b, int64_t next, const real *scales, int64_t ahead,
                      real *y, int64_t ldy) {
-#define CASE(format, name, rows)                                                        \
-    case format * 8 + rows:                                                             \
-        name##_##rows(strips, k, kc, x, ldx, b, next, scales, ahead, y, ldy);           \
+#define CASE(format, name, rows)                                              \
+    case format * 8 + rows:                                                   \
+        name##_##rows(strips, k, kc, x, ldx, b, next, scales, ahead, y, ldy); \
         break;
 #define CASES(format, name) \
     CASE(format, name, 1) CASE(format, name, 2) CASE(format, name, 3) CASE(format, name, 4)

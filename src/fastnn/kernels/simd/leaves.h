@@ -175,33 +175,33 @@ struct fastnn_step {
          int inverse, R *y, int64_t ldy)
 
 /* The same for float alone. */
-#define FASTNN_SIZES_F32(SIZE)                                                      \
-    SIZE(dot_rows, DOT_MR)       /* rows of a tile of dot.h */                      \
-    SIZE(dot_strips, DOT_STRIPS) /* and its strips of columns */                    \
-    SIZE(dot_bytes, DOT_BYTES)   /* bytes of a unit of A */                         \
+#define FASTNN_SIZES_F32(SIZE)                                   \
+    SIZE(dot_rows, DOT_MR)       /* rows of a tile of dot.h */   \
+    SIZE(dot_strips, DOT_STRIPS) /* and its strips of columns */ \
+    SIZE(dot_bytes, DOT_BYTES)   /* bytes of a unit of A */      \
     SIZE(bf16_dot, 0)            /* 1: there is a bf16_tile, 8 rows by 3 strips */
-#define FASTNN_LEAVES_F32(LEAF)                                                                    \
-    /* half.h */                                                                                   \
-    LEAF(void, bf16_round, int64_t n, const float *x, uint16_t *y)                                 \
-    LEAF(void, bf16_widen, int64_t n, const uint16_t *x, float *y)                                 \
-    LEAF(void, f16_round, int64_t n, const float *x, uint16_t *y)                                  \
-    LEAF(void, f16_widen, int64_t n, const uint16_t *x, float *y)                                  \
-    /* low.h, dot.h, quantize.h */                                                                 \
-    LEAF(void, low_rows, int format, int64_t m, int64_t strips, int64_t k, int64_t kc,             \
-         const float *x, int64_t ldx, const void *b, int64_t next, const float *scales,            \
-         int64_t ahead, float *y, int64_t ldy)                                                     \
-    LEAF(void, low_widen, int format, int64_t from_column, int64_t n, int64_t kb, const void *b,   \
-         int64_t next, const float *scales, int64_t ahead, float *out)                             \
-    LEAF(void, low_finish, int64_t m, int64_t n, const int32_t *sums, const float *whole,          \
-         const float *scale, const int32_t *zero, const float *scales, const int32_t *columns,     \
-         const float *bias, int activation, float *c, int64_t ldc, float *preact)                  \
-    LEAF(void, dot_tile, int64_t m, int64_t strips, int64_t units, const void *a, const void *b,   \
-         int64_t next, void *sums)                                                                 \
-    LEAF(void, quantize_row, int64_t k, const float *x, void *out, float *scale, int32_t *zero)    \
+#define FASTNN_LEAVES_F32(LEAF)                                                                  \
+    /* half.h */                                                                                 \
+    LEAF(void, bf16_round, int64_t n, const float *x, uint16_t *y)                               \
+    LEAF(void, bf16_widen, int64_t n, const uint16_t *x, float *y)                               \
+    LEAF(void, f16_round, int64_t n, const float *x, uint16_t *y)                                \
+    LEAF(void, f16_widen, int64_t n, const uint16_t *x, float *y)                                \
+    /* low.h, dot.h, quantize.h */                                                               \
+    LEAF(void, low_rows, int format, int64_t m, int64_t strips, int64_t k, int64_t kc,           \
+         const float *x, int64_t ldx, const void *b, int64_t next, const float *scales,          \
+         int64_t ahead, float *y, int64_t ldy)                                                   \
+    LEAF(void, low_widen, int format, int64_t from_column, int64_t n, int64_t kb, const void *b, \
+         int64_t next, const float *scales, int64_t ahead, float *out)                           \
+    LEAF(void, low_finish, int64_t m, int64_t n, const int32_t *sums, const float *whole,        \
+         const float *scale, const int32_t *zero, const float *scales, const int32_t *columns,   \
+         const float *bias, int activation, float *c, int64_t ldc, float *preact)                \
+    LEAF(void, dot_tile, int64_t m, int64_t strips, int64_t units, const void *a, const void *b, \
+         int64_t next, void *sums)                                                               \
+    LEAF(void, quantize_row, int64_t k, const float *x, void *out, float *scale, int32_t *zero)  \
     LEAF(void, bf16_row, int64_t k, const float *x, void *out)
 /* Filled only by sets with the instruction. */
-#define FASTNN_LEAVES_NATIVE(LEAF)                                                                 \
-    LEAF(void, bf16_tile, int64_t m, int64_t strips, int64_t units, const void *a, const void *b,  \
+#define FASTNN_LEAVES_NATIVE(LEAF)                                                                \
+    LEAF(void, bf16_tile, int64_t m, int64_t strips, int64_t units, const void *a, const void *b, \
          int64_t next, void *sums)
 
 #define FASTNN_SIZE_SLOT(name, value) int64_t name;
