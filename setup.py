@@ -61,6 +61,8 @@ ISA_FLAGS = {"baseline": ""}
 ISA_FLAGS["avx2"] = "-mavx2 -mfma"
 ISA_FLAGS["avx512"] = f"{ISA_FLAGS['avx2']} -mavx512f -mavx512vl -mavx512bw -mavx512dq"
 ISA_FLAGS["avx512"] += " -mprefer-vector-width=512"
+ISA_FLAGS["avx512vnni"] = f"{ISA_FLAGS['avx512']} -mavx512vnni"
+ISA_FLAGS["avx512bf16"] = f"{ISA_FLAGS['avx512vnni']} -mavx512bf16"
 
 
 def jobs():
@@ -85,7 +87,9 @@ FACES = {
     "gemm.linear",
     "gemm.packed",
     "gemm.stack",
+    "gemm.strips",
     "ground.dispatch",
+    "half.arrays",
     "ground.machine",
     "ground.memory",
     "ground.scalars",

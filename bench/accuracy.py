@@ -63,6 +63,7 @@ def compile_functions(isa: str, dtype: str) -> ctypes.CDLL:
     RuntimeError
         There is no C compiler, or it fails; the message has its output.
     """
+    isa = next(name for name in reversed(ISA_FLAGS) if isa.startswith(name))
     command = compiler()
     if command is None:
         raise RuntimeError("accuracy is measured by compiled loops, and there is no C compiler")
@@ -110,7 +111,8 @@ def main(argv: list[str] | None = None) -> int:
 
     failed = False
     for dtype in [args.dtype] if args.dtype else LIMITS:
-        for isa in [args.isa] if args.isa else fastnn.build_info()["isa_found"]:
+        found = [isa for isa in fastnn.build_info()["isa_found"] if isa in ISA_FLAGS]
+        for isa in [args.isa] if args.isa else found:
             functions = compile_functions(isa, dtype)
             if not functions.truth_is_wider():
                 print(f"{dtype}: long double is no wider than double here, nothing to compare with")

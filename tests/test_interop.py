@@ -2,6 +2,7 @@
 
 import array
 import ctypes
+import importlib.util
 import mmap
 
 import numpy as np
@@ -105,6 +106,12 @@ def test_a_type_that_numpy_does_not_have(kind, bits):
         def __dlpack_device__(self):
             return (1, 0)
 
+    if kind == 4 and importlib.util.find_spec("ml_dtypes"):
+        data[2:4] = 0x80, 0x3F
+        x = fastnn.asarray(Tensor())
+        assert x.dtype.name == "bfloat16" and x.astype(np.float32).tolist() == [0, 1, 0, 0]
+        assert address(x.view(np.uint16)) == ctypes.addressof(data)
+        return
     with pytest.raises(
         TypeError, match=r"type torch\.bfloat16 of this Tensor: convert it to float32"
     ):

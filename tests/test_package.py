@@ -65,7 +65,7 @@ def test_the_top_level_has_all_kernels_but_some():
     losses = {"bce_with_logits", "huber", "l1", "mse"}
     updates = {f"{name}_update" for name in ("adagrad", "adam", "adamw", "ema", "rmsprop", "sgd")}
     parts = {"ACTIVATIONS", "Builder", "NotLowerable", "Program", "philox", "scale", "thread_info"}
-    parts |= {"additive_scores", "additive_scores_backward"}
+    parts |= {"additive_scores", "additive_scores_backward", "narrow", "widen"}
     parts |= {"attention_pooling", "attention_pooling_backward"}
     assert set(fastnn.kernels.__all__) - set(fastnn.__all__) == losses | updates | parts
 

@@ -9,7 +9,7 @@ HEAD = '''"""The primitives of leaves.h, as Cython calls them; made by tools/lea
 Pointers to reals are `void*`: a macro picks the function for the type that they point to, at
 compile time.
 """
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
 
 from .leaves cimport fastnn_step
 
@@ -18,8 +18,9 @@ from .leaves cimport fastnn_step
 
 def primitives(header):
     """Return (result, name, arguments) of each row of the table; R is the real type."""
-    table = re.search(r"#define FASTNN_LEAVES\(LEAF, R\)((?:.*\\\n)+.*\n)", header)[1]
-    rows = re.findall(r"LEAF\((\w+), (\w+), ([^)]*)\)", table.replace("\\\n", ""))
+    tables = re.findall(r"#define FASTNN_LEAVES(?:_\w+)?\(LEAF.*\)((?:.*\\\n)+.*\n)", header)
+    listed = "".join(tables).replace("\\\n", "")
+    rows = re.findall(r"LEAF\((\w+), (\w+), ([^)]*)\)", listed)
     return [(result, name, re.sub(r"\s+", " ", listed)) for result, name, listed in rows]
 
 

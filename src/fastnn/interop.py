@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,9 @@ from numpy.typing import NDArray
 
 # DLPack devices whose memory the CPU can read: kDLCPU and kDLCUDAHost (pinned).
 _CPU_DEVICES = (1, 3)
+# Where a DLTensor has its type (code, bits, lanes): behind a pointer, a device and the axes.
+_TYPE_AT = ctypes.sizeof(ctypes.c_void_p) + 12
+_BFLOAT16, _UINT16 = bytes([4, 16, 1, 0]), bytes([1, 16, 1, 0])
 
 
 def asarray(x: Any) -> NDArray[Any]:
@@ -30,7 +34,7 @@ def asarray(x: Any) -> NDArray[Any]:
     ------
     TypeError
         x supports none of them (a list, a pandas Series), is not on the CPU, or has a type that
-        NumPy does not have (bfloat16).
+        NumPy does not have. bfloat16 needs the package ml_dtypes, which adds that type.
     BufferError, RuntimeError
         Its owner refuses to export it: detach a PyTorch tensor that requires a gradient first.
 
@@ -56,6 +60,8 @@ def asarray(x: Any) -> NDArray[Any]:
         except (BufferError, RuntimeError) as error:
             if "dtype" not in str(error):
                 raise
+            if (found := _bfloat16(x)) is not None:
+                return found
             raise TypeError(
                 f"asarray: NumPy does not have the type {getattr(x, 'dtype', '')} of this "
                 f"{type(x).__name__}: convert it to float32 first, such as by x.float() in PyTorch "
@@ -67,3 +73,36 @@ def asarray(x: Any) -> NDArray[Any]:
         f"asarray: {type(x).__name__} offers no memory to view (buffer protocol, DLPack or "
         "__array_interface__); numpy.asarray would copy it"
     )
+
+
+class _AsCodes:
+    """A tensor of bfloat16 as DLPack hands it out, but with the type uint16."""
+
+    def __init__(self, tensor: Any) -> None:
+        self.tensor = tensor
+
+    def __dlpack__(self, **_: Any) -> Any:
+        capsule = self.tensor.__dlpack__()
+        pointer = ctypes.pythonapi.PyCapsule_GetPointer
+        pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+        at = pointer(capsule, b"dltensor") + _TYPE_AT
+        if ctypes.string_at(at, 4) != _BFLOAT16:
+            raise BufferError("not of bfloat16")
+        ctypes.memmove(at, _UINT16, 4)
+        return capsule
+
+    def __dlpack_device__(self) -> Any:
+        return self.tensor.__dlpack_device__()
+
+
+def _bfloat16(x: Any) -> NDArray[Any] | None:
+    """Return the view of a tensor of bfloat16; None for another type, or without ml_dtypes."""
+    try:
+        import ml_dtypes
+    except ModuleNotFoundError:
+        return None
+    try:
+        found: NDArray[Any] = np.from_dlpack(_AsCodes(x)).view(ml_dtypes.bfloat16)
+    except (BufferError, RuntimeError):
+        return None
+    return found

@@ -24,6 +24,8 @@ def generate(args: argparse.Namespace) -> None:
     if Path(args.model).is_dir() or args.model.endswith(".gguf"):
         from .complete import complete
 
+        if args.weights:
+            raise UsageError(f"--weights is for a file of `fastnn train lm`, not {args.model}")
         return complete(args)
     if args.chat or args.stop:
         option = "--chat" if args.chat else "--stop"
@@ -31,7 +33,10 @@ def generate(args: argparse.Namespace) -> None:
     model, vocab = load_with_vocabulary(args.model, TransformerLM, "lm")
     ids = opening(vocab) if args.prompt is None else encoded(vocab, args.prompt)
     prompt = vocab.decode(ids) if args.prompt is None else args.prompt
-    plan = model.freeze()
+    try:
+        plan = model.freeze(weights=args.weights)
+    except TypeError as error:  # of float64
+        raise UsageError(f"argument --weights: {error}") from error
     names = "temperature", "top_k", "top_p", "repetition_penalty"
     options = {name: getattr(args, name) for name in names}
     with num_threads(args.threads) if args.threads else contextlib.nullcontext():

@@ -143,4 +143,9 @@ def add_generate(command: argparse.ArgumentParser) -> None:
         metavar="TEXT",
         help="end before this text; may be repeated (pretrained models)",
     )
+    command.add_argument(
+        "--weights",
+        choices=["bf16", "int8", "int8_g32"],
+        help="compute with weights of 16 or 8 bits (files of `fastnn train lm`)",
+    )
     add_numbers(command, SAMPLING)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..kernels import widen
 from ..keywords import explained
 from .atomic import PathLike, errors_named
 from .tensors import ModelFileError, check_readable
@@ -78,7 +79,7 @@ class Quantized(NamedTuple):
         """Return the numbers; the scale of a block is float16, what follows is float32."""
         x = self.blocks
         if self.format == "bfloat16":
-            return (x.astype(np.uint32) << 16).view(np.float32).reshape(self.shape)
+            return widen(x).reshape(self.shape)
         if self.format in ("float32", "float16"):
             return x.astype(np.float32, copy=False).reshape(self.shape)
         scale = x["scale"].astype(np.float32)[:, None]

@@ -115,13 +115,16 @@ def load(path: PathLike) -> nn.Module:
 
 
 @explained
-def plan_from_file(path: PathLike, batch_max: int = 1024) -> kernels.Plan:
+def plan_from_file(
+    path: PathLike, batch_max: int = 1024, *, weights: str | None = None
+) -> kernels.Plan:
     """Load a model and freeze it for inference: ``load(path).freeze(batch_max)``.
 
     Parameters
     ----------
     path : path-like
     batch_max : int
+    weights : str, optional
         See `nn.freeze`.
 
     Raises
@@ -138,7 +141,7 @@ def plan_from_file(path: PathLike, batch_max: int = 1024) -> kernels.Plan:
     >>> plan(np.ones((5, 3), np.float32)).shape
     (5, 2)
     """
-    return load(path).freeze(batch_max)
+    return load(path).freeze(batch_max, weights=weights)
 
 
 @explained

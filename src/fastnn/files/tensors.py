@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..kernels import widen
 from .atomic import Buffer, PathLike, errors_named, write_atomically
 
 DTYPES = {
@@ -38,8 +39,8 @@ DTYPES = {
     "BOOL": "bool",
 }
 BFLOAT16 = "bfloat16"  # not in NumPy: `read_widened` converts it to float32, which is exact
-_CODES = {dtype: code for code, dtype in DTYPES.items()}
 _NAMES = DTYPES | {"BF16": BFLOAT16}
+_CODES = {dtype: code for code, dtype in _NAMES.items()}  # bfloat16: that of ml_dtypes
 CONVERT = "fastnn computes in float32 and float64, convert it before it is saved"
 MESSAGE = 600  # characters of an error
 _HEADER_UNIT = 8  # alignment of the arrays in bytes
@@ -93,6 +94,8 @@ def _pieces(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> 
     yield len(described).to_bytes(8, "little")
     yield described
     for array in arrays.values():
+        if array.dtype.name == BFLOAT16:
+            array = np.ascontiguousarray(array).view(np.uint16)
         little = array.astype(array.dtype.newbyteorder("<"), order="C", copy=False)
         yield little.reshape(-1).view(np.uint8).data
 
@@ -179,7 +182,7 @@ def read_widened(file: Any, path: PathLike, name: str) -> NDArray[Any]:
     if file.get_slice(name).get_dtype() == "BF16":
         return mapped(path)[name].read()
     array = read_tensor(file, name)
-    return array.astype(np.float32) if array.dtype == np.float16 else array
+    return widen(array) if array.dtype == np.float16 else array
 
 
 class Stored(NamedTuple):
@@ -196,7 +199,7 @@ class Stored(NamedTuple):
         """Return the array in a type to compute with: bfloat16 as float32, others as they are."""
         if self.dtype != BFLOAT16:
             return self.array
-        return (self.array.astype(np.uint32) << 16).view(np.float32)  # it is the upper half
+        return widen(np.asarray(self.array))
 
 
 def mapped(path: PathLike) -> dict[str, Stored]:

@@ -13,6 +13,7 @@ from .gemm.linear import linear_backward
 from .gemm.packed import PackedMatrix, pack
 from .ground.machine import build_info
 from .ground.threads import get_num_threads, num_threads, set_num_threads, thread_info
+from .half.arrays import narrow, widen
 from .loss.cross_entropy_arrays import cross_entropy
 from .loss.elementwise_arrays import bce_with_logits, huber, l1, mse
 from .norm.frobenius import frobenius_norm, squared_norm
@@ -84,6 +85,7 @@ __all__ = [
     "log_softmax_backward",
     "matmul",
     "mse",
+    "narrow",
     "num_threads",
     "pack",
     "philox",
@@ -100,5 +102,6 @@ __all__ = [
     "softmax_backward",
     "squared_norm",
     "thread_info",
+    "widen",
 ]
 __all__ += activation_arrays.__all__

@@ -262,12 +262,11 @@ class TransformerEncoderModel(nn.Module):
         return total
 
     def freeze(  # type: ignore[override]
-        self, max_len: int | None = None, batch_max: int = 1024
+        self, max_len: int | None = None, batch_max: int = 1024, *, weights: str | None = None
     ) -> kernels.Plan:
         """Return a copy for inference only, ``plan(ids, lengths=...)``, for tokens of type 0.
 
-        C code runs it by its address, without the GIL (docs/embedding.md). It has the bits of the
-        model.
+        C code runs it by its address, without the GIL (docs/embedding.md).
 
         Parameters
         ----------
@@ -275,9 +274,11 @@ class TransformerEncoderModel(nn.Module):
             Longest sequence; by default, and at most, that of the model.
         batch_max : int
             Expected number of tokens in a call; more are processed in parts.
+        weights : str, optional
+            Their format, see `nn.freeze`; the plan has the bits of the model without one.
         """
         most = self.max_len if max_len is None else check_count("max_len", max_len, 1, self.max_len)
-        builder = Builder(most)
+        builder = Builder(most, weights=weights)
         self._lower_ids(builder)
         return kernels.Plan(builder, check_count("batch_max", batch_max))
 

@@ -214,7 +214,7 @@ class TransformerLM(TokenModel):
         room = self._room(max_len)
         return self._steps.steps(room).new_state(check_count("batch", batch), room)
 
-    def freeze(self, max_len: int | None = None) -> kernels.Plan:
+    def freeze(self, max_len: int | None = None, *, weights: str | None = None) -> kernels.Plan:
         """Return a copy of the model for inference only, with its `step` and `new_cache`.
 
         Many threads may run one plan, each with its own state, from Python or by its address from
@@ -225,8 +225,10 @@ class TransformerLM(TokenModel):
         ----------
         max_len : int, optional
             Largest number of positions; by default, and at most, that of the model.
+        weights : str, optional
+            Their format: see `nn.freeze`.
         """
-        return super().freeze(max_len=self._room(max_len))
+        return super().freeze(max_len=self._room(max_len), weights=weights)
 
     def generate(
         self, prompts: Any, max_new_tokens: int, **options: Any

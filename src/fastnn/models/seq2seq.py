@@ -234,14 +234,17 @@ class Seq2SeqTransformer(Translator, TokenModel):
         room = self._room(max_len)
         return self._steps.steps(room), room
 
-    def freeze(self, max_len: int | None = None) -> FrozenSeq2Seq:  # type: ignore[override]
+    def freeze(  # type: ignore[override]
+        self, max_len: int | None = None, *, weights: str | None = None
+    ) -> FrozenSeq2Seq:
         """Return a `FrozenSeq2Seq`: inference only, with copies of the weights.
 
         max_len is the largest number of target positions; by default, and at most, the model's.
+        `weights` is their format: see `nn.freeze`.
         """
-        encoder = Builder(self.max_len)
+        encoder = Builder(self.max_len, weights=weights)
         self._lower_encoder(encoder)
-        decoder = Builder(self._room(max_len))
+        decoder = Builder(self._room(max_len), weights=weights)
         decoder.lower(self)
         return FrozenSeq2Seq(kernels.Plan(encoder), kernels.Plan(decoder))
 

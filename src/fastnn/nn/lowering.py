@@ -51,7 +51,9 @@ class Builder(kernels.Builder):
 
 
 @explained
-def freeze(model: Module, batch_max: int = 1024, *, max_len: int = 1024) -> kernels.Plan:
+def freeze(
+    model: Module, batch_max: int = 1024, *, max_len: int = 1024, weights: str | None = None
+) -> kernels.Plan:
     """Return a plan that computes what the model computes now.
 
     Weights are copied and packed once, so the plan is faster than the model on small batches and
@@ -66,19 +68,22 @@ def freeze(model: Module, batch_max: int = 1024, *, max_len: int = 1024) -> kern
         Largest expected number of rows in a call; more are processed in parts.
     max_len : int
         Largest number of positions of a sequence, if there is attention.
+    weights : str, optional
+        "bf16", "int8" or "int8_g32" stores the weights of products in 16 or 8 bits, for a model of
+        float32: see `kernels.pack` and docs/low-precision.md.
 
     Returns
     -------
     kernels.Plan
-        ``plan(x)`` equals ``model(x)`` up to rounding.
+        Without `weights`, ``plan(x)`` equals ``model(x)`` up to rounding.
 
     Raises
     ------
     TypeError
-        A layer has no `lower`, or a number is not an integer.
+        A layer has no `lower`, a number is not an integer, or `weights` are asked of float64.
     ValueError
-        Sizes of layers do not fit, no layer determines the number of input columns, or a number is
-        below 1.
+        Sizes of layers do not fit, no layer determines the number of input columns, `weights` is
+        unknown, or a number is below 1.
 
     Examples
     --------
@@ -89,7 +94,7 @@ def freeze(model: Module, batch_max: int = 1024, *, max_len: int = 1024) -> kern
     True
     """
     batch_max = check_count("batch_max", batch_max)
-    builder = Builder(check_count("max_len", max_len))
+    builder = Builder(check_count("max_len", max_len), weights=weights)
     builder.lower(model)
     return kernels.Plan(builder, batch_max)
 

@@ -213,8 +213,7 @@ class Module(States, metaclass=watch.Watched):
         input_shape : tuple of int
             Shape of a whole batch: (256, 784), not (784,).
         dtype : optional
-            Of the input, by default that of the parameters; an integer type for token ids. The
-            model runs on zeros.
+            Of the input, zeros; by default that of the parameters, an integer type for token ids.
 
         Returns
         -------
@@ -235,11 +234,13 @@ class Module(States, metaclass=watch.Watched):
         """Set the gradients of all parameters to zero."""
         self.parameters().zero_grad()
 
-    def freeze(self, batch_max: int = 1024, *, max_len: int = 1024) -> kernels.Plan:
+    def freeze(
+        self, batch_max: int = 1024, *, max_len: int = 1024, weights: str | None = None
+    ) -> kernels.Plan:
         """Return a copy of the model for inference only: see `fastnn.nn.freeze`."""
         from .lowering import freeze
 
-        return freeze(self, batch_max, max_len=max_len)
+        return freeze(self, batch_max, max_len=max_len, weights=weights)
 
     def save(
         self, path: str | os.PathLike[str], *, metadata: Mapping[str, str] | None = None

@@ -182,9 +182,9 @@ class TransformerEncoder(Stack):
 
     block = EncoderBlock
 
-    def freeze(self, max_len: int = 1024) -> kernels.Plan:
+    def freeze(self, max_len: int = 1024, *, weights: str | None = None) -> kernels.Plan:
         """Return a plan of the encoder for inputs of at most max_len positions: see `nn.freeze`."""
-        return super().freeze(max_len=max_len)
+        return super().freeze(max_len=max_len, weights=weights)
 
 
 @register("TransformerDecoder", rng=0)

@@ -27,7 +27,7 @@ SOURCE = Path(__file__).with_name("peak.h")
 # call of memcpy, whose non-temporal stores no kernel of interest uses.
 FLAGS = ("-O3", "-ffp-contract=fast", "-fno-tree-loop-distribute-patterns", "-shared", "-fPIC")
 
-ISAS = ("baseline", "avx2", "avx512")  # from narrow to wide, named as in FASTNN_ISA
+ISAS = ("baseline", "avx2", "avx512")  # from narrow to wide; further sets share their vectors
 REALS = {"float32": ("f32", ctypes.c_float), "float64": ("f64", ctypes.c_double)}
 # Working sets of all threads at which bandwidths are measured: within L1, within L2, about all of
 # L2, within L3 of today's processors, and far larger than every cache.
@@ -271,6 +271,7 @@ def _choose_isa(loops: ctypes.CDLL, isa: str | None) -> str:
     widest = ISAS.index(loops.widest_isa().decode())
     if isa is None:
         return ISAS[widest]
+    isa = next((name for name in reversed(ISAS) if isa.startswith(name)), isa)
     if isa not in ISAS[: widest + 1]:
         raise MachineError(
             f"no limits for the instruction set {isa!r}: this CPU has "

@@ -10,7 +10,7 @@ from ..ground.arrays cimport (call_typed, check_overlap, check_status, is_output
 from ..ground.dispatch cimport FASTNN_ACT_NONE
 from .paths cimport multiply
 from .stack cimport MOST_AXES, Stack, multiply_stack
-from .loops cimport Product
+from .loops cimport PANELS, STRIDED, Product
 from ..ground.memory cimport new_array
 from ..ground.scalars cimport any_number, flag
 from .packed cimport PackedMatrix
@@ -35,7 +35,7 @@ cdef inline int64_t set_b(Product *g, cnp.ndarray x, bint transposed) noexcept:
     cdef int row = last if transposed else last - 1, col = last - 1 if transposed else last
     g.b, g.n, g.rsb, g.csb = (cnp.PyArray_DATA(x), cnp.PyArray_DIM(x, col), stride(x, row),
                               stride(x, col))
-    g.b_is_packed = False
+    g.format = STRIDED
     return cnp.PyArray_DIM(x, row)
 
 
@@ -204,7 +204,7 @@ cdef cnp.ndarray times_packed(
     row = checked_bias(bias, b.typenum, b.n)
     c = checked_output(out, "out", x, b, row, ndim, shape)
     z = checked_preact(preact, x, b, row, c)
-    if ndim != 2 and not cnp.PyArray_IS_C_CONTIGUOUS(c):
+    if (ndim != 2 or b.layout > PANELS) and not cnp.PyArray_IS_C_CONTIGUOUS(c):
         inner = None if z is None else np.empty_like(z, order="C")
         c[...] = times_packed(x, b, bias, act, None, inner)
         if z is not None:
@@ -214,7 +214,7 @@ cdef cnp.ndarray times_packed(
         cnp.PyArray_SIZE(x) // b.k if b.k else cnp.PyArray_SIZE(c) // max(1, b.n), b.k
     )
     set_a(&g, rows, False)
-    g.n, g.b, g.b_is_packed, g.rsb, g.csb = b.n, b.data, True, 0, 0
+    g.n, g.b, g.format, g.rsb, g.csb = b.n, b.data, b.layout, 0, 0
     set_c(&g, c if ndim == 2 else c.reshape(cnp.PyArray_DIM(rows, 0), b.n))
     set_epilogue(&g, row, act, z)
     run(b.typenum, &g, NULL, "matmul")

@@ -21,7 +21,7 @@ from ..ground.arrays cimport (BAD_ARGUMENT, NO_MEMORY, OK, call_typed, check_ove
                               check_status, is_output, real_like, real_type, refuse_output,
                               refuse_shape, same_shape, shaped_like, stride)
 from ..ground.dispatch cimport FASTNN_ACT_NONE, FASTNN_ACT_LAST, activation_backward_block, real
-from .loops cimport Product
+from .loops cimport STRIDED, Product
 from .paths cimport multiply
 from ..ground.memory cimport give, new_array, take
 from ..ground.overlap cimport run_overlaps
@@ -75,7 +75,7 @@ cdef inline int product(int64_t m, int64_t n, int64_t k, const real *a, int64_t 
                         real *c) noexcept nogil:
     """Compute c = a b + beta c for a C-contiguous c; the caller has checked overlaps."""
     cdef Product g = Product(m, n, k, a, rsa, csa, b, rsb, csb, c, n, 1, 1, beta, NULL, 1,
-                             FASTNN_ACT_NONE, NULL, False)
+                             FASTNN_ACT_NONE, NULL, STRIDED)
     return multiply(&g, a)
 
 

@@ -1,7 +1,7 @@
 """The five loops around the micro-kernel, used by paths.pyx, and the layout of packed weights."""
-from libc.stdint cimport int64_t
+from libc.stdint cimport int32_t, int64_t
 
-from ..ground.dispatch cimport real, tile_columns
+from ..ground.dispatch cimport FASTNN_BF16, real, tile_columns
 
 cdef enum:
     CHAIN = 512         # most terms of a chain (docs/tuning.md)
@@ -19,7 +19,24 @@ cdef struct Product:
     int64_t incbias         # 1: along the columns; 0: along the rows (row.pyx only)
     int activation
     void *preact            # NULL, or an array with the strides of c
-    bint b_is_packed        # b was written by pack_whole; rsb and csb are not read
+    int format              # of b: STRIDED or PANELS; others point to a Low
+
+cdef enum:
+    # Formats of B; those of 16 and 8 bits are FASTNN_BF16, FASTNN_INT8 and FASTNN_INT8_G32.
+    STRIDED = 0
+    PANELS = 1              # written by pack_whole; rsb and csb are not read, nor for a Low
+
+cdef struct Low:
+    # Weights of 16 or 8 bits, in strips (low.h), written by low_pack of strips.pyx.
+    int format
+    int64_t k, n, strips
+    int64_t kc              # rows of a block, each padded to whole units
+    int64_t rows            # of a strip: all blocks
+    int64_t next            # bytes of a strip
+    int64_t ahead           # scales of a strip
+    void *data
+    float *scales
+    int32_t *sums           # int8: of the columns, for each part of PART rows
 
 cdef struct Blocks:
     int64_t mr              # most rows of a tile
@@ -46,10 +63,20 @@ cdef inline int64_t block_k(int64_t k) noexcept nogil:
     """
     return balanced(k, CHAIN, 1)
 
+cdef inline int64_t padded(int64_t rows) noexcept nogil:
+    """Return the rows of whole units that hold a block."""
+    return ceil_div(rows, 4) * 4
+
+cdef inline int row_bytes(int format) noexcept nogil:
+    return 2 if format == FASTNN_BF16 else 1
+
 cdef inline int64_t panel_count(int64_t n, const real *t) noexcept nogil:
     return ceil_div(n, tile_columns(t))
 
 cdef int64_t panel_start(int64_t panel, int64_t n, const real *t) noexcept nogil
+cdef void split_team(
+    int team, int64_t row_tiles, int64_t panels, bint by_columns, int *rows, int *columns
+) noexcept nogil
 cdef void choose_blocks(const Product *g, Blocks *s, const real *t) noexcept nogil
 cdef void worker(
     int team, int thread, const Product *g, const Blocks *s, real *scratch

@@ -14,8 +14,8 @@ blocks of rows and columns, the threads and the packing: KC depends on k alone.
 from libc.stdint cimport int64_t
 
 from ..ground.arrays cimport OK
-from ..ground.dispatch cimport (FASTNN_ACT_NONE, gemm_tile, pack_a, pack_b, real, tall_rows,
-                                tile_columns, tile_rows, vector_lanes)
+from ..ground.dispatch cimport (FASTNN_ACT_NONE, FASTNN_STRIP, gemm_tile, low_widen, pack_a, pack_b,
+                                real, tall_rows, tile_columns, tile_rows, vector_lanes)
 from ..ground.machine cimport machine
 from ..ground.threads cimport barrier, share
 
@@ -97,12 +97,12 @@ cdef void choose_blocks(const Product *g, Blocks *s, const real *t) noexcept nog
     s.height = g.m // ceil_div(g.m, mr)
     s.taller = g.m % ceil_div(g.m, mr)
     s.b_in_place = (
-        not g.b_is_packed
+        g.format == STRIDED
         and g.csb == 1
         and (g.m <= FEW_TILES * mr
              or (g.m < MANY_TILES * mr and not strided(1, g.rsb, size)))
     )
-    if g.b_is_packed:
+    if g.format == PANELS:
         s.size_b = 0
     elif s.b_in_place:
         # A panel that ends in part of a vector is packed: reads must not pass the end of a row.
@@ -161,6 +161,24 @@ cdef void pack_panels(
     for i in range(first_packed + first, first_packed + last):
         j = panel_start(i, nb, b)
         pack_b(panel_start(i + 1, nb, b) - j, kb, b + j * csb, rsb, csb, packed + (j - origin) * kb)
+
+
+cdef void widen_panels(
+    int team, int thread, const Low *w, int64_t block, int64_t kb, int64_t jc, int64_t nb,
+    real *packed
+) noexcept nogil:
+    """Widen this thread's share of the panels of columns jc..jc+nb-1 of a block of k."""
+    cdef int64_t i, first, last, j
+    cdef const char *data = (
+        <const char*>w.data + block * padded(w.kc) * FASTNN_STRIP * row_bytes(w.format)
+    )
+    cdef const float *scales = w.scales + block * ceil_div(w.kc, 32) * FASTNN_STRIP
+    share(panel_count(nb, packed), team, thread, &first, &last)
+    if real is float:
+        for i in range(first, last):
+            j = panel_start(i, nb, packed)
+            low_widen(w.format, jc + j, panel_start(i + 1, nb, packed) - j, kb, data, w.next,
+                      scales, w.ahead, packed + j * kb)
 
 
 cdef inline int64_t row_start(
@@ -231,8 +249,11 @@ cdef void worker(
             kb = min(s.kc, g.k - pc)
             last = pb == s.k_blocks - 1
             b = <const real*>g.b + pc * g.rsb + jc * g.csb
-            if g.b_is_packed:
+            if g.format == PANELS:
                 packed_b = <const real*>g.b + jc * g.k + pc * ceil_div(nb, lanes) * lanes
+            elif g.format != STRIDED:
+                widen_panels(team, thread, <const Low*>g.b, pb, kb, jc, nb, scratch)
+                barrier(team)
             elif s.size_b > 0:
                 pack_panels(team, thread, packed_from(s, nb, a), kb, nb, b, g.rsb, g.csb, scratch)
                 barrier(team)

@@ -3,8 +3,8 @@ from libc.stdint cimport int64_t
 
 
 cdef class PackedMatrix:
-    cdef void *data     # the panels that pack_whole (loops.pxd) wrote
-    cdef int typenum
+    cdef void *data     # what pack_whole (loops.pxd) or low_pack (low.pxd) wrote
+    cdef int typenum, layout
     cdef int64_t k, n
     cdef readonly int64_t nbytes
     cdef object __weakref__

@@ -6,6 +6,7 @@ C is m x n, A m x k and B k x n, each with any row and column stride. `choose_pa
   if the matrix is contiguous along k.
 - A small C with a long k is divided over k.
 - If C has fewer columns than a vector has lanes, C^T may be computed instead.
+- Weights of 16 and 8 bits have products of their own (low.pyx).
 - Everything else takes the five loops of loops.pyx.
 
 On every path an element of C is the same sum: chains of multiply-adds over block_k(k) terms, which
@@ -19,8 +20,9 @@ from ..ground.arrays cimport BAD_ARGUMENT, NO_MEMORY, OK
 from ..ground.dispatch cimport (FASTNN_ACT_NONE, FASTNN_ACT_LAST, add_run, few_rows, gemv_finish,
                                 real, tile_columns, tile_rows, vector_lanes)
 from .row cimport contiguous_rows, row_scratch, row_share, run_row
-from .loops cimport (CHAIN, Blocks, Product, balanced, block_k, ceil_div, choose_blocks,
-                     panel_count, worker)
+from .low cimport multiply_low
+from .loops cimport (CHAIN, PANELS, STRIDED, Blocks, Product, balanced, block_k, ceil_div,
+                     choose_blocks, panel_count, worker)
 from ..ground.machine cimport machine
 from ..ground.memory cimport give, take
 from ..ground.overlap cimport elements_collide, overlap
@@ -85,7 +87,7 @@ cdef bint cut_tail(const Product *g, Product *head, Product *tail, const real *t
     Sets head and tail to the two products.
     """
     cdef int64_t lanes = vector_lanes(t), rest = g.n % lanes, cut = g.n - rest
-    if rest == 0 or cut == 0 or 4 * rest > lanes or g.n > TAIL_COLUMNS or g.b_is_packed:
+    if rest == 0 or cut == 0 or 4 * rest > lanes or g.n > TAIL_COLUMNS or g.format != STRIDED:
         return False
     if g.k == 0:        # row.pyx would not store C
         return False
@@ -146,11 +148,11 @@ cdef int run_loops(const Product *g, const real *t) noexcept nogil:
     cdef Blocks s
     cdef Product head, tail
     cdef int team = (
-        threads_for_packed(g.m, <double>g.k * g.n) if g.b_is_packed
+        threads_for_packed(g.m, <double>g.k * g.n) if g.format == PANELS
         else threads_for(2.0 * g.m * g.n * g.k, machine.flops_grain)
     )
     cdef real *scratch = NULL
-    if g.b_is_packed and g.m == 1 and g.k > 0:
+    if g.format == PANELS and g.m == 1 and g.k > 0:
         return run_row(g, team, t)
     if cut_tail(g, &head, &tail, t):
         return run_with_tail(&head, &tail, t)
@@ -263,8 +265,10 @@ cdef int multiply(const Product *g, const real *t) noexcept nogil:
         return multiply(&other, t)
     if g.c is NULL or (g.k > 0 and (g.a is NULL or g.b is NULL)):
         return BAD_ARGUMENT
-    if g.b_is_packed:
+    if g.format == PANELS:
         return run_loops(g, t)
+    if g.format != STRIDED:
+        return multiply_low(g, t)
     if g.k > LONGEST:
         return run_long(g, t)
     path = choose_path(g, t)
@@ -310,7 +314,7 @@ cdef int gemm_real(
     const real *bias, int activation, real *preact
 ) noexcept nogil:
     cdef Product g = Product(m, n, k, a, rsa, csa, b, rsb, csb, c, rsc, csc, alpha, beta, bias, 1,
-                             activation, preact, False)
+                             activation, preact, STRIDED)
     return run_checked(&g, a)
 
 

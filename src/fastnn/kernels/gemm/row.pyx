@@ -8,7 +8,7 @@ from libc.stdint cimport int64_t, uintptr_t
 from ..ground.arrays cimport NO_MEMORY, OK
 from ..ground.dispatch cimport (FASTNN_ACT_NONE, gemv_few, gemv_finish, gemv_panels, gemv_rows,
                                 real, vector_lanes)
-from .loops cimport Product, block_k, block_n, ceil_div, panel_count, panel_start
+from .loops cimport PANELS, Product, block_k, block_n, ceil_div, panel_count, panel_start
 from ..ground.machine cimport machine
 from ..ground.memory cimport give, take
 from ..ground.threads cimport run_team, share
@@ -98,7 +98,7 @@ cdef void packed_row_share(int team, int thread, const Product *g, const real *x
 
 
 cdef void one_row(int team, int thread, const Product *g, const real *x, real *y) noexcept nogil:
-    if g.b_is_packed:
+    if g.format == PANELS:
         packed_row_share(team, thread, g, x, y)
     else:
         row_share(team, thread, g, x, y)

@@ -16,7 +16,7 @@ from ..gemm.paths cimport multiply
 from ..ground.arrays cimport NO_MEMORY, OK, WRONG_TYPE
 from ..ground.dispatch cimport FASTNN_MASK_NONE, real
 from ..ground.memory cimport give, take
-from .ops cimport ATTENTION, CROSS, EMBED, PACKED, POSITIONS, Frame, Op, Pass, Record
+from .ops cimport ATTENTION, CROSS, EMBED, POSITIONS, Frame, Op, Pass, Record
 
 
 cdef inline int64_t taken_now(const Pass *p, int64_t b) noexcept nogil:
@@ -139,7 +139,7 @@ cdef int project_memory(const Record *p, const Op *op, int64_t rows, const void 
                         void *kv) noexcept nogil:
     cdef int64_t n = 2 * op.kv_heads * op.size
     cdef Product g = Product(rows, n, op.n_memory, memory, op.n_memory, 1, op.weight, op.rsw,
-                             op.csw, kv, n, 1, 1, 0, op.bias, 1, 0, NULL, op.format == PACKED)
+                             op.csw, kv, n, 1, 1, 0, op.bias, 1, 0, NULL, op.format)
     if p.bits == 32:
         return multiply(&g, <float*>NULL)
     if p.bits == 64:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ...checks import check_choice
 from .operations import INPUT, Operation, fused, placed
 
 # Operations that know of other rows than their own.
@@ -42,6 +43,8 @@ class Builder:
         Positions of a sequence at most.
     by_rows : bool
         Refuse operations for which rows are positions of sequences: `Program` takes none.
+    weights : str, optional
+        The format in which a frozen plan stores the weights of products: see `pack`.
 
     Attributes
     ----------
@@ -60,8 +63,9 @@ class Builder:
     ['dense']
     """
 
-    def __init__(self, max_len: int = 1024, *, by_rows: bool = False) -> None:
+    def __init__(self, max_len: int = 1024, *, by_rows: bool = False, weights: Any = None) -> None:
         self.by_rows = by_rows
+        self.weights = check_choice("weights", weights, (None, "bf16", "int8", "int8_g32"))
         self.value = 0
         self.operations: list[Operation] = []
         self.max_len = max_len

@@ -26,6 +26,9 @@ cdef enum Kind:
 cdef enum Format:
     PLAIN           # (n_in, n_out) in C order, the layer's own array
     PACKED          # what pack_whole of gemm/loops.pxd wrote
+    BF16            # 16 and 8 bits: what low_pack of gemm/low.pxd wrote
+    INT8
+    INT8_G32
 
 cdef enum:
     INPUT = 0               # the buffer of x, which is never written

@@ -7,6 +7,7 @@ cdef class Recorder:
     cdef Record *record
     cdef readonly int typenum
     cdef readonly bint live, keeps
+    cdef Format format              # of the weights of products
     cdef readonly dict made         # what is copied already
     cdef readonly list kept         # arrays that pointers point into
     cdef readonly list parameters   # of each operation: the weight if it is large, or None

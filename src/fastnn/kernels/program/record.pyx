@@ -7,14 +7,16 @@ import numpy as np
 
 from ..attention.rotary cimport fill_table
 from ..gemm.loops cimport pack_whole, packed_size
+from ..gemm.strips cimport FORMATS, low_bytes, low_pack
 from ..ground.arrays cimport call_typed, real_like, real_type, stride
 from ..ground.memory cimport take
 from ..ground.scalars import given
 from ..rowwise.activation cimport activation_code
 from .attend cimport table_rows
 from .builder import Builder, array_of
-from .ops cimport (ACTIVATION, ADD, ATTENTION, COPY, CROSS, DENSE, EMBED, GATE, LAST, LOG_SOFTMAX,
-                   MOST_BUFFERS, NORM, NORM_HEADS, PACKED, PLAIN, POSITIONS, PRELU, SOFTMAX, Op,
+from .ops cimport (ACTIVATION, ADD, ATTENTION, BF16, COPY, CROSS, DENSE, EMBED, GATE, LAST,
+                   LOG_SOFTMAX, MOST_BUFFERS, NORM, NORM_HEADS, PACKED, PLAIN, POSITIONS, PRELU,
+                   SOFTMAX, Op,
                    Record)
 from .run cimport plan_release
 from .step cimport MOST_ROWS, MOST_ROWS_LIVE
@@ -50,6 +52,12 @@ cdef class Recorder:
         first = next((w for w in weights if not isinstance(w, float)), None)
         self.typenum = cnp.NPY_FLOAT if first is None else real_type(first, "program", "weight")
         self.live, self.keeps, self.made, self.kept = live, keeps, {}, []
+        self.format = PLAIN if live else PACKED
+        if builder.weights is not None and not live:
+            if self.typenum != cnp.NPY_FLOAT:
+                raise TypeError(f"freeze: weights {builder.weights!r} need a model of float32, not "
+                                "of float64")
+            self.format = <Format>(BF16 + FORMATS.index(builder.weights))
         self.parameters = [op.weight if getattr(op.weight, "is_large", False) else None
                            for op in operations]
         self.record = p = <Record*>calloc(1, sizeof(Record))
@@ -106,7 +114,7 @@ cdef class Recorder:
         if isinstance(weight, float):
             weight = np.full(1, weight, cnp.PyArray_DescrFromType(self.typenum))
         if o.kind == DENSE or o.kind == CROSS:
-            o.format = PLAIN if self.live else PACKED
+            o.format = self.format
             o.rsw, o.csw = np.shape(weight)[1], 1
             o.weight = self.matrix(o, weight) if self.live else self.stored(weight, o.format)
             p.work += 2.0 * np.size(weight) if o.kind == DENSE else 0.0
@@ -166,11 +174,15 @@ cdef class Recorder:
         key = format, <size_t>data, k, n, rs, cs
         if key in self.made:
             return <void*><size_t>self.made[key]
-        to = self.own(cnp.PyArray_ITEMSIZE(x) * call_typed(
-            self.typenum, False, packed_size[float], packed_size[double], k, n, NULL
-        ))
-        call_typed(self.typenum, False, pack_whole[float], pack_whole[double], k, n, data, rs, cs,
-                   to)
+        if format > PACKED:
+            to = self.own(low_bytes(format, k, n))
+            low_pack(format, k, n, <const float*>data, rs, cs, to)
+        else:
+            to = self.own(cnp.PyArray_ITEMSIZE(x) * call_typed(
+                self.typenum, False, packed_size[float], packed_size[double], k, n, NULL
+            ))
+            call_typed(self.typenum, False, pack_whole[float], pack_whole[double], k, n, data, rs,
+                       cs, to)
         self.made[key] = <size_t>to
         return to
 

@@ -24,8 +24,8 @@ from ..rowwise.norms cimport layer_norm_real
 from ..rowwise.prelu cimport prelu_real
 from ..rowwise.softmax cimport log_softmax_real, softmax_real
 from .attend cimport run_sequence_op
-from .ops cimport (ACTIVATION, ADD, COPY, DENSE, GATE, INPUT, LOG_SOFTMAX, NORM, NORM_HEADS, PACKED,
-                   PRELU, SOFTMAX, Frame, Op, Record)
+from .ops cimport (ACTIVATION, ADD, COPY, DENSE, GATE, INPUT, LOG_SOFTMAX, NORM, NORM_HEADS, PRELU,
+                   SOFTMAX, Frame, Op, Record)
 
 cdef extern from "atomic.h" nogil:
     int64_t count_holders "fastnn_count"(int64_t *count, int64_t change) noexcept
@@ -38,7 +38,7 @@ cdef int dense(const Op *op, const Frame *f, const real *x, real *y, real *preac
     cdef bint strided = op.x == INPUT
     cdef Product g = Product(f.rows, op.n_out, op.n_in, x, f.rsx if strided else op.n_in,
                              f.csx if strided else 1, op.weight, op.rsw, op.csw, y, op.n_out, 1, 1,
-                             0, op.bias, 1, op.activation, preact, op.format == PACKED)
+                             0, op.bias, 1, op.activation, preact, op.format)
     return multiply(&g, x)
 
 

@@ -16,6 +16,8 @@
 #define HAS_avx2 (CPU("avx2") && CPU("fma"))
 #define HAS_avx512 \
     (HAS_avx2 && CPU("avx512f") && CPU("avx512vl") && CPU("avx512bw") && CPU("avx512dq"))
+#define HAS_avx512vnni (HAS_avx512 && CPU("avx512vnni"))
+#define HAS_avx512bf16 (HAS_avx512vnni && CPU("avx512bf16"))
 
 struct fastnn_set {
     const char *name;
@@ -43,6 +45,9 @@ enum { FASTNN_SET_COUNT = sizeof fastnn_sets / sizeof *fastnn_sets };
 static void fastnn_inherit_f32(struct fastnn_leaves_f32 *to, const struct fastnn_leaves_f32 *from) {
     FASTNN_SIZES(INHERIT_SIZE)
     FASTNN_LEAVES(INHERIT, float)
+    FASTNN_SIZES_F32(INHERIT_SIZE)
+    FASTNN_LEAVES_F32(INHERIT)
+    FASTNN_LEAVES_NATIVE(INHERIT)
 }
 static void fastnn_inherit_f64(struct fastnn_leaves_f64 *to, const struct fastnn_leaves_f64 *from) {
     FASTNN_SIZES(INHERIT_SIZE)

@@ -32,6 +32,11 @@ enum { FASTNN_MASK_NONE = 0, FASTNN_MASK_BOOLEAN = 1, FASTNN_MASK_ADDITIVE = 2 }
 /* Elementwise losses. */
 enum { FASTNN_LOSS_MSE = 0, FASTNN_LOSS_L1 = 1, FASTNN_LOSS_HUBER = 2, FASTNN_LOSS_BCE = 3 };
 
+/* Formats of a packed weight beyond float32 and float64, and the columns of a strip of them and of
+ * the sums of a tile (low.h, dot.h). */
+enum { FASTNN_BF16 = 2, FASTNN_INT8 = 3, FASTNN_INT8_G32 = 4 };
+enum { FASTNN_STRIP = 16, FASTNN_DOT_COLUMNS = 48 };
+
 /* Update rules, and the scalars of one step, which rules.pyx computes in double. A rule reads
  * those in its formula. */
 enum {
@@ -169,11 +174,44 @@ struct fastnn_step {
     LEAF(void, rotary_rows, int64_t rows, int64_t half, const R *x, int64_t ldx, const R *table,   \
          int inverse, R *y, int64_t ldy)
 
+/* The same for float alone. */
+#define FASTNN_SIZES_F32(SIZE)                                   \
+    SIZE(dot_rows, DOT_MR)       /* rows of a tile of dot.h */   \
+    SIZE(dot_strips, DOT_STRIPS) /* and its strips of columns */ \
+    SIZE(dot_bytes, DOT_BYTES)   /* bytes of a unit of A */      \
+    SIZE(bf16_dot, 0)            /* 1: there is a bf16_tile, 8 rows by 3 strips */
+#define FASTNN_LEAVES_F32(LEAF)                                                                  \
+    /* half.h */                                                                                 \
+    LEAF(void, bf16_round, int64_t n, const float *x, uint16_t *y)                               \
+    LEAF(void, bf16_widen, int64_t n, const uint16_t *x, float *y)                               \
+    LEAF(void, f16_round, int64_t n, const float *x, uint16_t *y)                                \
+    LEAF(void, f16_widen, int64_t n, const uint16_t *x, float *y)                                \
+    /* low.h, dot.h, quantize.h */                                                               \
+    LEAF(void, low_rows, int format, int64_t m, int64_t strips, int64_t k, int64_t kc,           \
+         const float *x, int64_t ldx, const void *b, int64_t next, const float *scales,          \
+         int64_t ahead, float *y, int64_t ldy)                                                   \
+    LEAF(void, low_widen, int format, int64_t from_column, int64_t n, int64_t kb, const void *b, \
+         int64_t next, const float *scales, int64_t ahead, float *out)                           \
+    LEAF(void, low_finish, int64_t m, int64_t n, const int32_t *sums, const float *whole,        \
+         const float *scale, const int32_t *zero, const float *scales, const int32_t *columns,   \
+         const float *bias, int activation, float *c, int64_t ldc, float *preact)                \
+    LEAF(void, dot_tile, int64_t m, int64_t strips, int64_t units, const void *a, const void *b, \
+         int64_t next, void *sums)                                                               \
+    LEAF(void, quantize_row, int64_t k, const float *x, void *out, float *scale, int32_t *zero)  \
+    LEAF(void, bf16_row, int64_t k, const float *x, void *out)
+/* Filled only by sets with the instruction. */
+#define FASTNN_LEAVES_NATIVE(LEAF)                                                                \
+    LEAF(void, bf16_tile, int64_t m, int64_t strips, int64_t units, const void *a, const void *b, \
+         int64_t next, void *sums)
+
 #define FASTNN_SIZE_SLOT(name, value) int64_t name;
 #define FASTNN_SLOT(result, name, ...) result (*name)(__VA_ARGS__);
 struct fastnn_leaves_f32 {
     FASTNN_SIZES(FASTNN_SIZE_SLOT)
     FASTNN_LEAVES(FASTNN_SLOT, float)
+    FASTNN_SIZES_F32(FASTNN_SIZE_SLOT)
+    FASTNN_LEAVES_F32(FASTNN_SLOT)
+    FASTNN_LEAVES_NATIVE(FASTNN_SLOT)
 };
 struct fastnn_leaves_f64 {
     FASTNN_SIZES(FASTNN_SIZE_SLOT)
@@ -200,6 +238,10 @@ struct fastnn_leaves_f64 {
 #define fastnn_nr(p) FASTNN_PICK(nr, p)
 #define fastnn_tall(p) FASTNN_PICK(tall, p)
 #define fastnn_few(p) FASTNN_PICK(few, p)
+#define fastnn_dot_rows() fastnn_f32.dot_rows
+#define fastnn_dot_strips() fastnn_f32.dot_strips
+#define fastnn_dot_bytes() fastnn_f32.dot_bytes
+#define fastnn_bf16_dot() fastnn_f32.bf16_dot
 
 /* For leaves.c: the functions that fill the table. */
 #ifdef FASTNN_FILL
@@ -213,10 +255,13 @@ struct fastnn_leaves_f64 {
 #include "embedding.h"
 #include "gemm.h"
 #include "gemv.h"
+#include "half.h"
 #include "layernorm.h"
 #include "loss.h"
+#include "low.h"
 #include "pack.h"
 #include "prelu.h"
+#include "quantize.h"
 #include "reduce.h"
 #include "rotary.h"
 #include "softmax.h"

@@ -27,6 +27,15 @@ cdef extern from "leaves.h" nogil:
         FASTNN_MASK_ADDITIVE
 
     enum:
+        FASTNN_BF16
+        FASTNN_INT8
+        FASTNN_INT8_G32
+
+    enum:
+        FASTNN_STRIP
+        FASTNN_DOT_COLUMNS
+
+    enum:
         FASTNN_LOSS_MSE
         FASTNN_LOSS_L1
         FASTNN_LOSS_HUBER
@@ -48,3 +57,7 @@ cdef extern from "leaves.h" nogil:
     int64_t tile_columns "fastnn_nr"(const void *_)
     int64_t tall_rows "fastnn_tall"(const void *_)
     int64_t few_rows "fastnn_few"(const void *_)
+    int64_t dot_rows "fastnn_dot_rows"()
+    int64_t dot_strips "fastnn_dot_strips"()
+    int64_t dot_bytes "fastnn_dot_bytes"()
+    int64_t bf16_dot "fastnn_bf16_dot"()

@@ -32,6 +32,11 @@ INLINE void store_part(real *p, int64_t n, vec v) {
 #endif
 }
 
+#define pair_dot pair_dot
+INLINE i32vec pair_dot(i32vec a, i32vec b) {
+    return (i32vec)_mm256_madd_epi16((__m256i)a, (__m256i)b);
+}
+
 #define stream stream
 INLINE void stream(real *p, vec v) { _mm256_stream_si256((__m256i *)p, (__m256i)v); }
 

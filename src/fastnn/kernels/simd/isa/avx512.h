@@ -44,6 +44,11 @@ INLINE int any_beyond(vec t, real bound) {
 }
 #endif
 
+#define pair_dot pair_dot
+INLINE i32vec pair_dot(i32vec a, i32vec b) {
+    return (i32vec)_mm512_madd_epi16((__m512i)a, (__m512i)b);
+}
+
 #define stream stream
 INLINE void stream(real *p, vec v) { _mm512_stream_si512((__m512i *)p, (__m512i)v); }
 

@@ -20,6 +20,11 @@ typedef __m128d x86_vec;
 #endif
 #include "x86.h"
 
+#define pair_dot pair_dot
+INLINE i32vec pair_dot(i32vec a, i32vec b) {
+    return (i32vec)_mm_madd_epi16((__m128i)a, (__m128i)b);
+}
+
 #define stream stream
 INLINE void stream(real *p, vec v) { _mm_stream_si128((__m128i *)p, (__m128i)v); }
 

@@ -1,0 +1,253 @@
+"""C := act(A B + bias) in float32 with weights of 16 or 8 bits, which are packed once.
+
+bf16        weights rounded to bfloat16. Products are those of float32 with the rounded weights,
+            bit for bit; but where the CPU multiplies bfloat16, more than FEW rows are rounded to
+            it, too.
+int8        one scale for each column: w = scale q, |q| <= 127. Up to FEW rows stay float32; others
+            become uint8 with a scale and a zero point for each row, sums are exact in int32, and
+            (sum - zero sum_of_q) (scale_of_row scale_of_column) is rounded as written.
+int8_g32    one scale for each 32 rows of a column, counted from the start of a block of k.
+            Products are those of float32 with the rounded weights, bit for bit.
+
+A column with a number that is not finite becomes NaN in int8, as does a row of activations of which
+one is not finite. Scales that would not be normal numbers count as zero. Bits do not depend on the
+number of threads; those of int8 do not depend on the instruction set.
+"""
+from libc.stdint cimport int32_t, int64_t, uint32_t, uintptr_t
+from libc.string cimport memset
+
+from ..ground.arrays cimport BAD_ARGUMENT, NO_MEMORY, OK
+from ..ground.dispatch cimport (FASTNN_BF16, FASTNN_DOT_COLUMNS, FASTNN_INT8, FASTNN_STRIP,
+                                bf16_dot, bf16_row, bf16_tile, dot_bytes, dot_rows, dot_strips,
+                                dot_tile, gemv_finish, low_finish, low_rows, quantize_row, real)
+from ..ground.machine cimport machine
+from ..ground.memory cimport give, take
+from ..ground.threads cimport barrier, run_team, share, threads_for
+from .loops cimport (Blocks, Low, Product, ceil_div, choose_blocks, padded, split_team, worker)
+from .strips cimport FEW, PART, lines
+
+cdef enum:
+    CHUNK = 4096        # rows of A that are converted at a time
+    MOST_SUMS = 8 * FASTNN_DOT_COLUMNS      # of a tile
+
+
+# A few rows.
+
+cdef void few_share(
+    int team, int thread, const Product *g, const Low *w, const float *x, int64_t ldx, float *y
+) noexcept nogil:
+    """Compute this thread's strips; y has room for all sums."""
+    cdef int64_t i, j, n, ldy = w.strips * FASTNN_STRIP, first, last
+    share(w.strips, team, thread, &first, &last)
+    j = first * FASTNN_STRIP
+    n = min(g.n, last * FASTNN_STRIP) - j
+    if first == last:
+        return
+    for i in range(0, g.m, 4):      # FEW
+        low_rows(w.format, min(g.m - i, <int64_t>FEW), last - first, w.k, w.kc, x + i * ldx, ldx,
+                 <char*>w.data + first * w.next, w.next, w.scales + first * w.ahead, w.ahead,
+                 y + i * ldy + j, ldy)
+    for i in range(g.m):
+        gemv_finish(n, <float>1, y + i * ldy + j, <float>0, <float*>g.c + i * g.rsc + j, 1,
+                    NULL if g.bias is NULL else <const float*>g.bias + j, 1, g.activation,
+                    NULL if g.preact is NULL else <float*>g.preact + i * g.rsc + j)
+
+
+cdef int run_few(const Product *g, const Low *w) noexcept nogil:
+    cdef int64_t sums = g.m * w.strips * FASTNN_STRIP, i, p, ldx = g.rsa
+    cdef const float *x = <const float*>g.a
+    cdef float *y = <float*>take((sums + g.m * g.k) * <int64_t>sizeof(float))
+    if y is NULL:
+        return NO_MEMORY
+    if g.csa != 1:
+        for i in range(g.m):
+            for p in range(g.k):
+                y[sums + i * g.k + p] = x[i * g.rsa + p * g.csa]
+        x, ldx = y + sums, g.k
+    run_team(threads_for(<double>g.n * g.k * (1 + g.m // 4), machine.read_grain), few_share, g, w,
+             x, ldx, y)
+    give(y)
+    return OK
+
+
+# Tiles of low precision.
+
+cdef struct Tiles:
+    int64_t rows, strips    # of a tile
+    int64_t unit            # bytes of a unit of A
+    int64_t units           # along k
+    int64_t size            # bytes of a tile of A
+    int64_t tiles, panels
+    char *a
+    float *scales           # of the rows of A
+    int32_t *zeros
+    float *copies           # for each thread a row of A, or NULL where rows are contiguous
+
+
+cdef void convert_row(
+    const Low *w, const Tiles *d, int64_t i, const float *x, char *out
+) noexcept nogil:
+    """Convert row i of A, k contiguous values."""
+    cdef int64_t p = 0, kb
+    if w.format == FASTNN_INT8:
+        quantize_row(w.k, x, out, d.scales + i, d.zeros + i)
+        return
+    while p < w.k:
+        kb = min(w.kc, w.k - p)
+        bf16_row(kb, x + p, out)
+        out += padded(kb) // 2 * d.rows * d.unit
+        p += kb
+
+
+cdef void convert_tiles(
+    int team, int thread, const Product *g, const Low *w, const Tiles *d
+) noexcept nogil:
+    cdef int64_t tile, i, p, first, last
+    cdef const float *x
+    cdef float *copy
+    share(d.tiles, team, thread, &first, &last)
+    for tile in range(first, last):
+        if w.rows != w.k or (tile + 1) * d.rows > g.m:
+            memset(d.a + tile * d.size, 0, d.size)
+        for i in range(tile * d.rows, min(g.m, (tile + 1) * d.rows)):
+            x = <const float*>g.a + i * g.rsa
+            if d.copies is not NULL:
+                copy = d.copies + thread * g.k
+                for p in range(g.k):
+                    copy[p] = x[p * g.csa]
+                x = copy
+            convert_row(w, d, i, x, d.a + tile * d.size + (i - tile * d.rows) * d.unit)
+
+
+cdef void long_sums(
+    const Low *w, const Tiles *d, int64_t m, int64_t strips, int64_t n, const char *a,
+    const char *b, const int32_t *zeros, const int32_t *columns, int32_t *sums, float *whole
+) noexcept nogil:
+    """The sums of a tile whose k is longer than PART, as floats: exact, then rounded once."""
+    cdef double[MOST_SUMS] total
+    cdef int64_t i, j, at, done = 0, units
+    memset(total, 0, sizeof(total))
+    while done < d.units:
+        units = min(d.units - done, <int64_t>PART // 4)
+        dot_tile(m, strips, units, a + done * d.rows * d.unit, b + done * 4 * FASTNN_STRIP, w.next,
+                 sums)
+        for i in range(m):
+            for j in range(n):
+                at = i * FASTNN_DOT_COLUMNS + j
+                total[at] += <int32_t>(<uint32_t>sums[at]
+                                       - <uint32_t>zeros[i] * <uint32_t>columns[j])
+        columns += w.strips * FASTNN_STRIP
+        done += units
+    for at in range(m * FASTNN_DOT_COLUMNS):
+        whole[at] = <float>total[at]
+
+
+cdef void one_tile(
+    const Product *g, const Low *w, const Tiles *d, int64_t tile, int64_t strip, int64_t strips,
+    int32_t *sums, float *whole
+) noexcept nogil:
+    """Compute and store a tile of C; sums and whole have room for one."""
+    cdef int64_t i = tile * d.rows, j = strip * FASTNN_STRIP, m = min(d.rows, g.m - i)
+    cdef int64_t n = min(strips * FASTNN_STRIP, g.n - j)
+    cdef const char *a = d.a + tile * d.size
+    cdef const char *b = <const char*>w.data + strip * w.next
+    cdef float *c = <float*>g.c + i * g.rsc + j
+    cdef float *preact = NULL if g.preact is NULL else <float*>g.preact + i * g.rsc + j
+    cdef const float *bias = NULL if g.bias is NULL else <const float*>g.bias + j
+    if w.format == FASTNN_BF16:
+        bf16_tile(m, strips, d.units, a, b, w.next, whole)
+        low_finish(m, n, NULL, whole, NULL, NULL, NULL, NULL, bias, g.activation, c, g.rsc, preact)
+    elif w.k > PART:
+        long_sums(w, d, m, strips, n, a, b, d.zeros + i, w.sums + j, sums, whole)
+        low_finish(m, n, NULL, whole, d.scales + i, NULL, w.scales + j, NULL, bias, g.activation,
+                   c, g.rsc, preact)
+    else:
+        dot_tile(m, strips, d.units, a, b, w.next, sums)
+        low_finish(m, n, sums, NULL, d.scales + i, d.zeros + i, w.scales + j, w.sums + j, bias,
+                   g.activation, c, g.rsc, preact)
+
+
+cdef void tiles_share(
+    int team, int thread, const Product *g, const Low *w, const Tiles *d
+) noexcept nogil:
+    """Convert this thread's rows of A, then compute its rectangle of tiles of C."""
+    cdef char[8 * MOST_SUMS + 64] stack
+    cdef int32_t *sums = <int32_t*>((<uintptr_t>stack + 63) // 64 * 64)
+    cdef float *whole = <float*>(sums + MOST_SUMS)
+    cdef int64_t first, last, panel0, panel1, panel, tile, strip, end
+    cdef int64_t block = max(<int64_t>1, machine.block_a // max(<int64_t>1, d.size))
+    cdef int rows = 1, columns = 1
+    convert_tiles(team, thread, g, w, d)
+    barrier(team)
+    split_team(team, d.tiles, d.panels, True, &rows, &columns)
+    share(d.tiles, rows, thread // columns, &first, &last)
+    share(d.panels, columns, thread % columns, &panel0, &panel1)
+    while first < last:
+        for panel in range(panel0, panel1):
+            share(w.strips, <int>d.panels, <int>panel, &strip, &end)
+            for tile in range(first, min(first + block, last)):
+                one_tile(g, w, d, tile, strip, end - strip, sums, whole)
+        first += block
+
+
+cdef int run_tiles(const Product *g, const Low *w) noexcept nogil:
+    cdef bint is_int8 = w.format == FASTNN_INT8
+    cdef int team = threads_for(<double>g.m * g.n * g.k, machine.flops_grain)
+    cdef int64_t most = min(g.m, <int64_t>CHUNK), size_a, count
+    cdef Product part = g[0]
+    cdef Tiles d
+    cdef char *scratch
+    d.rows, d.strips = dot_rows() if is_int8 else 8, dot_strips() if is_int8 else 3
+    d.unit = dot_bytes() if is_int8 else 4
+    d.units = w.rows // (4 if is_int8 else 2)
+    d.size = lines(d.units * d.unit * d.rows)
+    d.panels = ceil_div(w.strips, d.strips)
+    size_a = ceil_div(most, d.rows) * d.size
+    count = ceil_div(most, d.rows) * d.rows
+    scratch = <char*>take(size_a + lines(8 * count) + (4 * g.k * team if g.csa != 1 else 0))
+    if scratch is NULL:
+        return NO_MEMORY
+    d.a, d.scales = scratch, <float*>(scratch + size_a)
+    d.zeros = <int32_t*>(d.scales + count)
+    d.copies = <float*>(scratch + size_a + lines(8 * count)) if g.csa != 1 else NULL
+    while part.m > 0:
+        count = part.m
+        part.m = min(count, most)
+        d.tiles = ceil_div(part.m, d.rows)
+        run_team(team, tiles_share, &part, w, &d)
+        part.a = <const float*>part.a + part.m * part.rsa
+        part.c = <float*>part.c + part.m * part.rsc
+        if part.preact is not NULL:
+            part.preact = <float*>part.preact + part.m * part.rsc
+        part.m = count - part.m
+    give(scratch)
+    return OK
+
+
+# All.
+
+cdef int run_widened(const Product *g) noexcept nogil:
+    """The five loops of float32, which widen the panels of B instead of packing them."""
+    cdef Blocks s
+    cdef int team = threads_for(2.0 * g.m * g.n * g.k, machine.flops_grain)
+    cdef float *scratch
+    choose_blocks(g, &s, <float*>NULL)
+    scratch = <float*>take((s.size_b + team * s.size_a) * <int64_t>sizeof(float))
+    if scratch is NULL:
+        return NO_MEMORY
+    run_team(team, worker[float], g, &s, scratch)
+    give(scratch)
+    return OK
+
+
+cdef int multiply_low(const Product *g, const real *t) noexcept nogil:
+    cdef const Low *w = <const Low*>g.b
+    if sizeof(real) != sizeof(float):
+        return BAD_ARGUMENT
+    if g.alpha != 1 or g.beta != 0 or g.csc != 1 or g.n != w.n or g.k != w.k:
+        return BAD_ARGUMENT
+    if g.m <= FEW or g.k == 0:
+        return run_few(g, w)
+    if w.format == FASTNN_INT8 or (w.format == FASTNN_BF16 and bf16_dot()):
+        return run_tiles(g, w)
+    return run_widened(g)
