@@ -36,9 +36,9 @@ TYPES = {
 
 def slots(real):
     """Return the primitives in the order of the table: {name: (index, ctypes function type)}."""
-    text = HEADER.read_text()
-    sizes = len(re.findall(r"^    SIZE\(", text, re.M))
-    table = text[text.index("#define FASTNN_LEAVES(LEAF") : text.index("#define FASTNN_SIZE_SLOT")]
+    head, _, table = HEADER.read_text().partition("#define FASTNN_LEAVES(LEAF")
+    table, _, _ = table.partition("#define FASTNN_SIZES_F32")  # float32 alone: after the others
+    sizes = len(re.findall(r"^    SIZE\(", head, re.M))
     table = re.sub(r"/\*.*?\*/|\\\n", "", table)
     types = {**TYPES, "R": ctypes.c_float if real is np.float32 else ctypes.c_double}
     found = {}
