@@ -49,10 +49,10 @@ FLAGS = [
     "-fno-asynchronous-unwind-tables",  # a tenth of the size; nothing unwinds through C
 ]
 if sys.platform == "linux":
-    FLAGS += ["-fno-plt"]
+    FLAGS += ["-fno-plt", "-fno-ident"]
 FLAGS += ["-g"] if DEBUG else ["-g0"]
 # Python links libm, but a module should name what it needs: auditwheel reads the versions there.
-LIBRARIES = ["-Wl,--push-state,--as-needed", "-lm", "-Wl,--pop-state"]
+LIBRARIES = ["-Wl,--push-state,--as-needed", "-lm", "-Wl,--pop-state", "-Wl,--build-id=none"]
 # Where Homebrew puts LLVM's OpenMP, on Apple silicon and on Intel.
 BREWED = ("/opt/homebrew/opt/libomp", "/usr/local/opt/libomp")
 # What the compiler is told for each instruction set of x86-64, from the narrowest to the widest:
@@ -106,9 +106,12 @@ FACES = {
     "program.plan",
     "program.record",
     "program.state",
+    "rowwise.activation",
+    "rowwise.activation_arrays",
     "rowwise.add_norm_arrays",
     "rowwise.dropout",
     "rowwise.gate",
+    "rowwise.norms",
     "rowwise.norms_arrays",
     "rowwise.prelu",
     "rowwise.prelu_arrays",
