@@ -12,9 +12,6 @@ from fastnn.files.tensors import ModelFileError, mapped
 from ..files.test_gguf import gguf, text
 from .pretrained_models import FOLDER
 
-if not (FOLDER / "llama").is_dir():
-    pytest.skip("needs the family llama", allow_module_level=True)
-
 NAMES = {
     "model.embed_tokens.weight": "token_embd.weight",
     "model.norm.weight": "output_norm.weight",
