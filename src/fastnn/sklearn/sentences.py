@@ -75,7 +75,7 @@ class SentenceEncoder(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: Any) -> NDArray[np.floating]:
-        """Return the vectors (n, n_features_out_) of texts X (n,).
+        """Return the vectors of texts X (n,), an array of shape (n, dim).
 
         Raises
         ------
