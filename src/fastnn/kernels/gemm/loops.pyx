@@ -119,18 +119,19 @@ cdef inline int64_t packed_from(const Blocks *s, int64_t nb, const real *t) noex
     return panel_count(nb, t) - (1 if nb % vector_lanes(t) else 0) if s.b_in_place else 0
 
 
-cdef bint rather_columns(int team, const Blocks *s, int64_t nb, const real *t) noexcept nogil:
+cdef bint rather_columns(int team, const Product *g, const Blocks *s, int64_t nb,
+                         const real *t) noexcept nogil:
     """True if C should be divided by columns (docs/tuning.md).
 
-    Only B is packed, so each thread reads the panels it packed, and the last panel, which is
-    narrower, leaves the largest share within 1/16 of even.
+    If A is not packed, each thread reads its rows of A and its columns of B: less of both together
+    if the longer side of C is divided. Where all of B is packed, it is also read by the thread that
+    packed it, and the last panel, which is narrower, leaves the largest share within 1/16 of even.
     """
-    return (
-        s.size_b > 0
-        and not s.b_in_place
-        and not s.pack_a
-        and 16 * team * panel_start(ceil_div(panel_count(nb, t), team), nb, t) <= 17 * nb
-    )
+    if s.pack_a:
+        return False
+    if s.size_b == 0 or s.b_in_place:
+        return g.m < nb
+    return 16 * team * panel_start(ceil_div(panel_count(nb, t), team), nb, t) <= 17 * nb
 
 
 cdef void split_team(
@@ -241,7 +242,7 @@ cdef void worker(
     for jb in range(s.n_blocks):
         jc = jb * s.nc
         nb = min(s.nc, g.n - jc)
-        split_team(team, tiles, panel_count(nb, a), rather_columns(team, s, nb, a), &rows, &columns)
+        split_team(team, tiles, panel_count(nb, a), rather_columns(team, g, s, nb, a), &rows, &columns)
         share(tiles, rows, thread // columns, &tile0, &tile1)
         share(panel_count(nb, a), columns, thread % columns, &panel0, &panel1)
         for pb in range(s.k_blocks):
