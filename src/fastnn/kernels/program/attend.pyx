@@ -175,7 +175,32 @@ cdef int cross_attention(const Op *op, const Pass *p, const real *q, real *heads
     return status
 
 
+cdef int each_piece(const Op *op, const Pass *p, real *x, real *y) noexcept nogil:
+    """Attention or positions of sequences one after the other; equal ones side by side are one call.
+    """
+    cdef Pass part = p[0]
+    cdef int64_t i = 0, n
+    cdef int status = OK
+    part.pieces = NULL
+    while i < p.n_pieces and status == OK:
+        part.n = part.call = part.keys = n = p.pieces[i]
+        part.batch = 0
+        while i < p.n_pieces and p.pieces[i] == n:
+            part.batch += 1
+            i += 1
+        if op.kind == ATTENTION:
+            status = self_attention(op, &part, x, y)
+            x += part.batch * n * op.n_in
+        else:
+            add_positions(op, &part, x, y)
+            x += part.batch * n * op.n_out
+        y += part.batch * n * op.n_out
+    return status
+
+
 cdef int run_sequence_op(const Op *op, const Frame *f, real *x, real *y) noexcept nogil:
+    if f.sequences.pieces is not NULL and (op.kind == ATTENTION or op.kind == POSITIONS):
+        return each_piece(op, f.sequences, x, y)
     if op.kind == ATTENTION:
         return self_attention(op, f.sequences, x, y)
     if op.kind == CROSS:

@@ -105,6 +105,8 @@ cdef struct Pass:
     int64_t lengths_strides[2]
     int64_t keys            # how many there are
     int64_t max_len         # of positions
+    const int64_t *pieces   # or NULL; else batch is 1, and these are the lengths of n_pieces
+    int64_t n_pieces        # sequences, which stand one after the other
     State *state            # or NULL: keys and values are those of the rows themselves
     const void *memory      # (batch, memory_positions, n_memory) where there is no state
     int64_t memory_positions

@@ -5,8 +5,7 @@ from libc.stdint cimport INT64_MAX, int64_t, uintptr_t
 
 import numpy as np
 
-from ..ground.arrays cimport (check_overlap, check_status, int64_array, is_output, real_like,
-                              refuse_output)
+from ..ground.arrays cimport check_overlap, check_status, int64_array, real_like
 from ..ground.machine cimport machine
 from ..ground.memory cimport new_array
 from ..ground.scalars cimport whole_number
@@ -14,7 +13,8 @@ from ..ground.scalars import given
 from .ops cimport Pass, Record, State
 from .run cimport FEW_ROWS, STRIP, plan_release, plan_retain, run_rows
 from .record cimport Recorder
-from .state cimport PlanState, check_lengths, integers, memory_of, refuse_id, refuse_step
+from .state cimport (PlanState, check_lengths, integers, memory_of, output, pieces_of, refuse_id,
+                     refuse_step)
 from .step cimport encode, step_locked, unlock_state
 
 cnp.import_array()
@@ -25,25 +25,6 @@ cdef enum:
 
 cdef void release_capsule(object capsule) noexcept:
     plan_release(PyCapsule_GetPointer(capsule, "fastnn.plan"))
-
-
-cdef cnp.ndarray output(object out, str op, int typenum, tuple shape):
-    """Where to write an array of this shape."""
-    cdef cnp.ndarray y
-    cdef cnp.npy_intp sizes[3]
-    cdef int i
-    if out is None:
-        for i in range(len(shape)):
-            sizes[i] = shape[i]
-        return new_array(len(shape), sizes, typenum)
-    y = real_like(out, typenum, op, "out", "the weights")
-    if np.shape(y) != shape:
-        raise ValueError(f"{op}: out must be {shape} for this x or state, got {np.shape(y)}")
-    if not is_output(y):
-        refuse_output(y, op, "out")
-    if not cnp.PyArray_IS_C_CONTIGUOUS(y):
-        raise ValueError(f"{op}: out must be C-contiguous")
-    return y
 
 
 cdef class Plan:
@@ -76,6 +57,8 @@ cdef class Plan:
         Positions of a sequence at most.
     dtype : numpy.dtype
     batch_max, nbytes : int
+    row_nbytes : int
+        Memory that each row of a call takes for what is between the layers.
     address : int
         For ctypes and numba; valid as long as this object lives.
     capsule : PyCapsule
@@ -133,6 +116,10 @@ cdef class Plan:
     @property
     def nbytes(self):
         return self.record().nbytes
+
+    @property
+    def row_nbytes(self):
+        return self.record().starts[self.record().buffers] * (self.record().bits // 8)
 
     @property
     def dtype(self):
@@ -254,10 +241,12 @@ cdef class Plan:
         ----------
         x : ndarray, shape (..., n_in), of the plan's type, any strides
             With attention (B, T, n_in), or integers (B, T) where the plan begins with an embedding.
+            Sequences one after the other, without padding, are (R, n_in) or integers (R,).
         memory : ndarray (B, S, columns), optional
             What cross-attention attends to.
         lengths : integers (B,), optional
-            How many positions of each row may be attended to, the first so many.
+            How many positions of each row may be attended to, the first so many; those of
+            sequences one after the other, whose sum is R.
         memory_lengths : integers (B,), optional
             The same of memory.
         out : ndarray, C-contiguous, optional
@@ -317,15 +306,21 @@ cdef class Plan:
         a = int64_array(x, "Plan", "x") if p.vocabulary else real_like(x, typenum, "Plan", "x",
                                                                        "the weights")
         wanted = () if p.vocabulary else (p.n_in,)
-        if np.ndim(a) != 2 + len(wanted) or np.shape(a)[2:] != wanted or a.shape[1] > p.max_len:
+        packed = lengths is not None and np.ndim(a) == 1 + len(wanted)
+        fits = packed or np.ndim(a) == 2 + len(wanted) and a.shape[1] <= p.max_len
+        if not fits or np.shape(a)[np.ndim(a) - len(wanted):] != wanted:
             columns = "" if p.vocabulary else f", {p.n_in}"
             raise ValueError(f"Plan: x must be (batch, at most {p.max_len}{columns}), "
                              f"got {np.shape(a)}")
-        q.batch, q.n = a.shape[0], a.shape[1]
+        shape = np.shape(a)[:1 if packed else 2]
+        q.batch, q.n = (1, *shape) if packed else shape
         if p.vocabulary and a.size and not 0 <= a.min() <= a.max() < p.vocabulary:
             refuse_id(a, p.vocabulary, "Plan")
-        q.lengths = q.memory_lengths = NULL
-        if lengths is not None:
+        q.lengths = q.memory_lengths = q.pieces = NULL
+        if packed:
+            seen = pieces_of(p, lengths, q.n)
+            q.pieces, q.n_pieces = <const int64_t*>cnp.PyArray_DATA(seen), len(seen)
+        elif lengths is not None:
             seen = integers(lengths, "Plan", "lengths")
             check_lengths(seen, "Plan", "lengths", q.batch, 0, q.n)
             q.lengths = <const int64_t*>cnp.PyArray_DATA(seen)
@@ -337,7 +332,7 @@ cdef class Plan:
             seen_memory = integers(memory_lengths, "Plan", "memory_lengths")
             check_lengths(seen_memory, "Plan", "memory_lengths", q.batch, 0, q.memory_positions)
             q.memory_lengths = <const int64_t*>cnp.PyArray_DATA(seen_memory)
-        y = output(out, "Plan", typenum, np.shape(a)[:2] + (p.n_out,))
+        y = output(out, "Plan", typenum, shape + (p.n_out,))
         if out is not None:
             check_overlap(y, a, "Plan", "out", "x")
         a = cnp.PyArray_GETCONTIGUOUS(a)

@@ -21,5 +21,8 @@ cdef int refuse_id(cnp.ndarray ids, int64_t vocabulary, str op) except -1
 # Say which number of a step was out of range.
 cdef int refuse_step(const Record *p, const State *s, cnp.ndarray ids, int64_t n,
                      cnp.ndarray taken) except -1
+# out, or a new array, of this shape.
+cdef cnp.ndarray output(object out, str op, int typenum, tuple shape)
+cdef cnp.ndarray pieces_of(const Record *p, object lengths, int64_t rows)
 # memory as a C-ordered array (batch, S, columns); None where a plan takes none.
 cdef cnp.ndarray memory_of(const Record *p, int typenum, object memory, int64_t batch, str op)

@@ -4,7 +4,8 @@ from libc.stdint cimport INT64_MAX, int64_t, uintptr_t
 
 import numpy as np
 
-from ..ground.arrays cimport int64_array, real_like
+from ..ground.arrays cimport int64_array, is_output, real_like, refuse_output
+from ..ground.memory cimport new_array
 from ..ground.scalars cimport whole_number
 from ..ground.scalars import given
 from .ops cimport CROSS, Record, State
@@ -63,6 +64,36 @@ cdef cnp.ndarray memory_of(const Record *p, int typenum, object memory, int64_t 
     if np.ndim(m) != 3 or len(m) != batch or np.shape(m)[2] != width:
         raise ValueError(f"{op}: memory must be ({batch}, positions, {width}), got {np.shape(m)}")
     return cnp.PyArray_GETCONTIGUOUS(m)
+
+
+cdef cnp.ndarray pieces_of(const Record *p, object lengths, int64_t rows):
+    """The lengths of sequences that stand one after the other."""
+    if p.crosses:
+        raise ValueError("Plan: with cross-attention sequences cannot be one after the other")
+    pieces = integers(lengths, "Plan", "lengths")
+    check_lengths(pieces, "Plan", "lengths", len(pieces) if np.ndim(pieces) else 0, 1, p.max_len)
+    if pieces.sum() != rows:
+        raise ValueError(f"Plan: lengths must add up to the {rows} rows of x, got {pieces.sum()}")
+    return pieces
+
+
+cdef cnp.ndarray output(object out, str op, int typenum, tuple shape):
+    """Where to write an array of this shape."""
+    cdef cnp.ndarray y
+    cdef cnp.npy_intp sizes[3]
+    cdef int i
+    if out is None:
+        for i in range(len(shape)):
+            sizes[i] = shape[i]
+        return new_array(len(shape), sizes, typenum)
+    y = real_like(out, typenum, op, "out", "the weights")
+    if np.shape(y) != shape:
+        raise ValueError(f"{op}: out must be {shape} for this x or state, got {np.shape(y)}")
+    if not is_output(y):
+        refuse_output(y, op, "out")
+    if not cnp.PyArray_IS_C_CONTIGUOUS(y):
+        raise ValueError(f"{op}: out must be C-contiguous")
+    return y
 
 
 cdef int refuse_step(const Record *p, const State *s, cnp.ndarray ids, int64_t n,

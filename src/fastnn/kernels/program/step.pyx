@@ -89,7 +89,7 @@ cdef int step_locked(const Record *p, State *s, const int64_t *ids, int64_t n,
             if ids[b * n + i] < 0 or ids[b * n + i] >= p.vocabulary:
                 return BAD_ARGUMENT
     q.plan, q.batch, q.ids, q.call, q.first, q.taken, q.state = p, s.batch, ids, n, 0, taken, s
-    q.max_len, q.memory_positions = p.max_len, s.memory_positions
+    q.max_len, q.memory_positions, q.pieces = p.max_len, s.memory_positions, NULL
     q.memory_lengths = s.memory_lengths
     return run_chunks(p, s, &q, logits)
 
@@ -269,7 +269,7 @@ cdef int plan_encode_real(const void *plan, const real *x, int64_t batch, int64_
     for b in range(0 if lengths is NULL else batch):
         if lengths[b] < 0 or lengths[b] > n:
             return BAD_ARGUMENT
-    q.batch, q.n, q.ids, q.lengths = batch, n, NULL, lengths
+    q.batch, q.n, q.ids, q.lengths, q.pieces = batch, n, NULL, lengths, NULL
     return encode(p, &q, x, y)
 
 
