@@ -159,7 +159,7 @@ MLP = nn.MLP((5, 4, 3), rng=0).config()
         ({"fastnn": "[" * 100_000}, "holds no model"),
         ({"fastnn": "7"}, "malformed"),
         ({"fastnn": json.dumps({"version": 1})}, "malformed"),
-        ({"fastnn": json.dumps({"version": 2, "model": MLP})}, "version 2 of the format"),
+        ({"fastnn": json.dumps({"version": 3, "model": MLP})}, "version 3 of the format"),
     ],
 )
 def test_metadata_that_are_not_ours(saved, metadata, message):

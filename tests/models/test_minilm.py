@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from fastnn import models
+from fastnn.data import load_text
 from fastnn.files.tensors import mapped
 
 from .pretrained_models import FOLDER
@@ -83,3 +84,29 @@ def test_vectors_of_a_published_model():
         mean = bert(arrays, config, ids).mean(axis=0)
         assert np.abs(vector - mean / np.linalg.norm(mean)).max() <= 1e-6
     assert found[0] @ found[2] > 0.7 > 0.3 > found[0] @ found[1]
+
+
+@pytest.mark.skipif("FASTNN_MINILM" not in os.environ, reason="FASTNN_MINILM is not set")
+@pytest.mark.parametrize(
+    ("form", "least"), [("bf16", 0.9999), ("int8_g32", 0.9995), ("int8", 0.998)]
+)
+def test_vectors_with_weights_of_fewer_bits(form, least, tmp_path):
+    """int8 rounds the activations, too: docs/low-precision.md has the table."""
+    folder = Path(os.environ["FASTNN_MINILM"])
+    texts = [text for text in speeches(64) if text]
+    exact = models.SentenceEncoder.load(folder).encode(texts)
+    encoder = models.SentenceEncoder.load(folder, weights=form)
+    found = encoder.encode(texts)
+    assert (found * exact).sum(axis=1).mean() >= least
+    if form == "bf16":
+        encoder.save(tmp_path / "m", weights=form)
+        size = os.path.getsize(tmp_path / "m" / "model.safetensors")
+        assert size < 0.51 * os.path.getsize(folder / "model.safetensors")
+        again = models.SentenceEncoder.load(tmp_path / "m", weights=form).encode(texts)
+        assert (again * exact).sum(axis=1).mean() >= least
+
+
+def speeches(n):
+    """Speeches of Romeo and Juliet."""
+    parts = load_text().split("\n\n")
+    return [" ".join(part.splitlines()[1:]) for part in parts][:n]

@@ -40,6 +40,7 @@ not_negative = _reader(float, check_number, least=0)
 share = _reader(float, check_number, least=0, below=1)
 penalty = _reader(float, check_number, least=0, most=MOST_PENALTY)
 
+WEIGHTS = ("bf16", "int8", "int8_g32")
 THREADS = ("threads", count, None, "default: see `fastnn info`")
 
 
@@ -65,6 +66,12 @@ def add_numbers(
             metavar=metavar,
             help=about,
         )
+
+
+def add_weights(command: argparse.ArgumentParser, default: str = "those of MODEL") -> None:
+    """Add `--weights`."""
+    about = f"compute with weights of 16 or 8 bits (default: {default})"
+    command.add_argument("--weights", choices=WEIGHTS, help=about)
 
 
 def text(text: str) -> str:

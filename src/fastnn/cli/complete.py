@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..files.tensors import ModelFileError
+from ..kernels import NotLowerable
 from ..kernels.ground.threads import num_threads
 from ..models import TextModel
 from .errors import UsageError
@@ -29,7 +30,7 @@ def complete(args: argparse.Namespace) -> None:
     options |= {"repetition_penalty": args.repetition_penalty, "stop": args.stop}
     options["max_new_tokens"] = args.max_new_tokens
     try:
-        model = TextModel.load(args.model)
+        model = TextModel.load(args.model, weights=args.weights)
         with num_threads(args.threads) if args.threads else contextlib.nullcontext():
             if args.chat:
                 _converse(model, args.prompt, options | {"seed": args.seed})
@@ -37,7 +38,7 @@ def complete(args: argparse.Namespace) -> None:
                 _samples(model, args, options)
     except UnicodeEncodeError:
         raise  # also a ValueError, but `main` reports it
-    except (ModelFileError, ValueError) as error:
+    except (ModelFileError, NotLowerable, ValueError) as error:
         raise UsageError(str(error)) from error
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..data.text_file import STDIN, decoded, read_content, shown_name
 from ..files.atomic import check_writable, write_atomically
 from ..files.tensors import ModelFileError
+from ..kernels import NotLowerable
 from ..kernels.ground.threads import num_threads
 from ..models import SentenceEncoder
 from .checks import check_apart
@@ -29,7 +30,7 @@ def embed(args: argparse.Namespace) -> None:
         raise UsageError("--output must be a file: vectors are not written to standard output")
     check_apart({"FILE": args.file, "--output": args.output})
     check_writable(args.output)
-    encoder, lines = load_encoder(args.model), lines_of(args.file)
+    encoder, lines = load_encoder(args), lines_of(args.file)
     with told(args):
         blocks = encoder.blocks(lines, prompt_name=args.prompt_name, **limits_of(args))
         shape = len(lines), encoder.dim
@@ -38,10 +39,11 @@ def embed(args: argparse.Namespace) -> None:
     print(f"{counted(shape[0], 'vector')} of {shape[1]} numbers written to {args.output}")
 
 
-def load_encoder(path: str) -> SentenceEncoder:
+def load_encoder(args: argparse.Namespace) -> SentenceEncoder:
+    """Return the encoder of a folder; UsageError if it is damaged, or cannot have the weights."""
     try:
-        return SentenceEncoder.load(path)
-    except ModelFileError as error:
+        return SentenceEncoder.load(args.model, weights=args.weights)
+    except (ModelFileError, NotLowerable) as error:
         raise UsageError(str(error)) from error
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .arguments import THREADS, add_numbers, count, text
+from .arguments import THREADS, add_numbers, add_weights, count, text
 from .output_options import add_json
 
 MODEL = "folder of a sentence encoder, as sentence-transformers saves it"
@@ -34,6 +34,7 @@ def add_all(add: Callable[[str], Any]) -> None:
         command.add_argument("--prompt-name", metavar="NAME", help="a prompt of the model")
         tokens = ("batch-tokens", count, 2048, "tokens that run at a time")
         add_numbers(command, [tokens, THREADS])
+        add_weights(command, "float32")
         command.add_argument(
             "--memory", default="256MB", metavar="SIZE", help="their limit (default: %(default)s)"
         )

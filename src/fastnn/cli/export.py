@@ -1,4 +1,4 @@
-"""Write a model in the format of another library: `fastnn export MODEL OUT`."""
+"""Write a model in another format, or with weights of fewer bits: `fastnn export MODEL OUT`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import models, nn
-from ..files import ModelFileError, load
+from ..files import ModelFileError, load, load_metadata, save
 from ..files.atomic import check_writable, write_atomically
+from ..files.model import METADATA_KEY, RUN_KEY
 from ..files.tensors import write_tensors
 from .checks import check_apart
 from .errors import Failure, UsageError
@@ -27,7 +28,9 @@ POSITIONS = 4  # of the sequences that onnxruntime is tried on
 
 
 def export(args: argparse.Namespace) -> None:
-    """Write OUT: an ONNX graph, or a state for `load_state_dict` of PyTorch."""
+    """Write OUT: an ONNX graph, a state for PyTorch, or, with --weights, a smaller model file."""
+    if args.weights is not None:
+        return _export_rounded(args)
     ending = os.path.splitext(args.out)[1].lower()
     kind = args.format or ENDINGS.get(ending)
     if kind is None:
@@ -56,6 +59,23 @@ def export(args: argparse.Namespace) -> None:
     else:
         print(f"run by onnxruntime: outputs differ by at most {difference:.1e} of the largest")
     args.result |= {"format": "onnx", "out": args.out, "inputs": inputs, "difference": difference}
+
+
+def _export_rounded(args: argparse.Namespace) -> None:
+    """Write a file of fastnn with the same metadata."""
+    if args.format is not None:
+        raise UsageError("argument --weights: OUT is then a file of fastnn, without --format")
+    check_apart({"MODEL": args.model, "OUT": args.out})
+    check_writable(args.out)
+    try:
+        model, metadata = load(args.model), load_metadata(args.model)
+        own = {k: v for k, v in metadata.items() if k not in (METADATA_KEY, RUN_KEY)}
+        save(model, args.out, metadata=own, weights=args.weights)
+    except (ModelFileError, TypeError) as error:  # TypeError: of float64
+        raise UsageError(f"{args.model}: {error}") from error
+    size = os.path.getsize(args.out)
+    print(f"model with matrices in {args.weights} written to {args.out}, {size:,} bytes")
+    args.result |= {"format": "fastnn", "out": args.out, "weights": args.weights, "bytes": size}
 
 
 def torch_state(model: nn.Module) -> dict[str, NDArray[Any]]:

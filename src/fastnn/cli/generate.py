@@ -14,6 +14,7 @@ from ..text import Vocab
 from ..text.vocab import SPECIALS, Ids
 from .errors import UsageError
 from .vocabularies import load_with_vocabulary
+from .weights import frozen
 
 # Line between samples, as in nanoGPT.
 SEPARATOR = "---------------"
@@ -24,8 +25,6 @@ def generate(args: argparse.Namespace) -> None:
     if Path(args.model).is_dir() or args.model.endswith(".gguf"):
         from .complete import complete
 
-        if args.weights:
-            raise UsageError(f"--weights is for a file of `fastnn train lm`, not {args.model}")
         return complete(args)
     if args.chat or args.stop:
         option = "--chat" if args.chat else "--stop"
@@ -33,10 +32,8 @@ def generate(args: argparse.Namespace) -> None:
     model, vocab = load_with_vocabulary(args.model, TransformerLM, "lm")
     ids = opening(vocab) if args.prompt is None else encoded(vocab, args.prompt)
     prompt = vocab.decode(ids) if args.prompt is None else args.prompt
-    try:
-        plan = model.freeze(weights=args.weights)
-    except TypeError as error:  # of float64
-        raise UsageError(f"argument --weights: {error}") from error
+    plan = frozen(args, model)
+    plan = model.freeze() if plan is model else plan
     names = "temperature", "top_k", "top_p", "repetition_penalty"
     options = {name: getattr(args, name) for name in names}
     with num_threads(args.threads) if args.threads else contextlib.nullcontext():

@@ -9,6 +9,7 @@ from typing import Any
 from .arguments import (
     THREADS,
     add_numbers,
+    add_weights,
     count,
     count_or_0,
     not_negative,
@@ -143,9 +144,5 @@ def add_generate(command: argparse.ArgumentParser) -> None:
         metavar="TEXT",
         help="end before this text; may be repeated (pretrained models)",
     )
-    command.add_argument(
-        "--weights",
-        choices=["bf16", "int8", "int8_g32"],
-        help="compute with weights of 16 or 8 bits (files of `fastnn train lm`)",
-    )
+    add_weights(command)
     add_numbers(command, SAMPLING)

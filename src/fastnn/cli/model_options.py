@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from .arguments import count
+from .arguments import WEIGHTS, count
 from .output_options import add_json, add_quiet
 from .table_options import add_reading
 
@@ -47,4 +47,6 @@ def _export(command: argparse.ArgumentParser) -> None:
         help=".onnx is an ONNX graph; .safetensors, .pt and .pth a state with PyTorch's names",
     )
     command.add_argument("--format", choices=["onnx", "torch"], help="default: by the name of OUT")
+    about = "OUT is a model file of fastnn, with weights of 16 or 8 bits"
+    command.add_argument("--weights", choices=WEIGHTS, help=about)
     add_quiet(command)

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import kernels, nn
+from .. import kernels
 from ..data import load_digits
 from ..data.digits import HELD_OUT_EVERY
 from ..files import ModelFileError, load
 from .errors import Failure, UsageError
+from .weights import frozen
 
 # From paper to ink; the second entry is for terminals without block characters.
 SHADES = (" ░▒▓█", " .+*#")
@@ -31,7 +32,7 @@ def predict(args: argparse.Namespace) -> None:
         model = load(path)
     except ModelFileError as error:
         raise UsageError(str(error)) from error
-    p = _probabilities(model, path, x[index])
+    p = _probabilities(frozen(args, model), path, x[index].astype(model.parameters().dtype))
     shades, bar = (row[_plain_terminal()] for row in (SHADES, BAR))
     part = "test" if index % HELD_OUT_EVERY == 0 else "training"
     print(f"digit {index} ({part} image)\n")
@@ -45,9 +46,9 @@ def predict(args: argparse.Namespace) -> None:
     print(f"\nprediction {best} ({100 * p[best]:.1f} %), label {y[index]}: {verdict}")
 
 
-def _probabilities(model: nn.Module, path: str, pixels: NDArray[Any]) -> NDArray[Any]:
+def _probabilities(model: Any, path: str, pixels: NDArray[Any]) -> NDArray[Any]:
     """Return the class probabilities (10,) of one image, `pixels` (64,)."""
-    x = pixels.astype(model.parameters().dtype)[np.newaxis]
+    x = pixels[np.newaxis]
     try:
         logits = model(x)
     except (ValueError, TypeError) as error:

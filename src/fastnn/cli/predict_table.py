@@ -19,6 +19,7 @@ from ..files.atomic import check_writable, write_atomically
 from .checks import check_apart
 from .errors import Failure, UsageError
 from .table import METADATA_KEY, outputs
+from .weights import frozen
 
 
 def predict(args: argparse.Namespace) -> None:
@@ -41,7 +42,7 @@ def predict(args: argparse.Namespace) -> None:
         x = schema.inputs(table, also=kept)
     except (ModelFileError, TableError) as error:
         raise UsageError(str(error)) from error
-    found = outputs(model, x)
+    found = outputs(frozen(args, model), x)
     unclear = np.flatnonzero(~np.isfinite(found).all(axis=1))
     if len(unclear):
         line = table.lines[unclear[0]]

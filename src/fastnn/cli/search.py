@@ -13,7 +13,7 @@ from .errors import UsageError
 
 def search(args: argparse.Namespace) -> None:
     """Print score, line number and text of the lines nearest to a query, the best first."""
-    encoder, lines = load_encoder(args.model), lines_of(args.file)
+    encoder, lines = load_encoder(args), lines_of(args.file)
     with told(args):
         if args.vectors is None:
             vectors = encoder.encode(lines, **limits_of(args))

@@ -14,6 +14,7 @@ from ..data.dates import Dates
 from ..data.schema import Schema
 from ..data.target import Quantity
 from ..files import ModelFileError, load, load_metadata
+from ..files.model import format_of
 from ..text import from_json
 from .columns import aligned
 from .errors import UsageError
@@ -41,7 +42,10 @@ def show(args: argparse.Namespace) -> None:
         "shapes": {name: list(p.data.shape) for name, p in parameters.named()},
     }
     print(f"{type(model).__name__}, {counted(parameters.size, 'parameter')}, {parameters.dtype}")
-    print(f"{args.result['bytes']:,} bytes in {args.model}\n")
+    weights = format_of(args.model)
+    args.result |= {} if weights is None else {"weights": weights}
+    stored = "" if weights is None else f", matrices in {weights}"
+    print(f"{args.result['bytes']:,} bytes in {args.model}{stored}\n")
     rows = [("layer", "kind", "parameters", "shapes"), *_layers(model)]
     print(_shortened(rows, right=(2,)))
     if METADATA_KEY in metadata:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import nn
+from .. import kernels, nn
 from ..data.cells import Decimal, decimal_of, is_missing
 from ..data.csv_file import Table, TableError, read_csv
 from ..data.schema import Schema, learn_columns
@@ -166,6 +166,6 @@ def _train(args: argparse.Namespace, examples: Examples, rng: np.random.Generato
     return history.interrupted
 
 
-def outputs(model: nn.Module, x: NDArray[np.float32]) -> NDArray[np.float32]:
+def outputs(model: nn.Module | kernels.Plan, x: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the outputs (rows, outputs), computed block by block."""
     return np.concatenate([model(x[i : i + BLOCK]) for i in range(0, len(x), BLOCK)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .arguments import add_numbers, count, delimiter, encoding, share, text
+from .arguments import add_numbers, add_weights, count, delimiter, encoding, share, text
 from .output_options import add_json
 from .parser import Extend
 
@@ -74,6 +74,7 @@ def add_predict(command: argparse.ArgumentParser) -> None:
         metavar="I",
         help="index of an image, 0 to 1796, for a model of `fastnn train digits`",
     )
+    add_weights(command)
     command.add_argument("--output", metavar="OUT.csv", help="default: standard output")
     add_json(command)
     command.add_argument("--proba", action="store_true", help="add the probability of each class")

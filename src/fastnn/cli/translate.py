@@ -19,6 +19,7 @@ from .checks import check_apart
 from .corpus import read_by, sentences
 from .errors import UsageError
 from .vocabularies import load_with_vocabulary
+from .weights import frozen
 
 # Lines per chunk, sorted by length into batches; 1 if the input is a terminal.
 CHUNK = 2000
@@ -42,11 +43,12 @@ def translate(args: argparse.Namespace) -> None:
     if path != STDIN or args.output:
         lines = iter(list(lines))
     how = {"beams": args.beams, "length_penalty": args.length_penalty}
+    usable = frozen(args, model)
     found: list[str] = []
     with num_threads(args.threads) if args.threads else contextlib.nullcontext():
         for some in lines:
             try:
-                result = translate_all(model, vocab, some, **how)
+                result = translate_all(usable, vocab, some, **how)
             except ValueError as error:  # NaN logits
                 raise UsageError(f"{args.model}: {error}") from error
             if args.output:

@@ -5,7 +5,17 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from .arguments import THREADS, add_numbers, count, penalty, rate, seed, share, units
+from .arguments import (
+    THREADS,
+    add_numbers,
+    add_weights,
+    count,
+    penalty,
+    rate,
+    seed,
+    share,
+    units,
+)
 
 # (name, type, default, help). The defaults are Transformer-Tiny's for Multi30k (Wu et al., "Good
 # for misconceived reasons", ACL 2021), as bench/tasks/multi30k.py trains it on 29,000 pairs.
@@ -82,4 +92,5 @@ def add_translate(commands: Any) -> None:
         THREADS,
     )
     add_numbers(command, numbers)
+    add_weights(command)
     command.add_argument("--output", metavar="OUT", help="default: standard output")

@@ -1,7 +1,8 @@
 """Model files: the safetensors format, with the architecture as JSON in its metadata.
 
 Any safetensors reader sees the arrays under the names of `model.state()`. Reading a file runs no
-code from it and allocates no more memory than the file holds.
+code from it and allocates no more memory than the file holds, or four times that where weights have
+8 bits.
 """
 
 from __future__ import annotations
@@ -12,26 +13,35 @@ from typing import Any
 
 from .. import kernels, nn
 from .._version import __version__
-from ..checks import given
+from ..checks import check_choice, given
 from ..json_text import compose_json, parse_json
 from ..keywords import explained
 from ..nn.blank import undrawn
 from ..nn.registry import current, described
 from .atomic import PathLike
+from .formats import FORMATS, decode, encoded, expected_headers
 from .tensors import ModelFileError as ModelFileError
 from .tensors import check_headers, headers, open_tensors, read_tensor, write_tensors
 
 # The metadata key, and the version of its value:
-# {"version": 1, "fastnn": the version that wrote it, "model": config}.
+# {"version": 1, "fastnn": the version that wrote it, "model": config}. Version 2 has "weights", the
+# format of matrices (formats.py); files of float32 are written in version 1, for older readers.
 METADATA_KEY = "fastnn"
-FORMAT_VERSION = 1
+FORMAT_VERSION, LOW_VERSION = 1, 2
 # A file may also hold a training run (train/checkpoint.py): metadata key and prefix of its arrays.
+_KEYS = {"version", "fastnn", "model", "weights"}
 RUN_KEY = "fastnn.run"
 RUN_PREFIX = "run/"
 
 
 @explained
-def save(model: nn.Module, path: PathLike, *, metadata: Mapping[str, str] | None = None) -> None:
+def save(
+    model: nn.Module,
+    path: PathLike,
+    *,
+    metadata: Mapping[str, str] | None = None,
+    weights: str | None = None,
+) -> None:
     """Write a model to a file that `load` reads.
 
     The file is written next to `path` and then replaces it in one step, so a failure leaves an
@@ -44,15 +54,19 @@ def save(model: nn.Module, path: PathLike, *, metadata: Mapping[str, str] | None
         Usually ends in ".safetensors".
     metadata : mapping of str to str, optional
         Additional metadata, under keys other than "fastnn" and "fastnn.run"; see `load_metadata`.
+    weights : str, optional
+        "bf16", "int8" or "int8_g32" rounds all matrices of a model of float32, for a file of half
+        or a quarter of the size: see docs/low-precision.md.
 
     Raises
     ------
     ValueError
         The model could not be loaded again, since its config does not describe it completely: it
         has an unregistered module, or a layer shared by two containers. Or a metadata key is
-        reserved.
+        reserved, or `weights` is unknown.
     TypeError
-        `model` is not an nn.Module, or a key or a value of the metadata is not a str.
+        `model` is not an nn.Module, a key or a value of the metadata is not a str, or `weights` are
+        asked of float64.
     OSError
         The file cannot be written.
 
@@ -71,7 +85,9 @@ def save(model: nn.Module, path: PathLike, *, metadata: Mapping[str, str] | None
             raise TypeError(f"metadata are str under str keys, not {key!r:.80}: {value!r:.80}")
         if key in (METADATA_KEY, RUN_KEY):
             raise ValueError(f"the key {key!r} of the metadata is taken by fastnn")
-    write_tensors(path, parameter_arrays(model), {METADATA_KEY: describe(model), **extra})
+    check_choice("weights", weights, (None, *FORMATS))
+    arrays = parameter_arrays(model) if weights is None else encoded(model, weights)
+    write_tensors(path, arrays, {METADATA_KEY: describe(model, weights), **extra})
 
 
 @explained
@@ -85,7 +101,7 @@ def load(path: PathLike) -> nn.Module:
     Returns
     -------
     nn.Module
-        With the saved class, sizes and dtype.
+        With the saved class, sizes and dtype. Weights of 16 or 8 bits become float32.
 
     Raises
     ------
@@ -103,16 +119,22 @@ def load(path: PathLike) -> nn.Module:
     (3, 4, 2)
     """
     with open_tensors(path) as file:
-        config, writer = _read_config(file.metadata() or {})
+        config, writer, weights = _read_config(file.metadata() or {})
         try:
             expected = nn.parameter_shapes(config)
         except ValueError as error:
             raise ValueError(
                 f"{error} (written by fastnn {writer}, read by {__version__})"
             ) from error
-        check_headers(parameter_headers(file), expected)
+        found = parameter_headers(file)
+        if weights is not None:
+            expected = expected_headers(expected, found, weights)
+        check_headers(found, expected)
         model = nn.build(config)
-        read_parameters(file, model)
+        if weights is None:
+            read_parameters(file, model)
+        else:
+            decode(path, model)
         return model
 
 
@@ -127,7 +149,7 @@ def plan_from_file(
     path : path-like
     batch_max : int
     weights : str, optional
-        See `nn.freeze`.
+        See `nn.freeze`; by default the format that the file has.
 
     Raises
     ------
@@ -143,7 +165,7 @@ def plan_from_file(
     >>> plan(np.ones((5, 3), np.float32)).shape
     (5, 2)
     """
-    return load(path).freeze(batch_max, weights=weights)
+    return load(path).freeze(batch_max, weights=format_of(path) if weights is None else weights)
 
 
 @explained
@@ -167,17 +189,23 @@ def load_metadata(path: PathLike) -> dict[str, str]:
         return dict(file.metadata() or {})
 
 
-def describe(model: nn.Module) -> str:
+def format_of(path: PathLike) -> str | None:
+    """Return the format of the matrices of a model file; None for float32 and float64."""
+    with open_tensors(path) as file:
+        return _read_config(file.metadata() or {})[2]
+
+
+def describe(model: nn.Module, weights: str | None = None) -> str:
     """Return the metadata from which `load` builds the model; raise ValueError if it could not."""
-    return compose_json(
-        {"version": FORMAT_VERSION, "fastnn": __version__, "model": described(model)}
-    )
+    version: dict[str, Any] = {"version": FORMAT_VERSION}
+    if weights is not None:
+        version = {"version": LOW_VERSION, "weights": weights}
+    return compose_json({**version, "fastnn": __version__, "model": described(model)})
 
 
 def check_same_config(metadata: dict[str, str], model: nn.Module) -> None:
     """Raise a ValueError that names the first field in which a file and a model differ."""
-    before, _ = _read_config(metadata)
-    before = current(before)
+    before = current(_read_config(metadata)[0])
     # Layers resolve defaults (head_dim=None); a config of more weights differs in another field.
     with suppress(ValueError), undrawn(model.parameters().size):
         before = parse_json(compose_json(nn.build(before).config()))
@@ -223,17 +251,20 @@ def read_parameters(file: Any, model: nn.Module) -> None:
         parameter.data[...] = read_tensor(file, name)
 
 
-def _read_config(metadata: dict[str, str]) -> tuple[dict[str, Any], str]:
-    """Return the config of a model, and the version of fastnn that wrote it."""
+def _read_config(metadata: dict[str, str]) -> tuple[dict[str, Any], str, str | None]:
+    """Return the config of a model, the version of fastnn that wrote it, and the format."""
     if METADATA_KEY not in metadata:
         raise ValueError("its metadata do not describe a model (not written by fastnn)")
     found = parse_json(metadata[METADATA_KEY])
     # 0.1.0 did not write its version
-    if not isinstance(found, dict) or found.keys() - {"fastnn"} != {"version", "model"}:
+    if not isinstance(found, dict) or not {"version", "model"} <= found.keys() <= _KEYS:
         raise ValueError("its metadata are malformed")
-    if found["version"] != FORMAT_VERSION:
+    version, weights = found["version"], found.get("weights")
+    if version not in (FORMAT_VERSION, LOW_VERSION):
         raise ValueError(
-            f"it has version {found['version']!r:.20} of the format, "
-            f"this fastnn reads version {FORMAT_VERSION}"
+            f"it has version {version!r:.20} of the format, "
+            f"this fastnn reads versions {FORMAT_VERSION} and {LOW_VERSION}"
         )
-    return found["model"], f"{found.get('fastnn', '0.1.0')!s:.20}"
+    if weights not in (FORMATS if version == LOW_VERSION else (None,)):
+        raise ValueError(f"its weights are {weights!r:.20}, which version {version} has not")
+    return found["model"], f"{found.get('fastnn', '0.1.0')!s:.20}", weights

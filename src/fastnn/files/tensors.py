@@ -62,9 +62,11 @@ class ModelFileError(ValueError):
 
 
 def write_tensors(
-    path: PathLike, arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]
+    path: PathLike, arrays: Mapping[str, NDArray[Any] | Stored], metadata: Mapping[str, str]
 ) -> None:
     """Write a file for any safetensors reader, atomically.
+
+    Codes of bfloat16 come as `Stored`, or as an array of ml_dtypes.
 
     Raises
     ------
@@ -76,15 +78,19 @@ def write_tensors(
     write_atomically(path, _pieces(arrays, metadata))
 
 
-def _pieces(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> Iterator[Buffer]:
+def _pieces(
+    arrays: Mapping[str, NDArray[Any] | Stored], metadata: Mapping[str, str]
+) -> Iterator[Buffer]:
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
-    start = 0
-    for name, array in arrays.items():
-        if array.dtype.name not in _CODES:
+    start, stored = 0, []
+    for name, given in arrays.items():
+        array, dtype = given if isinstance(given, Stored) else (given, given.dtype.name)
+        if dtype not in _CODES:
             raise TypeError(f"{name!r} is {array.dtype}, which a safetensors file cannot hold")
+        stored.append((array, dtype))
         stop = start + array.nbytes
         header[name] = {
-            "dtype": _CODES[array.dtype.name],
+            "dtype": _CODES[dtype],
             "shape": list(array.shape),
             "data_offsets": [start, stop],
         }
@@ -93,8 +99,8 @@ def _pieces(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> 
     described += b" " * (-len(described) % _HEADER_UNIT)
     yield len(described).to_bytes(8, "little")
     yield described
-    for array in arrays.values():
-        if array.dtype.name == BFLOAT16:
+    for array, dtype in stored:
+        if dtype == BFLOAT16:
             array = np.ascontiguousarray(array).view(np.uint16)
         little = array.astype(array.dtype.newbyteorder("<"), order="C", copy=False)
         yield little.reshape(-1).view(np.uint8).data

@@ -66,6 +66,8 @@ class FrozenSeq2Seq(Translator):
         From ids (B, S) to the memory (B, S, d_model).
     decoder : kernels.Plan
         Its states need a memory.
+    shared : bool
+        True if both sides have one vocabulary.
 
     Examples
     --------
@@ -75,13 +77,18 @@ class FrozenSeq2Seq(Translator):
     (1, 3, 16)
     """
 
-    def __init__(self, encoder: kernels.Plan, decoder: kernels.Plan) -> None:
-        self.encoder, self.decoder = encoder, decoder
+    def __init__(self, encoder: kernels.Plan, decoder: kernels.Plan, shared: bool = True) -> None:
+        self.encoder, self.decoder, self.shared = encoder, decoder, shared
 
     @property
     def max_len(self) -> int:
         """Largest number of positions of the target."""
         return self.decoder.max_len
+
+    @property
+    def vocab_sizes(self) -> tuple[int, int]:
+        """Tokens of the source and of the target."""
+        return self.encoder.vocab_size, self.decoder.vocab_size
 
     @property
     def nbytes(self) -> int:

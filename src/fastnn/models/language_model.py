@@ -17,6 +17,7 @@ from ..nn.linear import Seed
 from ..nn.lowering import Builder
 from ..nn.module import Shapes
 from ..nn.positional import check_max_len
+from ..nn.precision import product
 from ..nn.registry import prefixed
 from .attention_maps import run_stack
 from .decoding import generate
@@ -198,7 +199,7 @@ class TransformerLM(TokenModel):
             x is not an array of integers (B, T), is longer than max_len, or has an id out of range.
         """
         h, ctx = self._hidden(x)
-        return kernels.matmul(h, self._head()), (h, ctx)
+        return product(h, self._head()), (h, ctx)
 
     def __call__(self, x: Ids) -> Array:
         """Return the logits for ids (B, T); keep nothing for backward."""

@@ -16,10 +16,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..checks import check_dtype
+from ..checks import check_choice, check_dtype
 from ..files.atomic import PathLike, write_atomically
-from ..files.tensors import ModelFileError, Stored, mapped, open_tensors, write_tensors
+from ..files.tensors import (
+    BFLOAT16,
+    ModelFileError,
+    Stored,
+    mapped,
+    open_tensors,
+    write_tensors,
+)
 from ..json_text import compose_json
+from ..kernels import narrow
 from ..keywords import explained
 from ..nn import Module
 from ..nn.blank import join, undrawn
@@ -107,7 +115,13 @@ def _model(where: Path, values: Any, arrays: Arrays, path: Path, dtype: np.dtype
 
 
 @explained
-def save(model: Module, folder: PathLike, *, config: Mapping[str, Any] | None = None) -> None:
+def save(
+    model: Module,
+    folder: PathLike,
+    *,
+    config: Mapping[str, Any] | None = None,
+    weights: str | None = None,
+) -> None:
     """Write a model into a folder that `load` and transformers read.
 
     Parameters
@@ -119,12 +133,14 @@ def save(model: Module, folder: PathLike, *, config: Mapping[str, Any] | None = 
         such as tokenizer.json, are left as they are.
     config : mapping, optional
         The config.json; by default that of the folder that the model was loaded from.
+    weights : str, optional
+        "bf16" rounds all arrays to bfloat16, as a model in torch.bfloat16 is saved.
 
     Raises
     ------
     ValueError
         The model was not loaded from a folder and config is not given, or config describes another
-        model.
+        model; or `weights` is unknown.
     OSError
         A file cannot be written.
 
@@ -136,18 +152,22 @@ def save(model: Module, folder: PathLike, *, config: Mapping[str, Any] | None = 
     Traceback (most recent call last):
     ValueError: save: this MLP was not loaded from a folder: give its config
     """
+    is_bf16 = check_choice("weights", weights, (None, "bf16")) == "bf16"
     known: Any = vars(model).get("checkpoint")
     if config is None and known is None:
         raise ValueError(
             f"save: this {type(model).__name__} was not loaded from a folder: give its config"
         )
     values, names, kept = known if config is None else (config, _names_for(model, config), {})
-    dtype = model.parameters().dtype.name
+    dtype = BFLOAT16 if is_bf16 else model.parameters().dtype.name
     values = {**values, "dtype": dtype, "torch_dtype": dtype}
     own = dict(model.parameters().named())
-    arrays = {name: _taken(own[part.ours].data, part) for name, part in names.items()}
+    arrays: dict[str, Any] = {n: _taken(own[part.ours].data, part) for n, part in names.items()}
+    arrays |= kept
+    if is_bf16:
+        arrays = {n: Stored(narrow(x.astype(np.float32)), BFLOAT16) for n, x in arrays.items()}
     Path(folder).mkdir(exist_ok=True)
-    write_tensors(Path(folder) / WEIGHTS, arrays | kept, {"format": "pt"})
+    write_tensors(Path(folder) / WEIGHTS, arrays, {"format": "pt"})
     write_atomically(Path(folder) / CONFIG, compose_json(values).encode())
 
 

@@ -49,10 +49,10 @@ def read(folder: PathLike, dtype: DTypeLike) -> tuple[Any, Any, dict[str, Any], 
     return model, tokenizer, options, beside
 
 
-def write(encoder: Any, folder: PathLike) -> None:
+def write(encoder: Any, folder: PathLike, weights: str | None) -> None:
     """Write everything that `read` reads."""
     path = Path(folder)
-    save(encoder.model, path)
+    save(encoder.model, path, weights=weights)
     kinds = ("Transformer", "Pooling", "Normalize")[: 2 + encoder.normalize]
     paths = ("", POOLING, "2_Normalize")
     modules = [

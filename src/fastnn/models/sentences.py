@@ -14,13 +14,12 @@ from ..keywords import explained
 from .encoder import TransformerEncoderModel
 from .pooled import POOLINGS, PooledEncoder, pool
 from .similar import Found, cosines, search, unit
+from .text_batches import hidden_by, printed, windows
 
 Array = NDArray[Any]
 Ids = NDArray[np.int64]
 Progress = Callable[[int, int | None], object]
 
-# Texts, and characters of them, that are split into tokens at a time.
-WINDOW, WINDOW_CHARACTERS = 4096, 1 << 18
 # A longer text is cut to this many characters per token, and to more if that is not enough: so many
 # tokens behind the last one that counts do not change it.
 CHARACTERS, MARGIN = 32, 16
@@ -50,6 +49,14 @@ class SentenceEncoder:
         Name of the prompt that is used if none is given.
     lowercase : bool
         True if texts are lowercased before the tokenizer sees them.
+    weights : str, optional
+        "bf16", "int8" or "int8_g32": `encode` uses a frozen copy of the model with weights of 16 or
+        8 bits, see `nn.freeze` and docs/low-precision.md.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument has the wrong type or is not one of its choices, or the model cannot be frozen.
 
     Examples
     --------
@@ -75,6 +82,7 @@ class SentenceEncoder:
         prompts: dict[str, str] | None = None,
         default_prompt: str | None = None,
         lowercase: bool = False,
+        weights: str | None = None,
     ) -> None:
         if not isinstance(model, TransformerEncoderModel):
             raise TypeError(f"model must be a TransformerEncoderModel, got {given(model)}")
@@ -88,15 +96,19 @@ class SentenceEncoder:
         self.default_prompt = default_prompt
         self.beside: dict[str, Any] = {}  # files of the tokenizer that `save` writes back
         self._prompt(None, default_prompt)
+        self.weights = weights
+        self._plan = None if weights is None else model.freeze(self.max_len, weights=weights)
         tokenizer.no_padding()
         tokenizer.enable_truncation(self.max_len)
 
     @classmethod
-    def load(cls, folder: PathLike, *, dtype: DTypeLike = "float32") -> SentenceEncoder:
+    def load(
+        cls, folder: PathLike, *, dtype: DTypeLike = "float32", weights: str | None = None
+    ) -> SentenceEncoder:
         """Read a folder as sentence-transformers saves it.
 
         Besides what `models.load` reads it has tokenizer.json, and modules.json with the pooling;
-        without modules.json it is the mean.
+        without modules.json it is the mean. `weights` is that of the constructor.
 
         Raises
         ------
@@ -108,12 +120,14 @@ class SentenceEncoder:
         from .sentence_files import read
 
         model, tokenizer, options, beside = read(folder, dtype)
-        encoder = cls(model, tokenizer, **options)
+        encoder = cls(model, tokenizer, weights=weights, **options)
         encoder.beside = beside
         return encoder
 
-    def save(self, folder: PathLike) -> None:
+    def save(self, folder: PathLike, *, weights: str | None = None) -> None:
         """Write a folder that `load`, sentence-transformers and transformers read.
+
+        With weights "bf16" the arrays are bfloat16, as in `models.save`.
 
         Raises
         ------
@@ -122,7 +136,15 @@ class SentenceEncoder:
         """
         from .sentence_files import write
 
-        write(self, folder)
+        write(self, folder, weights)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_plan": None}  # laid out for this process: see __setstate__
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if self.weights is not None:
+            self._plan = self.model.freeze(self.max_len, weights=self.weights)
 
     @property
     def dim(self) -> int:
@@ -175,7 +197,7 @@ class SentenceEncoder:
         how: dict[str, Any] = {"prompt": prompt, "prompt_name": prompt_name, "normalize": normalize}
         blocks = self.blocks(texts, **how, batch_tokens=batch_tokens, memory=memory)
         total = len(texts) if isinstance(texts, Sequence) else None
-        show = _printed if progress is True else progress or None
+        show = printed if progress is True else progress or None
         found, done = [], 0
         vectors = np.empty((total or 0, self.dim), self.model.norm.dtype)
         for block in blocks:
@@ -208,7 +230,8 @@ class SentenceEncoder:
         before = self._prompt(prompt, prompt_name or self.default_prompt)
         normal = self.normalize if normalize is None else check_flag("normalize", normalize)
         rows = min(check_count("batch_tokens", batch_tokens), self._rows(memory))
-        return (self._vectors(some, rows, normal) for some in self._windows(texts, before))
+        pieces = windows(texts, before, CHARACTERS * self.max_len)
+        return (self._vectors(some, rows, normal) for some in pieces)
 
     def tokenize(self, texts: Sequence[str]) -> list[Ids]:
         """Return the ids of texts, with special tokens, cut to max_len."""
@@ -239,14 +262,15 @@ class SentenceEncoder:
     def layer(self) -> PooledEncoder:
         """Return the model with pooling and normalization as a layer, to train it further.
 
-        It shares the parameters: what is trained is what `encode` uses.
+        It shares the parameters: what is trained is what `encode` uses, unless it has `weights`.
         """
         return PooledEncoder(self.model, self.pooling, self.normalize)
 
     def ids(self, texts: Iterable[str], *, prompt_name: str | None = None) -> Ids:
         """Return the ids (n, T) of texts for `layer`, with -1 behind shorter ones."""
         before = self._prompt(None, prompt_name or self.default_prompt)
-        ids = [x for some in self._windows(texts, before) for x in self.tokenize(some)]
+        pieces = windows(texts, before, CHARACTERS * self.max_len)
+        ids = [x for some in pieces for x in self.tokenize(some)]
         padded = np.full((len(ids), max(map(len, ids), default=0)), -1)
         for row, x in zip(padded, ids, strict=True):
             row[: len(x)] = x
@@ -305,21 +329,6 @@ class SentenceEncoder:
             )
         return found // each
 
-    def _windows(self, texts: Iterable[str], before: str) -> Iterator[list[str]]:
-        """Yield the texts in pieces that are split into tokens at a time."""
-        some: list[str] = []
-        left, limit = WINDOW_CHARACTERS, CHARACTERS * self.max_len
-        for i, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise TypeError(f"texts must be str, but texts[{i}] is {given(text)}")
-            some.append(before + text)
-            left -= min(len(some[-1]), limit)
-            if left <= 0 or len(some) == WINDOW:
-                yield some
-                some, left = [], WINDOW_CHARACTERS
-        if some:
-            yield some
-
     def _vectors(self, texts: list[str], rows: int, normalize: bool) -> Array:
         """Return the vectors of texts, at most `rows` tokens or one text at a time."""
         ids = self.tokenize(texts)
@@ -330,14 +339,12 @@ class SentenceEncoder:
         while len(order):
             n = max(1, int(np.searchsorted(np.cumsum(lengths[order]), rows, "right")))
             some, order = order[:n], order[n:]
-            hidden = self.model.packed(np.concatenate([ids[i] for i in some]), lengths[some])
+            hidden = self._hidden([ids[i] for i in some], lengths[some])
             vectors[some] = pool(hidden, lengths[some], self.pooling)
         return unit(vectors) if normalize else vectors
 
-
-def _printed(done: int, total: int | None) -> None:
-    import sys
-
-    if sys.stderr is not None:
-        end = "\n" if done == total else "\r"
-        print(f"{done}{f'/{total}' if total else ''} texts", end=end, file=sys.stderr, flush=True)
+    def _hidden(self, ids: list[Ids], lengths: Ids) -> Array:
+        """Return the vectors (R, dim) of the tokens of texts, which are sorted by length."""
+        if self._plan is not None:
+            return hidden_by(self._plan, ids)
+        return self.model.packed(np.concatenate(ids), lengths)

@@ -14,6 +14,7 @@ from ..nn.linear import Seed
 from ..nn.lowering import Builder, LoweredModel
 from ..nn.module import Shapes
 from ..nn.positional import check_max_len
+from ..nn.precision import product
 from ..nn.registry import prefixed
 from ..nn.transformer import check_layers
 from .attention_maps import Seq2SeqWeights, run_stack
@@ -216,7 +217,7 @@ class Seq2SeqTransformer(Translator, TokenModel):
             Types or shapes do not fit, or an id is out of range.
         """
         h, ctx = self._hidden((src, tgt, src_lengths))
-        return kernels.matmul(h, self._head()), (h, ctx)
+        return product(h, self._head()), (h, ctx)
 
     def __call__(  # type: ignore[override]
         self, src: Ids, tgt: Ids, src_lengths: Any = None
@@ -246,7 +247,12 @@ class Seq2SeqTransformer(Translator, TokenModel):
         self._lower_encoder(encoder)
         decoder = Builder(self._room(max_len), weights=weights)
         decoder.lower(self)
-        return FrozenSeq2Seq(kernels.Plan(encoder), kernels.Plan(decoder))
+        return FrozenSeq2Seq(kernels.Plan(encoder), kernels.Plan(decoder), self.shared)
+
+    @property
+    def vocab_sizes(self) -> tuple[int, int]:
+        """Tokens of the source and of the target."""
+        return self.embedding.num, self.tgt_embedding.num
 
     def attention_weights(self, src: Ids, tgt: Ids, src_lengths: Any = None) -> Seq2SeqWeights:
         """Return the attention weights for the arguments of `forward`, without dropout."""

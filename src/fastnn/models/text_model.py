@@ -97,23 +97,29 @@ class TextModel:
         return {**vars(self), "_cache": None, "_read": []}  # a copy reads its texts itself
 
     @classmethod
-    def load(cls, folder: PathLike, *, dtype: DTypeLike = "float32") -> TextModel:
+    def load(
+        cls, folder: PathLike, *, dtype: DTypeLike = "float32", weights: str | None = None
+    ) -> TextModel:
         """Read a folder as transformers saves it, a language model with tokenizer.json, or a GGUF.
 
         The chat template and special tokens of a folder come from tokenizer_config.json,
-        chat_template.jinja and generation_config.json; a GGUF file has its own.
+        chat_template.jinja and generation_config.json; a GGUF file has its own. With `weights`,
+        "bf16", "int8" or "int8_g32", the model is frozen: see `nn.freeze`.
 
         Raises
         ------
         ModelFileError, OSError
             As `models.load`; or the tokenizer is missing or damaged.
+        TypeError, ValueError
+            As `nn.freeze`.
         ModuleNotFoundError
             safetensors or tokenizers is not installed.
         """
         from .text_files import read
 
         model, tokenizer, options = read(folder, dtype)
-        return cls(model, tokenizer, **options)
+        usable = model if weights is None else model.freeze(weights=weights)
+        return cls(usable, tokenizer, **options)
 
     def generate(self, prompt: str, max_new_tokens: int = 256, **options: Any) -> str:
         """Return the continuation of a prompt: the pieces of `stream` together."""

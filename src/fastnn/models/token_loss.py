@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from .. import kernels
 from ..kernels.ground.memory import empty
+from ..nn.precision import add_bf16, is_bf16, rounded
 
 Array = NDArray[Any]
 
@@ -88,13 +89,14 @@ def token_loss_and_grad(
         return 0.0, 0, dh.reshape(h.shape)
     how: dict[str, Any] = {"ignore_index": ignore_index, "reduction": "sum"}
     how["label_smoothing"] = label_smoothing
-    packed, packed_t = kernels.pack(w), kernels.pack(w.T)
+    as_operand, form = (rounded, "bf16") if is_bf16(rows) else (np.asarray, None)
+    packed, packed_t = kernels.pack(w, form), kernels.pack(w.T, form)
     total = 0.0
     for some in _chunks(rows, w):
-        logits = kernels.matmul(rows[some], packed)
+        logits = kernels.matmul(as_operand(rows[some]), packed)
         loss, dlogits = kernels.cross_entropy(logits, labels[some], dlogits=logits, **how)
         total += float(loss)
-        kernels.matmul(dlogits, packed_t, out=dh[some])
+        kernels.matmul(as_operand(dlogits), packed_t, out=dh[some])
         store = store_dw and some.start == 0
         add_product(rows[some], dlogits, dw, scale / n, store=store)
     np.multiply(dh, dh.dtype.type(scale / n), out=dh)
@@ -110,7 +112,10 @@ def add_product(
     """
     if dw.strides[0] < dw.strides[1]:  # a view of a tied embedding (vocab_size, d_model)
         h, dlogits, dw = dlogits, h, dw.T
-    kernels.gemm(h, dlogits, dw, alpha=scale, beta=0.0 if store else 1.0, trans_a=True)
+    if is_bf16(h):
+        add_bf16(h, dlogits, dw, scale, store)
+    else:
+        kernels.gemm(h, dlogits, dw, alpha=scale, beta=0.0 if store else 1.0, trans_a=True)
 
 
 def check_targets(h: Array, targets: Any) -> tuple[Array, NDArray[np.integer[Any]]]:

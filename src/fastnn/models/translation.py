@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +13,6 @@ from .beam import beam_search
 
 if TYPE_CHECKING:
     from ..text import Vocab
-    from .seq2seq import Seq2SeqTransformer
 
 # A translation may be this many tokens longer than the longest source in its batch.
 LONGER = 30
@@ -21,7 +20,7 @@ LONGER = 30
 
 @explained
 def translate(
-    model: Seq2SeqTransformer,
+    model: Any,
     vocab: Vocab,
     sentences: Sequence[str],
     *,
@@ -34,7 +33,7 @@ def translate(
 
     Parameters
     ----------
-    model : Seq2SeqTransformer
+    model : Seq2SeqTransformer, or a frozen one
         Trained on batches of `data.token_batches`: sources end with <eos>.
     vocab : text.Vocab
         Vocabulary of the sources, with the special tokens; of both sides by default.
@@ -69,13 +68,14 @@ def translate(
     if isinstance(sentences, str):
         raise TypeError("translate takes several sentences, got one str")
     rows = check_count("rows", rows)
-    if not hasattr(model, "new_cache"):
+    if not hasattr(model, "vocab_sizes"):
         raise TypeError(f"model must be a Seq2SeqTransformer, got {given(model)}")
-    _check_vocab("vocab", vocab, model.embedding.num)
-    if tgt_vocab is None and model.tgt_embedding is not model.embedding:
+    src_size, tgt_size = model.vocab_sizes
+    _check_vocab("vocab", vocab, src_size)
+    if tgt_vocab is None and not model.shared:
         raise ValueError("the model has two vocabularies: give tgt_vocab, that of the translations")
     tgt_vocab = vocab if tgt_vocab is None else tgt_vocab
-    _check_vocab("tgt_vocab", tgt_vocab, model.tgt_embedding.num)
+    _check_vocab("tgt_vocab", tgt_vocab, tgt_size)
     bos, eos = tgt_vocab.bos_id, tgt_vocab.eos_id
     assert bos is not None and eos is not None and vocab.eos_id is not None
     sources = [np.append(ids, vocab.eos_id) for ids in vocab.encode_batch(sentences)]

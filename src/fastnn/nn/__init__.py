@@ -27,6 +27,7 @@ from .module import Module
 from .normalization import LayerNorm, RMSNorm
 from .pooling import AdditiveAttention, DotProductAttention
 from .positional import PositionalEncoding
+from .precision import precision
 from .prelu import PReLU
 from .randomness import RandomStream
 from .registry import build, parameter_shapes, register
@@ -71,6 +72,7 @@ __all__ = [
     "l1_loss",
     "mse_loss",
     "parameter_shapes",
+    "precision",
     "register",
 ]
 __all__ += activation.__all__

@@ -20,6 +20,7 @@ from .init import Initializer
 from .linear import Linear, Seed, check_activation
 from .lowering import Builder, Lowered
 from .module import Module, Shapes
+from .precision import is_bf16
 from .registry import parameter_shapes, prefixed, register, shapes_in_a_row
 
 
@@ -84,7 +85,7 @@ class Sequential(Module):
 
         The context is a tuple if all layers ran in one call: see `lowering`.
         """
-        program = self._lowered.program()
+        program = None if is_bf16() else self._lowered.program()
         if program is not None and (done := program.forward(x)) is not None:
             return done
         contexts = []

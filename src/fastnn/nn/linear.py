@@ -25,6 +25,7 @@ from .activation import FUNCTIONS, Activation
 from .init import Initializer, initial
 from .lowering import Builder
 from .module import Module, Shapes, check_gradient
+from .precision import backward_bf16, is_bf16, packed, rounded
 from .registry import register
 
 Seed = int | np.random.Generator | None
@@ -35,11 +36,14 @@ def affine(
     x: NDArray[Any], w: NDArray[Any], b: NDArray[Any] | None, activation: Activation | None
 ) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
     """Return y = act(x w + b), and what `kernels.linear_backward` needs: y, preact or nothing."""
+    weight: Any = w
+    if is_bf16(x):
+        x, weight = rounded(x), packed(w)
     if activation is None or FUNCTIONS[activation].saves_output:
-        y = kernels.matmul(x, w, bias=b, activation=activation)
+        y = kernels.matmul(x, weight, bias=b, activation=activation)
         return y, {} if activation is None else {"y": y}
     z = empty((len(x), w.shape[1]), x.dtype)
-    return kernels.matmul(x, w, bias=b, activation=activation, preact=z), {"preact": z}
+    return kernels.matmul(x, weight, bias=b, activation=activation, preact=z), {"preact": z}
 
 
 @register("Linear", rng=0)
@@ -163,7 +167,8 @@ class Linear(Module):
         if callable(rows):
             rows = rows().reshape(-1, self.in_features)
         dw, stores = self.weight.to_store()
-        dx = kernels.linear_backward(
+        backward = backward_bf16 if is_bf16(dy) else kernels.linear_backward
+        dx = backward(
             dy.reshape(-1, self.out_features),
             rows,
             self.weight.data,

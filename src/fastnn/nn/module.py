@@ -243,18 +243,14 @@ class Module(States, metaclass=watch.Watched):
         return freeze(self, batch_max, max_len=max_len, weights=weights)
 
     def save(
-        self, path: str | os.PathLike[str], *, metadata: Mapping[str, str] | None = None
+        self,
+        path: str | os.PathLike[str],
+        *,
+        metadata: Mapping[str, str] | None = None,
+        weights: str | None = None,
     ) -> None:
-        """Write the model to a file that `fastnn.load` reads: `fastnn.save(self, path)`.
-
-        Raises
-        ------
-        ValueError
-            The model could not be rebuilt from its `config()`.
-        OSError
-            The file cannot be written; an existing one is left unchanged.
-        """
-        hooks.bound("save")(self, path, metadata=metadata)
+        """Write the model to a file that `fastnn.load` reads: see `fastnn.save`."""
+        hooks.bound("save")(self, path, metadata=metadata, weights=weights)
 
     def __setattr__(self, name: str, value: Any) -> None:
         own = self.__dict__.get(name)

@@ -35,6 +35,11 @@ def inference() -> Iterator[None]:
         _in_inference.reset(token)
 
 
+def in_inference() -> bool:
+    """True in a block of `inference`."""
+    return _in_inference.get()
+
+
 class RandomStream:
     """The seed of one layer, and the number of its training passes so far.
 

@@ -30,6 +30,8 @@ class SentenceEncoder(TransformerMixin, BaseEstimator):
     batch_tokens : int
     memory : int or str
         As in `models.SentenceEncoder.encode`.
+    weights : str, optional
+        "bf16", "int8" or "int8_g32", for a folder: as in `models.SentenceEncoder`.
 
     Attributes
     ----------
@@ -54,23 +56,29 @@ class SentenceEncoder(TransformerMixin, BaseEstimator):
         normalize: bool | None = None,
         batch_tokens: int = 2048,
         memory: int | str = "256MB",
+        weights: str | None = None,
     ) -> None:
         self.model = model
         self.prompt_name = prompt_name
         self.normalize = normalize
         self.batch_tokens = batch_tokens
         self.memory = memory
+        self.weights = weights
 
     def fit(self, X: Any = None, y: Any = None) -> SentenceEncoder:
         """Load the model; X and y are ignored.
 
         Raises
         ------
-        ModelFileError, OSError, ModuleNotFoundError
-            As `models.SentenceEncoder.load`.
+        ModelFileError, OSError, ModuleNotFoundError, TypeError, ValueError
+            As `models.SentenceEncoder.load`; or `weights` are asked of a loaded encoder.
         """
-        is_loaded = isinstance(self.model, Encoder)
-        self.encoder_ = self.model if is_loaded else Encoder.load(self.model)
+        if not isinstance(self.model, Encoder):
+            self.encoder_ = Encoder.load(self.model, weights=self.weights)
+        elif self.weights is None:
+            self.encoder_ = self.model
+        else:
+            raise ValueError("weights are for a folder: load the encoder with them")
         self.n_features_out_ = self.encoder_.dim
         return self
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import nn, optim
 from ..checks import check_choice, check_number
+from ..nn.precision import PRECISIONS
 from ..parameters import Parameters
 
 OptimizerName = Literal["sgd", "adam", "adamw", "rmsprop", "adagrad", "adadelta"]
@@ -68,6 +69,14 @@ def check_norm(clip_norm: Any) -> float | None:
     if clip_norm is None:
         return None
     return check_number("clip_norm (max_norm of all gradients)", clip_norm, above=0)
+
+
+def check_precision(precision: Any, dtype: np.dtype[Any]) -> str | None:
+    """Return `precision`; raise TypeError or ValueError if a model of this dtype has none such."""
+    found = check_choice("precision", precision, PRECISIONS)
+    if found is not None and dtype != np.float32:
+        raise TypeError(f"precision {found!r} needs a model of float32, not {dtype}")
+    return found
 
 
 def check_path(name: str, path: Any) -> str:

@@ -23,6 +23,7 @@ from .arguments import (
     check_model,
     check_norm,
     check_path,
+    check_precision,
 )
 from .batches import ArraySource, StreamSource, split_rows, validation_batches
 from .examples import as_numbers, weights_of_classes
@@ -63,6 +64,7 @@ def fit(
     clip_norm: float | None = None,
     accumulate: int = 1,
     ema: ExponentialMovingAverage | None = None,
+    precision: str | None = None,
     resume: PathLike | None = None,
     comm: Communicator | None = None,
 ) -> History:
@@ -128,6 +130,10 @@ def fit(
         The remaining batches at the end of an epoch make a step too.
     ema : optim.ExponentialMovingAverage, optional
         Updated after each step; validation and the files of `ModelCheckpoint` use the averages.
+    precision : {"float32", "bf16"}, optional
+        "bf16" rounds the operands of the products of linear layers to bfloat16 in training, see
+        `nn.precision` and docs/low-precision.md. By default that of the run that is resumed, or
+        the dtype of the model.
     resume : path-like, optional
         File of `ModelCheckpoint` or `save_checkpoint` to resume from, with the same bits as an
         uninterrupted run. Model, optimizer, generators, history, callbacks and position in the
@@ -163,6 +169,7 @@ def fit(
     Warns
     -----
     RuntimeWarning
+        If precision is "bf16" and the CPU has no instructions for it: training is then slower.
         Once, at the first epoch whose loss is NaN or infinite; training continues unless
         `train.TerminateOnNaN` or `train.EarlyStopping` stops it. Also if there is no epoch to run,
         unless verbose is 0.
@@ -191,6 +198,7 @@ def fit(
     run.rng = check_generator("seed", seed)
     run.clip_norm = check_norm(clip_norm)
     run.accumulate = check_count("accumulate", accumulate)
+    run.precision = check_precision(precision, dtype)
     batch_size = check_count("batch_size", batch_size)
     shuffle = check_flag("shuffle", shuffle)
     steps = None if steps_per_epoch is None else check_count("steps_per_epoch", steps_per_epoch)
@@ -222,7 +230,7 @@ def fit(
             run.restore(check_path("resume", resume))
         run.check_data()
         begun = run.epoch, run.step
-        with nullcontext() if run.team is None else run.team.joined():
+        with nullcontext() if run.team is None else run.team.joined(), run.products():
             run.train()
     if verbose and run.is_first and begun == (run.epoch, run.step) and (why := run.why_over()):
         warnings.warn(why, RuntimeWarning, stacklevel=users_level())

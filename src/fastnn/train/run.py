@@ -6,7 +6,7 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import nn
+from .. import kernels, nn
 from ..checks import users_level
 from ..files.atomic import PathLike
 from ..files.tensors import ModelFileError
 from ..optim import Optimizer
+from .arguments import check_precision
 from .batches import ArraySource, StreamSource
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .evaluate import means_over
@@ -85,6 +86,7 @@ class Run:
         self.clip_norm: float | None = None
         self.accumulate = 1
         self.ema: ExponentialMovingAverage | None = None
+        self.precision: str | None = None
         self.rng = np.random.default_rng()
         self.order_state: Mapping[str, Any] | None = None
         self.team: Team | None = None
@@ -203,6 +205,20 @@ class Run:
                 return self.team.measure(batches)
             return means_over(self.model, batches, self.objective)
 
+    def products(self) -> AbstractContextManager[None]:
+        """Return the context of all passes of the run; warn if it makes them slower."""
+        if self.precision != "bf16":
+            return nullcontext()
+        isa = kernels.build_info()["isa"]
+        if self.is_first and "bf16" not in isa and "amx" not in isa:
+            warnings.warn(
+                f"precision='bf16': this CPU ({isa}) has no products of bfloat16; the results are "
+                "those of a CPU that has, but float32 would be faster",
+                RuntimeWarning,
+                stacklevel=users_level(),
+            )
+        return nn.precision("bf16")
+
     def weigh(self, weight: float | None) -> float:
         """Return the factor for gradients of a batch whose loss is a mean over this weight.
 
@@ -246,6 +262,7 @@ class Run:
                 "cut": self.source.cut(),
                 "source": self.source.state(),
                 "callbacks": {name: c.state() for name, c in self.stateful.items()},
+                **({"precision": "bf16"} if self.precision == "bf16" else {}),
             },
         )
 
@@ -262,6 +279,8 @@ class Run:
         try:
             self.means.load_state(found.extra.get("means", Means().state()))
             self.source.load_state(found.extra.get("source", {}))
+            if self.precision is None and found.extra.get("precision") == "bf16":
+                self.precision = check_precision("bf16", self.model.parameters().dtype)
             self._restore_callbacks(found.extra.get("callbacks", {}))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelFileError(f"{os.fspath(path)} holds no run of fit: {error!r}") from error

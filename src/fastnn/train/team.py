@@ -228,6 +228,7 @@ def _described(run: Run) -> dict[str, Any]:
     for name, value in states.items():
         optimizer.append(f"{name} {_checksum(value) if isinstance(value, np.ndarray) else value}")
     options: list[Any] = [run.epochs, run.epoch, run.step, run.clip_norm, run.accumulate]
+    options.append(run.precision)
     options += [*source.cut().values(), run.validation is not None]
     options.append(tuple(getattr(run.objective, "metrics", ())))
     options.append(None if run.ema is None else _checksum(run.ema.average))
