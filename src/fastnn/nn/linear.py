@@ -169,7 +169,7 @@ class Linear(Module):
             self.weight.data,
             dw=dw,
             store_dw=stores,
-            db=None if self.bias is None else self.bias.grad,
+            db=None if self.bias is None else self.bias.to_add(),
             activation=self.activation,
             need_dx=need_dx,
             overwrite_dy=overwrite_dy,
