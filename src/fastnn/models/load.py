@@ -23,6 +23,7 @@ from ..json_text import compose_json
 from ..keywords import explained
 from ..nn import Module
 from ..nn.blank import join, undrawn
+from ..nn.registry import check_branches
 from . import families, gguf
 from .families.checkpoint import Names, Part
 from .folders import CONFIG, WEIGHTS, config_beside, weight_files
@@ -136,6 +137,7 @@ def save(model: Module, folder: PathLike, *, config: Mapping[str, Any] | None = 
     Traceback (most recent call last):
     ValueError: save: this MLP was not loaded from a folder: give its config
     """
+    check_branches(model)
     known: Any = vars(model).get("checkpoint")
     if config is None and known is None:
         raise ValueError(
