@@ -23,6 +23,7 @@ FLOORS = {
     "kernels/ground": 1,
     "c_header": 1,
     "checks": 1,
+    "flat": 1,
     "hooks": 1,
     "interop": 1,
     "json_text": 1,
@@ -53,6 +54,7 @@ FLOORS = {
 BESIDE = {
     ("checks", "kernels/ground"),
     ("parameters", "checks"),
+    ("parameters", "flat"),
     ("parameters", "watch"),
     ("figures", "files"),
     ("plot", "figures"),

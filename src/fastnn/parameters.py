@@ -16,64 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .checks import DTYPES, GENERATOR, check_dtype
+from .checks import DTYPES, GENERATOR, check_dtype, check_flag
+from .flat import Block, padded
 from .watch import changed
 
-# Alignment of every parameter in bytes: a cache line, also the widest vector register (AVX-512).
-ALIGNMENT = 64
 # Bytes from which on zero_grad() leaves a gradient to backward to overwrite (docs/tuning.md).
 OVERWRITTEN_FROM = 1 << 16
 # What `getrefcount` returns of an attribute that nobody else holds: its owner, and the argument.
 _REFERENCES = 2
-
-
-def _aligned_zeros(size: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return zeros (size,) aligned to ALIGNMENT."""
-    raw = np.zeros((n_bytes := size * dtype.itemsize) + ALIGNMENT, np.uint8)
-    return raw[(start := -raw.ctypes.data % ALIGNMENT) : start + n_bytes].view(dtype)
-
-
-def _padded(size: int, dtype: np.dtype[Any]) -> int:
-    """Return `size` rounded up, so that the next parameter is aligned."""
-    return -(-size // (unit := ALIGNMENT // dtype.itemsize)) * unit
-
-
-class _Block:
-    """The two flat arrays of a model; `moved` is True once a parameter was moved elsewhere.
-
-    `cleared` has the ranges of `grad`, start -> stop, that are zero but still hold old values:
-    whoever reads one fills it first, and a backward pass that is the first to write it stores.
-    """
-
-    __slots__ = ("blank", "cleared", "data", "grad", "moved")
-
-    def __init__(self, size: int, dtype: np.dtype[Any], blank: bool = False) -> None:
-        self.blank = blank  # one zero, repeated, until a model is complete: see nn/blank.py
-        self.data = np.broadcast_to(dtype.type(0), size) if blank else _aligned_zeros(size, dtype)
-        self.grad = self.data if blank else _aligned_zeros(size, dtype)
-        self.cleared: dict[int, int] = {}
-        self.moved = False
-
-    def fill(self, start: int) -> None:
-        """Write the zeros of a cleared range."""
-        if start in self.cleared:
-            self.grad[start : self.cleared[start]].fill(0)
-            self.cleared.pop(start, None)
-
-    def fill_all(self) -> None:
-        """Write the zeros of all cleared ranges."""
-        for start in list(self.cleared):
-            self.fill(start)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        self.fill_all()
-        return _restore_block, (self.data, self.grad, self.moved)
-
-
-def _restore_block(data: NDArray[Any], grad: NDArray[Any], moved: bool) -> _Block:
-    block = _Block(data.size, data.dtype)
-    block.data[:], block.grad[:], block.moved = data, grad, moved
-    return block
 
 
 class Parameter:
@@ -91,12 +41,16 @@ class Parameter:
     data, grad : ndarray
         Views of equal shape into the flat arrays. They stay views: `p.data = value` copies the
         value, and raises an error if its shape or dtype differs.
+    requires_grad : bool
+        False freezes the parameter: backward does not compute its gradient, which stays zero and
+        takes no memory, and optimizers leave it alone. `Module.set_requires_grad` sets many.
 
     Examples
     --------
     >>> weight = nn.Parameter(np.ones((2, 3), np.float32))
     >>> weight.data.shape, weight.grad.sum().item()
     ((2, 3), 0.0)
+    >>> weight.requires_grad = False
     """
 
     __slots__ = ("_block", "_grad", "_start", "data", "name")
@@ -109,11 +63,11 @@ class Parameter:
         dtype = check_dtype(value.dtype)
         self.name = ""
         blank = GENERATOR.get() is not None and value.size > 1 and not any(value.strides)
-        self._settle(_Block(_padded(value.size, dtype), dtype, blank), 0, value.shape)
+        self._settle(Block(padded(value.size, dtype), dtype, blank), 0, value.shape)
         if not blank:
             self.data[...] = value
 
-    def _settle(self, block: _Block, start: int, shape: tuple[int, ...]) -> None:
+    def _settle(self, block: Block, start: int, shape: tuple[int, ...]) -> None:
         """Make data and grad views into `block`, without changing its values."""
         stop = start + int(np.prod(shape, dtype=np.int64))
         object.__setattr__(self, "data", block.data[start:stop].reshape(shape))
@@ -138,13 +92,35 @@ class Parameter:
             self._grad[...] = self._fitting("grad", value)
 
     @property
+    def requires_grad(self) -> bool:
+        return self._start not in self._block.frozen
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if check_flag("requires_grad", value):
+            self._block.frozen.discard(self._start)
+        elif self.data.size:
+            if self.grad.any():  # zeros take no memory until written
+                self._grad.fill(0)
+            self._block.frozen.add(self._start)
+        changed()
+
+    def to_add(self) -> NDArray[Any] | None:
+        """Return the gradient for backward to add to; None if the parameter is frozen."""
+        block = self._block
+        return None if block.frozen and self._start in block.frozen else self.grad
+
+    @property
     def is_large(self) -> bool:
         """True if `zero_grad` may leave the gradient to backward to overwrite."""
         return self._grad.nbytes >= OVERWRITTEN_FROM
 
-    def to_store(self) -> tuple[NDArray[Any], bool]:
-        """Return the gradient, and whether backward must store it, then call `stored`."""
-        return self._grad, self._start in self._block.cleared
+    def to_store(self) -> tuple[NDArray[Any] | None, bool]:
+        """Return the gradient, None if frozen, and whether backward must store it: `stored`."""
+        block = self._block
+        if block.frozen and self._start in block.frozen:
+            return None, False
+        return self._grad, self._start in block.cleared
 
     def stored(self) -> None:
         """Note that a gradient was stored."""
@@ -168,9 +144,11 @@ class Parameter:
             raise TypeError(f"{what} is {dtype}, not {array.dtype}: give value.astype({dtype})")
         return array
 
-    def _move(self, block: _Block, start: int) -> None:
+    def _move(self, block: Block, start: int) -> None:
         """Move values and gradient to `start` of `block`."""
         data, grad, old = self.data, self.grad, self._block
+        if not self.requires_grad:
+            block.frozen.add(start)
         self._settle(block, start, data.shape)
         if not old.blank:
             self.data[...] = data
@@ -182,7 +160,7 @@ class Parameter:
     @property
     def _stop(self) -> int:
         """Where the next parameter of the block starts."""
-        return self._start + _padded(self.data.size, self.data.dtype)
+        return self._start + padded(self.data.size, self.data.dtype)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A copied parameter must be a view into the copied block: copies of single views would be
@@ -193,7 +171,7 @@ class Parameter:
         return f"Parameter({self.name!r}, shape={self.data.shape}, dtype={self.data.dtype})"
 
 
-def _restore_parameter(name: str, block: _Block, start: int, shape: tuple[int, ...]) -> Parameter:
+def _restore_parameter(name: str, block: Block, start: int, shape: tuple[int, ...]) -> Parameter:
     parameter = Parameter.__new__(Parameter)
     parameter.name = name
     parameter._settle(block, start, shape)
@@ -237,8 +215,8 @@ class Parameters:
         starts, size = [], 0
         for parameter in self._named.values():
             starts.append(size)
-            size += _padded(parameter.data.size, dtype)
-        self._block, self._start, self._stop = _Block(size, dtype), 0, size
+            size += padded(parameter.data.size, dtype)
+        self._block, self._start, self._stop = Block(size, dtype), 0, size
         for (name, parameter), start in zip(self._named.items(), starts, strict=True):
             parameter._move(self._block, start)
             parameter.name = name
@@ -267,7 +245,7 @@ class Parameters:
         """True if some were moved into another model; `data` and `grad` then raise."""
         return self._block.moved
 
-    def _current_block(self) -> _Block:
+    def _current_block(self) -> Block:
         if self._block.moved:
             raise RuntimeError(
                 "these parameters were moved into another model after this collection was made; "
@@ -298,6 +276,21 @@ class Parameters:
         """Number of learned values, without the gaps between parameters."""
         return sum(parameter.data.size for parameter in self)
 
+    def trained(self) -> list[slice] | None:
+        """Return the ranges of `data` that are not frozen, in order; None for all of it."""
+        frozen = self._current_block().frozen
+        if not frozen:
+            return None
+        found: list[slice] = []
+        for parameter in self:
+            if parameter._start in frozen:
+                continue
+            start, stop = parameter._start - self._start, parameter._stop - self._start
+            if found and found[-1].stop == start:
+                start = found.pop().start
+            found.append(slice(start, stop))
+        return found
+
     def zero_grad(self) -> None:
         """Set every gradient to zero.
 
@@ -305,11 +298,17 @@ class Parameters:
         """
         block, at = self._current_block(), self._start
         alone = len(self._named) + _REFERENCES  # if only these parameters have views
-        if block.grad.nbytes >= OVERWRITTEN_FROM and getrefcount(block.grad.base) <= alone:
+        is_large = block.grad.nbytes >= OVERWRITTEN_FROM
+        may_leave = is_large and getrefcount(block.grad.base) <= alone
+        if may_leave or block.frozen:
             for parameter in self._named.values():
-                if parameter.is_large and getrefcount(parameter._grad) <= _REFERENCES:
+                is_frozen = parameter._start in block.frozen  # and zero
+                leave = may_leave and parameter.is_large
+                leave = leave and getrefcount(parameter._grad) <= _REFERENCES
+                if leave or is_frozen:
                     block.grad[at : parameter._start].fill(0)
                     at = parameter._start + parameter._grad.size
+                if leave and not is_frozen:
                     block.cleared[parameter._start] = at
         block.grad[at : self._stop].fill(0)
 

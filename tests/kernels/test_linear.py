@@ -164,3 +164,22 @@ def test_dz_in_the_place_of_dy(activation, real, rng):
             linear_backward(y, x, w, dw=dw, db=db, overwrite_dy=True, **how)
     dy.flags.writeable = False  # then it is left alone
     linear_backward(dy, x, w, dw=dw, db=db, overwrite_dy=True, **how)
+
+
+@pytest.mark.parametrize("activation", [None, "relu", "gelu"])
+@pytest.mark.parametrize("need_dx", [True, False])
+def test_without_dw_the_other_gradients_are_the_same(activation, need_dx, real):
+    """Of frozen weights: their product is skipped."""
+    rng = np.random.default_rng(0)
+    x, w, dy = (rng.standard_normal(shape).astype(real) for shape in ((70, 9), (9, 33), (70, 33)))
+    preact = x @ w
+    y = np.maximum(preact, 0)
+    saved = {} if activation is None else {"y": y} if activation == "relu" else {"preact": preact}
+    how = {"activation": activation, "need_dx": need_dx, **saved}
+    found = []
+    for dw in (np.zeros_like(w), None):
+        db = np.ones(33, real)
+        found.append((kernels.linear_backward(dy, x, w, dw=dw, db=db, **how), db))
+    for a, b in zip(*found, strict=True):
+        assert b is None if a is None else np.array_equal(a, b)
+    assert kernels.linear_backward(dy, x, w, need_dx=False) is None

@@ -31,6 +31,20 @@ def three(make):
     return lambda: (make(), (rows(), rows(1), rows(2)))
 
 
+def lora(make):
+    """Branches beside all linear layers, and everything trained."""
+
+    def made():
+        layer, inputs = make()
+        model = nn.LoRA(layer, 2, 3.0, dropout=0.5, rng=0)
+        for i, branch in enumerate(model.branches.values()):
+            branch.b.data = np.random.default_rng(i).normal(size=branch.b.data.shape)
+        model.set_requires_grad(True)
+        return model, inputs
+
+    return made
+
+
 # name -> function that makes (layer, inputs of forward)
 LAYERS = {
     "Linear": one(lambda: nn.Linear(D, 3, activation="tanh", rng=0, **F64)),
@@ -114,6 +128,12 @@ LAYERS = {
         models.Seq2SeqTransformer(6, None, D, n_layers=1, dropout=0.5, **HEADS),
         (ids(), ids()),
     ),
+}
+LAYERS |= {
+    "LoRA": lora(LAYERS["EncoderBlock"]),
+    "LoRA, of a layer": lora(LAYERS["Linear"]),
+    "LoRA, of gated units": lora(LAYERS["FeedForward, gated"]),
+    "LoRA, of a language model": lora(LAYERS["TransformerLM"]),
 }
 
 

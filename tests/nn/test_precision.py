@@ -198,3 +198,21 @@ def test_recomputed_inputs():
             layer.backward(np.ones_like(y), ctx)
         grads.append(layer.weight.grad.copy())
     np.testing.assert_array_equal(*grads)
+
+
+def test_frozen_weights_and_branches():
+    """What is not trained costs no product, and a branch's layer has the bits of the layer."""
+    draw = np.random.default_rng(0)
+    x, dy = (draw.standard_normal((9, n), dtype=f32) for n in (20, 30))
+    layer = nn.Linear(20, 30, activation="tanh", rng=0)
+    with nn.precision("bf16"):
+        y, ctx = layer.forward(x)
+        layer.zero_grad()
+        dx = layer.backward(dy, ctx)
+        db = layer.bias.grad.copy()
+        layer.zero_grad()
+        layer.weight.requires_grad = False
+        np.testing.assert_array_equal(layer.backward(dy, ctx), dx)
+        np.testing.assert_array_equal(layer.bias.grad, db)
+        lora = nn.LoRA(nn.Sequential(layer), rank=2, targets="*", rng=0)
+        np.testing.assert_array_equal(lora.forward(x)[0], y)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +14,8 @@ from ..keywords import explained
 
 # Every fifth image is held out, beginning with the first.
 HELD_OUT_EVERY = 5
+
+COUNT, PIXELS = 1797, 64
 
 # Largest value of an element, which counts the black pixels of a 4 x 4 block.
 FULL_INK = 16
@@ -60,10 +63,10 @@ def load_digits(
     """
     check_choice("split", split, (None, "train", "test"))
     dtype = check_dtype(dtype)
-    with np.load(Path(__file__).with_name("digits.npz"), allow_pickle=False) as arrays:
-        images, labels = arrays["images"], arrays["labels"]
-    x = images.reshape(len(images), -1).astype(dtype) / dtype.type(FULL_INK)
-    y = labels.astype(np.int64)
+    content = bz2.decompress(Path(__file__).with_name("digits.bz2").read_bytes())
+    values = np.frombuffer(content, np.uint8)  # of all pixels, then the labels
+    x = values[: COUNT * PIXELS].reshape(COUNT, PIXELS).astype(dtype) / dtype.type(FULL_INK)
+    y = values[COUNT * PIXELS :].astype(np.int64)
     if split is None:
         return x, y
     held_out = np.arange(len(y)) % HELD_OUT_EVERY == 0

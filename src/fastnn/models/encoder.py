@@ -17,6 +17,7 @@ from ..nn.module import Shapes
 from ..nn.packed import Packed
 from ..nn.positional import check_max_len
 from ..nn.registry import prefixed
+from ..nn.states import is_trained
 
 Array = NDArray[Any]
 Ids = NDArray[np.integer[Any]]
@@ -196,7 +197,11 @@ class TransformerEncoderModel(nn.Module):
     def backward(self, dy: Array, ctx: Any, need_dx: bool = True) -> None:
         """Add the gradients of the parameters; ids have none."""
         tables, ctx_n, ctx_d, ctx_b = ctx
-        de = self.drop.backward(self.blocks.backward(dy, ctx_b), ctx_d)
+        need = any(is_trained(part) for part in self._modules.values() if part is not self.blocks)
+        de = self.blocks.backward(dy, ctx_b, need)
+        if not need:
+            return
+        de = self.drop.backward(de, ctx_d)
         assert de is not None
         de = self.norm.backward(de, ctx_n)
         for table, ids in tables:

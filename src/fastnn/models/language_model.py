@@ -19,6 +19,7 @@ from ..nn.module import Shapes
 from ..nn.positional import check_max_len
 from ..nn.precision import product
 from ..nn.registry import prefixed
+from ..nn.states import is_trained
 from .attention_maps import run_stack
 from .decoding import generate
 from .tokens import TokenModel
@@ -258,7 +259,10 @@ class TransformerLM(TokenModel):
 
     def _hidden_backward(self, dh: Array, ctx: Any, release: bool = False) -> None:
         ctx_e, ctx_p, ctx_b = ctx
-        de = self.blocks.backward(dh, ctx_b, release=release)
+        need = any(map(is_trained, (self.embedding, self.positions or self.drop)))
+        de = self.blocks.backward(dh, ctx_b, need, release=release)
+        if not need:
+            return
         de = (self.positions or self.drop).backward(de, ctx_p)
         assert de is not None
         self.embedding.backward(de, ctx_e)

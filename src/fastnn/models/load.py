@@ -31,6 +31,7 @@ from ..kernels import narrow
 from ..keywords import explained
 from ..nn import Module
 from ..nn.blank import join, undrawn
+from ..nn.registry import check_branches
 from . import families, gguf
 from .families.checkpoint import Names, Part
 from .folders import CONFIG, WEIGHTS, config_beside, weight_files
@@ -152,6 +153,7 @@ def save(
     Traceback (most recent call last):
     ValueError: save: this MLP was not loaded from a folder: give its config
     """
+    check_branches(model)
     is_bf16 = check_choice("weights", weights, (None, "bf16")) == "bf16"
     known: Any = vars(model).get("checkpoint")
     if config is None and known is None:

@@ -52,7 +52,7 @@ def token_loss_and_grad(
     h: Array,
     w: Array,
     targets: NDArray[np.integer[Any]],
-    dw: Array,
+    dw: Array | None,
     *,
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
@@ -66,7 +66,7 @@ def token_loss_and_grad(
     h : ndarray (..., d_model), contiguous
     w : ndarray (d_model, vocab_size), any strides
     targets : integers with the shape of h without its last axis
-    dw : ndarray like w, any strides
+    dw : ndarray like w, any strides, or None
         The gradient of w is added to it, or stored if `store_dw` and a target counts.
     ignore_index : int
         Targets with this value do not count.
@@ -97,8 +97,9 @@ def token_loss_and_grad(
         loss, dlogits = kernels.cross_entropy(logits, labels[some], dlogits=logits, **how)
         total += float(loss)
         kernels.matmul(as_operand(dlogits), packed_t, out=dh[some])
-        store = store_dw and some.start == 0
-        add_product(rows[some], dlogits, dw, scale / n, store=store)
+        if dw is not None:
+            store = store_dw and some.start == 0
+            add_product(rows[some], dlogits, dw, scale / n, store=store)
     np.multiply(dh, dh.dtype.type(scale / n), out=dh)
     return total / n, n, dh.reshape(h.shape)
 

@@ -40,6 +40,7 @@ class TokenModel(Module):
 
     max_len: int
     head: Linear | None
+    read_parts = ("head",)
 
     @abstractmethod
     def _tied(self) -> Embedding:
@@ -112,8 +113,9 @@ class TokenModel(Module):
         rows, dy = h.reshape(-1, h.shape[-1]), dy.reshape(-1, dy.shape[-1])
         dh = product(dy, self._head().T)
         dw, stores = self._head_grad()
-        add_product(rows, dy, dw, store=stores)
-        self._head_parameter().stored()
+        if dw is not None:
+            add_product(rows, dy, dw, store=stores)
+            self._head_parameter().stored()
         self._hidden_backward(dh.reshape(h.shape), ctx)
 
     def loss_and_grad(
@@ -202,10 +204,10 @@ class TokenModel(Module):
         weight = self._head_parameter().data
         return weight.T if self.head is None else weight
 
-    def _head_grad(self) -> tuple[Array, bool]:
+    def _head_grad(self) -> tuple[Array | None, bool]:
         """Return the gradient of the output matrix, and whether it is stored: `to_store`."""
         dw, stores = self._head_parameter().to_store()
-        return dw.T if self.head is None else dw, stores
+        return dw.T if self.head is None and dw is not None else dw, stores
 
     def _room(self, max_len: int | None) -> int:
         """Return the positions of a cache or plan: max_len, by default all of the model's."""

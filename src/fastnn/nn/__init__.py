@@ -14,6 +14,7 @@ from .embedding import Embedding
 from .feed_forward import FeedForward
 from .gradcheck import GradientError, GradientReport, gradcheck
 from .linear import Linear, collapse
+from .lora import LoRA
 from .loss import (
     bce_with_logits,
     contrastive_loss,
@@ -48,6 +49,7 @@ __all__ = [
     "GradientReport",
     "LayerNorm",
     "Linear",
+    "LoRA",
     "Module",
     "MultiHeadAttention",
     "PReLU",

@@ -22,6 +22,7 @@ from .lowering import Builder, Lowered
 from .module import Module, Shapes
 from .precision import is_bf16
 from .registry import parameter_shapes, prefixed, register, shapes_in_a_row
+from .states import first_trained
 
 
 @register("Sequential")
@@ -103,13 +104,13 @@ class Sequential(Module):
                     f"{type(self).__name__}: the layers changed since the forward pass of ctx"
                 )
             return program.backward(dy, ctx, need_dx)
-        grad: Any = dy  # only the first layer may skip dx
-        done = current_listener()
-        for i in reversed(range(len(self.layers))):
-            grad = self.layers[i].backward(grad, ctx[i], need_dx=need_dx or i > 0)
+        grad: Any = dy
+        done, first = current_listener(), first_trained(self.layers, need_dx)
+        for i in reversed(range(first, len(self.layers))):
+            grad = self.layers[i].backward(grad, ctx[i], need_dx=need_dx or i > first)
             if done is not None:
                 done(self.layers[i])
-        return grad  # type: ignore[no-any-return]
+        return grad if need_dx else None
 
     def lower(self, b: Builder) -> None:
         """Add the operations of the layers in order."""

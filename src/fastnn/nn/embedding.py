@@ -111,9 +111,11 @@ class Embedding(Module):
     def backward(self, dy: NDArray[Any], ctx: Any, need_dx: bool = True) -> None:
         """Add dweight[k] += scale * sum of dy where ids == k; return None: ids have no gradient."""
         check_gradient("Embedding", dy, (*ctx.shape, self.dim))
-        kernels.embedding_backward(
-            ctx, dy, dweight=self.weight.grad, scale=self._factor, padding_idx=self.padding_idx
-        )
+        dweight = self.weight.to_add()
+        if dweight is not None:
+            kernels.embedding_backward(
+                ctx, dy, dweight=dweight, scale=self._factor, padding_idx=self.padding_idx
+            )
 
     def lower(self, b: Builder) -> None:
         """Add the lookup of ids in the table."""

@@ -119,14 +119,14 @@ class FeedForward(Module):
         ctx_drop = None
         if self.drop.p:
             h, ctx_drop = self.drop.forward(h)
-        y, _ = self.down.forward(h)  # not __call__: a summary wraps `forward`
-        return y, (ctx_up, kept, ctx_drop)
+        y, (_, _, saved) = self.down.forward(h)  # not __call__: a summary wraps `forward`
+        return y, (ctx_up, kept, ctx_drop, saved)
 
     def backward(self, dy: NDArray[Any], ctx: Any, need_dx: bool = True) -> NDArray[Any] | None:
         """Run the layers' backward passes in reverse order."""
-        ctx_up, kept, ctx_drop = ctx
+        ctx_up, kept, ctx_drop, saved = ctx
         shape = (*ctx_up[0][:-1], self.d_ff)
-        dh = self.down.backward(dy, (shape, self._units(*ctx), {}))
+        dh = self.down.backward(dy, (shape, self._units(ctx_up, kept, ctx_drop), saved))
         assert dh is not None
         if ctx_drop is not None:
             dh = self.drop.backward(dh, ctx_drop)

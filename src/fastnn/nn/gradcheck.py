@@ -207,7 +207,8 @@ def _of_layer(
     if not np.array_equal(given, dy):
         raise AssertionError("backward changed dy, which belongs to its caller")
     gradients = _named("x", inputs, dx)
-    gradients += [(name, p.data, p.grad - _BEFORE) for name, p in parameters.named()]
+    trained = [(name, p) for name, p in parameters.named() if p.requires_grad]
+    gradients += [(name, p.data, p.grad - _BEFORE) for name, p in trained]
     return gradients, _differences(lambda: forward()[0], dy)
 
 

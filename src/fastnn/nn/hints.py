@@ -25,7 +25,7 @@ ELSEWHERE = {
     "trainable_weights": "use model.parameters().named()",
     "count_params": "use model.parameters().size",
     "num_parameters": "use model.parameters().size",
-    "requires_grad_": "give the optimizer the parameters of the part to train",
+    "requires_grad_": "use model.set_requires_grad(False, pattern)",
     "children": "use model.parts()",
     "named_modules": "use model.modules()",
     "train": "there are no modes: model.forward(x) is a training pass, model(x) inference",

@@ -91,6 +91,8 @@ class Linear(Module):
         "dtype": (str, "float32"),
     }
 
+    adapter: Any = None  # a branch of a `LoRA` beside the weight
+
     @classmethod
     def shapes(cls, fields: dict[str, Any]) -> Shapes:
         """Return the shapes of the weight, and of the bias if there is one."""
@@ -143,12 +145,15 @@ class Linear(Module):
         self._check_input(x)
         rows = x.reshape(-1, self.in_features)
         b = None if self.bias is None else self.bias.data
-        y, saved = affine(rows, self.weight.data, b, self.activation)
+        product = affine if self.adapter is None else self.adapter.affine
+        y, saved = product(rows, self.weight.data, b, self.activation)
         ctx = (x.shape, rows if recompute is None else recompute, saved)
         return y.reshape(*x.shape[:-1], self.out_features), ctx
 
     def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
         """Return the output for x; keep nothing for backward."""
+        if self.adapter is not None:
+            return super().__call__(x)
         self._check_input(x)
         b = None if self.bias is None else self.bias.data
         rows = x if x.ndim == 2 else x.reshape(-1, self.in_features)
@@ -167,27 +172,37 @@ class Linear(Module):
         if callable(rows):
             rows = rows().reshape(-1, self.in_features)
         dw, stores = self.weight.to_store()
+        dz, activation = dy.reshape(-1, self.out_features), self.activation
+        if self.adapter is not None:
+            if activation is not None:
+                function = FUNCTIONS[activation]
+                dz = function.backward(dz, saved["y" if function.saves_output else "preact"])
+            drop, saved, activation = saved["drop"], {}, None
         backward = backward_bf16 if is_bf16(dy) else kernels.linear_backward
         dx = backward(
-            dy.reshape(-1, self.out_features),
+            dz,
             rows,
             self.weight.data,
             dw=dw,
             store_dw=stores,
-            db=None if self.bias is None else self.bias.grad,
-            activation=self.activation,
+            db=None if self.bias is None else self.bias.to_add(),
+            activation=activation,
             need_dx=need_dx,
             overwrite_dy=overwrite_dy,
             **saved,
         )
         if stores:
             self.weight.stored()
+        if self.adapter is not None:
+            self.adapter.backward(dz, rows, drop, dx)
         return None if dx is None else dx.reshape(shape)
 
     def flops(self, input_shape: tuple[int, ...], *others: tuple[int, ...]) -> int:
         """Count 2 in_features + bias + activation operations for each output."""
         each = 2 * self.in_features + (self.bias is not None) + (self.activation is not None)
-        return math.prod(input_shape[:-1]) * self.out_features * each
+        sizes = self.in_features + self.out_features
+        branch = 0 if self.adapter is None else 2 * sizes * self.adapter.a.data.shape[1]
+        return math.prod(input_shape[:-1]) * (self.out_features * each + branch)
 
     def lower(self, b: Builder) -> None:
         """Add one dense operation."""
@@ -250,8 +265,10 @@ def collapse(first: Linear, second: Linear) -> Linear:
     True
     """
     for layer in (first, second):
-        if not isinstance(layer, Linear):
-            raise TypeError(f"only Linear layers collapse into one, not {type(layer).__name__}")
+        if not isinstance(layer, Linear) or layer.adapter is not None:
+            with_branch = " with a LoRA branch" * isinstance(layer, Linear)
+            kind = type(layer).__name__ + with_branch
+            raise TypeError(f"only Linear layers collapse into one, not {kind}")
     if first.activation is not None:
         raise ValueError(f"the first layer has an activation, {first.activation!r}")
     if first.out_features != second.in_features:

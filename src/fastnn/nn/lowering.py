@@ -43,6 +43,8 @@ class Builder(kernels.Builder):
         """Rebuild programs when this layer changes; raise NotLowerable as `lower` does."""
         kind = type(layer)
         object.__setattr__(layer, "_is_watched", True)
+        if vars(layer).get("adapter") is not None:
+            raise NotLowerable("a layer has a LoRA branch: merge() it before freezing")
         if (kind.forward, kind.__call__) != kind._lowered_as or "forward" in vars(layer):
             raise NotLowerable(
                 f"{kind.__name__} has no `lower` that goes with its `forward` and `__call__`, so "

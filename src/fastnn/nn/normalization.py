@@ -41,7 +41,7 @@ class _Norm(Module):
         return None if parameter is None else parameter.data
 
     def _grad(self, parameter: Parameter | None) -> NDArray[Any] | None:
-        return None if parameter is None else parameter.grad
+        return None if parameter is None else parameter.to_add()
 
     def _check_input(self, name: str, x: NDArray[Any]) -> None:
         layer = type(self).__name__

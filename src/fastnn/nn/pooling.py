@@ -289,7 +289,8 @@ class AdditiveAttention(_Pooling):
             kernels.dropout_backward(dweights, p, seed=seed, step=step, out=dweights)
         dscores = kernels.softmax_backward(dweights, weights, lengths=lengths)
         dq, dk, dw = kernels.additive_scores_backward(dscores, q, k, self.w.data)
-        self.w.grad += dw
+        if self.w.requires_grad:
+            self.w.grad += dw
         dqueries = self.q.backward(dq, ctx_q, need_dx)
         dkeys = self.k.backward(dk, ctx_k, need_dx)
         if not need_dx:

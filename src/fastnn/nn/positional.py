@@ -162,8 +162,9 @@ class PositionalEncoding(Module):
         shape, drop = ctx
         check_gradient("PositionalEncoding", dy, shape, self.dtype)
         dx = kernels.dropout_backward(dy, **drop) if drop else dy
-        if self.weight is not None:
-            rows = self.weight.grad[: shape[1]]
+        grad = None if self.weight is None else self.weight.to_add()
+        if grad is not None:
+            rows = grad[: shape[1]]
             np.add(rows, dx.sum(axis=0), out=rows)
         return dx if need_dx else None
 

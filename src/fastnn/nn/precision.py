@@ -104,7 +104,7 @@ def backward_bf16(
     x: Array,
     w: Array,
     *,
-    dw: Array,
+    dw: Array | None,
     store_dw: bool,
     db: Array | None,
     activation: Any,
@@ -118,6 +118,7 @@ def backward_bf16(
         dz = np.ascontiguousarray(dy) if overwrite_dy else np.array(dy, order="C")
     # no columns of x: the derivative of the activation in place, and db
     how: dict[str, Any] = {"activation": activation, "overwrite_dy": activation is not None}
-    kernels.linear_backward(dz, x[:, :0], w[:0], dw=dw[:0], db=db, need_dx=False, **how, **saved)
-    add_bf16(x, dz, dw, store=store_dw)
+    kernels.linear_backward(dz, x[:, :0], w[:0], db=db, need_dx=False, **how, **saved)
+    if dw is not None:
+        add_bf16(x, dz, dw, store=store_dw)
     return product(dz, w.T) if need_dx else None

@@ -80,7 +80,7 @@ class PReLU(Module):
     def backward(self, dy: NDArray[Any], ctx: Any, need_dx: bool = True) -> NDArray[Any] | None:
         """Return dx = dy where x > 0, else a dy; add da += sum of dy x where x <= 0."""
         check_gradient("PReLU", dy, ctx.shape)
-        dx = kernels.prelu_backward(dy, ctx, self.weight.data, da=self.weight.grad)
+        dx = kernels.prelu_backward(dy, ctx, self.weight.data, da=self.weight.to_add())
         return dx if need_dx else None
 
     def flops(self, input_shape: tuple[int, ...], *others: tuple[int, ...]) -> int:

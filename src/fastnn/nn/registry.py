@@ -184,6 +184,7 @@ def described(model: Module) -> dict[str, Any]:
     """
     from inspect import signature  # needed only when a model is saved
 
+    check_branches(model)
     for name, module in model.modules():
         cls, config = type(module), module.config()
         where = name or "the model"
@@ -211,6 +212,16 @@ def described(model: Module) -> dict[str, Any]:
             f"in this model {found.get(names[0])}"
         )
     return config
+
+
+def check_branches(model: Module) -> None:
+    """Raise ValueError if a layer has a LoRA branch that is not part of the model."""
+    modules = dict(model.modules())
+    owned = [b for m in modules.values() for b in vars(m).get("branches", {}).values()]
+    for name, module in modules.items():
+        branch = vars(module).get("adapter")
+        if branch is not None and all(branch is not other for other in owned):
+            raise ValueError(f"{name!r} has a LoRA branch: merge() it, or save the nn.LoRA itself")
 
 
 def shapes_in_a_row(layers: list[Any]) -> Shapes:

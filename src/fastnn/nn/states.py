@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import check_seed, given
+from ..checks import check_flag, check_seed, given
 from ..parameters import Parameter
 from .hints import TRANSPOSED, doubt_orientation, kind_of
 from .randomness import RandomStream, derived_seed
@@ -21,6 +22,7 @@ class States:
     """Base of `Module`: reads and restores its parameters and its random streams."""
 
     stream: RandomStream | None = None
+    read_parts: tuple[str, ...] = ()  # linear layers whose weights are read without calling them
     _modules: dict[str, Module]
     _named: dict[str, Parameter]
 
@@ -62,6 +64,40 @@ class States:
         doubt_orientation({name: p.data.shape for name, p in self._named.items()}, state)
         for name, parameter in self._named.items():
             parameter.data[...] = arrays[name]
+
+    def set_requires_grad(self, value: bool, *patterns: str) -> None:
+        """Freeze parameters, or train them again: set `requires_grad` of each.
+
+        Parameters
+        ----------
+        value : bool
+        *patterns : str
+            Names of parameters as in `state()`, with wildcards as in a shell: "encoder.*",
+            "*.bias". All parameters by default.
+
+        Raises
+        ------
+        ValueError
+            A pattern fits no parameter; nothing is changed.
+
+        Examples
+        --------
+        >>> model = nn.MLP((3, 4, 2), rng=0)
+        >>> model.set_requires_grad(False, "0.*")  # train the last layer alone
+        >>> [name for name, p in model.parameters().named() if p.requires_grad]
+        ['1.weight', '1.bias']
+        """
+        found: dict[str, Parameter] = {}
+        value = check_flag("value", value)
+        for pattern in patterns or ("*",):
+            fitting = {name: p for name, p in self._named.items() if fnmatchcase(name, pattern)}
+            if not fitting:
+                raise ValueError(
+                    f"no parameter fits {pattern!r:.80}; names are such as {[*self._named][:3]}"
+                )
+            found |= fitting
+        for parameter in found.values():
+            parameter.requires_grad = value
 
     def seed(self, seed: int) -> None:
         """Reseed the random streams of training.
@@ -121,6 +157,22 @@ class States:
             for inner, stream in part._streams().items():
                 found.setdefault(id(stream), (f"{name}.{inner}" if inner else name, stream))
         return dict(found.values())
+
+
+def is_trained(part: Module) -> bool:
+    """True unless the part has no parameters, or all are frozen, those of LoRA branches too."""
+    if any(parameter.requires_grad for parameter in part._named.values()):
+        return True
+    branches = (vars(module).get("adapter") for _, module in part.modules())
+    return any(branch is not None and branch.is_trained for branch in branches)
+
+
+def first_trained(parts: Sequence[Module], need_dx: bool) -> int:
+    """Return the first of consecutive parts that backward must reach: frozen ones are skipped."""
+    if need_dx:
+        return 0
+    first = next((i for i, part in enumerate(parts) if is_trained(part)), len(parts))
+    return first if any(part._named for part in parts[:first]) else 0
 
 
 def _check_names(own: Collection[str], given: Collection[str], what: str) -> None:

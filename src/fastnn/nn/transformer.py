@@ -17,6 +17,7 @@ from .linear import Seed
 from .lowering import Builder
 from .module import Module, Shapes
 from .registry import prefixed, register
+from .states import first_trained
 from .transformer_block import DecoderBlock, EncoderBlock
 from .walk import Lowering, Training, Walk, blocks_of
 
@@ -107,9 +108,11 @@ class Stack(Module):
         done = current_listener()
         if done is not None and self.norm is not None:
             done(self.norm)
-        for i in reversed(range(len(self.blocks))):
+        # a memory has gradients of every block
+        first = 0 if self.block.has_memory else first_trained(self.blocks, need_dx)
+        for i in reversed(range(first, len(self.blocks))):
             ctx_block = contexts.pop() if release else contexts[i]
-            dterms, *more = self.blocks[i].backward_terms(dterms, ctx_block, need_dx or i > 0)
+            dterms, *more = self.blocks[i].backward_terms(dterms, ctx_block, need_dx or i > first)
             del ctx_block
             if done is not None:
                 done(self.blocks[i])

@@ -138,9 +138,10 @@ class AdamW(Adam):
 def _decay_stops(params: Parameters) -> NDArray[np.int64]:
     """Return where alternating runs of decaying and other parameters end, decaying ones first."""
     stops: list[int] = []
-    for decays, run in groupby(params, key=lambda parameter: parameter.data.ndim >= 2):
+    trained = (parameter for parameter in params if parameter.requires_grad)
+    for decays, run in groupby(trained, key=lambda parameter: parameter.data.ndim >= 2):
         if not stops and not decays:
             stops.append(0)  # the first run is of decaying parameters: here it is empty
-        *_, last = run
-        stops.append(last._stop - params._start)
+        size = sum(parameter._stop - parameter._start for parameter in run)
+        stops.append(sum(stops[-1:]) + size)
     return np.array(stops, np.int64)

@@ -6,6 +6,7 @@ import math
 
 from .. import kernels
 from ..checks import check_number
+from ..flat import pick
 from ..keywords import explained
 from ..parameters import Parameters
 from .state import check_params
@@ -50,8 +51,9 @@ def clip_grad_norm(params: Parameters, max_norm: float) -> float:
     array([0.6, 0.8], dtype=float32)
     """
     max_norm = check_number("max_norm", max_norm, above=0)
-    grad = check_params(params).grad
-    norm = kernels.frobenius_norm(grad)
+    grad, trained = check_params(params).grad, params.trained()
+    norm = kernels.frobenius_norm(pick(grad, trained))
     if (factor := clip_factor(norm, max_norm)) != 1:
-        kernels.scale(grad, factor)
+        for run in [slice(None)] if trained is None else trained:
+            kernels.scale(grad[run], factor)
     return norm

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 from numpy.typing import NDArray
 
 from .. import kernels
 from ..checks import check_number
+from ..flat import pick
 from ..parameters import Parameters
 from .clip import clip_factor
 from .schedules import Schedule
@@ -39,6 +41,11 @@ class Optimizer(Stateful, ABC):
 
     def __init__(self, params: Parameters, lr: float | Schedule, weight_decay: float) -> None:
         super().__init__(params)
+        self._trained = params.trained()
+        if self._trained == []:
+            raise ValueError("every parameter is frozen (requires_grad=False): nothing to train")
+        # Part of the state, as arrays of equal size may belong to other parameters.
+        self._frozen = [name for name, p in params.named() if not p.requires_grad]
         self.lr = lr if callable(lr) else checked("lr", lr)
         self.weight_decay = checked("weight_decay", weight_decay)
         self.steps = 0
@@ -96,9 +103,17 @@ class Optimizer(Stateful, ABC):
         ValueError
             lr or max_norm is out of range; nothing is changed.
         RuntimeError
-            The parameters were moved into another model after the optimizer was created.
+            The parameters were moved into another model, or frozen, after the optimizer was
+            created.
         """
         p, g = self.params.data, self.params.grad
+        if (trained := self.params.trained()) != self._trained:
+            raise RuntimeError(
+                "requires_grad of a parameter changed after the optimizer was created: create "
+                "the optimizer again"
+            )
+        if trained is not None:
+            p, g = pick(p, trained), pick(g, trained)
         lr = self.current_lr if lr is None else checked("lr", lr)
         if type(grad_scale) is not float or grad_scale != 1:
             grad_scale = check_number("grad_scale", grad_scale)
@@ -108,12 +123,35 @@ class Optimizer(Stateful, ABC):
             norm = abs(grad_scale) * kernels.frobenius_norm(g)
             grad_scale *= clip_factor(norm, max_norm)
         self._update(p, g, lr, grad_scale)
+        if trained is not None and len(trained) > 1:  # p is a copy
+            for run in trained:
+                size = run.stop - run.start
+                self.params.data[run], p = p[:size], p[size:]
         self.steps += 1
         return norm
 
     def zero_grad(self) -> None:
         """Set every gradient to zero."""
         self.params.zero_grad()
+
+    def state_dict(self, *, copy: bool = True) -> dict[str, Any]:
+        """Return the state as `Stateful` does, and the names of frozen parameters if any."""
+        state = super().state_dict(copy=copy)
+        return state | {"frozen": list(self._frozen)} if self._frozen else state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Load a state of such an optimizer, all or nothing, with the errors of `Stateful`.
+
+        Raises a ValueError, too, if other parameters were frozen.
+        """
+        if isinstance(state, Mapping):
+            frozen, state = state.get("frozen", []), {k: state[k] for k in state if k != "frozen"}
+            if frozen != self._frozen:
+                raise ValueError(
+                    f"the state was saved with frozen {frozen!r:.200}, here {self._frozen!r:.200} "
+                    "are: set requires_grad as before, then create the optimizer"
+                )
+        super().load_state_dict(state)
 
     def _number_names(self) -> tuple[str, ...]:
         kept = [name for name in self._numbers if name != "lr" or not callable(self.lr)]

@@ -52,6 +52,7 @@ class Stateful:
     _numbers: tuple[str, ...] = ()
     _arrays: tuple[str, ...] = ()
     _choices: tuple[str, ...] = ()
+    _trained: list[slice] | None = None  # ranges of the parameters; None for all
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -68,8 +69,9 @@ class Stateful:
         return f"{type(self).__name__}({', '.join(shown)}, {self.params.size:,} parameters)"
 
     def _new_array(self, value: float = 0.0) -> NDArray[Any]:
-        """Return a flat array with the layout of the parameters, aligned to a cache line."""
-        array = memory.empty(self.params.data.size, self.params.dtype)
+        """Return a flat array for the trained parameters in order, aligned to a cache line."""
+        runs = [slice(0, self.params.data.size)] if self._trained is None else self._trained
+        array = memory.empty(sum(run.stop - run.start for run in runs), self.params.dtype)
         array.fill(value)
         return array
 

@@ -7,7 +7,7 @@ def linear_backward(
     x: NDArray[Real],
     w: NDArray[Real],
     *,
-    dw: NDArray[Real],
+    dw: NDArray[Real] | None = None,
     db: NDArray[Real] | None = None,
     y: NDArray[Real] | None = None,
     preact: NDArray[Real] | None = None,

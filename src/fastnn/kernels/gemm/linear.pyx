@@ -93,7 +93,7 @@ cdef int run(
     cdef real *sums
     cdef const real *dz
     cdef int status = OK
-    if n < 0 or n_in < 0 or n_out < 0 or dw is NULL or dy is NULL or x is NULL or w is NULL:
+    if n < 0 or n_in < 0 or n_out < 0 or dy is NULL or x is NULL or w is NULL:
         return BAD_ARGUMENT
     if (activation < FASTNN_ACT_NONE
             or activation > FASTNN_ACT_LAST
@@ -119,7 +119,7 @@ cdef int run(
         )
     if dx is not NULL:
         status = product(n, n_in, n_out, dz, n_out, 1, w, csw, rsw, 0, dx)
-    if status == OK:
+    if status == OK and dw is not NULL:
         status = product(n_in, n_out, n, x, csx, rsx, dz, n_out, 1, 0 if store_dw else 1, dw)
     if status == OK and db is not NULL:     # last: a failure above has added nothing
         add_rows(blocks, n_out, sums, n_out, db)
@@ -132,6 +132,8 @@ cdef int linear_backward_real(
     const real *w, int64_t rsw, int64_t csw, const real *saved, int activation, real *dw, real *db,
     real *dx
 ) noexcept nogil:
+    if dw is NULL:
+        return BAD_ARGUMENT
     return run(n, n_in, n_out, dy, x, rsx, csx, w, rsw, csw, saved, activation, dw, db, dx, NULL,
                False)
 
@@ -163,14 +165,14 @@ cdef cnp.ndarray saved_array(object saved, cnp.ndarray dy, object activation, st
     return shaped_like(saved, dy, "linear_backward", name, "dy")
 
 
-cdef int check_shapes(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray w, cnp.ndarray dw) except -1:
+cdef int check_shapes(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray w, object dw) except -1:
     """Raise ValueError unless the shapes are (N, out), (N, in), (in, out) and (in, out)."""
     if (dy.ndim != 2 or x.ndim != 2 or w.ndim != 2
             or np.shape(dy) != (np.shape(x)[0], np.shape(w)[1])
             or np.shape(x)[1] != np.shape(w)[0]):
         raise ValueError(f"linear_backward: shapes of dy {np.shape(dy)}, x {np.shape(x)} and "
                          f"w {np.shape(w)} are not (N, out), (N, in), (in, out)")
-    if not same_shape(dw, w):
+    if dw is not None and not same_shape(<cnp.ndarray>dw, w):
         refuse_shape(dw, w, "linear_backward", "dw", "w")
     return 0
 
@@ -184,7 +186,7 @@ cdef int check_apart(list outputs, list operands) except -1:
 
 
 def linear_backward(
-    dy, x, w, *, dw, db=None, y=None, preact=None, activation=None, need_dx=True,
+    dy, x, w, *, dw=None, db=None, y=None, preact=None, activation=None, need_dx=True,
     overwrite_dy=False, store_dw=False
 ):
     """Add to the gradients of w and b in ``y = act(x @ w + b)``, and return that of x.
@@ -195,8 +197,8 @@ def linear_backward(
         Gradient of y. Unchanged unless overwrite_dy.
     x : ndarray, shape (N, in)
     w : ndarray, shape (in, out)
-    dw : ndarray, shape (in, out), C-contiguous
-        ``x.T @ dz`` is added to it, with dz = dy * act'(x w + b).
+    dw : ndarray, shape (in, out), C-contiguous, optional
+        ``x.T @ dz`` is added to it, with dz = dy * act'(x w + b); None skips that product.
     db : ndarray, shape (out,), optional
         The column sums of dz are added to it.
     y : ndarray, shape (N, out)
@@ -241,18 +243,23 @@ def linear_backward(
     cdef int act = activation_code(activation, "linear_backward")
     cdef cnp.ndarray a = <cnp.ndarray>dy, xs = real_like(x, typenum, "linear_backward", "x", "dy")
     cdef cnp.ndarray ws = real_like(w, typenum, "linear_backward", "w", "dy")
-    cdef cnp.ndarray gw = accumulator(dw, typenum, "dw"), saved, gb, dx = None
-    cdef void *pb = NULL, *psaved = NULL, *pdx = NULL
+    cdef cnp.ndarray gw = None, saved, gb, dx = None
+    cdef void *pw = NULL, *pb = NULL, *psaved = NULL, *pdx = NULL
+    cdef list gradients = []
+    if dw is not None:
+        gw = accumulator(dw, typenum, "dw")
+        gradients.append(("dw", gw))
+        pw = cnp.PyArray_DATA(gw)
     cdef cnp.npy_intp shape[2]
     check_shapes(a, xs, ws, gw)
     shape[0], shape[1] = cnp.PyArray_DIM(xs, 0), cnp.PyArray_DIM(xs, 1)
-    gradients = [("dw", gw)]
     if db is not None:
         gb = accumulator(db, typenum, "db")
         if np.shape(gb) != (np.shape(ws)[1],):
             raise ValueError(f"linear_backward: db must have the shape ({np.shape(ws)[1]},) of a "
                              f"row of w, got {np.shape(gb)}")
-        check_overlap(gb, gw, "linear_backward", "db", "dw")
+        if gw is not None:
+            check_overlap(gb, gw, "linear_backward", "db", "dw")
         gradients.append(("db", gb))
         pb = cnp.PyArray_DATA(gb)
     operands = [("dy", a), ("x", xs), ("w", ws)]
@@ -281,7 +288,7 @@ def linear_backward(
         call_typed(
             typenum, True, run[float], run[double], shape[0], shape[1], n_out, pdy,
             cnp.PyArray_DATA(xs), rsx, csx, cnp.PyArray_DATA(ws), rsw, csw, psaved, act,
-            cnp.PyArray_DATA(gw), pb, pdx, over, stores
+            pw, pb, pdx, over, stores
         ), "linear_backward"
     )
     return dx

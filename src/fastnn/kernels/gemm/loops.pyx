@@ -238,11 +238,12 @@ cdef void worker(
     cdef int64_t tile, tile0, tile1, last_tile, panel0, panel1
     cdef int64_t jb, pb, i, tiles = ceil_div(g.m, mr)
     cdef int rows = 1, columns = 1
-    cdef bint last
+    cdef bint last, by_columns
     for jb in range(s.n_blocks):
         jc = jb * s.nc
         nb = min(s.nc, g.n - jc)
-        split_team(team, tiles, panel_count(nb, a), rather_columns(team, g, s, nb, a), &rows, &columns)
+        by_columns = rather_columns(team, g, s, nb, a)
+        split_team(team, tiles, panel_count(nb, a), by_columns, &rows, &columns)
         share(tiles, rows, thread // columns, &tile0, &tile1)
         share(panel_count(nb, a), columns, thread % columns, &panel0, &panel1)
         for pb in range(s.k_blocks):

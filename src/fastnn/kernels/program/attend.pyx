@@ -176,8 +176,7 @@ cdef int cross_attention(const Op *op, const Pass *p, const real *q, real *heads
 
 
 cdef int each_piece(const Op *op, const Pass *p, real *x, real *y) noexcept nogil:
-    """Attention or positions of sequences one after the other; equal ones side by side are one call.
-    """
+    """Attention or positions of sequences one after the other; equal neighbors are one call."""
     cdef Pass part = p[0]
     cdef int64_t i = 0, n
     cdef int status = OK

@@ -223,7 +223,9 @@ cdef class Recorder:
         return cnp.PyArray_DATA(x)
 
     cdef void *gradient(self, object weight, str name) except? NULL:
-        """The gradient of a parameter, which is not held: held ones are cleared at once."""
+        """The gradient of a parameter, not held: held ones are cleared at once; NULL if frozen."""
+        if not getattr(weight, "requires_grad", True):
+            return NULL
         cdef void *at = self.in_place(getattr(weight, "grad", None), name)
         if at is not NULL and hasattr(weight, "memory"):
             self.kept[-1] = weight.memory
