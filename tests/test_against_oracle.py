@@ -30,6 +30,8 @@ OTHERS = {
     **dict.fromkeys(["narrow", "widen"], "test_half"),
     **dict.fromkeys(["gate", "gate_backward"], "test_gate"),
     "contrastive_loss": "tests/nn/test_contrastive",
+    "LoRA": "tests/nn/test_lora",
+    "precision": "tests/nn/test_precision",
     "PlanState": "tests/models/test_plan",
 }
 # Pointer functions that tests/capi and tests/kernels/test_program call.

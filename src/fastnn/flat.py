@@ -28,10 +28,11 @@ class Block:
 
     `cleared` has the ranges of `grad`, start -> stop, that are zero but still hold old values:
     whoever reads one fills it first, and a backward pass that is the first to write it stores.
-    `frozen` has the starts of parameters without a gradient.
+    `frozen` has the starts of parameters without a gradient. `version` counts the times when values
+    may have changed: somebody asked for all of them, or assigned to those of a parameter.
     """
 
-    __slots__ = ("blank", "cleared", "data", "frozen", "grad", "moved")
+    __slots__ = ("blank", "cleared", "data", "frozen", "grad", "moved", "version")
 
     def __init__(self, size: int, dtype: np.dtype[Any], blank: bool = False) -> None:
         self.blank = blank  # one zero, repeated, until a model is complete: see nn/blank.py
@@ -40,6 +41,12 @@ class Block:
         self.cleared: dict[int, int] = {}
         self.frozen: set[int] = set()
         self.moved = False
+        self.version = 0
+
+    def values(self) -> NDArray[Any]:
+        """Return `data` to somebody who may write to it."""
+        self.version += 1
+        return self.data
 
     def fill(self, start: int) -> None:
         """Write the zeros of a cleared range."""

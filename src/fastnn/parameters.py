@@ -77,8 +77,10 @@ class Parameter:
     def __setattr__(self, name: str, value: Any) -> None:
         if name != "data":
             object.__setattr__(self, name, value)
-        elif value is not self.data:  # equal after `p.data -= ...`
+            return
+        if value is not self.data:  # equal after `p.data -= ...`
             self.data[...] = self._fitting(name, value)
+        self._block.version += 1
 
     @property
     def grad(self) -> NDArray[Any]:
@@ -127,7 +129,7 @@ class Parameter:
         self._block.cleared.pop(self._start, None)
 
     @property
-    def memory(self) -> object:
+    def memory(self) -> Block:
         """What keeps the memory of `data` and `grad` alive."""
         return self._block
 
@@ -256,7 +258,7 @@ class Parameters:
     @property
     def data(self) -> NDArray[Any]:
         """All values, flat (at least `size` long, see Notes). RuntimeError if they were moved."""
-        return self._current_block().data[self._start : self._stop]
+        return self._current_block().values()[self._start : self._stop]
 
     @property
     def grad(self) -> NDArray[Any]:

@@ -52,6 +52,10 @@ def test_a_frozen_encoder_has_the_same_bits(folder):
     found = plan(ids, lengths=np.array(LENGTHS))
     for i, n in enumerate(LENGTHS):
         np.testing.assert_array_equal(found[i, :n], hidden[i, :n])
+    packed = plan(np.concatenate([ids[i, :n] for i, n in enumerate(LENGTHS)]), lengths=LENGTHS)
+    np.testing.assert_array_equal(
+        packed, np.concatenate([hidden[i, :n] for i, n in enumerate(LENGTHS)])
+    )
     assert model.freeze(max_len=7).max_len == 7
     with pytest.raises(ValueError, match="max_len must be from 1 to"):
         model.freeze(max_len=model.max_len + 1)
@@ -119,3 +123,34 @@ def test_a_model_without_types_refuses_them():
 def test_nothing_packed_is_nothing():
     model = models.TransformerEncoderModel(7, 8, 2, 1, 12, 5, rng=0)
     assert model.packed(np.zeros(0, int), np.zeros(0, int)).shape == (0, 8)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "error", "says"),
+    [
+        ([5, 3], ValueError, "lengths must add up to the 9 rows of x, got 8"),
+        ([9, 0], ValueError, "lengths must be 2 integers from 1 to 8, got 2 from 0 to 9"),
+        ([9], ValueError, "lengths must be 1 integers from 1 to 8"),
+        ([4.5, 4.5], TypeError, "lengths must be"),
+        (9, ValueError, "lengths must be"),
+        (None, ValueError, r"x must be \(batch, at most 8\), got \(9,\)"),
+    ],
+)
+def test_lengths_of_sequences_one_after_the_other(lengths, error, says):
+    plan = models.TransformerEncoderModel(20, 16, 2, 1, 32, 8, rng=0).freeze()
+    out = np.full((9, 16), 7, np.float32)
+    with pytest.raises(error, match=says):
+        plan(np.arange(9), lengths=lengths, out=out)
+    assert (out == 7).all()
+    with pytest.raises(IndexError, match="the id 20 at"):
+        plan(np.array([3, 20]), lengths=[1, 1])
+    assert plan(np.zeros(0, int), lengths=np.zeros(0, int)).shape == (0, 16)
+
+
+def test_rows_of_vectors_one_after_the_other():
+    """Without an embedding x is (R, n_in)."""
+    plan = nn.TransformerEncoder(2, 16, 2, 32, rng=0).freeze(max_len=9)
+    x = np.random.default_rng(0).standard_normal((11, 16), np.float32)
+    found = plan(x, lengths=[4, 4, 3])
+    np.testing.assert_array_equal(found[:8].reshape(2, 4, 16), plan(x[:8].reshape(2, 4, 16)))
+    np.testing.assert_array_equal(found[8:], plan(x[None, 8:])[0])

@@ -58,6 +58,43 @@ def test_the_same_vector_in_any_company(encoder, n_threads):
     np.testing.assert_array_equal(np.concatenate(list(encoder.blocks(TEXTS))), alone)
 
 
+def step(encoder):
+    layer = encoder.layer()
+    layer.zero_grad()
+    y, ctx = layer.forward(encoder.ids(TEXTS[:3]))
+    layer.backward(np.ones_like(y), ctx, need_dx=False)
+    optim.SGD(layer.parameters(), 0.1).step()
+
+
+def subtract(encoder):
+    encoder.model.norm.weight.data -= 0.5
+
+
+def assign(encoder):
+    weight = encoder.model.blocks.blocks[0].feed_forward.up.weight
+    weight.data = weight.data[::-1].copy()
+
+
+def load_state(encoder):
+    encoder.model.load_state({name: -x for name, x in encoder.model.state().items()})
+
+
+def other_activation(encoder):
+    encoder.model.blocks.blocks[0].feed_forward.up.activation = "relu"
+
+
+@pytest.mark.parametrize("weights", [None, "bf16"])
+@pytest.mark.parametrize("change", [step, subtract, assign, load_state, other_activation])
+def test_vectors_follow_the_model(folder, change, weights):
+    encoder = SentenceEncoder.load(folder, weights=weights)
+    before = encoder.encode(TEXTS)
+    change(encoder)
+    again = SentenceEncoder(encoder.model, encoder.tokenizer, max_len=24, weights=weights)
+    after = encoder.encode(TEXTS)
+    assert not np.array_equal(after, before)
+    np.testing.assert_array_equal(after, again.encode(TEXTS))
+
+
 def test_no_texts_and_empty_texts(encoder):
     assert encoder.encode([]).shape == encoder.encode(iter([])).shape == (0, 32)
     assert encoder.encode("").shape == (32,)

@@ -14,7 +14,7 @@ from ..keywords import explained
 from .encoder import TransformerEncoderModel
 from .pooled import POOLINGS, PooledEncoder, pool
 from .similar import Found, cosines, search, unit
-from .text_batches import hidden_by, printed, windows
+from .text_batches import Frozen, printed, windows
 
 Array = NDArray[Any]
 Ids = NDArray[np.int64]
@@ -50,8 +50,8 @@ class SentenceEncoder:
     lowercase : bool
         True if texts are lowercased before the tokenizer sees them.
     weights : str, optional
-        "bf16", "int8" or "int8_g32": `encode` uses a frozen copy of the model with weights of 16 or
-        8 bits, see `nn.freeze` and docs/low-precision.md.
+        "bf16", "int8" or "int8_g32": `encode` uses weights of 16 or 8 bits, see `nn.freeze` and
+        docs/low-precision.md.
 
     Raises
     ------
@@ -96,8 +96,7 @@ class SentenceEncoder:
         self.default_prompt = default_prompt
         self.beside: dict[str, Any] = {}  # files of the tokenizer that `save` writes back
         self._prompt(None, default_prompt)
-        self.weights = weights
-        self._plan = None if weights is None else model.freeze(self.max_len, weights=weights)
+        self._hidden = Frozen(model, weights)
         tokenizer.no_padding()
         tokenizer.enable_truncation(self.max_len)
 
@@ -138,13 +137,10 @@ class SentenceEncoder:
 
         write(self, folder, weights)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_plan": None}  # laid out for this process: see __setstate__
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        if self.weights is not None:
-            self._plan = self.model.freeze(self.max_len, weights=self.weights)
+    @property
+    def weights(self) -> str | None:
+        """Format of the weights that `encode` uses."""
+        return self._hidden.weights
 
     @property
     def dim(self) -> int:
@@ -262,7 +258,8 @@ class SentenceEncoder:
     def layer(self) -> PooledEncoder:
         """Return the model with pooling and normalization as a layer, to train it further.
 
-        It shares the parameters: what is trained is what `encode` uses, unless it has `weights`.
+        It shares the parameters: what is trained is what `encode` uses, by a frozen copy that is
+        made again after a change.
         """
         return PooledEncoder(self.model, self.pooling, self.normalize)
 
@@ -342,9 +339,3 @@ class SentenceEncoder:
             hidden = self._hidden([ids[i] for i in some], lengths[some])
             vectors[some] = pool(hidden, lengths[some], self.pooling)
         return unit(vectors) if normalize else vectors
-
-    def _hidden(self, ids: list[Ids], lengths: Ids) -> Array:
-        """Return the vectors (R, dim) of the tokens of texts, which are sorted by length."""
-        if self._plan is not None:
-            return hidden_by(self._plan, ids)
-        return self.model.packed(np.concatenate(ids), lengths)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import kernels
+from .. import kernels, watch
 from ..checks import given
+from ..kernels import NotLowerable
+
+if TYPE_CHECKING:
+    from .encoder import TransformerEncoderModel
 
 # Texts, and characters of them, that are split into tokens at a time.
 WINDOW, WINDOW_CHARACTERS = 4096, 1 << 18
@@ -35,18 +38,53 @@ def windows(texts: Iterable[str], before: str, limit: int) -> Iterator[list[str]
         yield some
 
 
-def hidden_by(plan: kernels.Plan, ids: list[NDArray[np.int64]]) -> NDArray[Any]:
-    """Return the vectors (R, dim) of the tokens of texts, which are sorted by length."""
-    found = []
-    for T, run in groupby(ids, key=len):
-        some = np.stack(list(run))
-        enough = np.resize(some, (max(len(some), -(-MANY_ROWS // T)), T))  # repeats texts
-        found.append(plan(enough)[: len(some)].reshape(len(some) * T, -1))
-    return np.concatenate(found)
-
-
 def printed(done: int, total: int | None) -> None:
     """Print to stderr how many texts are done."""
     if sys.stderr is not None:
         end = "\n" if done == total else "\r"
         print(f"{done}{f'/{total}' if total else ''} texts", end=end, file=sys.stderr, flush=True)
+
+
+class Frozen:
+    """A frozen copy of an encoder, made at the first use, and again after the model has changed.
+
+    Changes by optimizers, checkpoints and assignments are seen (`Block.version`), and those of
+    layers; what is written into a parameter's array, as by ``p.data[0] = 1``, is not.
+
+    Parameters
+    ----------
+    model : TransformerEncoderModel
+    weights : str, optional
+        As in `nn.freeze`.
+    """
+
+    def __init__(self, model: TransformerEncoderModel, weights: str | None) -> None:
+        self.model, self.weights = model, weights
+        self._made: tuple[Any, kernels.Plan | None] | None = None
+        if weights is not None:
+            self.plan()  # errors come at once
+
+    def plan(self) -> kernels.Plan | None:
+        """Return the plan; None if layers cannot be frozen and no weights were asked for."""
+        version = watch.version, self.model.embedding.weight.memory.version
+        made = self._made
+        if made is None or made[0] != version:
+            try:
+                plan = self.model.freeze(weights=self.weights)
+            except NotLowerable:
+                if self.weights is not None:
+                    raise
+                plan = None
+            self._made = made = version, plan
+        return made[1]
+
+    def __call__(self, ids: list[NDArray[np.int64]], lengths: NDArray[np.int64]) -> NDArray[Any]:
+        """Return the vectors (R, dim) of the tokens of texts, which are sorted by length."""
+        plan, rows = self.plan(), np.concatenate(ids)
+        if plan is None:
+            return self.model.packed(rows, lengths)
+        times = 1 if self.weights is None else -(-MANY_ROWS // len(rows))  # repeats texts
+        return plan(np.tile(rows, times), lengths=np.tile(lengths, times))[: len(rows)]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.model, self.weights)  # a plan is laid out for one process

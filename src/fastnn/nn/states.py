@@ -63,7 +63,7 @@ class States:
                 )
         doubt_orientation({name: p.data.shape for name, p in self._named.items()}, state)
         for name, parameter in self._named.items():
-            parameter.data[...] = arrays[name]
+            parameter.data = arrays[name]
 
     def set_requires_grad(self, value: bool, *patterns: str) -> None:
         """Freeze parameters, or train them again: set `requires_grad` of each.
