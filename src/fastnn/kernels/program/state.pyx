@@ -4,7 +4,7 @@ from libc.stdint cimport INT64_MAX, int64_t, uintptr_t
 
 import numpy as np
 
-from ..ground.arrays cimport check_contiguous, int64_array, shaped_output
+from ..ground.arrays cimport check_contiguous, int64_array, real_like, shaped_output
 from ..ground.scalars cimport whole_number
 from ..ground.scalars import given
 from .ops cimport CROSS, Record, State
