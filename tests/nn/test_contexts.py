@@ -24,7 +24,9 @@ def test_backward_names_a_wrong_ctx(name):
     y, ctx = layer.forward(*inputs)
     kind = type(layer).__name__
     for wrong in WRONG_CTX:
-        with pytest.raises(TypeError, match=f"^{kind}: ctx must be the second.*, got ") as raised:
+        with pytest.raises(
+            (TypeError, ValueError), match=f"^{kind}: ctx must be the second"
+        ) as raised:
             layer.backward(ones_like(y), wrong)
         assert type(wrong).__name__.replace("NoneType", "None") in str(raised.value)
         assert not layer.parameters().grad.any()

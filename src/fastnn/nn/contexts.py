@@ -20,7 +20,7 @@ PACKAGE = __name__.partition(".")[0]
 # What a backward pass runs into with a wrong context.
 FOLLOWING = (AssertionError, AttributeError, LookupError, TypeError, ValueError)
 # Errors that say what else is wrong.
-OTHERS = re.compile(r"\b(d[yh]|need_dx|unexpected keyword)\b|layers changed")
+OTHERS = re.compile(r"\b(d[yh]|need_dx)\b|layers changed|\.backward\(\) got")
 
 Backward = Callable[..., Any]
 
@@ -41,7 +41,7 @@ def names_ctx(backward: Backward) -> Backward:
         except FOLLOWING as error:
             if not follows_from_ctx(error):
                 raise
-            raise TypeError(
+            raise (ValueError if isinstance(error, ValueError) else TypeError)(
                 f"{type(self).__name__}: ctx must be the second result of this layer's forward, "
                 f"y, ctx = layer.forward(x), got {described(ctx)}"
             ) from error.__cause__ or error
