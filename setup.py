@@ -59,6 +59,9 @@ if sys.platform == "linux":
 FLAGS += ["-g"] if DEBUG else ["-g0"]
 # Python links libm, but a module should name what it needs: auditwheel reads the versions there.
 LIBRARIES = ["-Wl,--push-state,--as-needed", "-lm", "-Wl,--pop-state", "-Wl,--build-id=none"]
+LIBRARIES += ["-Wl,-z,noseparate-code"]  # no padding to whole pages
+# Cython packs the strings of a module; the wheel, which packs everything, does better without.
+MACROS = [("NPY_NO_DEPRECATED_API", "NPY_1_25_API_VERSION"), ("CYTHON_COMPRESS_STRINGS", "0")]
 # Where Homebrew puts LLVM's OpenMP, on Apple silicon and on Intel.
 BREWED = ("/opt/homebrew/opt/libomp", "/usr/local/opt/libomp")
 # What the compiler is told for each instruction set of x86-64, from the narrowest to the widest:
@@ -107,8 +110,7 @@ FACES = {
     "loss.cross_entropy_arrays",
     "loss.elementwise",
     "loss.elementwise_arrays",
-    "norm.frobenius",
-    "norm.l1",
+    "norm.arrays",
     "program.attend",
     "program.keep",
     "program.plan",
@@ -261,13 +263,13 @@ class BdistWheel(bdist_wheel):
 # What Cython puts into every module (function objects, import of C functions, ...) stands once, in
 # a module of its own: a tenth of the wheel.
 SHARED = "fastnn.kernels._shared"
-extensions = [Extension(SHARED, [f"{KERNELS}/_shared.c"])]
+extensions = [Extension(SHARED, [f"{KERNELS}/_shared.c"], define_macros=MACROS[1:])]
 extensions += [
     Extension(
         ".".join(path.with_suffix("").parts[1:]),
         [str(path)],
         include_dirs=[*INCLUDE, numpy.get_include()],
-        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_25_API_VERSION")],
+        define_macros=[*MACROS],
         depends=[header for header in HEADERS if Path(header).name in INCLUDED],
     )
     for path in SOURCES

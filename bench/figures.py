@@ -16,8 +16,9 @@ import sys
 import textwrap
 from pathlib import Path
 
-from fastnn.bench import environment, report
+from fastnn.bench import report
 from fastnn.bench.libraries import LIBRARIES, OURS
+from fastnn.bench.machine import all_threads, cpu_name
 from fastnn.bench.results import Results, dump, read, write
 from fastnn.bench.svg import Chart, css
 
@@ -27,11 +28,17 @@ PAGES = [ROOT / "README.md", ROOT / "bench" / "README.md", *sorted((ROOT / "docs
 BLOCK = re.compile(r"(<!-- bench: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
+def machine_file() -> str:
+    """Return a name for a file of this machine's results: "amd-epyc-9b14-2cpu"."""
+    words = re.sub(r"\((?:r|tm)\)|@.*|\bcpu\b|\bprocessor\b", " ", cpu_name().lower())
+    return "-".join(re.findall(r"[a-z0-9]+", words)) + f"-{all_threads()}cpu"
+
+
 def keep(argv: list[str]) -> None:
     """Keep a file of results, each turn by its median."""
     parser = argparse.ArgumentParser(prog="python -m bench keep")
     parser.add_argument("file", nargs="?", type=Path, default=Path("bench-report/results.json"))
-    path = KEPT / f"{environment.machine_file()}.json"
+    path = KEPT / f"{machine_file()}.json"
     write(path, dump(read(parser.parse_args(argv).file), condensed=True))
     print(path)
 

@@ -31,6 +31,13 @@ def rng():
     return np.random.default_rng(20260)
 
 
+@pytest.fixture
+def directory(tmp_path, monkeypatch):
+    """Run the test in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
 def pytest_configure(config):
     # shells start background jobs with SIGINT ignored, but some tests send it
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

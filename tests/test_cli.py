@@ -16,28 +16,15 @@ from fastnn.cli import main, report, training
 from fastnn.data import load_digits
 from fastnn.files import load, save
 
+from . import command_line
+from .command_line import run_lines as run
+
 QUICK = ["--epochs", "2", "--hidden", "16"]
 
 
-def run(capsys, *argv):
-    """Exit code, lines of stdout, stderr."""
-    code = main(list(map(str, argv)))
-    captured = capsys.readouterr()
-    return code, captured.out.splitlines(), captured.err
-
-
 def assert_refused(capsys, argv, message, expected=2):
-    """One line on stderr that matches, nothing on stdout, the exit code."""
-    code, out, err = run(capsys, *argv)
-    assert code == expected and out == []
-    assert re.fullmatch(r"fastnn: error: [^\n]+\n", err), err
-    assert re.search(message, err), err
-
-
-@pytest.fixture
-def directory(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    """As of any command, and nothing on stdout."""
+    assert command_line.assert_refused(capsys, argv, message, expected) == ""
 
 
 @pytest.fixture(scope="module")

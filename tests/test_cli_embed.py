@@ -2,16 +2,15 @@
 
 import io
 import json
-import re
 
 import numpy as np
 import pytest
 
-from fastnn.cli import main
 from fastnn.models import SentenceEncoder
 
 pytest.importorskip("tokenizers")
 
+from .command_line import assert_refused, run
 from .models.sentence_models import make, texts
 
 LINES = texts(20)
@@ -24,20 +23,6 @@ def directory(tmp_path, monkeypatch):
     make(tmp_path / "model")
     (tmp_path / "texts.txt").write_text("".join(f"{line}\n" for line in LINES), "utf-8")
     return tmp_path
-
-
-def run(capsys, *arguments):
-    code = main(list(arguments))
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
-
-
-def refused(capsys, message, *arguments):
-    """One line on stderr that matches, exit code 2."""
-    code, _, err = run(capsys, *arguments)
-    assert code == 2
-    assert re.fullmatch(r"fastnn: error: [^\n]+\n", err), err
-    assert re.search(message, err), err
 
 
 def test_embed(directory, capsys):
@@ -80,19 +65,20 @@ def test_search(directory, capsys):
 
 def test_errors(directory, capsys):
     embed = ("embed", "model", "texts.txt", "-o", "v.npy")
-    refused(capsys, "none: No such folder", "embed", "none", *embed[2:])
-    refused(capsys, "none: No such file", "embed", "model", "none", "-o", "v.npy")
-    refused(capsys, "same file", "embed", "model", "texts.txt", "-o", "texts.txt")
-    refused(capsys, "--output must be a file", "embed", "model", "texts.txt", "-o", "-")
-    refused(capsys, "memory is '1kB', but a text of 24 tokens", *embed, "--memory", "1kB")
-    refused(capsys, "prompt_name is 'q'; this encoder has", *embed, "--prompt-name", "q")
-    refused(capsys, "required: -o", "embed", "model", "texts.txt")
+    assert_refused(capsys, ["embed", "none", *embed[2:]], "none: No such folder")
+    assert_refused(capsys, ["embed", "model", "none", "-o", "v.npy"], "none: No such file")
+    assert_refused(capsys, ["embed", "model", "texts.txt", "-o", "texts.txt"], "same file")
+    assert_refused(capsys, ["embed", "model", "texts.txt", "-o", "-"], "--output must be a file")
+    assert_refused(capsys, [*embed, "--memory", "1kB"], "memory is '1kB', but a text of 24 tokens")
+    assert_refused(capsys, [*embed, "--prompt-name", "q"], "prompt_name is 'q'; this encoder has")
+    assert_refused(capsys, ["embed", "model", "texts.txt"], "required: -o")
     (directory / "latin.txt").write_bytes(b"\xe9")
-    refused(capsys, "latin.txt.*not UTF-8", "search", "model", "latin.txt", "a")
+    assert_refused(capsys, ["search", "model", "latin.txt", "a"], "latin.txt.*not UTF-8")
     np.save("v.npy", np.zeros((3, 32), np.float32))
     search = ("search", "model", "texts.txt", "a")
-    refused(capsys, r"v.npy has the shape \(3, 32\), but there", *search, "--vectors", "v.npy")
-    refused(capsys, "is not a .npy file", *search, "--vectors", "texts.txt")
+    message = r"v.npy has the shape \(3, 32\), but there"
+    assert_refused(capsys, [*search, "--vectors", "v.npy"], message)
+    assert_refused(capsys, [*search, "--vectors", "texts.txt"], "is not a .npy file")
     (directory / "model" / "tokenizer.json").unlink()
-    refused(capsys, "has no tokenizer.json", *embed)
+    assert_refused(capsys, [*embed], "has no tokenizer.json")
     assert not list(directory.glob("*.part"))

@@ -16,30 +16,14 @@ from fastnn.cli.generate import spelled
 from fastnn.data import load_text
 from fastnn.files import load, load_metadata, save
 
+from .command_line import assert_refused, run
+
 TINY = ["--n_layer", 1, "--n-head", 2, "--n_embd", 16, "--block-size", 8, "--batch_size", 2]
 TINY += ["--eval_iters", 1, "--threads", 1, "--out", "a"]
 SHORT = ["--max_iters", 5, "--eval_interval", 2]
 
 
-def run(capsys, *argv):
-    """Exit code, stdout, stderr."""
-    code = main(list(map(str, argv)))
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
-
-
-def assert_refused(capsys, argv, message):
-    """One line on stderr that matches, exit code 2."""
-    code, _, err = run(capsys, *argv)
-    assert code == 2
-    assert re.fullmatch(r"fastnn: error: [^\n]+\n", err), err
-    assert re.search(message, err), err
-
-
-@pytest.fixture(autouse=True)
-def directory(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("directory")
 
 
 def a_model(path, vocab=None):

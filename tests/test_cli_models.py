@@ -13,17 +13,7 @@ from fastnn.cli.export import torch_state
 from fastnn.files import save
 from fastnn.files.tensors import open_tensors
 
-
-def run(capsys, *argv):
-    code = main(list(map(str, argv)))
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
-
-
-@pytest.fixture
-def directory(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+from .command_line import run
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastnn.cli import main
 from fastnn.data.dates import days, order_of
 from fastnn.data.roles import learn_all
 from fastnn.data.schema import Schema
@@ -19,13 +18,9 @@ from fastnn.data.target import held_out
 from fastnn.files import load_metadata
 from fastnn.table import Table, TableEncoder, TableError, as_table, read_csv
 
+from .command_line import run_lines as run
+
 SCRIPT = Path(__file__).parent.parent / "tools" / "make_tables.py"
-
-
-def run(capsys, *argv):
-    code = main(list(map(str, argv)))
-    captured = capsys.readouterr()
-    return code, captured.out.splitlines(), captured.err
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +35,6 @@ def folder(tmp_path_factory):
     script.churn(path / "churn.csv")
     script.housing(path / "housing.csv")
     return path
-
-
-@pytest.fixture
-def directory(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def scores(out, label):

@@ -13,20 +13,8 @@ from fastnn.cli.table import METADATA_KEY
 from fastnn.data import load_digits
 from fastnn.files import load, load_metadata, save
 
-
-def run(capsys, *argv):
-    """Exit code, lines of stdout, stderr."""
-    code = main(list(map(str, argv)))
-    captured = capsys.readouterr()
-    return code, captured.out.splitlines(), captured.err
-
-
-def assert_refused(capsys, argv, message, expected=2):
-    """One line on stderr that matches, the exit code."""
-    code, _, err = run(capsys, *argv)
-    assert code == expected
-    assert re.fullmatch(r"fastnn: error: [^\n]+\n", err), err
-    assert re.search(message, err), err
+from .command_line import assert_refused
+from .command_line import run_lines as run
 
 
 def write(name, header, rows):
@@ -55,12 +43,6 @@ def houses(n=120, seed=0):
             [f"{area:.1f}", rooms, f"{1000 * area + 5000 * rooms + rng.normal(0, 500):.2f}"]
         )
     return ["area", "rooms", "price"], rows
-
-
-@pytest.fixture
-def directory(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,9 @@ from fastnn.cli.vocabularies import load_with_vocabulary
 from fastnn.files import load, load_metadata, save
 from fastnn.nn import MLP
 
+from .command_line import assert_refused
+from .command_line import run_lines as run
+
 pytest.importorskip("tokenizers")
 
 ENGLISH = "zero one two three four five six seven eight nine".split()
@@ -32,21 +35,6 @@ def corpus(n, seed=0):
         "\n".join(" ".join(names[i] for i in row) for row in rows) + "\n"
         for names in (ENGLISH, GERMAN)
     ]
-
-
-def run(capsys, line):
-    """Exit code, lines of stdout, stderr."""
-    code = main(line.split())
-    captured = capsys.readouterr()
-    return code, captured.out.splitlines(), captured.err
-
-
-def assert_refused(capsys, line, message):
-    """One line on stderr that matches, exit code 2."""
-    code, _, err = run(capsys, line)
-    assert code == 2
-    assert re.fullmatch(r"fastnn: error: [^\n]+\n", err), err
-    assert re.search(message, err), err
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import importlib.util
 import inspect
 import pickle
+import re
 import sys
 from pathlib import Path
 
@@ -100,6 +101,37 @@ def test_habits(call, wrong, meant):
     with pytest.raises(TypeError, match=rf"has no argument '{wrong}'; did you mean '{meant}'\?"):
         call(**{wrong: 1})
     assert meant in inspect.signature(call).parameters
+
+
+COMPILED = {
+    name: thing
+    for name, thing in public.callables().items()
+    if type(thing).__name__ == "cython_function_or_method" and options(thing)
+}
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_compiled_functions_name_themselves_and_the_keyword(name):
+    """They have no wrapper, which would cost time in each call: docs/errors.md has the habits.
+
+    Those made from the table of activations are one function each way.
+    """
+    function = COMPILED[name].__name__
+    if function.removesuffix("_backward") in set(fastnn.kernels.ACTIVATIONS) - {"gelu"}:
+        function = "activation_backward" if function.endswith("_backward") else "activation"
+    with pytest.raises(TypeError, match=rf"^{function}\(\) got an unexpected keyword .* 'axis_'$"):
+        COMPILED[name](axis_=0)
+
+
+def test_the_habits_in_the_docs():
+    """Each row has a call with a keyword that the function lacks, and one without such."""
+    text = (DOCS / "errors.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)\((.*?)\)`.*? \| (.*) \|$", text, re.MULTILINE)
+    assert len(COMPILED) > 60 and len(rows) >= 8
+    for name, wrong, right in rows:
+        known = set(options(getattr(fastnn, name)))
+        assert set(re.findall(r"(\w+)=", wrong)) - known, name
+        assert set(re.findall(r"(\w+)=", right)) <= known, name
 
 
 def test_what_is_named_elsewhere_exists():

@@ -20,19 +20,11 @@ import pytest
 import fastnn
 from fastnn.nn import registry
 
-ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(
-    r"(?:^<!-- not run: (?P<reason>[^\n]+) -->\n+)?^```(?P<kind>\w+)\n(?P<text>.*?)^```$",
-    re.DOTALL | re.MULTILINE,
-)
+from .documents import HAS_SOURCES, PAGES, ROOT, blocks
+
 RUN = ("python", "console")
-if not (ROOT / "docs" / "index.md").exists():
+if not HAS_SOURCES:
     pytest.skip("needs the sources", allow_module_level=True)
-
-
-def blocks(page):
-    return list(BLOCK.finditer(page.read_text(encoding="utf-8")))
 
 
 def check_output(given, wanted):

@@ -1,5 +1,6 @@
 """What a release is made with: workflows, versions that agree, the table of platforms."""
 
+import importlib.util
 import re
 import subprocess
 from pathlib import Path
@@ -41,6 +42,24 @@ def test_versions_agree():
     assert done.returncode == 0, done.stderr
     done = subprocess.run([command[0], "v9.9.9"], capture_output=True, text=True)
     assert done.returncode == 1 and "the tag is v9.9.9" in done.stderr
+
+
+def test_links_of_the_readme_become_absolute():
+    spec = importlib.util.spec_from_file_location("readme", ROOT / "tools" / "readme.py")
+    readme = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(readme)
+    address = readme.repository('[project.urls]\nRepository = "https://example.org/fastnn/"\n')
+    with pytest.raises(SystemExit, match="has no Repository"):
+        readme.repository('[project.urls]\nHomepage = "https://example.org"\n')
+    text = (ROOT / "README.md").read_text("utf-8")
+    made = readme.absolute(text + "\n![a](docs/gemm.png)\n[b]: docs/gemm.md\n", address, "v1")
+    before = "https://example.org/fastnn/"
+    targets = re.findall(rf"{before}(?:blob|raw)/v1/([^)#\s]+)", made)
+    assert len(targets) > 20 and all((ROOT / target).exists() for target in targets)
+    assert f"![a]({before}raw/v1/docs/gemm.png)" in made
+    assert f"[b]: {before}blob/v1/docs/gemm.md" in made
+    assert not re.search(r"\]\((?!https?:)", made)
+    assert readme.absolute(made, address, "v2") == made
 
 
 def test_oldest_versions_are_those_of_pyproject():

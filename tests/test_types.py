@@ -1,8 +1,7 @@
-"""Type checkers accept a right program of a user and reject each wrong line of another."""
+"""Type checkers accept right programs and the pages, and reject each wrong line of another."""
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -14,7 +13,8 @@ import pytest
 import fastnn
 from fastnn.nn.activation import ActivationName
 
-PROGRAMS = Path(__file__).parent / "typed"
+from .documents import HAS_SOURCES, PAGES, program
+
 PACKAGES = Path(fastnn.__file__).parent.parent
 
 
@@ -24,34 +24,30 @@ def run(*arguments, folder):
     )
 
 
-def mypy_errors(program, folder):
-    """Numbers of the lines of the program with an error."""
+def mypy_errors(names, folder):
+    """Yield name of the program, number of the line, and message."""
     # mypy finds an installed fastnn by itself, and refuses its folder as a path
     is_installed = PACKAGES.name in ("site-packages", "dist-packages")
     (folder / "mypy.ini").write_text(
         "[mypy]\nstrict = True\nfollow_imports = silent\nignore_missing_imports = True\n"
-        + ("" if is_installed else f"mypy_path = {PACKAGES}\n")
+        "allow_redefinition = True\n" + ("" if is_installed else f"mypy_path = {PACKAGES}\n")
     )
-    done = run("mypy", "--no-error-summary", str(program), folder=folder)
+    done = run("mypy", "--no-error-summary", *names, folder=folder)
     assert done.returncode in (0, 1) and not done.stderr, done.stdout + done.stderr
-    return {int(n) for n in re.findall(rf"{program.name}:(\d+): error", done.stdout)}
+    for name, line, message in re.findall(r"^(\w+\.py):(\d+): error: (.*)", done.stdout, re.M):
+        yield name, int(line), message
 
 
-def pyright_errors(program, folder):
-    """Numbers of the lines of the program with an error."""
-    if program.parent != folder:
-        shutil.copy(program, folder)
-    settings = {"include": [program.name], "extraPaths": [str(PACKAGES)]}
+def pyright_errors(names, folder):
+    """The same of pyright."""
+    settings = {"include": names, "extraPaths": [str(PACKAGES)]}
     settings["reportMissingImports"] = False  # as mypy.ini above
     (folder / "pyrightconfig.json").write_text(json.dumps(settings))
-    done = run("pyright", "--outputjson", "-p", str(folder), folder=folder)
-    found = json.loads(done.stdout)
-    assert found["summary"]["filesAnalyzed"] == 1, done.stdout
-    return {
-        d["range"]["start"]["line"] + 1
-        for d in found["generalDiagnostics"]
-        if d["severity"] == "error"
-    }
+    found = json.loads(run("pyright", "--outputjson", "-p", str(folder), folder=folder).stdout)
+    assert found["summary"]["filesAnalyzed"] == len(names), found
+    for each in found["generalDiagnostics"]:
+        if each["severity"] == "error":
+            yield Path(each["file"]).name, each["range"]["start"]["line"] + 1, each["message"]
 
 
 def test_the_names_of_activations_are_those_of_the_kernels():
@@ -59,34 +55,39 @@ def test_the_names_of_activations_are_those_of_the_kernels():
 
 
 CHECKERS = {"mypy": mypy_errors, "pyright": pyright_errors}
+# Name -> text of programs of users, and of the README and the pages of docs/ with code.
+PROGRAMS = {path.name: path.read_text() for path in Path(__file__).parent.glob("typed/*.py")}
+READ = {f"page_{page.stem.replace('-', '_')}.py": program(page) for page in PAGES if HAS_SOURCES}
+READ = {name: text for name, text in READ.items() if text.strip()}
 
 
-@pytest.fixture(params=CHECKERS)
-def errors(request):
+@pytest.fixture(scope="module", params=CHECKERS)
+def errors(request, tmp_path_factory):
+    """Name of a program -> line -> message, of one run over all programs."""
     if find_spec(request.param) is None:
         pytest.skip(f"checks with {request.param} where it is installed")
-    return CHECKERS[request.param]
+    folder = tmp_path_factory.mktemp(request.param)
+    found = {name: {} for name in [*PROGRAMS, *READ]}
+    for name, text in (PROGRAMS | READ).items():
+        (folder / name).write_text(text)
+    for name, line, message in CHECKERS[request.param](list(found), folder):
+        found[name][line] = message
+    return found
 
 
-@pytest.mark.parametrize("name", ["right.py", "right_own.py"])
-def test_a_right_program(errors, name, tmp_path):
-    assert errors(PROGRAMS / name, tmp_path) == set()
+@pytest.mark.parametrize("name", sorted({*PROGRAMS, *READ} - {"wrong.py"}))
+def test_a_right_program(errors, name):
+    assert errors[name] == {}
 
 
-def test_the_program_of_the_readme(errors, tmp_path):
-    path = PROGRAMS.parent.parent / "README.md"
-    if not path.exists():
+def test_the_pages_are_among_them():
+    if not HAS_SOURCES:
         pytest.skip("needs the sources")
-    found = re.findall(r"^```python\n(.*?)^```", path.read_text("utf-8"), re.DOTALL | re.MULTILINE)
-    program = tmp_path / "page.py"
-    program.write_text("\n".join(found))
-    lines = program.read_text().splitlines()
-    assert not [lines[n - 1] for n in errors(program, tmp_path)]
+    assert {"page_README.py", "page_first_network.py", "page_own_layer.py"} < set(READ)
 
 
-def test_a_wrong_program(errors, tmp_path):
-    program = PROGRAMS / "wrong.py"
-    lines = program.read_text().splitlines()
+def test_a_wrong_program(errors):
+    lines = PROGRAMS["wrong.py"].splitlines()
     marked = {n for n, line in enumerate(lines, 1) if line.endswith("# wrong")}
     assert len(marked) > 10
-    assert errors(program, tmp_path) == marked
+    assert set(errors["wrong.py"]) == marked

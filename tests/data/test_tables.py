@@ -14,7 +14,7 @@ from fastnn.cli import main
 from fastnn.data.cells import MISSING, MISSING_NUMBERS, decimal_of, number
 from fastnn.data.columns import Numbers, Texts, from_json, to_json
 from fastnn.data.csv_file import DELIMITERS, Table, TableError, read_csv
-from fastnn.data.roles import learn_column
+from fastnn.data.roles import learn_all
 from fastnn.data.target import task_of
 
 
@@ -23,7 +23,8 @@ def table(cells, name="x"):
 
 
 def learnt(cells, asked=None):
-    return learn_column(table(cells), "x", np.arange(len(cells)), asked)
+    columns, _ = learn_all(table(cells), ["x"], np.arange(len(cells)), asked)
+    return columns[0] if columns else None
 
 
 def written(tmp_path, text, delimiter=None):
@@ -232,12 +233,6 @@ def train(capsys, *argv):
     code = main(["train", "csv", "t.csv", *map(str, argv), "--epochs", "20", "--output", "m"])
     out, err = capsys.readouterr()
     return code, out.splitlines(), err
-
-
-@pytest.fixture
-def directory(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def score(out):

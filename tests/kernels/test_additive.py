@@ -105,7 +105,7 @@ def test_layouts_and_bad_arguments(rng):
         additive_scores(q, k, w[None])
     with pytest.raises(ValueError, match=r"must be \(batch, n_queries, size\)"):
         additive_scores(q, k[:1], w)
-    with pytest.raises(ValueError, match="out must be C-ordered"):
+    with pytest.raises(ValueError, match=r"out must have the shape \(2, 3, 4\)"):
         additive_scores(q, k, w, out=out[:, :2])
     with pytest.raises(ValueError, match=r"dscores must have the shape \(2, 3, 4\)"):
         additive_scores_backward(ds[:, :2], q, k, w)

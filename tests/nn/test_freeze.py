@@ -215,7 +215,7 @@ def test_wrong_inputs(real):
         with pytest.raises(ValueError, match=r"x must be \(\.\.\., 3\), got"):
             plan(np.ones(shape, real))
     x = np.ones((2, 3), real)
-    with pytest.raises(ValueError, match=r"out must be \(2, 2\)"):
+    with pytest.raises(ValueError, match=r"out must have the shape \(2, 2\)"):
         plan(x, out=np.ones((2, 3), real))
     with pytest.raises(ValueError, match="C-contiguous"):
         plan(x, out=np.ones((2, 2), real, order="F"))

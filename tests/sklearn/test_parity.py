@@ -10,15 +10,11 @@ from scipy import sparse
 
 from fastnn.sklearn import MLPClassifier, MLPRegressor
 
+from .test_estimators import examples
+
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 SMALL = {"hidden_layer_sizes": (11, 7), "max_iter": 8, "random_state": 3, "batch_size": 32}
-
-
-def examples(n_classes=3, n=150, seed=0):
-    rng = np.random.default_rng(seed)
-    y = rng.integers(0, n_classes, n)
-    return rng.normal(size=(n, 6)) + y[:, None], y
 
 
 def pair(ours, **options):

@@ -141,9 +141,3 @@ def installed_bytes(name: str) -> int:
             except OSError:  # listed, not installed
                 pass
     return total
-
-
-def machine_file() -> str:
-    """Return a name for a file of this machine's results: "amd-epyc-9b14-2cpu"."""
-    words = re.sub(r"\((?:r|tm)\)|@.*|\bcpu\b|\bprocessor\b", " ", cpu_name().lower())
-    return "-".join(re.findall(r"[a-z0-9]+", words)) + f"-{all_threads()}cpu"

@@ -90,13 +90,6 @@ def learn_all(
     return columns, seen
 
 
-def learn_column(
-    table: Table, name: str, rows: NDArray[np.intp], asked: Decimal | None = None
-) -> Column | None:
-    """Learn how to encode a column from `rows` alone; None for an id, free text or no values."""
-    return _learn(table, name, rows, asked, False)[1]
-
-
 def _inputs(column: Column) -> str:
     text = f"{column.width} input{'s' * (column.width != 1)}"
     length = getattr(column, "length", 0)

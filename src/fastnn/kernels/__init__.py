@@ -16,8 +16,7 @@ from .ground.threads import get_num_threads, num_threads, set_num_threads, threa
 from .half.arrays import narrow, widen
 from .loss.cross_entropy_arrays import cross_entropy
 from .loss.elementwise_arrays import bce_with_logits, huber, l1, mse
-from .norm.frobenius import frobenius_norm, squared_norm
-from .norm.l1 import l1_norm
+from .norm.arrays import frobenius_norm, l1_norm, squared_norm
 from .program.builder import Builder, NotLowerable
 from .program.keep import Program
 from .program.plan import Plan

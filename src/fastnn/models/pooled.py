@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from .. import nn
 from ..checks import check_choice, check_flag, given
-from ..nn.module import Shapes, check_gradient
+from ..nn.contexts import check_gradient
+from ..nn.module import Shapes
 from ..nn.registry import prefixed
 from .encoder import TransformerEncoderModel
 
@@ -95,7 +96,7 @@ class PooledEncoder(nn.Module):
     def backward(self, dy: Array, ctx: Any, need_dx: bool = True) -> None:
         """Add the gradients of the encoder; ids have none."""
         ctx, shape, weights, y, norms = ctx
-        check_gradient("PooledEncoder", dy, y.shape, y.dtype)
+        check_gradient(self, dy, y.shape, y.dtype)
         if self.normalize:
             dy = (dy - y * (dy * y).sum(axis=1, keepdims=True)) / norms
         dh = np.empty(shape, y.dtype)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from .. import kernels
 from ..checks import check_count, value_of
 from ..nn import Embedding, Linear, Module
+from ..nn.contexts import check_gradient
 from ..nn.lowering import Builder, LoweredModel
-from ..nn.module import check_gradient
 from ..nn.precision import product
 from ..parameters import Parameter
 from .token_loss import add_product, token_loss, token_loss_and_grad
@@ -109,7 +109,7 @@ class TokenModel(Module):
     def backward(self, dy: Array, ctx: Any, need_dx: bool = True) -> None:
         """Add the gradients of the parameters; ids have none."""
         h, ctx = ctx
-        check_gradient(type(self).__name__, dy, (*h.shape[:-1], self._head().shape[1]), h.dtype)
+        check_gradient(self, dy, (*h.shape[:-1], self._head().shape[1]), h.dtype)
         rows, dy = h.reshape(-1, h.shape[-1]), dy.reshape(-1, dy.shape[-1])
         dh = product(dy, self._head().T)
         dw, stores = self._head_grad()

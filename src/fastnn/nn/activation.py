@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from .. import kernels
 from ..checks import check_choice, check_number
+from .contexts import check_gradient
 from .lowering import Builder
-from .module import Module, check_gradient
+from .module import Module
 from .registry import register
 
 __all__ = [
@@ -73,7 +74,7 @@ class _Function(Module):
 
     def backward(self, dy: NDArray[Any], ctx: Any, need_dx: bool = True) -> NDArray[Any] | None:
         """Return dx = dy act'(x), elementwise; over rows for softmax."""
-        check_gradient(type(self).__name__, dy, ctx.shape)
+        check_gradient(self, dy, ctx.shape)
         return self.function.backward(dy, ctx) if need_dx else None
 
     def flops(self, input_shape: tuple[int, ...], *others: tuple[int, ...]) -> int:

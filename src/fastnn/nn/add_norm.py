@@ -15,10 +15,10 @@ from ..checks import (
 )
 from ..kernels import NotLowerable
 from ..kernels.ground.memory import empty
+from .contexts import check_gradient
 from .dropout import new_stream
 from .linear import Seed
 from .lowering import Builder
-from .module import check_gradient
 from .normalization import _Norm
 from .randomness import RandomStream
 from .registry import register
@@ -140,9 +140,9 @@ class AddNorm(_Norm):
             kind = type(dy).__name__
             raise TypeError(f"AddNorm: dy must be (dy, dh) for a layer with_sum, got {kind}")
         dy, dh = dy if self.with_sum else (dy, None)
-        check_gradient("AddNorm", dy, h.shape)
+        check_gradient(self, dy, h.shape)
         if dh is not None:
-            check_gradient("AddNorm", dh, h.shape)
+            check_gradient(self, dh, h.shape)
         w, dw, db = self._data(self.weight), self._grad(self.weight), self._grad(self.bias)
         gradients = kernels.add_norm_backward(
             dy, h, stats, w, kind=self.kind, dh=dh, dweight=dw, dbias=db, **drop

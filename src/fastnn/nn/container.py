@@ -101,9 +101,12 @@ class Sequential(Module):
             program = self._lowered.program()
             if program is None:
                 raise ValueError(
-                    f"{type(self).__name__}: the layers changed since the forward pass of ctx"
+                    f"{type(self).__name__}: the layers changed since the forward pass of ctx, or "
+                    "ctx is not of this model"
                 )
             return program.backward(dy, ctx, need_dx)
+        if len(ctx) != len(self.layers):
+            raise ValueError("ctx must have one context for each layer")
         grad: Any = dy
         done, first = current_listener(), first_trained(self.layers, need_dx)
         for i in reversed(range(first, len(self.layers))):

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from .. import kernels
 from ..checks import check_generator, check_probability
+from .contexts import check_gradient
 from .linear import Seed
 from .lowering import Builder
-from .module import Module, check_gradient
+from .module import Module
 from .randomness import SEEDS, RandomStream
 from .registry import register
 
@@ -76,7 +77,7 @@ class Dropout(Module):
     def backward(self, dy: NDArray[Any], ctx: Any, need_dx: bool = True) -> NDArray[Any] | None:
         """Return dx = dy / (1 - p) where x was kept, else 0."""
         shape, p, seed, step = ctx
-        check_gradient("Dropout", dy, shape)
+        check_gradient(self, dy, shape)
         return kernels.dropout_backward(dy, p, seed=seed, step=step) if need_dx else None
 
     def flops(self, input_shape: tuple[int, ...], *others: tuple[int, ...]) -> int:

@@ -11,10 +11,11 @@ from numpy.typing import DTypeLike, NDArray
 from .. import kernels
 from ..checks import check_count, check_dtype, check_generator, check_number
 from ..parameters import Parameter
+from .contexts import check_gradient
 from .init import initial, normal
 from .linear import Seed
 from .lowering import Builder
-from .module import Module, Shapes, check_gradient
+from .module import Module, Shapes
 from .registry import register
 
 
@@ -110,7 +111,7 @@ class Embedding(Module):
 
     def backward(self, dy: NDArray[Any], ctx: Any, need_dx: bool = True) -> None:
         """Add dweight[k] += scale * sum of dy where ids == k; return None: ids have no gradient."""
-        check_gradient("Embedding", dy, (*ctx.shape, self.dim))
+        check_gradient(self, dy, (*ctx.shape, self.dim))
         dweight = self.weight.to_add()
         if dweight is not None:
             kernels.embedding_backward(

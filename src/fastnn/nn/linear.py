@@ -22,9 +22,10 @@ from ..kernels.ground.memory import empty
 from ..keywords import explained
 from ..parameters import Parameter
 from .activation import FUNCTIONS, Activation
+from .contexts import check_gradient
 from .init import Initializer, initial
 from .lowering import Builder
-from .module import Module, Shapes, check_gradient
+from .module import Module, Shapes
 from .precision import backward_bf16, is_bf16, packed, rounded
 from .registry import register
 
@@ -168,11 +169,13 @@ class Linear(Module):
         dz = dy * act'. With `overwrite_dy`, dz may overwrite dy, which saves an array of that size.
         """
         shape, rows, saved = ctx
-        check_gradient("Linear", dy, (*shape[:-1], self.out_features))
+        check_gradient(self, dy, (*shape[:-1], self.out_features))
+        is_matrix = len(shape) == 2
         if callable(rows):
             rows = rows().reshape(-1, self.in_features)
         dw, stores = self.weight.to_store()
-        dz, activation = dy.reshape(-1, self.out_features), self.activation
+        dz = dy if is_matrix else dy.reshape(-1, self.out_features)
+        activation = self.activation
         if self.adapter is not None:
             if activation is not None:
                 function = FUNCTIONS[activation]
@@ -195,7 +198,7 @@ class Linear(Module):
             self.weight.stored()
         if self.adapter is not None:
             self.adapter.backward(dz, rows, drop, dx)
-        return None if dx is None else dx.reshape(shape)
+        return dx if dx is None or is_matrix else dx.reshape(shape)
 
     def flops(self, input_shape: tuple[int, ...], *others: tuple[int, ...]) -> int:
         """Count 2 in_features + bias + activation operations for each output."""

@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import hooks, kernels, watch
-from ..checks import GENERATOR, did_you_mean, to_array
+from ..checks import GENERATOR, did_you_mean
 from ..kernels import NotLowerable
 from ..keywords import explained
 from ..parameters import Parameter, Parameters
 from .blank import join
+from .contexts import names_ctx
 from .display import html
-from .hints import ELSEWHERE, kind_of
+from .hints import ELSEWHERE
 from .randomness import inference
 from .states import States
 
@@ -72,6 +73,8 @@ class Module(States, metaclass=watch.Watched):
         super().__init_subclass__(**options)
         if "__init__" in vars(cls):
             explained(cls)
+        if "backward" in vars(cls) and _is_of_fastnn(cls):
+            cls.backward = names_ctx(cls.backward)  # type: ignore[method-assign]
         if "lower" in vars(cls):
             cls._lowered_as = cls.forward, cls.__call__
 
@@ -268,7 +271,7 @@ class Module(States, metaclass=watch.Watched):
                 f"{type(self).__name__}.{name} is a part of this model and stays the same object; "
                 f"change its values ({name}.load_state(state)) or make a new model"
             )
-        elif own is None and name in ("weight", "bias") and _is_of_fastnn(self):
+        elif own is None and name in ("weight", "bias") and _is_of_fastnn(type(self)):
             raise TypeError(f"this {type(self).__name__} was made without {name}")
         else:
             object.__setattr__(self, name, value)
@@ -303,8 +306,8 @@ class Module(States, metaclass=watch.Watched):
         return f"{type(self).__name__}({fields})"
 
 
-def _is_of_fastnn(module: Module) -> bool:
-    return type(module).__module__.startswith(__name__.partition(".")[0] + ".")
+def _is_of_fastnn(cls: type[Module]) -> bool:
+    return cls.__module__.startswith(__name__.partition(".")[0] + ".")
 
 
 def _plain(value: Any, spec: Any) -> Any:
@@ -326,21 +329,3 @@ def _plain(value: Any, spec: Any) -> Any:
         of = first.setdefault(id(item), i) if isinstance(item, Module) else i
         items.append(_plain(item, None) if of == i else {"type": "Repeat", "of": of})
     return items
-
-
-def check_gradient(
-    layer: str, dy: NDArray[Any], shape: tuple[int, ...], dtype: DTypeLike | None = None
-) -> None:
-    """Raise TypeError or ValueError unless dy is an array of the shape of the layer's output.
-
-    `dtype` is for layers whose kernels accept other dtypes too.
-    """
-    if not isinstance(dy, np.ndarray):
-        got = kind_of(dy) + to_array(dy, "dy", dtype or "float32")
-        raise TypeError(f"{layer}: dy must be a NumPy array of shape {shape}, got {got}")
-    if dy.shape != shape:
-        raise ValueError(
-            f"{layer}: dy has shape {dy.shape}, but the output of this forward pass had {shape}"
-        )
-    if dtype is not None and dy.dtype != dtype:
-        raise TypeError(f"{layer}: dy is {dy.dtype}, but the parameters are {dtype}")

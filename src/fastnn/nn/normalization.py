@@ -11,8 +11,9 @@ from .. import kernels
 from ..checks import check_count, check_dtype, check_flag, check_number, to_array
 from ..kernels.ground.memory import empty
 from ..parameters import Parameter
+from .contexts import check_gradient
 from .lowering import Builder
-from .module import Module, Shapes, check_gradient
+from .module import Module, Shapes
 from .registry import register
 
 
@@ -133,7 +134,7 @@ class LayerNorm(_Norm):
         xhat is the normalized x. dweight += sum over rows of dy xhat, dbias += sum over rows of dy.
         """
         x, stats = ctx
-        check_gradient("LayerNorm", dy, x.shape)
+        check_gradient(self, dy, x.shape)
         w, dw, db = self._data(self.weight), self._grad(self.weight), self._grad(self.bias)
         dx = kernels.layer_norm_backward(dy, x, stats, w, dweight=dw, dbias=db)
         return dx if need_dx else None
@@ -198,7 +199,7 @@ class RMSNorm(_Norm):
         dweight += sum over rows of dy xhat.
         """
         x, stats = ctx
-        check_gradient("RMSNorm", dy, x.shape)
+        check_gradient(self, dy, x.shape)
         w, dw = self._data(self.weight), self._grad(self.weight)
         dx = kernels.rms_norm_backward(dy, x, stats, w, dweight=dw)
         return dx if need_dx else None

@@ -12,11 +12,12 @@ from .. import kernels
 from ..checks import check_count, check_dtype, check_generator, check_probability, to_array
 from ..kernels import NotLowerable
 from ..parameters import Parameter
+from .contexts import check_gradient
 from .dropout import new_stream
 from .heads import linear_shapes
 from .linear import Linear, Seed
 from .lowering import Builder
-from .module import Module, Shapes, check_gradient
+from .module import Module, Shapes
 from .randomness import RandomStream, inference
 from .registry import register
 
@@ -162,7 +163,7 @@ class DotProductAttention(_Pooling):
     def backward(self, dy: Array, ctx: Any, need_dx: bool = True) -> Any:
         """Return the gradients of queries, keys and values, or None."""
         q, k, v, y, normalizer, how = ctx
-        check_gradient("DotProductAttention", dy, y[:, 0].shape, y.dtype)
+        check_gradient(self, dy, y[:, 0].shape, y.dtype)
         if not need_dx:
             return None
         gradients = kernels.attention_backward(dy[:, None], q, k, v, y, normalizer, **how)
@@ -283,7 +284,7 @@ class AdditiveAttention(_Pooling):
     def backward(self, dy: Array, ctx: Any, need_dx: bool = True) -> Any:
         """Add the parameters' gradients; return those of queries, keys and values, or None."""
         (ctx_q, q), (ctx_k, k), weights, kept, values, lengths, (p, seed, step) = ctx
-        check_gradient("AdditiveAttention", dy, (*kept.shape[:2], values.shape[2]), self.dtype)
+        check_gradient(self, dy, (*kept.shape[:2], values.shape[2]), self.dtype)
         dweights = kernels.matmul(dy, values.swapaxes(1, 2))
         if p:
             kernels.dropout_backward(dweights, p, seed=seed, step=step, out=dweights)

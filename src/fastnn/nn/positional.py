@@ -20,12 +20,13 @@ from ..checks import (
 )
 from ..kernels.ground.memory import empty
 from ..parameters import Parameter
+from .contexts import check_gradient
 from .dropout import new_stream
 from .heads import check_vectors
 from .init import initial, normal
 from .linear import Seed
 from .lowering import Builder
-from .module import Module, Shapes, check_gradient
+from .module import Module, Shapes
 from .randomness import RandomStream
 from .registry import register
 
@@ -160,7 +161,7 @@ class PositionalEncoding(Module):
     def backward(self, dy: Array, ctx: Any, need_dx: bool = True) -> Array | None:
         """Add dweight[i] += sum over the batch of dx at position i; return dx."""
         shape, drop = ctx
-        check_gradient("PositionalEncoding", dy, shape, self.dtype)
+        check_gradient(self, dy, shape, self.dtype)
         dx = kernels.dropout_backward(dy, **drop) if drop else dy
         grad = None if self.weight is None else self.weight.to_add()
         if grad is not None:

@@ -11,8 +11,9 @@ from numpy.typing import DTypeLike, NDArray
 from .. import kernels
 from ..checks import check_count, check_dtype, check_number
 from ..parameters import Parameter
+from .contexts import check_gradient
 from .lowering import Builder
-from .module import Module, Shapes, check_gradient
+from .module import Module, Shapes
 from .registry import register
 
 
@@ -79,7 +80,7 @@ class PReLU(Module):
 
     def backward(self, dy: NDArray[Any], ctx: Any, need_dx: bool = True) -> NDArray[Any] | None:
         """Return dx = dy where x > 0, else a dy; add da += sum of dy x where x <= 0."""
-        check_gradient("PReLU", dy, ctx.shape)
+        check_gradient(self, dy, ctx.shape)
         dx = kernels.prelu_backward(dy, ctx, self.weight.data, da=self.weight.to_add())
         return dx if need_dx else None
 

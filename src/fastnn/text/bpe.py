@@ -42,6 +42,10 @@ class BPE(Vocab):
     """
 
     kind = "bpe"
+    pad_id: int  # it always has the specials
+    unk_id: int
+    bos_id: int
+    eos_id: int
 
     def __init__(self, tokens: Sequence[str], merges: Sequence[tuple[str, str]]) -> None:
         """Make it from the pieces, specials first, and the merges in the order they apply."""

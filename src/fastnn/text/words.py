@@ -32,6 +32,10 @@ class WordVocab(Vocab):
     """
 
     kind = "words"
+    pad_id: int  # it always has the specials
+    unk_id: int
+    bos_id: int
+    eos_id: int
 
     def __init__(self, tokens: Sequence[str]) -> None:
         """Make it from the specials and the words, in the order of their ids."""

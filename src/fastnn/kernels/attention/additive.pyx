@@ -13,13 +13,12 @@ from libc.stdint cimport int64_t
 
 import numpy as np
 
-from ..ground.arrays cimport (OK, call_typed, check_overlap, check_status, is_output, real_like,
-                              real_type, refuse_output)
+from ..ground.arrays cimport (OK, call_typed, check_contiguous, check_overlap, check_status,
+                              real_like, real_type, shaped_output)
 from ..ground.dispatch cimport additive_scores as score_row
 from ..ground.dispatch cimport additive_scores_backward as score_row_backward
 from ..ground.dispatch cimport real
 from ..ground.machine cimport machine
-from ..ground.memory cimport new_array
 from ..ground.threads cimport run_team, share, threads_for
 
 cnp.import_array()
@@ -138,16 +137,10 @@ def additive_scores(q, k, w, *, out=None):
     check_fit(a, b, c, "additive_scores")
     cdef cnp.npy_intp[3] shape = [cnp.PyArray_DIM(a, 0), cnp.PyArray_DIM(a, 1),
                                   cnp.PyArray_DIM(b, 1)]
-    cdef cnp.ndarray s
-    if out is None:
-        s = new_array(3, shape, typenum)
-    else:
-        s = real_like(out, typenum, "additive_scores", "out", "q")
-        if np.shape(s) != (shape[0], shape[1], shape[2]) or not cnp.PyArray_IS_C_CONTIGUOUS(s):
-            raise ValueError("additive_scores: out must be C-ordered, of shape "
-                             f"{(shape[0], shape[1], shape[2])}, got {np.shape(s)}")
-        if not is_output(s):
-            refuse_output(s, "additive_scores", "out")
+    cdef cnp.ndarray s = shaped_output(out, "additive_scores", "out", "q", typenum, 3, shape,
+                                       "(batch, n_queries, n_keys)")
+    check_contiguous(s, "additive_scores", "out")
+    if out is not None:
         for name, x in (("q", a), ("k", b), ("w", c)):
             check_overlap(s, <cnp.ndarray>x, "additive_scores", "out", name)
     check_status(

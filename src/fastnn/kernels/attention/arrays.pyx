@@ -14,7 +14,7 @@ from libc.string cimport memcpy
 import numpy as np
 
 from ..ground.arrays cimport (BAD_ARGUMENT, OK, call_typed, check_overlap, check_status,
-                              is_output, real_like, refuse_output, stride)
+                              real_like, shaped_output, stride)
 from .arguments cimport Arguments, contiguous_last, read_arguments, strides_of
 from .backward cimport Gradients, attention_gradients
 from .forward cimport attention_forward, attention_weights
@@ -111,21 +111,10 @@ cdef int attention_backward_real(
 cdef cnp.ndarray checked_output(Arguments args, object out):
     """Return out, which must fit the result and not overlap an operand, or a new array."""
     cdef cnp.npy_intp[4] shape = [args.a.batch, args.a.heads, args.a.n_queries, args.a.dv]
-    cdef cnp.ndarray o
-    cdef int i
-    cdef bint fits
+    cdef cnp.ndarray o = shaped_output(out, "attention", "out", "q", args.typenum, 4, shape,
+                                       "(batch, heads, n_queries, size of v)")
     if out is None:
-        return new_array(4, shape, args.typenum)
-    o = real_like(out, args.typenum, "attention", "out", "q")
-    fits = cnp.PyArray_NDIM(o) == 4
-    for i in range(4):
-        fits = fits and cnp.PyArray_DIM(o, i) == shape[i]
-    if not fits:
-        wanted = tuple([shape[i] for i in range(4)])
-        raise ValueError(f"attention: out must have the shape {wanted} (batch, heads, n_queries, "
-                         f"size of v), got {np.shape(o)}")
-    if not is_output(o):
-        refuse_output(o, "attention", "out")
+        return o
     for name, x in (("q", args.q), ("k", args.k), ("v", args.v), ("mask", args.mask)):
         if x is not None:
             check_overlap(o, x, "attention", "out", name)
@@ -253,19 +242,11 @@ cdef cnp.ndarray gradient_like(
     Arguments args, cnp.ndarray x, object out, str name, int64_t *strides
 ):
     """Return the array for the gradient of x: out, with a contiguous last axis, or a new array."""
-    cdef cnp.ndarray y
-    if out is None:
-        y = new_array(4, cnp.PyArray_DIMS(x), args.typenum)
-    else:
-        y = real_like(out, args.typenum, "attention_backward", name, "q")
-        if np.shape(y) != np.shape(x):
-            raise ValueError(f"attention_backward: {name} must have the shape {np.shape(x)}, "
-                             f"got {np.shape(y)}")
-        if not is_output(y):
-            refuse_output(y, "attention_backward", name)
-        # NumPy gives an empty array strides of 0
-        if cnp.PyArray_SIZE(y) > 0 and cnp.PyArray_DIM(y, 3) > 1 and stride(y, 3) != 1:
-            raise ValueError(f"attention_backward: the last axis of {name} must be contiguous")
+    cdef cnp.ndarray y = shaped_output(out, "attention_backward", name, "q", args.typenum, 4,
+                                       cnp.PyArray_DIMS(x), "of its operand")
+    # NumPy gives an empty array strides of 0
+    if cnp.PyArray_SIZE(y) > 0 and cnp.PyArray_DIM(y, 3) > 1 and stride(y, 3) != 1:
+        raise ValueError(f"attention_backward: the last axis of {name} must be contiguous")
     strides_of(y, strides)
     return y
 

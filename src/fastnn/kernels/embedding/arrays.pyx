@@ -16,7 +16,8 @@ import numpy as np
 
 from ..ground.arrays cimport (
     BAD_ARGUMENT, NO_MEMORY, OK, Rows, call_typed, check_overlap, check_status, data_of, find_rows,
-    finish_output, int64_array, is_output, real_like, real_type, refuse_output, with_rows,
+    finish_output, int64_array, is_output, real_like, real_type, refuse_output, shaped_output,
+    with_rows,
 )
 from ..ground.dispatch cimport first_outside, gather_rows, real, scatter_add_rows
 from ..ground.machine cimport machine
@@ -172,13 +173,8 @@ def embedding(ids, weight, *, scale=1.0, out=None):
         shape[i] = cnp.PyArray_DIM(<cnp.ndarray>ids, i)
     shape[ndim] = cnp.PyArray_DIM(whole, 1)
     if out is not None:
-        real_like(out, typenum, "embedding", "out", "weight")
-        if np.shape(out) != np.shape(ids) + (np.shape(whole)[1],):
-            raise ValueError("embedding: out must have the shape "
-                             f"{np.shape(ids) + (np.shape(whole)[1],)} of ids and a row of weight, "
-                             f"got {np.shape(out)}")
-        if not is_output(<cnp.ndarray>out):
-            refuse_output(<cnp.ndarray>out, "embedding", "out")
+        shaped_output(out, "embedding", "out", "weight", typenum, ndim + 1, shape,
+                      "of ids and a row of weight")
         check_overlap(<cnp.ndarray>out, whole, "embedding", "out", "weight")
     cdef Rows rtable, ry
     cdef cnp.ndarray table = with_rows(whole, &rtable)

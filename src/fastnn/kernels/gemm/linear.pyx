@@ -17,9 +17,9 @@ import numpy as np
 
 from ..rowwise.activation cimport activation_code, team_for
 from ..rowwise.activation_table cimport saves_output
-from ..ground.arrays cimport (BAD_ARGUMENT, NO_MEMORY, OK, call_typed, check_overlap,
-                              check_status, is_output, real_like, real_type, refuse_output,
-                              refuse_shape, same_shape, shaped_like, stride)
+from ..ground.arrays cimport (BAD_ARGUMENT, NO_MEMORY, OK, call_typed, check_contiguous,
+                              check_overlap, check_status, is_output, real_like, real_type,
+                              refuse_output, refuse_shape, same_shape, shaped_like, stride)
 from ..ground.dispatch cimport FASTNN_ACT_NONE, FASTNN_ACT_LAST, activation_backward_block, real
 from .loops cimport STRIDED, Product
 from .paths cimport multiply
@@ -152,8 +152,7 @@ cdef cnp.ndarray accumulator(object g, int typenum, str name):
     cdef cnp.ndarray array = real_like(g, typenum, "linear_backward", name, "dy")
     if not cnp.PyArray_ISWRITEABLE(array):
         refuse_output(array, "linear_backward", name)
-    if not cnp.PyArray_IS_C_CONTIGUOUS(array):
-        raise ValueError(f"linear_backward: {name} must be C-contiguous")
+    check_contiguous(array, "linear_backward", name)
     return array
 
 

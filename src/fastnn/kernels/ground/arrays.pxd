@@ -43,6 +43,10 @@ cdef cnp.ndarray output_rows(
     object out, cnp.ndarray like, str op, str name, str like_name, Rows *rows
 )
 cdef object finish_output(object out, cnp.ndarray y)
+cdef cnp.ndarray shaped_output(
+    object out, str op, str name, str as_name, int typenum, int ndim, cnp.npy_intp *shape, str why
+)
+cdef int refuse_layout(str op, str name) except -1
 
 
 cdef inline bint is_plain(object x) noexcept:
@@ -99,6 +103,10 @@ cdef inline cnp.ndarray output_like(object out, cnp.ndarray like, str op, str na
     if not is_output(<cnp.ndarray>out):
         refuse_output(<cnp.ndarray>out, op, name)
     return <cnp.ndarray>out
+
+
+cdef inline int check_contiguous(cnp.ndarray x, str op, str name) except -1:
+    return 0 if cnp.PyArray_IS_C_CONTIGUOUS(x) else refuse_layout(op, name)
 
 
 cdef inline int64_t stride(cnp.ndarray x, int axis) noexcept:

@@ -62,6 +62,10 @@ cdef int refuse_output(cnp.ndarray out, str op, str name) except -1:
                      "(a broadcast or as_strided view?)")
 
 
+cdef int refuse_layout(str op, str name) except -1:
+    raise ValueError(f"{op}: {name} must be C-contiguous")
+
+
 cdef bint overlaps_itself(cnp.ndarray x) except -1:
     """True if two elements share memory.
 
@@ -240,6 +244,27 @@ cdef object finish_output(object out, cnp.ndarray y):
         return y
     cnp.PyArray_CopyInto(<cnp.ndarray>out, y)
     return out
+
+
+cdef cnp.ndarray shaped_output(
+    object out, str op, str name, str as_name, int typenum, int ndim, cnp.npy_intp *shape, str why
+):
+    """Return out, a writable array of this shape and of the type of as_name, or a new array."""
+    cdef cnp.ndarray y
+    cdef int i
+    cdef bint fits
+    if out is None:
+        return new_array(ndim, shape, typenum)
+    y = real_like(out, typenum, op, name, as_name)
+    fits = cnp.PyArray_NDIM(y) == ndim
+    for i in range(ndim):
+        fits = fits and cnp.PyArray_DIM(y, i) == shape[i]
+    if not fits:
+        wanted = tuple([shape[i] for i in range(ndim)])
+        raise ValueError(f"{op}: {name} must have the shape {wanted} {why}, got {np.shape(y)}")
+    if not is_output(y):
+        refuse_output(y, op, name)
+    return y
 
 
 def check_array(str op, str name, x, like=None, str like_name=None):

@@ -1,1 +1,1 @@
-"""The Frobenius norm."""
+"""Norms over all elements of arrays: Frobenius and L1."""

@@ -282,8 +282,8 @@ cdef class Program:
         d = cnp.PyArray_GETCONTIGUOUS(<cnp.ndarray>dy)
         if (cnp.PyArray_NDIM(d) != 2 or cnp.PyArray_DIM(d, 0) != f.rows
                 or cnp.PyArray_DIM(d, 1) != p.n_out):
-            raise ValueError(f"Program: dy has shape {np.shape(d)}, but the output of this forward "
-                             f"pass had {(f.rows, p.n_out)}")
+            raise ValueError(f"Program: dy has shape {np.shape(d)}, but the output of the forward "
+                             f"pass that returned this ctx had {(f.rows, p.n_out)}")
         if wants_dx:
             dx = self.output(f.rows, p.n_in)
             pdx = cnp.PyArray_DATA(dx)

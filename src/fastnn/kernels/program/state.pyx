@@ -4,8 +4,7 @@ from libc.stdint cimport INT64_MAX, int64_t, uintptr_t
 
 import numpy as np
 
-from ..ground.arrays cimport int64_array, is_output, real_like, refuse_output
-from ..ground.memory cimport new_array
+from ..ground.arrays cimport check_contiguous, int64_array, real_like, shaped_output
 from ..ground.scalars cimport whole_number
 from ..ground.scalars import given
 from .ops cimport CROSS, Record, State
@@ -79,20 +78,13 @@ cdef cnp.ndarray pieces_of(const Record *p, object lengths, int64_t rows):
 
 cdef cnp.ndarray output(object out, str op, int typenum, tuple shape):
     """Where to write an array of this shape."""
-    cdef cnp.ndarray y
-    cdef cnp.npy_intp sizes[3]
+    cdef cnp.npy_intp sizes[64]
     cdef int i
-    if out is None:
-        for i in range(len(shape)):
-            sizes[i] = shape[i]
-        return new_array(len(shape), sizes, typenum)
-    y = real_like(out, typenum, op, "out", "the weights")
-    if np.shape(y) != shape:
-        raise ValueError(f"{op}: out must be {shape} for this x or state, got {np.shape(y)}")
-    if not is_output(y):
-        refuse_output(y, op, "out")
-    if not cnp.PyArray_IS_C_CONTIGUOUS(y):
-        raise ValueError(f"{op}: out must be C-contiguous")
+    for i in range(len(shape)):
+        sizes[i] = shape[i]
+    cdef cnp.ndarray y = shaped_output(out, op, "out", "the weights", typenum, len(shape), sizes,
+                                       "for this x or state")
+    check_contiguous(y, op, "out")
     return y
 
 

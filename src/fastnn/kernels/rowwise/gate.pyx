@@ -12,12 +12,11 @@ from libc.stdint cimport int64_t
 
 import numpy as np
 
-from ..ground.arrays cimport (BAD_ARGUMENT, OK, Rows, bad_rows, call_typed, check_overlap,
-                              check_status, is_output, real_like, real_type, refuse_output,
+from ..ground.arrays cimport (BAD_ARGUMENT, OK, Rows, bad_rows, call_typed, check_contiguous,
+                              check_overlap, check_status, real_like, real_type, shaped_output,
                               with_rows)
 from ..ground.dispatch cimport (FASTNN_ACT_LAST, FASTNN_ACT_NONE, activation_backward_block,
                                 activation_block, real)
-from ..ground.memory cimport new_array
 from ..ground.threads cimport Block, block_of, run_team
 from .activation cimport activation_code, team_for
 from .activation_table cimport saves_output
@@ -85,25 +84,18 @@ cdef int gate_backward_real(int kind, int64_t rows, int64_t n, const real *dy, i
     return OK
 
 
-cdef cnp.ndarray output(object out, tuple shape, int typenum, str op, tuple inputs):
-    """Return out, which must be C-contiguous and of this shape, or a new array."""
-    cdef cnp.ndarray y
-    cdef cnp.npy_intp[64] sizes
-    cdef int i
-    if out is None:
-        for i in range(len(shape)):
-            sizes[i] = shape[i]
-        return new_array(len(shape), sizes, typenum)
-    y = real_like(out, typenum, op, "out", inputs[0][0])
-    if np.shape(y) != shape:
-        raise ValueError(f"{op}: out must have the shape {shape} for this x, got "
-                         f"{np.shape(y)}")
-    if not is_output(y):
-        refuse_output(y, op, "out")
-    if not cnp.PyArray_IS_C_CONTIGUOUS(y):
-        raise ValueError(f"{op}: out must be C-contiguous")
-    for name, x in inputs:
-        check_overlap(y, <cnp.ndarray>x, op, "out", name)
+cdef cnp.ndarray output(object out, cnp.ndarray x, int64_t cols, str op):
+    """Return out, in C order and of the shape of x but with `cols` columns, or a new array."""
+    cdef cnp.npy_intp[64] shape
+    cdef int i, last = cnp.PyArray_NDIM(x) - 1
+    for i in range(last):
+        shape[i] = cnp.PyArray_DIM(x, i)
+    shape[last] = cols
+    cdef cnp.ndarray y = shaped_output(out, op, "out", "x", cnp.PyArray_TYPE(x), last + 1, shape,
+                                       "for this x")
+    check_contiguous(y, op, "out")
+    if out is not None:
+        check_overlap(y, x, op, "out", "x")
     return y
 
 
@@ -150,7 +142,7 @@ def gate(x, activation="silu", *, out=None):
     cdef int64_t n = half_of(x, "gate")
     cdef Rows rx
     cdef cnp.ndarray whole = <cnp.ndarray>x
-    cdef cnp.ndarray y = output(out, np.shape(x)[:-1] + (n,), typenum, "gate", (("x", x),))
+    cdef cnp.ndarray y = output(out, whole, n, "gate")
     cdef cnp.ndarray a = with_rows(whole, &rx)
     check_status(
         call_typed(typenum, rx.rows * rx.cols >= KEEP_GIL, gate_real[float], gate_real[double],
@@ -194,7 +186,9 @@ def gate_backward(dy, x, activation="silu", *, out=None):
     if np.shape(dy) != np.shape(xs)[:-1] + (n,):
         raise ValueError(f"{op}: dy must have the shape {np.shape(xs)[:-1] + (n,)} for this x, "
                          f"got {np.shape(dy)}")
-    cdef cnp.ndarray dx = output(out, np.shape(xs), typenum, op, (("dy", dy), ("x", xs)))
+    cdef cnp.ndarray dx = output(out, xs, 2 * n, op)
+    if out is not None:
+        check_overlap(dx, <cnp.ndarray>dy, op, "out", "dy")
     cdef cnp.ndarray b = with_rows(xs, &rx), d = with_rows(<cnp.ndarray>dy, &rdy)
     check_status(
         call_typed(typenum, rx.rows * rx.cols >= KEEP_GIL, gate_backward_real[float],

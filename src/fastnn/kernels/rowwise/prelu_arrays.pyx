@@ -4,7 +4,7 @@ cimport numpy as cnp
 import numpy as np
 
 from ..ground.arrays cimport (
-    check_overlap, data_of, output_like, real_like, real_type, shaped_like,
+    check_contiguous, check_overlap, data_of, output_like, real_like, real_type, shaped_like,
 )
 from ..ground.dispatch cimport real
 from ..ground.rows cimport RowCall, RowKernel, over_rows
@@ -236,8 +236,7 @@ def prelu_backward(dy, x, a, *, da=None, out=None):
         check_overlap(dx, s, op, "out", "a")
     if da is not None:
         grad = output_like(da, s, op, "da", "a")
-        if not cnp.PyArray_IS_C_CONTIGUOUS(grad):
-            raise ValueError(f"{op}: da must be C-contiguous")
+        check_contiguous(grad, op, "da")
         check_overlap(grad, <cnp.ndarray>dy, op, "da", "dy")
         check_overlap(grad, shaped_like(x, <cnp.ndarray>dy, op, "x", "dy"), op, "da", "x")
         check_overlap(grad, s, op, "da", "a")

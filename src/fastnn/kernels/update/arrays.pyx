@@ -3,7 +3,8 @@ cimport numpy as cnp
 from libc.stdint cimport INT64_MAX, int64_t
 
 from ..ground.arrays cimport (
-    call_typed, check_overlap, check_status, is_plain, output_like, real_type, shaped_like,
+    call_typed, check_contiguous, check_overlap, check_status, is_plain, output_like, real_type,
+    shaped_like,
 )
 from ..ground.dispatch cimport fastnn_step
 from ..ground.scalars cimport (
@@ -42,8 +43,7 @@ cdef int flat(tuple arrays, tuple names, str op, Flat *f, int optional=0) except
             shaped_like(arrays[i], like, op, names[i], names[0]) if i == 1
             else output_like(arrays[i], like, op, names[i], names[0])
         )
-        if not cnp.PyArray_IS_C_CONTIGUOUS(x):
-            raise ValueError(f"{op}: {names[i]} must be C-contiguous")
+        check_contiguous(x, op, names[i])
         f.x[i] = cnp.PyArray_DATA(x)
         for j in range(i):
             if (
