@@ -20,16 +20,17 @@ from ..ground.arrays cimport BAD_ARGUMENT, NO_MEMORY, OK
 from ..ground.dispatch cimport (FASTNN_BF16, FASTNN_DOT_COLUMNS, FASTNN_INT8, FASTNN_STRIP,
                                 bf16_dot, bf16_round, bf16_tile, dot_bytes, dot_rows, dot_state,
                                 dot_strips, dot_tile, gemv_finish, low_finish, low_rows,
-                                quantize_row, real, tile_columns)
+                                quantize_row, real, shifted, tile_rows,
+                                vector_lanes)
 from ..ground.machine cimport machine
 from ..ground.memory cimport give, take
 from ..ground.threads cimport barrier, run_team, share, threads_for
-from .loops cimport (Blocks, Low, Product, balanced, ceil_div, choose_blocks, padded, split_team,
-                     worker)
+from .loops cimport (Blocks, Low, Product, ceil_div, choose_blocks, padded, split_team, worker)
 from .strips cimport FEW, PART, lines
 
 cdef enum:
     CHUNK = 4096        # rows of A that are converted at a time
+    SIDE = 3            # strips that a thread widens at a time (docs/tuning.md)
     MOST_SUMS = 32 * FASTNN_DOT_COLUMNS     # of a tile
 
 
@@ -39,16 +40,20 @@ cdef void few_share(
     int team, int thread, const Product *g, const Low *w, const float *x, int64_t ldx, float *y
 ) noexcept nogil:
     """Compute this thread's strips; y has room for all sums."""
-    cdef int64_t i, j, n, ldy = w.strips * FASTNN_STRIP, first, last
+    cdef int64_t i, j, n, ldy = w.strips * FASTNN_STRIP, first, last, s
+    cdef int64_t block = max(<int64_t>4, machine.l2 // (4 * w.next + 1))    # stays in the L2 cache
     share(w.strips, team, thread, &first, &last)
     j = first * FASTNN_STRIP
     n = min(g.n, last * FASTNN_STRIP) - j
     if first == last:
         return
-    for i in range(0, g.m, 4):      # FEW
-        low_rows(w.format, min(g.m - i, <int64_t>FEW), last - first, w.k, w.kc, x + i * ldx, ldx,
-                 <char*>w.data + first * w.next, w.next, w.scales + first * w.ahead, w.ahead,
-                 y + i * ldy + j, ldy)
+    s = first
+    while s < last:
+        for i in range(0, g.m, 4):      # FEW
+            low_rows(w.format, min(g.m - i, <int64_t>FEW), min(block, last - s), w.k, w.kc,
+                     x + i * ldx, ldx, <char*>w.data + s * w.next, w.next,
+                     w.scales + s * w.ahead, w.ahead, y + i * ldy + s * FASTNN_STRIP, ldy)
+        s += block
     for i in range(g.m):
         gemv_finish(n, <float>1, y + i * ldy + j, <float>0, <float*>g.c + i * g.rsc + j, 1,
                     NULL if g.bias is NULL else <const float*>g.bias + j, 1, g.activation,
@@ -228,23 +233,52 @@ cdef int run_tiles(const Product *g, const Low *w) noexcept nogil:
 
 # All.
 
-cdef int run_widened(const Product *g) noexcept nogil:
+cdef void widened_share(
+    int team, int thread, const Product *g, const Low *w, float *scratch
+) noexcept nogil:
+    """Compute this thread's rectangle of C, alone: a panel of B at a time stays in its L2 cache."""
+    cdef Product part = g[0]
+    cdef Low cut = w[0]
+    cdef Blocks s
+    cdef int64_t i, last_row, strip, last, j, at
+    cdef int rows = 1, columns = 1
+    split_team(team, ceil_div(g.m, tile_rows(scratch)), ceil_div(w.strips, SIDE), True, &rows,
+               &columns)
+    share(g.m, rows, thread // columns, &i, &last_row)
+    share(w.strips, columns, thread % columns, &strip, &last)
+    part.m, part.b = last_row - i, &cut
+    part.a = <const float*>g.a + i * g.rsa
+    while strip < last and part.m > 0:
+        cut.data, cut.scales = <char*>w.data + strip * w.next, w.scales + strip * w.ahead
+        j = strip * FASTNN_STRIP
+        at = i * g.rsc + j
+        part.n = min(min(<int64_t>SIDE, last - strip) * FASTNN_STRIP, g.n - j)
+        part.c = <float*>g.c + at
+        part.bias = shifted(<const float*>g.bias, j)
+        part.preact = <void*>shifted(<const float*>g.preact, at)
+        choose_blocks(&part, &s, scratch)
+        worker(1, 0, &part, &s, scratch + thread * s.kc * SIDE * FASTNN_STRIP)
+        strip += SIDE
+
+
+cdef int run_widened(const Product *g, const Low *w) noexcept nogil:
     """The five loops of float32, which widen the panels of B instead of packing them."""
     cdef Blocks s
     cdef int team = threads_for(2.0 * g.m * g.n * g.k, machine.flops_grain)
-    cdef int64_t unit
     cdef float *scratch = NULL
-    choose_blocks(g, &s, <float*>NULL)
-    if not s.pack_a:
-        # What a thread widens stays in its L2 cache.
-        unit = tile_columns(scratch) * team
-        s.nc = balanced(g.n, max(unit, team * machine.l2 // (8 * s.kc)), unit)
-        s.n_blocks = ceil_div(g.n, s.nc)
-        s.size_b = ceil_div(min(s.nc, g.n), FASTNN_STRIP) * FASTNN_STRIP * s.kc
+    cdef bint alone
+    choose_blocks(g, &s, scratch)
+    # Few panels alone need no packed A, and are not worth reading a large A for.
+    alone = not s.pack_a and 4 * g.m * s.kc <= machine.block_a
+    if alone:
+        s.size_b, s.size_a = 0, SIDE * FASTNN_STRIP * s.kc
     scratch = <float*>take((s.size_b + team * s.size_a) * <int64_t>sizeof(float))
     if scratch is NULL:
         return NO_MEMORY
-    run_team(team, worker[float], g, &s, scratch)
+    if alone:
+        run_team(team, widened_share, g, w, scratch)
+    else:
+        run_team(team, worker[float], g, &s, scratch)
     give(scratch)
     return OK
 
@@ -259,4 +293,6 @@ cdef int multiply_low(const Product *g, const real *t) noexcept nogil:
         return run_few(g, w)
     if w.format == FASTNN_INT8 or (w.format == FASTNN_BF16 and bf16_dot()):
         return run_tiles(g, w)
-    return run_widened(g)
+    if w.format == FASTNN_BF16 and g.m <= vector_lanes(t):      # docs/tuning.md
+        return run_few(g, w)
+    return run_widened(g, w)
