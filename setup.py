@@ -72,6 +72,7 @@ ISA_FLAGS["avx512"] = f"{ISA_FLAGS['avx2']} -mavx512f -mavx512vl -mavx512bw -mav
 ISA_FLAGS["avx512"] += " -mprefer-vector-width=512"
 ISA_FLAGS["avx512vnni"] = f"{ISA_FLAGS['avx512']} -mavx512vnni"
 ISA_FLAGS["avx512bf16"] = f"{ISA_FLAGS['avx512vnni']} -mavx512bf16"
+ISA_FLAGS["avx512amx"] = f"{ISA_FLAGS['avx512bf16']} -mamx-tile -mamx-bf16 -mamx-int8"
 
 
 def jobs():

@@ -53,12 +53,18 @@ def test_resumed_on_other_ranks(task, tmp_path):
         ("optimizer", "the ranks differ in the optimizer"),
         ("options", "the ranks differ in the options of fit"),
         ("batches", "read different batches in step 2 of epoch 0"),
+        ("isa_float", "the ranks differ in the instruction set"),
     ],
 )
 def test_ranks_that_differ(how, what, tmp_path):
     done = run(2, "differ", tmp_path / "out", "--how", how)
     assert done.returncode != 0
     assert f"RuntimeError: {what}" in done.stderr or what in done.stderr
+
+
+def test_ranks_whose_sets_have_the_same_floats(tmp_path):
+    done = run(2, "differ", tmp_path / "out", "--how", "isa")
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture

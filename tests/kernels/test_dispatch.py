@@ -14,9 +14,8 @@ from ..capi.conftest import compiler, run
 INFO = fastnn.build_info()
 
 
-def imported(**env):
+def imported(code="import fastnn; print(fastnn.build_info()['isa'])", **env):
     clean = {k: v for k, v in os.environ.items() if k != "FASTNN_ISA"}
-    code = "import fastnn; print(fastnn.build_info()['isa'])"
     return subprocess.run(
         [sys.executable, "-c", code],
         env=clean | env,
@@ -27,9 +26,12 @@ def imported(**env):
     )
 
 
-def test_widest_is_chosen():
-    assert imported().stdout.strip() == INFO["isa_found"][-1]
-    assert imported(FASTNN_ISA="").stdout.strip() == INFO["isa_found"][-1]
+def test_widest_that_pays_is_chosen():
+    slow = fastnn.kernels.ground.dispatch.isa_slow
+    chosen = [isa for isa in INFO["isa_found"] if isa not in slow][-1]
+    assert imported().stdout.strip() == chosen
+    assert imported(FASTNN_ISA="").stdout.strip() == chosen
+    assert set(slow) <= {"avx512bf16"} & set(INFO["isa_found"])
     assert INFO["isa_found"] and set(INFO["isa_found"]) <= set(INFO["isa_compiled"])
 
 
@@ -41,6 +43,22 @@ def test_each_can_be_forced_or_is_refused(isa):
     else:
         assert done.returncode != 0
         assert f"FASTNN_ISA={isa} asks for more than this CPU has" in done.stderr
+
+
+def test_sets_with_the_same_floats_have_the_same_bits():
+    code = (
+        "import zlib, numpy as np, fastnn; found = []\n"
+        "for x in [np.random.default_rng(0).standard_normal((40, 700)).astype(t) for t in 'fd']:\n"
+        "    found += [fastnn.matmul(x, x.T), fastnn.softmax(x), fastnn.gelu(x)]\n"
+        "    found.append(fastnn.matmul(x, fastnn.pack(x.T)))\n"
+        "print(fastnn.build_info()['isa_float'], *[zlib.crc32(y.tobytes()) for y in found])"
+    )
+    bits = {}
+    for isa in INFO["isa_found"]:
+        name, *found = imported(code, FASTNN_ISA=isa).stdout.split()
+        assert isa.startswith(name) and len(found) == 8
+        bits.setdefault(name, set()).add(tuple(found))
+    assert all(len(found) == 1 for found in bits.values())
 
 
 def test_unknown_instruction_set():

@@ -1,5 +1,6 @@
 """Weights of 16 and 8 bits against what their formats say, computed in NumPy."""
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import pytest
 
 import fastnn
 from fastnn import kernels
+
+from ..capi.conftest import compiler, run
 
 FORMATS = ("bf16", "int8", "int8_g32")
 # (rows, k, columns): below, at and above strips, units, blocks of k and tiles
@@ -21,10 +24,14 @@ SHAPES = [
     (5, 64, 16),
     (7, 1023, 50),
     (9, 31, 113),
+    (16, 126, 32),
     (17, 1537, 33),
+    (33, 65, 47),
     (50, 770, 96),
+    (70, 515, 129),
 ]
 ISA = fastnn.build_info()["isa"]
+MULTIPLIES_BF16 = ISA in ("avx512bf16", "avx512amx")
 FEW = 4
 
 
@@ -89,7 +96,7 @@ def test_bf16_is_float32_of_rounded_weights(shape):
     x, w, bias = arrays(*shape)
     y = fastnn.matmul(x, fastnn.pack(w, "bf16"), bias=bias)
     expected = fastnn.matmul(x, to_bf16(w), bias=bias)
-    if shape[0] <= FEW or ISA != "avx512bf16":
+    if shape[0] <= FEW or not MULTIPLIES_BF16:
         np.testing.assert_array_equal(y, expected)
     else:
         exact = to_bf16(x).astype(float) @ to_bf16(w).astype(float) + bias
@@ -115,6 +122,51 @@ def test_int8(shape):
         exact = x.astype(float) @ q * scale + bias
         bound = np.abs(x).astype(float) @ np.abs(q) * scale + np.abs(bias)
         assert (np.abs(y - exact) <= (shape[1] + 3) * 2.0**-23 * bound).all()
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("k", [30, 61, 1034])
+def test_each_number_of_rows_has_the_bits_of_many(format, k):
+    x, w, bias = arrays(70, k, 50)
+    packed = fastnn.pack(w, format)
+    many = fastnn.matmul(x, packed, bias=bias, activation="relu")
+    for m in range(FEW + 1, 70):
+        y = fastnn.matmul(x[-m:], packed, bias=bias, activation="relu")
+        np.testing.assert_array_equal(y, many[-m:])
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("k", [6, 31, 34, 550])
+def test_columns_that_are_not_finite_leave_the_others_alone(format, k):
+    x, w, _ = arrays(40, k, 80)
+    expected = fastnn.matmul(x, fastnn.pack(w, format))
+    w[:, 16:32], w[:, 64:] = np.nan, np.inf
+    y = fastnn.matmul(x, fastnn.pack(w, format))
+    alone = [*range(16), *range(32, 64)]
+    np.testing.assert_array_equal(y[:, alone], expected[:, alone])
+    assert not np.isfinite(np.delete(y, alone, axis=1)).any()
+
+
+IN_USE = """
+unsigned tiles_in_use(void) {
+    unsigned a, d;
+    __asm__ volatile("xgetbv" : "=a"(a), "=d"(d) : "c"(1));
+    return a >> 18 & 1;
+}
+"""
+
+
+@pytest.mark.skipif(ISA != "avx512amx", reason="the CPU has no tiles, or FASTNN_ISA excludes them")
+def test_no_thread_keeps_its_tiles(tmp_path):
+    (tmp_path / "in_use.c").write_text(IN_USE)
+    library = str(tmp_path / "in_use.so")
+    run([*compiler(), "-shared", "-fPIC", str(tmp_path / "in_use.c"), "-o", library])
+    tiles_in_use = ctypes.CDLL(library).tiles_in_use
+    x, w, _ = arrays(40, 64, 64)
+    for format in FORMATS:
+        with fastnn.num_threads(1):
+            fastnn.matmul(x, fastnn.pack(w, format))
+        assert tiles_in_use() == 0
 
 
 @pytest.mark.parametrize("k", [65_536, 65_537, 131_072])
@@ -174,7 +226,7 @@ def test_epilogue_strides_and_outputs(format, m):
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_same_bits_at_any_number_of_threads(format):
-    for m, k, n in ((1, 2000, 1500), (3, 700, 900), (130, 700, 300)):
+    for m, k, n in ((1, 2000, 1500), (3, 700, 900), (20, 515, 1700), (130, 700, 300)):
         x, w, bias = arrays(m, k, n)
         found = set()
         for threads in (1, 2, 3, 8):

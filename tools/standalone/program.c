@@ -36,13 +36,14 @@ static int64_t cache_size(int name, int64_t fallback) {
     return found > 0 ? found : fallback;
 }
 
-/* The widest set that the CPU has, or the one that FASTNN_ISA names; -1 if it cannot run. */
+/* The widest set that the CPU has and that pays, or the one that FASTNN_ISA names; -1 if it cannot
+ * run. */
 static int choose_set(void) {
     const char *cap = getenv("FASTNN_ISA");
     int chosen = -1;
     for (int i = 0; i < FASTNN_SET_COUNT; i++) {
-        if (!fastnn_sets[i].cpu_has()) continue;
-        if (!cap || !*cap || strcmp(cap, fastnn_sets[i].name) == 0) chosen = i;
+        const int has = fastnn_sets[i].cpu_has();
+        if (cap && *cap ? has && strcmp(cap, fastnn_sets[i].name) == 0 : has > 0) chosen = i;
     }
     return chosen;
 }

@@ -172,6 +172,10 @@ static void low_widen(int format, int64_t from, int64_t n, int64_t kb, const voi
     }
 }
 
+/* Called with 1 before a thread's calls of dot_tile and bf16_tile and with 0 after them, for sets
+ * that have to configure registers. */
+static void dot_state(int on) { (void)on; }
+
 /* C = act(V + bias) for a tile of m rows, n columns, whose sums are FASTNN_DOT_COLUMNS apart.
  *
  * V are the floats `whole`, or the integers `sums` less zero_i times the sum of a column. If there

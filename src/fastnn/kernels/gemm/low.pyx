@@ -13,13 +13,15 @@ A column with a number that is not finite becomes NaN in int8, as does a row of 
 one is not finite. Scales that would not be normal numbers count as zero. Bits do not depend on the
 number of threads; those of int8 do not depend on the instruction set.
 """
-from libc.stdint cimport int32_t, int64_t, uint32_t, uintptr_t
+from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uintptr_t
 from libc.string cimport memset
 
 from ..ground.arrays cimport BAD_ARGUMENT, NO_MEMORY, OK
 from ..ground.dispatch cimport (FASTNN_BF16, FASTNN_DOT_COLUMNS, FASTNN_INT8, FASTNN_STRIP,
-                                bf16_dot, bf16_row, bf16_tile, dot_bytes, dot_rows, dot_strips,
-                                dot_tile, gemv_finish, low_finish, low_rows, quantize_row, real)
+                                bf16_dot, bf16_round, bf16_tile, dot_bytes, dot_rows, dot_state,
+                                dot_strips, dot_tile, gemv_finish, low_finish, low_rows,
+                                quantize_row, real, shifted, tile_rows,
+                                vector_lanes)
 from ..ground.machine cimport machine
 from ..ground.memory cimport give, take
 from ..ground.threads cimport barrier, run_team, share, threads_for
@@ -28,7 +30,8 @@ from .strips cimport FEW, PART, lines
 
 cdef enum:
     CHUNK = 4096        # rows of A that are converted at a time
-    MOST_SUMS = 8 * FASTNN_DOT_COLUMNS      # of a tile
+    SIDE = 3            # strips that a thread widens at a time (docs/tuning.md)
+    MOST_SUMS = 32 * FASTNN_DOT_COLUMNS     # of a tile
 
 
 # A few rows.
@@ -37,16 +40,20 @@ cdef void few_share(
     int team, int thread, const Product *g, const Low *w, const float *x, int64_t ldx, float *y
 ) noexcept nogil:
     """Compute this thread's strips; y has room for all sums."""
-    cdef int64_t i, j, n, ldy = w.strips * FASTNN_STRIP, first, last
+    cdef int64_t i, j, n, ldy = w.strips * FASTNN_STRIP, first, last, s
+    cdef int64_t block = max(<int64_t>4, machine.l2 // (4 * w.next + 1))    # stays in the L2 cache
     share(w.strips, team, thread, &first, &last)
     j = first * FASTNN_STRIP
     n = min(g.n, last * FASTNN_STRIP) - j
     if first == last:
         return
-    for i in range(0, g.m, 4):      # FEW
-        low_rows(w.format, min(g.m - i, <int64_t>FEW), last - first, w.k, w.kc, x + i * ldx, ldx,
-                 <char*>w.data + first * w.next, w.next, w.scales + first * w.ahead, w.ahead,
-                 y + i * ldy + j, ldy)
+    s = first
+    while s < last:
+        for i in range(0, g.m, 4):      # FEW
+            low_rows(w.format, min(g.m - i, <int64_t>FEW), min(block, last - s), w.k, w.kc,
+                     x + i * ldx, ldx, <char*>w.data + s * w.next, w.next,
+                     w.scales + s * w.ahead, w.ahead, y + i * ldy + s * FASTNN_STRIP, ldy)
+        s += block
     for i in range(g.m):
         gemv_finish(n, <float>1, y + i * ldy + j, <float>0, <float*>g.c + i * g.rsc + j, 1,
                     NULL if g.bias is NULL else <const float*>g.bias + j, 1, g.activation,
@@ -76,7 +83,7 @@ cdef struct Tiles:
     int64_t rows, strips    # of a tile
     int64_t unit            # bytes of a unit of A
     int64_t units           # along k
-    int64_t size            # bytes of a tile of A
+    int64_t lda             # bytes of a row of A
     int64_t tiles, panels
     char *a
     float *scales           # of the rows of A
@@ -85,38 +92,37 @@ cdef struct Tiles:
 
 
 cdef void convert_row(
-    const Low *w, const Tiles *d, int64_t i, const float *x, char *out
+    const Low *w, const Tiles *d, int64_t i, const float *x
 ) noexcept nogil:
     """Convert row i of A, k contiguous values."""
+    cdef char *out = d.a + i * d.lda
     cdef int64_t p = 0, kb
     if w.format == FASTNN_INT8:
         quantize_row(w.k, x, out, d.scales + i, d.zeros + i)
         return
+    memset(out, 0, d.lda)
     while p < w.k:
         kb = min(w.kc, w.k - p)
-        bf16_row(kb, x + p, out)
-        out += padded(kb) // 2 * d.rows * d.unit
+        bf16_round(kb, x + p, <uint16_t*>out)
+        out += 2 * padded(kb)
         p += kb
 
 
-cdef void convert_tiles(
+cdef void convert_rows(
     int team, int thread, const Product *g, const Low *w, const Tiles *d
 ) noexcept nogil:
-    cdef int64_t tile, i, p, first, last
+    cdef int64_t i, p, first, last
     cdef const float *x
     cdef float *copy
-    share(d.tiles, team, thread, &first, &last)
-    for tile in range(first, last):
-        if w.rows != w.k or (tile + 1) * d.rows > g.m:
-            memset(d.a + tile * d.size, 0, d.size)
-        for i in range(tile * d.rows, min(g.m, (tile + 1) * d.rows)):
-            x = <const float*>g.a + i * g.rsa
-            if d.copies is not NULL:
-                copy = d.copies + thread * g.k
-                for p in range(g.k):
-                    copy[p] = x[p * g.csa]
-                x = copy
-            convert_row(w, d, i, x, d.a + tile * d.size + (i - tile * d.rows) * d.unit)
+    share(g.m, team, thread, &first, &last)
+    for i in range(first, last):
+        x = <const float*>g.a + i * g.rsa
+        if d.copies is not NULL:
+            copy = d.copies + thread * g.k
+            for p in range(g.k):
+                copy[p] = x[p * g.csa]
+            x = copy
+        convert_row(w, d, i, x)
 
 
 cdef void long_sums(
@@ -129,8 +135,8 @@ cdef void long_sums(
     memset(total, 0, sizeof(total))
     while done < d.units:
         units = min(d.units - done, <int64_t>PART // 4)
-        dot_tile(m, strips, units, a + done * d.rows * d.unit, b + done * 4 * FASTNN_STRIP, w.next,
-                 sums)
+        dot_tile(m, strips, units, a + done * d.unit, d.lda, b + done * 4 * FASTNN_STRIP,
+                 w.next, sums)
         for i in range(m):
             for j in range(n):
                 at = i * FASTNN_DOT_COLUMNS + j
@@ -149,20 +155,20 @@ cdef void one_tile(
     """Compute and store a tile of C; sums and whole have room for one."""
     cdef int64_t i = tile * d.rows, j = strip * FASTNN_STRIP, m = min(d.rows, g.m - i)
     cdef int64_t n = min(strips * FASTNN_STRIP, g.n - j)
-    cdef const char *a = d.a + tile * d.size
+    cdef const char *a = d.a + i * d.lda
     cdef const char *b = <const char*>w.data + strip * w.next
     cdef float *c = <float*>g.c + i * g.rsc + j
     cdef float *preact = NULL if g.preact is NULL else <float*>g.preact + i * g.rsc + j
     cdef const float *bias = NULL if g.bias is NULL else <const float*>g.bias + j
     if w.format == FASTNN_BF16:
-        bf16_tile(m, strips, d.units, a, b, w.next, whole)
+        bf16_tile(m, strips, d.units, a, d.lda, b, w.next, whole)
         low_finish(m, n, NULL, whole, NULL, NULL, NULL, NULL, bias, g.activation, c, g.rsc, preact)
     elif w.k > PART:
         long_sums(w, d, m, strips, n, a, b, d.zeros + i, w.sums + j, sums, whole)
         low_finish(m, n, NULL, whole, d.scales + i, NULL, w.scales + j, NULL, bias, g.activation,
                    c, g.rsc, preact)
     else:
-        dot_tile(m, strips, d.units, a, b, w.next, sums)
+        dot_tile(m, strips, d.units, a, d.lda, b, w.next, sums)
         low_finish(m, n, sums, NULL, d.scales + i, d.zeros + i, w.scales + j, w.sums + j, bias,
                    g.activation, c, g.rsc, preact)
 
@@ -175,19 +181,21 @@ cdef void tiles_share(
     cdef int32_t *sums = <int32_t*>((<uintptr_t>stack + 63) // 64 * 64)
     cdef float *whole = <float*>(sums + MOST_SUMS)
     cdef int64_t first, last, panel0, panel1, panel, tile, strip, end
-    cdef int64_t block = max(<int64_t>1, machine.block_a // max(<int64_t>1, d.size))
+    cdef int64_t block = max(<int64_t>1, machine.block_a // (d.rows * d.lda))
     cdef int rows = 1, columns = 1
-    convert_tiles(team, thread, g, w, d)
+    convert_rows(team, thread, g, w, d)
     barrier(team)
     split_team(team, d.tiles, d.panels, True, &rows, &columns)
     share(d.tiles, rows, thread // columns, &first, &last)
     share(d.panels, columns, thread % columns, &panel0, &panel1)
+    dot_state(1)
     while first < last:
         for panel in range(panel0, panel1):
             share(w.strips, <int>d.panels, <int>panel, &strip, &end)
             for tile in range(first, min(first + block, last)):
                 one_tile(g, w, d, tile, strip, end - strip, sums, whole)
         first += block
+    dot_state(0)
 
 
 cdef int run_tiles(const Product *g, const Low *w) noexcept nogil:
@@ -197,13 +205,12 @@ cdef int run_tiles(const Product *g, const Low *w) noexcept nogil:
     cdef Product part = g[0]
     cdef Tiles d
     cdef char *scratch
-    d.rows, d.strips = dot_rows() if is_int8 else 8, dot_strips() if is_int8 else 3
-    d.unit = dot_bytes() if is_int8 else 4
+    d.rows, d.strips, d.unit = dot_rows(), dot_strips(), dot_bytes()
     d.units = w.rows // (4 if is_int8 else 2)
-    d.size = lines(d.units * d.unit * d.rows)
+    d.lda = lines(d.units * d.unit) | 64        # odd lines: rows do not share cache sets
     d.panels = ceil_div(w.strips, d.strips)
-    size_a = ceil_div(most, d.rows) * d.size
     count = ceil_div(most, d.rows) * d.rows
+    size_a = count * d.lda
     scratch = <char*>take(size_a + lines(8 * count) + (4 * g.k * team if g.csa != 1 else 0))
     if scratch is NULL:
         return NO_MEMORY
@@ -226,16 +233,52 @@ cdef int run_tiles(const Product *g, const Low *w) noexcept nogil:
 
 # All.
 
-cdef int run_widened(const Product *g) noexcept nogil:
+cdef void widened_share(
+    int team, int thread, const Product *g, const Low *w, float *scratch
+) noexcept nogil:
+    """Compute this thread's rectangle of C, alone: a panel of B at a time stays in its L2 cache."""
+    cdef Product part = g[0]
+    cdef Low cut = w[0]
+    cdef Blocks s
+    cdef int64_t i, last_row, strip, last, j, at
+    cdef int rows = 1, columns = 1
+    split_team(team, ceil_div(g.m, tile_rows(scratch)), ceil_div(w.strips, SIDE), True, &rows,
+               &columns)
+    share(g.m, rows, thread // columns, &i, &last_row)
+    share(w.strips, columns, thread % columns, &strip, &last)
+    part.m, part.b = last_row - i, &cut
+    part.a = <const float*>g.a + i * g.rsa
+    while strip < last and part.m > 0:
+        cut.data, cut.scales = <char*>w.data + strip * w.next, w.scales + strip * w.ahead
+        j = strip * FASTNN_STRIP
+        at = i * g.rsc + j
+        part.n = min(min(<int64_t>SIDE, last - strip) * FASTNN_STRIP, g.n - j)
+        part.c = <float*>g.c + at
+        part.bias = shifted(<const float*>g.bias, j)
+        part.preact = <void*>shifted(<const float*>g.preact, at)
+        choose_blocks(&part, &s, scratch)
+        worker(1, 0, &part, &s, scratch + thread * s.kc * SIDE * FASTNN_STRIP)
+        strip += SIDE
+
+
+cdef int run_widened(const Product *g, const Low *w) noexcept nogil:
     """The five loops of float32, which widen the panels of B instead of packing them."""
     cdef Blocks s
     cdef int team = threads_for(2.0 * g.m * g.n * g.k, machine.flops_grain)
-    cdef float *scratch
-    choose_blocks(g, &s, <float*>NULL)
+    cdef float *scratch = NULL
+    cdef bint alone
+    choose_blocks(g, &s, scratch)
+    # Few panels alone need no packed A, and are not worth reading a large A for.
+    alone = not s.pack_a and 4 * g.m * s.kc <= machine.block_a
+    if alone:
+        s.size_b, s.size_a = 0, SIDE * FASTNN_STRIP * s.kc
     scratch = <float*>take((s.size_b + team * s.size_a) * <int64_t>sizeof(float))
     if scratch is NULL:
         return NO_MEMORY
-    run_team(team, worker[float], g, &s, scratch)
+    if alone:
+        run_team(team, widened_share, g, w, scratch)
+    else:
+        run_team(team, worker[float], g, &s, scratch)
     give(scratch)
     return OK
 
@@ -250,4 +293,6 @@ cdef int multiply_low(const Product *g, const real *t) noexcept nogil:
         return run_few(g, w)
     if w.format == FASTNN_INT8 or (w.format == FASTNN_BF16 and bf16_dot()):
         return run_tiles(g, w)
-    return run_widened(g)
+    if w.format == FASTNN_BF16 and g.m <= vector_lanes(t):      # docs/tuning.md
+        return run_few(g, w)
+    return run_widened(g, w)

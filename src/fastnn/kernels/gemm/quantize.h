@@ -16,20 +16,22 @@ INLINE vec to_integer(vec x) {
     return rounded(x + big) - big;
 }
 
-/* Store four values of 0..255 as a unit of A. */
-INLINE void store_unit(const int32_t *u, char *out) {
+/* Store values of 0..255 as units of A. */
+INLINE void store_units(i32vec u, char *out) {
+    typedef uint8_t bytevec __attribute__((vector_size(LANES)));
     if (DOT_BYTES == 4) {
-        const uint32_t word =
-            (uint32_t)u[0] | (uint32_t)u[1] << 8 | (uint32_t)u[2] << 16 | (uint32_t)u[3] << 24;
-        memcpy(out, &word, 4);
+        const bytevec bytes = __builtin_convertvector(u, bytevec);
+        memcpy(out, &bytes, sizeof bytes);
         return;
     }
-    const int32_t pairs[2] = {u[0] | u[2] << 16, u[1] | u[3] << 16};
-    memcpy(out, pairs, 8);
+    for (int q = 0; q < LANES; q += 4) {
+        const int32_t pairs[2] = {u[q] | u[q + 2] << 16, u[q + 1] | u[q + 3] << 16};
+        memcpy(out + 2 * q, pairs, sizeof pairs);
+    }
 }
 
-/* Quantize a row of k floats; units of four are DOT_MR units apart. A row with a number that is
- * not finite gets the scale NaN; one whose scale would not be normal counts as zeros. */
+/* Quantize a row of k floats; whole vectors of them are stored. A row with a number that is not
+ * finite gets the scale NaN; one whose scale would not be normal counts as zeros. */
 static void quantize_row(int64_t k, const real *x, void *out, real *scale, int32_t *zero) {
     vec low = {0}, high = {0}, odd = {0};
     for (int64_t p = 0; p < k; p += LANES) {
@@ -46,16 +48,12 @@ static void quantize_row(int64_t k, const real *x, void *out, real *scale, int32
     const real origin = to_integer(rounded(splat(least) * inverse))[0];
     *scale = step;
     *zero = (int32_t)origin;
-    char *at = out;
     for (int64_t p = 0; p < k; p += LANES) {
         const vec v = p + LANES <= k ? load(x + p) : load_part(x + p, k - p, 0);
         vec u = to_integer(rounded(v * inverse)) + origin;
         u = at_most(at_least(u, 0), 255);
-        int32_t lanes[LANES];
-        i32vec whole = step > 0 ? __builtin_convertvector(u, i32vec) : (i32vec){0};
-        memcpy(lanes, &whole, sizeof lanes);
-        for (int q = 0; q < LANES && p + q < k; q += 4, at += DOT_MR * DOT_BYTES)
-            store_unit(lanes + q, at);
+        const i32vec whole = step > 0 ? __builtin_convertvector(u, i32vec) : (i32vec){0};
+        store_units(whole, (char *)out + p / 4 * DOT_BYTES);
     }
 }
 

@@ -1,6 +1,7 @@
 """Choose the instruction set once, at import.
 
-It is the widest that was compiled, that the CPU has and that FASTNN_ISA allows.
+It is the widest that was compiled, that the CPU has and that FASTNN_ISA allows; without FASTNN_ISA,
+the widest that is not slower than those before it.
 """
 import os
 import sys
@@ -8,7 +9,7 @@ import sys
 cdef extern from "dispatch.h":
     struct fastnn_set:
         const char *name
-        bint (*cpu_has)()
+        int (*cpu_has)()
         const fastnn_leaves_f32 *f32
         const fastnn_leaves_f64 *f64
     const fastnn_set fastnn_sets[]
@@ -26,7 +27,12 @@ def _compiled():
 
 def _found():
     sets = range(FASTNN_SET_COUNT)
-    return tuple([fastnn_sets[i].name.decode() for i in sets if fastnn_sets[i].cpu_has()])
+    return tuple([fastnn_sets[i].name.decode() for i in sets if fastnn_sets[i].cpu_has() != 0])
+
+
+def _slow():
+    sets = range(FASTNN_SET_COUNT)
+    return tuple([fastnn_sets[i].name.decode() for i in sets if fastnn_sets[i].cpu_has() < 0])
 
 
 def _choose(str cap):
@@ -40,15 +46,18 @@ def _choose(str cap):
         raise ImportError(
             f"FASTNN_ISA={cap} asks for more than this CPU has: {', '.join(isa_found)}"
         )
-    return isa_compiled.index(cap or isa_found[-1])
+    return isa_compiled.index(cap or [isa for isa in isa_found if isa not in isa_slow][-1])
 
 
 isa_compiled = _compiled()
 isa_found = _found()
+isa_slow = _slow()
 cdef int _chosen = _choose(os.environ.get("FASTNN_ISA", ""))
 for _set in range(_chosen + 1):
     fastnn_inherit_f32(&leaves_f32, fastnn_sets[_set].f32)
     fastnn_inherit_f64(&leaves_f64, fastnn_sets[_set].f64)
+    if fastnn_sets[_set].f32.lanes:     # it leaves nothing empty
+        isa_float = isa_compiled[_set]
 isa = isa_compiled[_chosen]
 
 
@@ -63,6 +72,7 @@ def build_info():
         "openmp": bool(FASTNN_OPENMP),
         "openmp_version": FASTNN_OPENMP or None,
         "isa": isa,
+        "isa_float": isa_float,
         "isa_found": isa_found,
         "isa_compiled": isa_compiled,
         "tile_f32": (tile_rows(<float*>NULL), tile_columns(<float*>NULL)),

@@ -114,12 +114,14 @@ def build_info():
     -------
     dict
         ``version``, ``compiler``, ``cflags``, ``openmp`` (False if built without it),
-        ``openmp_version`` (the specification's date, or None), ``isa`` (selected), ``isa_found``
-        (on this CPU), ``isa_compiled``, ``tile_f32`` and ``tile_f64`` (rows and columns of a GEMM
-        tile), ``python`` and ``numpy`` (their versions), and ``machine``, a dict: ``cores`` that
-        this process may use, bytes of ``l1``, ``l2`` and ``l3`` (the last level) for a core, and
-        their ``caches_source``; ``vector_bytes``; ``fma_per_cycle`` (float32 multiply-adds) and its
-        ``fma_source``; and ``choices``, the thresholds that follow (docs/tuning.md).
+        ``openmp_version`` (the specification's date, or None), ``isa`` (selected), ``isa_float``
+        (the set that decides the bits of float32 and float64: others improve products of low
+        precision alone), ``isa_found`` (on this CPU), ``isa_compiled``, ``tile_f32`` and
+        ``tile_f64`` (rows and columns of a GEMM tile), ``python`` and ``numpy`` (their versions),
+        and ``machine``, a dict: ``cores`` that this process may use, bytes of ``l1``, ``l2`` and
+        ``l3`` (the last level) for a core, and their ``caches_source``; ``vector_bytes``;
+        ``fma_per_cycle`` (float32 multiply-adds) and its ``fma_source``; and ``choices``, the
+        thresholds that follow (docs/tuning.md).
 
     Examples
     --------

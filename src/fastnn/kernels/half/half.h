@@ -6,7 +6,7 @@
 #ifndef FASTNN_HALF_H
 #define FASTNN_HALF_H
 
-#include "dot.h"
+#include "vec.h"
 
 #if FASTNN_REAL == 32
 
@@ -61,17 +61,6 @@ INLINE uint32_t from_f16(uint32_t h) {
 
 static void f16_widen(int64_t n, const uint16_t *restrict x, real *restrict y) {
     for (int64_t i = 0; i < n; i++) y[i] = float_of(from_f16(x[i]));
-}
-
-/* A row of k floats as units of two bfloat16, DOT_MR units of four bytes apart. */
-static void bf16_row(int64_t k, const real *x, void *out) {
-    char *at = out;
-    for (int64_t p = 0; p < k; p += 32) {
-        const int64_t count = smaller(32, k - p);
-        uint16_t pairs[32] = {0};
-        for (int64_t i = 0; i < count; i++) pairs[i] = to_bf16(bits_of(x[p + i]));
-        for (int64_t i = 0; i < count; i += 2, at += DOT_MR * 4) memcpy(at, pairs + i, 4);
-    }
 }
 
 #endif

@@ -179,7 +179,7 @@ struct fastnn_step {
     SIZE(dot_rows, DOT_MR)       /* rows of a tile of dot.h */   \
     SIZE(dot_strips, DOT_STRIPS) /* and its strips of columns */ \
     SIZE(dot_bytes, DOT_BYTES)   /* bytes of a unit of A */      \
-    SIZE(bf16_dot, 0)            /* 1: there is a bf16_tile, 8 rows by 3 strips */
+    SIZE(bf16_dot, 0)            /* 1: there is a bf16_tile */
 #define FASTNN_LEAVES_F32(LEAF)                                                                  \
     /* half.h */                                                                                 \
     LEAF(void, bf16_round, int64_t n, const float *x, uint16_t *y)                               \
@@ -195,14 +195,14 @@ struct fastnn_step {
     LEAF(void, low_finish, int64_t m, int64_t n, const int32_t *sums, const float *whole,        \
          const float *scale, const int32_t *zero, const float *scales, const int32_t *columns,   \
          const float *bias, int activation, float *c, int64_t ldc, float *preact)                \
-    LEAF(void, dot_tile, int64_t m, int64_t strips, int64_t units, const void *a, const void *b, \
-         int64_t next, void *sums)                                                               \
-    LEAF(void, quantize_row, int64_t k, const float *x, void *out, float *scale, int32_t *zero)  \
-    LEAF(void, bf16_row, int64_t k, const float *x, void *out)
+    LEAF(void, dot_tile, int64_t m, int64_t strips, int64_t units, const void *a, int64_t lda,   \
+         const void *b, int64_t next, void *sums)                                                \
+    LEAF(void, dot_state, int on)                                                                \
+    LEAF(void, quantize_row, int64_t k, const float *x, void *out, float *scale, int32_t *zero)
 /* Filled only by sets with the instruction. */
-#define FASTNN_LEAVES_NATIVE(LEAF)                                                                \
-    LEAF(void, bf16_tile, int64_t m, int64_t strips, int64_t units, const void *a, const void *b, \
-         int64_t next, void *sums)
+#define FASTNN_LEAVES_NATIVE(LEAF)                                                              \
+    LEAF(void, bf16_tile, int64_t m, int64_t strips, int64_t units, const void *a, int64_t lda, \
+         const void *b, int64_t next, void *sums)
 
 #define FASTNN_SIZE_SLOT(name, value) int64_t name;
 #define FASTNN_SLOT(result, name, ...) result (*name)(__VA_ARGS__);

@@ -47,7 +47,7 @@ cdef extern from "leaves.h" nogil:
 
     # The tables, which dispatch fills.
     struct fastnn_leaves_f32:
-        pass
+        int64_t lanes
     struct fastnn_leaves_f64:
         pass
 
