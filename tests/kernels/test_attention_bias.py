@@ -96,11 +96,11 @@ def test_wrong_arrays_are_refused(real):
         (
             np.zeros((2, 12), real),
             ValueError,
-            r"dbias must have the shape \(2, 13\) .*, got \(2, 12\)",
+            r"dbias must be .* of the shape \(2, 13\), got \(2, 12\)",
         ),
         (np.zeros((2, 13), other), TypeError, "dbias"),
-        (np.zeros((13, 2), real).T, ValueError, "dbias must be C-contiguous and writable"),
-        (read_only, ValueError, "dbias must be C-contiguous and writable"),
+        (np.zeros((13, 2), real).T, ValueError, "dbias must be C-contiguous, writable"),
+        (read_only, ValueError, "dbias must be C-contiguous, writable"),
         ([0.0], TypeError, "dbias"),
     ):
         with pytest.raises(error, match=message):

@@ -176,9 +176,7 @@ cdef void *bias_gradient(Arguments args, object dbias) except? NULL:
         return NULL
     x = real_like(dbias, args.typenum, "attention_backward", "dbias", "q")
     shape = args.a.heads, max(0, args.a.n_queries + args.a.n_keys - 1)
-    if np.shape(x) != shape:
-        raise ValueError(f"attention_backward: dbias must have the shape {shape} (heads, "
-                         f"n_queries + n_keys - 1), got {np.shape(x)}")
-    if not cnp.PyArray_ISCARRAY(x):
-        raise ValueError("attention_backward: dbias must be C-contiguous and writable")
+    if np.shape(x) != shape or not cnp.PyArray_ISCARRAY(x):
+        raise ValueError(f"attention_backward: dbias must be C-contiguous, writable and of the "
+                         f"shape {shape}, got {np.shape(x)}")
     return cnp.PyArray_DATA(x)
