@@ -13,7 +13,6 @@ import importlib.util
 import os
 import sys
 import tempfile
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
@@ -31,9 +30,6 @@ for tool in ("api_module", "leaf_calls"):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     module.write()
-
-# The wheel is 8 kB smaller; neither bdist_wheel nor its zip file has an option for it.
-zlib.Z_DEFAULT_COMPRESSION = zlib.Z_BEST_COMPRESSION
 
 KERNELS = "src/fastnn/kernels"
 SOURCES = sorted(Path(KERNELS).rglob("*.pyx"))

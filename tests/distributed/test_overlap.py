@@ -99,6 +99,16 @@ def untied():
     return fastnn.models.TransformerLM(8, 8, 2, 3, 8, tie_weights=False, rng=0)
 
 
+def frozen():
+    model = plain()
+    model.set_requires_grad(False, "0.*", "2.layer.bias")
+    return model
+
+
+def branches():
+    return nn.LoRA(plain(), 2, rng=0)
+
+
 def trained(model, comm):
     if hasattr(model, "loss_and_grad"):
         batches = fastnn.data.crops(Y, 8, 8, steps=4, seed=0)
@@ -120,12 +130,16 @@ def layers_one_by_one(monkeypatch):
     monkeypatch.setattr(nn.container.Lowered, "program", lambda self: None)
 
 
-@pytest.mark.parametrize("model", [plain, token_model, untied, Shared, Twice])
+@pytest.mark.parametrize("model", [plain, token_model, untied, Shared, Twice, frozen])
 def test_what_is_sent_early_is_final(model):
     comm = Late()
     expected = trained(model(), OneProcess(4))
     np.testing.assert_array_equal(trained(model(), comm), expected)
     assert comm.early > 0
+
+
+def test_branches_are_sent_at_the_end():
+    np.testing.assert_array_equal(trained(branches(), Late()), trained(branches(), OneProcess(4)))
 
 
 def test_a_model_that_changes_is_an_error():

@@ -5,6 +5,7 @@ import pytest
 
 import fastnn
 from fastnn import models, nn
+from fastnn.models.encoder_parts import buckets_of
 
 from .pretrained_models import folders
 
@@ -154,3 +155,44 @@ def test_rows_of_vectors_one_after_the_other():
     found = plan(x, lengths=[4, 4, 3])
     np.testing.assert_array_equal(found[:8].reshape(2, 4, 16), plan(x[:8].reshape(2, 4, 16)))
     np.testing.assert_array_equal(found[8:], plan(x[None, 8:])[0])
+
+
+def test_buckets_of_distances_are_those_of_t5():
+    """Eight distances have one each, farther ones share them by powers of the root of two."""
+    found = buckets_of(32, 300)
+    assert found.dtype == np.int64 and len(found) == 599
+    for distance, bucket in zip(range(-299, 300), found, strict=True):
+        n = abs(distance)
+        shared = max((k for k in range(20) if 64 * 2**k <= n * n), default=0)
+        near = n if n < 8 else min(8 + shared, 15)
+        assert bucket == near + 16 * (distance > 0), distance
+
+
+def test_a_bias_by_distance_moves_its_gradient_into_the_table():
+    model = models.TransformerEncoderModel(9, 8, 2, 2, 12, 40, buckets=8, dtype=np.float64, rng=0)
+    model.relative.data = np.random.default_rng(0).normal(size=(8, 2))
+    ids = np.random.default_rng(1).integers(0, 9, (2, 40))
+    assert nn.gradcheck(model, ids, samples=20).worst < 1e-5
+    y, ctx = model.forward(ids)
+    whole = []
+    for _ in range(2):  # a context serves twice
+        model.zero_grad()
+        model.backward(np.cos(y), ctx)
+        whole.append(model.relative.grad.copy())
+    np.testing.assert_array_equal(*whole)
+    model.set_requires_grad(False)
+    model.relative.requires_grad = True
+    model.backward(np.cos(y), ctx)
+    np.testing.assert_array_equal(model.relative.grad, whole[0])
+
+
+def test_a_frozen_bias_by_distance_is_that_of_any_room():
+    model = models.TransformerEncoderModel(9, 8, 2, 2, 12, 300, buckets=32, rng=0)
+    model.relative.data = np.random.default_rng(0).normal(size=(32, 2)).astype(np.float32)
+    ids = np.random.default_rng(1).integers(0, 9, (2, 250))
+    for room in (300, 250):
+        np.testing.assert_array_equal(
+            model.freeze(room)(ids, lengths=np.array([250, 31])), model(ids, lengths=[250, 31])
+        )
+    with pytest.raises(ValueError, match="buckets must be at least 4, got 3"):
+        models.TransformerEncoderModel(9, 8, 2, 2, 12, 300, buckets=3)

@@ -12,7 +12,7 @@ import fastnn
 from .sentence_models import make
 
 pytest.importorskip("tokenizers")
-PROGRAM = Path(__file__).parent.parent.parent / "examples" / "fine_tune" / "speaker.py"
+PROGRAM = Path(__file__).parent.parent.parent / "examples" / "fine_tune" / "topics.py"
 if not PROGRAM.exists():
     pytest.skip("needs the sources", allow_module_level=True)
 
@@ -21,13 +21,13 @@ if not PROGRAM.exists():
 def test_each_method(tmp_path, method):
     folder = make(tmp_path / "encoder", "mean")
     command = [sys.executable, PROGRAM, folder, "--method", method]
-    command += ["--epochs", "1", "--speeches", "40"]
+    command += ["--epochs", "1", "--sentences", "60"]
     root = str(Path(fastnn.__file__).parent.parent)
     environment = {**os.environ, "PYTHONPATH": root}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "accuracy on the speeches held out" in done.stdout
+    assert "accuracy on the sentences held out" in done.stdout
     assert "the frozen plan agrees" in done.stdout
-    model = fastnn.load(tmp_path / "speaker.safetensors")
+    model = fastnn.load(tmp_path / "topics.safetensors")
     assert isinstance(model[0], fastnn.models.PooledEncoder)
     assert (tmp_path / "branches.safetensors").exists() == (method == "lora")

@@ -118,6 +118,12 @@ LAYERS = {
         ),
         (ids(),),
     ),
+    "TransformerEncoderModel, as MPNet": lambda: (
+        models.TransformerEncoderModel(
+            6, D, 2, 2, 6, 4, n_types=0, buckets=4, attention_dropout=0.5, rng=0, **F64
+        ),
+        (ids(),),
+    ),
     "PooledEncoder": lambda: (
         models.PooledEncoder(
             models.TransformerEncoderModel(6, D, 2, 1, 6, 4, dropout=0.5, rng=0, **F64)

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from fastnn import models
+from fastnn import models, nn
 from fastnn.cli.errors import Failure, UsageError
 from fastnn.cli.predict_table import predict
 from fastnn.cli.vocabularies import load_with_vocabulary
 from fastnn.data.idx import IdxError, read_idx
-from fastnn.files import ModelFileError, load, load_metadata
+from fastnn.files import ModelFileError, load, load_lora, load_metadata, save_lora
 from fastnn.models import Seq2SeqTransformer, TransformerLM
 from fastnn.text import Vocab, from_json
 from fastnn.train import load_checkpoint
@@ -111,6 +111,7 @@ def read_table(path):
     """`fastnn predict MODEL rows.csv`."""
     with redirect_stdout(io.StringIO()):
         options = {"output": None, "proba": False, "delimiter": None, "encoding": None}
+        options["weights"] = None
         args = argparse.Namespace(
             model=os.fspath(path),
             file=os.fspath(here() / "rows.csv"),
@@ -194,6 +195,35 @@ def vocabulary(seed):
         assert isinstance(vocab, Vocab)
         words(vocab)
         assert len(from_json(vocab.to_json())) == len(vocab)
+    return how
+
+
+@functools.cache
+def branches():
+    """Return a file of the branches of a LoRA."""
+    path = here() / "branches"
+    save_lora(nn.LoRA(network(), 2, targets="*", dropout=0.1, rng=0), path)
+    return path.read_bytes()
+
+
+def network():
+    return nn.Sequential(nn.MLP((6, 5, 4), rng=0), nn.FeedForward(4, 8, rng=1))
+
+
+def lora(seed):
+    """`load_lora` of a damaged file into a model, which is as before after an error."""
+    content, model, x = branches(), network(), np.ones((1, 6), np.float32)
+    before = model(x)
+    limit_memory()
+    path = here() / "damaged"
+    path.write_bytes(mutate.mutated(content, random.Random(seed)))
+    found, how = attempt(load_lora, path, model, allowed=(ModelFileError, OSError))
+    if found is None:
+        assert all(parameter.requires_grad for parameter in model.parameters())
+        assert model(x).tobytes() == before.tobytes()
+    else:
+        with np.errstate(all="ignore"):
+            found.merge()(x)
     return how
 
 

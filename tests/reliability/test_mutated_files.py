@@ -8,7 +8,8 @@ from . import common
 
 
 @pytest.mark.parametrize(
-    ("function", "default"), [("mutated", 800), ("vocabulary", 400), ("idx", 400), ("folder", 200)]
+    ("function", "default"),
+    [("mutated", 800), ("vocabulary", 400), ("idx", 400), ("folder", 200), ("lora", 200)],
 )
 def test_mutated_files(function, default, tmp_path):
     """The errors that the readers document, no crash, no 5 seconds, no 64 MiB for a few KiB."""

@@ -18,6 +18,7 @@ from ..nn.packed import Packed
 from ..nn.positional import check_max_len
 from ..nn.registry import prefixed
 from ..nn.states import is_trained
+from .encoder_parts import add_to_table, bias_by_distance, check_ids, check_tokens, mask_by_distance
 
 Array = NDArray[Any]
 Ids = NDArray[np.integer[Any]]
@@ -57,6 +58,8 @@ class TransformerEncoderModel(nn.Module):
         As in `nn.EncoderBlock`; `dropout` also of the embedding.
     eps : float
         Epsilon of the norms.
+    buckets : int
+        Of distances, for a bias of attention that all blocks share (MPNet); 0 for none.
     bias, placement, gated, rotary, window, attention_norm
         As in `nn.TransformerEncoder`; with `rotary` there is no table of positions, and with the
         placement "pre" a norm follows the last block.
@@ -67,6 +70,7 @@ class TransformerEncoderModel(nn.Module):
     ----------
     embedding : nn.Embedding
     positions, types : nn.Embedding or None
+    relative : nn.Parameter (buckets, n_heads) or None
     norm : nn.LayerNorm
     drop : nn.Dropout
     blocks : nn.TransformerEncoder
@@ -87,6 +91,7 @@ class TransformerEncoderModel(nn.Module):
         "max_len": int,
         "n_types": (int, 2),
         "first_position": (int, 0),
+        "buckets": (int, 0),
         "activation": (str | None, "gelu"),
         "dropout": (float, 0.0),
         "attention_dropout": (float, 0.0),
@@ -115,7 +120,8 @@ class TransformerEncoderModel(nn.Module):
         blocks["final_norm"] = fields["placement"] != "post"
         blocks |= {key: fields[key] for key in _OF_BLOCKS} | {"n_kv_heads": fields["n_heads"]}
         parts["blocks"] = nn.parameter_shapes(blocks)
-        return prefixed(parts)
+        table: Shapes = {"relative": ((fields["buckets"], fields["n_heads"]), dtype)}
+        return prefixed(parts) | (table if fields["buckets"] else {})
 
     def __init__(
         self,
@@ -128,6 +134,7 @@ class TransformerEncoderModel(nn.Module):
         *,
         n_types: int = 2,
         first_position: int = 0,
+        buckets: int = 0,
         activation: str = "gelu",
         dropout: float = 0.0,
         attention_dropout: float = 0.0,
@@ -147,6 +154,9 @@ class TransformerEncoderModel(nn.Module):
         rows = first_position + max_len
         self.positions = nn.Embedding(rows, d_model, **how) if has_table else None
         self.types = nn.Embedding(n_types, d_model, **how) if n_types else None
+        self.buckets = check_count("buckets", buckets, low=4) if buckets else 0
+        table = nn.init.initial(_initial, (self.buckets, n_heads), rng, dtype)
+        self.relative = nn.Parameter(table) if buckets else None
         self.norm = nn.LayerNorm(d_model, eps, bias=of_blocks.get("bias", True), dtype=dtype)
         self.drop = nn.Dropout(dropout, rng=rng)
         self.blocks = nn.TransformerEncoder(
@@ -164,7 +174,7 @@ class TransformerEncoderModel(nn.Module):
             **of_blocks,
         )
         parts: dict[str, Any] = {"embedding": self.embedding, "positions": self.positions}
-        parts["types"] = self.types
+        parts |= {"types": self.types, "relative": self.relative}
         parts |= {"norm": self.norm, "drop": self.drop, "blocks": self.blocks}
         super().__init__({name: part for name, part in parts.items() if part is not None})
 
@@ -187,18 +197,25 @@ class TransformerEncoderModel(nn.Module):
             An argument has the wrong type or shape, x is longer than max_len, or an id is out of
             range.
         """
-        self._check_ids(x, types)
+        check_ids(x, types, self.types is not None, self.max_len)
         tables = self._tables(x, np.broadcast_to(np.arange(x.shape[1]), x.shape), types)
         e, ctx_n = self.norm.forward(self._sum(tables))
         e, ctx_d = self.drop.forward(e)
-        h, ctx_b = self.blocks.forward(e, lengths=None if lengths is None else np.asarray(lengths))
-        return h, (tables, ctx_n, ctx_d, ctx_b)
+        mask = self._bias(x.shape[1])
+        how = {} if lengths is None else {"lengths": np.asarray(lengths)}
+        h, ctx_b = self.blocks.forward(e, mask=mask, **how)
+        return h, (tables, ctx_n, ctx_d, ctx_b, mask)
 
     def backward(self, dy: Array, ctx: Any, need_dx: bool = True) -> None:
         """Add the gradients of the parameters; ids have none."""
-        tables, ctx_n, ctx_d, ctx_b = ctx
+        tables, ctx_n, ctx_d, ctx_b, mask = ctx
+        if self.relative is not None:
+            mask.gradient.fill(0)
         need = any(is_trained(part) for part in self._modules.values() if part is not self.blocks)
+        need = need or (self.relative is not None and self.relative.requires_grad)
         de = self.blocks.backward(dy, ctx_b, need)
+        if self.relative is not None:
+            add_to_table(self.relative, mask)
         if not need:
             return
         de = self.drop.backward(de, ctx_d)
@@ -209,10 +226,10 @@ class TransformerEncoderModel(nn.Module):
 
     def __call__(self, x: Ids, *, lengths: Any = None, types: Ids | None = None) -> Array:
         """Return the hidden vectors; keep nothing for backward."""
-        self._check_ids(x, types)
+        check_ids(x, types, self.types is not None, self.max_len)
         tables = self._tables(x, np.broadcast_to(np.arange(x.shape[1]), x.shape), types)
         how = {} if lengths is None else {"lengths": np.asarray(lengths)}
-        return self.blocks(self.norm(self._sum(tables)), **how)
+        return self.blocks(self.norm(self._sum(tables)), mask=self._bias(x.shape[1]), **how)
 
     def packed(self, ids: Ids, lengths: Any) -> Array:
         """Return hidden vectors (R, d_model) for sequences one after the other, without padding.
@@ -238,10 +255,10 @@ class TransformerEncoderModel(nn.Module):
             raise ValueError(
                 f"packed: lengths must be at least 1 and add up to the ids, {np.shape(ids)}"
             )
-        self._check_tokens(ids, int(lengths.max(initial=0)))
+        check_tokens(ids, int(lengths.max(initial=0)), self.max_len)
         within = np.arange(len(ids)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         e = self.norm(self._sum(self._tables(ids, within, None)))
-        h: Array = self.blocks.walk(Packed(lengths), e, (), {})
+        h: Array = self.blocks.walk(Packed(lengths, self._bias), e, (), {})
         return h
 
     def row_bytes(self) -> int:
@@ -249,6 +266,9 @@ class TransformerEncoderModel(nn.Module):
         first = self.blocks.blocks[0]
         d, wide = self.embedding.dim, first.feed_forward.up.out_features
         return (3 * d + max(wide, first.attention.qkv.out_features + d)) * self.norm.dtype.itemsize
+
+    def _bias(self, length: int) -> Array | None:
+        return None if self.relative is None else mask_by_distance(self.relative.data, length)
 
     def _tables(self, ids: Ids, positions: Ids, types: Ids | None) -> list[tuple[Any, Ids]]:
         """Return the tables and the row of each for every token."""
@@ -296,26 +316,9 @@ class TransformerEncoderModel(nn.Module):
         elif self.types is not None:
             raise NotLowerable("types without a table of positions cannot be part of a plan")
         b.lower(self.norm)
+        if self.relative is not None:
+            b.distance_bias = bias_by_distance(self.relative.data, b.max_len)
         b.lower(self.blocks)
-
-    def _check_ids(self, ids: Any, types: Any) -> None:
-        shape = getattr(ids, "shape", None)
-        if shape is None or len(shape) != 2:
-            raise ValueError(
-                f"TransformerEncoderModel: x must be an array (batch, tokens), got {given(ids)}"
-            )
-        self._check_tokens(ids, shape[1])
-        if types is not None and (self.types is None or np.shape(types) != shape):
-            has = "has no types" if self.types is None else f"needs types of the shape {shape}"
-            raise ValueError(f"TransformerEncoderModel: this model {has}")
-
-    def _check_tokens(self, ids: Array, longest: int) -> None:
-        if ids.dtype.kind not in "iu":
-            raise TypeError(f"TransformerEncoderModel: x must be integers, got {ids.dtype}")
-        if longest > self.max_len:
-            raise ValueError(
-                f"TransformerEncoderModel: {longest} tokens are more than max_len {self.max_len}"
-            )
 
     def example(self, input_shape: tuple[int, ...], dtype: Any = None) -> tuple[Array, ...]:
         """Return zero ids, for a summary."""
@@ -333,6 +336,7 @@ class TransformerEncoderModel(nn.Module):
             "max_len": self.max_len,
             "n_types": self.n_types,
             "first_position": self.first_position,
+            "buckets": self.buckets,
             **{key: block[key] for key in _OF_BLOCKS},
             "placement": self.blocks.blocks[0].placement,  # in a block None, beside norm_first
         }

@@ -295,8 +295,8 @@ class Graph:
         return cast(str, self.node("Slice", table, self.ints(0), length, self.ints(0)))
 
     def _attention(self, op: Operation, x: str) -> str:
-        if op.window or op.rates is not None:
-            raise TypeError("to_onnx: windows and rotary settings of attention have no ONNX form")
+        if op.window or op.rates is not None or op.bias is not None:
+            raise TypeError("to_onnx: windows, biases and rotary settings have no ONNX form")
         size = cast(int, op.n_out) // op.heads
         widths = self.ints(size * op.heads, size * op.kv_heads, size * op.kv_heads)
         q, k, v = self.node("Split", x, widths, outputs=3, axis=-1)

@@ -273,6 +273,7 @@ class MultiHeadAttention(Module):
             dq=split_heads(to[0], self.n_heads),
             dk=split_heads(to[1], self.n_kv_heads),
             dv=split_heads(dv, self.n_kv_heads),
+            dbias=getattr(how["mask"], "gradient", None),  # of a `RelativeBias`
             **how,
         )
         if self.rotary:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from typing import Any
 
@@ -27,9 +27,16 @@ class Packed(Walk):
     ----------
     lengths : integers (n,)
         Rows of each sequence.
+    bias : callable, optional
+        Returns the mask of attention within so many positions.
     """
 
-    def __init__(self, lengths: NDArray[np.integer[Any]]) -> None:
+    def __init__(
+        self,
+        lengths: NDArray[np.integer[Any]],
+        bias: Callable[[int], Array | None] = lambda length: None,
+    ) -> None:
+        self._bias = bias
         self._runs = [(int(n), len(list(run))) for n, run in groupby(lengths)]
 
     def run(self, part: Any, y: Any, options: dict[str, Any]) -> Any:
@@ -46,7 +53,7 @@ class Packed(Walk):
             if part.rotary:
                 part.turn(q, k)
             out = split_heads(heads[rows].reshape(-1, T, d), part.n_heads)
-            kernels.attention(q, k, v, window=part.window, out=out)
+            kernels.attention(q, k, v, mask=self._bias(T), window=part.window, out=out)
         return part.out(heads)
 
     def _rows(self) -> Iterator[tuple[slice, int]]:

@@ -16,5 +16,6 @@ cdef class Arguments:
 cdef Arguments read_arguments(str op, object q, object k, object v, object causal, object lengths,
                               object mask, object scale, object dropout_p, object seed,
                               object step, object window)
+cdef void *bias_gradient(Arguments args, object dbias) except? NULL
 cdef cnp.ndarray contiguous_last(cnp.ndarray x)
 cdef void strides_of(cnp.ndarray x, int64_t *strides) noexcept

@@ -167,3 +167,16 @@ cdef Arguments read_arguments(str op, object q, object k, object v, object causa
     set_mask(args, mask, op)
     set_dropout(a, dropout_p, seed, step, op)
     return args
+
+
+cdef void *bias_gradient(Arguments args, object dbias) except? NULL:
+    """Return the memory of dbias, (heads, n_queries + n_keys - 1); NULL for None."""
+    cdef cnp.ndarray x
+    if dbias is None:
+        return NULL
+    x = real_like(dbias, args.typenum, "attention_backward", "dbias", "q")
+    shape = args.a.heads, max(0, args.a.n_queries + args.a.n_keys - 1)
+    if np.shape(x) != shape or not cnp.PyArray_ISCARRAY(x):
+        raise ValueError(f"attention_backward: dbias must be C-contiguous, writable and of the "
+                         f"shape {shape}, got {np.shape(x)}")
+    return cnp.PyArray_DATA(x)

@@ -62,4 +62,5 @@ def attention_backward(
     dk: NDArray[Real] | None = None,
     dv: NDArray[Real] | None = None,
     window: int | None = None,
+    dbias: NDArray[Real] | None = None,
 ) -> tuple[NDArray[Real], NDArray[Real], NDArray[Real]]: ...

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..ground.arrays cimport (BAD_ARGUMENT, OK, call_typed, check_overlap, check_status,
                               real_like, shaped_output, stride)
-from .arguments cimport Arguments, contiguous_last, read_arguments, strides_of
+from .arguments cimport Arguments, bias_gradient, contiguous_last, read_arguments, strides_of
 from .backward cimport Gradients, attention_gradients
 from .forward cimport attention_forward, attention_weights
 from .parts cimport Attention, bad_length
@@ -99,7 +99,8 @@ cdef int attention_backward_real(
     if (dout is NULL or out is NULL or out_strides is NULL or lse is NULL
             or dq is NULL or dk is NULL or dv is NULL):
         return BAD_ARGUMENT
-    g.dout, g.out, g.lse, g.normalizer, g.dq, g.dk, g.dv = dout, out, lse, NULL, dq, dk, dv
+    g.dout, g.out, g.lse, g.normalizer, g.dbias = dout, out, lse, NULL, NULL
+    g.dq, g.dk, g.dv = dq, dk, dv
     memcpy(g.dos, out_strides, sizeof(g.dos))
     memcpy(g.os, out_strides, sizeof(g.os))
     memcpy(g.dqs, q_strides, sizeof(g.dqs))
@@ -253,7 +254,7 @@ cdef cnp.ndarray gradient_like(
 
 def attention_backward(dout, q, k, v, out, lse, *, causal=False, lengths=None, mask=None,
                        scale=None, dropout_p=0.0, seed=None, step=0, dq=None, dk=None, dv=None,
-                       window=None):
+                       window=None, dbias=None):
     """Compute the gradients of the operands of `attention`.
 
     Parameters
@@ -267,6 +268,8 @@ def attention_backward(dout, q, k, v, out, lse, *, causal=False, lengths=None, m
         coarse for accurate weights; the normalizer is then recomputed from the scores.
     dq, dk, dv : ndarray like q, k, v, optional
         With a contiguous last axis, as views of a fused projection's gradient; without overlap.
+    dbias : ndarray of shape (heads, n_queries + n_keys - 1), optional
+        The gradient of a mask whose elements are those n_queries - 1 + j - i of a bias is added.
 
     Returns
     -------
@@ -297,7 +300,9 @@ def attention_backward(dout, q, k, v, out, lse, *, causal=False, lengths=None, m
     cdef cnp.ndarray grad_q = gradient_like(args, args.q, dq, "dq", g.dqs)
     cdef cnp.ndarray grad_k = gradient_like(args, args.k, dk, "dk", g.dks)
     cdef cnp.ndarray grad_v = gradient_like(args, args.v, dv, "dv", g.dvs)
-    check_gradients_apart(args, d_out, o, sums, (("dq", dq), ("dk", dk), ("dv", dv)))
+    g.dbias = bias_gradient(args, dbias)
+    check_gradients_apart(args, d_out, o, sums, (("dq", dq), ("dk", dk), ("dv", dv),
+                                                 ("dbias", dbias)))
     g.dout, g.out, g.lse, g.normalizer = cnp.PyArray_DATA(d_out), cnp.PyArray_DATA(o), NULL, NULL
     if cnp.PyArray_NDIM(sums) == 3:
         g.lse = cnp.PyArray_DATA(sums)
@@ -314,14 +319,12 @@ def attention_backward(dout, q, k, v, out, lse, *, causal=False, lengths=None, m
 cdef int check_gradients_apart(
     Arguments args, cnp.ndarray dout, cnp.ndarray out, cnp.ndarray lse, tuple given
 ) except -1:
-    """Raise ValueError if a given dq, dk or dv overlaps an input or another of them."""
+    """Raise ValueError if a given gradient overlaps an input or another of them."""
     cdef int i, j
     read = (("q", args.q), ("k", args.k), ("v", args.v), ("dout", dout), ("out", out), ("lse", lse),
             ("mask", args.mask))
-    for i in range(3):
-        if given[i][1] is None:
-            continue
-        for name, x in (*read, *given[:i]):
+    for i in range(4):
+        for name, x in (*read, *given[:i]) if given[i][1] is not None else ():
             if x is not None:
                 check_overlap(<cnp.ndarray>given[i][1], <cnp.ndarray>x, "attention_backward",
                               given[i][0], name)

@@ -15,6 +15,10 @@ cdef struct Gradients:
     void *dq
     void *dk
     void *dv
+    # Gradient of a mask that is a function of the key's position minus the query's, (heads,
+    # n_queries + n_keys - 1), which is added to; NULL if it is not wanted.
+    void *dbias
+    void *dbias_parts       # the same of each example, head and block of keys
     int64_t dos[3]
     int64_t os[3]
     int64_t dqs[3]

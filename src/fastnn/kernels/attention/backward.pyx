@@ -26,6 +26,7 @@ from ..ground.dispatch cimport (all_finite, attention_delta, attention_dscores,
                                 attention_values, pack_panels, real)
 from ..ground.machine cimport machine
 from ..ground.memory cimport give, take
+from ..ground.sums cimport add_rows
 from ..ground.threads cimport barrier, run_team, share, threads_for
 
 cdef enum:
@@ -74,6 +75,10 @@ cdef inline int64_t rows_of(const Attention *a) noexcept nogil:
     return a.batch * a.heads * a.n_queries
 
 
+cdef inline int64_t distances(const Attention *a) noexcept nogil:
+    return a.n_queries + a.n_keys - 1
+
+
 cdef inline void zero_rows(int64_t rows, int64_t n, real *x, int64_t ld) noexcept nogil:
     cdef int64_t i
     if ld == n:
@@ -81,6 +86,18 @@ cdef inline void zero_rows(int64_t rows, int64_t n, real *x, int64_t ld) noexcep
         return
     for i in range(rows):
         memset(x + i * ld, 0, n * sizeof(real))
+
+
+cdef void add_distances(
+    int64_t rows, const int64_t *limit, const real *p, const real *dp, int64_t lds,
+    const real *delta, real *dbias
+) noexcept nogil:
+    """Add P (dP - delta) of each row and key to dbias[key - row]."""
+    cdef int64_t r, j
+    for r in range(rows):
+        for j in range(limit[r]):
+            if p[r * lds + j] != 0:
+                dbias[j - r] += p[r * lds + j] * (dp[r * lds + j] - delta[r])
 
 
 cdef void backward_tile(
@@ -114,6 +131,10 @@ cdef void backward_tile(
     attention_scores(rows, keys, a.dv, <real>1, dout, g.dos[2], <real*>x.values_t, limit, dp, s.lds)
     if a.dropout_p > 0:
         drop(a, w.b, h, i0, rows, k0, most, dp, dp, s.lds)
+    if w.of_keys and g.dbias_parts is not NULL:
+        add_distances(rows, limit, p, dp, s.lds, delta + row, <real*>g.dbias_parts
+                      + ((w.b * a.heads + h) * s.key_blocks + k0 // s.keys) * distances(a)
+                      + k0 - i0 + a.n_queries - 1)
     attention_dscores(rows, whole_vectors(most, p), <real>a.scale, p, delta + row, dp, s.lds)
     if w.of_keys:
         pack_panels(a.d, rows, q, a.qs[2], 1, queries)
@@ -274,10 +295,11 @@ cdef int attention_gradients(const Attention *a, const Gradients *g, const real 
 
 
 cdef int gradients_of(const Attention *a, const Gradients *g, const real *t) noexcept nogil:
+    cdef Gradients whole = g[0]
     cdef Blocks s
     cdef Scratch x
     cdef int team
-    cdef int64_t size, row, rows = rows_of(a)
+    cdef int64_t size, row, rows = rows_of(a), sums = 0
     cdef real *delta
     if a.batch * a.kv_heads == 0:
         return OK
@@ -291,9 +313,17 @@ cdef int gradients_of(const Attention *a, const Gradients *g, const real *t) noe
     choose_blocks(a, ROWS, KEYS_BYTES // <int64_t>sizeof(real), &s, t)
     team = threads_for(5 * pairs(a) * (a.d + a.dv), 2 * machine.flops_grain / 3)
     size = lay_out(a, &s, &x, <real*>NULL)
-    delta = <real*>take((whole_vectors(rows, t) + team * size) * <int64_t>sizeof(real))
+    rows = whole_vectors(rows, t)
+    if g.dbias is not NULL:
+        sums = a.batch * a.heads * s.key_blocks * distances(a)
+    delta = <real*>take((rows + team * size + sums) * <int64_t>sizeof(real))
     if delta is NULL:
         return NO_MEMORY
-    run_team(team, backward_share[real], a, g, &s, size, delta, delta + whole_vectors(rows, t))
+    whole.dbias_parts = NULL if g.dbias is NULL else delta + rows + team * size
+    zero_rows(1, sums, delta + rows + team * size, sums)
+    run_team(team, backward_share[real], a, &whole, &s, size, delta, delta + rows)
+    for row in range(sums // max(<int64_t>1, distances(a))):    # in the order of the examples
+        add_rows(1, distances(a), delta + rows + team * size + row * distances(a), distances(a),
+                 <real*>g.dbias + row // s.key_blocks % a.heads * distances(a))
     give(delta)
     return OK

@@ -14,7 +14,7 @@ from ..embedding.arrays cimport embedding_real
 from ..gemm.loops cimport Product
 from ..gemm.paths cimport multiply
 from ..ground.arrays cimport NO_MEMORY, OK, WRONG_TYPE
-from ..ground.dispatch cimport FASTNN_MASK_NONE, real
+from ..ground.dispatch cimport FASTNN_MASK_ADDITIVE, FASTNN_MASK_NONE, real
 from ..ground.memory cimport give, take
 from .ops cimport ATTENTION, CROSS, EMBED, POSITIONS, Frame, Op, Pass, Record
 
@@ -102,6 +102,9 @@ cdef int attend(const Op *op, const Pass *p, Attention *a, real *heads) noexcept
     a.mask_kind, a.mask, a.dropout_p, a.seed, a.step = FASTNN_MASK_NONE, NULL, 0, 0, 0
     for i in range(4):
         a.mask_strides[i] = 0
+    if op.kind == ATTENTION and op.bias is not NULL:
+        a.mask_kind, a.mask = FASTNN_MASK_ADDITIVE, <const real*>op.bias + p.plan.max_len - 1
+        a.mask_strides[1], a.mask_strides[2], a.mask_strides[3] = 2 * p.plan.max_len - 1, -1, 1
     return attention_forward(a, heads, out, <real*>NULL, <real*>NULL)
 
 

@@ -70,6 +70,8 @@ class Builder:
         self.operations: list[Operation] = []
         self.max_len = max_len
         self.drops = False
+        # of attention, added to scores by distance: (heads, 2 max_len - 1), see `kernels.attention`
+        self.distance_bias: Any = None
         self._widths: list[int | None] = [None]  # None: that of the input
         self._n_in: int | None = None
         self._last = 0  # values before this one have other rows
@@ -194,6 +196,8 @@ class Builder:
         """
         how: dict[str, Any] = {"heads": heads, "kv_heads": kv_heads, "flag": causal}
         how |= {"rotary": rotary, "rates": rates, "factor": factor, "window": window or 0}
+        how["bias"] = self.distance_bias
+        self._check(how["bias"], (heads, 2 * self.max_len - 1), "attention: bias")
         self._add("attention", self._head_size("attention", heads, kv_heads) * heads, **how)
 
     def cross_attention(self, weight: Any, bias: Any, heads: int, kv_heads: int) -> None:

@@ -19,7 +19,8 @@ cdef enum Kind:
     COPY            # y = x
     EMBED           # y = factor weight[ids]
     POSITIONS       # y = x + weight[position]
-    ATTENTION       # y = attention within x = q | k | v; flag: causal; window: 0 or reach
+    ATTENTION       # y = attention within x = q | k | v; flag: causal; window: 0 or reach;
+                    # bias: of scores by distance, (heads, 2 max_len - 1)
     CROSS           # y = attention of the queries x to the memory weight + bias = k | v
     LAST            # y = each sequence's last row of x
 

@@ -30,6 +30,7 @@ from . import (
     llama,
     mistral,
     modernbert,
+    mpnet,
     qwen2,
     qwen3,
     roberta,
@@ -66,6 +67,7 @@ FAMILIES: dict[str, Family] = {
     "bert": bert,
     "distilbert": distilbert,
     "modernbert": modernbert,
+    "mpnet": mpnet,
     "roberta": roberta,
     "xlm-roberta": roberta,
 }
