@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from typing import Any
 
 from .libraries import LIBRARIES
 
@@ -23,8 +24,9 @@ COLORS = (
     ("#8a6d00", "#e8c547"),
     ("#3d6f8e", "#9fc9e3"),
     ("#555555", "#bbbbbb"),
+    ("#7b4f2a", "#cfa27a"),
 )
-SHAPES = ("circle", "square", "triangle", "diamond", "down", "star", "cross")
+SHAPES = ("circle", "square", "triangle", "diamond", "down", "star", "cross", "bar")
 INK = {
     "ink": ("#1a1a1a", "#ececec"),
     "soft": ("#5f5f5f", "#a8a8a8"),
@@ -66,8 +68,9 @@ def marker(shape: str, x: float, y: float, r: float = 4.0) -> str:
     """Return the drawing of a marker."""
     if shape == "circle":
         return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{r:g}"/>'
-    if shape == "square":
-        return f'<rect x="{x - r:.1f}" y="{y - r:.1f}" width="{2 * r:g}" height="{2 * r:g}"/>'
+    if shape in ("square", "bar"):
+        h = r if shape == "square" else r / 2
+        return f'<rect x="{x - r:.1f}" y="{y - h:.1f}" width="{2 * r:g}" height="{2 * h:g}"/>'
     if shape == "cross":
         d = f"M{x - r:.1f} {y - r:.1f}l{2 * r:g} {2 * r:g}m0 {-2 * r:g}l{-2 * r:g} {2 * r:g}"
         return f'<path d="{d}" stroke-width="2"/>'
@@ -153,48 +156,42 @@ class Chart:
         for value in _ticks(ys):
             y = _at(value, ys, 1)
             yield f'<path class="rule" d="M{LEFT} {y:.1f}H{right}"/>'
-            yield f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:g}</text>'
+            yield text(f"{value:g}", LEFT - 6, y + 4, "end")
         for value in self.x_ticks or _ticks(xs):
             x = _at(value, xs, 0)
             yield f'<path class="rule" d="M{x:.1f} {TOP}V{bottom}"/>'
-            yield f'<text x="{x:.1f}" y="{bottom + 17}" text-anchor="middle">{value:g}</text>'
-        middle = (LEFT + right) / 2
-        yield (
-            f'<text x="{middle}" y="{HEIGHT - 6}" text-anchor="middle" class="soft">'
-            f"{escape(self.x)}</text>"
-        )
-        yield (
-            f'<text transform="translate(13 {(TOP + bottom) / 2}) rotate(-90)" '
-            f'text-anchor="middle" class="soft">{escape(self.y)}</text>'
-        )
+            yield text(f"{value:g}", x, bottom + 17, "middle")
+        yield text(self.x, (LEFT + right) / 2, HEIGHT - 6, "middle", "soft")
+        yield text(self.y, 13, (TOP + bottom) / 2, "middle", "soft", -90)
 
     def _limit(
-        self,
-        label: str,
-        points: list[tuple[float, float]],
-        xs: tuple[float, float],
-        ys: tuple[float, float],
+        self, label: str, points: list[tuple[float, float]], xs: Any, ys: Any
     ) -> Iterable[str]:
         at = [(_at(x, xs, 0), _at(y, ys, 1)) for x, y in points]
         yield f'<path class="limit" d="M{"L".join(f"{x:.1f} {y:.1f}" for x, y in at)}"/>'
         (x0, y0), (x1, y1) = at[0], at[-1]
         if abs(y1 - y0) < 1:  # a flat line has its label above its end, a slope along its start
-            yield (
-                f'<text x="{x1:.1f}" y="{y1 - 5:.1f}" text-anchor="end" class="soft">'
-                f"{escape(label)}</text>"
-            )
+            yield text(label, x1, y1 - 5, "end", "soft")
         else:
             turn = math.degrees(math.atan2(y1 - y0, x1 - x0))
-            yield (
-                f'<text transform="translate({x0 + 6:.1f} {y0 - 8:.1f}) rotate({turn:.1f})" '
-                f'class="soft">{escape(label)}</text>'
-            )
+            yield text(label, x0 + 6, y0 - 8, "start", "soft", turn)
 
     def _legend(self, libraries: Iterable[str]) -> Iterable[str]:
         for i, library in enumerate(libraries):
             at, y = place(library), HEIGHT - BOTTOM - 14 - 17 * i
             yield f'<g class="{style(library)}">{marker(SHAPES[at], WIDTH - 130, y - 4)}</g>'
-            yield f'<text x="{WIDTH - 120}" y="{y}">{escape(LIBRARIES[library].title)}</text>'
+            yield text(LIBRARIES[library].title, WIDTH - 120, y, "start")
+
+
+def text(
+    content: str, x: float, y: float, anchor: str, css_class: str = "", turn: float = 0
+) -> str:
+    """Return a text, turned by so many degrees."""
+    at = f'x="{x:.1f}" y="{y:.1f}"'
+    if turn:
+        at = f'transform="translate({x:.1f} {y:.1f}) rotate({turn:.1f})"'
+    named = f' class="{css_class}"' if css_class else ""
+    return f'<text {at} text-anchor="{anchor}"{named}>{escape(content)}</text>'
 
 
 def _at(value: float, limits: tuple[float, float], axis: int) -> float:

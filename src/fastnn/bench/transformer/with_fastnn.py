@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from fastnn import models, optim
 
-from ..operations import ADAM, Arrays
-from .reference import DECAY, LABEL_SMOOTHING, MAX_NORM
-
-Call = Callable[[], tuple[Any, ...]]
+from ..operations import ADAM, Arrays, Call
+from . import DECAY, LABEL_SMOOTHING, MAX_NORM
 
 
 def language_model(inputs: Arrays) -> models.TransformerLM:
-    vocab_size, width = inputs["embedding.weight"].shape
-    model = models.TransformerLM(
-        vocab_size,
-        width,
-        int(inputs["heads"]),
-        sum(name.endswith("qkv.weight") for name in inputs),
-        len(inputs["positions.weight"]),
-        bias=False,
-    )
+    n_layers = sum(name.endswith("qkv.weight") for name in inputs)
+    sizes = *inputs["embedding.weight"].shape, int(inputs["heads"]), n_layers
+    model = models.TransformerLM(*sizes, len(inputs["positions.weight"]), bias=False)
     model.load_state({name: inputs[name] for name, _ in model.parameters().named()})
     return model
 
@@ -71,12 +62,12 @@ def seq2seq_step(inputs: Arrays, dropout: float = 0.0) -> Call:
     return call
 
 
-def decode(inputs: Arrays) -> Call:
+def decode(inputs: Arrays, weights: str | None = None) -> Call:
     """Decode one token greedily with the earlier tokens in the state, as `fastnn generate` does.
 
     The time includes truncating the state after each token.
     """
-    plan, ids = language_model(inputs).freeze(), inputs["ids"]
+    plan, ids = language_model(inputs).freeze(weights=weights), inputs["ids"]
     state = plan.new_state()
     position = ids.shape[1] - 1
     if position:
