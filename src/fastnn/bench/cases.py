@@ -28,25 +28,13 @@ class BenchError(Exception):
 
 @dataclass(frozen=True)
 class Case:
-    """One operation at one shape in one type.
+    """One operation at one shape in one type."""
 
-    Attributes
-    ----------
-    family, kernel : str
-        Name of a module in ``families``, and a key of its ``OPERATIONS``.
-    shape : tuple of int
-        As the family defines it: (m, k, n) for products, (rows, columns) for row kernels.
-    dtype : str
-        "float32" or "float64".
-    layout : str
-        Memory layout of a product's operands: "n", or "t" for a transposed view of a C-contiguous
-        array, as in backward passes; for example "nn" or "tn".
-    """
-
-    family: str
-    kernel: str
-    shape: Shape
+    family: str  # a module in `families`
+    kernel: str  # a key of its OPERATIONS
+    shape: Shape  # as the family defines it: (m, k, n) of products, (rows, columns) of row kernels
     dtype: str = "float32"
+    # of a product's operands: "n", or "t" for a transposed view, as in backward passes
     layout: str = "nn"
 
     @property

@@ -103,36 +103,17 @@ def _thinc_ops() -> Any:
 
 @dataclass(frozen=True)
 class Library:
-    """A library, or a way to run one.
+    """A library, or a way to run one."""
 
-    Attributes
-    ----------
-    title : str
-        What the report calls it.
-    modules : tuple of str
-        All that must be importable; the first is the library itself.
-    packages : str
-        What `pip install` is given.
-    threads : callable
-        ``threads(n)``: a context manager that lets the library use n threads; without, it takes
-        OMP_NUM_THREADS, as every worker has it.
-    isa : callable
-        The instruction set the library chose, or "" if it does not say.
-    lossy : bool
-        True if it computes in fewer bits than the case's type.
-    quick : bool
-        False if it is left out of quick runs: compiling takes a minute.
-    api : str or callable
-        What makers get as the library: a module, its first one if "", or what a function returns.
-    """
-
-    title: str
-    modules: tuple[str, ...]
-    packages: str
+    title: str  # what the report calls it
+    modules: tuple[str, ...]  # all that must be importable; the first is the library itself
+    packages: str  # what `pip install` is given
+    # lets the library use n threads; without, it takes OMP_NUM_THREADS, as every worker has it
     threads: Callable[[int], AbstractContextManager[Any]] = nullcontext
-    isa: Callable[[], str] = str
-    lossy: bool = False
-    quick: bool = True
+    isa: Callable[[], str] = str  # the instruction set it chose, "" if it does not say
+    lossy: bool = False  # computes in fewer bits than the case's type
+    quick: bool = True  # False if it is left out of quick runs: compiling takes a minute
+    # what makers get as the library: a module, its first one if "", or what a function returns
     api: str | Callable[[], Any] = ""
 
     @property

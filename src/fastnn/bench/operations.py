@@ -40,34 +40,22 @@ def count(what: Count, shape: Shape) -> int:
 
 @dataclass(frozen=True)
 class Operation:
-    """One computation, independent of the library.
+    """One computation, independent of the library."""
 
-    Attributes
-    ----------
-    inputs : callable
-        ``inputs(shape, real, rng)``: fresh random arrays, never zeros.
-    reference : callable
-        ``reference(**inputs)``: the results in float64, in the order the libraries return them.
-    flops, numbers, held : int or callable
-        Floating-point operations (an exponential counts as one), numbers read plus numbers written
-        at the least, and numbers in the arrays, where updating in place makes these fewer than
-        ``numbers``; None if it does not. Each for an element of the shape, or of the shape.
-    tolerance : float or callable
-        The largest error allowed of each result, in units of the type's epsilon times the result's
-        largest magnitude; or a function of the shape that returns it.
-    limit : str or None
-        The machine limit to compare with: "fma", "read", "copy", or None.
-    out : callable or None
-        The shape of ``out`` from the inputs, if it is not that of the first array.
-    """
-
+    # inputs(shape, real, rng): fresh random arrays, never zeros
     inputs: Inputs
+    # reference(**inputs): the results in float64, in the order the libraries return them
     reference: Callable[..., tuple[Any, ...]]
+    # floating-point operations (an exponential counts as one); numbers read plus written at least
     flops: Count
     numbers: Count
+    # the largest error of each result, in epsilons of the type times its largest magnitude
     tolerance: float | Callable[[Shape], float]
+    # the machine limit to compare with: "fma", "read", "copy", or None
     limit: str | None = "copy"
+    # numbers in the arrays, where updating in place makes these fewer than `numbers`
     held: Count | None = None
+    # the shape of `out`, if it is not that of the first array
     out: Callable[[Arrays], Shape] | None = None
 
 

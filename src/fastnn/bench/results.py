@@ -21,27 +21,15 @@ AGAIN = "fastnn again"  # the second process of fastnn: the A/A run
 
 @dataclass
 class Row:
-    """One case with one number of threads.
-
-    Attributes
-    ----------
-    case : Case
-    threads : int
-    times : dict
-        ``times[library][turn]``: seconds per call in each block.
-    errors : dict
-        The largest error, in epsilons of the type times the result's largest magnitude.
-    failed : list of str
-        Libraries that gave a wrong result or none.
-    turns : int
-        Number of turns taken.
-    """
+    """One case with one number of threads."""
 
     case: Case
     threads: int
+    # times[library][turn]: seconds per call in each block
     times: dict[str, list[list[float]]] = field(default_factory=dict)
+    # the largest error, in epsilons of the type times the result's largest magnitude
     errors: dict[str, float] = field(default_factory=dict)
-    failed: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)  # gave a wrong result or none
     turns: int = 0
 
     def add(self, library: str, answer: dict[str, Any]) -> None:
@@ -111,26 +99,17 @@ class Family:
 
 @dataclass
 class Results:
-    """A run: everything measured, and where.
-
-    Attributes
-    ----------
-    libraries : dict
-        Per library: version, isa, seconds of an empty call, of the import and of the first call,
-        peak memory, installed bytes; what is known of it.
-    missing : list of str
-        Libraries asked for that are not installed.
-    failures, left_out : list of str
-        Wrong results and failed processes; cases there was no time for.
-    """
+    """A run: everything measured, and where."""
 
     environment: dict[str, Any] = field(default_factory=dict)
     machine: Machine = field(default_factory=lambda: Machine("", "", {}, {}, {}))
     peaks: dict[str, list[float]] = field(default_factory=dict)
+    # what is known of each: version, isa, seconds of an empty call, of the import and of the first
+    # call, peak memory, installed bytes
     libraries: dict[str, dict[str, Any]] = field(default_factory=dict)
-    missing: list[str] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)  # libraries asked for and not installed
+    failures: list[str] = field(default_factory=list)  # wrong results and failed processes
+    left_out: list[str] = field(default_factory=list)  # cases there was no time for
     rows: list[Row] = field(default_factory=list)
 
     def fail(self, what: str) -> None:

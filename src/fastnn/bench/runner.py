@@ -194,23 +194,12 @@ def find(
 
 @dataclass
 class Runner:
-    """Measures cases and keeps the results.
+    """Measures cases and keeps the results."""
 
-    Attributes
-    ----------
-    interpreters : dict
-        The interpreter of each library.
-    settings : Settings
-    results : Results
-        Everything measured so far.
-    say : callable
-        Called with a line of progress.
-    """
-
-    interpreters: dict[str, str]
+    interpreters: dict[str, str]  # of each library
     settings: Settings
-    results: Results
-    say: Callable[[str], None] = lambda line: None
+    results: Results  # everything measured so far
+    say: Callable[[str], None] = lambda line: None  # called with a line of progress
     workers: dict[str, Worker] = field(default_factory=dict)
     kernels: dict[str, list[str]] = field(default_factory=dict)
     threads: int = 0

@@ -96,22 +96,12 @@ def legend_mark(library: str) -> str:
 
 @dataclass
 class Chart:
-    """Lines and dots; both axes are logarithmic.
+    """Lines and dots; both axes are logarithmic."""
 
-    Attributes
-    ----------
-    title : str
-        Read to those who cannot see the picture.
-    x, y : str
-        What the axes show.
-    x_ticks : sequence of float
-        Where the horizontal axis is marked; powers of ten if empty.
-    """
-
-    title: str
-    x: str
+    title: str  # read to those who cannot see the picture
+    x: str  # what the axes show
     y: str
-    x_ticks: Sequence[float] = ()
+    x_ticks: Sequence[float] = ()  # powers of ten if empty
     dots: list[tuple[str, float, float, str]] = field(default_factory=list)
     lines: list[tuple[str, list[tuple[float, float]]]] = field(default_factory=list)
     limits: list[tuple[str, list[tuple[float, float]]]] = field(default_factory=list)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..operations import Arrays, Call, Operation, autograd, jit, normal
+from ..operations import Arrays, Call, Operation, autograd, jit, normal, plain
 from ..reference import EPS, Tensor, gradients, normalized
 
 
@@ -43,10 +43,6 @@ CASES = [
     *(("full", kernel, SHAPES) for kernel in OPERATIONS),
     ("full", "layer_norm_passes", [(1024, 1024)], ("float64",)),
 ]
-
-
-def _fastnn(kernels: Any, x: Any, weight: Any, bias: Any, out: Any) -> Call:
-    return lambda: (kernels.layer_norm(x, weight, bias, eps=EPS, out=out),)
 
 
 def _fastnn_passes(name: str) -> Any:
@@ -112,7 +108,7 @@ def _jax(jax: Any, x: Any, weight: Any, bias: Any) -> Any:
 
 PREPARE: dict[str, dict[str, Any]] = {
     "fastnn": {
-        "layer_norm": _fastnn,
+        "layer_norm": plain("layer_norm", "x weight bias", eps=EPS),
         "layer_norm_passes": _fastnn_passes("layer_norm"),
         "rms_norm_passes": _fastnn_passes("rms_norm"),
         "add_norm_passes": _fastnn_passes("add_norm"),

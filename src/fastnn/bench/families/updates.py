@@ -71,31 +71,25 @@ CASES = [
 ]
 
 
-def _fastnn(name: str, zeros: str = "", steps: bool = False, **rates: Any) -> Any:
-    """Return the maker of ``kernels.NAME(*arrays, *zeros, **rates)``: the gradient stays."""
+def _fastnn(
+    name: str, zeros: str = "", *more: Any, steps: bool = False, given: str = "g", **rates: Any
+) -> Any:
+    """Return the maker of ``kernels.NAME(*arrays, *zeros, *more, **rates)``; `given` stays."""
 
     def make(kernels: Any, inputs: Arrays) -> Call:
         function, numbers = getattr(kernels, name), count(1)
-        given = {**inputs, **{zero: np.zeros_like(inputs["p"]) for zero in zeros}}
-        arrays = tuple(given.values())
-        results = tuple(x for name, x in given.items() if name != "g")
+        arrays = {**inputs, **{zero: np.zeros_like(inputs["p"]) for zero in zeros}}
+        positional = *arrays.values(), *more
+        results = tuple(x for n, x in arrays.items() if n != given)
 
         def call() -> tuple[Any, ...]:
-            more = {"step": next(numbers)} if steps else {}
-            function(*arrays, **more, **rates)
+            step = {"step": next(numbers)} if steps else {}
+            function(*positional, **step, **rates)
             return results
 
         return call
 
     return make
-
-
-def _fastnn_ema(kernels: Any, average: Any, p: Any) -> Call:
-    def call() -> tuple[Any, ...]:
-        kernels.ema_update(average, p, DECAY)
-        return (average,)
-
-    return call
 
 
 # NumPy, without new arrays: s and t hold intermediate results.
@@ -203,12 +197,12 @@ _RATES = {"lr": ADAM["lr"], "eps": ADAM["eps"], **_BETAS}
 _MOMENTS = {"exp_avg": "", "exp_avg_sq": ""}
 PREPARE: dict[str, dict[str, Any]] = {
     "fastnn": {
-        "adamw": _fastnn("adamw_update", "mv", True, weight_decay=ADAMW_DECAY, **_RATES),
-        "adam": _fastnn("adam_update", "mv", True, **_RATES),
+        "adamw": _fastnn("adamw_update", "mv", steps=True, weight_decay=ADAMW_DECAY, **_RATES),
+        "adam": _fastnn("adam_update", "mv", steps=True, **_RATES),
         "sgd": _fastnn("sgd_update", "m", **SGD),
         "rmsprop": _fastnn("rmsprop_update", **RMSPROP),
         "adagrad": _fastnn("adagrad_update", steps=True, **ADAGRAD),
-        "ema": _fastnn_ema,
+        "ema": _fastnn("ema_update", "", DECAY, given="p"),
     },
     "numpy": {
         "adamw": partial(numpy_adam, decay=ADAMW_DECAY),

@@ -49,22 +49,13 @@ class MachineError(RuntimeError):
 
 @dataclass
 class Machine:
-    """A processor and its limits; every rate is keyed by the number of threads, as a string.
+    """A processor and its limits; every rate is keyed by the number of threads, as a string."""
 
-    Attributes
-    ----------
-    cpu, isa : str
-        Marketing name, and the instruction set that the loops were compiled for.
-    fma : dict
-        ``fma[dtype][threads]``: GFLOP/s of multiply-add chains in registers.
-    read, copy : dict
-        ``read[level][threads]``: GB/s over a working set of ``LEVELS[level]`` bytes in all. A copy
-        counts the bytes read and the bytes written.
-    """
-
-    cpu: str
-    isa: str
-    fma: dict[str, dict[str, float]]
+    cpu: str  # marketing name
+    isa: str  # the instruction set that the loops were compiled for
+    fma: dict[str, dict[str, float]]  # fma[dtype][threads]: GFLOP/s of chains in registers
+    # read[level][threads]: GB/s over a working set of LEVELS[level] bytes in all; a copy counts
+    # the bytes read and the bytes written
     read: dict[str, dict[str, float]]
     copy: dict[str, dict[str, float]]
 
