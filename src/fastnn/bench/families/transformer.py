@@ -3,7 +3,8 @@
 Shapes are (layers, heads, width, context, batch) for ``lm_step``; (layers, heads, width, hidden,
 vocabulary, sentences, length) for ``seq2seq_step``, with as many layers on both sides, and for
 ``seq2seq_dropout_step``, the same with dropout 0.3; (layers, heads, width, context, position) for
-``decode``, one token at that position against the cached keys and values of those before it.
+``decode``, one token at that position against the cached keys and values of those before it;
+(layers, heads, width, hidden, vocabulary, texts, longest) for ``encode``, vectors of texts.
 
 ``torch`` is eager PyTorch, ``torch_compile`` the same with ``torch.compile``, which takes a minute
 to compile a case for the first time.
@@ -60,6 +61,25 @@ def _decode_numbers(shape: Shape) -> int:
     return _lm_weights(shape) + 2 * layers * width * (position + 1)
 
 
+def _encode_tokens(shape: Shape) -> int:
+    """Return the expected number of tokens: texts have 8 to the longest, one of them all."""
+    texts, longest = shape[5:]
+    return longest + (texts - 1) * (8 + longest) // 2
+
+
+def _encode_flops(shape: Shape) -> int:
+    """Count products only, of attention those of texts of mean length."""
+    layers, _, width, hidden, *_ = shape
+    tokens = _encode_tokens(shape)
+    products = 2 * _block_weights(width, hidden, 1) + 4 * width * tokens // shape[5]
+    return layers * tokens * products
+
+
+def _encode_numbers(shape: Shape) -> int:
+    layers, _, width, hidden, *_ = shape
+    return layers * _block_weights(width, hidden, 1) + 2 * _encode_tokens(shape) * width
+
+
 def _step(
     inputs: Any, step: Any, flops: Callable[[Shape], int], weights: Callable[[Shape], int]
 ) -> Operation:
@@ -81,8 +101,12 @@ OPERATIONS = {
     "decode": Operation(  # largest error seen: 11
         reference.decode_inputs, reference.decode, _decode_flops, _decode_numbers, 100, "read"
     ),
+    "encode": Operation(
+        reference.encode_inputs, reference.encode, _encode_flops, _encode_numbers, 200, "fma"
+    ),
 }
 STEPS = [(4, 4, 128, 64, 12), (6, 6, 384, 256, 8)]
+SENTENCES = [(6, 12, 384, 1536, 30522, texts, longest) for texts, longest in ((64, 64), (1, 16))]
 TRANSLATION = [(4, 4, 128, 256, 10000, 128, 32)]
 TOKENS = [(6, 6, 384, 256, position) for position in (128, 16, 250)]
 CASES = [
@@ -92,6 +116,7 @@ CASES = [
     ("full", "seq2seq_step", TRANSLATION),
     ("full", "seq2seq_dropout_step", TRANSLATION),
     ("full", "decode", TOKENS),
+    ("full", "encode", SENTENCES),
 ]
 
 
@@ -115,6 +140,6 @@ PREPARE = {
     "fastnn": {kernel: _make(kernel) for kernel in OPERATIONS},
     "torch": {kernel: _make(kernel) for kernel in OPERATIONS},
     "torch_compile": {kernel: _make(kernel, compiled=True) for kernel in OPERATIONS},
-    "torch_bf16": {"lm_step": _make("lm_step", bf16=True)},
+    "torch_bf16": {kernel: _make(kernel, bf16=True) for kernel in ("lm_step", "encode")},
     **{f"fastnn_{form}": {"decode": _make("decode", weights=form)} for form in FORMATS},
 }

@@ -130,30 +130,35 @@ def seq2seq_inputs(shape: Shape, real: Any, rng: np.random.Generator) -> Arrays:
     return {"heads": np.array(heads), **ids, **_drawn(shapes, real, rng)}
 
 
+def _post_norm(
+    p: dict[str, Tensor], name: str, x: Tensor, heads: int, activation: Any, seen: Any, *cross: Any
+) -> Tensor:
+    """Return the output of a post-norm block; `cross` is what is seen of a memory, and that."""
+    x, last = norm(p, f"{name}.norm1", x + attention(p, f"{name}.attention", x, heads, seen)), 2
+    if cross:
+        h = attention(p, f"{name}.cross_attention", x, heads, *cross)
+        x, last = norm(p, f"{name}.norm2", x + h), 3
+    h = feed_forward(p, f"{name}.feed_forward", x, activation)
+    return norm(p, f"{name}.norm{last}", x + h)
+
+
 def _seq2seq_logits(
     p: dict[str, Tensor], heads: int, src: np.ndarray, tgt: np.ndarray, src_lengths: np.ndarray
 ) -> Tensor:
     table = p["embedding.weight"]
     width, n_layers = table.shape[1], sum("cross_attention.kv.weight" in name for name in p)
-    in_memory = np.arange(src.shape[1]) < src_lengths[:, None, None, None]
-
-    def block(name: str, x: Tensor, seen: Any, memory: Tensor | None = None) -> Tensor:
-        x = norm(p, f"{name}.norm1", x + attention(p, f"{name}.attention", x, heads, seen))
-        last = "norm2"
-        if memory is not None:
-            h = attention(p, f"{name}.cross_attention", x, heads, in_memory, memory)
-            x, last = norm(p, f"{name}.norm2", x + h), "norm3"
-        return norm(p, f"{name}.{last}", x + feed_forward(p, f"{name}.feed_forward", x, relu))
+    seen = np.arange(src.shape[1]) < src_lengths[:, None, None, None]
+    causal = np.tri(tgt.shape[1], dtype=bool)
 
     def embedded(ids: np.ndarray) -> Tensor:
         return table[ids] * sqrt(width) + sinusoids(ids.shape[1], width)
 
     x = embedded(src)
     for i in range(n_layers):
-        x = block(f"encoder.{i}", x, in_memory)
+        x = _post_norm(p, f"encoder.{i}", x, heads, relu, seen)
     memory, x = norm(p, "encoder.norm", x), embedded(tgt)
     for i in range(n_layers):
-        x = block(f"decoder.{i}", x, np.tri(tgt.shape[1], dtype=bool), memory)
+        x = _post_norm(p, f"decoder.{i}", x, heads, relu, causal, seen, memory)
     return norm(p, "decoder.norm", x).reshape(-1, width) @ table.swap(0, 1)
 
 
@@ -172,3 +177,32 @@ def seq2seq_step(
     logits.backward(dlogits)
     table = p["embedding.weight"]
     return loss, table.grad, adam(table.value, table.grad)[0]
+
+
+# An encoder of sentences, as MiniLM: post-norm, GELU, the mean of the vectors of a text's tokens.
+# Shape = (layers, heads, width, hidden, vocabulary, texts, longest).
+
+
+def encode_inputs(shape: Shape, real: Any, rng: np.random.Generator) -> Arrays:
+    """Draw texts of 8 tokens up to the longest, padded with id 0."""
+    layers, heads, width, hidden, words, texts, longest = shape
+    lengths = rng.integers(8, longest + 1, texts)
+    lengths[0] = longest
+    ids = rng.integers(1, words, (texts, longest))
+    ids[np.arange(longest) >= lengths[:, None]] = 0
+    shapes: dict[str, Shape] = {"embedding.weight": (words, width)}
+    shapes |= {"positions.weight": (longest, width), "norm.weight": (width,), "norm.bias": (width,)}
+    for i in range(layers):
+        shapes |= _block_shapes(f"blocks.{i}", width, hidden)
+    return {"heads": np.array(heads), "ids": ids, "lengths": lengths, **_drawn(shapes, real, rng)}
+
+
+def encode(
+    heads: np.ndarray, ids: np.ndarray, lengths: np.ndarray, **parameters: np.ndarray
+) -> tuple[Any, ...]:
+    """Return a vector for each text."""
+    p, is_token = _leaves(parameters), np.arange(ids.shape[1]) < lengths[:, None]
+    x = norm(p, "norm", p["embedding.weight"][ids] + p["positions.weight"])
+    for i in range(sum(name.endswith("qkv.weight") for name in p)):
+        x = _post_norm(p, f"blocks.{i}", x, int(heads), gelu, is_token[:, None, None])
+    return ((x.value * is_token[..., None]).sum(1) / lengths[:, None],)

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from fastnn import models, optim
+from fastnn.models.pooled import pool
 
 from ..operations import ADAM, Arrays, Call
+from ..reference import EPS
 from . import DECAY, LABEL_SMOOTHING, MAX_NORM
 
 
@@ -79,5 +81,26 @@ def decode(inputs: Arrays, weights: str | None = None) -> Call:
         int(np.argmax(logits))
         state.truncate(position)
         return (logits,)
+
+    return call
+
+
+def encode(inputs: Arrays) -> Call:
+    """Encode texts without padded rows, as `models.SentenceEncoder` does with their ids."""
+    ids, lengths, table = inputs["ids"], inputs["lengths"], inputs["embedding.weight"]
+    sizes = int(inputs["heads"]), sum(name.endswith("qkv.weight") for name in inputs)
+    hidden = len(inputs["blocks.0.feed_forward.down.weight"])
+    model = models.TransformerEncoderModel(
+        *table.shape, *sizes, hidden, len(inputs["positions.weight"]), n_types=0, eps=EPS
+    )
+    model.load_state({name: inputs[name] for name, _ in model.parameters().named()})
+    texts = [row[:n] for row, n in zip(ids, lengths, strict=True)]
+
+    def call() -> tuple[Any, ...]:
+        order = np.argsort(lengths, kind="stable")
+        hidden = model.packed(np.concatenate([texts[i] for i in order]), lengths[order])
+        vectors = np.empty((len(texts), table.shape[1]), hidden.dtype)
+        vectors[order] = pool(hidden, lengths[order], "mean")
+        return (vectors,)
 
     return call

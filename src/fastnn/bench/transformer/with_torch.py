@@ -254,3 +254,43 @@ def decode(inputs: Arrays, compiled: bool = False) -> Call:
     for i in range(len(places) - 1):
         at(i)
     return lambda: at(len(places) - 1)
+
+
+class SentenceEncoder(nn.Module):
+    """``torch.nn.TransformerEncoder`` over embeddings, and the mean over a text's tokens."""
+
+    def __init__(self, inputs: Arrays) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(*inputs["embedding.weight"].shape)
+        self.positions = nn.Embedding(*inputs["positions.weight"].shape)
+        width, hidden = self.embedding.embedding_dim, inputs["blocks.0.feed_forward.down.weight"]
+        self.norm = nn.LayerNorm(width)
+        layer = nn.TransformerEncoderLayer(
+            width, int(inputs["heads"]), len(hidden), 0.0, "gelu", batch_first=True
+        )
+        n_layers = sum(name.endswith("qkv.weight") for name in inputs)
+        self.encoder = nn.TransformerEncoder(layer, n_layers)
+        names = {name.replace("blocks.", "encoder."): x for name, x in inputs.items()}
+        state = {n: torch.from_numpy(x) for n, x in inputs.items() if n in self.state_dict()}
+        self.load_state_dict(state | _transformer_state(names))
+
+    def forward(self, ids: Tensor, is_token: Tensor) -> Tensor:
+        x = self.norm(self.embedding(ids) + self.positions.weight)
+        h = self.encoder(x, src_key_padding_mask=~is_token)
+        return h.mul(is_token[..., None]).sum(1) / is_token.sum(1, keepdim=True)
+
+
+def encode(inputs: Arrays, compiled: bool = False, bf16: bool = False) -> Call:
+    """Encode a padded batch; PyTorch leaves the padding out where its fast path can."""
+    model: Any = SentenceEncoder(inputs).eval()
+    ids = torch.from_numpy(inputs["ids"])
+    is_token = torch.arange(ids.shape[1]) < torch.from_numpy(inputs["lengths"])[:, None]
+    if bf16:
+        model = model.bfloat16()
+    run = torch.compile(model) if compiled else model
+
+    def call() -> tuple[Any, ...]:
+        with torch.inference_mode():
+            return (run(ids, is_token),)
+
+    return call
