@@ -87,11 +87,13 @@ def plain(
 
     def make(library: Any, *arrays: Any) -> Call:
         function: Any = reduce(getattr, path.split("."), library)
-        given, into = (arrays[:-1], {out: arrays[-1]}) if out else (arrays, {})
-        into |= options
+        given = (*(arrays[:-1] if out else arrays), *more)
+        named = {**options, out: arrays[-1]} if out else options
         if pair:
-            return lambda: function(*given, *more, **into)
-        return lambda: (function(*given, *more, **into),)
+            return lambda: function(*given, **named)
+        if named:
+            return lambda: (function(*given, **named),)
+        return lambda: (function(*given),)
 
     make.takes = [*names.split(), *["out"] * bool(out)]  # type: ignore[attr-defined]
     return make

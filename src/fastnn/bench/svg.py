@@ -26,7 +26,17 @@ COLORS = (
     ("#555555", "#bbbbbb"),
     ("#7b4f2a", "#cfa27a"),
 )
-SHAPES = ("circle", "square", "triangle", "diamond", "down", "star", "cross", "bar")
+# Outlines of the markers, from -1 to 1: circle, square, triangles, diamond, star, plus, bar.
+SHAPES = (
+    "M-1 0a1 1 0 1 0 2 0 1 1 0 1 0-2 0z",
+    "M-1-1H1V1H-1z",
+    "M0-1.2L1.1.8H-1.1z",
+    "M0-1.3L1.3 0 0 1.3-1.3 0z",
+    "M0 1.2L1.1-.8H-1.1z",
+    "M0-1.6L.45-.45 1.6 0 .45.45 0 1.6-.45.45-1.6 0-.45-.45z",
+    "M-.4-1.2H.4V-.4H1.2V.4H.4V1.2H-.4V.4H-1.2V-.4H-.4z",
+    "M-1-.5H1V.5H-1z",
+)
 INK = {
     "ink": ("#1a1a1a", "#ececec"),
     "soft": ("#5f5f5f", "#a8a8a8"),
@@ -64,32 +74,15 @@ def css() -> str:
     )
 
 
-def marker(shape: str, x: float, y: float, r: float = 4.0) -> str:
-    """Return the drawing of a marker."""
-    if shape == "circle":
-        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{r:g}"/>'
-    if shape in ("square", "bar"):
-        h = r if shape == "square" else r / 2
-        return f'<rect x="{x - r:.1f}" y="{y - h:.1f}" width="{2 * r:g}" height="{2 * h:g}"/>'
-    if shape == "cross":
-        d = f"M{x - r:.1f} {y - r:.1f}l{2 * r:g} {2 * r:g}m0 {-2 * r:g}l{-2 * r:g} {2 * r:g}"
-        return f'<path d="{d}" stroke-width="2"/>'
-    up = 1 if shape == "down" else -1
-    corners = [(0, up * 1.2 * r), (1.1 * r, -up * 0.8 * r), (-1.1 * r, -up * 0.8 * r)]
-    if shape == "diamond":
-        corners = [(0, -1.3 * r), (1.3 * r, 0), (0, 1.3 * r), (-1.3 * r, 0)]
-    if shape == "star":
-        far, near = 1.6 * r, 0.45 * r
-        quarter = [(0.0, -far), (near, -near), (far, 0.0), (near, near)]
-        corners = quarter + [(-dx, -dy) for dx, dy in quarter]
-    points = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in corners)
-    return f'<polygon points="{points}"/>'
+def marker(library: str, x: float, y: float, r: float = 4.0) -> str:
+    """Return the drawing of a library's marker."""
+    at = f'transform="translate({x:.1f} {y:.1f}) scale({r:g})" vector-effect="non-scaling-stroke"'
+    return f'<path d="{SHAPES[place(library)]}" {at}/>'
 
 
 def legend_mark(library: str) -> str:
     """Return a library's marker as a small picture."""
-    at = place(library)
-    drawn = marker(SHAPES[at], 7, 7, 5)
+    drawn = marker(library, 7, 7, 5)
     head = '<svg class="mark" viewBox="0 0 14 14" aria-hidden="true">'
     return f'{head}<g class="{style(library)}">{drawn}</g></svg>'
 
@@ -121,8 +114,7 @@ class Chart:
             path = "L".join(f"{_at(x, xs, 0):.1f} {_at(y, ys, 1):.1f}" for x, y in points)
             parts.append(f'<path class="line f{place(library)}" d="M{path}"/>')
         for library, x, y, label in self.dots:
-            at = place(library)
-            drawn = marker(SHAPES[at], _at(x, xs, 0), _at(y, ys, 1))
+            drawn = marker(library, _at(x, xs, 0), _at(y, ys, 1))
             title = f"<title>{escape(label)}</title>"
             parts.append(f'<g class="dot {style(library)}">{title}{drawn}</g>')
         css_text, head = "", f'class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img"'
@@ -168,8 +160,8 @@ class Chart:
 
     def _legend(self, libraries: Iterable[str]) -> Iterable[str]:
         for i, library in enumerate(libraries):
-            at, y = place(library), HEIGHT - BOTTOM - 14 - 17 * i
-            yield f'<g class="{style(library)}">{marker(SHAPES[at], WIDTH - 130, y - 4)}</g>'
+            y = HEIGHT - BOTTOM - 14 - 17 * i
+            yield f'<g class="{style(library)}">{marker(library, WIDTH - 130, y - 4)}</g>'
             yield text(LIBRARIES[library].title, WIDTH - 120, y, "start")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..operations import FORMATS, Call, Operation, jit, normal, plain, size
+from ..operations import FORMATS, Call, Operation, jit, normal, size
 
 _gemm = partial(
     Operation,
@@ -64,6 +64,21 @@ CASES = [
     ("full", "matmul", [(n, n, n) for n in SQUARES]),
     ("full", "matmul_prepacked", [(1, 768, 3072), (16, 768, 768), (128, 784, 256), *PACKED]),
 ]
+
+
+# A call without lists of arguments costs less, which counts for small products.
+
+
+def _matmul(library: Any, a: Any, b: Any, out: Any) -> Call:
+    return lambda: (library.matmul(a, b, out=out),)
+
+
+def _torch(torch: Any, a: Any, b: Any, out: Any) -> Call:
+    return lambda: (torch.mm(a, b, out=out),)
+
+
+def _call(library: Any, a: Any, b: Any) -> Call:
+    return lambda: (library.matmul(a, b),)
 
 
 def _packed(kernels: Any, a: Any, b: Any, out: Any, form: str | None = None) -> Call:
@@ -120,28 +135,28 @@ def _numkong(numkong: Any, a: Any, b: Any) -> Call:
 
 PREPARE: dict[str, dict[str, Any]] = {
     "fastnn": {
-        "matmul": plain("matmul", "a b"),
+        "matmul": _matmul,
         "matmul_prepacked": _packed,
         "matmul_bias_relu": lambda kernels, a, b, bias, out: (
             lambda: (kernels.matmul(a, b, bias=bias, activation="relu", out=out),)
         ),
-        "call_matmul": plain("matmul", "a b", out=""),
+        "call_matmul": _call,
     },
     **{f"fastnn_{form}": {"matmul_prepacked": partial(_packed, form=form)} for form in FORMATS},
     "numpy": {
-        "matmul": plain("matmul", "a b"),
-        "matmul_prepacked": plain("matmul", "a b"),
+        "matmul": _matmul,
+        "matmul_prepacked": _matmul,
         "matmul_bias_relu": _numpy_dense,
-        "call_matmul": plain("matmul", "a b", out=""),
+        "call_matmul": _call,
     },
     "scipy": {"matmul": _scipy, "call_matmul": _scipy},
     "torch": {
-        "matmul": plain("mm", "a b"),
-        "matmul_prepacked": plain("mm", "a b"),
+        "matmul": _torch,
+        "matmul_prepacked": _torch,
         "matmul_bias_relu": lambda torch, a, b, bias, out: (
             lambda: (torch.addmm(bias, a, b, out=out).relu_(),)
         ),
-        "call_matmul": plain("matmul", "a b", out=""),
+        "call_matmul": _call,
     },
     "torch_bf16": {"matmul": _torch_bf16, "matmul_prepacked": _torch_bf16},
     "jax": {
