@@ -209,26 +209,11 @@ class Results:
 
     def as_json(self, condensed: bool = False) -> dict[str, Any]:
         """Return everything for JSON; condensed, a turn is its quartiles and median alone."""
-        keep = statistics.quartiles if condensed else list
-        rows = [
-            {
-                **asdict(row),
-                "times": {
-                    name: [[float(f"{x:.4g}") for x in keep(turn)] for turn in turns]
-                    for name, turns in row.times.items()
-                },
-            }
-            for row in self.rows
-        ]
-        return {
-            "schema": SCHEMA,
-            **{
-                name: getattr(self, name)
-                for name in ("environment", "peaks", "libraries", "missing", "failures", "left_out")
-            },
-            "machine": asdict(self.machine),
-            "rows": rows,
-        }
+        keep, found = statistics.quartiles if condensed else list, asdict(self)
+        for row in found["rows"]:
+            for turns in row["times"].values():
+                turns[:] = [[float(f"{x:.4g}") for x in keep(turn)] for turn in turns]
+        return {"schema": SCHEMA, **found}
 
     @classmethod
     def from_json(cls, found: dict[str, Any]) -> Results:
