@@ -141,5 +141,9 @@ PREPARE = {
     "torch": {kernel: _make(kernel) for kernel in OPERATIONS},
     "torch_compile": {kernel: _make(kernel, compiled=True) for kernel in OPERATIONS},
     "torch_bf16": {kernel: _make(kernel, bf16=True) for kernel in ("lm_step", "encode")},
-    **{f"fastnn_{form}": {"decode": _make("decode", weights=form)} for form in FORMATS},
+    **{
+        f"fastnn_{form}": {kernel: _make(kernel, weights=form) for kernel in ("decode", "encode")}
+        for form in FORMATS
+    },
 }
+PREPARE["fastnn_bf16"]["lm_step"] = _make("lm_step", precision="bf16")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import models, optim
+from fastnn import models, nn, optim
 from fastnn.models.pooled import pool
 
 from ..operations import ADAM, Arrays, Call
@@ -22,15 +22,16 @@ def language_model(inputs: Arrays) -> models.TransformerLM:
     return model
 
 
-def lm_step(inputs: Arrays) -> Call:
-    """Forward, loss, backward, clip, AdamW."""
+def lm_step(inputs: Arrays, precision: str | None = None) -> Call:
+    """Forward, loss, backward, clip, AdamW; products in bfloat16 if asked."""
     model = language_model(inputs)
     ids, targets = inputs["ids"], inputs["targets"]
     optimizer = optim.AdamW(model.parameters(), **ADAM, weight_decay=DECAY)
 
     def call() -> tuple[Any, ...]:
         optimizer.zero_grad()
-        loss, _ = model.loss_and_grad(ids, targets)
+        with nn.precision(precision):
+            loss, _ = model.loss_and_grad(ids, targets)
         norm = optimizer.step(max_norm=MAX_NORM)
         return loss, norm, model.positions.weight.data
 
@@ -85,7 +86,7 @@ def decode(inputs: Arrays, weights: str | None = None) -> Call:
     return call
 
 
-def encode(inputs: Arrays) -> Call:
+def encode(inputs: Arrays, weights: str | None = None) -> Call:
     """Encode texts without padded rows, as `models.SentenceEncoder` does with their ids."""
     ids, lengths, table = inputs["ids"], inputs["lengths"], inputs["embedding.weight"]
     sizes = int(inputs["heads"]), sum(name.endswith("qkv.weight") for name in inputs)
@@ -94,13 +95,15 @@ def encode(inputs: Arrays) -> Call:
         *table.shape, *sizes, hidden, len(inputs["positions.weight"]), n_types=0, eps=EPS
     )
     model.load_state({name: inputs[name] for name, _ in model.parameters().named()})
+    plan = model.freeze(weights=weights) if weights else None
     texts = [row[:n] for row, n in zip(ids, lengths, strict=True)]
 
     def call() -> tuple[Any, ...]:
         order = np.argsort(lengths, kind="stable")
-        hidden = model.packed(np.concatenate([texts[i] for i in order]), lengths[order])
+        packed, n = np.concatenate([texts[i] for i in order]), lengths[order]
+        hidden = plan(packed, lengths=n) if plan else model.packed(packed, n)
         vectors = np.empty((len(texts), table.shape[1]), hidden.dtype)
-        vectors[order] = pool(hidden, lengths[order], "mean")
+        vectors[order] = pool(hidden, n, "mean")
         return (vectors,)
 
     return call
