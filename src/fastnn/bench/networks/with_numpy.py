@@ -15,9 +15,8 @@ from . import network_layers
 class Dense:
     """Run act(x W + b) forward and backward into preallocated arrays."""
 
-    def __init__(self, rows: int, w: np.ndarray, b: np.ndarray, relu: bool) -> None:
-        self.w, self.b, self.relu = w, b, relu
-        self.dw, self.db = np.empty_like(w), np.empty_like(b)
+    def __init__(self, rows: int, w: Any, b: Any, dw: Any, db: Any, relu: bool) -> None:
+        self.w, self.b, self.dw, self.db, self.relu = w, b, dw, db, relu
         self.y, self.dz = np.empty((2, rows, len(b)), w.dtype)
         self.dx = np.empty((rows, len(w)), w.dtype)
         self.positive = np.empty(self.y.shape, bool)
@@ -38,13 +37,25 @@ class Dense:
 
 
 class Network:
-    """Run dense layers with ReLU between them; without the gradient of the input."""
+    """Run dense layers with ReLU between them; without the gradient of the input.
+
+    Parameters and gradients are views of two flat arrays, so that Adam is one pass over all.
+    """
 
     def __init__(self, inputs: Arrays) -> None:
-        self.x, layers = inputs["x"], network_layers(inputs)
-        last = len(layers) - 1
-        self.layers = [Dense(len(self.x), w, b, i < last) for i, (w, b) in enumerate(layers)]
-        self.gradients = [g for layer in self.layers for g in (layer.dw, layer.db)]
+        given = [p for layer in network_layers(inputs) for p in layer]
+        ends, last = np.cumsum([p.size for p in given])[:-1], len(given) - 2
+        self.x, self.flat = inputs["x"], np.concatenate([p.ravel() for p in given])
+        self.flat_gradient = np.empty_like(self.flat)
+        self.parameters, self.gradients = (
+            [part.reshape(p.shape) for part, p in zip(np.split(whole, ends), given, strict=True)]
+            for whole in (self.flat, self.flat_gradient)
+        )
+        p, g = self.parameters, self.gradients
+        self.layers = [
+            Dense(len(self.x), *p[i : i + 2], *g[i : i + 2], relu=i < last)
+            for i in range(0, len(given), 2)
+        ]
 
     def forward(self) -> np.ndarray:
         y = self.x
@@ -59,7 +70,7 @@ class Network:
 
 
 def linear(np: Any, x: Any, dy: Any, w1: Any, b1: Any) -> Call:
-    layer = Dense(len(x), w1, b1, relu=True)
+    layer = Dense(len(x), w1, b1, np.empty_like(w1), np.empty_like(b1), relu=True)
     return lambda: (layer.forward(x), layer.backward(dy, x), layer.dw, layer.db)
 
 
@@ -76,26 +87,14 @@ def mlp(np: Any, inputs: Arrays) -> Call:
 
 def step(np: Any, inputs: Arrays) -> Call:
     network, targets = Network(inputs), inputs["targets"]
-    # Parameters and gradients become views of two flat arrays, so that Adam is one pass over all.
-    parameters = [p for layer in network.layers for p in (layer.w, layer.b)]
-    flat = np.concatenate([p.ravel() for p in parameters])
-    flat_gradient = np.empty_like(flat)
-    adam, dlogits = numpy_adam(np, flat, flat_gradient), np.empty_like(network.layers[-1].y)
-    ends = np.cumsum([p.size for p in parameters])[:-1]
-    shapes = [p.shape for p in parameters]
-    parameters, gradients = (
-        [part.reshape(shape) for part, shape in zip(np.split(whole, ends), shapes, strict=True)]
-        for whole in (flat, flat_gradient)
-    )
-    for i, layer in enumerate(network.layers):
-        layer.w, layer.b = parameters[2 * i : 2 * i + 2]
-        layer.dw, layer.db = gradients[2 * i : 2 * i + 2]
+    adam = numpy_adam(np, network.flat, network.flat_gradient)
+    dlogits = np.empty_like(network.layers[-1].y)
 
     def call() -> tuple[Any, ...]:
         loss = numpy_cross_entropy(network.forward(), targets, dlogits)
         network.backward(dlogits)
         adam()
-        return loss, *gradients, *parameters
+        return loss, *network.gradients, *network.parameters
 
     return call
 
