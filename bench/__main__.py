@@ -7,7 +7,7 @@ python -m bench accuracy               worst errors in ulp over all float32 inpu
 python -m bench tuning                 both sides of each threshold of docs/tuning.md
 python -m bench steps                  where each microsecond of a training step goes
 python -m bench embedding              the cost of calls from C
-python -m bench sentences MODEL        vectors of texts beside onnxruntime: time, memory
+python -m bench sentences MODEL        vectors of texts beside onnxruntime, or by weights
 """
 
 from __future__ import annotations

@@ -1,9 +1,12 @@
-"""Vectors of texts beside onnxruntime: speed, and the memory of 64 texts of 512 tokens.
+"""Vectors of texts beside onnxruntime: speed, memory, and the accuracy of weights of fewer bits.
 
-    python -m bench sentences MODEL [--threads 2]
+    python -m bench sentences MODEL [--threads 2]              # and 64 texts of 512 tokens
+    python -m bench sentences MODEL --weights [--texts FILE]   # a table in Markdown
 
 MODEL is a folder of sentence-transformers. The peer needs the packages onnx and onnxruntime; its
-graph is the model's own, written by `models.to_onnx`, and its batches are padded as usual.
+graph is the model's own, written by `models.to_onnx`, and its batches are padded as usual. Weights
+are compared by the cosines of vectors to those in float32, and by the largest change of the cosine
+of two texts; without FILE, texts are the first speeches of *Romeo and Juliet*.
 """
 
 from __future__ import annotations
@@ -19,8 +22,10 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import models, set_num_threads
+from fastnn import build_info, models, set_num_threads
+from fastnn.bench.operations import FORMATS
 from fastnn.bench.worker import peak_bytes, time_blocks
+from fastnn.data import load_text
 
 WORDS = "the a cat river old tax paid new return of bank green slow and boat is not in to for"
 BATCH = 32  # texts in a padded batch, the default of sentence-transformers
@@ -76,14 +81,41 @@ def memory(folder: str, peer: bool, threads: int) -> float:
     return (peak_bytes() - before) / 2**20
 
 
+def speeches(n: int) -> list[str]:
+    """Return the first n speeches of the play, without names and line breaks."""
+    parts = load_text().split("\n\n")
+    found = [" ".join(part.splitlines()[1:]) for part in parts]
+    return [text for text in found if len(text) > 20][:n]
+
+
+def accuracy(folder: str, texts: list[str]) -> None:
+    """Print the table of weights of 16 and 8 bits."""
+    exact = models.SentenceEncoder.load(folder).encode(texts, normalize=True).astype(float)
+    print(f"{len(texts)} texts, {build_info()['isa']}\n")
+    print("| weights | mean cosine | least cosine | largest change of a cosine |")
+    print("| --- | ---: | ---: | ---: |")
+    for form in FORMATS:
+        encoder = models.SentenceEncoder.load(folder, weights=form)
+        vectors = encoder.encode(texts, normalize=True).astype(float)
+        cosines = (vectors * exact).sum(axis=1)
+        change = np.abs(vectors @ vectors.T - exact @ exact.T).max()
+        print(f"| {form} | {cosines.mean():.6f} | {cosines.min():.6f} | {change:.4f} |")
+
+
 def main(argv: list[str] | None = None) -> None:
     """Print times beside the peer's, and the memory of each in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--weights", action="store_true", help="their accuracy")
+    parser.add_argument("--texts", metavar="FILE", help="UTF-8, one text per line")
     parser.add_argument("--memory", choices=("fastnn", "onnxruntime"), help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     set_num_threads(args.threads)
+    if args.weights:
+        read = Path(args.texts).read_text("utf-8").splitlines() if args.texts else speeches(64)
+        accuracy(args.model, read)
+        return
     if args.memory:
         print(f"{memory(args.model, args.memory == 'onnxruntime', args.threads):.0f}")
         return
