@@ -7,6 +7,7 @@ python -m bench accuracy               worst errors in ulp over all float32 inpu
 python -m bench tuning                 both sides of each threshold of docs/tuning.md
 python -m bench steps                  where each microsecond of a training step goes
 python -m bench embedding              the cost of calls from C
+python -m bench sentences MODEL        vectors of texts beside onnxruntime, or by weights
 """
 
 from __future__ import annotations
@@ -14,24 +15,17 @@ from __future__ import annotations
 import importlib
 import sys
 
-COMMANDS = {
-    "keep": "figures",
-    "figures": "figures",
-    "accuracy": "accuracy",
-    "tuning": "tuning",
-    "steps": "steps",
-    "embedding": "embedding",
-}
+MODULES = ("figures", "accuracy", "tuning", "steps", "embedding", "sentences")
 
 
 def main(arguments: list[str]) -> int:
     """Run the command that the first argument names."""
     name = arguments[0] if arguments else ""
-    if name not in COMMANDS:
+    if name != "keep" and name not in MODULES:
         from fastnn.bench.command import main as measure
 
         return measure(arguments)
-    module = importlib.import_module(f"bench.{COMMANDS[name]}")
+    module = importlib.import_module(f"bench.{'figures' if name == 'keep' else name}")
     return getattr(module, "keep" if name == "keep" else "main")(arguments[1:]) or 0
 
 

@@ -45,54 +45,40 @@ static wide exp2_argument(wide x) {
     return x > REAL_MAX_EXP - 1 || x < 1 - REAL_MAX_EXP ? 0 : -(x < 0 ? -x : x);
 }
 
-enum {
-    EXP,
-    EXP2,
-    ONE_MINUS_EXP,
-    SIGMOID,
-    TANH,
-    ERF,
-    LOG,
-    LOG1P,
-    SOFTPLUS,
-    GELU,
-    GELU_TANH,
-    SILU,
-    FUNCTIONS
-};
-
-static wide exact(int function, wide x) {
-    switch (function) {
-    case EXP: return WIDE(exp)(x);
-    case ONE_MINUS_EXP: return -WIDE(expm1)(-WIDE(fabs)(x));
-    case EXP2: return WIDE(exp2)(exp2_argument(x));
-    case SIGMOID: return exact_sigmoid(x);
-    case TANH: return WIDE(tanh)(x);
-    case ERF: return WIDE(erf)(x);
-    case LOG: return WIDE(log)(x);
-    case LOG1P: return WIDE(log1p)(x);
-    case SOFTPLUS: return (x < 0 ? 0 : x) + WIDE(log1p)(WIDE(exp)(-WIDE(fabs)(x)));
-    case GELU: return x == -INFINITY ? 0 : exact_gelu(x);
-    case GELU_TANH: return x == -INFINITY ? 0 : x * exact_sigmoid(gelu_tanh_argument(x));
-    default: return x == -INFINITY ? 0 : x * exact_sigmoid(x);
-    }
+static vec exp2_argument_vec(vec v) {
+    return choose(abs_vec(v) > REAL_MAX_EXP - 1, (vec){0}, -abs_vec(v));
 }
 
-static vec ours(int function, vec x) {
-    switch (function) {
-    case EXP: return exp_vec(x);
-    case ONE_MINUS_EXP: return one_minus_exp(abs_vec(x));
-    case EXP2: return exp2_vec(choose(abs_vec(x) > REAL_MAX_EXP - 1, (vec){0}, -abs_vec(x)));
-    case SIGMOID: return sigmoid_vec(x);
-    case TANH: return tanh_vec(x);
-    case ERF: return erf_vec(x);
-    case LOG: return log_vec(x);
-    case LOG1P: return log1p_vec(x);
-    case SOFTPLUS: return softplus_vec(x);
-    case GELU: return activate(FASTNN_ACT_GELU, x);
-    case GELU_TANH: return activate(FASTNN_ACT_GELU_TANH, x);
-    default: return activate(FASTNN_ACT_SILU, x);
-    }
+/* Name, the function one precision up, and ours. */
+#define EACH_FUNCTION(F)                                                                      \
+    F(exp, WIDE(exp)(x), exp_vec(v))                                                          \
+    F(exp2, WIDE(exp2)(exp2_argument(x)), exp2_vec(exp2_argument_vec(v)))                     \
+    F(one_minus_exp, -WIDE(expm1)(-WIDE(fabs)(x)), one_minus_exp(abs_vec(v)))                 \
+    F(sigmoid, exact_sigmoid(x), sigmoid_vec(v))                                              \
+    F(tanh, WIDE(tanh)(x), tanh_vec(v))                                                       \
+    F(erf, WIDE(erf)(x), erf_vec(v))                                                          \
+    F(log, WIDE(log)(x), log_vec(v))                                                          \
+    F(log1p, WIDE(log1p)(x), log1p_vec(v))                                                    \
+    F(softplus, (x < 0 ? 0 : x) + WIDE(log1p)(WIDE(exp)(-WIDE(fabs)(x))), softplus_vec(v))    \
+    F(gelu, x == -INFINITY ? 0 : exact_gelu(x), activate(FASTNN_ACT_GELU, v))                 \
+    F(gelu_tanh, x == -INFINITY ? 0 : x * exact_sigmoid(gelu_tanh_argument(x)),               \
+      activate(FASTNN_ACT_GELU_TANH, v))                                                      \
+    F(silu, x == -INFINITY ? 0 : x * exact_sigmoid(x), activate(FASTNN_ACT_SILU, v))
+
+#define NUMBER(name, exact, ours) NUMBER_##name,
+#define EXACT(name, exact, ours) case NUMBER_##name: return exact;
+#define OURS(name, exact, ours) case NUMBER_##name: return ours;
+
+enum { EACH_FUNCTION(NUMBER) FUNCTIONS };
+
+static wide exact(int function, wide x) {
+    switch (function) { EACH_FUNCTION(EXACT) }
+    return 0;
+}
+
+static vec ours(int function, vec v) {
+    switch (function) { EACH_FUNCTION(OURS) }
+    return v;
 }
 
 /* |got - want| in ulp of want; infinite if only one of them is NaN or, after rounding, infinite. */
@@ -122,7 +108,7 @@ double worst_error(int function, pattern first, pattern step, int64_t count, rea
             const wide want = exact(function, (wide)x[l]);
             double error = error_in_ulp(y[l], want);
             if (x[l] == 0 && !signbit(y[l]) != !signbit(want)) error = INFINITY;
-            if (function == GELU_TANH && x[l] < 0)
+            if (function == NUMBER_gelu_tanh && x[l] < 0)
                 error /= 1 + fabs((double)gelu_tanh_argument((wide)x[l]));
             if (error > worst) {
                 worst = error;

@@ -12,35 +12,23 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import os
-import shutil
-import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any
 
+import fastnn
+from fastnn.bench.machine import compile_c, compiler
+
+__all__ = ["LIMITS", "compile_functions", "compiler", "worst_error"]
 SOURCE = Path(__file__).with_name("accuracy.c")
-FUNCTIONS = (
-    "exp",
-    "exp2",
-    "one_minus_exp",
-    "sigmoid",
-    "tanh",
-    "erf",
-    "log",
-    "log1p",
-    "softplus",
-    "gelu",
-    "gelu_tanh",
-    "silu",
-)
+NAMES = "exp exp2 one_minus_exp sigmoid tanh erf log log1p softplus gelu gelu_tanh silu"
+FUNCTIONS = NAMES.split()  # as in accuracy.c
 ISA_FLAGS = {
     "baseline": [],
     "avx2": ["-mavx2", "-mfma"],
     "avx512": ["-mavx2", "-mfma", "-mavx512f", "-mavx512vl", "-mavx512bw", "-mavx512dq"],
 }
 # The flags of setup.py that affect results.
-FLAGS = ["-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
+FLAGS = ["-std=gnu11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-Wno-psabi"]
 
 # In ulp, over all inputs. gelu: in the tail exp, P, Q and their quotient each add an error.
 LIMITS = {
@@ -49,45 +37,18 @@ LIMITS = {
 }
 
 
-def compiler() -> list[str] | None:
-    """Return the command of the C compiler, or None if there is none."""
-    command = (os.environ.get("CC") or "cc").split()
-    return command if shutil.which(command[0]) else None
-
-
 def compile_functions(isa: str, dtype: str) -> ctypes.CDLL:
-    """Compile the functions for one instruction set and "float32" or "float64".
-
-    Raises
-    ------
-    RuntimeError
-        There is no C compiler, or it fails; the message has its output.
-    """
+    """Compile the functions for one instruction set and "float32" or "float64"."""
     isa = next(name for name in reversed(ISA_FLAGS) if isa.startswith(name))
-    command = compiler()
-    if command is None:
-        raise RuntimeError("accuracy is measured by compiled loops, and there is no C compiler")
     kernels = SOURCE.parent.parent / "src" / "fastnn" / "kernels"
-    with tempfile.TemporaryDirectory() as folder:
-        library = Path(folder) / "accuracy.so"
-        macros = [f"-DFASTNN_ISA={isa}", f"-DFASTNN_REAL={dtype[-2:]}"]
-        headers = [f"-I{kernels / folder}" for folder in ("simd", "rowwise", "../include")]
-        paths = [*headers, str(SOURCE), "-o", str(library), "-lm"]
-        flags = [*FLAGS, *ISA_FLAGS[isa], "-Wno-psabi", "-fPIC", "-shared"]
-        done = subprocess.run([*command, *flags, *macros, *paths], capture_output=True, text=True)
-        if done.returncode != 0:
-            raise RuntimeError(f"{command[0]} could not compile {SOURCE.name}:\n{done.stderr}")
-        functions = ctypes.CDLL(str(library))  # stays mapped after the file is deleted
+    headers = [f"-I{kernels / folder}" for folder in ("simd", "rowwise", "../include")]
+    macros = [f"-DFASTNN_ISA={isa}", f"-DFASTNN_REAL={dtype[-2:]}"]
+    functions = compile_c(SOURCE, *FLAGS, *ISA_FLAGS[isa], *macros, *headers)
     pattern: Any = ctypes.c_uint32 if dtype == "float32" else ctypes.c_uint64
     functions.real = ctypes.c_float if dtype == "float32" else ctypes.c_double
     functions.worst_error.restype = ctypes.c_double
-    functions.worst_error.argtypes = [
-        ctypes.c_int,
-        pattern,
-        pattern,
-        ctypes.c_int64,
-        ctypes.POINTER(functions.real),
-    ]
+    where = ctypes.POINTER(functions.real)
+    functions.worst_error.argtypes = [ctypes.c_int, pattern, pattern, ctypes.c_int64, where]
     return functions
 
 
@@ -107,8 +68,6 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--isa", choices=ISA_FLAGS, help="this instruction set alone")
     parser.add_argument("--dtype", choices=LIMITS, help="this real type alone")
     args = parser.parse_args(argv)
-    import fastnn
-
     failed = False
     for dtype in [args.dtype] if args.dtype else LIMITS:
         found = [isa for isa in fastnn.build_info()["isa_found"] if isa in ISA_FLAGS]

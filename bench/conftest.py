@@ -82,29 +82,17 @@ def pytest_terminal_summary(terminalreporter, config):
         terminalreporter.write_line(f"report: {Path(folder) / 'index.html'}")
 
 
-class Clock:
-    """A clock that runs by the samples of the workers.
-
-    pytest-benchmark reads it before and after each call: the difference is a sample's length.
-    """
-
-    def __init__(self):
-        self.now = 0.0
-
-    def __call__(self):
-        return self.now
-
-
 class Samples:
     """The blocks of one library for one case, as pytest-benchmark asks for them.
 
-    When they are used up, every library of the case has a turn, so that rounds stay interleaved
-    however many of them pytest-benchmark takes.
+    pytest-benchmark reads a clock before and after each call, which runs by the samples of the
+    workers. When they are used up, every library of the case has a turn, so that rounds stay
+    interleaved however many of them pytest-benchmark takes.
     """
 
-    def __init__(self, runner, case, library, clock):
-        self.runner, self.case, self.library, self.clock = runner, case, library, clock
-        self.row, self.used = runner.row(case), 0
+    def __init__(self, runner, case, library):
+        self.runner, self.case, self.library = runner, case, library
+        self.row, self.used, self.now = runner.row(case), 0, 0.0
 
     def block(self):
         """Return the seconds per call of the next sample."""
@@ -118,23 +106,18 @@ class Samples:
     def found(self):
         return self.row.samples(self.library) if self.library in self.row.times else []
 
-    def __call__(self):
-        """Take a sample: the clock moves on by its block of calls."""
-        self.clock.now += self.block() * self.calls
-
-    @property
-    def calls(self):
-        """Return the number of calls in a block, about as the worker has it."""
-        seconds = self.runner.settings.seconds
-        return max(1, round(seconds / self.found()[0]))
-
     def measure(self, benchmark):
         """Let pytest-benchmark take its rounds: each is one block of calls."""
         first = self.block()
         self.used = 0  # it only told how long a block is
-        benchmark._timer = self.clock
-        benchmark._calibrate_timer = lambda runner: (first * self.calls, self.calls, range(1))
-        benchmark(self)
+        calls = max(1, round(self.runner.settings.seconds / first))
+
+        def sample():
+            self.now += self.block() * calls
+
+        benchmark._timer = lambda: self.now
+        benchmark._calibrate_timer = lambda runner: (first * calls, calls, range(1))
+        benchmark(sample)
 
 
 @pytest.fixture
@@ -154,7 +137,7 @@ def measured(runner, benchmark):
             runner.turn(case, [library], samples=0)
             benchmark(lambda: time.perf_counter() - start)
         else:
-            Samples(runner, case, library, Clock()).measure(benchmark)
+            Samples(runner, case, library).measure(benchmark)
         if library in row.failed:
             pytest.fail(runner.results.failures[-1], pytrace=False)
         return row

@@ -40,18 +40,13 @@ def main(argv: list[str] | None = None) -> None:
     model = fastnn.nn.MLP(SIZES, rng=0)
     plan = model.freeze(64)
     with tempfile.TemporaryDirectory() as folder:
-        module = callers(folder)
-        by_table, by_pointer, _ = module.time_calls(plan, 1, CALLS, REPEATS)
-        print(
-            f"softmax of 1 element: {by_table * 1e9:.1f} ns through the table, "
-            f"{by_pointer * 1e9:.1f} ns by a pointer: {(by_table - by_pointer) * 1e9:+.1f} ns"
-        )
-        print(f"{'-'.join(map(str, SIZES))}, us a call")
+        time_calls = callers(folder).time_calls
+        table, pointer, _ = (1e9 * taken for taken in time_calls(plan, 1, CALLS, REPEATS))
+        print(f"softmax of 1 element: {table:.1f} ns by the table, {pointer:.1f} ns by a pointer")
         for rows in (1, 8, 64):
             x = np.random.default_rng(0).standard_normal((rows, SIZES[0])).astype(np.float32)
-            times = {
-                "plan in C": module.time_calls(plan, rows, CALLS // 10, REPEATS)[2],
-                "plan(x)": min(time_blocks(lambda x=x: plan(x), REPEATS, 0.002)),
-                "model(x)": min(time_blocks(lambda x=x: model(x), REPEATS, 0.002)),
-            }
-            print(f"  batch {rows:2d}", *(f"{n} {t * 1e6:.2f}" for n, t in times.items()), sep="  ")
+            times = {"plan in C": time_calls(plan, rows, CALLS // 10, REPEATS)[2]}
+            times["plan(x)"] = min(time_blocks(lambda x=x: plan(x), REPEATS, 0.002))
+            times["model(x)"] = min(time_blocks(lambda x=x: model(x), REPEATS, 0.002))
+            shown = ", ".join(f"{name} {taken * 1e6:.2f} us" for name, taken in times.items())
+            print(f"{'-'.join(map(str, SIZES))}, batch {rows}: {shown}")

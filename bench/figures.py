@@ -17,10 +17,11 @@ import textwrap
 from pathlib import Path
 
 from fastnn.bench import report
+from fastnn.bench.cases import Case
 from fastnn.bench.libraries import LIBRARIES, OURS
 from fastnn.bench.machine import all_threads, cpu_name
 from fastnn.bench.results import Results, dump, read, write
-from fastnn.bench.svg import Chart, css
+from fastnn.bench.svg import Chart, css, text
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "bench" / "results"
@@ -54,13 +55,13 @@ def where(results: Results) -> str:
     return textwrap.fill(f"{text} {report.noise_text(results)}", 100)
 
 
-def verdict(results: Results) -> str:
+def verdict(results: Results, page: Path) -> str:
     """Return the table of families."""
     lines = ["| kernels | fastest peer's time / fastnn's | 95 % interval | rows |"]
     lines += ["| --- | ---: | ---: | ---: |"]
     for f in results.families():
         lines.append(f"| {f.name} | {f.ratio:.2f} | {f.low:.2f} - {f.high:.2f} | {f.rows} |")
-    return "\n".join(lines)
+    return "\n".join(lines) if len(lines) > 2 else ""
 
 
 def squares(results: Results, page: Path) -> str:
@@ -71,23 +72,19 @@ def squares(results: Results, page: Path) -> str:
         chart = Chart(f"Products (n, n) times (n, n), {counted}", "n", "GFLOP/s")
         curves: dict[str, list[tuple[float, float]]] = {}
         for row in results.measured:
-            case = row.case
-            plain = (case.kernel, case.dtype, case.layout) == ("matmul", "float32", "nn")
-            if not plain or len(set(case.shape)) > 1 or row.threads != threads:
-                continue
-            for name, seconds in row.medians.items():
-                if name in (OURS, "numpy", "torch"):
-                    curves.setdefault(name, []).append((case.shape[0], case.flops / seconds / 1e9))
+            case, n = row.case, row.case.shape[0]
+            is_square = case == Case("gemm", "matmul", (n, n, n)) and row.threads == threads
+            for name in (OURS, "numpy", "torch") if is_square else ():
+                if name in row.times:
+                    rate = case.flops / row.medians[name] / 1e9
+                    curves.setdefault(name, []).append((n, rate))
+                    chart.dot(name, n, rate, f"{n}: {rate:.0f} GFLOP/s")
         if not curves:
             continue
-        for name, points in curves.items():
-            chart.lines.append((name, sorted(points)))
-            for n, rate in points:
-                chart.dot(name, n, rate, f"{n}: {rate:.0f} GFLOP/s")
-        sizes = sorted(n for n, _ in curves[next(iter(curves))])
+        chart.lines = [(name, sorted(points)) for name, points in curves.items()]
+        sizes = [n for n, _ in chart.lines[0][1]]
         chart.x_ticks = [n for n in sizes if int(n) & (int(n) - 1) == 0]
-        peak = results.machine.fma.get("float32", {}).get(str(threads))
-        if peak:
+        if peak := results.machine.fma.get("float32", {}).get(str(threads)):
             chart.limits.append((f"FMA peak {peak:.0f}", [(sizes[0], peak), (sizes[-1], peak)]))
         path = page.parent / f"gemm-{threads}.svg"
         write(path, chart.draw(standalone=True) + "\n")
@@ -97,14 +94,14 @@ def squares(results: Results, page: Path) -> str:
 
 def _bars(head: str, bars: list[tuple[str, float, str, bool]], top: int) -> list[str]:
     """Draw bars below a heading: label, length from 0 to 1, value, and whether it is ours."""
-    parts = [f'<text x="128" y="{top + 14}" class="soft">{head}</text>']
+    parts = [text(head, 128, top + 14, "start", "soft")]
     for i, (label, length, value, ours) in enumerate(bars, 1):
         y, width = top + 22 * i, max(2.0, 400 * length)
-        parts += [
-            f'<text x="120" y="{y + 14}" text-anchor="end">{label}</text>',
-            f'<rect x="128" y="{y + 2}" width="{width:.1f}" height="15" class="f{1 - ours}"/>',
-            f'<text x="{134 + width:.1f}" y="{y + 14}">{value}</text>',
-        ]
+        parts.append(text(label, 120, y + 14, "end"))
+        parts.append(
+            f'<rect x="128" y="{y + 2}" width="{width:.1f}" height="15" class="f{1 - ours}"/>'
+        )
+        parts.append(text(value, 134 + width, y + 14, "start"))
     return parts
 
 
@@ -149,14 +146,7 @@ def roofline(results: Results, page: Path) -> str:
     return "![Roofline: each case and library below the machine's limits](roofline.svg)"
 
 
-def draw(results: Results, name: str, page: Path) -> str:
-    """Return the figure of that name as Markdown, "" if the results do not have it."""
-    if name == "verdict":
-        return verdict(results) if results.families() else ""
-    figures = {"speed": speed, "squares": squares, "roofline": roofline}
-    if name not in figures:
-        raise SystemExit(f"{page}: there is no figure {name!r}")
-    return figures[name](results, page)
+FIGURES = {"verdict": verdict, "speed": speed, "squares": squares, "roofline": roofline}
 
 
 def fill(page: Path, results: Results) -> list[str]:
@@ -164,8 +154,10 @@ def fill(page: Path, results: Results) -> list[str]:
     done = []
 
     def replaced(found: re.Match[str]) -> str:
-        figure = draw(results, found["name"], page)
-        if not figure:
+        if found["name"] not in FIGURES:
+            raise SystemExit(f"{page}: there is no figure {found['name']!r}")
+        figure = FIGURES[found["name"]](results, page)
+        if not figure:  # the results do not have it
             return found[0]
         done.append(found["name"])
         return f"{found[1]}{figure}\n\n{where(results)}\n{found[3]}"

@@ -1,37 +1,40 @@
-"""Vectors of texts beside onnxruntime: speed, and the memory of 64 texts of 512 tokens.
+"""Vectors of texts beside onnxruntime: speed, memory, and the accuracy of weights of fewer bits.
 
-    python -m bench.sentences MODEL [--threads 2]
+    python -m bench sentences MODEL [--threads 2]              # and 64 texts of 512 tokens
+    python -m bench sentences MODEL --weights [--texts FILE]   # a table in Markdown
 
 MODEL is a folder of sentence-transformers. The peer needs the packages onnx and onnxruntime; its
-graph is the model's own, written by `models.to_onnx`, and its batches are padded as usual.
+graph is the model's own, written by `models.to_onnx`, and its batches are padded as usual. Weights
+are compared by the cosines of vectors to those in float32, and by the largest change of the cosine
+of two texts; without FILE, texts are the first speeches of *Romeo and Juliet*.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fastnn import models, set_num_threads
+from fastnn import build_info, models, set_num_threads
+from fastnn.bench.operations import FORMATS
+from fastnn.bench.worker import peak_bytes, time_blocks
+from fastnn.data import load_text
 
 WORDS = "the a cat river old tax paid new return of bank green slow and boat is not in to for"
 BATCH = 32  # texts in a padded batch, the default of sentence-transformers
 CASES = {"1 text of 16 tokens": [16], "64 texts of 8 to 64 tokens": None, "8 of 256": [256] * 8}
+SAMPLES, SECONDS = 5, 0.2
 
 
 def texts(lengths: list[int] | None) -> list[str]:
-    rng = np.random.default_rng(0)
-    words = WORDS.split()
+    rng, words = np.random.default_rng(0), WORDS.split()
     found = rng.integers(8, 65, 64).tolist() if lengths is None else lengths
     return [" ".join(rng.choice(words, max(1, n - 2))) for n in found]
 
@@ -42,8 +45,7 @@ class Padded:
     def __init__(self, encoder: models.SentenceEncoder, threads: int) -> None:
         import onnxruntime
 
-        self.encoder = encoder
-        options = onnxruntime.SessionOptions()
+        self.encoder, options = encoder, onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.onnx"
@@ -67,22 +69,6 @@ class Padded:
         return vectors
 
 
-def seconds(run: Callable[[], object], least: float = 1.0) -> float:
-    """Return the least time of a call, over at least so many seconds."""
-    run()
-    times: list[float] = []
-    while sum(times) < least or len(times) < 5:
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return min(times)
-
-
-def peak() -> float:
-    """Return the largest memory of this process so far, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def memory(folder: str, peer: bool, threads: int) -> float:
     """Return the MB that 64 texts of 512 tokens take beyond the loaded model."""
     encoder = models.SentenceEncoder.load(folder)
@@ -90,38 +76,60 @@ def memory(folder: str, peer: bool, threads: int) -> float:
     encoder.tokenizer.enable_truncation(encoder.max_len)
     run: Any = Padded(encoder, threads) if peer else encoder
     run.encode(["a cat"])
-    before = peak()
+    before = peak_bytes()
     run.encode(texts([600] * 64))
-    return peak() - before
+    return (peak_bytes() - before) / 2**20
 
 
-def main() -> None:
+def speeches(n: int) -> list[str]:
+    """Return the first n speeches of the play, without names and line breaks."""
+    parts = load_text().split("\n\n")
+    found = [" ".join(part.splitlines()[1:]) for part in parts]
+    return [text for text in found if len(text) > 20][:n]
+
+
+def accuracy(folder: str, texts: list[str]) -> None:
+    """Print the table of weights of 16 and 8 bits."""
+    exact = models.SentenceEncoder.load(folder).encode(texts, normalize=True).astype(float)
+    print(f"{len(texts)} texts, {build_info()['isa']}\n")
+    print("| weights | mean cosine | least cosine | largest change of a cosine |")
+    print("| --- | ---: | ---: | ---: |")
+    for form in FORMATS:
+        encoder = models.SentenceEncoder.load(folder, weights=form)
+        vectors = encoder.encode(texts, normalize=True).astype(float)
+        cosines = (vectors * exact).sum(axis=1)
+        change = np.abs(vectors @ vectors.T - exact @ exact.T).max()
+        print(f"| {form} | {cosines.mean():.6f} | {cosines.min():.6f} | {change:.4f} |")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Print times beside the peer's, and the memory of each in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--weights", action="store_true", help="their accuracy")
+    parser.add_argument("--texts", metavar="FILE", help="UTF-8, one text per line")
     parser.add_argument("--memory", choices=("fastnn", "onnxruntime"), help=argparse.SUPPRESS)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     set_num_threads(args.threads)
+    if args.weights:
+        read = Path(args.texts).read_text("utf-8").splitlines() if args.texts else speeches(64)
+        accuracy(args.model, read)
+        return
     if args.memory:
-        print(json.dumps(memory(args.model, args.memory == "onnxruntime", args.threads)))
+        print(f"{memory(args.model, args.memory == 'onnxruntime', args.threads):.0f}")
         return
     start = time.perf_counter()
     encoder = models.SentenceEncoder.load(args.model)
     print(f"load: {time.perf_counter() - start:.3f} s")
     peer = Padded(encoder, args.threads)
     for name, lengths in CASES.items():
-        some = texts(lengths)
-        ours, theirs = encoder.encode(some), peer.encode(some)
-        error = float(np.abs(ours - theirs).max())
-        a, b = (seconds(partial(run.encode, some)) for run in (encoder, peer))
-        print(f"{name}: {a * 1e3:.2f} ms, onnxruntime {b * 1e3:.2f} ms, ratio {b / a:.2f}")
+        runs = [partial(run.encode, texts(lengths)) for run in (encoder, peer)]
+        error = float(np.abs(runs[0]() - runs[1]()).max())
+        a, b = (1e3 * min(time_blocks(run, SAMPLES, SECONDS)) for run in runs)
+        print(f"{name}: {a:.2f} ms, onnxruntime {b:.2f} ms, ratio {b / a:.2f}")
         print(f"  largest difference {error:.0e}")
     for who in ("fastnn", "onnxruntime"):
-        command = [sys.executable, "-m", "bench.sentences", args.model, f"--memory={who}"]
-        command.append(f"--threads={args.threads}")
+        command = [sys.executable, *sys.orig_argv[1:], f"--memory={who}"]
         found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        print(f"64 texts of 512 tokens, {who}: {json.loads(found):.0f} MB beyond the model")
-
-
-if __name__ == "__main__":
-    main()
+        print(f"64 texts of 512 tokens, {who}: {found.strip()} MB beyond the model")

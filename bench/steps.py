@@ -1,7 +1,7 @@
 """The account of a training step: where each microsecond goes, beside the FMA peak.
 
     python -m bench steps                     the five steps of docs/tuning.md
-    python -m bench steps lm_step:4x4x128x64x12 --threads 1 --seconds 20
+    python -m bench steps lm_step-f32-4x4x128x64x12 --threads 1 --seconds 20
 
 Every kernel that a step calls is timed where it is called, and of each call the shortest time of
 all steps counts: what other programs take is not part of the account. Small networks, whose layers
@@ -23,8 +23,7 @@ import numpy as np
 
 import fastnn
 from fastnn import kernels
-from fastnn.bench.cases import Case
-from fastnn.bench.families import FAMILIES
+from fastnn.bench.cases import Case, case_named
 from fastnn.bench.libraries import prepares
 from fastnn.bench.machine import cpu_name, fma_peak
 from fastnn.nn import activation
@@ -32,11 +31,11 @@ from fastnn.nn.lowering import Lowered
 from fastnn.parameters import Parameters
 
 CASES = (
-    "train_step:128x784x256x10",
-    "train_step:256x784x256x10",
-    "train_step:256x784x1024x1024x10",
-    "lm_step:4x4x128x64x12",
-    "lm_step:6x6x384x256x8",
+    "train_step-f32-128x784x256x10",
+    "train_step-f32-256x784x256x10",
+    "train_step-f32-256x784x1024x1024x10",
+    "lm_step-f32-4x4x128x64x12",
+    "lm_step-f32-6x6x384x256x8",
 )
 # Functions of fastnn.kernels -> rows of the account.
 ROWS = {
@@ -181,7 +180,7 @@ def account_of(case: Case, seconds: float) -> tuple[float, dict[str, list[float]
 def main(argv: list[str] | None = None) -> None:
     """Print the account of each step."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("steps", nargs="*", metavar="kernel:shape", default=CASES)
+    parser.add_argument("steps", nargs="*", metavar="case", default=CASES)
     parser.add_argument("--threads", type=int, default=fastnn.get_num_threads())
     parser.add_argument("--seconds", type=float, default=6.0, help="for each step")
     given = parser.parse_args(argv)
@@ -192,9 +191,7 @@ def main(argv: list[str] | None = None) -> None:
     print(f"{cpu_name()}, threads {given.threads}, FMA peak {peak:.0f} GFLOP/s")
     with fastnn.num_threads(given.threads):
         for step in given.steps:
-            kernel, _, shape = step.partition(":")
-            family = next(name for name in FAMILIES if kernel in FAMILIES[name].OPERATIONS)
-            case = Case(family, kernel, tuple(map(int, shape.split("x"))))
+            case = case_named(step)
             whole, rows = account_of(case, given.seconds)
             part = case.flops / whole / peak / 1e9
             print(f"\n{step}  {whole * 1e6:.0f} us, {part:.1%} of the peak")

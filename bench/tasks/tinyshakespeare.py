@@ -15,24 +15,23 @@ is unchanged. Times cover the steps alone, without compilation.
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import subprocess
-import sys
-import time
+import math
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from . import ask, parser, seconds
+
 Ids = NDArray[np.int64]
 
 LAYERS, HEADS, WIDTH, CONTEXT, BATCH = 4, 4, 128, 64, 12
 STEPS, WARMUP, LR, MIN_LR = 2000, 100, 1e-3, 1e-4
 BETAS, DECAY, MAX_NORM = (0.9, 0.99), 0.1, 1.0
-EVAL_ITERS = 20
+EVAL_ITERS, STD = 20, 0.02
 # Untimed steps of a compiled model, whose weights are discarded.
 COMPILING = 3
 
@@ -75,47 +74,61 @@ def losses(loss_of: Any, ids: Ids, rng: np.random.Generator) -> dict[str, float]
     return {"whole": float(whole), "estimate": estimate}
 
 
-def train_fastnn(options: argparse.Namespace) -> dict[str, float]:
+def train_fastnn(options: Namespace) -> dict[str, float]:
     import fastnn
     from fastnn import models, optim
 
     fastnn.set_num_threads(options.threads)
     vocab_size, ids, validation = read(options.data)
-    rng = np.random.default_rng(options.seed)
-    options_of_model = dict(CHANGES.get(options.worker, {}))
-    peak = options_of_model.pop("lr", LR)
-    model = models.TransformerLM(
-        vocab_size, WIDTH, HEADS, LAYERS, CONTEXT, bias=False, rng=rng, **options_of_model
-    )
+    rng, changes = np.random.default_rng(options.seed), dict(CHANGES.get(options.worker, {}))
+    peak, sizes = changes.pop("lr", LR), (vocab_size, WIDTH, HEADS, LAYERS, CONTEXT)
+    model = models.TransformerLM(*sizes, bias=False, rng=rng, **changes)
     lr = optim.schedules.warmup_cosine(peak, min(WARMUP, options.steps - 1), options.steps, MIN_LR)
     optimizer = optim.AdamW(model.parameters(), lr, BETAS, weight_decay=DECAY)
-    start = time.perf_counter()
-    for _ in range(options.steps):
-        x, y = batch(ids, rng)
-        optimizer.zero_grad()
-        model.loss_and_grad(x, y)
-        optimizer.step(max_norm=MAX_NORM)
-    seconds = time.perf_counter() - start
-    return {"seconds": seconds, **losses(lambda x, y: model.loss(x, y)[0], validation, rng)}
+
+    def train() -> None:
+        for _ in range(options.steps):
+            x, y = batch(ids, rng)
+            optimizer.zero_grad()
+            model.loss_and_grad(x, y)
+            optimizer.step(max_norm=MAX_NORM)
+
+    taken = seconds(train)
+    return {"seconds": taken, **losses(lambda x, y: model.loss(x, y)[0], validation, rng)}
 
 
-def train_torch(options: argparse.Namespace) -> dict[str, float]:
+def initial(vocab_size: int, rng: np.random.Generator) -> dict[str, Any]:
+    """Draw nanoGPT's first weights: those that add to the residual stream are smaller."""
+    from fastnn.bench.transformer.reference import lm_shapes
+
+    found: dict[str, Any] = {"heads": HEADS}
+    shapes = lm_shapes(LAYERS, HEADS, WIDTH, CONTEXT) | {"embedding.weight": (vocab_size, WIDTH)}
+    for name, shape in shapes.items():
+        adds = name.endswith(("out.weight", "down.weight"))
+        drawn = rng.normal(0, STD / math.sqrt(2 * LAYERS) if adds else STD, shape)
+        found[name] = (np.ones(shape) if "norm" in name else drawn).astype(np.float32)
+    return found
+
+
+def rate(step: int, warmup: int, total: int) -> float:
+    """Return the learning rate by nanoGPT's get_lr."""
+    if step < warmup:
+        return LR * (step + 1) / (warmup + 1)
+    part = min((step - warmup) / (total - warmup), 1.0)
+    return MIN_LR + 0.5 * (1 + math.cos(math.pi * part)) * (LR - MIN_LR)
+
+
+def train_torch(options: Namespace) -> dict[str, float]:
     import torch
 
-    from .tinyshakespeare_torch import GPT, rate
+    from fastnn.bench.transformer.with_torch import LanguageModel, adamw
 
     torch.set_num_threads(options.threads)
-    torch.manual_seed(options.seed)
     vocab_size, ids, validation = read(options.data)
     rng = np.random.default_rng(options.seed)
-    model = GPT(vocab_size, LAYERS, HEADS, WIDTH, CONTEXT)
+    model = LanguageModel(initial(vocab_size, rng))
     run: Any = torch.compile(model) if options.worker == "compiled" else model
-    parameters = list(model.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": DECAY},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    optimizer = torch.optim.AdamW(groups, lr=LR, betas=BETAS, fused=True)
+    optimizer = adamw(model, lr=LR, betas=BETAS)
 
     def tensors(x: Ids, y: Ids) -> tuple[Any, Any]:
         return torch.from_numpy(x), torch.from_numpy(y)
@@ -123,65 +136,50 @@ def train_torch(options: argparse.Namespace) -> dict[str, float]:
     for _ in range(COMPILING * (options.worker == "compiled")):
         run(*tensors(*batch(ids, np.random.default_rng(1)))).backward()
         optimizer.zero_grad(set_to_none=True)
-    start = time.perf_counter()
-    for step in range(options.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = rate(step, min(WARMUP, options.steps - 1), options.steps, LR, MIN_LR)
-        run(*tensors(*batch(ids, rng))).backward()
-        torch.nn.utils.clip_grad_norm_(parameters, MAX_NORM)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-    seconds = time.perf_counter() - start
+
+    def train() -> None:
+        for step in range(options.steps):
+            for group in optimizer.param_groups:
+                group["lr"] = rate(step, min(WARMUP, options.steps - 1), options.steps)
+            run(*tensors(*batch(ids, rng))).backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_NORM)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+    taken = seconds(train)
     with torch.no_grad():
         found = losses(lambda x, y: float(model(*tensors(x, y))), validation, rng)
-    return {"seconds": seconds, **found}
+    return {"seconds": taken, **found}
 
 
 WORKERS = {"fastnn": train_fastnn, **dict.fromkeys(CHANGES, train_fastnn)}
 WORKERS |= {"eager": train_torch, "compiled": train_torch}
 
 
-def ask(name: str, options: argparse.Namespace, python: str) -> dict[str, float] | None:
-    """Return the result of a process, or None (with a message on stderr) if it failed."""
-    command = [python, "-m", "bench.tasks.tinyshakespeare", "--worker", name]
-    for option in ("data", "steps", "seed", "threads"):
-        command += [f"--{option}", str(getattr(options, option))]
-    limits = dict.fromkeys(("OMP_NUM_THREADS", "FASTNN_NUM_THREADS"), str(options.threads))
-    done = subprocess.run(command, env=os.environ | limits, stdout=subprocess.PIPE, text=True)
-    if done.returncode:
-        print(f"{name} failed in {python}", file=sys.stderr)
-        return None
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.tasks.tinyshakespeare")
-    parser.add_argument("--data", required=True, metavar="FILE", help="the text")
-    parser.add_argument("--steps", type=int, default=STEPS, metavar="N")
-    parser.add_argument("--seed", type=int, default=1337)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--python-peers", metavar="PYTHON", help="that has torch")
-    parser.add_argument("--worker", choices=WORKERS, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    found = parser("tinyshakespeare", "nanoGPT's recipe for a CPU beside PyTorch.")
+    found.add_argument("--data", required=True, metavar="FILE", help="the text")
+    found.add_argument("--steps", type=int, default=STEPS, metavar="N")
+    found.add_argument("--seed", type=int, default=1337)
+    options = found.parse_args()
     if options.worker:
         print(json.dumps(WORKERS[options.worker](options)))
         return
     print(f"Tiny Shakespeare, {options.steps} steps, {options.threads} threads", flush=True)
-    ours = None
+    times: dict[str, float] = {}
     for name, worker in WORKERS.items():
-        python = sys.executable if worker is train_fastnn else options.python_peers
-        if python is None:
+        is_peer = worker is train_torch
+        if is_peer and not options.python_peers:
             continue
-        found = ask(name, options, python)
-        if found is None:
+        run = ask(name, options, options.python_peers if is_peer else None)
+        if run is None:
             continue
-        ours = found["seconds"] if name == "fastnn" else ours
-        is_peer = worker is not train_fastnn and ours is not None
-        ratio = f"  fastnn {found['seconds'] / ours:.2f}x" if is_peer else ""
+        times[name] = run["seconds"]
+        is_compared = is_peer and "fastnn" in times
+        ratio = f"  fastnn {times[name] / times['fastnn']:.2f}x" if is_compared else ""
         print(
-            f"{name:9}  {found['seconds']:6.1f} s  validation loss {found['whole']:.4f} over all, "
-            f"{found['estimate']:.4f} of {EVAL_ITERS} batches{ratio}",
+            f"{name:9}  {times[name]:6.1f} s  validation loss {run['whole']:.4f} over all, "
+            f"{run['estimate']:.4f} of {EVAL_ITERS} batches{ratio}",
             flush=True,
         )
     print(f"asked: {ASKED}; published: {PUBLISHED}")

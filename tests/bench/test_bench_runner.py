@@ -11,8 +11,10 @@ import pytest
 
 from fastnn import cli
 from fastnn.bench import command
-from fastnn.bench.cases import OPERATIONS, Case, cases_of, select
+from fastnn.bench.cases import OPERATIONS, BenchError, Case, case_named, cases_of, select
 from fastnn.bench.libraries import LIBRARIES, OURS, prepares
+from fastnn.bench.operations import FORMATS
+from fastnn.bench.reference import Tensor, attend, gelu, gradients, normalized, relu
 from fastnn.bench.results import AGAIN, Results
 from fastnn.bench.runner import (
     HERE,
@@ -138,7 +140,7 @@ def test_missing_libraries_are_found_missing():
     assert set(found) | set(missing) == {OURS, "numpy", "numkong"}
 
 
-@pytest.mark.parametrize("name", ["fastnn", "numpy"])
+@pytest.mark.parametrize("name", ["fastnn", "numpy", *(f"fastnn_{form}" for form in FORMATS)])
 def test_every_kernel_of_a_library_gives_the_reference(name):
     smallest = {}
     for case in select("full"):
@@ -150,7 +152,46 @@ def test_every_kernel_of_a_library_gives_the_reference(name):
         for kernel, prepare in prepares(name).items():
             case = smallest[kernel]
             if case.flops < 1e9:
-                case.check(prepare(case.inputs(5))(), case.reference(5))
+                results = prepare(case.inputs(5))()
+                case.check(results, case.reference(5), LIBRARIES[name].lossy)
+
+
+FORWARD = {
+    "relu": lambda a, b: relu(a @ b + b[1]),
+    "gelu": lambda a, b: gelu(a * b[0] + -2.0 * b[:3].swap(0, 1).swap(0, 1)),
+    "norms": lambda a, b: normalized(a) * b[0] + normalized(b[[0, 2, 2]], rms=True),
+    "attention": lambda a, b: attend(a, b, b * b, np.tri(3, 4, dtype=bool)),
+    "parts": lambda a, b: a.split(2)[1] @ a.split(2)[0].swap(0, 1) @ b.reshape(2, 8)[[0, 1, 1]],
+}
+
+
+@pytest.mark.parametrize("name", FORWARD)
+def test_gradients_of_references_are_those_of_differences(name):
+    rng = np.random.default_rng(0)
+    inputs = {"a": rng.standard_normal((3, 4)), "b": rng.standard_normal((4, 4))}
+    if name == "gelu":
+        pytest.importorskip("scipy")
+    forward = FORWARD[name]
+    dy = rng.standard_normal(forward(**{n: Tensor(x) for n, x in inputs.items()}).shape)
+
+    def value(**moved):
+        return (dy * forward(**{n: Tensor(x) for n, x in {**inputs, **moved}.items()}).value).sum()
+
+    _, *found = gradients(forward, "a b")(dy, **inputs)
+    for (given, x), gradient in zip(inputs.items(), found, strict=True):
+        for at in np.ndindex(x.shape):
+            step = np.zeros(x.shape)
+            step[at] = 1e-6
+            slope = (value(**{given: x + step}) - value(**{given: x - step})) / 2e-6
+            assert gradient[at] == pytest.approx(slope, rel=1e-5, abs=1e-7)
+
+
+def test_a_name_is_that_of_its_case():
+    for case in select("full"):
+        assert case_named(case.name) == case
+    for name in ("matmul", "matmul-f16-8x8x8", "nothing-f32-8", "relu-f32-8xy", "relu-f32-8-nn-nn"):
+        with pytest.raises(BenchError, match="names are like"):
+            case_named(name)
 
 
 def test_check_refuses_wrong_results():

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .families import FAMILIES
-from .operations import Arrays, Operation, Shape
+from .operations import Arrays, Operation, Shape, count
 
 OPERATIONS: dict[str, Operation] = {}
 for _family in FAMILIES.values():
@@ -28,25 +28,13 @@ class BenchError(Exception):
 
 @dataclass(frozen=True)
 class Case:
-    """One operation at one shape in one type.
+    """One operation at one shape in one type."""
 
-    Attributes
-    ----------
-    family, kernel : str
-        Name of a module in ``families``, and a key of its ``OPERATIONS``.
-    shape : tuple of int
-        As the family defines it: (m, k, n) for products, (rows, columns) for row kernels.
-    dtype : str
-        "float32" or "float64".
-    layout : str
-        Memory layout of a product's operands: "n", or "t" for a transposed view of a C-contiguous
-        array, as in backward passes; for example "nn" or "tn".
-    """
-
-    family: str
-    kernel: str
-    shape: Shape
+    family: str  # a module in `families`
+    kernel: str  # a key of its OPERATIONS
+    shape: Shape  # as the family defines it: (m, k, n) of products, (rows, columns) of row kernels
     dtype: str = "float32"
+    # of a product's operands: "n", or "t" for a transposed view, as in backward passes
     layout: str = "nn"
 
     @property
@@ -73,17 +61,18 @@ class Case:
     @property
     def flops(self) -> int:
         """Return the floating-point operations of one call."""
-        return self.operation.flops(self.shape)
+        return count(self.operation.flops, self.shape)
 
     @property
     def bytes(self) -> int:
         """Return the minimum number of bytes that one call reads and writes."""
-        return self.operation.numbers(self.shape) * np.dtype(self.dtype).itemsize
+        return count(self.operation.numbers, self.shape) * np.dtype(self.dtype).itemsize
 
     @property
     def working_set(self) -> int:
         """Return the bytes of the arrays of one call."""
-        return self.operation.held(self.shape) * np.dtype(self.dtype).itemsize
+        held = self.operation.numbers if self.operation.held is None else self.operation.held
+        return count(held, self.shape) * np.dtype(self.dtype).itemsize
 
     def inputs(self, seed: int) -> Arrays:
         """Return new random arrays; the same seed gives the same arrays."""
@@ -111,8 +100,11 @@ class Case:
         AssertionError
             When a shape is wrong or an error is above the operation's tolerance.
         """
-        worst, eps = 0.0, float(np.finfo(self.dtype).eps)
-        tolerance = LOSSY_TOLERANCE / eps if lossy else self.operation.tolerance(self.shape)
+        worst, eps, tolerance = 0.0, float(np.finfo(self.dtype).eps), self.operation.tolerance
+        if lossy:
+            tolerance = LOSSY_TOLERANCE / eps
+        elif callable(tolerance):
+            tolerance = tolerance(self.shape)
         for i, (result, exact) in enumerate(zip(results, reference, strict=True)):
             if result is None:  # the library does not give it
                 continue
@@ -131,6 +123,23 @@ class Case:
                 )
             worst = max(worst, error)
         return worst
+
+
+def case_named(name: str) -> Case:
+    """Return the case of a name like "matmul-f32-64x64x64-nt"; it need not be in a table.
+
+    Raises
+    ------
+    BenchError
+        When it is no name of a case.
+    """
+    try:
+        kernel, dtype, shape, *layout = name.split("-")
+        family = next(f for f, module in FAMILIES.items() if kernel in module.OPERATIONS)
+        dtype = next(long for long, short in SHORT.items() if short == dtype)
+        return Case(family, kernel, tuple(map(int, shape.split("x"))), dtype, *layout)
+    except (ValueError, TypeError, StopIteration):
+        raise BenchError(f"{name!r} is no case; names are like matmul-f32-64x64x64-nt") from None
 
 
 def case_of(fields: dict[str, Any]) -> Case:

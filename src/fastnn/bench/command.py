@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from . import environment, report
 from .cases import BenchError, Case, cases_of, select
@@ -26,23 +27,21 @@ def words(text: str) -> list[str]:
     return [word for word in text.replace(",", " ").split() if word]
 
 
-def peers(text: str) -> list[str]:
-    """Return the libraries of "numpy,torch"; argparse's error names the known ones."""
-    known = {*LIBRARIES, *(library.modules[0] for library in LIBRARIES.values())}
-    if unknown := [word for word in words(text) if word not in known]:
-        raise argparse.ArgumentTypeError(
-            f"no library {unknown[0]!r}; there are {', '.join(LIBRARIES)}"
-        )
-    return words(text)
+def names(kind: str, known: Iterable[str], also: Iterable[str] = ()) -> Callable[[str], list[str]]:
+    """Return a parser of names like "numpy,torch"; argparse's error lists the known ones."""
+
+    def parse(text: str) -> list[str]:
+        if unknown := [word for word in words(text) if word not in {*known, *also}]:
+            raise argparse.ArgumentTypeError(
+                f"no {kind} {unknown[0]!r}; there are {', '.join(known)}"
+            )
+        return words(text)
+
+    return parse
 
 
-def families(text: str) -> list[str]:
-    """Return the families of "gemm,softmax"; argparse's error names the known ones."""
-    if unknown := [word for word in words(text) if word not in FAMILIES]:
-        raise argparse.ArgumentTypeError(
-            f"no family {unknown[0]!r}; there are {', '.join(FAMILIES)}"
-        )
-    return words(text)
+peers = names("library", LIBRARIES, [library.modules[0] for library in LIBRARIES.values()])
+families = names("family", FAMILIES)
 
 
 def counts(text: str) -> list[int]:
@@ -52,10 +51,8 @@ def counts(text: str) -> list[int]:
     return sorted({int(word) for word in words(text)})
 
 
-def add_options(add: object) -> None:
-    """Add the options that `fastnn bench` and `pytest bench` share to a parser's function."""
-    call = add  # argparse's add_argument, or pytest's addoption
-    assert callable(call)
+def add_options(call: Callable[..., Any]) -> None:
+    """Add the options that `fastnn bench` and `pytest bench` share by a parser's function."""
     call("--quick", action="store_true", help="a few cases, short samples: about 60 s")
     call("--peers", type=peers, metavar="A,B", help="libraries to compare with (default: all)")
     call("--threads", type=counts, metavar="N,M", help="thread counts (default: 1 and all CPUs)")

@@ -15,6 +15,17 @@ from ..kernels.ground.cpus import cgroup_quota
 from .libraries import LIBRARIES
 from .machine import all_threads, cpu_name
 
+CPU = "/sys/devices/system/cpu/cpu0"
+# name -> file, and what to find in it; the first group counts if there is one
+FACTS = {
+    "memory": ("/proc/meminfo", r"MemTotal:\s+(\d+)"),
+    "frequency governor": (f"{CPU}/cpufreq/scaling_governor", r".+"),
+    "huge pages": ("/sys/kernel/mm/transparent_hugepage/enabled", r"\[(\w+)\]"),
+    "virtual machine": ("/proc/cpuinfo", r" hypervisor"),
+    "container": ("/proc/1/cgroup", r"docker|kubepods|containerd|lxc"),
+}
+CONTAINERS = {"docker": "/.dockerenv", "podman": "/run/.containerenv"}
+
 
 def _text(path: str) -> str:
     try:
@@ -23,42 +34,17 @@ def _text(path: str) -> str:
         return ""
 
 
+def _fact(path: str, pattern: str) -> str:
+    found = re.search(pattern, _text(path))
+    return (found[1] if found.re.groups else found[0]).strip() if found else ""
+
+
 def _caches() -> str:
     found = []
-    for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
-        kind = _text(f"{index}/type")
-        if kind in ("Data", "Unified"):
+    for index in sorted(Path(f"{CPU}/cache").glob("index*")):
+        if _text(f"{index}/type") in ("Data", "Unified"):
             found.append(f"L{_text(f'{index}/level')} {_text(f'{index}/size')}")
     return ", ".join(found)
-
-
-def _quota() -> str:
-    """Return the CPUs that the control group allows, or ""."""
-    quota = cgroup_quota()
-    return "" if quota is None else f"{quota:g} CPUs"
-
-
-def _container() -> str:
-    if Path("/.dockerenv").exists():
-        return "docker"
-    if Path("/run/.containerenv").exists():
-        return "podman"
-    found = re.search(r"docker|kubepods|containerd|lxc", _text("/proc/1/cgroup"))
-    return found[0] if found else ""
-
-
-def _hypervisor() -> str:
-    return "yes" if " hypervisor" in _text("/proc/cpuinfo") else ""
-
-
-def _memory() -> str:
-    found = re.search(r"MemTotal:\s+(\d+) kB", _text("/proc/meminfo"))
-    return f"{int(found[1]) / 2**20:.0f} GiB" if found else ""
-
-
-def _thp() -> str:
-    found = re.search(r"\[(\w+)\]", _text("/sys/kernel/mm/transparent_hugepage/enabled"))
-    return found[1] if found else ""
 
 
 def _revision() -> str:
@@ -76,23 +62,23 @@ def _revision() -> str:
 
 def collect() -> dict[str, Any]:
     """Return what is known of the machine and the software; what is unknown is left out."""
-    governor = "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
+    quota = cgroup_quota()
     found = {
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "processor": cpu_name(),
         "CPUs": f"{all_threads()} of {os.cpu_count()}",
         "caches": _caches(),
-        "memory": _memory(),
-        "quota of the control group": _quota(),
-        "frequency governor": _text(governor),
-        "huge pages": _thp(),
-        "virtual machine": _hypervisor(),
-        "container": _container(),
+        "quota of the control group": "" if quota is None else f"{quota:g} CPUs",
+        **{name: _fact(*where) for name, where in FACTS.items()},
         "system": platform.platform(),
         "Python": platform.python_version(),
         "git revision": _revision(),
         "FASTNN_ISA": os.environ.get("FASTNN_ISA", ""),
     }
+    if found["memory"]:
+        found["memory"] = f"{int(found['memory']) / 2**20:.0f} GiB"
+    if here := [name for name, path in CONTAINERS.items() if Path(path).exists()]:
+        found["container"] = here[0]
     return {name: value for name, value in found.items() if value}
 
 

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import numpy as np
+
 from .families import FAMILIES
-from .operations import Prepare
+from .operations import FORMATS, Arrays, Call, Operation, Prepare
 
 OURS = "fastnn"
 
@@ -40,52 +44,28 @@ def _blas_threads(n: int) -> Iterator[None]:
 
 
 @contextmanager
-def _torch_threads(n: int) -> Iterator[None]:
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
+def _restored(get: Callable[[], Any], set_to: Callable[[Any], Any], value: Any) -> Iterator[None]:
+    before = get()
+    set_to(value)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        set_to(before)
 
 
-@contextmanager
-def _jax_threads(n: int) -> Iterator[None]:
+def _torch_threads(n: int) -> AbstractContextManager[None]:
+    import torch
+
+    return _restored(torch.get_num_threads, torch.set_num_threads, n)
+
+
+def _jax_threads(n: int) -> AbstractContextManager[None]:
     """Let JAX use n CPUs: XLA starts a thread per visible CPU at its first computation."""
     import jax
 
     jax.config.update("jax_enable_x64", True)  # or float64 arrays become float32
-    before: Any = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, sorted(before)[:n])
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
-
-
-_onnxruntime_threads = 1
-
-
-def onnxruntime_threads() -> int:
-    """Return the number of threads for a new session of onnxruntime."""
-    return _onnxruntime_threads
-
-
-@contextmanager
-def _session_threads(n: int) -> Iterator[None]:
-    global _onnxruntime_threads
-    before, _onnxruntime_threads = _onnxruntime_threads, n
-    try:
-        yield
-    finally:
-        _onnxruntime_threads = before
-
-
-@contextmanager
-def _one_thread(n: int) -> Iterator[None]:
-    yield
+    cpus = os.sched_getaffinity(0)
+    return _restored(lambda: cpus, partial(os.sched_setaffinity, 0), sorted(cpus)[:n])
 
 
 def _our_threads(n: int) -> AbstractContextManager[Any]:
@@ -115,61 +95,67 @@ def _torch_isa() -> str:
     return str(torch.backends.cpu.get_cpu_capability())
 
 
-def _unknown() -> str:
-    return ""
+def _thinc_ops() -> Any:
+    from thinc.api import get_current_ops
+
+    return get_current_ops()
 
 
 @dataclass(frozen=True)
 class Library:
-    """A library, or a way to run one.
+    """A library, or a way to run one."""
 
-    Attributes
-    ----------
-    title : str
-        What the report calls it.
-    modules : tuple of str
-        All that must be importable; the first is the library itself.
-    packages : str
-        What `pip install` is given.
-    threads : callable
-        ``threads(n)``: a context manager that lets the library use n threads.
-    isa : callable
-        The instruction set the library chose, or "" if it does not say.
-    lossy : bool
-        True if it computes in fewer bits than the case's type.
-    quick : bool
-        False if it is left out of quick runs: compiling takes a minute.
-    """
+    title: str  # what the report calls it
+    modules: tuple[str, ...]  # all that must be importable; the first is the library itself
+    packages: str  # what `pip install` is given
+    # lets the library use n threads; without, it takes OMP_NUM_THREADS, as every worker has it
+    threads: Callable[[int], AbstractContextManager[Any]] = nullcontext
+    isa: Callable[[], str] = str  # the instruction set it chose, "" if it does not say
+    lossy: bool = False  # computes in fewer bits than the case's type
+    quick: bool = True  # False if it is left out of quick runs: compiling takes a minute
+    # what makers get as the library: a module, its first one if "", or what a function returns
+    api: str | Callable[[], Any] = ""
 
-    title: str
-    modules: tuple[str, ...]
-    packages: str
-    threads: Callable[[int], AbstractContextManager[Any]]
-    isa: Callable[[], str] = _unknown
-    lossy: bool = False
-    quick: bool = True
+    @property
+    def is_ours(self) -> bool:
+        return self.modules[0] == OURS
+
+    def load(self) -> Any:
+        """Import the library and return what makers get."""
+        if callable(self.api):
+            return self.api()
+        return importlib.import_module(self.api or self.modules[0])
 
 
-_TORCH = "torch --index-url https://download.pytorch.org/whl/cpu"
-_ONNX = ("onnxruntime", "onnx")
+_CPU = "torch --index-url https://download.pytorch.org/whl/cpu"
+_FASTNN = Library("fastnn", ("fastnn",), "fastnn-cpu", _our_threads, _our_isa, api="fastnn.kernels")
+_TORCH = Library("PyTorch", ("torch",), _CPU, _torch_threads, _torch_isa)
+_ONNX = Library("onnxruntime", ("onnxruntime", "onnx"), "onnxruntime onnx")
+_NUMPY = Library("NumPy", ("numpy",), "numpy", _blas_threads, _blas_isa)
 LIBRARIES = {
-    OURS: Library("fastnn", ("fastnn",), "fastnn-cpu", _our_threads, _our_isa),
-    "numpy": Library("NumPy", ("numpy",), "numpy", _blas_threads, _blas_isa),
-    "scipy": Library("SciPy", ("scipy",), "scipy", _blas_threads, _blas_isa),
-    "torch": Library("PyTorch", ("torch",), _TORCH, _torch_threads, _torch_isa),
-    "torch_compile": Library(
-        "PyTorch compiled", ("torch",), _TORCH, _torch_threads, _torch_isa, quick=False
-    ),
-    "torch_bf16": Library("PyTorch bf16", ("torch",), _TORCH, _torch_threads, _torch_isa, True),
+    OURS: _FASTNN,
+    "numpy": _NUMPY,
+    "scipy": replace(_NUMPY, title="SciPy", modules=("scipy",), packages="scipy"),
+    "torch": _TORCH,
+    "torch_compile": replace(_TORCH, title="PyTorch compiled", quick=False),
+    "torch_bf16": replace(_TORCH, title="PyTorch bf16", lossy=True),
     "jax": Library("JAX", ("jax", "jaxlib"), "jax", _jax_threads),
-    "onnxruntime": Library("onnxruntime", _ONNX, "onnxruntime onnx", _session_threads),
-    "onnxruntime_int8": Library(
-        "onnxruntime int8", _ONNX, "onnxruntime onnx", _session_threads, lossy=True
+    "onnxruntime": _ONNX,
+    "onnxruntime_int8": replace(_ONNX, title="onnxruntime int8", lossy=True),
+    "sklearn": replace(
+        _NUMPY,
+        title="scikit-learn",
+        modules=("sklearn",),
+        packages="scikit-learn",
+        api="sklearn.neural_network",
     ),
-    "sklearn": Library("scikit-learn", ("sklearn",), "scikit-learn", _blas_threads, _blas_isa),
-    "thinc": Library("thinc", ("thinc", "blis"), "thinc blis", _one_thread),
-    "blis": Library("BLIS", ("blis",), "blis", _one_thread),
-    "numkong": Library("NumKong", ("numkong",), "numkong", _one_thread),
+    "thinc": Library("thinc", ("thinc", "blis"), "thinc blis", api=_thinc_ops),
+    "blis": Library("BLIS", ("blis",), "blis", api="blis.py"),
+    "numkong": Library("NumKong", ("numkong",), "numkong"),
+    **{
+        f"fastnn_{form}": replace(_FASTNN, title=f"fastnn {form}", lossy=True, quick=False)
+        for form in FORMATS
+    },
 }
 
 
@@ -184,10 +170,52 @@ def available() -> list[str]:
 
 def prepares(name: str) -> dict[str, Prepare]:
     """Return the kernels that the library has: ``{kernel: prepare}``."""
-    found: dict[str, Prepare] = {}
-    for family in FAMILIES.values():
-        found |= family.PREPARE.get(name, {})
-    return found
+    return {
+        kernel: partial(_prepare, LIBRARIES[name], family.OPERATIONS[kernel], make)
+        for family in FAMILIES.values()
+        for kernel, make in family.PREPARE.get(name, {}).items()
+    }
+
+
+def _prepare(library: Library, operation: Operation, make: Any, inputs: Arrays) -> Call:
+    """Call a maker with the library and the arrays that its parameters name.
+
+    "inputs" are all of them as they are; names that begin with "out" are arrays to write to.
+    """
+    module, kind = library.load(), library.modules[0]
+    first = next(x for x in inputs.values() if x.dtype.kind == "f")
+    shape = operation.out(inputs) if operation.out else first.shape
+
+    def given(name: str) -> Any:
+        if name == "inputs":
+            return inputs
+        if name.startswith("out"):
+            return _empty(kind, module, shape, first)
+        if kind == "torch":
+            return module.from_numpy(inputs[name])
+        return module.numpy.asarray(inputs[name]) if kind == "jax" else inputs[name]
+
+    call: Call = make(module, *map(given, _taken(make)))
+    return call
+
+
+def _taken(make: Any) -> list[str]:
+    """Return what a maker takes after the library: all that has no default."""
+    if hasattr(make, "takes"):
+        return list(make.takes)
+    found = inspect.signature(make).parameters.values()
+    return [p.name for p in found if p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty][1:]
+
+
+def _empty(kind: str, module: Any, shape: tuple[int, ...], like: np.ndarray) -> Any:
+    """Return an array of the library to write to."""
+    if kind == OURS:
+        from fastnn.kernels.ground import memory
+
+        return memory.empty(shape, like.dtype)
+    if kind == "torch":
+        return module.from_numpy(like).new_empty(shape)
+    return np.empty(shape, like.dtype)
 
 
 def version_of(name: str) -> str:

@@ -18,141 +18,109 @@ Shape = tuple[int, ...]
 # One call does the work once and returns the results that `Operation.reference` lists.
 Call = Callable[[], tuple[Any, ...]]
 Prepare = Callable[[Arrays], Call]
+Inputs = Callable[[Shape, Any, np.random.Generator], Arrays]
+# A number for each element of the case's shape, or a function of the shape.
+Count = int | Callable[[Shape], int]
 
 # Settings for all libraries. Adam's eps is larger than the usual 1e-8, so that a gradient of
 # rounding errors moves no weight visibly; momentum makes SGD read and write its buffer.
 ADAM: dict[str, Any] = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-6}
-
-
-@dataclass(frozen=True)
-class Operation:
-    """One computation, independent of the library.
-
-    Attributes
-    ----------
-    inputs : callable
-        ``inputs(shape, real, rng)``: fresh random arrays, never zeros.
-    reference : callable
-        ``reference(**inputs)``: the results in float64, in the order the libraries return them.
-    flops, numbers, held : callable
-        Of the shape: floating-point operations (an exponential counts as one), numbers read plus
-        numbers written at the least, and numbers in the arrays, where updating in place makes
-        these fewer.
-    tolerance : callable
-        Of the shape: the largest error allowed of each result, in units of the type's epsilon
-        times the result's largest magnitude.
-    limit : str or None
-        The machine limit to compare with: "fma", "read", "copy", or None.
-    """
-
-    inputs: Callable[[Shape, Any, np.random.Generator], Arrays]
-    reference: Callable[..., tuple[Any, ...]]
-    flops: Callable[[Shape], int]
-    numbers: Callable[[Shape], int]
-    held: Callable[[Shape], int]
-    tolerance: Callable[[Shape], float]
-    limit: str | None
-
-
-def normal(*names: str) -> Callable[[Shape, Any, np.random.Generator], Arrays]:
-    """Return a function that draws standard normal inputs of the case's shape."""
-
-    def inputs(shape: Shape, real: Any, rng: np.random.Generator) -> Arrays:
-        return {name: rng.standard_normal(shape, real) for name in names}
-
-    return inputs
+# Formats of packed weights in fastnn: the libraries fastnn_bf16 and so on.
+FORMATS = ("bf16", "int8", "int8_g32")
 
 
 def size(shape: Shape) -> int:
     return int(np.prod(shape))
 
 
-def rows(
-    names: tuple[str, ...],
-    reference: Callable[..., tuple[Any, ...]],
-    flops: int,
-    numbers: int,
-    tolerance: float,
-    limit: str | None = "copy",
-    inputs: Callable[[Shape, Any, np.random.Generator], Arrays] | None = None,
-    held: int | None = None,
-) -> Operation:
-    """Return an operation with constant flops and numbers per element of its shape."""
-    arrays = numbers if held is None else held
-    return Operation(
-        inputs=inputs or normal(*names),
-        reference=reference,
-        flops=lambda shape: flops * size(shape),
-        numbers=lambda shape: numbers * size(shape),
-        held=lambda shape: arrays * size(shape),
-        tolerance=lambda shape: tolerance,
-        limit=limit,
-    )
+def count(what: Count, shape: Shape) -> int:
+    """Return what a `Count` amounts to for a shape."""
+    return what(shape) if callable(what) else what * size(shape)
 
 
-# Most kernels are one function of arrays with `out=`; these four make `Prepare` of such a function.
+@dataclass(frozen=True)
+class Operation:
+    """One computation, independent of the library."""
+
+    # inputs(shape, real, rng): fresh random arrays, never zeros
+    inputs: Inputs
+    # reference(**inputs): the results in float64, in the order the libraries return them
+    reference: Callable[..., tuple[Any, ...]]
+    # floating-point operations (an exponential counts as one); numbers read plus written at least
+    flops: Count
+    numbers: Count
+    # the largest error of each result, in epsilons of the type times its largest magnitude
+    tolerance: float | Callable[[Shape], float]
+    # the machine limit to compare with: "fma", "read", "copy", or None
+    limit: str | None = "copy"
+    # numbers in the arrays, where updating in place makes these fewer than `numbers`
+    held: Count | None = None
+    # the shape of `out`, if it is not that of the first array
+    out: Callable[[Arrays], Shape] | None = None
 
 
-def ours(name: str, *arrays: str, out: str = "out", **options: Any) -> Prepare:
-    """Prepare ``fastnn.kernels.NAME(*arrays, out=...)``; without `out` it returns results."""
+def normal(*names: str, **places: str) -> Inputs:
+    """Return a function that draws standard normal inputs.
 
-    def prepare(inputs: Arrays) -> Call:
-        from fastnn import kernels
-        from fastnn.kernels.ground import memory
+    ``normal("x", bias="1")`` draws x of the case's shape, and a bias with its second number.
+    """
 
-        function, given = getattr(kernels, name), [inputs[array] for array in arrays]
-        more = dict(options)
-        if out:
-            more[out] = memory.empty(given[0].shape, given[0].dtype)
-        if out in ("", "out"):
-            return lambda: (function(*given, **more),)
-        return lambda: function(*given, **more)  # a loss and the gradient in `out`
+    def inputs(shape: Shape, real: Any, rng: np.random.Generator) -> Arrays:
+        shapes = dict.fromkeys(names, shape)
+        shapes |= {name: tuple(shape[int(i)] for i in at) for name, at in places.items()}
+        return {name: rng.standard_normal(at, real) for name, at in shapes.items()}
 
-    return prepare
+    return inputs
 
 
-def numpy_out(function: Callable[..., Any], *arrays: str) -> Prepare:
-    """Prepare ``function(*arrays, out=...)`` of NumPy or SciPy."""
-
-    def prepare(inputs: Arrays) -> Call:
-        given = [inputs[array] for array in arrays]
-        y = np.empty_like(given[0])
-        return lambda: (function(*given, out=y),)
-
-    return prepare
+# A row of a family's table PREPARE is a maker: ``make(library, *arrays)`` returns a `Call`. Its
+# parameters name the inputs it takes (see `libraries.prepares`). Most are made by these three.
 
 
-def tensors(inputs: Arrays, *names: str) -> list[Any]:
-    """Return named inputs as tensors that share memory and strides."""
-    import torch
+def plain(
+    path: str, names: str, *more: Any, out: str = "out", pair: bool = False, **options: Any
+) -> Callable[..., Call]:
+    """Return a maker of ``library.PATH(*arrays, *more, **options, OUT=array)``.
 
-    return [torch.from_numpy(inputs[name]) for name in names]
+    Without `out` the function returns new arrays; `pair` marks one that returns two results.
+    """
+
+    def make(library: Any, *arrays: Any) -> Call:
+        function: Any = reduce(getattr, path.split("."), library)
+        given = (*(arrays[:-1] if out else arrays), *more)
+        named = {**options, out: arrays[-1]} if out else options
+        if pair:
+            return lambda: function(*given, **named)
+        if named:
+            return lambda: (function(*given, **named),)
+        return lambda: (function(*given),)
+
+    make.takes = [*names.split(), *["out"] * bool(out)]  # type: ignore[attr-defined]
+    return make
 
 
-def torch_out(
-    path: str, *arrays: str, more: tuple[Any, ...] = (), out: str = "out", **options: Any
-) -> Prepare:
-    """Prepare ``torch.PATH(*arrays, *more, out=...)``."""
+def jit(function: str | Callable[..., Any], names: str, **options: Any) -> Callable[..., Call]:
+    """Return a maker of a path in JAX, or of ``function(jax, *arrays)``, compiled."""
 
-    def prepare(inputs: Arrays) -> Call:
-        import torch
+    def make(jax: Any, *arrays: Any) -> Call:
+        if callable(function):
+            compiled = jax.jit(lambda *given: function(jax, *given))
+        else:
+            plain_function: Any = reduce(getattr, function.split("."), jax)
+            compiled = jax.jit(lambda *given: plain_function(*given, **options))
+        return lambda: (compiled(*arrays).block_until_ready(),)
 
-        function: Any = reduce(getattr, path.split("."), torch)
-        given = [*tensors(inputs, *arrays), *more]
-        target = {out: torch.empty_like(given[0])} if out else {}
-        return lambda: (function(*given, **options, **target),)
-
-    return prepare
+    make.takes = names.split()  # type: ignore[attr-defined]
+    return make
 
 
-def jax_jit(make: Callable[[Any], Callable[..., Any]], *arrays: str) -> Prepare:
-    """Prepare the jitted function that `make(jax)` returns."""
+def autograd(torch: Any, forward: Callable[[], Any], leaves: tuple[Any, ...], dy: Any) -> Call:
+    """Return a call of PyTorch's forward and backward pass; the results are y and gradients."""
+    for leaf in leaves:
+        leaf.requires_grad_()
 
-    def prepare(inputs: Arrays) -> Call:
-        import jax
+    def call() -> tuple[Any, ...]:
+        y = forward()
+        return y.detach(), *torch.autograd.grad(y, leaves, dy)
 
-        given = [jax.numpy.asarray(inputs[array]) for array in arrays]
-        compiled: Any = jax.jit(make(jax))
-        return lambda: (compiled(*given).block_until_ready(),)
-
-    return prepare
+    return call

@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .libraries import LIBRARIES, OURS
-from .results import Results, Row, compare, dump, write
+from .results import Family, Results, Row, compare, dump, write
 from .svg import Chart, css, legend_mark, place
 
 TEMPLATES = Path(__file__).with_name("templates")
-# A bar is cut at this many times the fastest library's time; rows listed as worst.
-LONGEST, WORST = 4.0, 10
+LONGEST, WORST = 4.0, 10  # a bar's length at most, over the shortest; rows listed as worst
+ROOFLINE = """\
+A dot is a case in float32 by one library; the dashed lines are what this machine reached in the
+same run. The pointer on a dot shows its name. Work that stays in a cache may lie above the line of
+memory."""
+LIBRARY = """\
+Installed: with all that the library needs, as it is here. Import: in a process that has imported
+nothing. First call: a forward pass of a small network, its model made and compiled, where the
+library has one. Peak memory: of that process, with Python and NumPy."""
 METHOD = """\
 Each library runs in a process of its own. The processes take turns at each case and are stopped
 between their turns, so that no pool of threads disturbs another. All get the same number of
 threads, the same fresh random data and out= where they have it, and choose their instruction set
 themselves. A result is compared with a float64 reference before it is timed. Caches are warm and
 nothing is pinned. A time is the median over the turns of the median call of a turn. A ratio is the
-time of the fastest peer / the time of fastnn: above 1, fastnn is faster. Libraries that compute in
-fewer bits are shown and do not count as peers. Intervals are 95 % bootstrap intervals over the
-cases of a family."""
+time of the fastest peer / the time of fastnn in the same turn (of its blocks of calls the lower
+quartile), and of these the median over the turns: above 1, fastnn is faster. A difference is larger
+than noise and, by Mann-Whitney's test, no chance (p < 0.01). Libraries that compute in fewer bits
+are shown and do not count as peers. Intervals are 95 % bootstrap intervals over the cases of a
+family."""
 
 
 def seconds(value: float | None) -> str:
@@ -55,13 +68,11 @@ def noise_text(results: Results) -> str:
 
 def drift_lines(results: Results) -> list[str]:
     """Return how the machine's peak moved during the run, and what else disturbed it."""
-    lines = []
-    for threads, peaks in results.peaks.items():
-        change = peaks[-1] / peaks[0] - 1
-        lines.append(
-            f"FMA peak, threads {threads}: {peaks[0]:.0f} GFLOP/s at the start, "
-            f"{peaks[-1]:.0f} at the end ({change:+.1%})"
-        )
+    lines = [
+        f"FMA peak, threads {threads}: {peaks[0]:.0f} GFLOP/s at the start, {peaks[-1]:.0f} at the "
+        f"end ({peaks[-1] / peaks[0] - 1:+.1%})"
+        for threads, peaks in results.peaks.items()
+    ]
     if results.machine.is_shared():
         lines.append("Other programs took part of the CPUs: measure again alone.")
     return lines
@@ -69,9 +80,8 @@ def drift_lines(results: Results) -> list[str]:
 
 def roofline(results: Results, threads: int) -> Chart:
     """Return the roofline: a dot per case and library below the machine's measured limits."""
-    chart = Chart(
-        f"Roofline with {threads} threads", "floating-point operations per byte", "GFLOP/s"
-    )
+    name, x = f"Roofline with {threads} threads", "floating-point operations per byte"
+    chart = Chart(name, x, "GFLOP/s")
     for row in results.measured:
         case = row.case
         if row.threads != threads or case.dtype != "float32" or not case.bytes or not case.limit:
@@ -83,8 +93,8 @@ def roofline(results: Results, threads: int) -> Chart:
     machine, key = results.machine, str(threads)
     if chart.dots and key in machine.fma.get("float32", {}):
         peak = machine.fma["float32"][key]
-        left = min(x for _, x, _, _ in chart.dots)
-        right = max(x for _, x, _, _ in chart.dots)
+        at = sorted(x for _, x, _, _ in chart.dots)
+        left, right = at[0], at[-1]
         widest = max(rates[key] for rates in machine.read.values())
         # From its ridge for the fastest level on; the highest and the lowest bandwidth slope to it.
         chart.limits.append((f"FMA peak {peak:.0f}", [(peak / widest, peak), (right, peak)]))
@@ -97,124 +107,194 @@ def roofline(results: Results, threads: int) -> Chart:
     return chart
 
 
-def _family_rows(results: Results, family: str) -> list[dict[str, Any]]:
-    """Return a table's rows: one per case, threads and library."""
-    found = []
-    for row in (row for row in results.measured if row.case.family == family):
-        times = row.medians
-        longest = min(max(times.values()), LONGEST * min(times.values()))
-        bars: list[dict[str, Any]] = []
-        for name in sorted(times, key=times.__getitem__):
-            rate, unit, part = results.rate(row, name)
-            bars.append(
-                {
-                    "name": name,
-                    "title": title(name),
-                    "color": place(name),
-                    "time": seconds(times[name]),
-                    "bar": min(times[name] / longest, 1.0) * 100,
-                    "cut": times[name] > longest,
-                    "ratio": f"{times[name] / times[OURS]:.2f}" if OURS in times else "",
-                    "rate": f"{rate:.3g} {unit}" if row.case.limit else "",
-                    "part": f"{part:.0%}" if part is not None else "",
-                    "error": f"{row.errors[name]:.3g}" if name in row.errors else "",
-                    "lossy": LIBRARIES[name].lossy,
-                }
-            )
-        limit = (
-            row.case.limit
-            or f"{seconds(results.over_empty(row, bars[0]['name']))} over an empty call"
+class Table(NamedTuple):
+    """Cells as text, where `...` is code and the name of a library gets its mark."""
+
+    head: list[str]
+    rows: list[list[str]]
+
+
+@dataclass
+class Section:
+    """A part of both reports; the pictures of some are in the template of HTML."""
+
+    title: str
+    texts: list[str] = field(default_factory=list)
+    items: list[str] = field(default_factory=list)
+    tables: dict[str, Table] = field(default_factory=dict)
+    code: list[str] = field(default_factory=list)
+
+
+# Heads of columns that are aligned left; the first column of a table is, too.
+LEFT = ("verdict", "least row", "fastest peer", "fastnn is", "library")
+COLUMNS = ("library", "time", "over fastnn's", "rate", "of the limit", "error, eps")
+
+
+def _bars(results: Results, row: Row) -> list[dict[str, Any]]:
+    """Return a bar for each library in a row, the fastest first, and its cells in COLUMNS."""
+    times, bars = row.medians, []
+    lengths = {name: row.ratio(name) or times[name] for name in times}
+    longest = min(max(lengths.values()), LONGEST * min(lengths.values()))
+    for name in sorted(lengths, key=lengths.__getitem__):
+        rate, unit, part = results.rate(row, name)
+        cells = (
+            title(name),
+            seconds(times[name]),
+            f"{lengths[name]:.2f}" if OURS in times else "",
+            f"{rate:.3g} {unit}" if row.case.limit else "",
+            f"{part:.0%}" if part is not None else "",
+            f"{row.errors[name]:.3g}" if name in row.errors else "",
         )
-        found.append(
-            {
-                "name": row.case.name,
-                "threads": row.threads,
-                "limit": {"fma": "FMA peak"}.get(limit, limit),
-                "says": results.says(row),
-                "bars": bars,
-            }
-        )
+        part_of_longest, is_lossy = lengths[name] / longest, LIBRARIES[name].lossy
+        bar = {"name": name, "color": place(name), "is_lossy": is_lossy}
+        bar |= {"width": min(part_of_longest, 1.0) * 100, "is_cut": part_of_longest > 1}
+        bars.append({**bar, **dict(zip(COLUMNS, cells, strict=True))})
+    return bars
+
+
+def _cases(results: Results) -> dict[str, dict[str, Any]]:
+    """Return each family's rows with their bars, and the same as a table."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in results.measured:
+        bars, says = _bars(results, row), results.says(row)
+        over = seconds(results.over_empty(row, bars[0]["name"]))
+        limit = {"fma": "FMA peak", None: f"{over} over an empty call"}
+        notes = [limit.get(row.case.limit, row.case.limit), f"fastnn is {says}" if says else ""]
+        of = found.setdefault(row.case.family, {"rows": []})
+        of["rows"].append((row.case.name, str(row.threads), " · ".join(filter(None, notes)), bars))
+    for of in found.values():
+        of["columns"] = _columns([bar for row in of["rows"] for bar in row[3]], COLUMNS)
+        cells = [
+            [f"`{name}`" if bar is bars[0] else "", threads if bar is bars[0] else ""]
+            + [bar[column] for column in of["columns"]]
+            for name, threads, _, bars in of["rows"]
+            for bar in bars
+        ]
+        of["table"] = Table(["case", "threads", *of["columns"]], cells)
     return found
 
 
-def _libraries(results: Results) -> list[dict[str, str]]:
-    """Return the table of libraries: what each costs to have and to start."""
-    found = []
-    for name in LIBRARIES:
-        known = results.libraries.get(name)
-        if known:
-            found.append(
-                {
-                    "name": title(name),
-                    "mark": legend_mark(name),
-                    "version": known.get("version", ""),
-                    "instruction set": known.get("isa", ""),
-                    "installed": megabytes(known.get("installed")),
-                    "import": seconds(known.get("import")),
-                    "first call": seconds(known.get("first")),
-                    "peak memory": megabytes(known.get("memory")),
-                }
-            )
-    return found
-
-
-def _columns(rows: list[dict[str, Any]], names: list[str]) -> list[str]:
+def _columns(rows: list[dict[str, Any]], names: Iterable[str]) -> list[str]:
     """Return the names of the columns that are not empty."""
     return [name for name in names if any(row.get(name) for row in rows)]
 
 
-def _worst(results: Results) -> list[tuple[Row, float]]:
+def _verdicts(results: Results) -> Section:
+    """Return the section of verdicts: families, each peer, numbers of threads."""
+    families, peers = results.families(), [name for name in results.names if name != OURS]
+    if not families:
+        return Section("Verdict", ["There is no row that fastnn and a peer have both finished."])
+    says = [results.says(row) for row in results.measured if row.ratio() is not None]
+    text = (
+        "Time of the fastest peer / time of fastnn; above 1, fastnn is faster. Of "
+        f"{len(says)} rows fastnn is faster in {says.count('faster')} and slower in "
+        f"{says.count('slower')}; the others differ by no more than noise."
+    )
+
+    def line(f: Family) -> list[str]:
+        return [f.verdict, f"{f.ratio:.2f}", f"{f.low:.2f} - {f.high:.2f}", str(f.rows)]
+
+    def least(f: Family) -> str:
+        row = f.least
+        return f"{row.ratio():.2f} `{row.case.name}` ({title(row.best_peer or '')})"
+
+    def against(f: Family) -> list[str]:
+        means = [results.against(f.name, peer) for peer in peers]
+        return [f"{mean:.2f}" if mean else "" for mean in means]
+
+    head = ["verdict", "ratio", "95 % interval", "rows"]
+    rows = [[f.name, *line(f), least(f)] for f in families]
+    tables = {"": Table(["family", *head, "least row"], rows)}
+    means = [[f.name, *against(f)] for f in families]
+    tables["Against each peer"] = Table(["family", *map(title, peers)], means)
+    if len(results.threads) > 1:
+        by_threads = results.families(by_threads=True)
+        rows = [[f.name, str(f.threads), *line(f)] for f in by_threads]
+        tables["By number of threads"] = Table(["family", "threads", *head], rows)
+    return Section("Verdict", [text], tables=tables)
+
+
+def _worst(results: Results) -> Section:
     """Return the rows in which a peer is faster than noise explains, worst first."""
-    rows = [(row, row.ratio() or 1.0) for row in results.measured if results.says(row) == "slower"]
-    return sorted(rows, key=lambda pair: pair[1])[:WORST]
+    slower = [row for row in results.measured if results.says(row) == "slower"]
+    rows = [
+        [f"`{row.case.name}`", str(row.threads), f"{row.ratio():.2f}", title(row.best_peer or "")]
+        for row in sorted(slower, key=lambda row: row.ratio() or 1.0)[:WORST]
+    ]
+    tables = {"": Table(["case", "threads", "ratio", "fastest peer"], rows)} if rows else {}
+    return Section("Where a peer is faster", tables=tables)
+
+
+def _changes(results: Results, old: Results) -> Section:
+    changes, number = compare(results, old)
+    text = f"Of {number} rows of fastnn, {len(changes)} changed by more than noise explains."
+    rows = [[f"`{c.row.case.name}`", str(c.row.threads), f"{c.ratio:.2f}", c.says] for c in changes]
+    tables = {"": Table(["case", "threads", "old / new time", "fastnn is"], rows)} if rows else {}
+    return Section(f"Changes since {old.environment.get('date', '')}", [text], tables=tables)
+
+
+def _libraries(results: Results) -> list[Section]:
+    """Return what each library costs to have and to start, and how to get those missing."""
+    rows = [
+        {
+            "library": title(name),
+            "version": known.get("version", ""),
+            "instruction set": known.get("isa", ""),
+            "installed": megabytes(known.get("installed")),
+            "import": seconds(known.get("import")),
+            "first call": seconds(known.get("first")),
+            "peak memory": megabytes(known.get("memory")),
+        }
+        for name in LIBRARIES
+        if (known := results.libraries.get(name))
+    ]
+    columns = _columns(rows, rows[0] if rows else ())
+    table = Table(columns, [[row[column] for column in columns] for row in rows])
+    texts = [LIBRARY] if {"installed", "import", "first call"} & {*columns} else []
+    lines = [f"pip install {LIBRARIES[name].packages}" for name in results.missing]
+    return [
+        Section("Libraries", texts, tables={"": table} if rows else {}),
+        Section("Not installed, and compared if they are", code=list(dict.fromkeys(lines))),
+    ]
 
 
 def view(results: Results, old: Results | None = None) -> dict[str, Any]:
     """Return all that the templates show."""
-    families, lib_rows = results.families(), _libraries(results)
-    peers = [name for name in results.names if name != OURS]
-    tables = {}
-    for name in dict.fromkeys(row.case.family for row in results.measured):
-        rows = _family_rows(results, name)
-        bars = [bar for row in rows for bar in row["bars"]]
-        tables[name] = {"rows": rows, "columns": _columns(bars, ["ratio", "rate", "part", "error"])}
-    compared = [row for row in results.measured if row.ratio() is not None]
-    changes, number = compare(results, old) if old else ([], 0)
+    roofs = [(n, c.draw()) for n in results.threads if (c := roofline(results, n)).dots]
+    sections = [
+        _verdicts(results),
+        _worst(results),
+        *([_changes(results, old)] if old else []),
+        Section("Failed", items=results.failures),
+        Section("Left out, as time was up", items=results.left_out),
+        Section("Roofline", [ROOFLINE] if roofs else []),
+        Section("Noise", [noise_text(results)], drift_lines(results)),
+        *_libraries(results),
+        Section("Cases", ["The time of a call. Libraries that compute in fewer bits are paler."]),
+        Section("Method", [METHOD]),
+        Section("Machine", items=[f"{n}: {value}" for n, value in results.environment.items()]),
+        Section("Limits", code=results.machine.lines() if results.machine.fma else []),
+    ]
     return {
         "results": results,
         "environment": results.environment,
-        "families": families,
-        "by_threads": results.families(by_threads=True) if len(results.threads) > 1 else [],
-        "peers": peers,
-        "against": {
-            f.name: {peer: results.against(f.name, peer) for peer in peers} for f in families
-        },
-        "libraries": lib_rows,
-        "library_columns": _columns(lib_rows, list(lib_rows[0])[2:] if lib_rows else []),
-        "missing": [
-            {"title": title(name), "line": f"pip install {LIBRARIES[name].packages}"}
-            for name in results.missing
-        ],
-        "marks": {name: legend_mark(name) for name in results.names},
+        "sections": [s for s in sections if s.texts or s.items or s.tables or s.code],
+        "left": LEFT,
         "title": title,
-        "tables": tables,
-        "worst": _worst(results),
-        "compared": len(compared),
-        "counts": {s: sum(results.says(r) == s for r in compared) for s in ("faster", "slower")},
-        "noise": noise_text(results),
-        "drift": drift_lines(results),
-        "limits": results.machine.lines() if results.machine.fma else [],
-        "roofs": [
-            (n, chart.draw()) for n in results.threads if (chart := roofline(results, n)).dots
-        ],
-        "method": METHOD,
+        "marks": {title(name): legend_mark(name) for name in results.names},
+        "cases": _cases(results),
+        "roofs": roofs,
         "css": css(),
-        "seconds": seconds,
-        "old": old,
-        "changes": changes,
-        "changes_of": number,
         "again": sorted(row.again for row in results.rows if row.again is not None),
     }
+
+
+def _marked(cell: str, marks: dict[str, str]) -> str:
+    """Return a cell as HTML: code, verdicts and the marks of libraries."""
+    text = re.sub("`(.*?)`", r"<code>\1</code>", escape(cell))
+    if cell in ("faster", "slower"):
+        return f'<span class="{cell}">{text}</span>'
+    return marks.get(cell, "") + text
 
 
 def render(results: Results, old: Results | None = None) -> tuple[str, str]:
@@ -231,6 +311,7 @@ def render(results: Results, old: Results | None = None) -> tuple[str, str]:
         raise ModuleNotFoundError(
             "the report is made with Jinja2: pip install 'fastnn-cpu[bench]'", name="jinja2"
         ) from None
+    shown = view(results, old)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=jinja2.select_autoescape(["html"]),
@@ -238,7 +319,7 @@ def render(results: Results, old: Results | None = None) -> tuple[str, str]:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    shown = view(results, old)
+    environment.filters["marked"] = lambda cell: _marked(cell, shown["marks"])
     html = environment.get_template("index.html").render(shown)
     return html, environment.get_template("report.md.jinja").render(shown)
 
@@ -253,20 +334,17 @@ def save(results: Results, folder: Path, old: Results | None = None) -> None:
 
 def summary(results: Results) -> list[str]:
     """Return the verdicts as lines for the terminal, at most 100 columns wide."""
-    lines = []
-    for f in results.families():
-        lines.append(
-            f"{f.name:12} {f.ratio:5.2f}  [{f.low:.2f}, {f.high:.2f}]  {f.verdict:13} "
-            f"{f.rows:3} rows, least {f.least.ratio() or 1:.2f}: {f.least.case.name}"[:100]
-        )
+    lines = [
+        f"{f.name:12} {f.ratio:5.2f}  [{f.low:.2f}, {f.high:.2f}]  {f.verdict:13} "
+        f"{f.rows:3} rows, least {f.least.ratio() or 1:.2f}: {f.least.case.name}"[:100]
+        for f in results.families()
+    ]
     if lines:
         lines.insert(0, "fastest peer's time / fastnn's, geometric mean and 95 % interval:")
-    lines.append(noise_text(results))
-    lines += drift_lines(results)
+    lines += [noise_text(results), *drift_lines(results)]
     lines += [f"left out, as time was up: {what}" for what in results.left_out]
     lines += [f"FAILED: {what}" for what in results.failures]
-    lines += [
+    return lines + [
         f"not installed: {title(name)} (pip install {LIBRARIES[name].packages})"
         for name in results.missing
     ]
-    return lines

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import math
 import os
-import statistics
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+from . import statistics
 from .cases import OPERATIONS, BenchError, Case, case_of
 from .libraries import LIBRARIES, OURS
 from .machine import Machine
-from .statistics import differs, geometric_mean, interval, noise_of, verdict
 
 SCHEMA = 1
 AGAIN = "fastnn again"  # the second process of fastnn: the A/A run
@@ -22,27 +21,15 @@ AGAIN = "fastnn again"  # the second process of fastnn: the A/A run
 
 @dataclass
 class Row:
-    """One case with one number of threads.
-
-    Attributes
-    ----------
-    case : Case
-    threads : int
-    turns : dict
-        ``times[library][turn]``: seconds per call in each block.
-    errors : dict
-        The largest error, in epsilons of the type times the result's largest magnitude.
-    failed : list of str
-        Libraries that gave a wrong result or none.
-    turns : int
-        Number of turns taken.
-    """
+    """One case with one number of threads."""
 
     case: Case
     threads: int
+    # times[library][turn]: seconds per call in each block
     times: dict[str, list[list[float]]] = field(default_factory=dict)
+    # the largest error, in epsilons of the type times the result's largest magnitude
     errors: dict[str, float] = field(default_factory=dict)
-    failed: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)  # gave a wrong result or none
     turns: int = 0
 
     def add(self, library: str, answer: dict[str, Any]) -> None:
@@ -60,31 +47,32 @@ class Row:
     def medians(self) -> dict[str, float]:
         """Return seconds per call of each library: the median of its turns' medians."""
         return {
-            name: statistics.median(map(statistics.median, turns))
-            for name, turns in self.times.items()
-            if name != AGAIN
+            name: median(map(median, turns)) for name, turns in self.times.items() if name != AGAIN
         }
 
     @property
     def best_peer(self) -> str | None:
         """Return the fastest of the peers that compute with as many bits."""
-        times = {n: t for n, t in self.medians.items() if n != OURS and not LIBRARIES[n].lossy}
-        return min(times, key=times.__getitem__) if times else None
+        peers = [n for n in self.medians if n != OURS and not LIBRARIES[n].lossy]
+        return min(peers, key=lambda n: self.ratio(n) or self.medians[n], default=None)
 
     def ratio(self, peer: str | None = None) -> float | None:
         """Return the time of a peer (the fastest) / fastnn's: above 1, fastnn is faster."""
-        times, peer = self.medians, peer or self.best_peer
-        if peer not in times or OURS not in times:
+        peer = peer or self.best_peer
+        if peer not in self.times or OURS not in self.times:
             return None
-        return times[peer] / times[OURS]
+        return statistics.paired_ratio(self.times[peer], self.times[OURS])
 
     @property
     def again(self) -> float | None:
         """Return the ratio of fastnn's second process to its first: noise."""
-        if AGAIN not in self.times or OURS not in self.times:
-            return None
-        again = statistics.median(map(statistics.median, self.times[AGAIN]))
-        return again / self.medians[OURS]
+        return self.ratio(AGAIN)
+
+    def differs(self, peer: str, noise: float) -> bool:
+        """Return True if a peer's time is not fastnn's, by more than noise and not by chance."""
+        return statistics.differs(
+            *statistics.relative(self.times[peer], self.times[OURS]), self.ratio(peer), noise
+        )
 
     def work(self) -> tuple[float, str]:
         """Return the work of a call and the unit of its rate."""
@@ -106,31 +94,22 @@ class Family:
 
     @property
     def verdict(self) -> str:
-        return verdict(self.low, self.high)
+        return statistics.verdict(self.low, self.high)
 
 
 @dataclass
 class Results:
-    """A run: everything measured, and where.
-
-    Attributes
-    ----------
-    libraries : dict
-        Per library: version, isa, seconds of an empty call, of the import and of the first call,
-        peak memory, installed bytes; what is known of it.
-    missing : list of str
-        Libraries asked for that are not installed.
-    failures, left_out : list of str
-        Wrong results and failed processes; cases there was no time for.
-    """
+    """A run: everything measured, and where."""
 
     environment: dict[str, Any] = field(default_factory=dict)
     machine: Machine = field(default_factory=lambda: Machine("", "", {}, {}, {}))
     peaks: dict[str, list[float]] = field(default_factory=dict)
+    # what is known of each: version, isa, seconds of an empty call, of the import and of the first
+    # call, peak memory, installed bytes
     libraries: dict[str, dict[str, Any]] = field(default_factory=dict)
-    missing: list[str] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)  # libraries asked for and not installed
+    failures: list[str] = field(default_factory=list)  # wrong results and failed processes
+    left_out: list[str] = field(default_factory=list)  # cases there was no time for
     rows: list[Row] = field(default_factory=list)
 
     def fail(self, what: str) -> None:
@@ -181,41 +160,36 @@ class Results:
     @property
     def noise(self) -> float:
         """Return the noise as a fraction, from the A/A run; NaN if there was none."""
-        return noise_of([row.again for row in self.rows if row.again is not None])
+        return statistics.noise_of([row.again for row in self.rows if row.again is not None])
 
     def says(self, row: Row) -> str:
         """Return "faster" or "slower" than the fastest peer, or "" within the noise."""
         peer, ratio = row.best_peer, row.ratio()
         if peer is None or ratio is None:
             return ""
-        if not differs(row.samples(OURS), row.samples(peer), self.noise):
+        if not row.differs(peer, self.noise):
             return ""
         return "faster" if ratio > 1 else "slower"
 
     def families(self, by_threads: bool = False) -> list[Family]:
         """Return the verdict on each family, over all numbers of threads or for each."""
-        found = []
-        for name in dict.fromkeys(row.case.family for row in self.measured):
-            for threads in self.threads if by_threads else [None]:
-                rows = [
-                    row
-                    for row in self.measured
-                    if row.case.family == name and threads in (None, row.threads) and row.ratio()
-                ]
-                if rows:
-                    ratios = [row.ratio() or 1.0 for row in rows]
-                    least = min(rows, key=lambda row: row.ratio() or 1.0)
-                    mean = geometric_mean(ratios)
-                    found.append(
-                        Family(name, threads, len(rows), mean, *interval(ratios, self.noise), least)
-                    )
+        groups: dict[tuple[str, int | None], list[tuple[float, Row]]] = {}
+        for row in self.measured:
+            if ratio := row.ratio():
+                key = row.case.family, row.threads if by_threads else None
+                groups.setdefault(key, []).append((ratio, row))
+        found, noise = [], self.noise
+        for (name, threads), rows in groups.items():
+            ratios, (_, least) = [ratio for ratio, _ in rows], min(rows, key=lambda pair: pair[0])
+            mean, bounds = statistics.geometric_mean(ratios), statistics.interval(ratios, noise)
+            found.append(Family(name, threads, len(rows), mean, *bounds, least))
         return found
 
     def against(self, family: str, peer: str) -> float | None:
         """Return the geometric mean of the ratios to one peer in a family."""
         rows = [row.ratio(peer) for row in self.measured if row.case.family == family]
         ratios = [ratio for ratio in rows if ratio]
-        return geometric_mean(ratios) if ratios else None
+        return statistics.geometric_mean(ratios) if ratios else None
 
     def rate(self, row: Row, library: str) -> tuple[float, str, float | None]:
         """Return a library's rate, its unit, and its part of the machine's limit if known."""
@@ -234,23 +208,12 @@ class Results:
     # Files
 
     def as_json(self, condensed: bool = False) -> dict[str, Any]:
-        """Return everything for JSON; condensed, a turn is its median alone."""
-        rows = []
-        for row in self.rows:
-            times = row.times
-            if condensed:
-                times = {n: [[statistics.median(t)] for t in turns] for n, turns in times.items()}
-            rounded = {n: [[_rounded(x) for x in t] for t in turns] for n, turns in times.items()}
-            rows.append({**asdict(row), "times": rounded})
-        return {
-            "schema": SCHEMA,
-            **{
-                name: getattr(self, name)
-                for name in ("environment", "peaks", "libraries", "missing", "failures", "left_out")
-            },
-            "machine": asdict(self.machine),
-            "rows": rows,
-        }
+        """Return everything for JSON; condensed, a turn is its quartiles and median alone."""
+        keep, found = statistics.quartiles if condensed else list, asdict(self)
+        for row in found["rows"]:
+            for turns in row["times"].values():
+                turns[:] = [[float(f"{x:.4g}") for x in keep(turn)] for turn in turns]
+        return {"schema": SCHEMA, **found}
 
     @classmethod
     def from_json(cls, found: dict[str, Any]) -> Results:
@@ -262,10 +225,6 @@ class Results:
         ]
         more = {k: v for k, v in found.items() if k not in ("schema", "machine", "rows")}
         return cls(machine=Machine(**found["machine"]), rows=rows, **more)
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.4g}")
 
 
 def read(path: Path) -> Results:
@@ -307,10 +266,9 @@ def dump(results: Results, condensed: bool = False) -> str:
 
 @dataclass
 class Change:
-    """A library's time of a row beside that of an older run."""
+    """fastnn's time of a row beside that of an older run."""
 
     row: Row
-    library: str
     ratio: float  # old / new time: above 1, it has become faster
 
     @property
@@ -318,10 +276,8 @@ class Change:
         return "faster" if self.ratio > 1 else "slower"
 
 
-def compare(
-    new: Results, old: Results, libraries: Iterable[str] = (OURS,)
-) -> tuple[list[Change], int]:
-    """Return the rows whose times differ, worst first, and how many were compared.
+def compare(new: Results, old: Results) -> tuple[list[Change], int]:
+    """Return the rows in which fastnn's time differs, worst first, and how many were compared.
 
     A difference is larger than the noise of both runs, and than what the peers' times changed by
     on the whole, which no change of fastnn explains; and by Mann-Whitney's test it is no chance.
@@ -335,16 +291,15 @@ def compare(
         was.medians[name] / row.medians[name]
         for row, was in pairs
         for name in row.medians
-        if name != OURS and name in was.medians
+        if name in was.medians and not LIBRARIES[name].is_ours
     ]
-    drift = abs(math.log(statistics.median(peers))) if peers else 0.0
+    drift = abs(math.log(median(peers))) if peers else 0.0
     noises = [noise for noise in (new.noise, old.noise) if not math.isnan(noise)]
     noise = math.expm1(drift + math.log1p(max(noises, default=0.0)))
     for row, was in pairs:
-        for name in libraries:
-            if name in row.times and name in was.times:
-                compared += 1
-                ratio = was.medians[name] / row.medians[name]
-                if differs(row.samples(name), was.samples(name), noise):
-                    found.append(Change(row, name, ratio))
+        if OURS in row.times and OURS in was.times:
+            compared += 1
+            ratio = was.medians[OURS] / row.medians[OURS]
+            if statistics.differs(row.samples(OURS), was.samples(OURS), ratio, noise):
+                found.append(Change(row, ratio))
     return sorted(found, key=lambda change: change.ratio), compared

@@ -36,32 +36,19 @@ sys.modules["fastnn_bench"] = importlib.util.module_from_spec(spec)
 importlib.import_module("fastnn_bench.worker").main(sys.argv[2:])
 """
 # The thread pools of all libraries.
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "BLIS_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "FASTNN_NUM_THREADS",
-)
+THREAD_VARIABLES = [
+    f"{pool}_NUM_THREADS" for pool in ("OMP", "OPENBLAS", "MKL", "BLIS", "FASTNN")
+] + ["VECLIB_MAXIMUM_THREADS"]
 BLAS_OF_NUMPY = ("OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 # Variables that change a peer's instruction set or blocks are not passed on: each library chooses
 # for itself. If fastnn is capped at AVX2, the peers are capped with it.
-PEER_TUNING = (
-    "OPENBLAS_CORETYPE",
-    "OPENBLAS_L2_SIZE",
-    "MKL_ENABLE_INSTRUCTIONS",
-    "MKL_CBWR",
-    "ATEN_CPU_CAPABILITY",
-    "ONEDNN_MAX_CPU_ISA",
-    "DNNL_MAX_CPU_ISA",
-)
 PEERS_AT_AVX2 = {
     "OPENBLAS_CORETYPE": "Haswell",
     "MKL_ENABLE_INSTRUCTIONS": "AVX2",
     "ATEN_CPU_CAPABILITY": "avx2",
     "ONEDNN_MAX_CPU_ISA": "AVX2",
 }
+PEER_TUNING = {*PEERS_AT_AVX2, "OPENBLAS_L2_SIZE", "MKL_CBWR", "DNNL_MAX_CPU_ISA"}
 
 
 class WorkerError(BenchError):
@@ -104,7 +91,7 @@ def worker_environment(name: str, threads: int, isa: str = "") -> dict[str, str]
         environment["FASTNN_ISA"] = isa
     if environment.get("FASTNN_ISA") == "avx2":
         environment.update(PEERS_AT_AVX2)
-    if name == OURS:  # the same fastnn as this process has
+    if name in LIBRARIES and LIBRARIES[name].is_ours:  # the same fastnn as this process has
         path = [str(HERE.parents[1]), environment.get("PYTHONPATH", "")]
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, path))
     return environment
@@ -112,28 +99,23 @@ def worker_environment(name: str, threads: int, isa: str = "") -> dict[str, str]
 
 def ask_once(python: str, *arguments: str, name: str = "", threads: int = 1, isa: str = "") -> Any:
     """Run a task of ``worker`` in a process of its own; return its JSON answer."""
-    done = subprocess.run(
-        [python, "-c", LOADER, str(HERE), *arguments],
-        check=False,
-        env=worker_environment(name, threads, isa),
-        capture_output=True,
-        text=True,
-    )
+    command = [python, "-c", LOADER, str(HERE), *arguments]
+    return json.loads(_last_line(command, worker_environment(name, threads, isa)))
+
+
+def _last_line(command: list[str], environment: dict[str, str]) -> str:
+    """Run a command; return the last line of its output."""
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
         raise WorkerError(" ".join(done.stderr.splitlines()[-3:]) or f"exit {done.returncode}")
-    return json.loads(done.stdout.splitlines()[-1])
+    return done.stdout.splitlines()[-1]
 
 
 def import_seconds(python: str, name: str) -> float:
     """Return the seconds of importing a library in a process that has imported nothing."""
     imports = ", ".join(LIBRARIES[name].modules)
     code = f"import time; t = time.perf_counter(); import {imports}; print(time.perf_counter() - t)"
-    command = [python, "-c", code]
-    environment = worker_environment(name, 1)
-    done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        raise WorkerError(" ".join(done.stderr.splitlines()[-3:]))
-    return float(done.stdout.split()[-1])
+    return float(_last_line([python, "-c", code], worker_environment(name, 1)))
 
 
 class Worker:
@@ -199,7 +181,7 @@ def find(
     found = dict.fromkeys(here, sys.executable)
     if python_peers:
         there = ask_once(python_peers, "available")["available"]
-        found |= {name: python_peers for name in there if name != OURS}
+        found |= {name: python_peers for name in there if not LIBRARIES[name].is_ours}
     asked = [
         name
         for name, library in LIBRARIES.items()
@@ -212,23 +194,12 @@ def find(
 
 @dataclass
 class Runner:
-    """Measures cases and keeps the results.
+    """Measures cases and keeps the results."""
 
-    Attributes
-    ----------
-    interpreters : dict
-        The interpreter of each library.
-    settings : Settings
-    results : Results
-        Everything measured so far.
-    say : callable
-        Called with a line of progress.
-    """
-
-    interpreters: dict[str, str]
+    interpreters: dict[str, str]  # of each library
     settings: Settings
-    results: Results
-    say: Callable[[str], None] = lambda line: None
+    results: Results  # everything measured so far
+    say: Callable[[str], None] = lambda line: None  # called with a line of progress
     workers: dict[str, Worker] = field(default_factory=dict)
     kernels: dict[str, list[str]] = field(default_factory=dict)
     threads: int = 0

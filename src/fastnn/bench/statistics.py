@@ -65,11 +65,39 @@ def noise_of(ratios: Sequence[float]) -> float:
     return max(LEAST_NOISE, math.expm1(np.quantile(np.abs(np.log(ratios)), WITHIN)))
 
 
-def differs(a: Sequence[float], b: Sequence[float], noise: float) -> bool:
-    """Return True if the medians are further apart than noise, and chance is unlikely."""
-    ratio = float(np.median(a) / np.median(b))
-    is_far = abs(math.log(ratio)) > math.log1p(0 if math.isnan(noise) else noise)
-    return is_far and mann_whitney(a, b) < SIGNIFICANT
+def low(turn: Sequence[float]) -> float:
+    """Return the lower quartile of a turn's blocks: what disturbs a turn only ever adds time."""
+    return sorted(turn)[len(turn) // 4]
+
+
+def quartiles(turn: Sequence[float]) -> list[float]:
+    """Return a turn as its lower quartile, median and upper quartile."""
+    if len(turn) < 3:
+        return list(turn)
+    return [low(turn), float(np.median(turn)), sorted(turn)[-1 - len(turn) // 4]]
+
+
+def paired_ratio(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]]) -> float:
+    """Return the time of a over that of b: the median over turns of the ratio within a turn.
+
+    The turns of two libraries follow each other, so that what slows the machine for seconds slows
+    both; medians over all turns would compare other moments.
+    """
+    return float(np.median([low(x) / low(y) for x, y in zip(a, b, strict=False)]))
+
+
+def relative(
+    a: Sequence[Sequence[float]], b: Sequence[Sequence[float]]
+) -> tuple[list[float], list[float]]:
+    """Return the samples of a and b, each turn in units of b's time in it."""
+    pairs = list(zip(a, b, strict=False))
+    return [s / low(y) for x, y in pairs for s in x], [s / low(y) for _, y in pairs for s in y]
+
+
+def differs(a: Sequence[float], b: Sequence[float], ratio: float | None, noise: float) -> bool:
+    """Return True if the ratio is further from 1 than noise, and the samples not by chance."""
+    is_far = ratio and abs(math.log(ratio)) > math.log1p(0 if math.isnan(noise) else noise)
+    return bool(is_far) and mann_whitney(a, b) < SIGNIFICANT
 
 
 def verdict(low: float, high: float) -> str:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from typing import Any
 
 from .libraries import LIBRARIES
 
@@ -23,8 +24,19 @@ COLORS = (
     ("#8a6d00", "#e8c547"),
     ("#3d6f8e", "#9fc9e3"),
     ("#555555", "#bbbbbb"),
+    ("#7b4f2a", "#cfa27a"),
 )
-SHAPES = ("circle", "square", "triangle", "diamond", "down", "star", "cross")
+# Outlines of the markers, from -1 to 1: circle, square, triangles, diamond, star, plus, bar.
+SHAPES = (
+    "M-1 0a1 1 0 1 0 2 0 1 1 0 1 0-2 0z",
+    "M-1-1H1V1H-1z",
+    "M0-1.2L1.1.8H-1.1z",
+    "M0-1.3L1.3 0 0 1.3-1.3 0z",
+    "M0 1.2L1.1-.8H-1.1z",
+    "M0-1.6L.45-.45 1.6 0 .45.45 0 1.6-.45.45-1.6 0-.45-.45z",
+    "M-.4-1.2H.4V-.4H1.2V.4H.4V1.2H-.4V.4H-1.2V-.4H-.4z",
+    "M-1-.5H1V.5H-1z",
+)
 INK = {
     "ink": ("#1a1a1a", "#ececec"),
     "soft": ("#5f5f5f", "#a8a8a8"),
@@ -62,53 +74,27 @@ def css() -> str:
     )
 
 
-def marker(shape: str, x: float, y: float, r: float = 4.0) -> str:
-    """Return the drawing of a marker."""
-    if shape == "circle":
-        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{r:g}"/>'
-    if shape == "square":
-        return f'<rect x="{x - r:.1f}" y="{y - r:.1f}" width="{2 * r:g}" height="{2 * r:g}"/>'
-    if shape == "cross":
-        d = f"M{x - r:.1f} {y - r:.1f}l{2 * r:g} {2 * r:g}m0 {-2 * r:g}l{-2 * r:g} {2 * r:g}"
-        return f'<path d="{d}" stroke-width="2"/>'
-    up = 1 if shape == "down" else -1
-    corners = [(0, up * 1.2 * r), (1.1 * r, -up * 0.8 * r), (-1.1 * r, -up * 0.8 * r)]
-    if shape == "diamond":
-        corners = [(0, -1.3 * r), (1.3 * r, 0), (0, 1.3 * r), (-1.3 * r, 0)]
-    if shape == "star":
-        far, near = 1.6 * r, 0.45 * r
-        quarter = [(0.0, -far), (near, -near), (far, 0.0), (near, near)]
-        corners = quarter + [(-dx, -dy) for dx, dy in quarter]
-    points = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in corners)
-    return f'<polygon points="{points}"/>'
+def marker(library: str, x: float, y: float, r: float = 4.0) -> str:
+    """Return the drawing of a library's marker."""
+    at = f'transform="translate({x:.1f} {y:.1f}) scale({r:g})" vector-effect="non-scaling-stroke"'
+    return f'<path d="{SHAPES[place(library)]}" {at}/>'
 
 
 def legend_mark(library: str) -> str:
     """Return a library's marker as a small picture."""
-    at = place(library)
-    drawn = marker(SHAPES[at], 7, 7, 5)
+    drawn = marker(library, 7, 7, 5)
     head = '<svg class="mark" viewBox="0 0 14 14" aria-hidden="true">'
     return f'{head}<g class="{style(library)}">{drawn}</g></svg>'
 
 
 @dataclass
 class Chart:
-    """Lines and dots; both axes are logarithmic.
+    """Lines and dots; both axes are logarithmic."""
 
-    Attributes
-    ----------
-    title : str
-        Read to those who cannot see the picture.
-    x, y : str
-        What the axes show.
-    x_ticks : sequence of float
-        Where the horizontal axis is marked; powers of ten if empty.
-    """
-
-    title: str
-    x: str
+    title: str  # read to those who cannot see the picture
+    x: str  # what the axes show
     y: str
-    x_ticks: Sequence[float] = ()
+    x_ticks: Sequence[float] = ()  # powers of ten if empty
     dots: list[tuple[str, float, float, str]] = field(default_factory=list)
     lines: list[tuple[str, list[tuple[float, float]]]] = field(default_factory=list)
     limits: list[tuple[str, list[tuple[float, float]]]] = field(default_factory=list)
@@ -128,8 +114,7 @@ class Chart:
             path = "L".join(f"{_at(x, xs, 0):.1f} {_at(y, ys, 1):.1f}" for x, y in points)
             parts.append(f'<path class="line f{place(library)}" d="M{path}"/>')
         for library, x, y, label in self.dots:
-            at = place(library)
-            drawn = marker(SHAPES[at], _at(x, xs, 0), _at(y, ys, 1))
+            drawn = marker(library, _at(x, xs, 0), _at(y, ys, 1))
             title = f"<title>{escape(label)}</title>"
             parts.append(f'<g class="dot {style(library)}">{title}{drawn}</g>')
         css_text, head = "", f'class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img"'
@@ -153,48 +138,42 @@ class Chart:
         for value in _ticks(ys):
             y = _at(value, ys, 1)
             yield f'<path class="rule" d="M{LEFT} {y:.1f}H{right}"/>'
-            yield f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:g}</text>'
+            yield text(f"{value:g}", LEFT - 6, y + 4, "end")
         for value in self.x_ticks or _ticks(xs):
             x = _at(value, xs, 0)
             yield f'<path class="rule" d="M{x:.1f} {TOP}V{bottom}"/>'
-            yield f'<text x="{x:.1f}" y="{bottom + 17}" text-anchor="middle">{value:g}</text>'
-        middle = (LEFT + right) / 2
-        yield (
-            f'<text x="{middle}" y="{HEIGHT - 6}" text-anchor="middle" class="soft">'
-            f"{escape(self.x)}</text>"
-        )
-        yield (
-            f'<text transform="translate(13 {(TOP + bottom) / 2}) rotate(-90)" '
-            f'text-anchor="middle" class="soft">{escape(self.y)}</text>'
-        )
+            yield text(f"{value:g}", x, bottom + 17, "middle")
+        yield text(self.x, (LEFT + right) / 2, HEIGHT - 6, "middle", "soft")
+        yield text(self.y, 13, (TOP + bottom) / 2, "middle", "soft", -90)
 
     def _limit(
-        self,
-        label: str,
-        points: list[tuple[float, float]],
-        xs: tuple[float, float],
-        ys: tuple[float, float],
+        self, label: str, points: list[tuple[float, float]], xs: Any, ys: Any
     ) -> Iterable[str]:
         at = [(_at(x, xs, 0), _at(y, ys, 1)) for x, y in points]
         yield f'<path class="limit" d="M{"L".join(f"{x:.1f} {y:.1f}" for x, y in at)}"/>'
         (x0, y0), (x1, y1) = at[0], at[-1]
         if abs(y1 - y0) < 1:  # a flat line has its label above its end, a slope along its start
-            yield (
-                f'<text x="{x1:.1f}" y="{y1 - 5:.1f}" text-anchor="end" class="soft">'
-                f"{escape(label)}</text>"
-            )
+            yield text(label, x1, y1 - 5, "end", "soft")
         else:
             turn = math.degrees(math.atan2(y1 - y0, x1 - x0))
-            yield (
-                f'<text transform="translate({x0 + 6:.1f} {y0 - 8:.1f}) rotate({turn:.1f})" '
-                f'class="soft">{escape(label)}</text>'
-            )
+            yield text(label, x0 + 6, y0 - 8, "start", "soft", turn)
 
     def _legend(self, libraries: Iterable[str]) -> Iterable[str]:
         for i, library in enumerate(libraries):
-            at, y = place(library), HEIGHT - BOTTOM - 14 - 17 * i
-            yield f'<g class="{style(library)}">{marker(SHAPES[at], WIDTH - 130, y - 4)}</g>'
-            yield f'<text x="{WIDTH - 120}" y="{y}">{escape(LIBRARIES[library].title)}</text>'
+            y = HEIGHT - BOTTOM - 14 - 17 * i
+            yield f'<g class="{style(library)}">{marker(library, WIDTH - 130, y - 4)}</g>'
+            yield text(LIBRARIES[library].title, WIDTH - 120, y, "start")
+
+
+def text(
+    content: str, x: float, y: float, anchor: str, css_class: str = "", turn: float = 0
+) -> str:
+    """Return a text, turned by so many degrees."""
+    at = f'x="{x:.1f}" y="{y:.1f}"'
+    if turn:
+        at = f'transform="translate({x:.1f} {y:.1f}) rotate({turn:.1f})"'
+    named = f' class="{css_class}"' if css_class else ""
+    return f'<text {at} text-anchor="{anchor}"{named}>{escape(content)}</text>'
 
 
 def _at(value: float, limits: tuple[float, float], axis: int) -> float:

@@ -8,11 +8,12 @@ A module ``families/NAME.py`` defines three names:
     ``[(tier, kernel, shapes), ...]``, then optionally types and layouts. The tier says which runs
     take the row: "quick" every run, "default" all but ``--quick``, "full" only ``--full``.
 ``PREPARE``
-    ``{library: {kernel: prepare}}``. ``prepare(inputs)`` takes the arrays of ``Case.inputs`` (it
-    may keep and change them), allocates the outputs and returns a function without arguments: one
-    call of it does the work once and returns the results that ``Operation.reference`` lists, or
-    None in the place of a result that the library does not give. It imports its library when it
-    is called. A kernel that a library lacks is absent.
+    ``{library: {kernel: make}}``. ``make(library, *arrays)`` gets the library's module, and the
+    inputs of the case that its parameters name as the library's own arrays (it may keep and change
+    them); ``out`` is an array for the result, ``inputs`` all inputs in NumPy. It returns a function
+    without arguments: one call of it does the work once and returns the results that
+    ``Operation.reference`` lists, or None in the place of a result that the library does not give.
+    A kernel that a library lacks is absent.
 """
 
 from __future__ import annotations

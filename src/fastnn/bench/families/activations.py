@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from ..operations import (
-    Arrays,
-    Call,
-    Operation,
-    Prepare,
-    jax_jit,
-    numpy_out,
-    ours,
-    rows,
-    tensors,
-    torch_out,
-)
+from ..operations import Call, Operation, jit, normal, plain
 
 SLOPE = 0.01
+Function = Callable[[np.ndarray], Any]
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
@@ -45,53 +37,43 @@ def _tanh_form(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return x * s, s + x * s * (1 - s) * a * (1 + 3 * 0.044715 * x * x)
 
 
-# name -> (y of x, dy/dx of the array that backward reads, which array that is)
-FUNCTIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any], str]] = {
-    "relu": (lambda x: np.maximum(x, 0), lambda y: y > 0, "y"),
-    "leaky_relu": (
-        lambda x: np.where(x > 0, x, SLOPE * x),
-        lambda y: np.where(y > 0, 1, SLOPE),
-        "y",
-    ),
-    "sigmoid": (_sigmoid, lambda y: y * (1 - y), "y"),
-    "tanh": (np.tanh, lambda y: 1 - y * y, "y"),
-    "silu": (
-        lambda x: x * _sigmoid(x),
-        lambda x: _sigmoid(x) * (1 + x * (1 - _sigmoid(x))),
-        "x",
-    ),
-    "softplus": (lambda x: np.logaddexp(0, x), _sigmoid, "x"),
-    "gelu": (lambda x: x * _cdf(x), _gelu_slope, "x"),
-    "gelu_tanh": (lambda x: _tanh_form(x)[0], lambda x: _tanh_form(x)[1], "x"),
+# name -> y of x, dy/dx of what backward reads: y for the first four, x for the others
+FUNCTIONS: dict[str, tuple[Function, Function]] = {
+    "relu": (lambda x: np.maximum(x, 0), lambda y: y > 0),
+    "leaky_relu": (lambda x: np.where(x > 0, x, SLOPE * x), lambda y: np.where(y > 0, 1, SLOPE)),
+    "sigmoid": (_sigmoid, lambda y: y * (1 - y)),
+    "tanh": (np.tanh, lambda y: 1 - y * y),
+    "silu": (lambda x: x * _sigmoid(x), lambda x: _sigmoid(x) * (1 + x * (1 - _sigmoid(x)))),
+    "softplus": (lambda x: np.logaddexp(0, x), _sigmoid),
+    "gelu": (lambda x: x * _cdf(x), _gelu_slope),
+    "gelu_tanh": (lambda x: _tanh_form(x)[0], lambda x: _tanh_form(x)[1]),
 }
+BOTH = ("gelu", "gelu_tanh")
 
 
-def _operations() -> dict[str, Operation]:
-    operations = {}
-    for name, (forward, slope, saved) in FUNCTIONS.items():
-
-        def run(x: np.ndarray, forward: Any = forward) -> tuple[Any, ...]:
-            return (forward(x),)
-
-        def back(dy: np.ndarray, slope: Any = slope, **saved: np.ndarray) -> tuple[Any, ...]:
-            return (dy * slope(*saved.values()),)
-
-        operations[name] = rows(("x",), run, 1, 2, 20)
-        operations[f"{name}_backward"] = rows(("dy", saved), back, 1, 3, 40)
-    for name in ("gelu", "gelu_tanh"):
-        forward, slope, _ = FUNCTIONS[name]
-
-        def both(
-            x: np.ndarray, dy: np.ndarray, forward: Any = forward, slope: Any = slope
-        ) -> tuple[Any, ...]:
-            return forward(x), dy * slope(x)
-
-        operations[f"{name}_both"] = rows(("x", "dy"), both, 2, 5, 40)
-    operations["call_relu"] = rows(("x",), lambda x: (np.maximum(x, 0),), 1, 2, 0, limit=None)
-    return operations
+def _forward(f: Function, df: Function, x: np.ndarray) -> tuple[Any, ...]:
+    return (f(x),)
 
 
-OPERATIONS = _operations()
+def _backward(f: Function, df: Function, dy: np.ndarray, saved: np.ndarray) -> tuple[Any, ...]:
+    return (dy * df(saved),)
+
+
+def _both(f: Function, df: Function, x: np.ndarray, dy: np.ndarray) -> tuple[Any, ...]:
+    return f(x), dy * df(x)
+
+
+OPERATIONS: dict[str, Operation] = {}
+for _name, _pair in FUNCTIONS.items():
+    OPERATIONS |= {
+        _name: Operation(normal("x"), partial(_forward, *_pair), 1, 2, 20),
+        f"{_name}_backward": Operation(normal("dy", "saved"), partial(_backward, *_pair), 1, 3, 40),
+    }
+for _name in BOTH:
+    _of_both = partial(_both, *FUNCTIONS[_name])
+    OPERATIONS[f"{_name}_both"] = Operation(normal("x", "dy"), _of_both, 2, 5, 40)
+KERNELS = list(OPERATIONS)
+OPERATIONS["call_relu"] = replace(OPERATIONS["relu"], tolerance=0, limit=None)
 SHAPES = [(64, 64), (1024, 1024), (4096, 1024)]
 CASES = [
     ("quick", "relu", [(1024, 1024)]),
@@ -99,127 +81,86 @@ CASES = [
     ("quick", "call_relu", [(8, 8)]),
     ("default", "relu", [(64, 64)]),
     ("default", "relu", [(1024, 1024)], ("float64",)),
-    *(("default", name, SHAPES[1:2]) for name in OPERATIONS if name != "call_relu"),
-    *(("full", name, SHAPES) for name in OPERATIONS if name != "call_relu"),
+    *(("default", name, SHAPES[1:2]) for name in KERNELS),
+    *(("full", name, SHAPES) for name in KERNELS),
 ]
 
+# PyTorch's operators: names that differ, and arguments after the arrays, forward and backward.
+ATEN = {"relu": "threshold", "gelu_tanh": "gelu"}
+MORE: dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
+    "relu": ((0, 0), (0,)),
+    "leaky_relu": ((SLOPE,), (SLOPE, False)),
+    "softplus": ((1, 20), (1, 20)),
+}
 
-def _split(kernel: str) -> tuple[str, str]:
-    """Return the name of the function, and "", "_backward" or "_both"."""
-    for way in ("_backward", "_both"):
-        if kernel.endswith(way):
-            return kernel.removesuffix(way), way
-    return kernel, ""
 
+def _passes(forward: Any, backward: Any) -> Any:
+    """Return the maker of two calls as one."""
 
-def _pair(first: Prepare, second: Prepare) -> Prepare:
-    """Prepare two calls as one."""
-
-    def prepare(inputs: Arrays) -> Call:
-        calls = first(inputs), second(inputs)
+    def make(library: Any, x: Any, dy: Any, out: Any, out_dx: Any) -> Call:
+        calls = forward(library, x, out), backward(library, dy, x, out_dx)
         return lambda: (calls[0]()[0], calls[1]()[0])
 
-    return prepare
+    return make
 
 
-def _fastnn(kernel: str) -> Prepare:
-    name, way = _split(kernel)
-    form = name.removesuffix("_tanh")
-    options = {"approximate": "tanh"} if name == "gelu_tanh" else {}
-    if way == "_both":
-        return _pair(_fastnn(name), _fastnn(f"{name}_backward"))
-    if not way:
-        return ours(form, "x", **options)
-    backward = ours(f"{form}_backward", "dy", "saved", **options)
-
-    def prepare(inputs: Arrays) -> Call:
-        saved = inputs[FUNCTIONS[name][2]]
-        if name == "softplus":
-            from fastnn import kernels
-
-            saved = kernels.softplus(saved)  # backward reads the output, in PyTorch the input
-        return backward({"dy": inputs["dy"], "saved": saved})
-
-    return prepare
-
-
-def _torch(kernel: str) -> Prepare:
-    name, way = _split(kernel)
-    if kernel == "relu":  # what torch.relu does; that has no out=
-        return torch_out("clamp_min", "x", more=(0,))
-    if way == "_both":
-        return _pair(_torch(name), _torch(f"{name}_backward"))
-    form = {"relu": "threshold"}.get(name, name.removesuffix("_tanh"))
-    more: tuple[Any, ...] = {"relu": (0,), "leaky_relu": (SLOPE,), "softplus": (1, 20)}.get(
-        name, ()
-    )
-    options = {"approximate": "tanh"} if name == "gelu_tanh" else {}
-    if not way:
-        return torch_out(f"ops.aten.{form}.out", "x", more=more, **options)
-    more += (False,) if name == "leaky_relu" else ()
-    path = f"ops.aten.{form}_backward.grad_input"
-    arrays = "dy", FUNCTIONS[name][2]
-    return torch_out(path, *arrays, more=more, out="grad_input", **options)
+def _rows(library: str) -> dict[str, Any]:
+    """Return fastnn's or PyTorch's makers of every function, forward, backward and both."""
+    found: dict[str, Any] = {"call_relu": plain("relu", "x", out="")}
+    for name in FUNCTIONS:
+        options = {"approximate": "tanh"} if name == "gelu_tanh" else {}
+        if library == "fastnn":
+            form = name.removesuffix("_tanh")
+            forward = plain(form, "x", **options)
+            backward = plain(f"{form}_backward", "dy saved", **options)
+        else:
+            (more, more_back), form = MORE.get(name, ((), ())), ATEN.get(name, name)
+            forward = plain(f"ops.aten.{form}.out", "x", *more, **options)
+            back = f"ops.aten.{form}_backward.grad_input"
+            backward = plain(back, "dy saved", *more_back, out="grad_input", **options)
+        found |= {name: forward, f"{name}_backward": backward}
+        if name in BOTH:
+            found[f"{name}_both"] = _passes(forward, backward)
+    return found
 
 
-def _numpy_relu_backward(inputs: Arrays) -> Call:
-    dy, y = inputs["dy"], inputs["y"]
-    dx, positive = np.empty_like(dy), np.empty(y.shape, bool)
+def _softplus_backward(kernels: Any, dy: Any, saved: Any, out: Any) -> Call:
+    y = kernels.softplus(saved)  # backward reads the output, in PyTorch the input
+    return lambda: (kernels.softplus_backward(dy, y, out=out),)
+
+
+def _numpy_relu_backward(np: Any, dy: Any, saved: Any, out: Any) -> Call:
+    positive = np.empty(saved.shape, bool)
 
     def call() -> tuple[Any, ...]:
-        np.greater(y, 0, out=positive)
-        return (np.multiply(dy, positive, out=dx),)
+        np.greater(saved, 0, out=positive)
+        return (np.multiply(dy, positive, out=out),)
 
     return call
 
 
-def _scipy_sigmoid(inputs: Arrays) -> Call:
-    from scipy import special
-
-    return numpy_out(special.expit, "x")(inputs)
-
-
-def _torch_relu_call(inputs: Arrays) -> Call:
-    import torch
-
-    (x,) = tensors(inputs, "x")
-    return lambda: (torch.relu(x),)
+def _numpy_softplus(np: Any, x: Any, out: Any) -> Call:
+    zero = x.dtype.type(0)
+    return lambda: (np.logaddexp(zero, x, out=out),)
 
 
-def _thinc(name: str) -> Prepare:
-    """Prepare one of thinc's operations in C, which have no ``out=``."""
-
-    def prepare(inputs: Arrays) -> Call:
-        from thinc.api import get_current_ops
-
-        function, x = getattr(get_current_ops(), name), inputs["x"]
-        return lambda: (function(x),)
-
-    return prepare
-
-
-_KERNELS = [name for name in OPERATIONS if name != "call_relu"]
-PREPARE = {
-    "fastnn": {
-        **{kernel: _fastnn(kernel) for kernel in _KERNELS},
-        "call_relu": ours("relu", "x", out=""),
-    },
-    "torch": {**{kernel: _torch(kernel) for kernel in _KERNELS}, "call_relu": _torch_relu_call},
+PREPARE: dict[str, dict[str, Any]] = {
+    "fastnn": {**_rows("fastnn"), "softplus_backward": _softplus_backward},
+    # torch.relu has no out=; clamp_min does the same
+    "torch": {**_rows("torch"), "relu": plain("clamp_min", "x", 0)},
     "numpy": {
-        "relu": numpy_out(lambda x, out: np.maximum(x, 0, out=out), "x"),
+        "relu": plain("maximum", "x", 0),
         "relu_backward": _numpy_relu_backward,
-        "tanh": numpy_out(np.tanh, "x"),
-        "softplus": numpy_out(lambda x, out: np.logaddexp(x.dtype.type(0), x, out=out), "x"),
-        "call_relu": lambda inputs: lambda: (np.maximum(inputs["x"], 0),),
+        "tanh": plain("tanh", "x"),
+        "softplus": _numpy_softplus,
+        "call_relu": plain("maximum", "x", 0, out=""),
     },
-    "scipy": {"sigmoid": _scipy_sigmoid},
+    "scipy": {"sigmoid": plain("special.expit", "x")},
     "jax": {
-        **{
-            name: jax_jit(lambda jax, name=name: getattr(jax.nn, name), "x")
-            for name in ("relu", "sigmoid", "silu", "softplus", "tanh")
-        },
-        "gelu": jax_jit(lambda jax: lambda x: jax.nn.gelu(x, approximate=False), "x"),
-        "gelu_tanh": jax_jit(lambda jax: jax.nn.gelu, "x"),
+        **{name: jit(f"nn.{name}", "x") for name in ("relu", "sigmoid", "silu", "softplus")},
+        "tanh": jit("nn.tanh", "x"),
+        "gelu": jit("nn.gelu", "x", approximate=False),
+        "gelu_tanh": jit("nn.gelu", "x"),
     },
-    "thinc": {"relu": _thinc("relu"), "gelu": _thinc("gelu")},
+    "thinc": {name: plain(name, "x", out="") for name in ("relu", "gelu")},
 }

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..operations import Arrays, normal, rows
+from ..operations import Call, Operation, normal
 
 P = 0.5
 
@@ -32,7 +32,7 @@ def _dropout(x: np.ndarray) -> tuple[np.ndarray, ...]:
     return (np.array([P, 1 / (1 - P), 1 / (1 - P)]),)
 
 
-OPERATIONS = {"dropout": rows((), _dropout, 30, 2, 4, inputs=normal("x"))}
+OPERATIONS = {"dropout": Operation(normal("x"), _dropout, 30, 2, 4)}
 CASES = [
     ("quick", "dropout", [(1024, 1024)]),
     ("full", "dropout", [(64, 64), (1024, 1024), (4096, 1024)]),
@@ -40,30 +40,19 @@ CASES = [
 ]
 
 
-def _fastnn_dropout(inputs: Arrays) -> Any:
-    from fastnn import kernels
-    from fastnn.kernels.ground.memory import empty
-
-    x, steps = inputs["x"], count()
-    y = empty(x.shape, x.dtype)
-    return lambda: (Pattern(x, kernels.dropout(x, P, seed=1, step=next(steps), out=y)),)
+def _fastnn(kernels: Any, x: Any, out: Any) -> Call:
+    steps = count()
+    return lambda: (Pattern(x, kernels.dropout(x, P, seed=1, step=next(steps), out=out)),)
 
 
-def _torch_dropout(inputs: Arrays) -> Any:
-    import torch
-
-    x = torch.from_numpy(inputs["x"])
+def _torch(torch: Any, x: Any) -> Call:
     return lambda: (Pattern(x, torch.nn.functional.dropout(x, P)),)
 
 
-def _numpy_dropout(inputs: Arrays) -> Any:
-    x, rng = inputs["x"], np.random.default_rng(1)
-    scale = x.dtype.type(1 / (1 - P))
+def _numpy(np: Any, x: Any) -> Call:
+    rng, scale = np.random.default_rng(1), x.dtype.type(1 / (1 - P))
     return lambda: (Pattern(x, x * (rng.random(x.shape, x.dtype) >= P) * scale),)
 
 
-PREPARE = {
-    "fastnn": {"dropout": _fastnn_dropout},
-    "torch": {"dropout": _torch_dropout},
-    "numpy": {"dropout": _numpy_dropout},
-}
+MAKERS = {"fastnn": _fastnn, "torch": _torch, "numpy": _numpy}
+PREPARE = {library: {"dropout": make} for library, make in MAKERS.items()}

@@ -7,25 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from ..operations import Arrays, Operation, Shape
+from ..operations import Arrays, Call, Operation, Shape, normal, plain
 
 
-def _ids(shape: Shape, rng: np.random.Generator) -> np.ndarray:
+def _inputs(**places: str) -> Any:
     """Draw ids as skewed as words: half of them come from an eighth of the table."""
-    return (shape[1] * rng.random(shape[0]) ** 3).astype(np.int64)
 
+    def inputs(shape: Shape, real: Any, rng: np.random.Generator) -> Arrays:
+        ids = (shape[1] * rng.random(shape[0]) ** 3).astype(np.int64)
+        return {"ids": ids, **normal(**places)(shape, real, rng)}
 
-def _lookup_inputs(shape: Shape, real: Any, rng: np.random.Generator) -> Arrays:
-    return {"ids": _ids(shape, rng), "weight": rng.standard_normal(shape[1:], real)}
-
-
-def _backward_inputs(shape: Shape, real: Any, rng: np.random.Generator) -> Arrays:
-    dy = rng.standard_normal((shape[0], shape[2]), real)
-    return {"ids": _ids(shape, rng), "dy": dy, "dweight": np.zeros(shape[1:], real)}
-
-
-def _lookup(ids: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, ...]:
-    return (weight[ids],)
+    return inputs
 
 
 def _backward(ids: np.ndarray, dy: np.ndarray, dweight: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -34,32 +26,28 @@ def _backward(ids: np.ndarray, dy: np.ndarray, dweight: np.ndarray) -> tuple[np.
     return (total,)
 
 
-def _moved(shape: Shape) -> int:
-    """Count a row read and a row written for each id."""
-    return 2 * shape[0] * shape[2]
-
-
-def _cleared_and_added(shape: Shape) -> int:
-    """Count the table set to zero, and two rows read and one written for each id."""
-    return (shape[1] + 3 * shape[0]) * shape[2]
-
-
 def _held(shape: Shape) -> int:
     return (shape[0] + shape[1]) * shape[2]
 
 
 OPERATIONS = {
     "embedding": Operation(
-        _lookup_inputs, _lookup, lambda shape: 0, _moved, _held, lambda shape: 0, "copy"
+        _inputs(weight="12"),
+        lambda ids, weight: (weight[ids],),
+        0,
+        lambda shape: 2 * shape[0] * shape[2],  # a row read and a row written for each id
+        0,
+        held=_held,
+        out=lambda inputs: (len(inputs["ids"]), inputs["weight"].shape[1]),
     ),
     "embedding_backward": Operation(
-        _backward_inputs,
+        _inputs(dy="02", dweight="12"),
         _backward,
         lambda shape: shape[0] * shape[2],
-        _cleared_and_added,
-        _held,
-        lambda shape: 200,
-        "copy",
+        # the table set to zero, and two rows read and one written for each id
+        lambda shape: (shape[1] + 3 * shape[0]) * shape[2],
+        200,
+        held=_held,
     ),
 }
 CASES = [
@@ -69,20 +57,7 @@ CASES = [
 ]
 
 
-def _fastnn_embedding(inputs: Arrays) -> Any:
-    from fastnn import kernels
-    from fastnn.kernels.ground.memory import empty
-
-    ids, weight = inputs["ids"], inputs["weight"]
-    y = empty((len(ids), weight.shape[1]), weight.dtype)
-    return lambda: (kernels.embedding(ids, weight, out=y),)
-
-
-def _fastnn_backward(inputs: Arrays) -> Any:
-    from fastnn import kernels
-
-    ids, dy, dweight = inputs["ids"], inputs["dy"], inputs["dweight"]
-
+def _fastnn_backward(kernels: Any, ids: Any, dy: Any, dweight: Any) -> Call:
     def call() -> tuple[np.ndarray, ...]:
         dweight.fill(0)
         kernels.embedding_backward(ids, dy, dweight=dweight)
@@ -91,20 +66,8 @@ def _fastnn_backward(inputs: Arrays) -> Any:
     return call
 
 
-def _torch_embedding(inputs: Arrays) -> Any:
-    import torch
-
-    ids, weight = torch.from_numpy(inputs["ids"]), torch.from_numpy(inputs["weight"])
-    y = weight.new_empty(len(ids), weight.shape[1])
-    return lambda: (torch.index_select(weight, 0, ids, out=y),)
-
-
-def _torch_backward(inputs: Arrays) -> Any:
+def _torch_backward(torch: Any, ids: Any, dy: Any, dweight: Any) -> Call:
     """Prepare the faster of autograd's operator and adding rows in place."""
-    import torch
-
-    ids, dy = torch.from_numpy(inputs["ids"]), torch.from_numpy(inputs["dy"])
-    dweight = torch.from_numpy(inputs["dweight"])
     dense = torch.ops.aten.embedding_dense_backward
     ways = (
         lambda: (dense(dy, ids, len(dweight), -1, False),),
@@ -113,14 +76,20 @@ def _torch_backward(inputs: Arrays) -> Any:
     return min(ways, key=lambda way: min(timeit.repeat(way, number=3, repeat=5)))
 
 
-def _numpy_embedding(inputs: Arrays) -> Any:
-    ids, weight = inputs["ids"], inputs["weight"]
-    y = np.empty((len(ids), weight.shape[1]), weight.dtype)
-    return lambda: (np.take(weight, ids, axis=0, out=y, mode="clip"),)
-
-
-PREPARE = {
-    "fastnn": {"embedding": _fastnn_embedding, "embedding_backward": _fastnn_backward},
-    "torch": {"embedding": _torch_embedding, "embedding_backward": _torch_backward},
-    "numpy": {"embedding": _numpy_embedding},
+PREPARE: dict[str, dict[str, Any]] = {
+    "fastnn": {
+        "embedding": plain("embedding", "ids weight"),
+        "embedding_backward": _fastnn_backward,
+    },
+    "torch": {
+        "embedding": lambda torch, ids, weight, out: (
+            lambda: (torch.index_select(weight, 0, ids, out=out),)
+        ),
+        "embedding_backward": _torch_backward,
+    },
+    "numpy": {
+        "embedding": lambda np, ids, weight, out: (
+            lambda: (np.take(weight, ids, axis=0, out=out, mode="clip"),)
+        )
+    },
 }

@@ -1,51 +1,34 @@
-"""Matrix products; shape = (m, k, n), layouts nn, nt and tn; one-row products read the weight."""
+"""Matrix products; shape = (m, k, n), layouts nn, nt and tn; one-row products read the weight.
+
+``fastnn_bf16``, ``fastnn_int8`` and ``fastnn_int8_g32`` multiply by a weight packed in that format.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from ..operations import Arrays, Call, Operation, Shape, jax_jit, tensors
+from ..operations import FORMATS, Call, Operation, jit, normal, size
 
-
-def _inputs(shape: Shape, real: Any, rng: np.random.Generator) -> Arrays:
-    m, k, n = shape
-    return {"a": rng.standard_normal((m, k), real), "b": rng.standard_normal((k, n), real)}
-
-
-def _dense_inputs(shape: Shape, real: Any, rng: np.random.Generator) -> Arrays:
-    return {**_inputs(shape, real, rng), "bias": rng.standard_normal(shape[2], real)}
-
-
-def _product(a: np.ndarray, b: np.ndarray) -> tuple[Any, ...]:
-    return (a @ b,)
-
-
-def _dense(a: np.ndarray, b: np.ndarray, bias: np.ndarray) -> tuple[Any, ...]:
-    return (np.maximum(a @ b + bias, 0),)
-
-
-def _flops(shape: Shape) -> int:
-    return 2 * shape[0] * shape[1] * shape[2]
-
-
-def _numbers(shape: Shape) -> int:
-    m, k, n = shape
-    return m * k + k * n + m * n
-
-
-def _tolerance(shape: Shape) -> float:
-    """Return the tolerance of a sum of k terms, whose errors grow like a random walk."""
-    return 4 * float(np.sqrt(shape[1]))
-
-
-_WORK = (_flops, _numbers, _numbers, _tolerance)
+_gemm = partial(
+    Operation,
+    flops=lambda s: 2 * size(s),
+    numbers=lambda s: s[0] * s[1] + s[1] * s[2] + s[0] * s[2],
+    tolerance=lambda s: 4 * s[1] ** 0.5,  # errors of a sum of k terms grow like a random walk
+    limit="fma",
+    out=lambda inputs: (len(inputs["a"]), inputs["b"].shape[1]),
+)
+_PRODUCT = _gemm(normal(a="01", b="12"), lambda a, b: (a @ b,))
 OPERATIONS = {
-    "matmul": Operation(_inputs, _product, *_WORK, "fma"),
-    "matmul_prepacked": Operation(_inputs, _product, *_WORK, "fma"),
-    "matmul_bias_relu": Operation(_dense_inputs, _dense, *_WORK, "fma"),
-    "call_matmul": Operation(_inputs, _product, *_WORK, None),
+    "matmul": _PRODUCT,
+    "matmul_prepacked": _PRODUCT,
+    "matmul_bias_relu": _gemm(
+        normal(a="01", b="12", bias="2"), lambda a, b, bias: (np.maximum(a @ b + bias, 0),)
+    ),
+    "call_matmul": replace(_PRODUCT, limit=None),
 }
 
 CUBES = [(n, n, n) for n in (64, 128, 256, 512, 1024, 2048)]
@@ -61,6 +44,11 @@ PRODUCTS = [
     *[(333, 777, 555), (4096, 128, 65), (64, 4096, 64)],
     *[(784, 128, 256), (256, 128, 10)],
 ]
+# Rows through large layers whose weights are packed, in float32 and in fewer bits.
+PACKED = [
+    *[(1, 4096, 4096), (4, 4096, 4096), (16, 768, 3072), (64, 768, 3072), (256, 1024, 1024)],
+    *CUBES[3:],
+]
 # Powers of two and 3/2 of them, for the picture of docs/gemm.md.
 SQUARES = [8, *[n for power in range(4, 11) for n in (1 << power, 3 << power - 1)], 2048]
 ALL = ("nn", "nt", "tn")
@@ -74,161 +62,108 @@ CASES = [
     ("quick", "call_matmul", [(8, 8, 8)]),
     ("full", "matmul", CUBES + LAYERS + PRODUCTS, ("float32",), ALL),
     ("full", "matmul", [(n, n, n) for n in SQUARES]),
-    ("full", "matmul_prepacked", [(1, 768, 3072), (16, 768, 768), (128, 784, 256)]),
+    ("full", "matmul_prepacked", [(1, 768, 3072), (16, 768, 768), (128, 784, 256), *PACKED]),
 ]
 
 
-def _fastnn(inputs: Arrays) -> Call:
-    return _fastnn_product(inputs, inputs["b"])
+# A call without lists of arguments costs less, which counts for small products.
 
 
-def _fastnn_packed(inputs: Arrays) -> Call:
-    from fastnn import kernels
-
-    return _fastnn_product(inputs, kernels.pack(inputs["b"]))
+def _matmul(library: Any, a: Any, b: Any, out: Any) -> Call:
+    return lambda: (library.matmul(a, b, out=out),)
 
 
-def _fastnn_product(inputs: Arrays, b: Any) -> Call:
-    from fastnn import kernels
-    from fastnn.kernels.ground import memory
-
-    a, more = inputs["a"], {}
-    if "bias" in inputs:
-        more = {"bias": inputs["bias"], "activation": "relu"}
-    y = memory.empty((len(a), inputs["b"].shape[1]), a.dtype)
-    return lambda: (kernels.matmul(a, b, out=y, **more),)
+def _torch(torch: Any, a: Any, b: Any, out: Any) -> Call:
+    return lambda: (torch.mm(a, b, out=out),)
 
 
-def _fastnn_call(inputs: Arrays) -> Call:
-    """Call as users write it, with the result allocated."""
-    from fastnn import kernels
-
-    a, b = inputs["a"], inputs["b"]
-    return lambda: (kernels.matmul(a, b),)
+def _call(library: Any, a: Any, b: Any) -> Call:
+    return lambda: (library.matmul(a, b),)
 
 
-def _numpy(inputs: Arrays) -> Call:
-    a, b = inputs["a"], inputs["b"]
-    y = np.empty((len(a), b.shape[1]), a.dtype)
-    return lambda: (np.matmul(a, b, out=y),)
+def _packed(kernels: Any, a: Any, b: Any, out: Any, form: str | None = None) -> Call:
+    weight = kernels.pack(b, form)
+    return lambda: (kernels.matmul(a, weight, out=out),)
 
 
-def _numpy_dense(inputs: Arrays) -> Call:
-    a, b, bias = inputs["a"], inputs["b"], inputs["bias"]
-    y = np.empty((len(a), b.shape[1]), a.dtype)
-
+def _numpy_dense(np: Any, a: Any, b: Any, bias: Any, out: Any) -> Call:
     def call() -> tuple[Any, ...]:
-        np.matmul(a, b, out=y)
-        np.add(y, bias, out=y)
-        return (np.maximum(y, 0, out=y),)
+        np.matmul(a, b, out=out)
+        np.add(out, bias, out=out)
+        return (np.maximum(out, 0, out=out),)
 
     return call
 
 
-def _numpy_call(inputs: Arrays) -> Call:
-    a, b = inputs["a"], inputs["b"]
-    return lambda: (np.matmul(a, b),)
-
-
-def _scipy(inputs: Arrays) -> Call:
+def _scipy(scipy: Any, a: Any, b: Any, out: Any) -> Call:
     """Compute y = a b as y' = b' a', which needs no copies in BLAS's Fortran order."""
-    from scipy import linalg
-
-    a, b = inputs["a"], inputs["b"]
-    gemm = linalg.get_blas_funcs("gemm", (a, b))
-    y = np.empty((len(a), b.shape[1]), a.dtype)
+    gemm = scipy.linalg.get_blas_funcs("gemm", (a, b))
 
     def operand(x: np.ndarray) -> tuple[np.ndarray, bool]:
         """Return a Fortran-ordered array, and True if BLAS has to transpose it to get x'."""
         return (x.T, False) if x.flags.c_contiguous else (x, True)
 
     (left, trans_left), (right, trans_right) = operand(b), operand(a)
-    options = {"trans_a": trans_left, "trans_b": trans_right, "c": y.T, "overwrite_c": True}
+    options = {"trans_a": trans_left, "trans_b": trans_right, "c": out.T, "overwrite_c": True}
     return lambda: (gemm(1.0, left, right, beta=0.0, **options).T,)
 
 
-def _torch(inputs: Arrays) -> Call:
-    import torch
-
-    a, b = tensors(inputs, "a", "b")
-    y = a.new_empty(len(a), b.shape[1])
-    return lambda: (torch.mm(a, b, out=y),)
+def _torch_bf16(torch: Any, a: Any, b: Any, out: Any) -> Call:
+    a, b, out = (x.bfloat16() for x in (a, b, out))
+    return lambda: (torch.mm(a, b, out=out),)
 
 
-def _torch_dense(inputs: Arrays) -> Call:
-    import torch
+def _onnxruntime_int8(onnxruntime: Any, a: Any, b: Any) -> Call:
+    from ..networks.with_others import session
 
-    a, b, bias = tensors(inputs, "a", "b", "bias")
-    y = a.new_empty(len(a), b.shape[1])
-    return lambda: (torch.addmm(bias, a, b, out=y).relu_(),)
+    return session(onnxruntime, a, [(b, None)], int8=True)
 
 
-def _torch_call(inputs: Arrays) -> Call:
-    import torch
-
-    a, b = tensors(inputs, "a", "b")
-    return lambda: (torch.matmul(a, b),)
-
-
-def _torch_bf16(inputs: Arrays) -> Call:
-    import torch
-
-    a, b = (x.bfloat16() for x in tensors(inputs, "a", "b"))
-    y = a.new_empty(len(a), b.shape[1])
-
-    def call() -> tuple[Any, ...]:
-        torch.mm(a, b, out=y)
-        return (y,)
-
-    return call
-
-
-def _blis(inputs: Arrays) -> Call:
+def _blis(blis: Any, a: Any, b: Any, out: Any) -> Call:
     """Call thinc's BLAS; a transposed view goes in as the array that it was made from."""
-    from blis import py as blis
-
-    a, b = inputs["a"], inputs["b"]
-    y = np.zeros((len(a), b.shape[1]), a.dtype)
+    out.fill(0)
     flags = {f"trans{i}": not x.flags.c_contiguous for i, x in ((1, a), (2, b))}
     a, b = (x if x.flags.c_contiguous else x.T for x in (a, b))
-    return lambda: (blis.gemm(a, b, out=y, beta=0.0, **flags),)
+    return lambda: (blis.gemm(a, b, out=out, beta=0.0, **flags),)
 
 
-def _numkong(inputs: Arrays) -> Call:
+def _numkong(numkong: Any, a: Any, b: Any) -> Call:
     """Multiply by a matrix packed beforehand, the only product that NumKong has."""
-    import numkong
-
-    a, b = inputs["a"], numkong.dots_pack(np.ascontiguousarray(inputs["b"].T))
+    b = numkong.dots_pack(np.ascontiguousarray(b.T))
     return lambda: (numkong.dots_packed(a, b),)
 
 
-PREPARE = {
+PREPARE: dict[str, dict[str, Any]] = {
     "fastnn": {
-        "matmul": _fastnn,
-        "matmul_prepacked": _fastnn_packed,
-        "matmul_bias_relu": _fastnn,
-        "call_matmul": _fastnn_call,
+        "matmul": _matmul,
+        "matmul_prepacked": _packed,
+        "matmul_bias_relu": lambda kernels, a, b, bias, out: (
+            lambda: (kernels.matmul(a, b, bias=bias, activation="relu", out=out),)
+        ),
+        "call_matmul": _call,
     },
+    **{f"fastnn_{form}": {"matmul_prepacked": partial(_packed, form=form)} for form in FORMATS},
     "numpy": {
-        "matmul": _numpy,
-        "matmul_prepacked": _numpy,
+        "matmul": _matmul,
+        "matmul_prepacked": _matmul,
         "matmul_bias_relu": _numpy_dense,
-        "call_matmul": _numpy_call,
+        "call_matmul": _call,
     },
     "scipy": {"matmul": _scipy, "call_matmul": _scipy},
     "torch": {
         "matmul": _torch,
         "matmul_prepacked": _torch,
-        "matmul_bias_relu": _torch_dense,
-        "call_matmul": _torch_call,
-    },
-    "torch_bf16": {"matmul": _torch_bf16},
-    "jax": {
-        "matmul": jax_jit(lambda jax: jax.numpy.matmul, "a", "b"),
-        "matmul_bias_relu": jax_jit(
-            lambda jax: lambda a, b, bias: jax.nn.relu(a @ b + bias), "a", "b", "bias"
+        "matmul_bias_relu": lambda torch, a, b, bias, out: (
+            lambda: (torch.addmm(bias, a, b, out=out).relu_(),)
         ),
+        "call_matmul": _call,
     },
+    "torch_bf16": {"matmul": _torch_bf16, "matmul_prepacked": _torch_bf16},
+    "jax": {
+        "matmul": jit("numpy.matmul", "a b"),
+        "matmul_bias_relu": jit(lambda jax, a, b, bias: jax.nn.relu(a @ b + bias), "a b bias"),
+    },
+    "onnxruntime_int8": {"matmul_prepacked": _onnxruntime_int8},
     "blis": {"matmul": _blis, "matmul_prepacked": _blis},
     "numkong": {"matmul_prepacked": _numkong},
 }

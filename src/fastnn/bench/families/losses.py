@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..operations import Arrays, Call, Operation, Prepare, Shape, ours, rows, tensors
+from ..operations import Arrays, Call, Operation, Shape, autograd, plain
+from ..reference import cross_entropy
 
 HUBER_DELTA = 0.5
 
@@ -19,16 +20,6 @@ def _inputs(shape: Shape, real: Any, rng: np.random.Generator) -> Arrays:
 def _class_inputs(shape: Shape, real: Any, rng: np.random.Generator) -> Arrays:
     logits = rng.standard_normal(shape, real)
     return {"logits": logits, "targets": rng.integers(0, shape[1], shape[0])}
-
-
-def cross_entropy(logits: np.ndarray, targets: np.ndarray) -> tuple[Any, ...]:
-    """Return the mean loss and its gradient in float64."""
-    each = np.arange(len(logits))
-    e = np.exp(logits - logits.max(axis=1, keepdims=True))
-    y = e / e.sum(axis=1, keepdims=True)
-    loss = -np.log(y[each, targets]).mean()
-    y[each, targets] -= 1
-    return loss, y / len(logits)
 
 
 def _mse(pred: np.ndarray, target: np.ndarray) -> tuple[Any, ...]:
@@ -54,12 +45,12 @@ def _bce(pred: np.ndarray, target: np.ndarray) -> tuple[Any, ...]:
 
 
 # Bounded by float32 sums over 4 M elements.
-OPERATIONS: dict[str, Operation] = {
-    "cross_entropy": rows((), cross_entropy, 6, 2, 20, inputs=_class_inputs),
-    "mse": rows((), _mse, 5, 3, 200, inputs=_inputs),
-    "l1": rows((), _l1, 4, 3, 200, inputs=_inputs),
-    "huber": rows((), _huber, 7, 3, 200, inputs=_inputs),
-    "bce_with_logits": rows((), _bce, 15, 3, 200, inputs=_inputs),
+OPERATIONS = {
+    "cross_entropy": Operation(_class_inputs, cross_entropy, 6, 2, 20),
+    "mse": Operation(_inputs, _mse, 5, 3, 200),
+    "l1": Operation(_inputs, _l1, 4, 3, 200),
+    "huber": Operation(_inputs, _huber, 7, 3, 200),
+    "bce_with_logits": Operation(_inputs, _bce, 15, 3, 200),
 }
 SHAPES = [(64, 64), (1024, 1024), (4096, 1024)]
 CASES = [
@@ -82,62 +73,48 @@ def numpy_cross_entropy(logits: np.ndarray, targets: np.ndarray, dlogits: np.nda
     return loss
 
 
-def _numpy(inputs: Arrays) -> Call:
-    logits, targets = inputs["logits"], inputs["targets"]
-    dlogits = np.empty_like(logits)
-    return lambda: (numpy_cross_entropy(logits, targets, dlogits), dlogits)
+def _torch_out(name: str, to: str, *more: Any) -> Any:
+    """Return the maker of a loss and the operator of its gradient, overload `to`, with ``out``."""
 
-
-def _torch_out(name: str, backward: str, out: str, *more: float) -> Prepare:
-    """Prepare a loss and the operator of its gradient, which takes ``out=``."""
-
-    def prepare(inputs: Arrays) -> Call:
-        import torch
-
-        pred, target = tensors(inputs, "pred", "target")
-        one, into = torch.tensor(1, dtype=pred.dtype), {out: torch.empty_like(pred)}
-        forward = getattr(torch.ops.aten, name)
-        back = getattr(getattr(torch.ops.aten, f"{name}_backward"), backward)
+    def make(torch: Any, pred: Any, target: Any, out: Any) -> Call:
+        one, forward = torch.tensor(1, dtype=pred.dtype), getattr(torch.ops.aten, name)
+        back = getattr(getattr(torch.ops.aten, f"{name}_backward"), to)
         return lambda: (
             forward(pred, target, 1, *more),
-            back(one, pred, target, 1, *more, **into),
+            back(one, pred, target, 1, *more, grad_input=out),
         )
 
-    return prepare
+    return make
 
 
-def _torch_autograd(name: str, *arrays: str) -> Prepare:
-    """Prepare a loss without a gradient operator in PyTorch: autograd composes one."""
+def _torch_autograd(name: str) -> Any:
+    """Return the maker of a loss without a gradient operator: autograd composes one."""
 
-    def prepare(inputs: Arrays) -> Call:
-        import torch
+    def make(torch: Any, inputs: Arrays) -> Call:
+        pred, target = map(torch.from_numpy, inputs.values())
+        loss = getattr(torch.nn.functional, name)
+        return autograd(torch, lambda: loss(pred, target), (pred,), None)
 
-        pred, target = tensors(inputs, *(arrays or ("pred", "target")))
-        pred.requires_grad_()
-        function = getattr(torch.nn.functional, name)
-
-        def call() -> tuple[Any, ...]:
-            loss = function(pred, target)
-            return loss.detach(), *torch.autograd.grad(loss, pred)
-
-        return call
-
-    return prepare
+    return make
 
 
-PREPARE = {
+PREPARE: dict[str, dict[str, Any]] = {
     "fastnn": {
-        "cross_entropy": ours("cross_entropy", "logits", "targets", out="dlogits"),
-        "mse": ours("mse", "pred", "target", out="dpred"),
-        "l1": ours("l1", "pred", "target", out="dpred"),
-        "huber": ours("huber", "pred", "target", out="dpred", delta=HUBER_DELTA),
-        "bce_with_logits": ours("bce_with_logits", "pred", "target", out="dlogits"),
+        "cross_entropy": plain("cross_entropy", "logits targets", out="dlogits", pair=True),
+        "mse": plain("mse", "pred target", out="dpred", pair=True),
+        "l1": plain("l1", "pred target", out="dpred", pair=True),
+        "huber": plain("huber", "pred target", out="dpred", pair=True, delta=HUBER_DELTA),
+        "bce_with_logits": plain("bce_with_logits", "pred target", out="dlogits", pair=True),
     },
-    "numpy": {"cross_entropy": _numpy},
+    "numpy": {
+        "cross_entropy": lambda np, logits, targets, out: (
+            lambda: (numpy_cross_entropy(logits, targets, out), out)
+        )
+    },
     "torch": {
-        "cross_entropy": _torch_autograd("cross_entropy", "logits", "targets"),
-        "mse": _torch_out("mse_loss", "grad_input", "grad_input"),
-        "huber": _torch_out("huber_loss", "out", "grad_input", HUBER_DELTA),
+        "cross_entropy": _torch_autograd("cross_entropy"),
+        "mse": _torch_out("mse_loss", "grad_input"),
+        "huber": _torch_out("huber_loss", "out", HUBER_DELTA),
         "l1": _torch_autograd("l1_loss"),
         "bce_with_logits": _torch_autograd("binary_cross_entropy_with_logits"),
     },

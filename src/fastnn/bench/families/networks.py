@@ -6,16 +6,15 @@ cross entropy, backward and Adam. The peers' implementations are in the package 
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from ..networks import PREPARE as PEERS
-from ..networks.layers import network_layers
-from ..operations import ADAM, Arrays, Call, Operation, Shape, size
-from .losses import cross_entropy
-from .updates import adam_step
+from ..networks import network_layers, with_numpy, with_others, with_torch
+from ..operations import ADAM, Arrays, Call, Operation, Shape
+from ..reference import Tensor, adam, cross_entropy, gradients, relu
 
 
 def _inputs(shape: Shape, real: Any, rng: np.random.Generator) -> Arrays:
@@ -46,43 +45,32 @@ def _step_inputs(shape: Shape, real: Any, rng: np.random.Generator) -> Arrays:
     return {**_inputs(shape, real, rng), "targets": rng.integers(0, shape[-1], shape[0])}
 
 
-def _linear(x: np.ndarray, dy: np.ndarray, w1: np.ndarray, b1: np.ndarray) -> tuple[Any, ...]:
-    """Return the outputs of relu(x W + b) and the gradients of x, W and b."""
-    y = np.maximum(x @ w1 + b1, 0)
-    dz = np.where(y > 0, dy, 0)
-    return y, dz @ w1.T, x.T @ dz, dz.sum(axis=0)
-
-
-def _activations(x: np.ndarray, parameters: Arrays) -> list[np.ndarray]:
-    """Return the input of each layer, with ReLU between them, and the last output."""
+def _network(x: np.ndarray, parameters: dict[str, Tensor]) -> Tensor:
+    """Return the outputs of linear layers with ReLU between them."""
     *hidden, (w, b) = network_layers(parameters)
-    inputs = [x]
+    y = Tensor(x)
     for w_hidden, b_hidden in hidden:
-        inputs.append(np.maximum(inputs[-1] @ w_hidden + b_hidden, 0))
-    return [*inputs, inputs[-1] @ w + b]
+        y = relu(y @ w_hidden + b_hidden)
+    return y @ w + b
 
 
 def _forward(x: np.ndarray, **parameters: np.ndarray) -> tuple[Any, ...]:
-    return (_activations(x, parameters)[-1],)
+    return (_network(x, {n: Tensor(p) for n, p in parameters.items()}).value,)
 
 
 def _mlp(x: np.ndarray, dy: np.ndarray, **parameters: np.ndarray) -> tuple[Any, ...]:
     """Return the outputs and the gradients of each layer's weights and biases."""
-    *inputs, y = _activations(x, parameters)
-    grads: tuple[Any, ...] = ()
-    dz = dy
-    for h, (w, _) in zip(reversed(inputs), reversed(network_layers(parameters)), strict=True):
-        grads = (h.T @ dz, dz.sum(axis=0), *grads)
-        dz = np.where(h > 0, dz @ w.T, 0)
-    return y, *grads
+    leaves = {name: Tensor(p) for name, p in parameters.items()}
+    y = _network(x, leaves)
+    y.backward(dy)
+    return y.value, *(leaf.grad for leaf in leaves.values())
 
 
 def _train_step(x: np.ndarray, targets: np.ndarray, **parameters: np.ndarray) -> tuple[Any, ...]:
     """Return the loss, the gradients and the parameters after the step."""
-    loss, dlogits = cross_entropy(_activations(x, parameters)[-1], targets)
+    loss, dlogits = cross_entropy(*_forward(x, **parameters), targets)
     _, *grads = _mlp(x, dlogits, **parameters)
-    flat = [p for layer in network_layers(parameters) for p in layer]
-    return loss, *grads, *[adam_step(p, g)[0] for p, g in zip(flat, grads, strict=True)]
+    return loss, *grads, *[adam(p, g)[0] for p, g in zip(parameters.values(), grads, strict=True)]
 
 
 def _products(shape: Shape) -> list[int]:
@@ -121,28 +109,18 @@ def _tolerance(shape: Shape) -> float:
     return 4 * float(np.sqrt(max(shape)))
 
 
+_LINEAR = gradients(lambda x, w1, b1: relu(x @ w1 + b1), "x w1 b1")
 # Largest errors seen: layers 12, training steps 83.
 OPERATIONS = {
-    "linear": Operation(
-        _passes_inputs,
-        _linear,
-        lambda shape: 6 * size(shape),
-        _passes_numbers,
-        _passes_numbers,
-        _tolerance,
-        "fma",
-    ),
-    "mlp": Operation(
-        _passes_inputs, _mlp, _passes_flops, _passes_numbers, _passes_numbers, _tolerance, "fma"
-    ),
+    "linear": Operation(_passes_inputs, _LINEAR, 6, _passes_numbers, _tolerance, "fma"),
+    "mlp": Operation(_passes_inputs, _mlp, _passes_flops, _passes_numbers, _tolerance, "fma"),
     "train_step": Operation(
-        _step_inputs, _train_step, _passes_flops, _step_numbers, _step_held, lambda _: 1000, "fma"
+        _step_inputs, _train_step, _passes_flops, _step_numbers, 1000, "fma", _step_held
     ),
     "forward": Operation(
         _inputs,
         _forward,
         lambda shape: 2 * shape[0] * sum(_products(shape)),
-        _forward_numbers,
         _forward_numbers,
         _tolerance,
         "fma",
@@ -184,22 +162,19 @@ CASES = [
 def _model(inputs: Arrays) -> Any:
     from fastnn import nn
 
-    layers = network_layers(inputs)
-    sizes = (len(layers[0][0]), *[len(b) for _, b in layers])
-    model = nn.MLP(sizes, dtype=inputs["x"].dtype)
-    values = [value for layer in layers for value in layer]
+    values = [value for layer in network_layers(inputs) for value in layer]
+    model = nn.MLP((len(values[0]), *map(len, values[1::2])), dtype=inputs["x"].dtype)
     for parameter, value in zip(model.parameters(), values, strict=True):
         parameter.data[...] = value
     return model
 
 
-def _fastnn_linear(inputs: Arrays) -> Call:
+def _linear(kernels: Any, x: Any, dy: Any, w1: Any, b1: Any) -> Call:
     """Run the layer as in a training step, including clearing the gradients."""
     from fastnn import nn
 
-    x, dy, w, b = (inputs[name] for name in ("x", "dy", "w1", "b1"))
-    layer = nn.Linear(*w.shape, activation="relu", dtype=x.dtype)
-    layer.weight.data[...], layer.bias.data[...] = w, b
+    layer = nn.Linear(*w1.shape, activation="relu", dtype=x.dtype)
+    layer.weight.data[...], layer.bias.data[...] = w1, b1
 
     def call() -> tuple[Any, ...]:
         layer.zero_grad()
@@ -210,8 +185,8 @@ def _fastnn_linear(inputs: Arrays) -> Call:
     return call
 
 
-def _fastnn_mlp(inputs: Arrays) -> Call:
-    x, dy, model = inputs["x"], inputs["dy"], _model(inputs)
+def _mlp_passes(kernels: Any, x: Any, dy: Any, inputs: Arrays) -> Call:
+    model = _model(inputs)
     grads = [p.grad for p in model.parameters()]
 
     def call() -> tuple[Any, ...]:
@@ -223,10 +198,10 @@ def _fastnn_mlp(inputs: Arrays) -> Call:
     return call
 
 
-def _fastnn_step(inputs: Arrays) -> Call:
+def _step(kernels: Any, x: Any, targets: Any, inputs: Arrays) -> Call:
     from fastnn import nn, optim
 
-    x, targets, model = inputs["x"], inputs["targets"], _model(inputs)
+    model = _model(inputs)
     parameters = list(model.parameters())
     optimizer = optim.Adam(model.parameters(), **ADAM)
 
@@ -241,18 +216,27 @@ def _fastnn_step(inputs: Arrays) -> Call:
     return call
 
 
-def _fastnn_forward(inputs: Arrays) -> Call:
-    x = inputs["x"]
+def _plan(kernels: Any, x: Any, inputs: Arrays) -> Call:
     plan = _model(inputs).freeze(len(x))  # onnxruntime's session packs its weights, too
     return lambda: (plan(x),)
 
 
-PREPARE = {
-    "fastnn": {
-        "linear": _fastnn_linear,
-        "mlp": _fastnn_mlp,
-        "train_step": _fastnn_step,
-        "forward": _fastnn_forward,
+def _all(linear: Any, mlp: Any, step: Any, forward: Any) -> dict[str, Any]:
+    return {"linear": linear, "mlp": mlp, "train_step": step, "forward": forward}
+
+
+PREPARE: dict[str, dict[str, Any]] = {
+    "fastnn": _all(_linear, _mlp_passes, _step, _plan),
+    "numpy": _all(with_numpy.linear, with_numpy.mlp, with_numpy.step, with_numpy.forward),
+    "torch": _all(with_torch.linear, with_torch.mlp, with_torch.step, with_torch.forward),
+    "torch_compile": {
+        "train_step": partial(with_torch.step, compiled=True),
+        "forward": partial(with_torch.forward, compiled=True),
     },
-    **PEERS,
+    "torch_bf16": {"forward": partial(with_torch.forward, bf16=True)},
+    "jax": {"forward": with_others.jax_forward, "train_step": with_others.jax_step},
+    "onnxruntime": {"forward": with_others.onnxruntime_forward},
+    "onnxruntime_int8": {"forward": partial(with_others.onnxruntime_forward, int8=True)},
+    "sklearn": {"forward": with_others.sklearn_forward, "train_step": with_others.sklearn_step},
+    "thinc": {"forward": with_others.thinc_forward},
 }

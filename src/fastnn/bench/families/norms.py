@@ -2,51 +2,39 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from ..operations import Arrays, Call, Operation, Prepare, Shape, jax_jit, rows, size
+from ..operations import Arrays, Call, Operation, Shape, jit, normal, plain, size
 
 # Shapes of the parameters of a small MLP.
 LAYERS = ((784, 256), (256,), (256, 256), (256,), (256, 10), (10,))
+TOTAL = sum(map(size, LAYERS))
 
 
 def _norm(**arrays: np.ndarray) -> tuple[Any, ...]:
     return (np.sqrt(sum(np.sum(x * x) for x in arrays.values())),)
 
 
-def _sum_of_magnitudes(x: np.ndarray) -> tuple[Any, ...]:
-    return (np.sum(np.abs(x)),)
-
-
 def _gradients(shape: Shape, real: Any, rng: np.random.Generator) -> Arrays:
     return {f"x{i}": rng.standard_normal(layer, real) for i, layer in enumerate(LAYERS)}
 
 
-def _view(inputs: Arrays) -> Arrays:
+def _view_inputs(shape: Shape, real: Any, rng: np.random.Generator) -> Arrays:
     """Leave out the first and the last column."""
-    return {"x": inputs["x"][:, 1:-1]}
-
-
-def _total(shape: Shape) -> int:
-    return sum(map(size, LAYERS))
+    return {"x": rng.standard_normal(shape, real)[:, 1:-1]}
 
 
 # PyTorch and NumPy sum in the type of x: errors reach thousands of epsilons at 8192 x 8192.
 TOLERANCE = 40_000
-OPERATIONS: dict[str, Operation] = {
-    "norm": rows(("x",), _norm, 2, 1, TOLERANCE, "read"),
-    "norm_of_view": rows(("x",), lambda x: _norm(**_view({"x": x})), 2, 1, TOLERANCE, "read"),
-    "l1_norm": rows(("x",), _sum_of_magnitudes, 1, 1, TOLERANCE, "read"),
+OPERATIONS = {
+    "norm": Operation(normal("x"), _norm, 2, 1, TOLERANCE, "read"),
+    "norm_of_view": Operation(_view_inputs, _norm, 2, 1, TOLERANCE, "read"),
+    "l1_norm": Operation(normal("x"), lambda x: (np.sum(np.abs(x)),), 1, 1, TOLERANCE, "read"),
     "norm_of_gradients": Operation(
-        _gradients,
-        _norm,
-        lambda shape: 2 * _total(shape),
-        _total,
-        _total,
-        lambda shape: TOLERANCE,
-        "read",
+        _gradients, _norm, lambda shape: 2 * TOTAL, lambda shape: TOTAL, TOLERANCE, "read"
     ),
 }
 BOTH = ("float32", "float64")
@@ -61,74 +49,41 @@ CASES = [
 ]
 
 
-def _fastnn(inputs: Arrays) -> Call:
-    from fastnn import kernels
-
-    arrays: Any = list(inputs.values()) if len(inputs) > 1 else inputs["x"]
+def _fastnn_all(kernels: Any, inputs: Arrays) -> Call:
+    arrays = list(inputs.values())
     return lambda: (kernels.frobenius_norm(arrays),)
 
 
-def _numpy(inputs: Arrays) -> Call:
+def _numpy_all(np: Any, inputs: Arrays) -> Call:
     arrays = list(inputs.values())
-    if len(arrays) == 1:
-        return lambda: (np.linalg.norm(arrays[0]),)
     return lambda: (np.sqrt(sum(np.linalg.norm(x) ** 2 for x in arrays)),)
 
 
-def _scipy(inputs: Arrays) -> Call:
-    from scipy import linalg
-
-    x = inputs["x"]
-    return lambda: (linalg.norm(x, check_finite=False),)
-
-
-def _torch(inputs: Arrays) -> Call:
-    import torch
-
+def _torch_all(torch: Any, inputs: Arrays) -> Call:
     arrays = [torch.from_numpy(x) for x in inputs.values()]
-    if len(arrays) == 1:
-        return lambda: (torch.linalg.vector_norm(arrays[0]),)
     return lambda: (torch.nn.utils.get_total_norm(arrays),)
 
 
-def _l1_fastnn(inputs: Arrays) -> Call:
-    from fastnn import kernels
-
-    x = inputs["x"]
-    return lambda: (kernels.l1_norm(x),)
+def _l1(numpy_or_scipy: Any, x: Any, **options: Any) -> Call:
+    norm, flat = numpy_or_scipy.linalg.norm, x.ravel()
+    return lambda: (norm(flat, 1, **options),)
 
 
-def _l1_numpy(inputs: Arrays) -> Call:
-    x = inputs["x"].ravel()
-    return lambda: (np.linalg.norm(x, 1),)
+def _all(path: str, of_gradients: Any) -> dict[str, Any]:
+    one = plain(path, "x", out="")
+    return {"norm": one, "norm_of_view": one, "norm_of_gradients": of_gradients}
 
 
-def _l1_scipy(inputs: Arrays) -> Call:
-    from scipy import linalg
-
-    x = inputs["x"].ravel()
-    return lambda: (linalg.norm(x, 1, check_finite=False),)
-
-
-def _l1_torch(inputs: Arrays) -> Call:
-    import torch
-
-    x = torch.from_numpy(inputs["x"])
-    return lambda: (torch.linalg.vector_norm(x, 1),)
-
-
-def _all(prepare: Prepare) -> dict[str, Prepare]:
-    return {
-        "norm": prepare,
-        "norm_of_view": lambda inputs: prepare(_view(inputs)),
-        "norm_of_gradients": prepare,
-    }
-
-
-PREPARE = {
-    "fastnn": _all(_fastnn) | {"l1_norm": _l1_fastnn},
-    "numpy": _all(_numpy) | {"l1_norm": _l1_numpy},
-    "scipy": {"norm": _scipy, "l1_norm": _l1_scipy},
-    "torch": _all(_torch) | {"l1_norm": _l1_torch},
-    "jax": {"norm": jax_jit(lambda jax: jax.numpy.linalg.norm, "x")},
+PREPARE: dict[str, dict[str, Any]] = {
+    "fastnn": _all("frobenius_norm", _fastnn_all) | {"l1_norm": plain("l1_norm", "x", out="")},
+    "numpy": _all("linalg.norm", _numpy_all) | {"l1_norm": _l1},
+    "scipy": {
+        "norm": plain("linalg.norm", "x", out="", check_finite=False),
+        "l1_norm": partial(_l1, check_finite=False),
+    },
+    "torch": {
+        **_all("linalg.vector_norm", _torch_all),
+        "l1_norm": plain("linalg.vector_norm", "x", 1, out=""),
+    },
+    "jax": {"norm": jit("numpy.linalg.norm", "x")},
 }

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..operations import Arrays, Call, Shape, jax_jit, normal, ours, rows, torch_out
+from ..operations import Arrays, Call, Operation, Shape, jit, normal, plain
 
 
 def _softmax(x: np.ndarray) -> tuple[Any, ...]:
@@ -36,11 +36,11 @@ def _log_softmax_backward(dy: np.ndarray, y: np.ndarray) -> tuple[Any, ...]:
 
 
 OPERATIONS = {
-    "softmax": rows((), _softmax, 5, 2, 20, inputs=normal("x")),
-    "softmax_backward": rows((), _softmax_backward, 4, 3, 20, inputs=_backward_inputs(_softmax)),
-    "log_softmax": rows((), _log_softmax, 4, 2, 20, inputs=normal("x")),
-    "log_softmax_backward": rows(
-        (), _log_softmax_backward, 4, 3, 40, inputs=_backward_inputs(_log_softmax)
+    "softmax": Operation(normal("x"), _softmax, 5, 2, 20),
+    "softmax_backward": Operation(_backward_inputs(_softmax), _softmax_backward, 4, 3, 20),
+    "log_softmax": Operation(normal("x"), _log_softmax, 4, 2, 20),
+    "log_softmax_backward": Operation(
+        _backward_inputs(_log_softmax), _log_softmax_backward, 4, 3, 40
     ),
 }
 SHAPES = [(64, 64), (1024, 1024), (4096, 1024)]
@@ -52,79 +52,47 @@ CASES = [
 ]
 
 
-def _numpy(inputs: Arrays) -> Call:
-    x, y = inputs["x"], np.empty_like(inputs["x"])
-
+def _numpy(np: Any, x: Any, out: Any) -> Call:
     def call() -> tuple[Any, ...]:
-        np.subtract(x, x.max(axis=1, keepdims=True), out=y)
-        np.exp(y, out=y)
-        return (np.divide(y, y.sum(axis=1, keepdims=True), out=y),)
+        np.subtract(x, x.max(axis=1, keepdims=True), out=out)
+        np.exp(out, out=out)
+        return (np.divide(out, out.sum(axis=1, keepdims=True), out=out),)
 
     return call
 
 
-def _numpy_backward(inputs: Arrays) -> Call:
-    dy, y = inputs["dy"], inputs["y"]
-    dx = np.empty_like(dy)
-
+def _numpy_backward(np: Any, dy: Any, y: Any, out: Any) -> Call:
     def call() -> tuple[Any, ...]:
-        np.subtract(dy, np.einsum("ij,ij->i", dy, y)[:, None], out=dx)
-        return (np.multiply(dx, y, out=dx),)
+        np.subtract(dy, np.einsum("ij,ij->i", dy, y)[:, None], out=out)
+        return (np.multiply(out, y, out=out),)
 
     return call
 
 
-def _scipy(name: str) -> Any:
-    def prepare(inputs: Arrays) -> Call:
-        from scipy import special
-
-        function, x = getattr(special, name), inputs["x"]
-        return lambda: (function(x, axis=1),)
-
-    return prepare
+def _torch_backward(torch: Any, dy: Any, y: Any, out: Any) -> Call:
+    function = torch.ops.aten._softmax_backward_data.out
+    return lambda: (function(dy, y, 1, y.dtype, grad_input=out),)
 
 
-def _torch_backward(inputs: Arrays) -> Call:
-    name, more = "ops.aten._softmax_backward_data.out", (1, _torch_type(inputs))
-    return torch_out(name, "dy", "y", more=more, out="grad_input")(inputs)
+def _torch_log_backward(torch: Any, dy: Any, y: Any, out: Any) -> Call:
+    function = torch.ops.aten._log_softmax_backward_data.out
+    return lambda: (function(dy, y, 1, y.dtype, out=out),)
 
 
-def _torch_log_backward(inputs: Arrays) -> Call:
-    name, more = "ops.aten._log_softmax_backward_data.out", (1, _torch_type(inputs))
-    return torch_out(name, "dy", "y", more=more)(inputs)
-
-
-def _torch_type(inputs: Arrays) -> Any:
-    import torch
-
-    return getattr(torch, inputs["y"].dtype.name)
-
-
-def _thinc(inputs: Arrays) -> Call:
-    from thinc.api import get_current_ops
-
-    ops, x = get_current_ops(), inputs["x"]
-    return lambda: (ops.softmax(x),)
-
-
-PREPARE = {
+BOTH = ("softmax", "log_softmax")
+PREPARE: dict[str, dict[str, Any]] = {
     "fastnn": {
-        "softmax": ours("softmax", "x"),
-        "softmax_backward": ours("softmax_backward", "dy", "y"),
-        "log_softmax": ours("log_softmax", "x"),
-        "log_softmax_backward": ours("log_softmax_backward", "dy", "y"),
+        **{name: plain(name, "x") for name in BOTH},
+        **{f"{name}_backward": plain(f"{name}_backward", "dy y") for name in BOTH},
     },
     "numpy": {"softmax": _numpy, "softmax_backward": _numpy_backward},
-    "scipy": {"softmax": _scipy("softmax"), "log_softmax": _scipy("log_softmax")},
+    "scipy": {name: plain(f"special.{name}", "x", out="", axis=1) for name in BOTH},
     "torch": {
-        "softmax": torch_out("softmax", "x", more=(1,)),
+        "softmax": plain("softmax", "x", 1),
         "softmax_backward": _torch_backward,
-        "log_softmax": torch_out("ops.aten._log_softmax.out", "x", more=(1, False)),
+        "log_softmax": plain("ops.aten._log_softmax.out", "x", 1, False),
         "log_softmax_backward": _torch_log_backward,
     },
-    "jax": {
-        name: jax_jit(lambda jax, name=name: getattr(jax.nn, name), "x")
-        for name in ("softmax", "log_softmax")
-    },
-    "thinc": {"softmax": _thinc},
+    "jax": {name: jit(f"nn.{name}", "x") for name in BOTH},
+    "thinc": {"softmax": plain("softmax", "x", out="")},
 }

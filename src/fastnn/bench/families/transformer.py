@@ -3,7 +3,8 @@
 Shapes are (layers, heads, width, context, batch) for ``lm_step``; (layers, heads, width, hidden,
 vocabulary, sentences, length) for ``seq2seq_step``, with as many layers on both sides, and for
 ``seq2seq_dropout_step``, the same with dropout 0.3; (layers, heads, width, context, position) for
-``decode``, one token at that position against the cached keys and values of those before it.
+``decode``, one token at that position against the cached keys and values of those before it;
+(layers, heads, width, hidden, vocabulary, texts, longest) for ``encode``, vectors of texts.
 
 ``torch`` is eager PyTorch, ``torch_compile`` the same with ``torch.compile``, which takes a minute
 to compile a case for the first time.
@@ -11,12 +12,13 @@ to compile a case for the first time.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ..operations import Arrays, Operation, Shape
-from ..transformer import reference, seq2seq
+from ..operations import FORMATS, Arrays, Call, Operation, Shape
+from ..transformer import CHARACTERS, reference
 
 DROPOUT = 0.3
 
@@ -27,7 +29,7 @@ def _block_weights(width: int, hidden: int, attentions: int) -> int:
 
 def _lm_weights(shape: Shape) -> int:
     layers, _, width = shape[:3]
-    return layers * _block_weights(width, 4 * width, 1) + reference.CHARACTERS * width
+    return layers * _block_weights(width, 4 * width, 1) + CHARACTERS * width
 
 
 def _lm_flops(shape: Shape) -> int:
@@ -59,42 +61,52 @@ def _decode_numbers(shape: Shape) -> int:
     return _lm_weights(shape) + 2 * layers * width * (position + 1)
 
 
+def _encode_tokens(shape: Shape) -> int:
+    """Return the expected number of tokens: texts have 8 to the longest, one of them all."""
+    texts, longest = shape[5:]
+    return longest + (texts - 1) * (8 + longest) // 2
+
+
+def _encode_flops(shape: Shape) -> int:
+    """Count products only, of attention those of texts of mean length."""
+    layers, _, width, hidden, *_ = shape
+    tokens = _encode_tokens(shape)
+    products = 2 * _block_weights(width, hidden, 1) + 4 * width * tokens // shape[5]
+    return layers * tokens * products
+
+
+def _encode_numbers(shape: Shape) -> int:
+    layers, _, width, hidden, *_ = shape
+    return layers * _block_weights(width, hidden, 1) + 2 * _encode_tokens(shape) * width
+
+
 def _step(
-    inputs: Callable[..., Arrays],
-    step: Callable[..., tuple[Any, ...]],
-    flops: Callable[[Shape], int],
-    weights: Callable[[Shape], int],
+    inputs: Any, step: Any, flops: Callable[[Shape], int], weights: Callable[[Shape], int]
 ) -> Operation:
     # Errors reach 190, but 1,170 for the table after the step: where a gradient nearly cancels,
     # Adam's first step is +-lr and its sign is rounding, in fastnn and in compiled PyTorch.
-    return Operation(
-        inputs,
-        step,
-        flops,
-        lambda s: 8 * weights(s),
-        lambda s: 4 * weights(s),
-        lambda s: 3000,
-        "fma",
-    )
+    held = partial(_times, 4, weights)
+    return Operation(inputs, step, flops, partial(_times, 8, weights), 3000, "fma", held)
 
 
-_SEQ2SEQ = _step(seq2seq.seq2seq_inputs, seq2seq.seq2seq_step, _seq2seq_flops, _seq2seq_weights)
+def _times(n: int, weights: Callable[[Shape], int], shape: Shape) -> int:
+    return n * weights(shape)
+
+
+_SEQ2SEQ = _step(reference.seq2seq_inputs, reference.seq2seq_step, _seq2seq_flops, _seq2seq_weights)
 OPERATIONS = {
     "lm_step": _step(reference.lm_inputs, reference.lm_step, _lm_flops, _lm_weights),
     "seq2seq_step": _SEQ2SEQ,
     "seq2seq_dropout_step": _SEQ2SEQ,
-    "decode": Operation(
-        reference.decode_inputs,
-        reference.decode,
-        _decode_flops,
-        _decode_numbers,
-        _decode_numbers,
-        lambda shape: 100,  # largest seen: 11
-        "read",
+    "decode": Operation(  # largest error seen: 11
+        reference.decode_inputs, reference.decode, _decode_flops, _decode_numbers, 100, "read"
+    ),
+    "encode": Operation(
+        reference.encode_inputs, reference.encode, _encode_flops, _encode_numbers, 200, "fma"
     ),
 }
-
 STEPS = [(4, 4, 128, 64, 12), (6, 6, 384, 256, 8)]
+SENTENCES = [(6, 12, 384, 1536, 30522, texts, longest) for texts, longest in ((64, 64), (1, 16))]
 TRANSLATION = [(4, 4, 128, 256, 10000, 128, 32)]
 TOKENS = [(6, 6, 384, 256, position) for position in (128, 16, 250)]
 CASES = [
@@ -104,34 +116,34 @@ CASES = [
     ("full", "seq2seq_step", TRANSLATION),
     ("full", "seq2seq_dropout_step", TRANSLATION),
     ("full", "decode", TOKENS),
+    ("full", "encode", SENTENCES),
 ]
 
 
-def _prepare(library: str, kernel: str, inputs: Arrays, **options: Any) -> Any:
-    if library == "torch":  # imported when called: the module needs its library
-        from ..transformer import with_torch as implemented
-    else:
-        from ..transformer import with_fastnn as implemented  # type: ignore[no-redef]
-    return getattr(implemented, kernel)(inputs, **options)
+def _make(kernel: str, **options: Any) -> Callable[[Any, Arrays], Call]:
+    """Return the maker of a kernel by the module of its library, imported when it is called."""
 
+    def make(library: Any, inputs: Arrays) -> Call:
+        name = library.__name__.split(".")[0]
+        module = importlib.import_module(f"..transformer.with_{name}", __package__)
+        if kernel != "seq2seq_dropout_step":
+            return getattr(module, kernel)(inputs, **options)
+        # steps with dropout are timed; the first call, which is checked, has none
+        results = [module.seq2seq_step(inputs, **options)()]
+        timed = module.seq2seq_step(inputs, dropout=DROPOUT, **options)
+        return lambda: results.pop() if results else timed()
 
-def _with_dropout(library: str, inputs: Arrays, **options: Any) -> Any:
-    """Time steps with dropout; the first call, which is checked, has none."""
-    exact = _prepare(library, "seq2seq_step", inputs, **options)()
-    timed = _prepare(library, "seq2seq_step", inputs, dropout=DROPOUT, **options)
-    results = [exact]
-    return lambda: results.pop() if results else timed()
-
-
-def _all(library: str, **options: Any) -> dict[str, Callable[[Arrays], Any]]:
-    kernels = ("lm_step", "seq2seq_step", "decode")
-    prepare = {kernel: partial(_prepare, library, kernel, **options) for kernel in kernels}
-    return prepare | {"seq2seq_dropout_step": partial(_with_dropout, library, **options)}
+    return make
 
 
 PREPARE = {
-    "fastnn": _all("fastnn"),
-    "torch": _all("torch"),
-    "torch_compile": _all("torch", compiled=True),
-    "torch_bf16": {"lm_step": partial(_prepare, "torch", "lm_step", bf16=True)},
+    "fastnn": {kernel: _make(kernel) for kernel in OPERATIONS},
+    "torch": {kernel: _make(kernel) for kernel in OPERATIONS},
+    "torch_compile": {kernel: _make(kernel, compiled=True) for kernel in OPERATIONS},
+    "torch_bf16": {kernel: _make(kernel, bf16=True) for kernel in ("lm_step", "encode")},
+    **{
+        f"fastnn_{form}": {kernel: _make(kernel, weights=form) for kernel in ("decode", "encode")}
+        for form in FORMATS
+    },
 }
+PREPARE["fastnn_bf16"]["lm_step"] = _make("lm_step", precision="bf16")

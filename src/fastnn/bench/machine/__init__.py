@@ -25,7 +25,7 @@ import numpy as np
 SOURCE = Path(__file__).with_name("peak.h")
 # Contraction turns x * factor + addend into one FMA; the last flag keeps the copy from becoming a
 # call of memcpy, whose non-temporal stores no kernel of interest uses.
-FLAGS = ("-O3", "-ffp-contract=fast", "-fno-tree-loop-distribute-patterns", "-shared", "-fPIC")
+FLAGS = ("-ffp-contract=fast", "-fno-tree-loop-distribute-patterns")
 
 ISAS = ("baseline", "avx2", "avx512")  # from narrow to wide; further sets share their vectors
 REALS = {"float32": ("f32", ctypes.c_float), "float64": ("f64", ctypes.c_double)}
@@ -49,22 +49,13 @@ class MachineError(RuntimeError):
 
 @dataclass
 class Machine:
-    """A processor and its limits; every rate is keyed by the number of threads, as a string.
+    """A processor and its limits; every rate is keyed by the number of threads, as a string."""
 
-    Attributes
-    ----------
-    cpu, isa : str
-        Marketing name, and the instruction set that the loops were compiled for.
-    fma : dict
-        ``fma[dtype][threads]``: GFLOP/s of multiply-add chains in registers.
-    read, copy : dict
-        ``read[level][threads]``: GB/s over a working set of ``LEVELS[level]`` bytes in all. A copy
-        counts the bytes read and the bytes written.
-    """
-
-    cpu: str
-    isa: str
-    fma: dict[str, dict[str, float]]
+    cpu: str  # marketing name
+    isa: str  # the instruction set that the loops were compiled for
+    fma: dict[str, dict[str, float]]  # fma[dtype][threads]: GFLOP/s of chains in registers
+    # read[level][threads]: GB/s over a working set of LEVELS[level] bytes in all; a copy counts
+    # the bytes read and the bytes written
     read: dict[str, dict[str, float]]
     copy: dict[str, dict[str, float]]
 
@@ -81,14 +72,10 @@ class Machine:
 
     def raise_to(self, other: Machine) -> None:
         """Keep the larger of both measurements of every rate: noise only ever lowers them."""
-        for mine, theirs in (
-            (self.fma, other.fma),
-            (self.read, other.read),
-            (self.copy, other.copy),
-        ):
-            for name, rates in theirs.items():
+        for kind in ("fma", "read", "copy"):
+            for name, rates in getattr(other, kind).items():
+                known = getattr(self, kind).setdefault(name, {})
                 for threads, rate in rates.items():
-                    known = mine.setdefault(name, {})
                     known[threads] = max(known.get(threads, 0.0), rate)
 
     def lines(self) -> list[str]:
@@ -134,32 +121,38 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def compile_loops() -> ctypes.CDLL:
-    """Compile ``peak.h`` and load it.
+def compiler() -> list[str] | None:
+    """Return the command of the C compiler, $CC or cc, or None if there is none."""
+    command = (os.environ.get("CC") or "cc").split()
+    return command if shutil.which(command[0]) else None
+
+
+def compile_c(source: Path, *flags: str) -> ctypes.CDLL:
+    """Compile a file of C functions and load it.
 
     Raises
     ------
     MachineError
         When there is no C compiler, or it fails; the message has the compiler's output.
     """
-    compiler = os.environ.get("CC") or "cc"
-    command = compiler.split()
-    if shutil.which(command[0]) is None:
+    command = compiler()
+    if command is None:
         raise MachineError(
-            f"the machine's limits are measured by compiled loops, and there is no C compiler "
-            f"{command[0]!r}: install one or set CC"
+            f"{source.name} is compiled when it is needed, and there is no C compiler: install "
+            "one or set CC"
         )
     with tempfile.TemporaryDirectory(prefix="fastnn-bench-") as directory:
-        library = Path(directory) / "peak.so"
-        done = subprocess.run(
-            [*command, *FLAGS, "-x", "c", str(SOURCE), "-o", str(library)],
-            check=False,
-            capture_output=True,
-            text=True,
-        )
+        library = Path(directory) / "loops.so"
+        command += ["-O3", "-shared", "-fPIC", *flags, "-x", "c", str(source), "-o", str(library)]
+        done = subprocess.run([*command, "-lm"], check=False, capture_output=True, text=True)
         if done.returncode:
-            raise MachineError(f"{compiler} could not compile {SOURCE.name}:\n{done.stderr}")
-        loops = ctypes.CDLL(str(library))  # stays mapped after the file is deleted
+            raise MachineError(f"{command[0]} could not compile {source.name}:\n{done.stderr}")
+        return ctypes.CDLL(str(library))  # stays mapped after the file is deleted
+
+
+def compile_loops() -> ctypes.CDLL:
+    """Compile ``peak.h``."""
+    loops = compile_c(SOURCE, *FLAGS)
     loops.widest_isa.restype = ctypes.c_char_p
     return loops
 
@@ -195,9 +188,6 @@ def _best_rate(
 ) -> float:
     """Return the largest ``work * repeats`` per second of ``run`` over a few samples."""
 
-    def sample(repeats: int) -> float:
-        return _run_together(lambda i: run(i, repeats), n_threads)
-
     def alone(repeats: int) -> float:
         """Return the faster of two runs by one thread: waking threads takes time."""
         return min(timeit.repeat(lambda: run(0, repeats), number=1, repeat=2))
@@ -206,7 +196,8 @@ def _best_rate(
     while (took := alone(repeats)) < seconds / 4:
         repeats *= 4
     repeats = max(1, round(repeats * seconds / took))
-    return work * repeats / min(sample(repeats) for _ in range(samples))
+    times = [_run_together(lambda i: run(i, repeats), n_threads) for _ in range(samples)]
+    return work * repeats / min(times)
 
 
 def _fma_rate(loops: ctypes.CDLL, name: str, real: Any, n_threads: int, seconds: float) -> float:
@@ -222,13 +213,7 @@ def _fma_rate(loops: ctypes.CDLL, name: str, real: Any, n_threads: int, seconds:
 
 
 def fma_peak(n_threads: int, isa: str) -> float:
-    """Return GFLOP/s of float32 multiply-add chains in one of ``ISAS``.
-
-    Raises
-    ------
-    MachineError
-        As `measure`.
-    """
+    """Return GFLOP/s of float32 multiply-add chains in one of ``ISAS``."""
     loops = compile_loops()
     return _fma_rate(loops, f"{_choose_isa(loops, isa)}_f32", ctypes.c_float, n_threads, SECONDS)
 
@@ -251,31 +236,24 @@ def _stream_rates(
     copy.argtypes, copy.restype = (pointer, pointer, count, count), None
     half = n_bytes // n_threads // 2 // STREAM_BYTES * STREAM_BYTES
     blocks = [_aligned_block(2 * half) for _ in range(n_threads)]
-    addresses = [block.ctypes.data for block in blocks]
-
-    def run_read(i: int, repeats: int) -> None:
-        read(addresses[i], 2 * half, repeats)
-
-    def run_copy(i: int, repeats: int) -> None:
-        copy(addresses[i] + half, addresses[i], half, repeats)
-
-    work = 2 * half * n_threads
-    return (
-        _best_rate(run_read, work, n_threads, seconds) / 1e9,
-        _best_rate(run_copy, work, n_threads, seconds) / 1e9,
+    at = [block.ctypes.data for block in blocks]
+    runs = (
+        lambda i, repeats: read(at[i], 2 * half, repeats),
+        lambda i, repeats: copy(at[i] + half, at[i], half, repeats),
     )
+    of_read, of_copy = (_best_rate(run, 2 * half * n_threads, n_threads, seconds) for run in runs)
+    return of_read / 1e9, of_copy / 1e9
 
 
 def _choose_isa(loops: ctypes.CDLL, isa: str | None) -> str:
     """Return the requested instruction set, or the widest that this CPU has."""
-    widest = ISAS.index(loops.widest_isa().decode())
+    found = ISAS[: ISAS.index(loops.widest_isa().decode()) + 1]
     if isa is None:
-        return ISAS[widest]
+        return found[-1]
     isa = next((name for name in reversed(ISAS) if isa.startswith(name)), isa)
-    if isa not in ISAS[: widest + 1]:
+    if isa not in found:
         raise MachineError(
-            f"no limits for the instruction set {isa!r}: this CPU has "
-            f"{', '.join(ISAS[: widest + 1])}"
+            f"no limits for the instruction set {isa!r}: this CPU has {', '.join(found)}"
         )
     return isa
 
@@ -283,14 +261,8 @@ def _choose_isa(loops: ctypes.CDLL, isa: str | None) -> str:
 def measure(threads: list[int], quick: bool = False, isa: str | None = None) -> Machine:
     """Measure this machine's limits with each number of threads.
 
-    Parameters
-    ----------
-    threads : list of int
-        Numbers of threads; each a key of the result's rates.
-    quick : bool
-        Samples of 3 ms instead of 30 ms.
-    isa : str or None
-        One of ``ISAS`` to compute and to stream with; None takes the widest that the CPU has.
+    Samples take 3 ms if it is to be quick, 30 ms otherwise. `isa` is one of ``ISAS`` to compute and
+    to stream with; None takes the widest that the CPU has.
 
     Raises
     ------

@@ -2,33 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+import numpy as np
 
-from . import with_numpy, with_others, with_torch
+from ..operations import Arrays
 
-PREPARE: dict[str, dict[str, Any]] = {
-    "numpy": {
-        "linear": with_numpy.linear,
-        "mlp": with_numpy.mlp,
-        "train_step": with_numpy.step,
-        "forward": with_numpy.forward,
-    },
-    "torch": {
-        "linear": with_torch.linear,
-        "mlp": with_torch.mlp,
-        "train_step": with_torch.step,
-        "forward": with_torch.forward,
-    },
-    "torch_compile": {
-        "train_step": lambda inputs: with_torch.step(inputs, compiled=True),
-        "forward": lambda inputs: with_torch.forward(inputs, compiled=True),
-    },
-    "torch_bf16": {"forward": lambda inputs: with_torch.forward(inputs, bf16=True)},
-    "jax": {"forward": with_others.jax_forward, "train_step": with_others.jax_step},
-    "onnxruntime": {"forward": with_others.onnxruntime_forward},
-    "onnxruntime_int8": {
-        "forward": lambda inputs: with_others.onnxruntime_forward(inputs, int8=True)
-    },
-    "sklearn": {"forward": with_others.sklearn_forward, "train_step": with_others.sklearn_step},
-    "thinc": {"forward": with_others.thinc_forward},
-}
+
+def network_layers(inputs: Arrays) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return weights and biases of each layer from the inputs of a case."""
+    n_layers = sum(name.startswith("w") for name in inputs)
+    return [(inputs[f"w{i}"], inputs[f"b{i}"]) for i in range(1, n_layers + 1)]

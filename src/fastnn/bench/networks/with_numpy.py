@@ -7,17 +7,16 @@ from typing import Any
 import numpy as np
 
 from ..families.losses import numpy_cross_entropy
-from ..families.updates import NumpyAdam
+from ..families.updates import numpy_adam
 from ..operations import Arrays, Call
-from .layers import network_layers
+from . import network_layers
 
 
-class _Dense:
-    """Run act(x W + b) forward and backward into preallocated arrays, in NumPy."""
+class Dense:
+    """Run act(x W + b) forward and backward into preallocated arrays."""
 
-    def __init__(self, rows: int, w: np.ndarray, b: np.ndarray, relu: bool) -> None:
-        self.w, self.b, self.relu = w, b, relu
-        self.dw, self.db = np.empty_like(w), np.empty_like(b)
+    def __init__(self, rows: int, w: Any, b: Any, dw: Any, db: Any, relu: bool) -> None:
+        self.w, self.b, self.dw, self.db, self.relu = w, b, dw, db, relu
         self.y, self.dz = np.empty((2, rows, len(b)), w.dtype)
         self.dx = np.empty((rows, len(w)), w.dtype)
         self.positive = np.empty(self.y.shape, bool)
@@ -25,9 +24,7 @@ class _Dense:
     def forward(self, x: np.ndarray) -> np.ndarray:
         np.matmul(x, self.w, out=self.y)
         np.add(self.y, self.b, out=self.y)
-        if self.relu:
-            np.maximum(self.y, 0, out=self.y)
-        return self.y
+        return np.maximum(self.y, 0, out=self.y) if self.relu else self.y
 
     def backward(self, dy: np.ndarray, x: np.ndarray, need_dx: bool = True) -> np.ndarray:
         dz = dy
@@ -39,15 +36,26 @@ class _Dense:
         return np.matmul(dz, self.w.T, out=self.dx) if need_dx else self.dx
 
 
-class _Network:
-    """Run dense layers with ReLU between them; without the gradient of the input."""
+class Network:
+    """Run dense layers with ReLU between them; without the gradient of the input.
+
+    Parameters and gradients are views of two flat arrays, so that Adam is one pass over all.
+    """
 
     def __init__(self, inputs: Arrays) -> None:
-        x, layers = inputs["x"], network_layers(inputs)
-        last = len(layers) - 1
-        self.x = x
-        self.layers = [_Dense(len(x), w, b, i < last) for i, (w, b) in enumerate(layers)]
-        self.gradients = [g for layer in self.layers for g in (layer.dw, layer.db)]
+        given = [p for layer in network_layers(inputs) for p in layer]
+        ends, last = np.cumsum([p.size for p in given])[:-1], len(given) - 2
+        self.x, self.flat = inputs["x"], np.concatenate([p.ravel() for p in given])
+        self.flat_gradient = np.empty_like(self.flat)
+        self.parameters, self.gradients = (
+            [part.reshape(p.shape) for part, p in zip(np.split(whole, ends), given, strict=True)]
+            for whole in (self.flat, self.flat_gradient)
+        )
+        p, g = self.parameters, self.gradients
+        self.layers = [
+            Dense(len(self.x), *p[i : i + 2], *g[i : i + 2], relu=i < last)
+            for i in range(0, len(given), 2)
+        ]
 
     def forward(self) -> np.ndarray:
         y = self.x
@@ -61,14 +69,13 @@ class _Network:
         self.layers[0].backward(dy, self.x, need_dx=False)
 
 
-def linear(inputs: Arrays) -> Call:
-    x, dy = inputs["x"], inputs["dy"]
-    layer = _Dense(len(x), inputs["w1"], inputs["b1"], relu=True)
+def linear(np: Any, x: Any, dy: Any, w1: Any, b1: Any) -> Call:
+    layer = Dense(len(x), w1, b1, np.empty_like(w1), np.empty_like(b1), relu=True)
     return lambda: (layer.forward(x), layer.backward(dy, x), layer.dw, layer.db)
 
 
-def mlp(inputs: Arrays) -> Call:
-    dy, network = inputs["dy"], _Network(inputs)
+def mlp(np: Any, inputs: Arrays) -> Call:
+    dy, network = inputs["dy"], Network(inputs)
 
     def call() -> tuple[Any, ...]:
         y = network.forward()
@@ -78,32 +85,20 @@ def mlp(inputs: Arrays) -> Call:
     return call
 
 
-def step(inputs: Arrays) -> Call:
-    network, targets = _Network(inputs), inputs["targets"]
-    # Parameters and gradients become views of two flat arrays, so that Adam is one pass over all.
-    parameters = [p for layer in network.layers for p in (layer.w, layer.b)]
-    flat = np.concatenate([p.ravel() for p in parameters])
-    adam = NumpyAdam(flat, np.empty_like(flat))
-    ends = np.cumsum([p.size for p in parameters])[:-1]
-    shapes = [p.shape for p in parameters]
-    parameters, gradients = (
-        [part.reshape(shape) for part, shape in zip(np.split(whole, ends), shapes, strict=True)]
-        for whole in (flat, adam.g)
-    )
-    for i, layer in enumerate(network.layers):
-        layer.w, layer.b = parameters[2 * i : 2 * i + 2]
-        layer.dw, layer.db = gradients[2 * i : 2 * i + 2]
+def step(np: Any, inputs: Arrays) -> Call:
+    network, targets = Network(inputs), inputs["targets"]
+    adam = numpy_adam(np, network.flat, network.flat_gradient)
     dlogits = np.empty_like(network.layers[-1].y)
 
     def call() -> tuple[Any, ...]:
         loss = numpy_cross_entropy(network.forward(), targets, dlogits)
         network.backward(dlogits)
-        adam.step()
-        return loss, *gradients, *parameters
+        adam()
+        return loss, *network.gradients, *network.parameters
 
     return call
 
 
-def forward(inputs: Arrays) -> Call:
-    network = _Network(inputs)
+def forward(np: Any, inputs: Arrays) -> Call:
+    network = Network(inputs)
     return lambda: (network.forward(),)

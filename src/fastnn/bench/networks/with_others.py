@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -9,41 +10,42 @@ from typing import Any
 import numpy as np
 
 from ..operations import ADAM, Arrays, Call
-from .layers import network_layers
+from . import network_layers
 
 # onnxruntime: a graph with a product, a sum and ReLU for each layer, weights constant.
 
 
-def _onnx_model(inputs: Arrays) -> Any:
+def _onnx_model(x: Any, layers: list[tuple[Any, Any]]) -> Any:
     from onnx import TensorProto, helper, numpy_helper
 
-    layers, x = network_layers(inputs), inputs["x"]
     nodes, constants, name = [], [], "x"
+
+    def add(operator: str, *names: str) -> None:
+        nonlocal name
+        name = f"{operator}{len(nodes)}"
+        nodes.append(helper.make_node(operator, names, [name]))
+
     for i, (w, b) in enumerate(layers):
-        constants += [numpy_helper.from_array(w, f"w{i}"), numpy_helper.from_array(b, f"b{i}")]
-        last = i == len(layers) - 1
-        nodes.append(helper.make_node("MatMul", [name, f"w{i}"], [f"p{i}"]))
-        nodes.append(helper.make_node("Add", [f"p{i}", f"b{i}"], ["y" if last else f"z{i}"]))
-        if not last:
-            nodes.append(helper.make_node("Relu", [f"z{i}"], [f"h{i}"]))
-            name = f"h{i}"
-    shapes = {"x": list(x.shape), "y": [len(x), len(layers[-1][1])]}
-    values = {n: helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in shapes.items()}
-    graph = helper.make_graph(nodes, "mlp", [values["x"]], [values["y"]], constants)
+        constants.append(numpy_helper.from_array(w, f"w{i}"))
+        add("MatMul", name, f"w{i}")
+        if b is not None:
+            constants.append(numpy_helper.from_array(b, f"b{i}"))
+            add("Add", name, f"b{i}")
+        if i < len(layers) - 1:
+            add("Relu", name)
+    shapes = {"x": x.shape, name: (len(x), layers[-1][0].shape[1])}
+    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in shapes.items()]
+    graph = helper.make_graph(nodes, "mlp", ends[:1], ends[1:], constants)
     # the oldest versions with these operators: onnxruntime may lag behind onnx
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
 
 
-def onnxruntime_forward(inputs: Arrays, int8: bool = False) -> Call:
+def session(onnxruntime: Any, x: Any, layers: list[tuple[Any, Any]], int8: bool = False) -> Call:
     """Run a session; int8 is onnxruntime's dynamic quantization of the same graph."""
-    import onnxruntime
-
-    from ..libraries import onnxruntime_threads
-
-    model = _onnx_model(inputs)
+    model = _onnx_model(x, layers)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    options.intra_op_num_threads = onnxruntime_threads()
+    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", 1))
     with tempfile.TemporaryDirectory(prefix="fastnn-bench-") as folder:
         given: Any = model.SerializeToString()
         if int8:
@@ -51,16 +53,20 @@ def onnxruntime_forward(inputs: Arrays, int8: bool = False) -> Call:
 
             given = str(Path(folder) / "int8.onnx")
             quantize_dynamic(model, given)
-        session = onnxruntime.InferenceSession(given, options, ["CPUExecutionProvider"])
-    feed, names = {"x": inputs["x"]}, ["y"]
-    return lambda: tuple(session.run(names, feed))
+        found = onnxruntime.InferenceSession(given, options, ["CPUExecutionProvider"])
+    feed, names = {"x": x}, [found.get_outputs()[0].name]
+    return lambda: tuple(found.run(names, feed))
+
+
+def onnxruntime_forward(onnxruntime: Any, inputs: Arrays, int8: bool = False) -> Call:
+    return session(onnxruntime, inputs["x"], network_layers(inputs), int8)
 
 
 # JAX: everything under ``jit``, the state of a step donated.
 
 
-def _jax_network(inputs: Arrays) -> Any:
-    import jax.numpy as jnp
+def _jax_network(jax: Any, inputs: Arrays) -> Any:
+    jnp = jax.numpy
 
     def forward(layers: Any, x: Any) -> Any:
         for w, b in layers[:-1]:
@@ -68,27 +74,20 @@ def _jax_network(inputs: Arrays) -> Any:
         w, b = layers[-1]
         return x @ w + b
 
-    layers = [(jnp.array(w), jnp.array(b)) for w, b in network_layers(inputs)]
-    return forward, layers, jnp.asarray(inputs["x"])
+    return forward, [(jnp.array(w), jnp.array(b)) for w, b in network_layers(inputs)]
 
 
-def jax_forward(inputs: Arrays) -> Call:
-    import jax
-
-    forward, layers, x = _jax_network(inputs)
+def jax_forward(jax: Any, x: Any, inputs: Arrays) -> Call:
+    forward, layers = _jax_network(jax, inputs)
     compiled = jax.jit(forward)
     return lambda: (compiled(layers, x).block_until_ready(),)
 
 
-def jax_step(inputs: Arrays) -> Call:
+def jax_step(jax: Any, x: Any, targets: Any, inputs: Arrays) -> Call:
     """Take a step as `optax.adam` does, with the state donated."""
-    import jax
-    import jax.numpy as jnp
-
-    forward, layers, x = _jax_network(inputs)
-    targets = jnp.asarray(inputs["targets"])
+    jnp, tree = jax.numpy, jax.tree_util.tree_map
+    forward, layers = _jax_network(jax, inputs)
     (beta1, beta2), lr, eps = ADAM["betas"], ADAM["lr"], ADAM["eps"]
-    tree = jax.tree_util.tree_map
 
     def loss_of(layers: Any) -> Any:
         logits = jax.nn.log_softmax(forward(layers, x))
@@ -104,8 +103,7 @@ def jax_step(inputs: Arrays) -> Call:
         layers = tree(lambda p, m, v: p - scale * m / (jnp.sqrt(v) / root + eps), layers, m, v)
         return (layers, m, v, t), loss, g
 
-    zeros = tree(jnp.zeros_like, layers)
-    state = (layers, zeros, tree(jnp.zeros_like, layers), jnp.float32(0))
+    state = (layers, tree(jnp.zeros_like, layers), tree(jnp.zeros_like, layers), jnp.float32(0))
     # compiled ahead of time, which saves the lookup in each call
     compiled = jax.jit(step, donate_argnums=0).lower(state).compile()
     flat = jax.tree_util.tree_leaves
@@ -122,24 +120,23 @@ def jax_step(inputs: Arrays) -> Call:
 # scikit-learn: its networks with the case's weights.
 
 
-def sklearn_forward(inputs: Arrays) -> Call:
-    from sklearn.neural_network import MLPRegressor
+def _hidden(layers: list[tuple[Any, Any]]) -> list[int]:
+    return [len(b) for _, b in layers[:-1]]
 
-    x, layers = inputs["x"], network_layers(inputs)
-    model = MLPRegressor(hidden_layer_sizes=[len(b) for _, b in layers[:-1]], random_state=0)
+
+def sklearn_forward(sklearn: Any, x: Any, inputs: Arrays) -> Call:
+    layers = network_layers(inputs)
+    model = sklearn.MLPRegressor(hidden_layer_sizes=_hidden(layers), random_state=0)
     model.partial_fit(x[:1], np.zeros((1, len(layers[-1][1])), x.dtype))
     model.coefs_, model.intercepts_ = ([*arrays] for arrays in zip(*layers, strict=True))
     return lambda: (model.predict(x),)
 
 
-def sklearn_step(inputs: Arrays) -> Call:
+def sklearn_step(sklearn: Any, x: Any, targets: Any, inputs: Arrays) -> Call:
     """Take a step by ``partial_fit``, which does not give its gradients away: None."""
-    from sklearn.neural_network import MLPClassifier
-
-    x, targets, layers = inputs["x"], inputs["targets"], network_layers(inputs)
-    (beta1, beta2), classes = ADAM["betas"], np.arange(len(layers[-1][1]))
-    model = MLPClassifier(
-        hidden_layer_sizes=[len(b) for _, b in layers[:-1]],
+    layers, (beta1, beta2) = network_layers(inputs), ADAM["betas"]
+    model = sklearn.MLPClassifier(
+        hidden_layer_sizes=_hidden(layers),
         alpha=0.0,
         batch_size=len(x),
         learning_rate_init=ADAM["lr"],
@@ -148,7 +145,7 @@ def sklearn_step(inputs: Arrays) -> Call:
         epsilon=ADAM["eps"] * (1 - beta2) ** 0.5,  # it adds eps before the bias correction
         shuffle=False,
     )
-    model.partial_fit(x, targets, classes=classes)
+    model.partial_fit(x, targets, classes=np.arange(len(layers[-1][1])))
     for (w, b), coefs, intercepts in zip(layers, model.coefs_, model.intercepts_, strict=True):
         coefs[...], intercepts[...] = w, b
     del model._optimizer  # the next step begins with moments of zero
@@ -162,10 +159,10 @@ def sklearn_step(inputs: Arrays) -> Call:
     return call
 
 
-def thinc_forward(inputs: Arrays) -> Call:
+def thinc_forward(ops: Any, x: Any, inputs: Arrays) -> Call:
     from thinc.api import Linear, Relu, chain
 
-    x, layers = inputs["x"], network_layers(inputs)
+    layers = network_layers(inputs)
     kinds = [Relu] * (len(layers) - 1) + [Linear]
     parts = [kind(len(b), len(w)) for kind, (w, b) in zip(kinds, layers, strict=True)]
     model = chain(*parts) if len(parts) > 1 else parts[0]

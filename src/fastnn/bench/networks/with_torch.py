@@ -6,32 +6,28 @@ import timeit
 from collections.abc import Iterable
 from typing import Any
 
-from ..operations import ADAM, Arrays, Call, tensors
-from .layers import network_layers
+from ..operations import ADAM, Arrays, Call, autograd
+from . import network_layers
 
 # Trials of each alternative; the fastest is taken.
 TRIALS, TRIAL_CALLS = 5, 3
 
 
-def _torch_linear_by_autograd(x: Any, dy: Any, w: Any, b: Any) -> Call:
+def _linear_by_autograd(torch: Any, x: Any, dy: Any, w: Any, b: Any) -> Call:
     """Run the layer as in a training step, with PyTorch's weight layout (out, in)."""
-    import torch
-    from torch.nn import functional
+    functional = torch.nn.functional
+    x, w, b = (t.detach() for t in (x, w.T.contiguous(), b))
+    call = autograd(torch, lambda: functional.relu(functional.linear(x, w, b)), (x, w, b), dy)
 
-    x, w, b = (t.detach().requires_grad_() for t in (x, w.T.contiguous(), b))
+    def transposed() -> tuple[Any, ...]:
+        y, dx, dw, db = call()
+        return y, dx, dw.T, db
 
-    def call() -> tuple[Any, ...]:
-        y = functional.relu(functional.linear(x, w, b))
-        dx, dw, db = torch.autograd.grad(y, (x, w, b), dy)
-        return y.detach(), dx, dw.T, db
-
-    return call
+    return transposed
 
 
-def _torch_linear_by_hand(x: Any, dy: Any, w: Any, b: Any) -> Call:
+def _linear_by_hand(torch: Any, x: Any, dy: Any, w: Any, b: Any) -> Call:
     """Run operators with ``out=`` and no autograd; ``w`` (in, out) in any memory order."""
-    import torch
-
     y, dx, dw, db, dz = (torch.empty_like(t) for t in (dy, x, w, b, dy))
     backward = torch.ops.aten.threshold_backward.grad_input
 
@@ -46,20 +42,17 @@ def _torch_linear_by_hand(x: Any, dy: Any, w: Any, b: Any) -> Call:
     return call
 
 
-def linear(inputs: Arrays) -> Call:
+def linear(torch: Any, x: Any, dy: Any, w1: Any, b1: Any) -> Call:
     """Prepare the fastest of autograd and manual operators, with either weight order."""
-    x, dy, w, b = tensors(inputs, "x", "dy", "w1", "b1")
     ways = (
-        _torch_linear_by_autograd(x, dy, w, b),
-        _torch_linear_by_hand(x, dy, w, b),
-        _torch_linear_by_hand(x, dy, w.T.contiguous().T, b),
+        _linear_by_autograd(torch, x, dy, w1, b1),
+        _linear_by_hand(torch, x, dy, w1, b1),
+        _linear_by_hand(torch, x, dy, w1.T.contiguous().T, b1),
     )
     return min(ways, key=lambda way: min(timeit.repeat(way, number=TRIAL_CALLS, repeat=TRIALS)))
 
 
-def _torch_model(inputs: Arrays) -> Any:
-    import torch
-
+def _model(torch: Any, inputs: Arrays) -> Any:
     layers: list[Any] = []
     for w, b in network_layers(inputs):
         dense = torch.nn.Linear(*w.shape, dtype=torch.from_numpy(w).dtype)
@@ -75,11 +68,8 @@ def _as_in_out(parameters: Iterable[Any]) -> list[Any]:
     return [p.T if p.ndim == 2 else p for p in parameters]
 
 
-def mlp(inputs: Arrays) -> Call:
-    import torch
-
-    x, dy = tensors(inputs, "x", "dy")
-    model = _torch_model(inputs)
+def mlp(torch: Any, x: Any, dy: Any, inputs: Arrays) -> Call:
+    model = _model(torch, inputs)
     parameters = list(model.parameters())
 
     def call() -> tuple[Any, ...]:
@@ -89,11 +79,8 @@ def mlp(inputs: Arrays) -> Call:
     return call
 
 
-def step(inputs: Arrays, compiled: bool = False) -> Call:
-    import torch
-
-    x, targets = tensors(inputs, "x", "targets")
-    model = _torch_model(inputs)
+def step(torch: Any, x: Any, targets: Any, inputs: Arrays, compiled: bool = False) -> Call:
+    model = _model(torch, inputs)
     parameters = list(model.parameters())
     optimizer = torch.optim.Adam(parameters, **ADAM, fused=True)
 
@@ -113,10 +100,8 @@ def step(inputs: Arrays, compiled: bool = False) -> Call:
     return call
 
 
-def forward(inputs: Arrays, compiled: bool = False, bf16: bool = False) -> Call:
-    import torch
-
-    model, (x,) = _torch_model(inputs).eval(), tensors(inputs, "x")
+def forward(torch: Any, x: Any, inputs: Arrays, compiled: bool = False, bf16: bool = False) -> Call:
+    model = _model(torch, inputs).eval()
     if bf16:
         model, x = model.bfloat16(), x.bfloat16()
     run = torch.compile(model) if compiled else model

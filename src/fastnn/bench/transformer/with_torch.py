@@ -7,7 +7,7 @@ embedding and head, ``scaled_dot_product_attention``); the encoder-decoder is
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..operations import ADAM, Arrays
-from .reference import CHARACTERS, DECAY, LABEL_SMOOTHING, MAX_NORM, sinusoids
-
-Call = Callable[[], tuple[Any, ...]]
+from ..operations import ADAM, Arrays, Call
+from . import DECAY, LABEL_SMOOTHING, MAX_NORM
+from .reference import sinusoids
 
 
 class Attention(nn.Module):
@@ -66,11 +65,11 @@ class LanguageModel(nn.Module):
 
     def __init__(self, inputs: Arrays) -> None:
         super().__init__()
-        context, width = inputs["positions.weight"].shape
         n_layers = sum(name.endswith("qkv.weight") for name in inputs)
+        width = inputs["embedding.weight"].shape[1]
         blocks = [Block(width, int(inputs["heads"])) for _ in range(n_layers)]
-        self.embedding = nn.Embedding(CHARACTERS, width)
-        self.positions = nn.Embedding(context, width)
+        self.embedding = nn.Embedding(*inputs["embedding.weight"].shape)
+        self.positions = nn.Embedding(*inputs["positions.weight"].shape)
         self.blocks = nn.Sequential(*blocks)
         self.blocks.add_module("norm", nn.LayerNorm(width, bias=False))
         with torch.no_grad():
@@ -82,7 +81,18 @@ class LanguageModel(nn.Module):
     def forward(self, ids: Tensor, targets: Tensor) -> Tensor:
         x = self.embedding(ids) + self.positions(torch.arange(ids.shape[1]))
         logits = functional.linear(self.blocks(x), self.embedding.weight)
-        return functional.cross_entropy(logits.view(-1, CHARACTERS), targets.view(-1))
+        return functional.cross_entropy(logits.flatten(0, 1), targets.view(-1))
+
+
+def adamw(model: nn.Module, **options: Any) -> torch.optim.Optimizer:
+    """Return nanoGPT's optimizer: fused AdamW, whose decay is for matrices alone."""
+    matrices = [p for p in model.parameters() if p.ndim >= 2]
+    vectors = [p for p in model.parameters() if p.ndim < 2]
+    groups = [
+        {"params": matrices, "weight_decay": DECAY},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, **options, fused=True)
 
 
 def lm_step(inputs: Arrays, compiled: bool = False, bf16: bool = False) -> Call:
@@ -90,12 +100,7 @@ def lm_step(inputs: Arrays, compiled: bool = False, bf16: bool = False) -> Call:
     model = LanguageModel(inputs)
     run = torch.compile(model) if compiled else model
     ids, targets = (torch.from_numpy(inputs[name]) for name in ("ids", "targets"))
-    parameters = list(model.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": DECAY},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    optimizer = torch.optim.AdamW(groups, **ADAM, fused=True)
+    parameters, optimizer = list(model.parameters()), adamw(model, **ADAM)
 
     def call() -> tuple[Any, ...]:
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
@@ -111,12 +116,12 @@ def lm_step(inputs: Arrays, compiled: bool = False, bf16: bool = False) -> Call:
 
 # name of a block's part in fastnn -> name in torch.nn.Transformer
 TORCH_NAMES = {
-    "attention.qkv.weight": "self_attn.in_proj_weight",
-    "attention.qkv.bias": "self_attn.in_proj_bias",
-    "attention.out": "self_attn.out_proj",
-    "cross_attention.out": "multihead_attn.out_proj",
-    "feed_forward.up": "linear1",
-    "feed_forward.down": "linear2",
+    ".attention.qkv.": ".self_attn.in_proj_",
+    ".attention.out.": ".self_attn.out_proj.",
+    ".cross_attention.q.": ".multihead_attn.in_proj_",
+    ".cross_attention.out.": ".multihead_attn.out_proj.",
+    ".feed_forward.up.": ".linear1.",
+    ".feed_forward.down.": ".linear2.",
 }
 
 
@@ -124,20 +129,13 @@ def _transformer_state(inputs: Arrays) -> dict[str, Tensor]:
     """Rename parameters for ``torch.nn.Transformer``, whose weights are (out, in)."""
     state = {}
     for name, value in inputs.items():
-        side, _, rest = name.partition(".")
-        if side not in ("encoder", "decoder") or "cross_attention.kv" in name:
-            continue
-        if "cross_attention.q" in name:
-            both = value, inputs[name.replace(".q.", ".kv.")]
-            value = np.concatenate(both, -1)
-            rest = rest.replace("cross_attention.q.", "multihead_attn.in_proj_")
-        if not rest.startswith("norm"):
-            rest = f"layers.{rest}"
-        for ours, theirs in TORCH_NAMES.items():
-            if f".{ours}" in rest and not rest.startswith("norm"):
-                rest = rest.replace(f".{ours}", f".{theirs}")
-                break
-        state[f"{side}.{rest}"] = torch.from_numpy(np.ascontiguousarray(value.T))
+        if name.startswith(("encoder.", "decoder.")) and ".kv." not in name:
+            if ".q." in name:
+                value = np.concatenate((value, inputs[name.replace(".q.", ".kv.")]), -1)
+            name = re.sub(r"^(\w+)\.(\d)", r"\1.layers.\2", name)
+            for ours, theirs in TORCH_NAMES.items():
+                name = name.replace(ours, theirs)
+            state[name] = torch.from_numpy(np.ascontiguousarray(value.T))
     return state
 
 
@@ -149,15 +147,9 @@ class Translator(nn.Module):
         table = inputs["embedding.weight"]
         n_layers = sum("cross_attention.kv.weight" in name for name in inputs)
         self.table = nn.Parameter(torch.from_numpy(table.copy()))
-        self.transformer = nn.Transformer(
-            table.shape[1],
-            int(inputs["heads"]),
-            n_layers,
-            n_layers,
-            len(inputs["encoder.0.feed_forward.down.weight"]),
-            dropout,
-            batch_first=True,
-        )
+        hidden = len(inputs["encoder.0.feed_forward.down.weight"])
+        sizes = (table.shape[1], int(inputs["heads"]), n_layers, n_layers, hidden)
+        self.transformer = nn.Transformer(*sizes, dropout, batch_first=True)
         self.transformer.load_state_dict(_transformer_state(inputs))
         self.dropout = nn.Dropout(dropout)
         length = inputs["src"].shape[1]
@@ -180,11 +172,8 @@ class Translator(nn.Module):
             memory_key_padding_mask=padding,
         )
         logits = functional.linear(h, self.table)
-        return functional.cross_entropy(
-            logits.view(-1, len(self.table)),
-            targets.view(-1),
-            label_smoothing=LABEL_SMOOTHING,
-        )
+        logits, targets = logits.flatten(0, 1), targets.view(-1)
+        return functional.cross_entropy(logits, targets, label_smoothing=LABEL_SMOOTHING)
 
 
 def seq2seq_step(inputs: Arrays, dropout: float = 0.0, compiled: bool = False) -> Call:
@@ -265,3 +254,43 @@ def decode(inputs: Arrays, compiled: bool = False) -> Call:
     for i in range(len(places) - 1):
         at(i)
     return lambda: at(len(places) - 1)
+
+
+class SentenceEncoder(nn.Module):
+    """``torch.nn.TransformerEncoder`` over embeddings, and the mean over a text's tokens."""
+
+    def __init__(self, inputs: Arrays) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(*inputs["embedding.weight"].shape)
+        self.positions = nn.Embedding(*inputs["positions.weight"].shape)
+        width, hidden = self.embedding.embedding_dim, inputs["blocks.0.feed_forward.down.weight"]
+        self.norm = nn.LayerNorm(width)
+        layer = nn.TransformerEncoderLayer(
+            width, int(inputs["heads"]), len(hidden), 0.0, "gelu", batch_first=True
+        )
+        n_layers = sum(name.endswith("qkv.weight") for name in inputs)
+        self.encoder = nn.TransformerEncoder(layer, n_layers)
+        names = {name.replace("blocks.", "encoder."): x for name, x in inputs.items()}
+        state = {n: torch.from_numpy(x) for n, x in inputs.items() if n in self.state_dict()}
+        self.load_state_dict(state | _transformer_state(names))
+
+    def forward(self, ids: Tensor, is_token: Tensor) -> Tensor:
+        x = self.norm(self.embedding(ids) + self.positions.weight)
+        h = self.encoder(x, src_key_padding_mask=~is_token)
+        return h.mul(is_token[..., None]).sum(1) / is_token.sum(1, keepdim=True)
+
+
+def encode(inputs: Arrays, compiled: bool = False, bf16: bool = False) -> Call:
+    """Encode a padded batch; PyTorch leaves the padding out where its fast path can."""
+    model: Any = SentenceEncoder(inputs).eval()
+    ids = torch.from_numpy(inputs["ids"])
+    is_token = torch.arange(ids.shape[1]) < torch.from_numpy(inputs["lengths"])[:, None]
+    if bf16:
+        model = model.bfloat16()
+    run = torch.compile(model) if compiled else model
+
+    def call() -> tuple[Any, ...]:
+        with torch.inference_mode():
+            return (run(ids, is_token),)
+
+    return call
