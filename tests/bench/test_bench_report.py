@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from fastnn.bench import report
+from fastnn.bench import command, report
 from fastnn.bench.cases import BenchError, cases_of, select
 from fastnn.bench.libraries import LIBRARIES
 from fastnn.bench.results import AGAIN, Results, dump, read, write
@@ -126,3 +126,13 @@ def test_json_of_a_case_is_a_row_a_line():
     assert json.loads(text)["schema"] == 1
     assert sum(line.startswith('{"case"') for line in text.splitlines()) == len(recorded().rows)
     assert AGAIN in text and cases_of("gemm")
+
+
+@pytest.mark.parametrize(("who", "code"), [("torch", 0), ("fastnn", 1), ("fastnn_bf16", 1)])
+def test_a_wrong_peer_does_not_fail_a_run(tmp_path, who, code):
+    results = recorded()
+    results.fail(f"{who}, 1 threads, norm: result 0 is off")
+    write(results, tmp_path / "results.json")
+    args = ["--from", str(tmp_path / "results.json"), "--report", str(tmp_path / "report")]
+    assert command.main(args) == code
+    assert f"{who}, 1 threads" in (tmp_path / "report/report.md").read_text("utf-8")
