@@ -55,6 +55,9 @@ if sys.platform == "linux":
 FLAGS += ["-g"] if DEBUG else ["-g0"]
 # Python links libm, but a module should name what it needs: auditwheel reads the versions there.
 LIBRARIES = ["-Wl,--push-state,--as-needed", "-lm", "-Wl,--pop-state", "-Wl,--build-id=none"]
+# crtbeginS.o and its like run destructors of C++ and register what unwinds: there is neither here.
+# Half a KB of each module, compressed.
+LIBRARIES += ["-nostartfiles"]
 # Where Homebrew puts LLVM's OpenMP, on Apple silicon and on Intel.
 BREWED = ("/opt/homebrew/opt/libomp", "/usr/local/opt/libomp")
 # What the compiler is told for each instruction set of x86-64, from the narrowest to the widest:
