@@ -55,9 +55,8 @@ if sys.platform == "linux":
 FLAGS += ["-g"] if DEBUG else ["-g0"]
 # Python links libm, but a module should name what it needs: auditwheel reads the versions there.
 LIBRARIES = ["-Wl,--push-state,--as-needed", "-lm", "-Wl,--pop-state", "-Wl,--build-id=none"]
-# crtbeginS.o and its like run destructors of C++ and register what unwinds: there is neither here.
-# Half a KB of each module, compressed.
-LIBRARIES += ["-nostartfiles"]
+# crtbeginS.o and its like are for destructors of C++ and pthread_atfork: half a KB of each module.
+BARE, NOT_BARE = ["-nostartfiles"], "fastnn.kernels.ground.threads"
 # Where Homebrew puts LLVM's OpenMP, on Apple silicon and on Intel.
 BREWED = ("/opt/homebrew/opt/libomp", "/usr/local/opt/libomp")
 # What the compiler is told for each instruction set of x86-64, from the narrowest to the widest:
@@ -160,6 +159,7 @@ class BuildExt(build_ext):
             ext.extra_link_args = [
                 *openmp_libraries,
                 *(LIBRARIES if sys.platform == "linux" else []),
+                *(BARE if sys.platform == "linux" and ext.name != NOT_BARE else []),
                 *([] if DEBUG or sys.platform == "darwin" else ["-Wl,-s"]),
             ]
             if ext.name.endswith(".dispatch"):
