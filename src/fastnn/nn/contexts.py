@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from numpy import ndarray
 from numpy.typing import DTypeLike, NDArray
 
 from ..checks import given, to_array
@@ -32,21 +32,31 @@ def names_ctx(backward: Backward) -> Backward:
     outermost layer, which was given the context, has the last word.
     """
 
-    @wraps(backward)
-    def passed(self: Any, dy: Any, ctx: Any, need_dx: bool = True, **more: Any) -> Any:
+    def passed(self: Any, dy: Any, ctx: Any, need_dx: bool = True) -> Any:
         try:
-            if more:
-                return backward(self, dy, ctx, need_dx, **more)
             return backward(self, dy, ctx, need_dx)
         except FOLLOWING as error:
-            if not follows_from_ctx(error):
-                raise
-            raise (ValueError if isinstance(error, ValueError) else TypeError)(
-                f"{type(self).__name__}: ctx must be the second result of this layer's forward, "
-                f"y, ctx = layer.forward(x), got {described(ctx)}"
-            ) from error.__cause__ or error
+            explain(self, ctx, error)
+            raise
 
-    return passed
+    def passed_with(self: Any, dy: Any, ctx: Any, need_dx: bool = True, **options: Any) -> Any:
+        try:
+            return backward(self, dy, ctx, need_dx, **options)
+        except FOLLOWING as error:
+            explain(self, ctx, error)
+            raise
+
+    has_options = getattr(backward, "__kwdefaults__", None)  # a dict of them takes time
+    return wraps(backward)(passed_with if has_options else passed)
+
+
+def explain(layer: Module, ctx: Any, error: Exception) -> None:
+    """Raise an error about ctx in place of one that follows from it."""
+    if follows_from_ctx(error):
+        raise (ValueError if isinstance(error, ValueError) else TypeError)(
+            f"{type(layer).__name__}: ctx must be the second result of this layer's forward, "
+            f"y, ctx = layer.forward(x), got {described(ctx)}"
+        ) from error.__cause__ or error
 
 
 def follows_from_ctx(error: Exception) -> bool:
@@ -73,7 +83,9 @@ def check_gradient(
 
     `dtype` is for layers whose kernels accept other dtypes too.
     """
-    if not isinstance(dy, np.ndarray):
+    if type(dy) is ndarray and dy.shape == shape and (dtype is None or dy.dtype == dtype):
+        return
+    if not isinstance(dy, ndarray):
         got = kind_of(dy) + to_array(dy, "dy", dtype or "float32")
         name = type(layer).__name__
         raise TypeError(f"{name}: dy must be a NumPy array of shape {shape}, got {got}")
