@@ -184,9 +184,11 @@ static void low_finish(int64_t m, int64_t n, const int32_t *sums, const real *wh
                        const real *scale, const int32_t *zero, const real *scales,
                        const int32_t *columns, const real *bias, int activation, real *c,
                        int64_t ldc, real *preact) {
-    for (int64_t i = 0; i < m; i++) {
-        for (int64_t j = 0; j < n; j += LANES) {
-            const int64_t count = smaller(LANES, n - j), at = i * FASTNN_DOT_COLUMNS + j;
+    for (int64_t j = 0; j < n; j += LANES) {
+        const int64_t count = smaller(LANES, n - j);
+        const vec shift = bias ? load_part(bias + j, count, 0) : (vec){0};
+        for (int64_t i = 0; i < m; i++) {
+            const int64_t at = i * FASTNN_DOT_COLUMNS + j;
             vec v;
             if (whole)
                 v = load(whole + at);
@@ -195,14 +197,15 @@ static void low_finish(int64_t m, int64_t n, const int32_t *sums, const real *wh
                                                 zero[i] * words((const char *)(columns + j)),
                                             vec);
             if (scales) v = rounded(v * rounded(scale[i] * load(scales + j)));
-            if (bias) v += load_part(bias + j, count, 0);
+            if (bias) v += shift;
             if (count == LANES)
                 store(c + i * ldc + j, v);
             else
                 store_part(c + i * ldc + j, count, v);
         }
-        if (preact) memcpy(preact + i * ldc, c + i * ldc, (size_t)n * sizeof(real));
     }
+    for (int64_t i = 0; preact && i < m; i++)
+        memcpy(preact + i * ldc, c + i * ldc, (size_t)n * sizeof(real));
     if (activation != FASTNN_ACT_NONE) activate_block(activation, m, n, c, ldc);
 }
 

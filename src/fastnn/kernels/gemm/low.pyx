@@ -231,7 +231,7 @@ cdef int run_tiles(const Product *g, const Low *w) noexcept nogil:
     return OK
 
 
-# All.
+# Widened panels.
 
 cdef void widened_share(
     int team, int thread, const Product *g, const Low *w, float *scratch
@@ -282,6 +282,8 @@ cdef int run_widened(const Product *g, const Low *w) noexcept nogil:
     give(scratch)
     return OK
 
+
+# All.
 
 cdef int multiply_low(const Product *g, const real *t) noexcept nogil:
     cdef const Low *w = <const Low*>g.b

@@ -20,7 +20,8 @@ static void amx_state(int on) {
 }
 
 /* dot_tile for 32 rows and 2 strips: 2 x 2 tiles of sums. 16 units of a strip are a tile as they
- * lie; what follows the last units need not be finite, so they are copied. */
+ * lie; what follows the last units need not be finite, so they are copied. Those of A are used once
+ * for a panel of B and need not stay in the L1 cache (docs/tuning.md). */
 #define AMX_TILE(name, multiply)                                                              \
     static void name(int64_t m, int64_t strips, int64_t units, const void *rows, int64_t lda, \
                      const void *packed, int64_t next, void *sums) {                          \
@@ -40,11 +41,11 @@ static void amx_state(int on) {
                 /* gcc's tile loads do not say that they read memory */                       \
                 __asm__ volatile("" ::"r"(last) : "memory");                                  \
             }                                                                                 \
-            _tile_loadd(4, a, lda);                                                           \
+            _tile_stream_loadd(4, a, lda);                                                    \
             _tile_loadd(6, b, 64);                                                            \
             multiply(0, 4, 6);                                                                \
             if (m > 16) {                                                                     \
-                _tile_loadd(5, a + 16 * lda, lda);                                            \
+                _tile_stream_loadd(5, a + 16 * lda, lda);                                     \
                 multiply(2, 5, 6);                                                            \
             }                                                                                 \
             if (strips > 1) {                                                                 \
