@@ -15,12 +15,10 @@ import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
-from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 from setuptools.modified import newer_group
 
@@ -87,7 +85,9 @@ FACES = {
     "attention.arguments",
     "attention.arrays",
     "attention.backward",
+    "attention.decode",
     "attention.forward",
+    "attention.parts",
     "attention.rotary",
     "embedding.arrays",
     "embedding.repeats",
@@ -113,6 +113,7 @@ FACES = {
     "program.plan",
     "program.record",
     "program.state",
+    "program.step",
     "rowwise.add_norm_arrays",
     "rowwise.dropout",
     "rowwise.gate",
@@ -244,19 +245,6 @@ class BuildExt(build_ext):
         return True
 
 
-class BdistWheel(bdist_wheel):
-    """Compresses the wheel as far as zlib can: 8 kB less than by default."""
-
-    def run(self):
-        super().run()
-        _, _, path = self.distribution.dist_files[-1]
-        with ZipFile(path) as wheel:
-            files = [(info, wheel.read(info)) for info in wheel.infolist()]
-        with ZipFile(path, "w") as wheel:
-            for info, content in files:
-                wheel.writestr(info, content, ZIP_DEFLATED, compresslevel=9)
-
-
 # What Cython puts into every module (function objects, import of C functions, ...) stands once, in
 # a module of its own: a tenth of the wheel.
 SHARED = "fastnn.kernels._shared"
@@ -289,5 +277,5 @@ setup(
             "freethreading_compatible": True,
         },
     ),
-    cmdclass={"build_ext": BuildExt, "bdist_wheel": BdistWheel},
+    cmdclass={"build_ext": BuildExt},
 )

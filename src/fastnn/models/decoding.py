@@ -6,13 +6,14 @@ Beam search is in `beam`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import check_count, check_integer, check_number, check_seed, given
+from ..checks import check_choice, check_count, check_integer, check_number, check_seed, given
 from ..keywords import explained
 from .sampling import Draw, Sampler, penalized
 
@@ -64,6 +65,7 @@ def generate(
     seed: int | None = None,
     cache: Any = None,
     repetition_penalty: float = 1.0,
+    cache_dtype: str | None = None,
 ) -> list[NDArray[np.int64]]:
     """Generate a continuation of each prompt.
 
@@ -98,6 +100,8 @@ def generate(
         to translate. It is modified and cannot be reused, and its window does not slide.
     repetition_penalty : float
         Above 0; above 1, tokens that occur in the row's prompt or continuation are less likely.
+    cache_dtype : str, optional
+        "bf16" or "int8": keys and values of a new cache take 16 or 8 bits (docs/low-precision.md).
 
     Returns
     -------
@@ -128,7 +132,8 @@ def generate(
         check_room(cache, texts, max_new_tokens)
     new: list[list[int]] = [[] for _ in texts]
     penalty = check_number("repetition_penalty", repetition_penalty, above=0)
-    steps = _decode(model, cache, texts, max_new_tokens, sampler, ends, draws, penalty)
+    fresh = new_caches(model, cache_dtype)
+    steps = _decode(model, fresh, cache, texts, max_new_tokens, sampler, ends, draws, penalty)
     for rows, tokens in steps:
         for row, token in zip(rows, tokens, strict=True):
             new[row].append(token)
@@ -147,6 +152,7 @@ def stream(
     stop: int | Iterable[int] = (),
     seed: int | None = None,
     repetition_penalty: float = 1.0,
+    cache_dtype: str | None = None,
 ) -> Iterator[int]:
     """Generate a continuation of one prompt, yielding each token as soon as it is drawn.
 
@@ -158,7 +164,7 @@ def stream(
     ----------
     prompt : integers of shape (T,)
     max_new_tokens : int, optional
-    temperature, top_k, top_p, stop, seed, repetition_penalty
+    temperature, top_k, top_p, stop, seed, repetition_penalty, cache_dtype
         As in `generate`, with the same errors.
 
     Yields
@@ -179,12 +185,22 @@ def stream(
     texts = as_prompts([prompt])
     ends, draws = stops(stop), draws_of(seed, 1)
     penalty = check_number("repetition_penalty", repetition_penalty, above=0)
-    steps = _decode(model, None, texts, max_new_tokens, sampler, ends, draws, penalty)
+    fresh = new_caches(model, cache_dtype)
+    steps = _decode(model, fresh, None, texts, max_new_tokens, sampler, ends, draws, penalty)
     return (tokens[0] for _, tokens in steps)
+
+
+def new_caches(model: Any, dtype: str | None) -> Callable[..., Any]:
+    """Return the `new_cache` of a model, for keys and values in this format."""
+    kinds = (None, "bf16", "int8")
+    if check_choice("cache_dtype", dtype, kinds) is None:
+        return lambda *sizes: model.new_cache(*sizes)
+    return partial(model.new_cache, dtype=dtype)
 
 
 def _decode(
     model: Any,
+    new_cache: Callable[[int], Any],
     cache: Any,
     texts: list[list[int]],
     limit: int | None,
@@ -198,7 +214,7 @@ def _decode(
         return
     slides = cache is None
     if slides:
-        cache = model.new_cache(len(texts))
+        cache = new_cache(len(texts))
         texts = [text[-cache.max_len :] for text in texts]
     rows = list(range(len(texts)))
     logits = model.step(*padded(texts, cache))
@@ -223,7 +239,7 @@ def _decode(
             # All rows are read again, since the cache is one block; only full rows lose tokens.
             half = max(1, cache.max_len // 2)
             texts = [text[-half:] if len(text) > cache.max_len else text for text in texts]
-            cache = model.new_cache(len(texts))
+            cache = new_cache(len(texts))
             logits = model.step(*padded(texts, cache))
         else:
             logits = model.step(tokens[:, None], cache)

@@ -27,15 +27,21 @@ class Translator:
         """Return the decoder, and the positions that a state has room for."""
 
     def new_cache(
-        self, src: Ids, src_lengths: Any = None, max_len: int | None = None
+        self,
+        src: Ids,
+        src_lengths: Any = None,
+        max_len: int | None = None,
+        *,
+        dtype: str | None = None,
     ) -> kernels.PlanState:
         """Return a cache for `step` that has read src (B, S), with room for max_len positions.
 
-        By default, and at most, it has room for the model's max_len.
+        By default, and at most, it has room for the model's max_len. With dtype "bf16" or "int8"
+        the target's keys and values take 16 or 8 bits.
         """
         plan, room = self._decoder_plan(max_len)
         memory = self.encode(src, src_lengths)
-        how: dict[str, Any] = {"memory": memory, "memory_lengths": src_lengths}
+        how: dict[str, Any] = {"memory": memory, "memory_lengths": src_lengths, "dtype": dtype}
         return plan.new_state(len(memory), room, **how)
 
     def generate(

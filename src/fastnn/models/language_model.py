@@ -211,10 +211,15 @@ class TransformerLM(TokenModel):
         self._check_ids("ids", x)
         return (self.positions or self.drop)(self.embedding(x))
 
-    def new_cache(self, batch: int, max_len: int | None = None) -> kernels.PlanState:
-        """Return an empty cache for `step` with room for max_len positions, at most the model's."""
+    def new_cache(
+        self, batch: int, max_len: int | None = None, *, dtype: str | None = None
+    ) -> kernels.PlanState:
+        """Return an empty cache for `step` with room for max_len positions, at most the model's.
+
+        With dtype "bf16" or "int8" keys and values take 16 or 8 bits: see docs/low-precision.md.
+        """
         room = self._room(max_len)
-        return self._steps.steps(room).new_state(check_count("batch", batch), room)
+        return self._steps.steps(room).new_state(check_count("batch", batch), room, dtype=dtype)
 
     def freeze(self, max_len: int | None = None, *, weights: str | None = None) -> kernels.Plan:
         """Return a copy of the model for inference only, with its `step` and `new_cache`.

@@ -12,7 +12,7 @@ from ..checks import check_count, check_number, given
 from ..files.atomic import PathLike
 from ..keywords import explained
 from .chat_template import ChatTemplate
-from .decoding import check_model, draws_of
+from .decoding import check_model, draws_of, new_caches
 from .sampling import Sampler, penalized
 
 Messages = Sequence[Mapping[str, Any]]
@@ -50,6 +50,8 @@ class TextModel:
         Tokens that end every text.
     special : mapping of str to str, optional
         Names and texts of special tokens that a template uses, such as {"bos_token": "<s>"}.
+    cache_dtype : str, optional
+        As in `models.generate`.
 
     Attributes
     ----------
@@ -81,6 +83,7 @@ class TextModel:
         template: str | None = None,
         stop: Iterable[int] = (),
         special: Mapping[str, str] | None = None,
+        cache_dtype: str | None = None,
     ) -> None:
         check_model(model)
         for name in ("encode", "decode"):
@@ -89,6 +92,8 @@ class TextModel:
         self.model, self.tokenizer = model, tokenizer
         self.template = None if template is None else ChatTemplate(template, special or {})
         self.stop = frozenset(stop)
+        self.cache_dtype = cache_dtype
+        new_caches(model, cache_dtype)
         self._cache: Any = None
         self._read: list[int] = []  # the tokens in the cache
         self.new_tokens = 0
@@ -98,7 +103,12 @@ class TextModel:
 
     @classmethod
     def load(
-        cls, folder: PathLike, *, dtype: DTypeLike = "float32", weights: str | None = None
+        cls,
+        folder: PathLike,
+        *,
+        dtype: DTypeLike = "float32",
+        weights: str | None = None,
+        cache_dtype: str | None = None,
     ) -> TextModel:
         """Read a folder as transformers saves it, a language model with tokenizer.json, or a GGUF.
 
@@ -119,7 +129,7 @@ class TextModel:
 
         model, tokenizer, options = read(folder, dtype)
         usable = model if weights is None else model.freeze(weights=weights)
-        return cls(usable, tokenizer, **options)
+        return cls(usable, tokenizer, cache_dtype=cache_dtype, **options)
 
     def generate(self, prompt: str, max_new_tokens: int = 256, **options: Any) -> str:
         """Return the continuation of a prompt: the pieces of `stream` together."""
@@ -234,7 +244,7 @@ class TextModel:
         room = min(self.model.max_len, len(ids) + limit)
         if self._cache is None or self._cache.max_len < room:
             room = min(self.model.max_len, max(room, LEAST_ROOM))
-            self._cache, self._read = self.model.new_cache(1, room), []
+            self._cache, self._read = new_caches(self.model, self.cache_dtype)(1, room), []
         same = 0
         while same < min(len(self._read), len(ids) - 1) and self._read[same] == ids[same]:
             same += 1

@@ -57,6 +57,7 @@ cdef int describe(
     a.q, a.k, a.v, a.scale, a.causal, a.lengths, a.mask_kind, a.mask = (
         q, k, v, scale, causal, lengths, mask_kind, mask)
     a.dropout_p, a.seed, a.step, a.window, a.starts = dropout_p, seed, step, 0, NULL
+    a.format = 0
     for i in range(3):
         a.qs[i], a.ks[i], a.vs[i] = q_strides[i], k_strides[i], v_strides[i]
     for i in range(2):

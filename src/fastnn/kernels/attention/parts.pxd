@@ -29,6 +29,7 @@ cdef struct Attention:
     int64_t lengths_strides[2]  # along batch and query
     int64_t window              # a query attends to keys nearer than this; 0: to any
     const int64_t *starts       # position of the first query of each example, or NULL
+    int format                  # of k and v: 0, or one of decode.pxd, and their strides are bytes
     int mask_kind               # boolean: a byte for each score; additive: a real
     const void *mask
     int64_t mask_strides[4]

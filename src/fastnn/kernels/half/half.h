@@ -35,6 +35,11 @@ static void bf16_widen(int64_t n, const uint16_t *restrict x, real *restrict y) 
     for (int64_t i = 0; i < n; i++) y[i] = float_of((uint32_t)x[i] << 16);
 }
 
+static void int8_widen(int64_t n, const void *restrict x, float scale, real *restrict y) {
+    const int8_t *q = x;
+    for (int64_t i = 0; i < n; i++) y[i] = scale * (real)q[i];
+}
+
 INLINE uint16_t to_f16(uint32_t u) {
     const uint32_t sign = u >> 16 & 0x8000, a = u & 0x7fffffff;
     /* Below 2^-14 the numbers are 2^-24 apart, as those of [0.5, 1) are in float32. */

@@ -7,6 +7,7 @@ from libc.math cimport sqrt
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
+from ..attention.decode cimport is_few, keep_row, kept_bytes, widen_rows
 from ..attention.forward cimport attention_forward
 from ..attention.parts cimport Attention
 from ..attention.rotary cimport rotary_real
@@ -15,8 +16,10 @@ from ..gemm.loops cimport Product
 from ..gemm.paths cimport multiply
 from ..ground.arrays cimport NO_MEMORY, OK, WRONG_TYPE
 from ..ground.dispatch cimport FASTNN_MASK_ADDITIVE, FASTNN_MASK_NONE, real
+from ..ground.machine cimport machine
 from ..ground.memory cimport give, take
-from .ops cimport ATTENTION, CROSS, EMBED, POSITIONS, Frame, Op, Pass, Record
+from ..ground.threads cimport run_team, share, threads_for
+from .ops cimport ATTENTION, CROSS, EMBED, POSITIONS, Frame, Op, Pass, Record, State
 
 
 cdef inline int64_t taken_now(const Pass *p, int64_t b) noexcept nogil:
@@ -77,20 +80,46 @@ cdef int rotate(const Op *op, const Pass *p, int64_t heads, real *x,
                        x, strides)
 
 
-cdef void append(const Op *op, const Pass *p, const real *k, const real *v, const int64_t *strides,
-                 real *keys, real *values) noexcept nogil:
+cdef void append(const Op *op, const Pass *p, const char *k, const char *v, const int64_t *strides,
+                 char *keys, char *values) noexcept nogil:
     """Copy keys and values into the state's, (batch, kv_heads, max_len, size)."""
-    cdef int64_t size = op.size, b, h, i, to
-    cdef const real *k_head
-    cdef const real *v_head
+    cdef int format = p.state.format
+    cdef int64_t real_size = p.plan.bits // 8, b, h, i, to, at
+    cdef int64_t row = kept_bytes(format, op.size, 1, real_size)
     for b in range(p.batch):
         for h in range(op.kv_heads):
-            to = ((b * op.kv_heads + h) * p.state.max_len + p.state.starts[b]) * size
-            k_head = k + b * strides[0] + h * size
-            v_head = v + b * strides[0] + h * size
+            to = ((b * op.kv_heads + h) * p.state.max_len + p.state.starts[b]) * row
             for i in range(taken_now(p, b)):
-                memcpy(keys + to + i * size, k_head + i * strides[2], size * sizeof(real))
-                memcpy(values + to + i * size, v_head + i * strides[2], size * sizeof(real))
+                at = (b * strides[0] + h * op.size + i * strides[2]) * real_size
+                keep_row(format, op.size, real_size, k + at, keys + to)
+                keep_row(format, op.size, real_size, v + at, values + to)
+                to += row
+
+
+cdef void widen_share(int team, int thread, const Attention *a, float *k, float *v) noexcept nogil:
+    """Widen the keys and values of this thread's heads."""
+    cdef int64_t head, at, first, last, n = a.n_keys * a.d
+    share(a.batch * a.kv_heads, team, thread, &first, &last)
+    for head in range(first, last):
+        at = head // a.kv_heads * a.ks[0] + head % a.kv_heads * a.ks[1]
+        widen_rows(a.format, a.n_keys, a.d, <const char*>a.k + at, k + head * n)
+        widen_rows(a.format, a.n_keys, a.d, <const char*>a.v + at, v + head * n)
+
+
+cdef int attend_widened(Attention *a, float *heads, const int64_t *out) noexcept nogil:
+    """Many queries, which read keys and values of 16 or 8 bits often: float32 for one layer."""
+    cdef int64_t size = a.batch * a.kv_heads * a.n_keys * a.d
+    cdef float *wide = <float*>take(2 * size * <int64_t>sizeof(float))
+    cdef int status
+    if wide is NULL:
+        return NO_MEMORY
+    run_team(threads_for(2.0 * size, machine.pass_grain), widen_share, a, wide, wide + size)
+    a.k, a.v, a.format = wide, wide + size, 0
+    a.ks[0], a.ks[1], a.ks[2] = a.kv_heads * a.n_keys * a.d, a.n_keys * a.d, a.d
+    a.vs[0], a.vs[1], a.vs[2] = a.ks[0], a.ks[1], a.ks[2]
+    status = attention_forward(a, heads, out, <float*>NULL, <float*>NULL)
+    give(wide)
+    return status
 
 
 cdef int attend(const Op *op, const Pass *p, Attention *a, real *heads) noexcept nogil:
@@ -105,13 +134,16 @@ cdef int attend(const Op *op, const Pass *p, Attention *a, real *heads) noexcept
     if op.kind == ATTENTION and op.bias is not NULL:
         a.mask_kind, a.mask = FASTNN_MASK_ADDITIVE, <const real*>op.bias + p.plan.max_len - 1
         a.mask_strides[1], a.mask_strides[2], a.mask_strides[3] = 2 * p.plan.max_len - 1, -1, 1
+    if a.format and not is_few(a):
+        return attend_widened(a, <float*>heads, out)
     return attention_forward(a, heads, out, <real*>NULL, <real*>NULL)
 
 
 cdef int self_attention(const Op *op, const Pass *p, real *qkv, real *heads) noexcept nogil:
     """heads (batch, n, d) from qkv (batch, n, columns q | k | v)."""
     cdef Attention a
-    cdef int64_t wide = op.n_in, i, status = OK
+    cdef int64_t wide = op.n_in, i, status = OK, row
+    cdef State *s = p.state
     cdef int64_t[3] strides = [p.n * wide, op.size, wide]
     cdef real *k = qkv + op.n_out
     cdef real *v = k + op.kv_heads * op.size
@@ -123,16 +155,19 @@ cdef int self_attention(const Op *op, const Pass *p, real *qkv, real *heads) noe
             return status
     for i in range(3):
         a.qs[i] = a.ks[i] = a.vs[i] = strides[i]
-    if p.state is not NULL:
-        i = op.cache * p.batch * p.state.max_len
-        append(op, p, k, v, strides, <real*>p.state.keys + i, <real*>p.state.values + i)
-        k, v = <real*>p.state.keys + i, <real*>p.state.values + i
-        a.ks[1] = a.vs[1] = p.state.max_len * op.size
-        a.ks[0] = a.vs[0] = op.kv_heads * a.ks[1]
-        a.ks[2] = a.vs[2] = op.size
+    a.format = 0
+    if s is not NULL:
+        i = p.batch * s.max_len * kept_bytes(s.format, op.cache, op.cache_heads, sizeof(real))
+        append(op, p, <char*>k, <char*>v, strides, <char*>s.keys + i, <char*>s.values + i)
+        k, v = <real*>(<char*>s.keys + i), <real*>(<char*>s.values + i)
+        a.format = s.format
+        row = kept_bytes(s.format, op.size, 1, 1) if s.format else op.size
+        a.ks[0] = a.vs[0] = op.kv_heads * s.max_len * row
+        a.ks[1] = a.vs[1] = s.max_len * row
+        a.ks[2] = a.vs[2] = row
     a.q, a.k, a.v, a.n_keys = qkv, k, v, p.keys
-    a.causal, a.window = op.flag and p.state is NULL, op.window
-    a.starts = NULL if p.state is NULL else p.state.starts
+    a.causal, a.window = op.flag and s is NULL, op.window
+    a.starts = NULL if s is NULL else s.starts
     a.lengths = p.lengths
     a.lengths_strides[0], a.lengths_strides[1] = p.lengths_strides[0], p.lengths_strides[1]
     return attend(op, p, &a, heads)
@@ -171,7 +206,7 @@ cdef int cross_attention(const Op *op, const Pass *p, const real *q, real *heads
         a.ks[2] = a.vs[2] = wide
         a.q, a.k, a.v, a.n_keys, a.causal = q, kv, kv + wide // 2, positions, False
         a.lengths, a.lengths_strides[0], a.lengths_strides[1] = p.memory_lengths, 1, 0
-        a.window, a.starts = 0, NULL
+        a.window, a.starts, a.format = 0, NULL, 0
         status = attend(op, p, &a, heads)
     if p.state is NULL:
         give(kv)

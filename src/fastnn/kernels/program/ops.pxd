@@ -53,6 +53,7 @@ cdef struct Op:
     int64_t heads, kv_heads, size
     int64_t n_memory        # columns of the memory of CROSS
     int64_t cache           # columns that the attentions, or crosses, before this one keep
+    int64_t cache_heads     # and their heads
     const void *table       # of rotary positions, or NULL
     int64_t turned          # columns of a head that rotate
     int64_t window
@@ -76,6 +77,7 @@ cdef struct Record:
     bint sequences          # some operation is not by rows
     int attentions, crosses
     int64_t keys, memory    # columns of keys of all attentions, and of keys and values of memory
+    int64_t key_heads       # heads of keys of all attentions
     int owned_count
     void **owned            # copies of weights
 
@@ -87,6 +89,7 @@ cdef struct State:
     int64_t *lengths        # positions held, of each row
     int64_t *starts         # where each row's next position goes
     int64_t *visible        # (batch, chunk): keys that a query may see
+    int format              # of keys and values: see attention/decode.pxd
     void *keys              # of each attention (batch, kv_heads, max_len, size)
     void *values
     void *memory            # of each cross-attention (batch, memory_positions, k | v)

@@ -146,18 +146,19 @@ cdef class Plan:
         return (f"Plan({tokens}{p.n_in} -> {p.n_out}, {p.count} operations, {self.dtype}, "
                 f"{p.nbytes} bytes)")
 
-    def new_state(self, batch=1, max_len=None, *, memory=None, memory_lengths=None):
+    def new_state(self, batch=1, max_len=None, *, memory=None, memory_lengths=None, dtype=None):
         """An empty `PlanState` of `batch` rows with room for max_len positions.
 
         Parameters
         ----------
-        batch : int
-        max_len : int, optional
-            Those of the plan by default, and no more.
+        batch, max_len : int, optional
+            Rows, and positions: those of the plan by default, and no more.
         memory : ndarray (batch, S, columns), optional
             What cross-attention attends to; needed where there is one.
         memory_lengths : integers (batch,), optional
             How many positions of each row's memory count, the first so many; all by default.
+        dtype : str, optional
+            How keys and values are kept: "bf16" or "int8", see docs/low-precision.md.
 
         Raises
         ------
@@ -166,11 +167,11 @@ cdef class Plan:
         ValueError
             If a number is out of range or a shape does not fit.
         """
-        return PlanState(self, batch, max_len, memory, memory_lengths)
+        return PlanState(self, batch, max_len, memory, memory_lengths, dtype)
 
-    def new_cache(self, batch, max_len=None):
+    def new_cache(self, batch, max_len=None, *, dtype=None):
         """`new_state`, by the name that models have for it."""
-        return PlanState(self, batch, max_len, None, None)
+        return PlanState(self, batch, max_len, None, None, dtype)
 
     def step(self, ids, state, lengths=None, *, out=None):
         """The logits (B, n_out) of what comes after ids (B, n), which join the state.
@@ -336,10 +337,9 @@ cdef class Plan:
         if out is not None:
             check_overlap(y, a, "Plan", "out", "x")
         a = cnp.PyArray_GETCONTIGUOUS(a)
-        cdef void *px = cnp.PyArray_DATA(a)
         cdef void *py = cnp.PyArray_DATA(y)
-        q.ids = <const int64_t*>px
+        q.ids = <const int64_t*>cnp.PyArray_DATA(a)
         with nogil:
-            status = encode(p, &q, px, py)
+            status = encode(p, &q, q.ids, py)
         check_status(status, "Plan")
         return y

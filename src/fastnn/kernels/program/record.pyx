@@ -145,8 +145,9 @@ cdef class Recorder:
             p.memory += 2 * o.kv_heads * o.size
             p.crosses += 1
         else:
-            o.cache = p.keys
+            o.cache, o.cache_heads = p.keys, p.key_heads
             p.keys += o.kv_heads * o.size
+            p.key_heads += o.kv_heads
             p.attentions += 1
         if op.rotary:
             o.turned = o.size if op.rates is None else 2 * len(op.rates)

@@ -5,14 +5,17 @@ from libc.stdint cimport INT64_MAX, int64_t, uintptr_t
 import numpy as np
 
 from ..ground.arrays cimport check_contiguous, int64_array, real_like, shaped_output
-from ..ground.scalars cimport whole_number
+from ..ground.dispatch cimport FASTNN_BF16
+from ..ground.scalars cimport choice, whole_number
 from ..ground.scalars import given
 from .ops cimport CROSS, Record, State
 from .plan cimport Plan
-from .step cimport (lock_state, move_state, new_state, select_rows, state_release, truncate,
+from .step cimport (kept, lock_state, move_state, new_state, select_rows, state_release, truncate,
                     unlock_state)
 
 cnp.import_array()
+
+cdef tuple KEPT = ("bf16", "int8")
 
 
 cdef cnp.ndarray integers(object x, str op, str name):
@@ -114,6 +117,8 @@ cdef class PlanState:
         Positions held, of each row.
     max_len : int
         Positions that there is room for.
+    nbytes : int
+        Of the keys and values.
     address : int
         For C, as `Plan.address`; the same as long as this object lives.
 
@@ -127,10 +132,11 @@ cdef class PlanState:
     """
 
     def __cinit__(self, Plan plan not None, batch, max_len=None, memory=None,
-                  memory_lengths=None):
+                  memory_lengths=None, dtype=None):
         cdef const Record *p = plan.record()
         cdef int64_t rows = whole_number(batch, 0, INT64_MAX, "new_state", "batch")
         cdef int64_t room = p.max_len, positions = 0
+        cdef int format = 0
         cdef const int64_t *counts = NULL
         cdef void *data = NULL
         cdef cnp.ndarray m, seen
@@ -138,6 +144,10 @@ cdef class PlanState:
             raise TypeError("new_state: an encoder's plan has no steps")
         if max_len is not None:
             room = whole_number(max_len, 1, p.max_len, "new_state", "max_len")
+        if dtype is not None:
+            format = FASTNN_BF16 + choice(dtype, KEPT, "new_state", "dtype")
+            if p.bits != 32:
+                raise TypeError(f"new_state: dtype {dtype!r} needs a plan of float32")
         m = memory_of(p, plan.recorder.typenum, memory, rows, "new_state")
         if m is not None:
             positions, data = m.shape[1], cnp.PyArray_DATA(m)
@@ -147,7 +157,7 @@ cdef class PlanState:
             counts = <const int64_t*>cnp.PyArray_DATA(seen)
         self.plan = plan
         with nogil:
-            self.record = new_state(p, rows, room, data, positions, counts)
+            self.record = new_state(p, rows, room, format, data, positions, counts)
         if self.record is NULL:
             raise MemoryError(f"new_state: no memory for {rows} rows (batch) of {room} positions")
 
@@ -184,6 +194,10 @@ cdef class PlanState:
     @property
     def max_len(self):
         return self.record.max_len
+
+    @property
+    def nbytes(self):
+        return 2 * kept(self.record)
 
     @property
     def address(self):

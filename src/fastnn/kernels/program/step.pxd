@@ -30,8 +30,11 @@ cdef void unlock_state(State *s) noexcept nogil
 cdef int step_locked(const Record *p, State *s, const int64_t *ids, int64_t n,
                      const int64_t *taken, void *logits) noexcept nogil
 cdef int encode(const Record *p, Pass *q, const void *x, void *y) noexcept nogil
-cdef State *new_state(const Record *p, int64_t batch, int64_t max_len, const void *memory,
-                      int64_t memory_positions, const int64_t *memory_lengths) noexcept nogil
+cdef State *new_state(const Record *p, int64_t batch, int64_t max_len, int format,
+                      const void *memory, int64_t memory_positions,
+                      const int64_t *memory_lengths) noexcept nogil
+# Bytes of the keys, and of the values.
+cdef int64_t kept(const State *s) noexcept nogil
 # Make rows rows[0], ..., rows[count - 1] of a locked state all that it holds, in this order.
 cdef int select_rows(State *s, const int64_t *rows, int64_t count) noexcept nogil
 cdef int move_state(State *s, const Record *p) noexcept nogil

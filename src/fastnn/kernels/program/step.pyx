@@ -7,6 +7,7 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
+from ..attention.decode cimport kept_bytes
 from ..ground.arrays cimport BAD_ARGUMENT, NO_MEMORY, OK, WRONG_TYPE
 from ..ground.dispatch cimport real
 from ..ground.memory cimport give, take
@@ -96,10 +97,15 @@ cdef int step_locked(const Record *p, State *s, const int64_t *ids, int64_t n,
 
 # States.
 
+cdef int64_t kept(const State *s) noexcept nogil:
+    cdef const Record *p = s.plan
+    return s.batch * s.max_len * kept_bytes(s.format, p.keys, p.key_heads, p.bits // 8)
+
+
 cdef int allocate(State *s) noexcept nogil:
     """The storage of a state whose sizes are set."""
     cdef const Record *p = s.plan
-    cdef int64_t size = p.bits // 8, batch = s.batch
+    cdef int64_t batch = s.batch
     if batch > 1 << 30:
         return NO_MEMORY
     s.chunk = min(s.max_len, max(<int64_t>1, p.most_rows // max(batch, <int64_t>1)))
@@ -108,8 +114,7 @@ cdef int allocate(State *s) noexcept nogil:
         return NO_MEMORY
     s.starts, s.memory_lengths = s.lengths + batch, s.lengths + 2 * batch
     s.origins, s.visible = s.lengths + 3 * batch, s.lengths + 4 * batch
-    s.keys = take(batch * s.max_len * p.keys * size)
-    s.values = take(batch * s.max_len * p.keys * size)
+    s.keys, s.values = take(kept(s)), take(kept(s))
     return NO_MEMORY if s.keys is NULL or s.values is NULL else OK
 
 
@@ -134,8 +139,9 @@ cdef int read_memory(const Record *p, State *s, const void *memory) noexcept nog
     return status
 
 
-cdef State *new_state(const Record *p, int64_t batch, int64_t max_len, const void *memory,
-                      int64_t memory_positions, const int64_t *memory_lengths) noexcept nogil:
+cdef State *new_state(const Record *p, int64_t batch, int64_t max_len, int format,
+                      const void *memory, int64_t memory_positions,
+                      const int64_t *memory_lengths) noexcept nogil:
     cdef State *s = <State*>calloc(1, sizeof(State))
     cdef int64_t b
     cdef int status
@@ -143,6 +149,7 @@ cdef State *new_state(const Record *p, int64_t batch, int64_t max_len, const voi
         return NULL
     plan_retain(p)
     s.plan, s.batch, s.max_len, s.memory_positions = p, batch, max_len, memory_positions
+    s.format = format
     status = allocate(s)
     if status == OK and p.crosses > 0:
         status = read_memory(p, s, memory)
@@ -177,14 +184,16 @@ cdef void copy_kept(const State *s, State *t, const int64_t *rows, Kind kind) no
         op = &p.ops[i]
         if op.kind != kind:
             continue
-        row = op.size * size
-        from_x, from_y = op.cache * s.batch * size, op.cache * t.batch * size
         if kind == CROSS:
-            row *= 2 * op.kv_heads * s.memory_positions
+            from_x, from_y = op.cache * s.batch * size, op.cache * t.batch * size
+            row = 2 * op.kv_heads * op.size * size * s.memory_positions
             copy_rows(<char*>s.memory + from_x * s.memory_positions,
                       <char*>t.memory + from_y * s.memory_positions,
                       t.batch, rows, 1, row, row, NULL)
             continue
+        row = kept_bytes(s.format, op.size, 1, size)
+        from_x = kept_bytes(s.format, op.cache, op.cache_heads, size)
+        from_x, from_y = from_x * s.batch, from_x * t.batch
         copy_rows(<char*>s.keys + from_x * s.max_len, <char*>t.keys + from_y * s.max_len,
                   t.batch, rows, op.kv_heads, row * s.max_len, row, t.lengths)
         copy_rows(<char*>s.values + from_x * s.max_len, <char*>t.values + from_y * s.max_len,
@@ -221,8 +230,8 @@ cdef int select_rows(State *s, const int64_t *rows, int64_t count) noexcept nogi
 cdef int move_state(State *s, const Record *p) noexcept nogil:
     """Make a state of a program one of p, which keeps the same of every position."""
     cdef const Record *q = s.plan
-    if (q.bits != p.bits or q.keys != p.keys or q.memory != p.memory or s.max_len > p.max_len
-            or q.most_rows != p.most_rows):
+    if (q.bits != p.bits or q.keys != p.keys or q.key_heads != p.key_heads
+            or q.memory != p.memory or s.max_len > p.max_len or q.most_rows != p.most_rows):
         return BAD_ARGUMENT
     plan_retain(p)
     s.plan = p
@@ -279,7 +288,7 @@ cdef void *plan_new_state(const void *plan, int64_t batch, int64_t max_len) noex
         return NULL
     if batch < 1 or batch > 1 << 30 or max_len < 1 or max_len > p.max_len:
         return NULL
-    return new_state(p, batch, max_len, NULL, 0, NULL)
+    return new_state(p, batch, max_len, 0, NULL, 0, NULL)
 
 
 cdef int state_release(void *state) noexcept nogil:

@@ -184,6 +184,7 @@ struct fastnn_step {
     /* half.h */                                                                                 \
     LEAF(void, bf16_round, int64_t n, const float *x, uint16_t *y)                               \
     LEAF(void, bf16_widen, int64_t n, const uint16_t *x, float *y)                               \
+    LEAF(void, int8_widen, int64_t n, const void *x, float scale, float *y)                      \
     LEAF(void, f16_round, int64_t n, const float *x, uint16_t *y)                                \
     LEAF(void, f16_widen, int64_t n, const uint16_t *x, float *y)                                \
     /* low.h, dot.h, quantize.h */                                                               \
