@@ -123,7 +123,6 @@ FACES = {
     "rowwise.prelu_arrays",
     "rowwise.softmax_arrays",
     "update.arrays",
-    "update.loops",
     "update.rules",
 }
 

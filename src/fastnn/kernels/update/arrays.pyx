@@ -10,8 +10,8 @@ from ..ground.dispatch cimport fastnn_step
 from ..ground.scalars cimport (
     any_number, finite_number, flag, kept_part, nonnegative_number, probability, whole_number,
 )
-from .loops cimport scale_real, update_flat
-from .rules cimport adagrad_step, adam_step, ema_step, rmsprop_step, sgd_step
+from .rules cimport (adagrad_step, adam_step, ema_step, rmsprop_step, scale_real, sgd_step,
+                     update_flat)
 
 from ..ground.scalars import given
 

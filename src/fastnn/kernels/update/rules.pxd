@@ -27,7 +27,13 @@ cdef int adagrad_real(
 ) noexcept nogil
 cdef int ema_real(int64_t n, real *average, const real *p, double decay) noexcept nogil
 
-# The scalars of each rule, for arrays.pyx.
+# For arrays.pyx.
+cdef int update_flat(
+    int64_t n, real *p, const real *g, real *m, real *v, real *c, const fastnn_step *step,
+    int64_t n_stops, const int64_t *stops
+) noexcept nogil
+cdef int scale_real(int64_t n, double factor, real *x) noexcept nogil
+# The scalars of each rule.
 cdef fastnn_step sgd_step(
     bint has_momentum, double lr, double momentum, bint nesterov, double weight_decay,
     double grad_scale
