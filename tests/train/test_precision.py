@@ -93,13 +93,13 @@ def test_refusals_change_nothing():
 def test_a_cpu_without_such_products_is_named(monkeypatch):
     x, y = blobs(20)
     how = {"optimizer": "sgd", "verbose": 0, "precision": "bf16"}
-    for isa, warned in (("avx2", 1), ("avx512bf16", 0)):
+    for isa, warned in (("avx2", 1), ("avx512bf16", 1), ("avx512amx", 0)):
         info = kernels.build_info() | {"isa": isa}
         monkeypatch.setattr(kernels, "build_info", lambda info=info: info)
         with warnings.catch_warnings(record=True) as found:
             warnings.simplefilter("always")
             fit(new_model(), x, y, **how)
-        assert len([w for w in found if "no products of bfloat16" in str(w.message)]) == warned
+        assert len([w for w in found if "no fast products of bfloat16" in str(w.message)]) == warned
         assert all(w.filename == __file__ for w in found)
 
 

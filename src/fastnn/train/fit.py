@@ -169,7 +169,7 @@ def fit(
     Warns
     -----
     RuntimeWarning
-        If precision is "bf16" and the CPU has no instructions for it: training is then slower.
+        If precision is "bf16" and the CPU has no fast products of it: training is then slower.
         Once, at the first epoch whose loss is NaN or infinite; training continues unless
         `train.TerminateOnNaN` or `train.EarlyStopping` stops it. Also if there is no epoch to run,
         unless verbose is 0.

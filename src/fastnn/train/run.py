@@ -210,10 +210,10 @@ class Run:
         if self.precision != "bf16":
             return nullcontext()
         isa = kernels.build_info()["isa"]
-        if self.is_first and "bf16" not in isa and "amx" not in isa:
+        if self.is_first and "amx" not in isa:  # vdpbf16ps alone is slower (docs/low-precision.md)
             warnings.warn(
-                f"precision='bf16': this CPU ({isa}) has no products of bfloat16; the results are "
-                "those of a CPU that has, but float32 would be faster",
+                f"precision='bf16': this CPU ({isa}) has no fast products of bfloat16; the results "
+                "are those of a CPU that has, but float32 would be faster",
                 RuntimeWarning,
                 stacklevel=users_level(),
             )
