@@ -32,7 +32,6 @@ OTHERS = {
     "contrastive_loss": "tests/nn/test_contrastive",
     "LoRA": "tests/nn/test_lora",
     "precision": "tests/nn/test_precision",
-    "LoRA": "tests/nn/test_lora",
     "PlanState": "tests/models/test_plan",
 }
 # Pointer functions that tests/capi and tests/kernels/test_program call.
