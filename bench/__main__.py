@@ -16,6 +16,8 @@ from __future__ import annotations
 import importlib
 import sys
 
+from fastnn.bench.cases import BenchError
+
 MODULES = ("figures", "accuracy", "tuning", "steps", "embedding", "sentences", "caches")
 
 
@@ -27,7 +29,11 @@ def main(arguments: list[str]) -> int:
 
         return measure(arguments)
     module = importlib.import_module(f"bench.{'figures' if name == 'keep' else name}")
-    return getattr(module, "keep" if name == "keep" else "main")(arguments[1:]) or 0
+    try:
+        return getattr(module, "keep" if name == "keep" else "main")(arguments[1:]) or 0
+    except BenchError as error:
+        print(f"python -m bench {name}: error: {error}", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

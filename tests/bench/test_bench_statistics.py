@@ -117,3 +117,14 @@ def test_compare_blames_the_machine_where_the_peers_became_slower_too():
     for row in new.rows:
         row.times = {n: [[1.5 * x for x in t] for t in ts] for n, ts in row.times.items()}
     assert len(compare(new, old)[0]) <= 0.05 * len(CASES)
+
+
+def test_compare_without_peers_knows_how_far_processes_are_apart():
+    old, new = simulated(1, noise=0.05), simulated(2, noise=0.05)
+    for row in new.rows:
+        del row.times["numpy"]
+    assert compare(new, old)[1] == len(CASES)
+    assert len(compare(new, old)[0]) <= 0.05 * len(CASES)
+    slow = new.rows[3]
+    slow.times["fastnn"] = [[2 * x for x in turn] for turn in slow.times["fastnn"]]
+    assert compare(new, old)[0][0].row is slow

@@ -19,6 +19,11 @@ SCHEMA = 1
 AGAIN = "fastnn again"  # the second process of fastnn: the A/A run
 
 
+def middle(turns: list[list[float]]) -> float:
+    """Return the median over the turns of a turn's median."""
+    return median(map(median, turns))
+
+
 @dataclass
 class Row:
     """One case with one number of threads."""
@@ -46,9 +51,7 @@ class Row:
     @property
     def medians(self) -> dict[str, float]:
         """Return seconds per call of each library: the median of its turns' medians."""
-        return {
-            name: median(map(median, turns)) for name, turns in self.times.items() if name != AGAIN
-        }
+        return {name: middle(turns) for name, turns in self.times.items() if name != AGAIN}
 
     @property
     def best_peer(self) -> str | None:
@@ -162,6 +165,12 @@ class Results:
         """Return the noise as a fraction, from the A/A run; NaN if there was none."""
         return statistics.noise_of([row.again for row in self.rows if row.again is not None])
 
+    @property
+    def noise_apart(self) -> float:
+        """Return the noise of times that do not follow each other in turns."""
+        both = [row.times for row in self.rows if AGAIN in row.times and OURS in row.times]
+        return statistics.noise_of([middle(of[AGAIN]) / middle(of[OURS]) for of in both])
+
     def says(self, row: Row) -> str:
         """Return "faster" or "slower" than the fastest peer, or "" within the noise."""
         peer, ratio = row.best_peer, row.ratio()
@@ -269,7 +278,7 @@ class Change:
     """fastnn's time of a row beside that of an older run."""
 
     row: Row
-    ratio: float  # old / new time: above 1, it has become faster
+    ratio: float  # old / new time, by the peers' times: above 1, it has become faster
 
     @property
     def says(self) -> str:
@@ -279,27 +288,31 @@ class Change:
 def compare(new: Results, old: Results) -> tuple[list[Change], int]:
     """Return the rows in which fastnn's time differs, worst first, and how many were compared.
 
-    A difference is larger than the noise of both runs, and than what the peers' times changed by
-    on the whole, which no change of fastnn explains; and by Mann-Whitney's test it is no chance.
+    Times are relative to those of a peer in the same turns, that one of the peers of both runs
+    which says the middle: what made the machine slower is no change of fastnn. A difference is
+    larger than the noise of both runs, and by Mann-Whitney's test no chance. Without a peer the
+    times themselves are compared.
     """
     found, compared = [], 0
     before = {(row.case, row.threads): row for row in old.rows}
-    pairs = [
-        (row, before[key]) for row in new.measured if (key := (row.case, row.threads)) in before
-    ]
-    peers = [
-        was.medians[name] / row.medians[name]
-        for row, was in pairs
-        for name in row.medians
-        if name in was.medians and not LIBRARIES[name].is_ours
-    ]
-    drift = abs(math.log(median(peers))) if peers else 0.0
-    noises = [noise for noise in (new.noise, old.noise) if not math.isnan(noise)]
-    noise = math.expm1(drift + math.log1p(max(noises, default=0.0)))
-    for row, was in pairs:
-        if OURS in row.times and OURS in was.times:
-            compared += 1
+    noise, apart = (
+        math.expm1(math.hypot(*(math.log1p(x) for x in pair if not math.isnan(x))))
+        for pair in ((new.noise, old.noise), (new.noise_apart, old.noise_apart))
+    )
+    for row in new.measured:
+        was = before.get((row.case, row.threads))
+        if was is None or OURS not in row.times or OURS not in was.times:
+            continue
+        compared += 1
+        peers = [n for n in row.medians if n in was.medians and not LIBRARIES[n].is_ours]
+        if peers:
+            ratios = {n: (row.ratio(n) or 1.0) / (was.ratio(n) or 1.0) for n in peers}
+            peer = sorted(ratios, key=ratios.__getitem__)[len(peers) // 2]
+            ratio = ratios[peer]
+            a, b = (statistics.relative(r.times[OURS], r.times[peer])[0] for r in (row, was))
+        else:
             ratio = was.medians[OURS] / row.medians[OURS]
-            if statistics.differs(row.samples(OURS), was.samples(OURS), ratio, noise):
-                found.append(Change(row, ratio))
+            a, b = row.samples(OURS), was.samples(OURS)
+        if statistics.differs(a, b, ratio, noise if peers else apart):
+            found.append(Change(row, ratio))
     return sorted(found, key=lambda change: change.ratio), compared
