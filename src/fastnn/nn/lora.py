@@ -90,7 +90,7 @@ class LoRA(Module):
     alpha : float
         Above 0.
     targets : str or sequence of str
-        Names of linear layers in the model, with wildcards as in a shell: "*.qkv". A layer whose
+        Names of linear layers in the model, with wildcards as in a shell: `"*.qkv"`. A layer whose
         weight is read in another way than by calling it, such as a language model's head, has no
         branch.
     dropout : float
