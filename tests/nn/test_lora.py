@@ -11,6 +11,8 @@ from fastnn import models, nn, optim
 from fastnn.files import ModelFileError, load_lora, save_lora
 from fastnn.train import ModelCheckpoint, fit
 
+from .layers import LAYERS
+
 
 def filled(lora, seed=0):
     """The same with a B that is not zero."""
@@ -345,3 +347,10 @@ def test_the_loss_curve_is_that_of_pytorch():
         losses.append(float(loss))
     assert losses[-1] < 0.5 * losses[0]
     np.testing.assert_allclose(losses, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", [name for name in LAYERS if name.startswith("LoRA")])
+def test_gradients(name):
+    """Of A, B, the model's own parameters and x, with dropout in the branch, in float64."""
+    layer, inputs = LAYERS[name]()
+    assert nn.gradcheck(layer, *inputs, samples=30, eps=1e-7, rtol=1e-5).worst < 1e-5

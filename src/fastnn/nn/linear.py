@@ -180,7 +180,7 @@ class Linear(Module):
             if activation is not None:
                 function = FUNCTIONS[activation]
                 dz = function.backward(dz, saved["y" if function.saves_output else "preact"])
-            drop, saved, activation = saved["drop"], {}, None
+            branch, saved, activation = saved["branch"], {}, None
         backward = backward_bf16 if is_bf16(dy) else kernels.linear_backward
         dx = backward(
             dz,
@@ -197,7 +197,7 @@ class Linear(Module):
         if stores:
             self.weight.stored()
         if self.adapter is not None:
-            self.adapter.backward(dz, rows, drop, dx)
+            self.adapter.backward(dz, rows, branch, dx)
         return dx if dx is None or is_matrix else dx.reshape(shape)
 
     def flops(self, input_shape: tuple[int, ...], *others: tuple[int, ...]) -> int:

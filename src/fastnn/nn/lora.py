@@ -39,26 +39,25 @@ class Branch:
     def affine(
         self, x: Array, w: Array, b: Array | None, activation: str | None
     ) -> tuple[Array, dict[str, Any]]:
-        """Return what `linear.affine` does for rows x (n, in); what was dropped is "drop"."""
+        """Return what `linear.affine` does for rows x (n, in), and "branch" for `backward`."""
         z, drop = affine(x, w, b, None)[0], self.stream.drop(self.dropout)
         thin = kernels.matmul(_dropped(x, drop), self.a.data)
         kernels.gemm(thin, self.b.data, z, alpha=self.scale, beta=1.0)
+        saved: dict[str, Any] = {"branch": (drop, thin)}
         if activation is None:
-            return z, {"drop": drop}
+            return z, saved
         y = FUNCTIONS[activation].forward(z)
-        saved = {"y": y} if FUNCTIONS[activation].saves_output else {"preact": z}
-        return y, {**saved, "drop": drop}
+        return y, saved | ({"y": y} if FUNCTIONS[activation].saves_output else {"preact": z})
 
-    def backward(self, dz: Array, x: Array, drop: Drop, dx: Array | None) -> None:
+    def backward(self, dz: Array, x: Array, ctx: tuple[Drop, Array], dx: Array | None) -> None:
         """Add the gradients of A and B, and that of x to dx unless it is None."""
-        x = _dropped(x, drop)
-        thin = kernels.matmul(x, self.a.data)
+        drop, thin = ctx
         dthin = kernels.gemm(dz, self.b.data, alpha=self.scale, trans_b=True)
         da, db = self.a.to_add(), self.b.to_add()
         if db is not None:
             kernels.gemm(thin, dz, db, alpha=self.scale, beta=1.0, trans_a=True)
         if da is not None:
-            kernels.gemm(x, dthin, da, beta=1.0, trans_a=True)
+            kernels.gemm(_dropped(x, drop), dthin, da, beta=1.0, trans_a=True)
         if dx is None:
             return
         p, seed, step = drop
