@@ -59,7 +59,7 @@ MACROS = [("NPY_NO_DEPRECATED_API", "NPY_1_25_API_VERSION"), ("CYTHON_COMPRESS_S
 # Where Homebrew puts LLVM's OpenMP, on Apple silicon and on Intel.
 BREWED = ("/opt/homebrew/opt/libomp", "/usr/local/opt/libomp")
 # What the compiler is told for each instruction set of x86-64, from the narrowest to the widest:
-# each has all that those before it have. Elsewhere there is the baseline alone.
+# each has all that those before it have.
 ISA_FLAGS = {"baseline": "-O2"}  # smaller by a sixth; x86-64 without AVX2 is rare
 ISA_FLAGS["avx2"] = "-mavx2 -mfma"
 ISA_FLAGS["avx512"] = f"{ISA_FLAGS['avx2']} -mavx512f -mavx512vl -mavx512bw -mavx512dq"
@@ -67,6 +67,9 @@ ISA_FLAGS["avx512"] += " -mprefer-vector-width=512"
 ISA_FLAGS["avx512vnni"] = f"{ISA_FLAGS['avx512']} -mavx512vnni"
 ISA_FLAGS["avx512bf16"] = f"{ISA_FLAGS['avx512vnni']} -mavx512bf16"
 ISA_FLAGS["avx512amx"] = f"{ISA_FLAGS['avx512bf16']} -mamx-tile -mamx-bf16 -mamx-int8"
+# The same for aarch64, where Linux says what the CPU has.
+ARM_FLAGS = {"baseline": "", "neoni8mm": "-march=armv8.2-a+i8mm"}
+ARM_FLAGS["neonbf16"] = "-march=armv8.2-a+i8mm+bf16"
 
 
 def jobs():
@@ -145,9 +148,12 @@ class BuildExt(build_ext):
             raise SystemExit("fastnn needs a compiler for 64 bits: it counts elements in int64_t")
         flags = [*FLAGS, *self.compiler_flags()]
         openmp, openmp_libraries = self.openmp_flags()
-        isas = {isa: given.split() for isa, given in ISA_FLAGS.items()}
-        if not self.defines("__x86_64__"):
-            isas = {"baseline": []}
+        sets = {"baseline": ""}
+        if self.defines("__x86_64__"):
+            sets = ISA_FLAGS
+        elif self.defines("__aarch64__") and sys.platform == "linux":
+            sets = ARM_FLAGS
+        isas = {isa: given.split() for isa, given in sets.items()}
         wanted = set(isas)
         isas = {isa: given for isa, given in isas.items() if self.compiles("int x;", given)}
         if missing := wanted - set(isas):

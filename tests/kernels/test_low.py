@@ -31,7 +31,7 @@ SHAPES = [
     (70, 515, 129),
 ]
 ISA = fastnn.build_info()["isa"]
-MULTIPLIES_BF16 = ISA in ("avx512bf16", "avx512amx")
+MULTIPLIES_BF16 = ISA in ("avx512bf16", "avx512amx", "neonbf16")
 FEW = 4
 
 

@@ -15,13 +15,18 @@
 /* True if the CPU has tiles for bfloat16 and int8 and Linux lets this process use them
  * (ARCH_REQ_XCOMP_PERM of XFEATURE_XTILEDATA), which it does not if it cannot save them. */
 static int fastnn_has_amx(void) {
-    const unsigned bits = 1u << 22 | 1u << 24 | 1u << 25;
+    const unsigned wanted = 1u << 22 | 1u << 24 | 1u << 25;
     unsigned a, b, c, d;
-    return __get_cpuid_count(7, 0, &a, &b, &c, &d) &&
-           (d & bits) == bits &&syscall(SYS_arch_prctl, 0x1023, 18) == 0;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & wanted) != wanted) return 0;
+    return syscall(SYS_arch_prctl, 0x1023, 18) == 0;
 }
 #else
 #define fastnn_has_amx() 0
+#endif
+
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#define LINUX_HAS(bit) (getauxval(AT_HWCAP2) >> (bit) & 1)
 #endif
 
 /* What a CPU needs for an instruction set, one row each; -1: it has it, but does better without
@@ -37,6 +42,8 @@ static int fastnn_has_amx(void) {
 /* AMD multiplies pairs of bfloat16 twice as fast as float32, Intel more slowly. */
 #define HAS_avx512bf16 (HAS_avx512vnni && CPU("avx512bf16") ? __builtin_cpu_is("amd") ? 1 : -1 : 0)
 #define HAS_avx512amx (HAS_avx512bf16 && fastnn_has_amx())
+#define HAS_neoni8mm LINUX_HAS(13) /* HWCAP2_I8MM */
+#define HAS_neonbf16 (HAS_neoni8mm && LINUX_HAS(14))
 
 struct fastnn_set {
     const char *name;
