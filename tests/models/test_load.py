@@ -220,9 +220,20 @@ def test_half_downloaded_shards(tmp_path):
 def test_an_index_that_leads_out_of_the_folder_and_arrays_in_two_files(tmp_path):
     folder = shards(copy("bert", tmp_path / "m"))
     index = folder / "model.safetensors.index.json"
-    index.write_text(json.dumps({"weight_map": {"a": "../m.safetensors"}}))
-    with pytest.raises(ModelFileError, match="does not name files of the folder"):
-        models.load(folder)
+    for name in (
+        "../m.safetensors",
+        "/m",
+        "",
+        "9" * 300,
+        "\u00e9" * 200,
+        "a\nb",
+        "a\0b",
+        "\ud800",
+        9,
+    ):
+        index.write_text(json.dumps({"weight_map": {"a": name}}))
+        with pytest.raises(ModelFileError, match="does not name files of the folder"):
+            models.load(folder)
     (folder / "b.safetensors").write_bytes((folder / "model-0.safetensors").read_bytes())
     places = {"a": "model-0.safetensors", "b": "b.safetensors"}
     index.write_text(json.dumps({"weight_map": places}))

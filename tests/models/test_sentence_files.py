@@ -75,6 +75,10 @@ DAMAGES = {
     "module twice": (module(1, type="a.Transformer"), "its module 1 is 'a.Transformer'"),
     "module outside": (module(1, path="../x"), "'../x' is no folder in it"),
     "module absolute": (module(1, path="/x"), "'/x' is no folder in it"),
+    "module long": (module(1, path="x" * 5000), "'xxx.* is no folder in it"),
+    "module of lines": (module(1, path="a\nb"), "is no folder in it"),
+    "module of a zero": (module(1, path="a\0b"), "is no folder in it"),
+    "module of a number": (module(1, path=1), "1 is no folder in it"),
     "max": (
         pooling_of(pooling_mode_mean_tokens=False, pooling_mode_max_tokens=True),
         r"config.json: the pooling is \['pooling_mode_max_tokens'\], supported is one of",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..files.atomic import errors_named
@@ -11,6 +11,7 @@ from ..files.tensors import ModelFileError
 from ..json_text import parse_json
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+LONGEST_NAME = 255  # bytes, on Linux and macOS
 
 
 def weight_files(source: str | os.PathLike[str]) -> list[Path]:
@@ -34,9 +35,18 @@ def weight_files(source: str | os.PathLike[str]) -> list[Path]:
     index = read_json(path / INDEX)
     parts = index.get("weight_map") if isinstance(index, dict) else None
     names = list(parts.values()) if isinstance(parts, dict) and parts else [""]
-    if not all(isinstance(name, str) and name and Path(name).name == name for name in names):
+    if not all(is_inside(name) and Path(name).name == name for name in names):
         raise ModelFileError(f"{path / INDEX}: its weight_map does not name files of the folder")
     return [path / name for name in sorted(set(names))]
+
+
+def is_inside(name: object) -> bool:
+    """True if a name that stands in a file can be that of a file or folder below the file's own."""
+    if not isinstance(name, str) or not name or not name.isprintable():
+        return False
+    path = PurePosixPath(name)
+    fits = all(len(part.encode()) <= LONGEST_NAME for part in path.parts) and len(name) <= 1000
+    return fits and not path.is_absolute() and ".." not in path.parts
 
 
 def config_beside(source: str | os.PathLike[str]) -> tuple[Path | None, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from numpy.typing import DTypeLike
@@ -12,7 +12,7 @@ from ..files.atomic import PathLike, errors_named, write_atomically
 from ..files.tensors import MESSAGE, ModelFileError
 from ..json_text import compose_json
 from .encoder import TransformerEncoderModel
-from .folders import read_json
+from .folders import is_inside, read_json
 from .language_model import TransformerLM
 from .load import errors_of, load, save
 
@@ -87,9 +87,9 @@ def _modules(folder: Path) -> dict[str, Path]:
                     f"its module {len(found)} is {value_of(module.get('type'))}; supported are "
                     f"{', '.join(_KNOWN)}, each once"
                 )
-            name = PurePosixPath(str(module.get("path")))
-            if name.is_absolute() or ".." in name.parts:
-                raise ValueError(f"{str(name)!r:.200} is no folder in it")
+            name = module.get("path")
+            if name != "" and not is_inside(name):  # "": the folder itself
+                raise ValueError(f"{name!r:.200} is no folder in it")
             found[kind] = folder / name
         if list(found) != [kind for kind in _KNOWN if kind in found] or "Transformer" not in found:
             raise ValueError(f"modules {list(found)} are not in the order {', '.join(_KNOWN)}")
