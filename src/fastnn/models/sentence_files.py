@@ -87,7 +87,7 @@ def _modules(folder: Path) -> dict[str, Path]:
                     f"its module {len(found)} is {value_of(module.get('type'))}; supported are "
                     f"{', '.join(_KNOWN)}, each once"
                 )
-            name = module.get("path")
+            name: Any = module.get("path")
             if name != "" and not is_inside(name):  # "": the folder itself
                 raise ValueError(f"{name!r:.200} is no folder in it")
             found[kind] = folder / name
