@@ -50,24 +50,26 @@ static vec exp2_argument_vec(vec v) {
 }
 
 /* Name, the function one precision up, and ours. */
-#define EACH_FUNCTION(F)                                                                      \
-    F(exp, WIDE(exp)(x), exp_vec(v))                                                          \
-    F(exp2, WIDE(exp2)(exp2_argument(x)), exp2_vec(exp2_argument_vec(v)))                     \
-    F(one_minus_exp, -WIDE(expm1)(-WIDE(fabs)(x)), one_minus_exp(abs_vec(v)))                 \
-    F(sigmoid, exact_sigmoid(x), sigmoid_vec(v))                                              \
-    F(tanh, WIDE(tanh)(x), tanh_vec(v))                                                       \
-    F(erf, WIDE(erf)(x), erf_vec(v))                                                          \
-    F(log, WIDE(log)(x), log_vec(v))                                                          \
-    F(log1p, WIDE(log1p)(x), log1p_vec(v))                                                    \
-    F(softplus, (x < 0 ? 0 : x) + WIDE(log1p)(WIDE(exp)(-WIDE(fabs)(x))), softplus_vec(v))    \
-    F(gelu, x == -INFINITY ? 0 : exact_gelu(x), activate(FASTNN_ACT_GELU, v))                 \
-    F(gelu_tanh, x == -INFINITY ? 0 : x * exact_sigmoid(gelu_tanh_argument(x)),               \
-      activate(FASTNN_ACT_GELU_TANH, v))                                                      \
+#define EACH_FUNCTION(F)                                                                   \
+    F(exp, WIDE(exp)(x), exp_vec(v))                                                       \
+    F(exp2, WIDE(exp2)(exp2_argument(x)), exp2_vec(exp2_argument_vec(v)))                  \
+    F(one_minus_exp, -WIDE(expm1)(-WIDE(fabs)(x)), one_minus_exp(abs_vec(v)))              \
+    F(sigmoid, exact_sigmoid(x), sigmoid_vec(v))                                           \
+    F(tanh, WIDE(tanh)(x), tanh_vec(v))                                                    \
+    F(erf, WIDE(erf)(x), erf_vec(v))                                                       \
+    F(log, WIDE(log)(x), log_vec(v))                                                       \
+    F(log1p, WIDE(log1p)(x), log1p_vec(v))                                                 \
+    F(softplus, (x < 0 ? 0 : x) + WIDE(log1p)(WIDE(exp)(-WIDE(fabs)(x))), softplus_vec(v)) \
+    F(gelu, x == -INFINITY ? 0 : exact_gelu(x), activate(FASTNN_ACT_GELU, v))              \
+    F(gelu_tanh, x == -INFINITY ? 0 : x * exact_sigmoid(gelu_tanh_argument(x)),            \
+      activate(FASTNN_ACT_GELU_TANH, v))                                                   \
     F(silu, x == -INFINITY ? 0 : x * exact_sigmoid(x), activate(FASTNN_ACT_SILU, v))
 
 #define NUMBER(name, exact, ours) NUMBER_##name,
-#define EXACT(name, exact, ours) case NUMBER_##name: return exact;
-#define OURS(name, exact, ours) case NUMBER_##name: return ours;
+#define EXACT(name, exact, ours) \
+    case NUMBER_##name: return exact;
+#define OURS(name, exact, ours) \
+    case NUMBER_##name: return ours;
 
 enum { EACH_FUNCTION(NUMBER) FUNCTIONS };
 
