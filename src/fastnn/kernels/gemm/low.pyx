@@ -41,8 +41,10 @@ cdef void few_share(
 ) noexcept nogil:
     """Compute this thread's strips; y has room for all sums."""
     cdef int64_t i, j, n, ldy = w.strips * FASTNN_STRIP, first, last, s
-    cdef int64_t block = max(<int64_t>4, machine.l2 // (4 * w.next + 1))    # stays in the L2 cache
+    cdef int64_t block
     share(w.strips, team, thread, &first, &last)
+    # More rows read strips again, from the L2 cache; low_rows takes up to 4 strips at a time.
+    block = last - first if g.m <= FEW else max(<int64_t>1, machine.l2 // (16 * w.next + 1)) * 4
     j = first * FASTNN_STRIP
     n = min(g.n, last * FASTNN_STRIP) - j
     if first == last:
