@@ -234,7 +234,7 @@ def _described(run: Run) -> dict[str, Any]:
     options.append(None if run.ema is None else _checksum(run.ema.average))
     found = (
         f"{__version__}, {np.__version__}",
-        kernels.build_info()["isa_float"],
+        kernels.build_info()["isa" if run.precision == "bf16" else "isa_float"],
         run.team.comm.shards if run.team else 1,
         _checksum(run.model.parameters().data),
         zlib.crc32(repr(run.model.random_state()).encode()),
