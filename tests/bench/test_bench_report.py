@@ -132,7 +132,7 @@ def test_json_of_a_case_is_a_row_a_line():
 def test_a_wrong_peer_does_not_fail_a_run(tmp_path, who, code):
     results = recorded()
     results.fail(f"{who}, 1 threads, norm: result 0 is off")
-    write(results, tmp_path / "results.json")
+    write(tmp_path / "results.json", dump(results))
     args = ["--from", str(tmp_path / "results.json"), "--report", str(tmp_path / "report")]
     assert command.main(args) == code
     assert f"{who}, 1 threads" in (tmp_path / "report/report.md").read_text("utf-8")

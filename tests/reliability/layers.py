@@ -31,6 +31,7 @@ def in_type(layer, real):
     for a, b in zip(other.parameters(), layer.parameters(), strict=True):
         b.data[...] = b.data.astype(np.float32)  # what both types have
         a.data[...] = b.data
+        a.requires_grad = b.requires_grad
     return other
 
 

@@ -104,7 +104,7 @@ def registered(name: Any) -> type[Module]:
     if name not in _REGISTERED:
         raise ValueError(
             f"unknown type of layer {name!r:.80}: nothing in a file imports code, so the module "
-            f"that has @nn.register({name!r:.80}) must be imported before; registered here are "
+            "that registers it by @nn.register must be imported before; registered here are "
             f"{', '.join(_REGISTERED)}"
         )
     return _REGISTERED[name][0]
