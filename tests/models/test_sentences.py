@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import fastnn
-from fastnn import models, nn, optim
+from fastnn import models, nn, optim, train
 from fastnn.checks import check_bytes
 from fastnn.models import SentenceEncoder, TransformerEncoderModel
 from fastnn.models.sentences import CHARACTERS
@@ -79,12 +81,26 @@ def load_state(encoder):
     encoder.model.load_state({name: -x for name, x in encoder.model.state().items()})
 
 
+def load_checkpoint(encoder):
+    layer = encoder.layer()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "run"
+        encoder.model.norm.weight.data -= 0.5
+        train.save_checkpoint(path, layer)
+        encoder.model.norm.weight.data += 0.75
+        encoder.encode(TEXTS)
+        train.load_checkpoint(path, layer)
+
+
 def other_activation(encoder):
     encoder.model.blocks.blocks[0].feed_forward.up.activation = "relu"
 
 
+CHANGES = [step, subtract, assign, load_state, load_checkpoint, other_activation]
+
+
 @pytest.mark.parametrize("weights", [None, "bf16"])
-@pytest.mark.parametrize("change", [step, subtract, assign, load_state, other_activation])
+@pytest.mark.parametrize("change", CHANGES)
 def test_vectors_follow_the_model(folder, change, weights):
     encoder = SentenceEncoder.load(folder, weights=weights)
     before = encoder.encode(TEXTS)
@@ -93,6 +109,16 @@ def test_vectors_follow_the_model(folder, change, weights):
     after = encoder.encode(TEXTS)
     assert not np.array_equal(after, before)
     np.testing.assert_array_equal(after, again.encode(TEXTS))
+
+
+def test_vectors_of_averages_end_with_them(folder):
+    encoder = SentenceEncoder.load(folder)
+    ema = optim.ExponentialMovingAverage(encoder.layer().parameters(), decay=0.5)
+    ema.average[...] *= 0.5
+    before = encoder.encode(TEXTS)
+    with ema.applied():
+        assert not np.array_equal(encoder.encode(TEXTS), before)
+    np.testing.assert_array_equal(encoder.encode(TEXTS), before)
 
 
 def test_no_texts_and_empty_texts(encoder):

@@ -90,5 +90,5 @@ def load_lora(path: PathLike, model: nn.Module) -> nn.LoRA:
         lora = nn.LoRA(model, **values, rng=0)
         for name, parameter in lora.parameters().named():
             if name in expected:
-                parameter.data[...] = read_tensor(file, name)
+                parameter.data = read_tensor(file, name)
     return lora

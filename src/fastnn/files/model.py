@@ -118,24 +118,7 @@ def load(path: PathLike) -> nn.Module:
     >>> fastnn.load("model.safetensors").sizes
     (3, 4, 2)
     """
-    with open_tensors(path) as file:
-        config, writer, weights = _read_config(file.metadata() or {})
-        try:
-            expected = nn.parameter_shapes(config)
-        except ValueError as error:
-            raise ValueError(
-                f"{error} (written by fastnn {writer}, read by {__version__})"
-            ) from error
-        found = parameter_headers(file)
-        if weights is not None:
-            expected = expected_headers(expected, found, weights)
-        check_headers(found, expected)
-        model = nn.build(config)
-        if weights is None:
-            read_parameters(file, model)
-        else:
-            decode(path, model)
-        return model
+    return load_with_format(path)[0]
 
 
 @explained
@@ -165,7 +148,8 @@ def plan_from_file(
     >>> plan(np.ones((5, 3), np.float32)).shape
     (5, 2)
     """
-    return load(path).freeze(batch_max, weights=format_of(path) if weights is None else weights)
+    model, stored = load_with_format(path)
+    return model.freeze(batch_max, weights=stored if weights is None else weights)
 
 
 @explained
@@ -187,6 +171,28 @@ def load_metadata(path: PathLike) -> dict[str, str]:
     """
     with open_tensors(path) as file:
         return dict(file.metadata() or {})
+
+
+def load_with_format(path: PathLike) -> tuple[nn.Module, str | None]:
+    """Return the model of a file, and the format of its matrices; None for float32 and float64."""
+    with open_tensors(path) as file:
+        config, writer, weights = _read_config(file.metadata() or {})
+        try:
+            expected = nn.parameter_shapes(config)
+        except ValueError as error:
+            raise ValueError(
+                f"{error} (written by fastnn {writer}, read by {__version__})"
+            ) from error
+        found = parameter_headers(file)
+        if weights is not None:
+            expected = expected_headers(expected, found, weights)
+        check_headers(found, expected)
+        model = nn.build(config)
+        if weights is None:
+            read_parameters(file, model)
+        else:
+            decode(path, model)
+        return model, weights
 
 
 def format_of(path: PathLike) -> str | None:
@@ -248,7 +254,7 @@ def parameter_headers(file: Any) -> dict[str, tuple[tuple[int, ...], str]]:
 def read_parameters(file: Any, model: nn.Module) -> None:
     """Copy the arrays of a checked file into the model, one at a time."""
     for name, parameter in model.parameters().named():
-        parameter.data[...] = read_tensor(file, name)
+        parameter.data = read_tensor(file, name)
 
 
 def _read_config(metadata: dict[str, str]) -> tuple[dict[str, Any], str, str | None]:

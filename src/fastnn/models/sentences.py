@@ -259,7 +259,8 @@ class SentenceEncoder:
         """Return the model with pooling and normalization as a layer, to train it further.
 
         It shares the parameters: what is trained is what `encode` uses, by a frozen copy that is
-        made again after a change.
+        made again after a change. What your own code writes into an array that it holds, as by
+        ``p.data[0] = 1``, is not noticed: assign to ``p.data``, or make a new encoder.
         """
         return PooledEncoder(self.model, self.pooling, self.normalize)
 
@@ -318,7 +319,7 @@ class SentenceEncoder:
 
     def _rows(self, memory: int | str) -> int:
         """Return how many tokens fit into so much memory; raise ValueError if a text may not."""
-        found, each = check_bytes("memory", memory), self.model.row_bytes()
+        found, each = check_bytes("memory", memory), self._hidden.row_bytes()
         if found < each * self.max_len:
             raise ValueError(
                 f"memory is {value_of(memory)}, but a text of {self.max_len} tokens takes "

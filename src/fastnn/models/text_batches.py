@@ -78,6 +78,11 @@ class Frozen:
             self._made = made = version, plan
         return made[1]
 
+    def row_bytes(self) -> int:
+        """Return the memory that a token takes while it runs, at most."""
+        plan = self.plan()
+        return self.model.row_bytes() if plan is None else plan.row_nbytes
+
     def __call__(self, ids: list[NDArray[np.int64]], lengths: NDArray[np.int64]) -> NDArray[Any]:
         """Return the vectors (R, dim) of the tokens of texts, which are sorted by length."""
         plan, rows = self.plan(), np.concatenate(ids)

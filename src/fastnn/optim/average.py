@@ -86,8 +86,8 @@ class ExponentialMovingAverage(Stateful):
         self._is_applied = True
         try:
             yield
-        finally:
-            data[:] = own
+        finally:  # asked for again, so that frozen copies of the model notice (`Block.version`)
+            (data if self.params.moved else self.params.data)[:] = own
             self._is_applied = False
 
     def _refuse_inside(self, what: str) -> None:
